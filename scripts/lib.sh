@@ -1,0 +1,82 @@
+# What the scripts share. Sourced, by bash, from anywhere; everything that is made goes under build/.
+# shellcheck shell=bash
+
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+BUILD=$ROOT/build
+export PGRX_HOME=$BUILD/pgrx
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$ROOT/target}
+PGRX_VERSION=0.18.1
+PGVECTOR_VERSION=0.8.0-1
+
+say() { printf '\033[1m== %s\033[0m\n' "$*" >&2; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# As root directly, else through sudo.
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else
+    command -v sudo >/dev/null || die "this needs root or sudo: $*"
+    sudo "$@"
+  fi
+}
+
+# initdb and postgres refuse to run as root: root's cluster belongs to the postgres user of the Debian package.
+as_cluster_owner() {
+  if [ "$(id -u)" = 0 ]; then (cd / && setpriv --reuid=postgres --regid=postgres --init-groups -- "$@"); else "$@"; fi
+}
+
+apt_install() {
+  local missing=() package
+  for package in "$@"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+  [ ${#missing[@]} = 0 ] && return
+  command -v apt-get >/dev/null || die "install the equivalents of these Debian packages: ${missing[*]}"
+  say "installing ${missing[*]}"
+  [ -n "${APT_UPDATED:-}" ] || { as_root apt-get update -qq; APT_UPDATED=1; }
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# The major version of PostgreSQL to work with: $PG_MAJOR, else the newest one here whose headers are here too,
+# else the distribution's own.
+pg_major() {
+  if [ -n "${PG_MAJOR:-}" ]; then echo "$PG_MAJOR"; return; fi
+  local major
+  for major in 18 17 16 15; do
+    if [ -x "/usr/lib/postgresql/$major/bin/postgres" ] && [ -d "/usr/include/postgresql/$major/server" ]; then
+      echo "$major"; return
+    fi
+  done
+  command -v apt-cache >/dev/null || die "install PostgreSQL 15 or newer with its headers, or set PG_MAJOR"
+  [ -n "${APT_UPDATED:-}" ] || { as_root apt-get update -qq; APT_UPDATED=1; }
+  apt-cache depends postgresql | sed -n 's/.*Depends: postgresql-\([0-9][0-9]*\)$/\1/p' | head -1 | grep . || die "apt knows no PostgreSQL"
+}
+
+# A private copy of the distribution's PostgreSQL. Postgres finds its files relative to its binaries, so extensions
+# can be installed into the copy while the system's stays as it is.
+PG_HOME=$BUILD/pg
+pg_bin() { echo "$PG_HOME/lib/postgresql/$MAJOR/bin"; }
+
+# The cluster's files, in build/ unless the cluster's owner cannot get there (a clone under root's home).
+state_dir() {
+  local marker=$BUILD/state
+  [ -f "$marker" ] && { cat "$marker"; return; }
+  mkdir -p "$BUILD"
+  local state=$BUILD/cluster
+  if [ "$(id -u)" = 0 ] && ! as_cluster_owner test -x "$ROOT"; then
+    state=/var/tmp/matrice-$(echo "$ROOT" | cksum | cut -d' ' -f1)
+  fi
+  echo "$state" | tee "$marker"
+}
+
+# Builds the release extension against a PostgreSQL and installs it there. PGRX_HOME needs to name that PostgreSQL;
+# `cargo pgrx init` would also initdb a cluster, which nobody here uses and root cannot.
+pgrx_install() {
+  local pg_config=$1 major
+  shift
+  major=$("$pg_config" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+  mkdir -p "$PGRX_HOME"
+  printf '[configs]\npg%s = "%s"\n' "$major" "$pg_config" > "$PGRX_HOME/config.toml"
+  (cd "$ROOT" && cargo pgrx install --release --pg-config "$pg_config" --no-default-features --features "pg$major" "$@")
+}

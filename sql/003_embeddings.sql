@@ -1,0 +1,198 @@
+-- Embeddings: pgvector holds them, embedding_models declares their dimensions, embedding_leases who is computing them.
+
+create function matrice_private.dimensions_of(embedding vector) returns integer
+language sql immutable strict parallel safe
+set search_path = ''
+begin atomic
+  select vector_dims(embedding);
+end;
+comment on function matrice_private.dimensions_of(vector) is
+  'Dimensions of a vector. Bound to pgvector''s function at creation, so that plpgsql with an empty search_path can call it.';
+
+create function matrice_private.is_zero(embedding vector) returns boolean
+language sql immutable strict parallel safe
+set search_path = ''
+begin atomic
+  select vector_norm(embedding) = 0;
+end;
+comment on function matrice_private.is_zero(vector) is 'Whether a vector is all zeros: it has no direction, so no cosine distance to anything.';
+
+create function matrice_private.to_vector(embedding text) returns vector
+language sql immutable strict parallel safe
+set search_path = ''
+begin atomic
+  select embedding::vector;
+end;
+comment on function matrice_private.to_vector(text) is 'Reads a vector from its text form, "[1, 2.5, 3]".';
+
+-- embedding_models ---------------------------------------------------------------------------------------------------
+
+create table matrice.embedding_models (
+  model      text        not null,
+  dimensions integer     not null,
+  is_default boolean     not null default false,
+  created_at timestamptz not null default now(),
+  constraint embedding_models_pkey primary key (model),
+  constraint embedding_models_dimensions_check check (dimensions between 1 and 16000)
+);
+create unique index embedding_models_one_default on matrice.embedding_models (is_default) where is_default;
+
+comment on table matrice.embedding_models is 'The embedding models in use, with the dimensions of their vectors. Add a row to use another model.';
+comment on column matrice.embedding_models.model is 'Name of the model.';
+comment on column matrice.embedding_models.dimensions is 'Length of its vectors; others are refused.';
+comment on column matrice.embedding_models.is_default is 'The model of projects whose settings name none.';
+comment on column matrice.embedding_models.created_at is 'When the model was declared.';
+
+insert into matrice.embedding_models (model, dimensions, is_default) values
+  ('text-embedding-3-small', 1536, true),
+  ('text-embedding-3-large', 3072, false),
+  ('text-embedding-ada-002', 1536, false),
+  ('gte-small', 384, false),
+  ('voyage-3.5', 1024, false),
+  ('gemini-embedding-001', 3072, false);
+
+-- chunk_embeddings ---------------------------------------------------------------------------------------------------
+
+create table matrice.chunk_embeddings (
+  id         uuid        not null default gen_random_uuid(),
+  chunk_id   uuid        not null,
+  project_id uuid        not null default matrice_private.from_parent(),
+  embedding  vector      not null,
+  model      text        not null default 'text-embedding-3-small',
+  created_at timestamptz not null default now(),
+  constraint chunk_embeddings_pkey primary key (id),
+  constraint chunk_embeddings_chunk_id_model_key unique (chunk_id, model),
+  constraint chunk_embeddings_chunk_fkey foreign key (project_id, chunk_id)
+    references matrice.source_chunks (project_id, id) on delete cascade,
+  constraint chunk_embeddings_model_fkey foreign key (model) references matrice.embedding_models (model)
+);
+create index idx_embeddings_project on matrice.chunk_embeddings (project_id, chunk_id);
+create index idx_embeddings_model on matrice.chunk_embeddings (model);
+
+comment on table matrice.chunk_embeddings is 'Embeddings of chunks, one per chunk and model.';
+comment on column matrice.chunk_embeddings.id is 'Primary key.';
+comment on column matrice.chunk_embeddings.chunk_id is 'The chunk.';
+comment on column matrice.chunk_embeddings.project_id is 'The chunk''s project; filled in when left out.';
+comment on column matrice.chunk_embeddings.embedding is 'The vector, of the dimensions that the model declares.';
+comment on column matrice.chunk_embeddings.model is 'The embedding model.';
+comment on column matrice.chunk_embeddings.created_at is 'When the embedding was stored.';
+
+create function matrice_private.check_embedding() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+  declared integer;
+begin
+  if new.project_id is null then
+    select c.project_id into new.project_id from matrice.source_chunks c where c.id = new.chunk_id;
+  end if;
+  select m.dimensions into declared from matrice.embedding_models m where m.model = new.model;
+  if matrice_private.dimensions_of(new.embedding) <> declared then
+    raise exception 'wrong number of dimensions for model "%"', new.model
+      using errcode = '22023',
+            detail = format('Expected %s dimensions, got %s.', declared, matrice_private.dimensions_of(new.embedding)),
+            hint = 'Pass the model the embedding was made with; declare new models in matrice.embedding_models.';
+  end if;
+  if matrice_private.is_zero(new.embedding) then
+    raise exception 'an embedding of only zeros has no direction'
+      using errcode = '22023', hint = 'Embed the chunk again: the model returned nothing.';
+  end if;
+  return new;
+end
+$$;
+comment on function matrice_private.check_embedding() is 'Fills in an embedding''s project and holds its dimensions to what the model declares.';
+
+create trigger check_embedding before insert or update of embedding, model, project_id on matrice.chunk_embeddings
+for each row execute function matrice_private.check_embedding();
+
+-- The seed asks for ivfflat. An ivfflat index takes its centroids from the rows it is built on: built on an empty
+-- table it has none, and finds nothing useful. HNSW has no such need, so it is the default. Whoever wants ivfflat
+-- sets matrice.embedding_index_method = 'ivfflat' and calls the function once there are rows.
+create function matrice_private.build_embedding_index(method text default null) returns void
+language plpgsql
+as $$
+declare
+  chosen text := coalesce(method, nullif(current_setting('matrice.embedding_index_method', true), ''), 'hnsw');
+begin
+  if chosen not in ('hnsw', 'ivfflat') then
+    raise exception 'unknown index method: "%"', chosen
+      using errcode = '22023', hint = 'matrice.embedding_index_method is hnsw or ivfflat.';
+  end if;
+  drop index if exists matrice.idx_embeddings_vector;
+  execute format(
+    'create index idx_embeddings_vector on matrice.chunk_embeddings using %s
+       ((embedding::vector(1536)) vector_cosine_ops) %s where (model = ''text-embedding-3-small'')',
+    chosen, case chosen when 'ivfflat' then 'with (lists = 100)' else '' end);
+  comment on index matrice.idx_embeddings_vector is
+    'Approximate neighbours among all embeddings of the default model. Clients'' own queries may use it; match_chunks is exact and does not.';
+end
+$$;
+comment on function matrice_private.build_embedding_index(text) is
+  'Builds idx_embeddings_vector by hnsw or ivfflat: the argument, else matrice.embedding_index_method, else hnsw. For the owner of the tables.';
+
+-- Its search_path is the migration's, which ends with pgvector's schema: types and operator classes cannot be bound early in dynamic SQL.
+do $$
+begin
+  execute format('alter function matrice_private.build_embedding_index(text) set search_path = %s',
+                 current_setting('search_path'));
+end
+$$;
+select matrice_private.build_embedding_index();
+
+-- A new text needs a new embedding.
+create function matrice_private.forget_embeddings() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  delete from matrice.chunk_embeddings where chunk_id = new.id;
+  delete from matrice.embedding_leases where chunk_id = new.id;
+  return null;
+end
+$$;
+comment on function matrice_private.forget_embeddings() is 'Drops the embeddings of a chunk whose text changed, so that it is claimed again.';
+
+create trigger forget_embeddings after update of content on matrice.source_chunks
+for each row when (old.content is distinct from new.content) execute function matrice_private.forget_embeddings();
+
+-- embedding_leases ---------------------------------------------------------------------------------------------------
+
+create table matrice.embedding_leases (
+  chunk_id     uuid        not null,
+  model        text        not null,
+  project_id   uuid        not null default matrice_private.from_parent(),
+  attempt      integer     not null default 1,
+  leased_until timestamptz not null,
+  last_error   text,
+  constraint embedding_leases_pkey primary key (chunk_id, model),
+  constraint embedding_leases_chunk_fkey foreign key (project_id, chunk_id)
+    references matrice.source_chunks (project_id, id) on delete cascade,
+  constraint embedding_leases_model_fkey foreign key (model) references matrice.embedding_models (model),
+  constraint embedding_leases_attempt_check check (attempt > 0)
+);
+create index idx_leases_project on matrice.embedding_leases (project_id, chunk_id);
+create index idx_leases_model on matrice.embedding_leases (model);
+
+comment on table matrice.embedding_leases is
+  'Chunks that a worker has claimed and not yet embedded. The queue itself is derived: a chunk without an embedding and without a live lease is claimable.';
+comment on column matrice.embedding_leases.chunk_id is 'The chunk.';
+comment on column matrice.embedding_leases.model is 'The embedding model.';
+comment on column matrice.embedding_leases.project_id is 'The chunk''s project.';
+comment on column matrice.embedding_leases.attempt is 'How often the chunk has been claimed for this model.';
+comment on column matrice.embedding_leases.leased_until is 'Nobody else is given the chunk before this time.';
+comment on column matrice.embedding_leases.last_error is 'What fail_chunks last said.';
+
+create function matrice_private.complete_lease() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  select c.project_id into new.project_id from matrice.source_chunks c where c.id = new.chunk_id;
+  return new;
+end
+$$;
+comment on function matrice_private.complete_lease() is 'Fills in a lease''s project from its chunk.';
+
+create trigger complete_lease before insert on matrice.embedding_leases
+for each row when (new.project_id is null) execute function matrice_private.complete_lease();

@@ -1,0 +1,61 @@
+-- Insights: knowledge that compounds from run to run.
+
+create table matrice.insights (
+  id            uuid             not null default gen_random_uuid(),
+  project_id    uuid             not null,
+  source_id     uuid,
+  type          text             not null,
+  title         text             not null,
+  content       text             not null,
+  confidence    double precision not null default 0.5,
+  tags          jsonb            not null default '[]',
+  created_at    timestamptz      not null default now(),
+  evidence      jsonb,
+  superseded_by uuid,
+  superseded_at timestamptz,
+  fts           tsvector,
+  constraint insights_pkey primary key (id),
+  constraint insights_project_id_id_key unique (project_id, id),
+  constraint insights_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
+  constraint insights_source_fkey foreign key (project_id, source_id)
+    references matrice.context_sources (project_id, id) on delete set null (source_id),
+  constraint insights_superseded_by_fkey foreign key (project_id, superseded_by)
+    references matrice.insights (project_id, id) on delete set null (superseded_by),
+  constraint insights_confidence_check check (confidence between 0 and 1),
+  constraint insights_tags_is_array check (jsonb_typeof(tags) = 'array'),
+  constraint insights_not_superseded_by_itself check (superseded_by <> id)
+);
+create index idx_insights_project on matrice.insights (project_id);
+create index idx_insights_source on matrice.insights (project_id, source_id);
+create index idx_insights_superseded_by on matrice.insights (project_id, superseded_by);
+
+comment on table matrice.insights is 'Knowledge compounded from AI queries.';
+comment on column matrice.insights.id is 'Primary key.';
+comment on column matrice.insights.project_id is 'The project.';
+comment on column matrice.insights.source_id is 'The source it came from, if any.';
+comment on column matrice.insights.type is 'pattern, learning, decision, …';
+comment on column matrice.insights.title is 'Short title.';
+comment on column matrice.insights.content is 'Full insight.';
+comment on column matrice.insights.confidence is 'Confidence, 0 to 1.';
+comment on column matrice.insights.tags is 'Tags, a JSON array.';
+comment on column matrice.insights.created_at is 'When it was recorded.';
+comment on column matrice.insights.evidence is 'What supports it, as the caller recorded it.';
+comment on column matrice.insights.superseded_by is 'The insight that replaced this one.';
+comment on column matrice.insights.superseded_at is 'When it was replaced.';
+comment on column matrice.insights.fts is 'Title and content for full-text search. Kept by a trigger.';
+
+create function matrice_private.complete_insight() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+  config regconfig := matrice_private.text_search_config(new.project_id);
+begin
+  new.fts := setweight(to_tsvector(config, new.title), 'A') || setweight(to_tsvector(config, new.content), 'B');
+  return new;
+end
+$$;
+comment on function matrice_private.complete_insight() is 'Keeps an insight''s full-text index: the title weighs more than the content.';
+
+create trigger complete_insight before insert or update of title, content, fts, project_id on matrice.insights
+for each row execute function matrice_private.complete_insight();

@@ -1,0 +1,199 @@
+-- What workflow runs did and what they cost.
+
+-- workflow_runs ------------------------------------------------------------------------------------------------------
+
+create table matrice.workflow_runs (
+  id           uuid        not null default gen_random_uuid(),
+  project_id   uuid        not null,
+  workflow_id  text        not null,
+  event_name   text,
+  phase        text,
+  status       text        not null default 'running',
+  input_data   jsonb       not null default '{}',
+  output_data  jsonb,
+  started_at   timestamptz not null default now(),
+  completed_at timestamptz,
+  run_key      text,
+  constraint workflow_runs_pkey primary key (id),
+  constraint workflow_runs_project_id_id_key unique (project_id, id),
+  constraint workflow_runs_project_id_run_key_key unique (project_id, run_key),
+  constraint workflow_runs_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
+  constraint workflow_runs_phase_check check (phase in ('P1', 'P2', 'P3', 'P4', 'P5', 'P6')),
+  constraint workflow_runs_status_check check (status in ('running', 'completed', 'failed', 'cancelled'))
+);
+create index idx_workflow_runs_project on matrice.workflow_runs (project_id);
+create index idx_workflow_runs_status on matrice.workflow_runs (status);
+create index idx_workflow_runs_started on matrice.workflow_runs (project_id, started_at);
+
+comment on table matrice.workflow_runs is 'Executions of workflows (Inngest functions).';
+comment on column matrice.workflow_runs.id is 'Primary key.';
+comment on column matrice.workflow_runs.project_id is 'The project.';
+comment on column matrice.workflow_runs.workflow_id is 'Inngest function id.';
+comment on column matrice.workflow_runs.event_name is 'Triggering event.';
+comment on column matrice.workflow_runs.phase is 'Matrice phase, if applicable.';
+comment on column matrice.workflow_runs.status is 'running, completed, failed or cancelled.';
+comment on column matrice.workflow_runs.input_data is 'Event payload.';
+comment on column matrice.workflow_runs.output_data is 'Result data.';
+comment on column matrice.workflow_runs.started_at is 'Start time.';
+comment on column matrice.workflow_runs.completed_at is 'End time.';
+comment on column matrice.workflow_runs.run_key is 'The caller''s own key (Inngest run id): a run started twice with it is one run.';
+
+-- workflow_steps -----------------------------------------------------------------------------------------------------
+
+create table matrice.workflow_steps (
+  id            uuid           not null default gen_random_uuid(),
+  run_id        uuid           not null,
+  project_id    uuid           not null default matrice_private.from_parent(),
+  step_name     text           not null,
+  status        text           not null,
+  latency_ms    integer,
+  tokens_input  integer        not null default 0,
+  tokens_output integer        not null default 0,
+  cost_usd      numeric(20,12),
+  error         jsonb,
+  executed_at   timestamptz    not null default now(),
+  model         text,
+  usage         jsonb          not null default '{}',
+  cost_source   text,
+  step_key      text,
+  attempt       integer        not null default 0,
+  constraint workflow_steps_pkey primary key (id),
+  constraint workflow_steps_run_id_step_key_attempt_key unique (run_id, step_key, attempt),
+  constraint workflow_steps_run_fkey foreign key (project_id, run_id)
+    references matrice.workflow_runs (project_id, id) on delete cascade,
+  constraint workflow_steps_status_check check (status in ('success', 'failed', 'skipped')),
+  constraint workflow_steps_latency_ms_check check (latency_ms >= 0),
+  constraint workflow_steps_tokens_input_check check (tokens_input >= 0),
+  constraint workflow_steps_tokens_output_check check (tokens_output >= 0),
+  constraint workflow_steps_cost_usd_check check (cost_usd >= 0),
+  constraint workflow_steps_attempt_check check (attempt >= 0),
+  constraint workflow_steps_cost_source_check check (cost_source in ('provided', 'calculated'))
+);
+create index idx_workflow_steps_run on matrice.workflow_steps (project_id, run_id);
+
+comment on table matrice.workflow_steps is 'Metrics of the steps of a run, one row per executed attempt.';
+comment on column matrice.workflow_steps.id is 'Primary key.';
+comment on column matrice.workflow_steps.run_id is 'The run.';
+comment on column matrice.workflow_steps.project_id is 'The run''s project; filled in when left out.';
+comment on column matrice.workflow_steps.step_name is 'Step identifier.';
+comment on column matrice.workflow_steps.status is 'success, failed or skipped.';
+comment on column matrice.workflow_steps.latency_ms is 'Duration in milliseconds.';
+comment on column matrice.workflow_steps.tokens_input is 'Input tokens used, cached and cache-written ones included.';
+comment on column matrice.workflow_steps.tokens_output is 'Output tokens generated, reasoning included.';
+comment on column matrice.workflow_steps.cost_usd is 'Cost in US dollars; null where the price is not known, never 0 for that.';
+comment on column matrice.workflow_steps.error is 'Error details if failed.';
+comment on column matrice.workflow_steps.executed_at is 'Execution timestamp.';
+comment on column matrice.workflow_steps.model is 'The model that was called.';
+comment on column matrice.workflow_steps.usage is 'cached_tokens, cache_write_tokens, reasoning_tokens, service_tier, …: see calculate_cost.';
+comment on column matrice.workflow_steps.cost_source is 'provided by the caller, or calculated from model_prices; null while the cost is unknown.';
+comment on column matrice.workflow_steps.step_key is 'The caller''s own key of the step (Inngest hashed id): the same step recorded twice is one row.';
+comment on column matrice.workflow_steps.attempt is 'Attempt, from 0. Failed attempts were billed too: a run''s cost is the sum over all.';
+
+create function matrice_private.complete_step() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  select r.project_id into new.project_id from matrice.workflow_runs r where r.id = new.run_id;
+  return new;
+end
+$$;
+comment on function matrice_private.complete_step() is 'Fills in a step''s project from its run.';
+
+create trigger complete_step before insert on matrice.workflow_steps
+for each row when (new.project_id is null) execute function matrice_private.complete_step();
+
+-- Prices -------------------------------------------------------------------------------------------------------------
+
+create table matrice.model_prices (
+  model              text        not null,
+  provider           text        not null,
+  unit               text        not null,
+  service_tier       text        not null default 'standard',
+  above_input_tokens integer     not null default 0,
+  valid_from         timestamptz not null default '-infinity',
+  usd_per_million    numeric     not null,
+  constraint model_prices_pkey primary key (model, unit, service_tier, above_input_tokens, valid_from),
+  constraint model_prices_unit_check check (unit in
+    ('input', 'output', 'cache_read', 'cache_write', 'cache_write_1h', 'reasoning', 'input_audio', 'output_audio')),
+  constraint model_prices_above_input_tokens_check check (above_input_tokens >= 0),
+  constraint model_prices_usd_per_million_check check (usd_per_million >= 0)
+);
+create index idx_model_prices_name on matrice.model_prices (split_part(model, '/', 2));
+
+comment on table matrice.model_prices is 'What models cost, one rate a row. A new price is a new row with its valid_from: history is never repriced.';
+comment on column matrice.model_prices.model is 'Model name, as LiteLLM''s price map spells it.';
+comment on column matrice.model_prices.provider is 'Who bills it.';
+comment on column matrice.model_prices.unit is
+  'What is counted: input, output, cache_read, cache_write (5 minutes), cache_write_1h, reasoning, input_audio or output_audio tokens.';
+comment on column matrice.model_prices.service_tier is 'standard, batch, flex, priority or off_peak.';
+comment on column matrice.model_prices.above_input_tokens is 'The rate holds for requests with more input tokens than this, and then for all their tokens.';
+comment on column matrice.model_prices.valid_from is 'The rate holds from this time on, until a later row of the same rate.';
+comment on column matrice.model_prices.usd_per_million is 'US dollars for a million tokens.';
+
+create table matrice.model_price_windows (
+  model        text      not null,
+  iso_weekdays integer[] not null,
+  from_utc     time      not null,
+  until_utc    time      not null,
+  constraint model_price_windows_pkey primary key (model, iso_weekdays, from_utc),
+  constraint model_price_windows_order_check check (from_utc < until_utc)
+);
+comment on table matrice.model_price_windows is 'When a model''s off_peak rates hold.';
+comment on column matrice.model_price_windows.model is 'The model.';
+comment on column matrice.model_price_windows.iso_weekdays is 'Days of the week in UTC, Monday is 1.';
+comment on column matrice.model_price_windows.from_utc is 'From this time of day.';
+comment on column matrice.model_price_windows.until_utc is 'Until before this one.';
+
+create table matrice.model_price_multipliers (
+  model  text    not null,
+  kind   text    not null,
+  value  text    not null,
+  factor numeric not null,
+  constraint model_price_multipliers_pkey primary key (model, kind, value),
+  constraint model_price_multipliers_kind_check check (kind in ('inference_geo', 'data_residency', 'speed')),
+  constraint model_price_multipliers_factor_check check (factor > 0)
+);
+comment on table matrice.model_price_multipliers is 'Surcharges on a whole request, by where or how fast it is processed.';
+comment on column matrice.model_price_multipliers.model is 'The model.';
+comment on column matrice.model_price_multipliers.kind is 'Key in usage: inference_geo, data_residency or speed.';
+comment on column matrice.model_price_multipliers.value is 'The value in usage that the surcharge is for.';
+comment on column matrice.model_price_multipliers.factor is 'The cost is multiplied by this.';
+
+create function matrice_private.load_price_catalogue() returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  catalogue jsonb := matrice.price_catalogue()::jsonb;
+begin
+  insert into matrice.model_price_windows (model, iso_weekdays, from_utc, until_utc)
+  select w ->> 0, array(select jsonb_array_elements_text(w -> 1)::integer), (w ->> 2)::time, (w ->> 3)::time
+    from jsonb_array_elements(catalogue -> 'windows') w
+  on conflict do nothing;
+
+  insert into matrice.model_price_multipliers (model, kind, value, factor)
+  select m ->> 0, m ->> 1, m ->> 2, (m ->> 3)::numeric
+    from jsonb_array_elements(catalogue -> 'multipliers') m
+  on conflict do nothing;
+
+  -- A rate that has changed since it was loaded becomes a row from now on.
+  insert into matrice.model_prices (model, provider, unit, service_tier, above_input_tokens, usd_per_million, valid_from)
+  select r ->> 0, r ->> 1, r ->> 2, r ->> 3, (r ->> 4)::integer, (r ->> 5)::numeric,
+         case when last.usd_per_million is null then '-infinity' else now() end
+    from jsonb_array_elements(catalogue -> 'rates') r
+    left join lateral (
+      select p.usd_per_million
+        from matrice.model_prices p
+       where (p.model, p.unit, p.service_tier, p.above_input_tokens) = (r ->> 0, r ->> 2, r ->> 3, (r ->> 4)::integer)
+       order by p.valid_from desc
+       limit 1
+    ) last on true
+   where last.usd_per_million is distinct from (r ->> 5)::numeric
+  on conflict do nothing;
+end
+$$;
+comment on function matrice_private.load_price_catalogue() is
+  'Brings model_prices to the catalogue that the installed version ships, keeping the rates that held before.';
+
+select matrice_private.load_price_catalogue();

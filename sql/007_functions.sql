@@ -1,0 +1,1259 @@
+-- The API: what clients call over PostgREST RPC, psql and edge functions.
+--
+-- Every function runs as its caller, under row-level security, and returns columns rather than a table's row type
+-- (a column that a user adds would break that). Functions that touch vectors have bodies bound at creation (BEGIN
+-- ATOMIC), because an empty search_path finds no operator of pgvector; functions that call the engine have string
+-- bodies, so that DROP EXTENSION depends on nothing here.
+--
+-- Errors: 22023 an argument is wrong (HTTP 400), 22004 it is null (400), 42501 the role does not suffice (403),
+-- PT404 not there or not visible (404), PT409 a conflict with what is stored (409).
+
+-- Checks that the functions share ------------------------------------------------------------------------------------
+
+create function matrice_private.require_role(project_id uuid, least_role text) returns void
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  if project_id is null then
+    raise exception 'project_id must not be null' using errcode = '22004';
+  end if;
+  if not exists (select from matrice.projects p where p.id = require_role.project_id) then
+    raise exception 'project not found'
+      using errcode = 'PT404',
+            detail = format('There is no project %s that you are a member of.', project_id),
+            hint = 'Check the id, or ask an owner of the project for an invitation.';
+  end if;
+  if row_security_active('matrice.projects')
+     and project_id <> all (array(select matrice_private.project_ids(least_role))) then
+    raise exception 'this needs the role %', least_role
+      using errcode = '42501',
+            detail = format('You are a member of project %s with a lesser role.', project_id),
+            hint = 'Ask an owner of the project.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_role(uuid, text) is
+  'Raises unless the caller has at least this role in the project. Roles that bypass row-level security have every role.';
+
+create function matrice_private.require_text(argument text, value text) returns void
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  if value is null then
+    raise exception '% must not be null', argument using errcode = '22004';
+  elsif btrim(value, E' \t\r\n') = '' then
+    raise exception '% must not be empty', argument using errcode = '22023';
+  end if;
+end
+$$;
+comment on function matrice_private.require_text(text, text) is 'Raises unless a text argument has something in it.';
+
+create function matrice_private.require_object(argument text, value jsonb) returns void
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  if jsonb_typeof(value) is distinct from 'object' then
+    raise exception '% must be a JSON object', argument
+      using errcode = '22023',
+            detail = format('It is %s.', coalesce(jsonb_typeof(value), 'null')),
+            hint = 'A string that holds JSON is a string: pass the object itself.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_object(text, jsonb) is 'Raises unless a jsonb argument is an object.';
+
+create function matrice_private.require_one_of(argument text, value text, allowed text[]) returns void
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  if value is null or value <> all (allowed) then
+    raise exception 'unknown %: %', argument, coalesce(quote_literal(value), 'null')
+      using errcode = '22023', hint = format('It is one of %s.', array_to_string(allowed, ', '));
+  end if;
+end
+$$;
+comment on function matrice_private.require_one_of(text, text, text[]) is 'Raises unless an argument is one of the allowed values.';
+
+create function matrice_private.require_match_count(match_count integer) returns void
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  if match_count is null or match_count not between 1 and 10000 then
+    raise exception 'match_count must be between 1 and 10000, not %', coalesce(match_count::text, 'null')
+      using errcode = '22023';
+  end if;
+end
+$$;
+comment on function matrice_private.require_match_count(integer) is 'Raises unless a number of results is reasonable.';
+
+create function matrice_private.embedding_model(model text, project_id uuid) returns text
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  chosen text := coalesce(
+    model,
+    (select p.settings ->> 'embedding_model' from matrice.projects p where p.id = embedding_model.project_id),
+    (select m.model from matrice.embedding_models m where m.is_default)
+  );
+begin
+  if not exists (select from matrice.embedding_models m where m.model = chosen) then
+    raise exception 'unknown embedding model: "%"', chosen
+      using errcode = '22023',
+            hint = format('Known: %s. Declare others in matrice.embedding_models.',
+              (select string_agg(m.model, ', ' order by m.model) from matrice.embedding_models m));
+  end if;
+  return chosen;
+end
+$$;
+comment on function matrice_private.embedding_model(text, uuid) is
+  'The embedding model meant: the one named, else the project''s setting "embedding_model", else the default one.';
+
+create function matrice_private.searchable_projects(project_id uuid) returns uuid[]
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  if project_id is null then
+    return array(select p.id from matrice.projects p);
+  end if;
+  perform matrice_private.require_role(project_id, 'viewer');
+  return array[project_id];
+end
+$$;
+comment on function matrice_private.searchable_projects(uuid) is 'The one project that is named, or all that the caller can see.';
+
+-- Projects and pillars -----------------------------------------------------------------------------------------------
+
+create function matrice.create_project(
+  name text, description text default null, domain text default null, settings jsonb default '{}'
+) returns uuid
+language plpgsql
+set search_path = ''
+as $$
+declare
+  new_id uuid;
+begin
+  perform matrice_private.require_text('name', name);
+  perform matrice_private.require_object('settings', settings);
+  if matrice_private.current_user_id() is null then
+    raise exception 'only a signed-in user can create a project'
+      using errcode = '42501',
+            detail = 'The session carries no JWT claims, so the project would have no owner.',
+            hint = 'A service can insert into matrice.projects with created_by set to the owner''s id.';
+  end if;
+  insert into matrice.projects as p (name, description, domain, settings)
+  values (create_project.name, create_project.description, create_project.domain, create_project.settings)
+  returning p.id into new_id;
+  -- As editor of the new project; its membership was made by the insert above.
+  insert into matrice.pillars (project_id, code, name)
+  select new_id, pillar.code, matrice_private.pillar_name(pillar.code)
+    from unnest(array['P1', 'P2', 'P3', 'P4', 'P5', 'P6']) as pillar (code);
+  return new_id;
+end
+$$;
+comment on function matrice.create_project(text, text, text, jsonb) is
+  'Creates a project with its six pillars; the caller becomes its owner. Returns its id.';
+
+create function matrice_private.pillar_name(code text) returns text
+language sql immutable parallel safe
+set search_path = ''
+begin atomic
+  select case code when 'P1' then 'vision' when 'P2' then 'acteurs' when 'P3' then 'donnees' else code end;
+end;
+comment on function matrice_private.pillar_name(text) is 'Name of a pillar; P4 to P6 carry their code until they are named.';
+
+create function matrice_private.require_phase(argument text, value text) returns void
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  perform matrice_private.require_one_of(argument, value, array['P1', 'P2', 'P3', 'P4', 'P5', 'P6']);
+end
+$$;
+comment on function matrice_private.require_phase(text, text) is 'Raises unless an argument is P1 to P6.';
+
+create function matrice.set_phase(project_id uuid, phase text) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform matrice_private.require_phase('phase', phase);
+  perform matrice_private.require_role(project_id, 'owner');
+  update matrice.projects p set current_phase = set_phase.phase where p.id = set_phase.project_id;
+end
+$$;
+comment on function matrice.set_phase(uuid, text) is 'Sets the current phase of a project, P1 to P6. For owners.';
+
+create function matrice.save_pillar(
+  project_id uuid, code text, content text, metadata jsonb default null, expected_version integer default null
+) returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+  stored integer;
+begin
+  perform matrice_private.require_phase('code', code);
+  if content is null then
+    raise exception 'content must not be null' using errcode = '22004';
+  end if;
+  perform matrice_private.require_role(project_id, 'editor');
+  -- A project that a client inserted by itself has no pillars yet.
+  insert into matrice.pillars (project_id, code, name)
+  values (save_pillar.project_id, save_pillar.code, matrice_private.pillar_name(save_pillar.code))
+  on conflict on constraint pillars_project_id_code_key do nothing;
+  select p.version into stored
+    from matrice.pillars p
+   where p.project_id = save_pillar.project_id and p.code = save_pillar.code
+     for update;
+  if expected_version <> stored then
+    raise exception 'the pillar has changed since version %', expected_version
+      using errcode = 'PT409',
+            detail = format('Pillar %s is at version %s.', code, stored),
+            hint = 'Read the pillar again, merge, and save with its version.';
+  end if;
+  update matrice.pillars p
+     set content = save_pillar.content, metadata = coalesce(save_pillar.metadata, p.metadata)
+   where p.project_id = save_pillar.project_id and p.code = save_pillar.code
+  returning p.version into stored;
+  return stored;
+end
+$$;
+comment on function matrice.save_pillar(uuid, text, text, jsonb, integer) is
+  'Saves a pillar and returns its version, a new one where something changed. With expected_version, a pillar that somebody else changed meanwhile is left alone (PT409).';
+
+create function matrice.restore_pillar(project_id uuid, code text, version integer) returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+  old_content text;
+  old_metadata jsonb;
+begin
+  perform matrice_private.require_phase('code', code);
+  perform matrice_private.require_role(project_id, 'editor');
+  select v.content, v.metadata into old_content, old_metadata
+    from matrice.pillar_versions v
+    join matrice.pillars p on p.id = v.pillar_id
+   where p.project_id = restore_pillar.project_id and p.code = restore_pillar.code and v.version = restore_pillar.version;
+  if not found then
+    raise exception 'pillar % has no version %', code, coalesce(version::text, 'null')
+      using errcode = 'PT404', hint = 'pillar_history() lists the versions.';
+  end if;
+  return matrice.save_pillar(project_id, code, old_content, old_metadata);
+end
+$$;
+comment on function matrice.restore_pillar(uuid, text, integer) is
+  'Saves an old version of a pillar again, as a new version, and returns its number. Nothing of the history is lost.';
+
+create function matrice.pillar_history(project_id uuid, code text)
+returns table (version integer, content text, metadata jsonb, saved_at timestamptz, saved_by uuid)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+  perform matrice_private.require_phase('code', code);
+  perform matrice_private.require_role(project_id, 'viewer');
+  return query
+    select v.version, v.content, v.metadata, v.saved_at, v.saved_by
+      from matrice.pillar_versions v
+      join matrice.pillars p on p.id = v.pillar_id
+     where p.project_id = pillar_history.project_id and p.code = pillar_history.code
+     order by v.version desc;
+end
+$$;
+comment on function matrice.pillar_history(uuid, text) is 'All versions of a pillar, newest first.';
+
+-- Ingestion ----------------------------------------------------------------------------------------------------------
+
+create function matrice.ingest_source(
+  project_id uuid, name text, content text, type text default 'file', format text default 'text',
+  max_tokens integer default 512, overlap_tokens integer default 64,
+  storage_path text default null, metadata jsonb default '{}'
+) returns uuid
+language plpgsql
+set search_path = ''
+as $$
+declare
+  new_id uuid;
+begin
+  perform matrice_private.require_text('name', name);
+  perform matrice_private.require_text('content', content);
+  perform matrice_private.require_text('type', type);
+  perform matrice_private.require_object('metadata', metadata);
+  perform matrice_private.require_role(project_id, 'editor');
+  insert into matrice.context_sources as s (project_id, type, name, storage_path, raw_metadata)
+  values (ingest_source.project_id, ingest_source.type, ingest_source.name, ingest_source.storage_path, ingest_source.metadata)
+  returning s.id into new_id;
+  perform matrice.chunk_source(new_id, content, format, max_tokens, overlap_tokens);
+  return new_id;
+end
+$$;
+comment on function matrice.ingest_source(uuid, text, text, text, text, integer, integer, text, jsonb) is
+  'Adds a document to a project and cuts it into chunks, ready for full-text search and for claim_chunks. Returns the source''s id.';
+
+create function matrice.chunk_source(
+  source_id uuid, content text, format text default 'text', max_tokens integer default 512, overlap_tokens integer default 64
+) returns table (total integer, added integer, kept integer, removed integer)
+language plpgsql
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  owner_project uuid;
+begin
+  perform matrice_private.require_text('content', content);
+  if format is null or max_tokens is null or overlap_tokens is null then
+    raise exception 'format, max_tokens and overlap_tokens must not be null' using errcode = '22004';
+  end if;
+  select s.project_id into owner_project from matrice.context_sources s where s.id = chunk_source.source_id;
+  if not found then
+    raise exception 'source not found'
+      using errcode = 'PT404', detail = format('There is no source %s that you can see.', coalesce(source_id::text, 'null'));
+  end if;
+  perform matrice_private.require_role(owner_project, 'editor');
+  -- One at a time for each source.
+  perform from matrice.context_sources s where s.id = chunk_source.source_id for update;
+
+  -- A stored chunk whose text is among the new ones keeps its row, in order where a text occurs more than once.
+  with cut as materialized (
+    select c.*, row_number() over (partition by c.content order by c.chunk_index) as occurrence
+      from matrice.chunk_text(chunk_source.content, chunk_source.max_tokens, chunk_source.overlap_tokens, chunk_source.format) c
+  ), stored as materialized (
+    select c.id, row_number() over (partition by c.content order by c.chunk_index) as occurrence, c.content
+      from matrice.source_chunks c
+     where c.source_id = chunk_source.source_id
+  ), matched as materialized (
+    select cut.*, stored.id from cut left join stored using (content, occurrence)
+  ), gone as (
+    delete from matrice.source_chunks c
+     where c.source_id = chunk_source.source_id and c.id not in (select m.id from matched m where m.id is not null)
+    returning c.id
+  ), moved as (
+    update matrice.source_chunks c
+       set chunk_index = m.chunk_index, start_char = m.start_char, end_char = m.end_char,
+           metadata = (c.metadata - 'headings') || m.metadata
+      from matched m
+     where c.id = m.id
+       and (c.chunk_index, c.start_char, c.end_char, c.metadata -> 'headings')
+           is distinct from (m.chunk_index, m.start_char, m.end_char, m.metadata -> 'headings')
+  ), new as (
+    insert into matrice.source_chunks (source_id, project_id, chunk_index, content, token_count, start_char, end_char, metadata)
+    select chunk_source.source_id, owner_project, m.chunk_index, m.content, m.token_count, m.start_char, m.end_char, m.metadata
+      from matched m
+     where m.id is null
+    returning id
+  )
+  select (select count(*) from cut), (select count(*) from new),
+         (select count(*) from matched m where m.id is not null), (select count(*) from gone)
+    into total, added, kept, removed;
+
+  update matrice.context_sources s
+     set status = 'ready', processed_at = now(), token_count = matrice.count_tokens(chunk_source.content)
+   where s.id = chunk_source.source_id;
+  return next;
+end
+$$;
+comment on function matrice.chunk_source(uuid, text, text, integer, integer) is
+  'Cuts a source''s text again. Chunks whose text did not change keep their row, id and embeddings, wherever they moved.';
+
+create function matrice_private.lease_chunks(model text, batch_size integer, lease_seconds integer, in_project uuid)
+returns table (chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer)
+language plpgsql
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  wanted text;
+  projects uuid[];
+begin
+  if batch_size is null or batch_size not between 1 and 10000 then
+    raise exception 'batch_size must be between 1 and 10000, not %', coalesce(batch_size::text, 'null') using errcode = '22023';
+  end if;
+  if lease_seconds is null or lease_seconds not between 1 and 86400 then
+    raise exception 'lease_seconds must be between 1 and 86400, not %', coalesce(lease_seconds::text, 'null') using errcode = '22023';
+  end if;
+  wanted := matrice_private.embedding_model(lease_chunks.model, in_project);
+  projects := matrice_private.searchable_projects(in_project);
+  if in_project is not null then
+    perform matrice_private.require_role(in_project, 'editor');
+  elsif row_security_active('matrice.projects') then
+    projects := array(select matrice_private.project_ids('editor'));
+  end if;
+  return query
+    with claimable as (
+      select c.id, c.project_id, c.content, c.token_count
+        from matrice.source_chunks c
+       where c.project_id = any (projects)
+         and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = wanted)
+         and not exists (
+           select from matrice.embedding_leases l where l.chunk_id = c.id and l.model = wanted and l.leased_until > now()
+         )
+       order by c.source_id, c.chunk_index
+       limit batch_size
+         for update of c skip locked
+    ), leased as (
+      insert into matrice.embedding_leases as l (chunk_id, model, project_id, leased_until)
+      select c.id, wanted, c.project_id, now() + make_interval(secs => lease_seconds) from claimable c
+      on conflict on constraint embedding_leases_pkey do update
+        set leased_until = excluded.leased_until, attempt = l.attempt + 1
+        -- Somebody else may have claimed it since this statement began.
+        where l.leased_until <= now()
+      returning l.chunk_id, l.attempt
+    )
+    select c.id, c.project_id, c.content, c.token_count, l.attempt
+      from claimable c join leased l on l.chunk_id = c.id;
+end
+$$;
+comment on function matrice_private.lease_chunks(text, integer, integer, uuid) is
+  'claim_chunks, whose project_id goes in and comes out: PL/pgSQL cannot have both under one name.';
+
+create function matrice.claim_chunks(
+  model text default null, batch_size integer default 64, lease_seconds integer default 300, project_id uuid default null
+) returns table (chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer)
+language sql
+set search_path = ''
+begin atomic
+  select l.chunk_id, l.project_id, l.content, l.token_count, l.attempt
+    from matrice_private.lease_chunks(model, batch_size, lease_seconds, project_id) l;
+end;
+comment on function matrice.claim_chunks(text, integer, integer, uuid) is
+  'Gives a worker chunks to embed, and nobody else the same ones until the lease ends. Without a model: the project''s, else the default one.';
+
+create function matrice.store_embeddings(model text, chunk_ids uuid[], embeddings jsonb) returns integer
+language plpgsql
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  wanted text;
+  stored integer;
+begin
+  perform matrice_private.require_text('model', model);
+  wanted := matrice_private.embedding_model(model, null);
+  if chunk_ids is null or array_position(chunk_ids, null) is not null then
+    raise exception 'chunk_ids must not be null' using errcode = '22004';
+  end if;
+  if jsonb_typeof(embeddings) is distinct from 'array' or jsonb_array_length(embeddings) <> cardinality(chunk_ids) then
+    raise exception 'embeddings must be an array with one vector for each of chunk_ids'
+      using errcode = '22023',
+            detail = format('%s chunk_ids, %s.', cardinality(chunk_ids),
+              case when jsonb_typeof(embeddings) = 'array' then jsonb_array_length(embeddings) || ' embeddings'
+                   else 'embeddings is ' || coalesce(jsonb_typeof(embeddings), 'null') end),
+            hint = 'embeddings is a JSON array of arrays of numbers.';
+  end if;
+  -- A chunk that was re-cut away since it was claimed needs no embedding any more, so it is passed over.
+  insert into matrice.chunk_embeddings as e (chunk_id, project_id, model, embedding)
+  select distinct on (c.id) c.id, c.project_id, wanted, matrice_private.to_vector(given.embedding #>> '{}')
+    from unnest(chunk_ids) with ordinality as given_id (id, position)
+    join lateral (select embeddings -> (given_id.position - 1)::integer as embedding) given on true
+    join matrice.source_chunks c on c.id = given_id.id
+   order by c.id, given_id.position desc
+  on conflict on constraint chunk_embeddings_chunk_id_model_key do update
+    set embedding = excluded.embedding, created_at = now();
+  get diagnostics stored = row_count;
+  delete from matrice.embedding_leases l where l.chunk_id = any (chunk_ids) and l.model = wanted;
+  return stored;
+end
+$$;
+comment on function matrice.store_embeddings(text, uuid[], jsonb) is
+  'Stores the embeddings of claimed chunks, an array of arrays in the order of chunk_ids, and ends their leases. Returns how many were stored: all or, on an error, none; chunks that no longer exist are passed over.';
+
+create function matrice.fail_chunks(model text, chunk_ids uuid[], error text) returns void
+language plpgsql
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  wanted text;
+begin
+  perform matrice_private.require_text('model', model);
+  wanted := matrice_private.embedding_model(model, null);
+  if chunk_ids is null then
+    raise exception 'chunk_ids must not be null' using errcode = '22004';
+  end if;
+  -- The first failure is mostly a blip: again at once. Each further one waits four times longer, up to an hour.
+  update matrice.embedding_leases l
+     set last_error = left(fail_chunks.error, 2000),
+         leased_until = now() + case when l.attempt = 1 then interval '0'
+                                     else least(interval '1 hour', interval '10 seconds' * 4 ^ least(l.attempt - 2, 10)) end
+   where l.chunk_id = any (chunk_ids) and l.model = wanted;
+end
+$$;
+comment on function matrice.fail_chunks(text, uuid[], text) is
+  'Gives claimed chunks back with an error. They can be claimed again: at once after the first failure, later after more of them, an hour at most.';
+
+-- Search -------------------------------------------------------------------------------------------------------------
+
+create function matrice_private.nearest_chunks(
+  query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb
+) returns table (chunk_id uuid, similarity double precision)
+language sql stable
+set search_path = ''
+begin atomic
+  select e.chunk_id, 1 - (e.embedding <=> query_embedding)
+    from matrice.chunk_embeddings e
+   where e.project_id = any (project_ids)
+     and e.model = nearest_chunks.model
+     and (filter = '{}' or exists (
+       select from matrice.source_chunks c join matrice.context_sources s on s.id = c.source_id
+        where c.id = e.chunk_id
+          and s.raw_metadata || jsonb_build_object('type', s.type) || c.metadata @> filter
+     ))
+   -- Exact: the expression of idx_embeddings_vector is another one, so no approximate index can answer this.
+   order by e.embedding <=> query_embedding, e.chunk_id
+   limit match_count;
+end;
+comment on function matrice_private.nearest_chunks(vector, uuid[], text, integer, jsonb) is
+  'The nearest chunks in the projects, exactly, by cosine similarity; ties by id.';
+
+create function matrice_private.check_query(query_embedding vector, model text) returns void
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  declared integer;
+begin
+  if query_embedding is null then
+    raise exception 'query_embedding must not be null' using errcode = '22004';
+  end if;
+  select m.dimensions into declared from matrice.embedding_models m where m.model = check_query.model;
+  if matrice_private.dimensions_of(query_embedding) <> declared then
+    raise exception 'wrong number of dimensions for model "%"', model
+      using errcode = '22023',
+            detail = format('Expected %s dimensions, got %s.', declared, matrice_private.dimensions_of(query_embedding)),
+            hint = 'Embed the query with the model of the chunks, or name the model.';
+  end if;
+  if matrice_private.is_zero(query_embedding) then
+    raise exception 'query_embedding is all zeros: it has no direction' using errcode = '22023';
+  end if;
+end
+$$;
+comment on function matrice_private.check_query(vector, text) is 'Raises unless a query vector can be compared with embeddings of the model.';
+
+create function matrice.match_chunks(
+  query_embedding vector, project_id uuid default null, match_count integer default 10,
+  match_threshold double precision default null, filter jsonb default '{}', model text default null
+) returns table (
+  chunk_id uuid, source_id uuid, source_name text, chunk_index integer, content text, token_count integer,
+  metadata jsonb, similarity double precision
+)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  wanted text;
+  projects uuid[];
+begin
+  perform matrice_private.require_match_count(match_count);
+  perform matrice_private.require_object('filter', filter);
+  projects := matrice_private.searchable_projects(match_chunks.project_id);
+  wanted := matrice_private.embedding_model(match_chunks.model, match_chunks.project_id);
+  perform matrice_private.check_query(query_embedding, wanted);
+  return query
+    with nearest as materialized (
+      select n.chunk_id, n.similarity
+        from matrice_private.nearest_chunks(query_embedding, projects, wanted, match_count, filter) n
+    )
+    select c.id, c.source_id, s.name, c.chunk_index, c.content, c.token_count, c.metadata, n.similarity
+      from nearest n
+      join matrice.source_chunks c on c.id = n.chunk_id
+      join matrice.context_sources s on s.id = c.source_id
+     where match_threshold is null or n.similarity >= match_threshold
+     order by n.similarity desc, c.id;
+end
+$$;
+comment on function matrice.match_chunks(vector, uuid, integer, double precision, jsonb, text) is
+  'The chunks nearest to a vector, by cosine similarity: min(match_count, visible matching chunks) rows, the true nearest ones. Without project_id: in all projects of the caller. filter: metadata of chunk and source, by containment. match_threshold: at least this similarity.';
+
+create function matrice_private.matching_chunks(query_text text, project_ids uuid[], match_count integer, filter jsonb)
+returns table (chunk_id uuid, rank real)
+language sql stable
+set search_path = ''
+begin atomic
+  select c.id, ts_rank_cd(c.fts, q.query)
+    from unnest(project_ids) as p (id)
+    cross join lateral (
+      select websearch_to_tsquery(matrice_private.text_search_config(p.id), query_text) as query
+    ) q
+    join matrice.source_chunks c on c.project_id = p.id and c.fts @@ q.query
+   where filter = '{}' or exists (
+     select from matrice.context_sources s
+      where s.id = c.source_id and s.raw_metadata || jsonb_build_object('type', s.type) || c.metadata @> filter
+   )
+   order by ts_rank_cd(c.fts, q.query) desc, c.id
+   limit match_count;
+end;
+comment on function matrice_private.matching_chunks(text, uuid[], integer, jsonb) is
+  'The chunks that match a websearch query best, each project in its own language, by cover density; ties by id.';
+
+create function matrice.search_chunks(
+  query_text text, project_id uuid default null, match_count integer default 10, filter jsonb default '{}'
+) returns table (
+  chunk_id uuid, source_id uuid, source_name text, chunk_index integer, content text, token_count integer,
+  metadata jsonb, rank real
+)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  projects uuid[];
+begin
+  perform matrice_private.require_text('query_text', query_text);
+  perform matrice_private.require_match_count(match_count);
+  perform matrice_private.require_object('filter', filter);
+  projects := matrice_private.searchable_projects(search_chunks.project_id);
+  return query
+    with matching as materialized (
+      select m.chunk_id, m.rank from matrice_private.matching_chunks(query_text, projects, match_count, filter) m
+    )
+    select c.id, c.source_id, s.name, c.chunk_index, c.content, c.token_count, c.metadata, m.rank
+      from matching m
+      join matrice.source_chunks c on c.id = m.chunk_id
+      join matrice.context_sources s on s.id = c.source_id
+     order by m.rank desc, c.id;
+end
+$$;
+comment on function matrice.search_chunks(text, uuid, integer, jsonb) is
+  'Full-text search with the syntax of web search engines: "a phrase", or, -not. A query of only stop words matches nothing.';
+
+create function matrice.hybrid_search(
+  query_text text, query_embedding vector, project_id uuid default null, match_count integer default 10,
+  full_text_weight double precision default 1, semantic_weight double precision default 1, rrf_k integer default 50,
+  filter jsonb default '{}', model text default null
+) returns table (
+  chunk_id uuid, source_id uuid, source_name text, chunk_index integer, content text, token_count integer,
+  metadata jsonb, score double precision, semantic_rank integer, full_text_rank integer
+)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  wanted text;
+  projects uuid[];
+  depth integer;
+begin
+  perform matrice_private.require_text('query_text', query_text);
+  perform matrice_private.require_match_count(match_count);
+  perform matrice_private.require_object('filter', filter);
+  if full_text_weight is null or semantic_weight is null
+     or not (full_text_weight between 0 and 1e6 and semantic_weight between 0 and 1e6) then
+    raise exception 'weights must be numbers between 0 and 1000000' using errcode = '22023';
+  end if;
+  if rrf_k is null or rrf_k not between 1 and 1000000 then
+    raise exception 'rrf_k must be between 1 and 1000000, not %', coalesce(rrf_k::text, 'null') using errcode = '22023';
+  end if;
+  projects := matrice_private.searchable_projects(hybrid_search.project_id);
+  wanted := matrice_private.embedding_model(hybrid_search.model, hybrid_search.project_id);
+  perform matrice_private.check_query(query_embedding, wanted);
+  -- Deep enough for a chunk that is middling in both lists to win.
+  depth := least(greatest(match_count * 5, 100), 10000);
+  return query
+    with semantic as materialized (
+      select n.chunk_id, row_number() over (order by n.similarity desc, n.chunk_id)::integer as rank
+        from matrice_private.nearest_chunks(query_embedding, projects, wanted, depth, filter) n
+    ), full_text as materialized (
+      select m.chunk_id, row_number() over (order by m.rank desc, m.chunk_id)::integer as rank
+        from matrice_private.matching_chunks(query_text, projects, depth, filter) m
+    ), fused as (
+      select coalesce(v.chunk_id, t.chunk_id) as chunk_id, v.rank as semantic_rank, t.rank as full_text_rank,
+             coalesce(semantic_weight / (rrf_k + v.rank), 0) + coalesce(full_text_weight / (rrf_k + t.rank), 0) as score
+        from semantic v full join full_text t on t.chunk_id = v.chunk_id
+       order by score desc, chunk_id
+       limit match_count
+    )
+    select c.id, c.source_id, s.name, c.chunk_index, c.content, c.token_count, c.metadata,
+           f.score, f.semantic_rank, f.full_text_rank
+      from fused f
+      join matrice.source_chunks c on c.id = f.chunk_id
+      join matrice.context_sources s on s.id = c.source_id
+     order by f.score desc, c.id;
+end
+$$;
+comment on function matrice.hybrid_search(text, vector, uuid, integer, double precision, double precision, integer, jsonb, text) is
+  'Semantic and full-text search in one list, by reciprocal rank fusion: score = Σ weight / (rrf_k + rank). The ranks show what each search thought; null where it did not find the chunk.';
+
+create function matrice_private.passages(chunk_ids uuid[])
+returns table (number bigint, chunk_id uuid, source_id uuid, source_name text, content text, start_char integer, end_char integer, metadata jsonb)
+language sql stable
+set search_path = ''
+begin atomic
+  select row_number() over (order by p.best, p.source_id, p.chunk_index),
+         p.id, p.source_id, p.source_name, p.content, p.start_char, p.end_char, p.metadata
+    from (
+      select c.id, c.source_id, s.name as source_name, c.chunk_index, c.content, c.start_char, c.end_char, c.metadata,
+             min(given.position) over (partition by c.source_id) as best
+        from unnest(chunk_ids) with ordinality as given (id, position)
+        join matrice.source_chunks c on c.id = given.id
+        join matrice.context_sources s on s.id = c.source_id
+    ) p;
+end;
+comment on function matrice_private.passages(uuid[]) is
+  'Chunks, given best first, numbered for reading: sources in the order of their best chunk, each in its own order.';
+
+create function matrice_private.render_context(chunk_ids uuid[]) returns text
+language sql stable
+set search_path = ''
+begin atomic
+  select string_agg(format('### [%s] %s%s%s%s', p.number, p.source_name, p.path, E'\n\n', p.content), E'\n\n' order by p.number)
+    from (
+      select passages.*, coalesce(' — ' || (
+               select string_agg(h.heading, ' › ' order by h.position)
+                 from jsonb_array_elements_text(passages.metadata -> 'headings') with ordinality as h (heading, position)
+             ), '') as path
+        from matrice_private.passages(chunk_ids)
+    ) p;
+end;
+comment on function matrice_private.render_context(uuid[]) is 'Chunks, given best first, as one numbered markdown text.';
+
+create function matrice.build_context(
+  query_text text, query_embedding vector, project_id uuid, token_budget integer default 4000,
+  match_count integer default 50, filter jsonb default '{}', model text default null, target_model text default 'gpt-4o'
+) returns table (context text, token_count integer, citations jsonb)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  hit record;
+  chosen uuid[] := '{}';
+  rendered text;
+begin
+  if token_budget is null or token_budget < 1 then
+    raise exception 'token_budget must be at least 1, not %', coalesce(token_budget::text, 'null') using errcode = '22023';
+  end if;
+  perform matrice_private.require_text('target_model', target_model);
+  perform matrice_private.require_role(project_id, 'viewer');
+  context := '';
+  for hit in
+    select h.chunk_id, row_number() over (partition by h.content order by h.score desc) as copy
+      from matrice.hybrid_search(query_text, query_embedding, build_context.project_id, match_count,
+                                 filter => build_context.filter, model => build_context.model) h
+     order by h.score desc, h.chunk_id
+  loop
+    continue when hit.copy > 1;
+    rendered := matrice_private.render_context(chosen || hit.chunk_id);
+    if matrice.count_tokens(rendered, target_model) <= token_budget then
+      chosen := chosen || hit.chunk_id;
+      context := rendered;
+    elsif chosen = '{}' then
+      -- Not even the best passage fits: its beginning is better than nothing.
+      chosen := array[hit.chunk_id];
+      context := matrice.truncate_tokens(rendered, token_budget, target_model);
+      exit;
+    end if;
+  end loop;
+  token_count := matrice.count_tokens(context, target_model);
+  citations := coalesce((
+    select jsonb_agg(to_jsonb(p) - 'content' order by p.number) from matrice_private.passages(chosen) p
+  ), '[]');
+  return next;
+end
+$$;
+comment on function matrice.build_context(text, vector, uuid, integer, integer, jsonb, text, text) is
+  'The best passages for a question as markdown for a model, never more than token_budget tokens of target_model, with citations by number.';
+
+create function matrice_private.document_rows(query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb)
+returns table (id uuid, content text, metadata jsonb, embedding vector, similarity double precision)
+language sql stable
+set search_path = ''
+begin atomic
+  select c.id, c.content,
+         c.metadata || jsonb_build_object('source_id', c.source_id, 'source_name', s.name, 'chunk_index', c.chunk_index),
+         e.embedding, n.similarity
+    from matrice_private.nearest_chunks(query_embedding, project_ids, document_rows.model, match_count, filter) n
+    join matrice.source_chunks c on c.id = n.chunk_id
+    join matrice.context_sources s on s.id = c.source_id
+    join matrice.chunk_embeddings e on e.chunk_id = c.id and e.model = document_rows.model
+   order by n.similarity desc, c.id;
+end;
+comment on function matrice_private.document_rows(vector, uuid[], text, integer, jsonb) is 'Nearest chunks in the shape of match_documents.';
+
+create function matrice.match_documents(query_embedding vector, match_count integer default null, filter jsonb default '{}')
+returns table (id uuid, content text, metadata jsonb, embedding vector, similarity double precision)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  wanted text := matrice_private.embedding_model(null, null);
+begin
+  if match_count is not null then
+    perform matrice_private.require_match_count(match_count);
+  end if;
+  perform matrice_private.require_object('filter', filter);
+  perform matrice_private.check_query(query_embedding, wanted);
+  return query
+    select d.id, d.content, d.metadata, d.embedding, d.similarity
+      -- LangChain for Python names no count and limits the result itself.
+      from matrice_private.document_rows(
+        query_embedding, matrice_private.searchable_projects(null), wanted, coalesce(match_count, 100), filter) d;
+end
+$$;
+comment on function matrice.match_documents(vector, integer, jsonb) is
+  'match_chunks over all projects of the caller, in the shape that LangChain''s and LlamaIndex''s Supabase vector stores call.';
+
+-- Insights -----------------------------------------------------------------------------------------------------------
+
+create function matrice.record_insight(
+  project_id uuid, type text, title text, content text, confidence double precision default 0.5,
+  tags jsonb default '[]', source_id uuid default null, evidence jsonb default null
+) returns uuid
+language plpgsql
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  new_id uuid;
+begin
+  perform matrice_private.require_text('type', type);
+  perform matrice_private.require_text('title', title);
+  perform matrice_private.require_text('content', content);
+  if confidence is null or not confidence between 0 and 1 then
+    raise exception 'confidence must be between 0 and 1, not %', coalesce(confidence::text, 'null') using errcode = '22023';
+  end if;
+  if jsonb_typeof(tags) is distinct from 'array' then
+    raise exception 'tags must be a JSON array' using errcode = '22023';
+  end if;
+  perform matrice_private.require_role(project_id, 'editor');
+  if source_id is not null and not exists (
+    select from matrice.context_sources s where s.id = record_insight.source_id and s.project_id = record_insight.project_id
+  ) then
+    raise exception 'source not found'
+      using errcode = 'PT404', detail = format('Project %s has no source %s.', project_id, source_id);
+  end if;
+  insert into matrice.insights as i (project_id, source_id, type, title, content, confidence, tags, evidence)
+  values (record_insight.project_id, record_insight.source_id, record_insight.type, record_insight.title,
+          record_insight.content, record_insight.confidence, record_insight.tags, record_insight.evidence)
+  returning i.id into new_id;
+  return new_id;
+end
+$$;
+comment on function matrice.record_insight(uuid, text, text, text, double precision, jsonb, uuid, jsonb) is
+  'Records an insight and returns its id.';
+
+create function matrice.supersede_insight(old_id uuid, new_id uuid) returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  old_insight record;
+  new_project uuid;
+begin
+  select i.project_id, i.superseded_by into old_insight from matrice.insights i where i.id = old_id;
+  if not found then
+    raise exception 'insight not found' using errcode = 'PT404', detail = format('old_id %s', coalesce(old_id::text, 'null'));
+  end if;
+  select i.project_id into new_project from matrice.insights i where i.id = new_id;
+  if not found or new_project <> old_insight.project_id then
+    raise exception 'insight not found'
+      using errcode = 'PT404', detail = format('The project of %s has no insight %s.', old_id, coalesce(new_id::text, 'null'));
+  end if;
+  perform matrice_private.require_role(old_insight.project_id, 'editor');
+  -- One supersession at a time in a project, or two could close a circle.
+  perform from matrice.insights i
+    where i.project_id = old_insight.project_id and i.id in (old_id, new_id) order by i.id for update;
+  if old_insight.superseded_by is not null and old_insight.superseded_by <> new_id then
+    raise exception 'the insight is superseded already'
+      using errcode = 'PT409', detail = format('Insight %s supersedes it.', old_insight.superseded_by);
+  end if;
+  if exists (
+    with recursive successors as (
+      select i.id, i.superseded_by from matrice.insights i where i.id = new_id
+      union
+      select i.id, i.superseded_by from matrice.insights i join successors s on i.id = s.superseded_by
+    )
+    select from successors s where s.id = old_id
+  ) then
+    raise exception 'an insight cannot supersede itself, directly or by others' using errcode = '22023';
+  end if;
+  update matrice.insights i set superseded_by = new_id, superseded_at = coalesce(i.superseded_at, now()) where i.id = old_id;
+end
+$$;
+comment on function matrice.supersede_insight(uuid, uuid) is
+  'Marks an insight as replaced by a newer one of the same project. search_insights then leaves it out; nothing is deleted.';
+
+create function matrice.search_insights(
+  query_text text, project_id uuid, match_count integer default 10, include_superseded boolean default false
+) returns table (
+  insight_id uuid, source_id uuid, type text, title text, content text, confidence double precision, tags jsonb,
+  created_at timestamptz, superseded_by uuid, rank real
+)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  query tsquery;
+begin
+  perform matrice_private.require_text('query_text', query_text);
+  perform matrice_private.require_match_count(match_count);
+  perform matrice_private.require_role(project_id, 'viewer');
+  query := websearch_to_tsquery(matrice_private.text_search_config(project_id), query_text);
+  return query
+    select i.id, i.source_id, i.type, i.title, i.content, i.confidence, i.tags, i.created_at, i.superseded_by,
+           ts_rank_cd(i.fts, query)
+      from matrice.insights i
+     where i.project_id = search_insights.project_id
+       and i.fts @@ query
+       and (include_superseded or i.superseded_by is null)
+     order by ts_rank_cd(i.fts, query) * i.confidence desc, i.id
+     limit match_count;
+end
+$$;
+comment on function matrice.search_insights(text, uuid, integer, boolean) is
+  'Full-text search in a project''s insights, best first by rank times confidence; superseded ones only on request.';
+
+-- Workflows and cost -------------------------------------------------------------------------------------------------
+
+create function matrice.start_run(
+  project_id uuid, workflow_id text, event_name text, run_key text default null, phase text default null,
+  input_data jsonb default '{}'
+) returns uuid
+language plpgsql
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  run uuid;
+begin
+  perform matrice_private.require_text('workflow_id', workflow_id);
+  if phase is not null then
+    perform matrice_private.require_phase('phase', phase);
+  end if;
+  perform matrice_private.require_role(project_id, 'editor');
+  insert into matrice.workflow_runs as r (project_id, workflow_id, event_name, run_key, phase, input_data)
+  values (start_run.project_id, start_run.workflow_id, start_run.event_name, start_run.run_key, start_run.phase,
+          coalesce(start_run.input_data, '{}'))
+  on conflict on constraint workflow_runs_project_id_run_key_key do nothing
+  returning r.id into run;
+  if run is null then
+    select r.id into run from matrice.workflow_runs r
+     where r.project_id = start_run.project_id and r.run_key = start_run.run_key;
+  end if;
+  return run;
+end
+$$;
+comment on function matrice.start_run(uuid, text, text, text, text, jsonb) is
+  'Records that a workflow run began and returns its id. The same run_key in the same project is the same run.';
+
+create function matrice.record_step(
+  run_id uuid, step_name text, status text, latency_ms integer default null, model text default null,
+  tokens_input integer default 0, tokens_output integer default 0, usage jsonb default '{}', error jsonb default null,
+  step_key text default null, attempt integer default 0, cost_usd numeric default null, executed_at timestamptz default now()
+) returns uuid
+language plpgsql
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  owner_project uuid;
+  cost numeric;
+  step uuid;
+begin
+  perform matrice_private.require_text('step_name', step_name);
+  perform matrice_private.require_one_of('status', status, array['success', 'failed', 'skipped']);
+  if least(latency_ms, tokens_input, tokens_output, attempt) < 0 or cost_usd < 0 or cost_usd = 'NaN' then
+    raise exception 'latency_ms, tokens, attempt and cost_usd must not be negative' using errcode = '22023';
+  end if;
+  select r.project_id into owner_project from matrice.workflow_runs r where r.id = record_step.run_id;
+  if not found then
+    raise exception 'run not found'
+      using errcode = 'PT404', detail = format('There is no run %s that you can see.', coalesce(run_id::text, 'null'));
+  end if;
+  perform matrice_private.require_role(owner_project, 'editor');
+  cost := coalesce(record_step.cost_usd, matrice.calculate_cost(
+    record_step.model, coalesce(record_step.tokens_input, 0), coalesce(record_step.tokens_output, 0),
+    coalesce(record_step.usage, '{}'), coalesce(record_step.executed_at, now())));
+  insert into matrice.workflow_steps as s (
+    run_id, project_id, step_name, status, latency_ms, model, tokens_input, tokens_output, usage, error, step_key,
+    attempt, cost_usd, cost_source, executed_at)
+  values (
+    record_step.run_id, owner_project, record_step.step_name, record_step.status, record_step.latency_ms, record_step.model,
+    coalesce(record_step.tokens_input, 0), coalesce(record_step.tokens_output, 0), coalesce(record_step.usage, '{}'),
+    record_step.error, record_step.step_key, coalesce(record_step.attempt, 0), cost,
+    case when record_step.cost_usd is not null then 'provided' when cost is not null then 'calculated' end,
+    coalesce(record_step.executed_at, now()))
+  on conflict on constraint workflow_steps_run_id_step_key_attempt_key do nothing
+  returning s.id into step;
+  if step is null then
+    select s.id into step from matrice.workflow_steps s
+     where s.run_id = record_step.run_id and s.step_key = record_step.step_key and s.attempt = coalesce(record_step.attempt, 0);
+  end if;
+  return step;
+end
+$$;
+comment on function matrice.record_step(uuid, text, text, integer, text, integer, integer, jsonb, jsonb, text, integer, numeric, timestamptz) is
+  'Records a step of a run with its tokens, latency and cost, and returns its id. Without cost_usd the cost is calculated. The same step_key and attempt recorded again changes nothing.';
+
+create function matrice.finish_run(run_id uuid, status text, output_data jsonb default null) returns void
+language plpgsql
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  run record;
+begin
+  perform matrice_private.require_one_of('status', status, array['completed', 'failed', 'cancelled']);
+  select r.project_id, r.status into run from matrice.workflow_runs r where r.id = finish_run.run_id;
+  if not found then
+    raise exception 'run not found'
+      using errcode = 'PT404', detail = format('There is no run %s that you can see.', coalesce(run_id::text, 'null'));
+  end if;
+  perform matrice_private.require_role(run.project_id, 'editor');
+  select r.project_id, r.status into run from matrice.workflow_runs r where r.id = finish_run.run_id for update;
+  if run.status = finish_run.status then
+    return;
+  elsif run.status <> 'running' then
+    raise exception 'the run has ended already'
+      using errcode = 'PT409', detail = format('Its status is %s.', run.status);
+  end if;
+  update matrice.workflow_runs r
+     set status = finish_run.status, output_data = finish_run.output_data, completed_at = now()
+   where r.id = finish_run.run_id;
+end
+$$;
+comment on function matrice.finish_run(uuid, text, jsonb) is
+  'Records how a run ended: completed, failed or cancelled. Saying the same again changes nothing; another ending is refused (PT409).';
+
+create function matrice_private.priced_model(model text) returns text
+language sql stable
+set search_path = ''
+begin atomic
+  -- The name as it stands; else without the provider it begins with; else the one model of that name behind a provider.
+  select coalesce(
+    (select p.model from matrice.model_prices p where p.model = priced_model.model limit 1),
+    (select p.model from matrice.model_prices p
+      where p.model = split_part(priced_model.model, '/', 2) and p.provider = split_part(priced_model.model, '/', 1) limit 1),
+    (select min(p.model) from matrice.model_prices p
+      where split_part(p.model, '/', 2) = priced_model.model and priced_model.model <> ''
+     having count(distinct p.model) = 1)
+  );
+end;
+comment on function matrice_private.priced_model(text) is 'The name under which a model''s prices are stored, or null. Never a guess by likeness.';
+
+create function matrice_private.usage_tokens(usage jsonb, key text) returns bigint
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  if usage -> key is null or usage -> key = 'null' then
+    return 0;
+  end if;
+  if jsonb_typeof(usage -> key) <> 'number' or (usage ->> key)::numeric < 0
+     or (usage ->> key)::numeric > 9223372036854775807 or (usage ->> key)::numeric % 1 <> 0 then
+    raise exception 'usage.% must be a number of tokens', key
+      using errcode = '22023', detail = format('It is %s.', usage -> key);
+  end if;
+  return (usage ->> key)::numeric::bigint;
+end
+$$;
+comment on function matrice_private.usage_tokens(jsonb, text) is 'A count of tokens in usage; 0 where it is left out.';
+
+create function matrice_private.service_tier(model text, usage jsonb, priced_at timestamptz) returns text
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  asked text := coalesce(usage ->> 'service_tier', 'standard');
+  tier text := case asked when 'fast' then 'priority' when 'batches' then 'batch' else asked end;
+  utc timestamp := priced_at at time zone 'UTC';
+begin
+  if tier in ('default', 'auto', 'standard') and exists (
+    select from matrice.model_price_windows w
+     where w.model = service_tier.model
+       and extract(isodow from utc)::integer = any (w.iso_weekdays)
+       and utc::time >= w.from_utc and utc::time < w.until_utc
+  ) then
+    return 'off_peak';
+  end if;
+  -- A tier that the model has no prices for is billed as standard.
+  if exists (select from matrice.model_prices p where p.model = service_tier.model and p.service_tier = tier) then
+    return tier;
+  end if;
+  return 'standard';
+end
+$$;
+comment on function matrice_private.service_tier(text, jsonb, timestamptz) is 'The tier that a request is billed at.';
+
+create function matrice_private.rates(model text, tier text, tokens_input bigint, priced_at timestamptz)
+returns table (unit text, service_tier text, usd_per_million numeric)
+language sql stable
+set search_path = ''
+begin atomic
+  -- Of each unit the rate of the highest threshold that the request is above, there the tier's own before the
+  -- standard one, and of that the latest.
+  select distinct on (p.unit) p.unit, p.service_tier, p.usd_per_million
+    from matrice.model_prices p
+   where p.model = rates.model
+     and p.service_tier in (tier, 'standard')
+     and (p.above_input_tokens = 0 or p.above_input_tokens < tokens_input)
+     and p.valid_from <= priced_at
+   order by p.unit, p.above_input_tokens desc, (p.service_tier = tier) desc, p.valid_from desc;
+end;
+comment on function matrice_private.rates(text, text, bigint, timestamptz) is 'The rates that a request is billed at, one a unit.';
+
+create function matrice.calculate_cost(
+  model text, tokens_input bigint, tokens_output bigint default 0, usage jsonb default '{}', priced_at timestamptz default now()
+) returns numeric
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  cached     bigint;
+  written_1h bigint;
+  written    bigint;
+  heard      bigint;
+  reasoned   bigint;
+  spoken     bigint;
+  priced     text;
+  tier       text;
+  rate       record;
+  factor     numeric := 1;
+  surcharge  numeric;
+begin
+  perform matrice_private.require_object('usage', coalesce(usage, '{}'));
+  cached     := matrice_private.usage_tokens(usage, 'cached_tokens');
+  written_1h := matrice_private.usage_tokens(usage, 'cache_write_1h_tokens');
+  written    := greatest(matrice_private.usage_tokens(usage, 'cache_write_tokens'),
+                         matrice_private.usage_tokens(usage, 'cache_write_5m_tokens') + written_1h);
+  heard      := matrice_private.usage_tokens(usage, 'input_audio_tokens');
+  reasoned   := matrice_private.usage_tokens(usage, 'reasoning_tokens');
+  spoken     := matrice_private.usage_tokens(usage, 'output_audio_tokens');
+  if tokens_input < 0 or tokens_output < 0 then
+    raise exception 'tokens must not be negative' using errcode = '22023';
+  end if;
+  if cached::numeric + written + heard > tokens_input or reasoned::numeric + spoken > tokens_output then
+    raise exception 'usage has more tokens than tokens_input or tokens_output'
+      using errcode = '22023',
+            detail = format('Input %s of %s, output %s of %s.', cached::numeric + written + heard, tokens_input,
+                            reasoned::numeric + spoken, tokens_output),
+            hint = 'tokens_input includes cached, cache-written and audio tokens, tokens_output includes reasoning. Anthropic''s input_tokens leaves the cached ones out: add them.';
+  end if;
+
+  priced := matrice_private.priced_model(model);
+  tier := matrice_private.service_tier(priced, usage, priced_at);
+  select max(r.usd_per_million) filter (where r.unit = 'input')          as input,
+         max(r.usd_per_million) filter (where r.unit = 'output')         as output,
+         -- A batch has its own cache rates or none: then its input rate.
+         max(r.usd_per_million) filter (where r.unit = 'cache_read'  and (tier <> 'batch' or r.service_tier = tier)) as cache_read,
+         max(r.usd_per_million) filter (where r.unit = 'cache_write' and (tier <> 'batch' or r.service_tier = tier)) as cache_write,
+         max(r.usd_per_million) filter (where r.unit = 'cache_write_1h' and (tier <> 'batch' or r.service_tier = tier)) as cache_write_1h,
+         max(r.usd_per_million) filter (where r.unit = 'input_audio')    as input_audio,
+         max(r.usd_per_million) filter (where r.unit = 'output_audio')   as output_audio,
+         -- Reasoning at the tier's own rate; else as the tier's output; else at the standard rate of reasoning.
+         coalesce(max(r.usd_per_million) filter (where r.unit = 'reasoning' and r.service_tier = tier),
+                  max(r.usd_per_million) filter (where r.unit = 'output' and r.service_tier = tier and tier <> 'standard'),
+                  max(r.usd_per_million) filter (where r.unit = 'reasoning')) as reasoning
+    into rate
+    from matrice_private.rates(priced, tier, tokens_input, priced_at) r;
+
+  for surcharge in
+    select m.factor from matrice.model_price_multipliers m where m.model = priced and m.value = usage ->> m.kind
+  loop
+    factor := factor * surcharge;
+  end loop;
+
+  -- An unpriced unit that was used makes the cost unknown: null, not 0. Multiplying by a millionth is exact, dividing is not.
+  return trim_scale(0.000001 * factor * (
+      case when tokens_input = cached + written + heard then 0 else (tokens_input - cached - written - heard) * rate.input end
+    + case when cached = 0 then 0 else cached * coalesce(rate.cache_read, rate.input) end
+    + case when written = written_1h then 0 else (written - written_1h) * coalesce(rate.cache_write, rate.input) end
+    + case when written_1h = 0 then 0 else written_1h * coalesce(rate.cache_write_1h, rate.cache_write, rate.input) end
+    + case when heard = 0 then 0 else heard * coalesce(rate.input_audio, rate.input) end
+    + case when tokens_output = reasoned + spoken then 0 else (tokens_output - reasoned - spoken) * rate.output end
+    + case when reasoned = 0 then 0 else reasoned * coalesce(rate.reasoning, rate.output) end
+    + case when spoken = 0 then 0 else spoken * coalesce(rate.output_audio, rate.output) end));
+end
+$$;
+comment on function matrice.calculate_cost(text, bigint, bigint, jsonb, timestamptz) is
+  'Exact cost of a call in US dollars at the prices of priced_at; null for a model or unit without a price. tokens_input includes cached, cache-written and audio tokens; tokens_output includes reasoning. usage: cached_tokens, cache_write_tokens (of which cache_write_1h_tokens), input_audio_tokens, reasoning_tokens, output_audio_tokens, service_tier, inference_geo, data_residency, speed.';
+
+create function matrice.workflow_metrics(
+  project_id uuid, since timestamptz, until timestamptz default now(), group_by text default 'day'
+) returns table (
+  bucket text, runs bigint, succeeded bigint, failed bigint, success_rate double precision, steps bigint,
+  tokens_input bigint, tokens_output bigint, cost_usd numeric, p50_ms double precision, p95_ms double precision, p99_ms double precision
+)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+  perform matrice_private.require_one_of('group_by', group_by, array['hour', 'day', 'week', 'month', 'workflow', 'phase', 'model']);
+  if since is null or until is null then
+    raise exception 'since and until must not be null' using errcode = '22004';
+  end if;
+  perform matrice_private.require_role(project_id, 'viewer');
+  return query
+    with selected as (
+      select r.id, r.status, r.started_at, r.workflow_id, r.phase
+        from matrice.workflow_runs r
+       where r.project_id = workflow_metrics.project_id and r.started_at >= since and r.started_at < until
+    ), rows as (
+      select case group_by
+               when 'workflow' then r.workflow_id
+               when 'phase' then r.phase
+               when 'model' then s.model
+               else to_char(date_trunc(group_by, r.started_at at time zone 'UTC'),
+                            case group_by when 'hour' then 'YYYY-MM-DD"T"HH24:00"Z"' when 'month' then 'YYYY-MM' else 'YYYY-MM-DD' end)
+             end as bucket,
+             r.id as run_id, r.status, s.id as step_id, s.tokens_input, s.tokens_output, s.cost_usd,
+             s.latency_ms, s.status as step_status
+        from selected r
+        left join matrice.workflow_steps s on s.project_id = workflow_metrics.project_id and s.run_id = r.id
+    )
+    select g.bucket, g.runs, g.succeeded, g.failed, g.succeeded::double precision / nullif(g.succeeded + g.failed, 0),
+           g.steps, g.tokens_input, g.tokens_output, g.cost_usd, g.latency[1], g.latency[2], g.latency[3]
+      from (
+        select x.bucket,
+               count(distinct x.run_id) as runs,
+               count(distinct x.run_id) filter (where x.status = 'completed') as succeeded,
+               count(distinct x.run_id) filter (where x.status = 'failed') as failed,
+               count(x.step_id) as steps,
+               coalesce(sum(x.tokens_input), 0)::bigint as tokens_input,
+               coalesce(sum(x.tokens_output), 0)::bigint as tokens_output,
+               sum(x.cost_usd) as cost_usd,
+               percentile_cont(array[0.5, 0.95, 0.99]) within group (order by x.latency_ms)
+                 filter (where x.step_status <> 'skipped') as latency
+          from rows x
+         group by x.bucket
+      ) g
+     order by g.bucket;
+end
+$$;
+comment on function matrice.workflow_metrics(uuid, timestamptz, timestamptz, text) is
+  'Runs that started in [since, until), by hour, day, week, month (in UTC), workflow, phase or model. success_rate = succeeded / (succeeded + failed); cost_usd sums every attempt with a known cost; percentiles are of step latency, skipped steps left out.';
+
+-- Grants -------------------------------------------------------------------------------------------------------------
+
+-- Functions are born executable by everybody. Here: the API by users and services, helpers by who runs into them
+-- (policies, triggers, defaults and the API all run as the caller), the owner's tools by the owner.
+do $$
+declare
+  function record;
+begin
+  for function in
+    select p.oid::regprocedure as signature, p.prorettype = 'trigger'::regtype as is_trigger,
+           p.proname in ('build_embedding_index', 'load_price_catalogue') as is_owners_tool
+      from pg_proc p
+     where p.pronamespace in ('matrice'::regnamespace, 'matrice_private'::regnamespace)
+       and p.proowner = current_user::regrole
+       and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')
+  loop
+    execute format('revoke all on function %s from public', function.signature);
+    continue when function.is_trigger or function.is_owners_tool;
+    execute format('grant execute on function %s to authenticated, service_role', function.signature);
+  end loop;
+end
+$$;

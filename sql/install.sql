@@ -1,0 +1,62 @@
+-- The end of the extension's script: it runs as a superuser even where a database's owner installs the extension
+-- (trusted = true), so it calls nothing but what it has just made and pg_catalog, by their full names.
+
+-- Supabase's API roles, where they are missing: plain Postgres then behaves like Supabase.
+do $$
+begin
+  if pg_catalog.to_regrole('anon') is null then
+    create role anon nologin noinherit;
+  end if;
+  if pg_catalog.to_regrole('authenticated') is null then
+    create role authenticated nologin noinherit;
+  end if;
+  if pg_catalog.to_regrole('service_role') is null then
+    create role service_role nologin noinherit bypassrls;
+  end if;
+end
+$$;
+
+-- The engine's functions compute from their arguments and read no table.
+comment on function matrice.count_tokens(text, text) is
+  'Exact number of tokens of a text, by model or encoding name. <|endoftext|> and the like count as their characters.';
+comment on function matrice.tokenize(text, text) is 'The tokens of a text, by model or encoding name.';
+comment on function matrice.detokenize(integer[], text) is 'The text that tokens spell: the inverse of tokenize.';
+comment on function matrice.truncate_tokens(text, integer, text) is
+  'The longest beginning of a text, in whole characters, of at most max_tokens tokens.';
+comment on function matrice.chunk_text(text, integer, integer, text, text) is
+  'Cuts a text into chunks of at most max_tokens tokens at the best boundaries its format has: text, markdown, go, javascript, python, rust, sql, tsx or typescript. substr(content, start_char + 1, end_char - start_char) is the chunk; metadata.headings is its heading path in markdown.';
+comment on function matrice.price_catalogue() is 'The catalogue of model prices that this version ships, a JSON document; the table model_prices holds what is charged.';
+comment on function matrice.migrate() is
+  'Applies the migrations of the schema that this database has not had yet and returns their names. For the owner of the schema.';
+
+do $$
+declare
+  engine text;
+begin
+  foreach engine in array array[
+    'matrice.count_tokens(text, text)',
+    'matrice.tokenize(text, text)',
+    'matrice.detokenize(integer[], text)',
+    'matrice.truncate_tokens(text, integer, text)',
+    'matrice.chunk_text(text, integer, integer, text, text)',
+    'matrice.price_catalogue()'
+  ] loop
+    execute pg_catalog.format('revoke all on function %s from public', engine);
+    execute pg_catalog.format('grant execute on function %s to authenticated, service_role', engine);
+    execute pg_catalog.format('grant execute on function %s to @extowner@', engine);
+  end loop;
+end
+$$;
+
+-- What migrate() may do is decided by whether its caller owns the schema, not by this grant.
+revoke all on function matrice.migrate() from public;
+grant execute on function matrice.migrate() to @extowner@;
+do $$
+begin
+  execute pg_catalog.format('grant execute on function matrice.migrate() to %s', (
+    select n.nspowner::pg_catalog.regrole from pg_catalog.pg_namespace n where n.nspname operator(pg_catalog.=) 'matrice'
+  ));
+end
+$$;
+
+select matrice.migrate();

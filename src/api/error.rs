@@ -1,0 +1,22 @@
+//! The one place where an error of the core becomes an error of Postgres.
+
+use crate::core::Error;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+impl From<Error> for ErrorReport {
+    fn from(error: Error) -> Self {
+        let mut report = ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            error.to_string(),
+            "matrice",
+        );
+        if let Some(detail) = error.detail() {
+            report = report.set_detail(detail);
+        }
+        if let Some(hint) = error.hint() {
+            report = report.set_hint(hint);
+        }
+        report
+    }
+}

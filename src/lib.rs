@@ -1,0 +1,13 @@
+//! matrice: the data layer of a context-engineering product, inside Postgres.
+//!
+//! - [`core`]: what is computed, in pure Rust.
+//! - [`api`]: the engine's SQL functions, thin wrappers over `core`.
+//! - [`migrate`]: applies the schema, `sql/001…007`, which belongs to the user and not to the extension.
+
+mod api;
+mod core;
+mod migrate;
+
+::pgrx::pg_module_magic!(name, version);
+
+pgrx::extension_sql_file!("../sql/install.sql", name = "install", finalize);
