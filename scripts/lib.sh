@@ -8,7 +8,6 @@ BUILD=$ROOT/build
 export PGRX_HOME=$BUILD/pgrx
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$ROOT/target}
 PGRX_VERSION=0.18.1
-PGVECTOR_VERSION=0.8.0-1
 
 say() { printf '\033[1m== %s\033[0m\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -70,6 +69,17 @@ state_dir() {
   echo "$state" | tee "$marker"
 }
 
+# The release of cargo-pgrx that the crate is pinned to: the machine's, else one in build/.
+install_cargo_pgrx() {
+  if cargo pgrx --version 2>/dev/null | grep -qF "$PGRX_VERSION"; then return; fi
+  if ! "$BUILD/tools/bin/cargo-pgrx" pgrx --version 2>/dev/null | grep -qF "$PGRX_VERSION"; then
+    say "installing cargo-pgrx $PGRX_VERSION (a few minutes)"
+    CARGO_TARGET_DIR=$BUILD/tools/target cargo install --quiet --locked --root "$BUILD/tools" "cargo-pgrx@$PGRX_VERSION"
+    rm -rf "$BUILD/tools/target"
+  fi
+  export PATH=$BUILD/tools/bin:$PATH
+}
+
 # Builds the release extension against a PostgreSQL and installs it there. PGRX_HOME needs to name that PostgreSQL;
 # `cargo pgrx init` would also initdb a cluster, which nobody here uses and root cannot.
 pgrx_install() {
@@ -79,4 +89,23 @@ pgrx_install() {
   mkdir -p "$PGRX_HOME"
   printf '[configs]\npg%s = "%s"\n' "$major" "$pg_config" > "$PGRX_HOME/config.toml"
   (cd "$ROOT" && cargo pgrx install --release --pg-config "$pg_config" --no-default-features --features "pg$major" "$@")
+}
+
+# Python with the packages of requirements.txt, in build/venv.
+python_environment() {
+  local stamp=$BUILD/venv/requirements.txt
+  cmp -s "$ROOT/scripts/requirements.txt" "$stamp" && return
+  python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
+  say "installing Python packages into build/venv"
+  python3 -m venv --clear "$BUILD/venv"
+  "$BUILD/venv/bin/pip" install --quiet --disable-pip-version-check -r "$ROOT/scripts/requirements.txt"
+  cp "$ROOT/scripts/requirements.txt" "$stamp"
+}
+
+# cargo as cargo-pgrx calls it, so that tests and lints reuse what the extension was built with.
+pgrx_cargo() {
+  local pg_config
+  pg_config=$(pg_bin)/pg_config
+  (cd "$ROOT" && PGRX_PG_CONFIG_PATH=$pg_config cargo \
+    --config "target.'cfg(all(target_family = \"unix\", not(target_os = \"macos\")))'.rustflags = [\"-C\", \"link-arg=-Wl,--no-gc-sections\"]" "$@")
 }

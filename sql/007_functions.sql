@@ -1142,6 +1142,9 @@ begin
   end if;
 
   priced := matrice_private.priced_model(model);
+  if priced is null then
+    return null;
+  end if;
   tier := matrice_private.service_tier(priced, usage, priced_at);
   select max(r.usd_per_million) filter (where r.unit = 'input')          as input,
          max(r.usd_per_million) filter (where r.unit = 'output')         as output,

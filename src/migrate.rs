@@ -9,10 +9,16 @@ use pgrx::{PgTryBuilder, Spi, pg_sys};
 /// The schema's files, in the order they are applied.
 const MIGRATIONS: [(&str, &str); 7] = [
     ("001_core_tables", include_str!("../sql/001_core_tables.sql")),
-    ("002_context_sources", include_str!("../sql/002_context_sources.sql")),
+    (
+        "002_context_sources",
+        include_str!("../sql/002_context_sources.sql"),
+    ),
     ("003_embeddings", include_str!("../sql/003_embeddings.sql")),
     ("004_insights", include_str!("../sql/004_insights.sql")),
-    ("005_workflow_metrics", include_str!("../sql/005_workflow_metrics.sql")),
+    (
+        "005_workflow_metrics",
+        include_str!("../sql/005_workflow_metrics.sql"),
+    ),
     ("006_rls_policies", include_str!("../sql/006_rls_policies.sql")),
     ("007_functions", include_str!("../sql/007_functions.sql")),
 ];

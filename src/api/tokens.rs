@@ -18,7 +18,11 @@ fn tokenize(
     model: default!(&str, "'text-embedding-3-small'"),
 ) -> Result<Vec<i32>, ErrorReport> {
     let encoding = Encoding::of_model(model)?;
-    Ok(encoding.encode(content).into_iter().map(|token| token as i32).collect())
+    Ok(encoding
+        .encode(content)
+        .into_iter()
+        .map(|token| token as i32)
+        .collect())
 }
 
 #[pg_extern(immutable, strict, parallel_safe)]
@@ -27,7 +31,10 @@ fn detokenize(
     model: default!(&str, "'text-embedding-3-small'"),
 ) -> Result<String, ErrorReport> {
     let encoding = Encoding::of_model(model)?;
-    let tokens = tokens.into_iter().collect::<Option<Vec<_>>>().ok_or(Error::NullToken)?;
+    let tokens = tokens
+        .into_iter()
+        .collect::<Option<Vec<_>>>()
+        .ok_or(Error::NullToken)?;
     Ok(encoding.decode(&tokens)?)
 }
 

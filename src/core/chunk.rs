@@ -3,9 +3,7 @@
 use super::Error;
 use super::headings::Headings;
 use super::token::Encoding;
-use text_splitter::{
-    ChunkCharIndex, ChunkConfig, ChunkSizer, CodeSplitter, MarkdownSplitter, TextSplitter,
-};
+use text_splitter::{ChunkCharIndex, ChunkConfig, ChunkSizer, CodeSplitter, MarkdownSplitter, TextSplitter};
 use tree_sitter::Language;
 
 /// What a text is, which decides where it may best be cut.
@@ -80,17 +78,12 @@ pub(crate) struct Size {
 impl Size {
     /// # Errors
     /// `max_tokens` below 1, `overlap_tokens` negative or not below `max_tokens`.
-    pub(crate) fn new(
-        max_tokens: i32,
-        overlap_tokens: i32,
-        encoding: Encoding,
-    ) -> Result<Self, Error> {
+    pub(crate) fn new(max_tokens: i32, overlap_tokens: i32, encoding: Encoding) -> Result<Self, Error> {
         let max = usize::try_from(max_tokens)
             .ok()
             .filter(|&max| max > 0)
             .ok_or(Error::MaxTokens(max_tokens))?;
-        let overlap = usize::try_from(overlap_tokens)
-            .map_err(|_| Error::NegativeOverlap(overlap_tokens))?;
+        let overlap = usize::try_from(overlap_tokens).map_err(|_| Error::NegativeOverlap(overlap_tokens))?;
         if overlap >= max {
             return Err(Error::OverlapTooLarge { overlap, max });
         }
@@ -202,7 +195,10 @@ mod tests {
     #[test]
     fn a_character_larger_than_a_chunk_is_refused() {
         let error = chunk("𓀀", Format::Text, size(1, 0)).unwrap_err();
-        assert!(matches!(error, Error::CharacterTooLarge { max: 1, .. }), "{error}");
+        assert!(
+            matches!(error, Error::CharacterTooLarge { max: 1, .. }),
+            "{error}"
+        );
     }
 
     #[test]

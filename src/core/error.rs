@@ -38,15 +38,12 @@ impl Error {
     /// What was seen, beyond the message.
     pub(crate) fn detail(&self) -> Option<String> {
         match self {
-            Error::PrivateTokenizer(_) => Some(
-                "Its vendor publishes no vocabulary, so any count here would be a guess.".into(),
-            ),
-            Error::CharacterTooLarge { character, .. } => {
-                Some(format!("The text is {character:?}."))
+            Error::PrivateTokenizer(_) => {
+                Some("Its vendor publishes no vocabulary, so any count here would be a guess.".into())
             }
+            Error::CharacterTooLarge { character, .. } => Some(format!("The text is {character:?}.")),
             Error::InvalidText => Some(
-                "The bytes are not valid UTF-8, or hold a NUL: a cut inside a character does this."
-                    .into(),
+                "The bytes are not valid UTF-8, or hold a NUL: a cut inside a character does this.".into(),
             ),
             _ => None,
         }
@@ -59,15 +56,9 @@ impl Error {
                 "Known are the encodings {} and the OpenAI models that use them.",
                 token::Encoding::names()
             )),
-            Error::UnknownFormat(_) => {
-                Some(format!("Known formats: {}.", chunk::Format::names()))
-            }
-            Error::CharacterTooLarge { tokens, .. } => {
-                Some(format!("Use max_tokens of at least {tokens}."))
-            }
-            Error::UnknownToken { .. } => {
-                Some("Use the model that the tokens were made with.".into())
-            }
+            Error::UnknownFormat(_) => Some(format!("Known formats: {}.", chunk::Format::names())),
+            Error::CharacterTooLarge { tokens, .. } => Some(format!("Use max_tokens of at least {tokens}.")),
+            Error::UnknownToken { .. } => Some("Use the model that the tokens were made with.".into()),
             Error::InvalidText => Some("Pass all tokens of a text together.".into()),
             _ => None,
         }

@@ -27,8 +27,8 @@ const NAMED: [(&str, Encoding); 7] = [
 
 /// Model families whose vendors keep their vocabulary to themselves, or whose vocabulary is not OpenAI's.
 const OTHER_VENDORS: [&str; 12] = [
-    "claude", "gemini", "voyage", "embed-", "command", "mistral", "deepseek", "grok", "llama",
-    "qwen", "nova", "titan",
+    "claude", "gemini", "voyage", "embed-", "command", "mistral", "deepseek", "grok", "llama", "qwen",
+    "nova", "titan",
 ];
 
 impl Encoding {
@@ -101,12 +101,13 @@ impl Encoding {
             .iter()
             .map(|&token| Rank::try_from(token).map_err(|_| unknown(token)))
             .collect::<Result<Vec<_>, _>>()?;
-        let bytes = self.bpe().decode_bytes(&ranks).map_err(|error| {
-            Error::UnknownToken {
+        let bytes = self
+            .bpe()
+            .decode_bytes(&ranks)
+            .map_err(|error| Error::UnknownToken {
                 token: error.token.into(),
                 encoding: self.name(),
-            }
-        })?;
+            })?;
         match String::from_utf8(bytes) {
             Ok(text) if !text.contains('\0') => Ok(text),
             _ => Err(Error::InvalidText),
@@ -171,12 +172,21 @@ mod tests {
 
     #[test]
     fn models() {
-        assert_eq!(Encoding::of_model("text-embedding-3-small"), Ok(Encoding::Cl100kBase));
+        assert_eq!(
+            Encoding::of_model("text-embedding-3-small"),
+            Ok(Encoding::Cl100kBase)
+        );
         assert_eq!(Encoding::of_model("openai/gpt-4o-mini"), Ok(Encoding::O200kBase));
         assert_eq!(Encoding::of_model("ft:gpt-4o:acme::1"), Ok(Encoding::O200kBase));
         assert_eq!(Encoding::of_model("r50k_base"), Ok(Encoding::R50kBase));
-        assert!(matches!(Encoding::of_model("claude-sonnet-5"), Err(Error::PrivateTokenizer(_))));
-        assert!(matches!(Encoding::of_model("gpt-9000x"), Err(Error::UnknownModel(_))));
+        assert!(matches!(
+            Encoding::of_model("claude-sonnet-5"),
+            Err(Error::PrivateTokenizer(_))
+        ));
+        assert!(matches!(
+            Encoding::of_model("gpt-9000x"),
+            Err(Error::UnknownModel(_))
+        ));
         assert!(matches!(Encoding::of_model(""), Err(Error::UnknownModel(_))));
     }
 
@@ -190,7 +200,10 @@ mod tests {
     #[test]
     fn decode_refuses_what_is_no_text() {
         let e = Encoding::Cl100kBase;
-        assert!(matches!(e.decode(&[-1]), Err(Error::UnknownToken { token: -1, .. })));
+        assert!(matches!(
+            e.decode(&[-1]),
+            Err(Error::UnknownToken { token: -1, .. })
+        ));
         assert!(matches!(e.decode(&[i32::MAX]), Err(Error::UnknownToken { .. })));
         let cut: Vec<i32> = e.encode("𓀀").iter().take(1).map(|&t| t as i32).collect();
         assert_eq!(e.decode(&cut), Err(Error::InvalidText));

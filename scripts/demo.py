@@ -1,0 +1,235 @@
+"""The whole main job on real documents: chunk, count, embed, search under row-level security, price."""
+
+import json
+import os
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+import embedder
+
+ROOT = Path(__file__).resolve().parent.parent
+DATABASE = "matrice"
+ALICE, BOB = (str(uuid.uuid5(uuid.NAMESPACE_DNS, name)) for name in ("alice", "bob"))
+FORMATS = {".md": "markdown", ".rs": "rust", ".py": "python", ".sql": "sql", ".go": "go", ".js": "javascript",
+           ".mjs": "javascript", ".ts": "typescript", ".tsx": "tsx"}
+TEXT = {"", ".txt", ".rst", ".toml", ".html", ".csv", ".json", ".yml", ".yaml", ".xml", ".tex", ".adoc", ".org"}
+SKIPPED = {"node_modules", "target", "build", "__pycache__"}
+LARGEST = 5_000_000
+# A person's words, where the documents have others: no passage holds all of them.
+QUESTIONS = ["who may look at other people's documents?", "how to keep my data when the extension is removed",
+             "price of cached tokens"]
+
+
+def main():
+    documents = find_documents(sys.argv[1:])
+    if not documents:
+        sys.exit("error: no readable text files there")
+    model = embedder.configured()
+    create_database(model)
+    with connect(ALICE) as alice:
+        project, run = ingest(alice, documents, model)
+        with connect(role="service_role") as worker:
+            embed(worker, alice, project, run, model)
+        alice.execute("select matrice.finish_run(%s, 'completed')", [run])
+        show_sources(alice)
+        questions = [os.environ["QUESTION"]] if "QUESTION" in os.environ else QUESTIONS
+        for question in questions:
+            search(alice, project, question, model)
+        keyword_search(alice, project, questions)
+        with connect(BOB) as bob:
+            show_outsider(bob, project, model.embed([questions[0]])[0])
+        show_run(alice, run, model)
+    show_connections(project)
+
+
+# Documents ------------------------------------------------------------------------------------------------------------
+
+
+def find_documents(arguments):
+    """(path, text, format) of the files named, or of this repository's documentation and SQL."""
+    if arguments:
+        roots = [Path(argument) for argument in arguments]
+        files = [file for root in roots for file in (sorted(root.rglob("*")) if root.is_dir() else [root])]
+    else:
+        files = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benches/*.md"), *ROOT.glob("sql/*.sql")])
+    documents = []
+    for file in files:
+        if not file.is_file() or SKIPPED & set(file.parts) or (file.suffix not in FORMATS and file.suffix not in TEXT):
+            continue
+        try:
+            text = file.read_text(encoding="utf-8") if file.stat().st_size <= LARGEST else None
+        except (UnicodeDecodeError, OSError):
+            text = None
+        if text is None or "\0" in text:
+            print(f"   skipped {file}: no UTF-8 text of at most {LARGEST // 1_000_000} MB")
+        elif text.strip():
+            name = file.resolve()
+            name = name.relative_to(ROOT) if name.is_relative_to(ROOT) else file
+            documents.append((str(name), text, FORMATS.get(file.suffix, "text")))
+    return documents
+
+
+# The job --------------------------------------------------------------------------------------------------------------
+
+
+def create_database(model):
+    heading(f"a new database {DATABASE}, CREATE EXTENSION matrice")
+    with psycopg.connect(dbname="postgres", autocommit=True) as server:
+        server.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(DATABASE)))
+        server.execute(sql.SQL("create database {}").format(sql.Identifier(DATABASE)))
+    with psycopg.connect(dbname=DATABASE, autocommit=True) as owner:
+        # As on Supabase: pgvector in a schema of its own, which the API roles may use.
+        owner.execute("create schema extensions; create extension vector with schema extensions; create extension matrice")
+        if not owner.execute("select 1 from pg_roles where rolname = 'authenticator'").fetchone():
+            owner.execute("create role authenticator login noinherit")
+        password = sql.Literal(os.environ["MATRICE_PASSWORD"])
+        owner.execute(sql.SQL("alter role authenticator password {}").format(password))
+        owner.execute("grant anon, authenticated, service_role to authenticator")
+        owner.execute("grant usage on schema extensions to anon, authenticated, service_role")
+        owner.execute(
+            "insert into matrice.embedding_models (model, dimensions) values (%s, %s) on conflict do nothing",
+            [model.model, model.dimensions],
+        )
+
+
+def connect(user=None, role="authenticated"):
+    """A session as PostgREST opens it: the role and the claims of a signed-in user, or a worker's service_role."""
+    connection = psycopg.connect(dbname=DATABASE, autocommit=True)
+    if user:
+        connection.execute("select set_config('request.jwt.claims', %s, false)", [json.dumps({"sub": user, "role": role})])
+    connection.execute(sql.SQL("set role {}").format(sql.Identifier(role)))
+    return connection
+
+
+def value(connection, query, arguments=()):
+    return connection.execute(query, arguments).fetchone()[0]
+
+
+def ingest(alice, documents, model):
+    heading(f"alice ingests {len(documents)} documents")
+    settings = Jsonb({"embedding_model": model.model, "language": "english"})
+    project = value(alice, "select matrice.create_project('Demo', 'Its own documentation', settings => %s)", [settings])
+    run = value(alice, "select matrice.start_run(%s, 'ingest-documents', 'demo/started', phase => 'P3')", [project])
+    for number, (name, text, format) in enumerate(documents, 1):
+        started = time.perf_counter()
+        source = value(
+            alice,
+            "select matrice.ingest_source(%s, %s, %s, format => %s, max_tokens => 256, overlap_tokens => 32, storage_path => %s)",
+            [project, name, text, format, name],
+        )
+        latency = round((time.perf_counter() - started) * 1000)
+        tokens, chunks = alice.execute(
+            "select s.token_count, (select count(*) from matrice.source_chunks c where c.source_id = s.id)"
+            "  from matrice.context_sources s where s.id = %s", [source]).fetchone()
+        alice.execute("select matrice.record_step(%s, %s, 'success', %s, step_key => %s)", [run, f"chunk {name}", latency, name])
+        print(f"   {number:>3}/{len(documents)}  {name[-48:]:<48} {len(text) / 1000:>8.1f} kB {tokens:>8} tokens {chunks:>5} chunks")
+    return project, run
+
+
+def embed(worker, alice, project, run, model):
+    total = value(worker, "select count(*) from matrice.source_chunks where project_id = %s", [project])
+    heading(f"a worker embeds {total} chunks with {model.model}")
+    done, batch = 0, 0
+    while claimed := worker.execute("select chunk_id, content, token_count from matrice.claim_chunks(%s, 128, project_id => %s)",
+                                    [model.model, project]).fetchall():
+        started = time.perf_counter()
+        ids, contents, tokens = zip(*claimed)
+        done += value(worker, "select matrice.store_embeddings(%s, %s, %s)", [model.model, list(ids), Jsonb(model.embed(list(contents)))])
+        latency = round((time.perf_counter() - started) * 1000)
+        # What an offline model costs is known: nothing. Others are priced by their name.
+        cost = 0 if isinstance(model, embedder.Offline) else None
+        alice.execute(
+            "select matrice.record_step(%s, 'embed', 'success', %s, %s, %s, step_key => %s, cost_usd => %s)",
+            [run, latency, model.model, sum(tokens), f"embed:{batch}", cost])
+        batch += 1
+        print(f"   {done:>6}/{total}", end="\r", flush=True)
+    print()
+
+
+# What came of it --------------------------------------------------------------------------------------------------------
+
+
+def show_sources(alice):
+    heading("the sources")
+    table(alice.execute("""
+        select s.name, s.status, s.token_count as tokens, count(c.id) as chunks, count(e.id) as embeddings
+          from matrice.context_sources s
+          join matrice.source_chunks c on c.source_id = s.id
+          left join matrice.chunk_embeddings e on e.chunk_id = c.id
+         group by s.id order by s.token_count desc limit 15"""))
+
+
+def search(alice, project, question, model):
+    heading(f"match_chunks: {question}")
+    hits = alice.execute(
+        "select similarity, source_name, metadata -> 'headings', content from matrice.match_chunks(%s::extensions.vector, %s, 3)",
+        [str(model.embed([question])[0]), project]).fetchall()
+    for similarity, source, headings, content in hits:
+        print(f"   {similarity:.3f}  {source}{' › ' + ' › '.join(headings) if headings else ''}")
+        print(f"          {' '.join(content.split())[:140]}")
+    found = alice.execute("select from matrice.search_chunks(%s, %s)", [question, project]).rowcount
+    print(f"   a keyword search for the same words: {found} passages" + ("  <- missed" if not found else ""))
+
+
+def keyword_search(alice, project, questions):
+    words = max((word.strip("?.,") for question in questions for word in question.split()), key=len)
+    heading(f"search_chunks: {words}")
+    for rank, source, content in alice.execute(
+            "select rank, source_name, content from matrice.search_chunks(%s, %s, 3)", [words, project]):
+        print(f"   {rank:.3f}  {source}\n          {' '.join(content.split())[:140]}")
+
+
+def show_outsider(bob, project, embedding):
+    heading("bob, signed in but no member of the project")
+    for name in ("projects", "context_sources", "source_chunks", "chunk_embeddings", "workflow_runs", "workflow_steps"):
+        print(f"   {name:<18} {value(bob, sql.SQL('select count(*) from matrice.{}').format(sql.Identifier(name)))} rows")
+    try:
+        bob.execute("select from matrice.match_chunks(%s::extensions.vector, %s)", [str(embedding), project])
+        sys.exit("error: bob could search alice's project")
+    except psycopg.Error as error:
+        print(f"   match_chunks       {error.sqlstate}: {error.diag.message_primary}")
+
+
+def show_run(alice, run, model):
+    heading("the run and its steps")
+    table(alice.execute("""
+        select step_name as step, count(*) as calls, sum(latency_ms) as latency_ms, model, nullif(sum(tokens_input), 0) as tokens, trim_scale(sum(cost_usd)) as cost_usd
+          from matrice.workflow_steps where run_id = %s
+         group by step_name, model order by sum(latency_ms) desc limit 8""", [run]))
+    tokens = value(alice, "select sum(tokens_input) from matrice.workflow_steps where run_id = %s", [run])
+    cost = value(alice, "select matrice.calculate_cost('text-embedding-3-small', %s)", [tokens])
+    print(f"   the same {tokens} tokens with text-embedding-3-small: ${cost}")
+
+
+def show_connections(project):
+    heading("look around")
+    host, port = os.environ["PGHOST"], os.environ["PGPORT"]
+    print(f"""   psql       {ROOT}/scripts/psql demo -d {DATABASE}
+   as alice   set role authenticated; select set_config('request.jwt.claims', '{{"sub":"{ALICE}"}}', false);
+              select name, token_count from matrice.context_sources;
+   PostgREST  PGRST_DB_URI='postgresql://authenticator:{os.environ["MATRICE_PASSWORD"]}@127.0.0.1:{port}/{DATABASE}' \\
+              PGRST_DB_SCHEMAS=matrice PGRST_DB_ANON_ROLE=anon PGRST_JWT_SECRET=<at least 32 characters> postgrest
+   socket     {host} (port {port})
+   project    {project}
+   stop       {ROOT}/scripts/cluster stop demo""")
+
+
+def heading(text):
+    print(f"\n\033[1m{text}\033[0m", flush=True)
+
+
+def table(cursor):
+    rows = [[column.name for column in cursor.description]]
+    rows += [["" if cell is None else str(cell) for cell in row] for row in cursor.fetchall()]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        print("   " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)))
+
+
+main()

@@ -1,0 +1,212 @@
+"""Installing, dropping, re-creating and upgrading the extension; who owns what; what a hostile database can do."""
+
+import subprocess
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from conftest import ROOT, fill, sign_in
+
+
+@pytest.fixture
+def app_role():
+    """A role that owns databases and is nothing else, like Supabase's postgres."""
+    with psycopg.connect(dbname="postgres", user="postgres", autocommit=True) as server:
+        server.execute("drop role if exists matrice_app")
+        server.execute("create role matrice_app login")
+    yield "matrice_app"
+    with psycopg.connect(dbname="postgres", user="postgres", autocommit=True) as server:
+        server.execute("drop role matrice_app")
+
+
+@pytest.fixture
+def app_database(app_role, empty_database):
+    """A database owned by that role, with pgvector, seen as that role."""
+    database = empty_database(owner=app_role)
+    database.psql("create extension vector")
+    database.user = app_role
+    yield database
+    database.user = "postgres"
+
+
+def test_only_functions_are_members(matrice_database):
+    kinds = matrice_database().rows(
+        "select distinct d.classid::regclass::text from pg_depend d join pg_extension e on e.oid = d.refobjid"
+        " where e.extname = 'matrice' and d.deptype = 'e'")
+    assert kinds == [("pg_proc",)]
+
+
+def test_dropping_the_extension_keeps_every_row(matrice_database):
+    database = matrice_database()
+    project = fill(database)
+    data = database.dump("--data-only")
+    schema = database.dump("--schema-only")
+    database.psql("drop extension matrice")
+    assert database.dump("--data-only") == data
+    database.psql("create extension matrice")
+    assert database.dump("--data-only") == data
+    assert database.dump("--schema-only") == schema
+    with database.connect() as connection:
+        sign_in(connection)
+        connection.execute("select matrice.ingest_source(%s, 'after', 'Works again.')", [project])
+
+
+def test_the_owner_of_a_database_can_install_and_owns_the_tables(app_database):
+    app_database.psql("create extension matrice")
+    owners = app_database.rows(
+        "select distinct c.relowner::regrole::text from pg_class c"
+        " where c.relnamespace in ('matrice'::regnamespace, 'matrice_private'::regnamespace)")
+    assert owners == [("matrice_app",)]
+    owners = app_database.rows(
+        "select distinct p.proowner::regrole::text from pg_proc p where p.pronamespace = 'matrice_private'::regnamespace")
+    assert owners == [("matrice_app",)]
+    app_database.psql("""
+        alter table matrice.projects add column colour text;
+        create policy "everything is visible" on matrice.projects for select to service_role using (true);
+        create index my_index on matrice.projects (colour);
+        alter table matrice.insights add constraint title_is_short check (length(title) < 1000);
+    """)
+    fill(app_database_as_superuser(app_database))
+    assert app_database.value("select count(*) from matrice.projects") == 1
+
+
+def app_database_as_superuser(database):
+    """The same database for a session that may become any role, as PostgREST's may."""
+    return type(database)(database.name, "postgres")
+
+
+def test_the_owner_of_a_database_can_dump_and_restore(app_database, app_role, empty_database):
+    app_database.psql("create extension matrice")
+    fill(app_database_as_superuser(app_database))
+    dump = app_database.dump()
+    target = empty_database(owner=app_role)
+    target.psql("create extension vector")
+    target.user = app_role
+    # vector is there already, and its comment belongs to a superuser: not this role's to restore.
+    ours = "\n".join(line for line in dump.splitlines() if not line.startswith("COMMENT ON EXTENSION"))
+    target.psql(ours)
+    assert target.dump() == dump
+    target.user = "postgres"
+
+
+def test_migrations_run_as_the_owner_and_never_as_superuser(app_database):
+    """The installing role may have laid out a trap where the migrations will step."""
+    app_database.psql("""
+        create schema matrice_private;
+        create table matrice_private.migrations (name text primary key, version text, applied_at timestamptz default now());
+        create table public.seen (who text);
+        create function public.trap() returns trigger language plpgsql as $$
+          begin insert into public.seen values (current_user); return new; end $$;
+        create trigger trap before insert on matrice_private.migrations for each row execute function public.trap();
+    """)
+    app_database.psql("create extension matrice")
+    assert app_database.rows("select distinct who from public.seen") == [("matrice_app",)]
+
+
+def test_a_strangers_objects_are_not_used(app_database):
+    stranger = app_database_as_superuser(app_database)
+    stranger.psql("""
+        create schema matrice_private;
+        create table matrice_private.migrations (name text);
+        grant usage on schema matrice_private to public;
+        grant all on matrice_private.migrations to public;
+    """)
+    refused = app_database.psql("create extension matrice", check=False)
+    assert "must be owner of table matrice_private.migrations" in refused.stderr
+    assert app_database.value("select count(*) from pg_extension where extname = 'matrice'") == 0
+
+
+def test_a_strangers_schema_is_not_used(app_database):
+    stranger = app_database_as_superuser(app_database)
+    stranger.psql("create schema matrice; grant all on schema matrice to public")
+    refused = app_database.psql("create extension matrice", check=False)
+    assert "must be owner of schema matrice" in refused.stderr
+    assert stranger.value("select to_regclass('matrice.projects')") is None
+
+
+def test_a_function_in_the_way_is_not_replaced(app_database):
+    app_database.psql("create schema matrice; create function matrice.count_tokens(text, text) returns int language sql as 'select 42'")
+    refused = app_database.psql("create extension matrice", check=False)
+    assert 'function "count_tokens" already exists with same argument types' in refused.stderr
+    assert app_database.value("select matrice.count_tokens('a', 'b')") == 42
+
+
+def test_nobody_else_may_migrate(matrice_database):
+    database = matrice_database()
+    with database.connect() as connection:
+        connection.execute("grant execute on function matrice.migrate() to service_role")
+        connection.execute("set role service_role")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="must be owner of schema matrice"):
+            connection.execute("select matrice.migrate()")
+
+
+def test_an_old_pgvector_is_refused(empty_database):
+    database = empty_database()
+    database.psql("create extension vector; update pg_extension set extversion = '0.7.4' where extname = 'vector'")
+    refused = database.psql("create extension matrice", check=False)
+    assert "matrice needs pgvector 0.8.0 or newer" in refused.stderr
+    assert "ALTER EXTENSION vector UPDATE" in refused.stderr
+
+
+def test_ivfflat_by_choice(empty_database):
+    database = empty_database()
+    database.psql("create extension vector; set matrice.embedding_index_method = 'ivfflat'; create extension matrice;")
+    assert "USING ivfflat" in database.value("select pg_get_indexdef('matrice.idx_embeddings_vector'::regclass)")
+    database.psql("select matrice_private.build_embedding_index('hnsw')")
+    assert "USING hnsw" in database.value("select pg_get_indexdef('matrice.idx_embeddings_vector'::regclass)")
+
+
+# Upgrades -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def old_version():
+    """A made-up version 0.0.9: its engine lacked truncate_tokens, its schema ended with 006."""
+    shared = subprocess.run(["pg_config", "--sharedir"], capture_output=True, text=True, check=True).stdout.strip()
+    folder = Path(shared) / "extension"
+    assert folder.is_relative_to(ROOT / "build"), "only the private copy of PostgreSQL is written to"
+    current = (folder / "matrice--0.1.0.sql").read_text()
+    begin, end = "/* <begin connected objects> */", "/* </end connected objects> */"
+    blocks = [block.split(end)[0] for block in current.split(begin)[1:]]
+    truncate = next(block for block in blocks if 'FUNCTION "truncate_tokens"' in block)
+    tail = next(block for block in blocks if "-- finalize" in block)
+    grants = [line for line in tail.splitlines() if "truncate_tokens" in line]
+    old = current.replace(truncate, "").replace("select matrice.migrate();", "")
+    comment = tail[tail.index("comment on function matrice.truncate_tokens"):].split(";")[0]
+    old = old.replace(comment + ";", "")
+    for line in grants:
+        if line.strip().startswith("'"):
+            old = old.replace(line, "")
+    upgrade = truncate.replace("'MODULE_PATHNAME'", "'$libdir/matrice'") + comment + """;
+        revoke all on function matrice.truncate_tokens(text, integer, text) from public;
+        grant execute on function matrice.truncate_tokens(text, integer, text) to authenticated, service_role, @extowner@;
+        select matrice.migrate();"""
+    files = {"matrice--0.0.9.sql": old, "matrice--0.0.9--0.1.0.sql": upgrade}
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    yield
+    for name in files:
+        (folder / name).unlink()
+
+
+def test_an_upgraded_database_is_a_fresh_one(old_version, empty_database, matrice_database):
+    database = empty_database()
+    database.psql("create schema extensions; create extension vector schema extensions; create extension matrice version '0.0.9';")
+    files = sorted((ROOT / "sql").glob("00[1-6]_*.sql"))
+    assert len(files) == 6
+    database.psql("set search_path = pg_catalog, extensions, pg_temp;\n"
+                  + (ROOT / "sql" / "migration_log.sql").read_text()
+                  + "".join(file.read_text() + f"\ninsert into matrice_private.migrations values ('{file.stem}', '0.0.9');\n" for file in files))
+    assert database.value("select to_regprocedure('matrice.truncate_tokens(text, integer, text)')") is None
+    database.psql("insert into matrice.projects (name) values ('older than the upgrade')")
+
+    database.psql("alter extension matrice update")
+    assert database.value("select extversion from pg_extension where extname = 'matrice'") == "0.1.0"
+    fresh = matrice_database()
+    assert database.dump("--schema-only") == fresh.dump("--schema-only")
+    members = ("select pg_describe_object(d.classid, d.objid, 0) from pg_depend d join pg_extension e on e.oid = d.refobjid"
+               " where e.extname = 'matrice' and d.deptype = 'e' order by 1")
+    assert database.rows(members) == fresh.rows(members)
+    assert database.value("select name from matrice.projects") == "older than the upgrade"
+    fill(database)
