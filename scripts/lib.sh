@@ -52,22 +52,30 @@ pg_major() {
   apt-cache depends postgresql | sed -n 's/.*Depends: postgresql-\([0-9][0-9]*\)$/\1/p' | head -1 | grep . || die "apt knows no PostgreSQL"
 }
 
+# Where the server's files are: build/, unless the clone is in a folder that the cluster's owner may not enter, as
+# root's home is for the postgres user.
+state_dir() {
+  local folder=$ROOT state
+  if [ "$(id -u)" = 0 ]; then
+    while [ "$folder" != / ]; do
+      if (((0$(stat -c %a "$folder") & 1) == 0)); then
+        state=/var/tmp/matrice-$(echo "$ROOT" | cksum | cut -d' ' -f1)
+        mkdir -p "$state"
+        [ -O "$state" ] || die "$state belongs to somebody else"
+        echo "$state"
+        return
+      fi
+      folder=$(dirname "$folder")
+    done
+  fi
+  echo "$BUILD"
+}
+STATE=$(state_dir)
+
 # A private copy of the distribution's PostgreSQL. Postgres finds its files relative to its binaries, so extensions
 # can be installed into the copy while the system's stays as it is.
-PG_HOME=$BUILD/pg
+PG_HOME=$STATE/pg
 pg_bin() { echo "$PG_HOME/lib/postgresql/$MAJOR/bin"; }
-
-# The cluster's files, in build/ unless the cluster's owner cannot get there (a clone under root's home).
-state_dir() {
-  local marker=$BUILD/state
-  [ -f "$marker" ] && { cat "$marker"; return; }
-  mkdir -p "$BUILD"
-  local state=$BUILD/cluster
-  if [ "$(id -u)" = 0 ] && ! as_cluster_owner test -x "$ROOT"; then
-    state=/var/tmp/matrice-$(echo "$ROOT" | cksum | cut -d' ' -f1)
-  fi
-  echo "$state" | tee "$marker"
-}
 
 # The release of cargo-pgrx that the crate is pinned to: the machine's, else one in build/.
 install_cargo_pgrx() {

@@ -13,19 +13,23 @@ create function matrice_private.current_user_id() returns uuid
 language plpgsql stable
 set search_path = ''
 as $$
+declare
+  claim  text := nullif(current_setting('request.jwt.claim.sub', true), '');
+  claims text := nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub';
 begin
-  -- Supabase's own answer where there is one. A session without claims is nobody: null matches no row.
+  -- A session without claims is nobody, and so is one that claims to be two: null matches no row.
+  if claim <> claims then
+    return null;
+  end if;
+  -- Supabase's own answer where there is one.
   if to_regprocedure('auth.uid()') is not null then
     return auth.uid();
   end if;
-  return coalesce(
-    nullif(current_setting('request.jwt.claim.sub', true), ''),
-    nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'
-  )::uuid;
+  return coalesce(claim, claims)::uuid;
 end
 $$;
 comment on function matrice_private.current_user_id() is
-  'The caller''s id: auth.uid() where it exists, else the subject of the JWT claims that PostgREST sets; null without claims.';
+  'The caller''s id: auth.uid() where it exists, else the subject of the JWT claims that PostgREST sets; null without claims, or where the two settings that hold them disagree.';
 
 create function matrice_private.touch_updated_at() returns trigger
 language plpgsql
@@ -51,7 +55,7 @@ create table matrice.projects (
   updated_at    timestamptz not null default now(),
   created_by    uuid                 default matrice_private.current_user_id(),
   constraint projects_pkey primary key (id),
-  constraint projects_name_not_blank check (btrim(name) <> ''),
+  constraint projects_name_not_blank check (name ~ '\S'),
   constraint projects_current_phase_check check (current_phase in ('P1', 'P2', 'P3', 'P4', 'P5', 'P6')),
   constraint projects_settings_is_object check (jsonb_typeof(settings) = 'object')
 );
@@ -150,6 +154,90 @@ comment on function matrice_private.keep_an_owner() is
 create trigger keep_an_owner after delete or update on matrice.user_projects
 for each row when (old.role = 'owner') execute function matrice_private.keep_an_owner();
 
+-- project_invitations ------------------------------------------------------------------------------------------------
+
+create table matrice.project_invitations (
+  id          uuid        not null default gen_random_uuid(),
+  project_id  uuid        not null,
+  email       text        not null,
+  role        text        not null default 'viewer',
+  token_hash  bytea       not null,
+  invited_by  uuid                 default matrice_private.current_user_id(),
+  created_at  timestamptz not null default now(),
+  expires_at  timestamptz not null default now() + interval '7 days',
+  accepted_at timestamptz,
+  accepted_by uuid,
+  constraint project_invitations_pkey primary key (id),
+  constraint project_invitations_token_hash_key unique (token_hash),
+  constraint project_invitations_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
+  constraint project_invitations_role_check check (role in ('owner', 'editor', 'viewer')),
+  constraint project_invitations_email_check check (email like '%_@_%'),
+  constraint project_invitations_acceptance_check check ((accepted_at is null) = (accepted_by is null))
+);
+create index idx_project_invitations_project on matrice.project_invitations (project_id);
+create unique index project_invitations_one_open on matrice.project_invitations (project_id, lower(email)) where accepted_at is null;
+
+comment on table matrice.project_invitations is 'Who was invited to a project. Made by invite_member, used up by accept_invite; owners see and withdraw them.';
+comment on column matrice.project_invitations.id is 'Primary key.';
+comment on column matrice.project_invitations.project_id is 'The project.';
+comment on column matrice.project_invitations.email is 'Whom the token was made for. Whoever holds it can accept: it is sent to this address.';
+comment on column matrice.project_invitations.role is 'What the invited user becomes.';
+comment on column matrice.project_invitations.token_hash is 'SHA-256 of the token. The token itself is stored nowhere.';
+comment on column matrice.project_invitations.invited_by is 'The owner who invited; void once they are no owner any more. Null: a service did.';
+comment on column matrice.project_invitations.created_at is 'When.';
+comment on column matrice.project_invitations.expires_at is 'The token is void from this time on.';
+comment on column matrice.project_invitations.accepted_at is 'When it was accepted.';
+comment on column matrice.project_invitations.accepted_by is 'Who accepted it.';
+
+create function matrice_private.role_rank(role text) returns integer
+language sql immutable parallel safe
+set search_path = ''
+begin atomic
+  select array_position(array['viewer', 'editor', 'owner'], role);
+end;
+comment on function matrice_private.role_rank(text) is 'viewer 1, editor 2, owner 3.';
+
+create function matrice_private.accept_invitation(token text) returns uuid
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  caller     uuid := matrice_private.current_user_id();
+  invitation record;
+begin
+  if caller is null then
+    raise exception 'only a signed-in user can accept an invitation'
+      using errcode = '42501', hint = 'Sign in first; the invitation stays open.';
+  end if;
+  -- Of two who accept at the same moment, the second finds it accepted.
+  update matrice.project_invitations i
+     set accepted_at = now(), accepted_by = caller
+   where i.token_hash = sha256(convert_to(token, 'UTF8'))
+     and i.accepted_at is null
+     and i.expires_at > now()
+     -- Or an owner could invite a second self, be removed, and come back.
+     and (i.invited_by is null or exists (
+       select from matrice.user_projects m
+        where m.project_id = i.project_id and m.user_id = i.invited_by and m.role = 'owner'
+     ))
+  returning i.project_id, i.role into invitation;
+  if not found then
+    raise exception 'invitation not found'
+      using errcode = 'PT404',
+            detail = 'The token is unknown, used up, expired, or from somebody who is no owner any more.',
+            hint = 'Ask an owner of the project to invite you again.';
+  end if;
+  insert into matrice.user_projects as m (user_id, project_id, role)
+  values (caller, invitation.project_id, invitation.role)
+  on conflict on constraint user_projects_pkey do update
+    set role = excluded.role
+    where matrice_private.role_rank(excluded.role) > matrice_private.role_rank(m.role);
+  return invitation.project_id;
+end
+$$;
+comment on function matrice_private.accept_invitation(text) is
+  'Makes the caller a member by a token. SECURITY DEFINER: the caller is no member yet and may see neither the invitation nor the memberships.';
+
 -- pillars ------------------------------------------------------------------------------------------------------------
 
 create table matrice.pillars (
@@ -166,7 +254,8 @@ create table matrice.pillars (
   constraint pillars_project_id_id_key unique (project_id, id),
   constraint pillars_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
   constraint pillars_code_check check (code in ('P1', 'P2', 'P3', 'P4', 'P5', 'P6')),
-  constraint pillars_version_check check (version > 0)
+  constraint pillars_version_check check (version > 0),
+  constraint pillars_metadata_is_object check (jsonb_typeof(metadata) = 'object')
 );
 create index idx_pillars_project on matrice.pillars (project_id);
 
@@ -181,13 +270,14 @@ comment on column matrice.pillars.version is 'Number of the current version; gro
 comment on column matrice.pillars.updated_at is 'Last change of content or metadata.';
 
 create table matrice.pillar_versions (
-  pillar_id  uuid        not null,
-  version    integer     not null,
-  project_id uuid        not null,
-  content    text        not null,
-  metadata   jsonb       not null,
-  saved_at   timestamptz not null default now(),
-  saved_by   uuid,
+  pillar_id     uuid        not null,
+  version       integer     not null,
+  project_id    uuid        not null,
+  content       text        not null,
+  metadata      jsonb       not null,
+  saved_at      timestamptz not null default now(),
+  saved_by      uuid,
+  restored_from integer,
   constraint pillar_versions_pkey primary key (pillar_id, version),
   constraint pillar_versions_pillar_fkey foreign key (project_id, pillar_id)
     references matrice.pillars (project_id, id) on delete cascade
@@ -202,6 +292,7 @@ comment on column matrice.pillar_versions.content is 'The pillar''s content in t
 comment on column matrice.pillar_versions.metadata is 'The pillar''s metadata in this version.';
 comment on column matrice.pillar_versions.saved_at is 'When the version was saved.';
 comment on column matrice.pillar_versions.saved_by is 'Who saved it; null for a session without claims.';
+comment on column matrice.pillar_versions.restored_from is 'The older version that restore_pillar saved again as this one.';
 
 create function matrice_private.number_pillar_version() returns trigger
 language plpgsql
@@ -227,8 +318,10 @@ language plpgsql security definer
 set search_path = ''
 as $$
 begin
-  insert into matrice.pillar_versions (pillar_id, version, project_id, content, metadata, saved_by)
-  values (new.id, new.version, new.project_id, new.content, new.metadata, matrice_private.current_user_id())
+  insert into matrice.pillar_versions (pillar_id, version, project_id, content, metadata, saved_by, restored_from)
+  values (new.id, new.version, new.project_id, new.content, new.metadata, matrice_private.current_user_id(),
+          -- restore_pillar says so, for its own save alone.
+          nullif(current_setting('matrice.restored_version', true), '')::integer)
   on conflict do nothing;
   return null;
 end

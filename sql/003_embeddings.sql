@@ -51,6 +51,25 @@ insert into matrice.embedding_models (model, dimensions, is_default) values
   ('voyage-3.5', 1024, false),
   ('gemini-embedding-001', 3072, false);
 
+create function matrice_private.keep_dimensions() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if exists (select from matrice.chunk_embeddings e where e.model = old.model) then
+    raise exception 'the model has embeddings of % dimensions', old.dimensions
+      using errcode = 'PT409',
+            detail = format('There are embeddings of %s in matrice.chunk_embeddings.', quote_literal(old.model)),
+            hint = 'Declare the model with other dimensions under another name, and embed with that.';
+  end if;
+  return new;
+end
+$$;
+comment on function matrice_private.keep_dimensions() is 'Refuses to change the dimensions of a model while there are embeddings of it.';
+
+create trigger keep_dimensions before update of dimensions on matrice.embedding_models
+for each row when (old.dimensions <> new.dimensions) execute function matrice_private.keep_dimensions();
+
 -- chunk_embeddings ---------------------------------------------------------------------------------------------------
 
 create table matrice.chunk_embeddings (

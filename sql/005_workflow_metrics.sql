@@ -67,6 +67,7 @@ create table matrice.workflow_steps (
   constraint workflow_steps_tokens_output_check check (tokens_output >= 0),
   constraint workflow_steps_cost_usd_check check (cost_usd >= 0),
   constraint workflow_steps_attempt_check check (attempt >= 0),
+  constraint workflow_steps_usage_is_object check (jsonb_typeof(usage) = 'object'),
   constraint workflow_steps_cost_source_check check (cost_source in ('provided', 'calculated'))
 );
 create index idx_workflow_steps_run on matrice.workflow_steps (project_id, run_id);

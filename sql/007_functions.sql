@@ -16,7 +16,7 @@ set search_path = ''
 as $$
 begin
   if project_id is null then
-    raise exception 'project_id must not be null' using errcode = '22004';
+    raise exception 'project_id must not be null' using errcode = '22004', hint = 'Pass the id of a project.';
   end if;
   if not exists (select from matrice.projects p where p.id = require_role.project_id) then
     raise exception 'project not found'
@@ -42,9 +42,10 @@ set search_path = ''
 as $$
 begin
   if value is null then
-    raise exception '% must not be null', argument using errcode = '22004';
-  elsif btrim(value, E' \t\r\n') = '' then
-    raise exception '% must not be empty', argument using errcode = '22023';
+    raise exception '% must not be null', argument using errcode = '22004', hint = 'Pass a text.';
+  elsif value !~ '\S' then
+    raise exception '% must not be empty', argument
+      using errcode = '22023', detail = 'It has nothing but white space.', hint = 'Pass a text.';
   end if;
 end
 $$;
@@ -85,7 +86,7 @@ as $$
 begin
   if match_count is null or match_count not between 1 and 10000 then
     raise exception 'match_count must be between 1 and 10000, not %', coalesce(match_count::text, 'null')
-      using errcode = '22023';
+      using errcode = '22023', hint = 'Ask for as many as you will read.';
   end if;
 end
 $$;
@@ -201,7 +202,10 @@ declare
 begin
   perform matrice_private.require_phase('code', code);
   if content is null then
-    raise exception 'content must not be null' using errcode = '22004';
+    raise exception 'content must not be null' using errcode = '22004', hint = 'An empty pillar has the content ''''.';
+  end if;
+  if metadata is not null then
+    perform matrice_private.require_object('metadata', metadata);
   end if;
   perform matrice_private.require_role(project_id, 'editor');
   -- A project that a client inserted by itself has no pillars yet.
@@ -235,6 +239,7 @@ as $$
 declare
   old_content text;
   old_metadata jsonb;
+  saved integer;
 begin
   perform matrice_private.require_phase('code', code);
   perform matrice_private.require_role(project_id, 'editor');
@@ -246,7 +251,10 @@ begin
     raise exception 'pillar % has no version %', code, coalesce(version::text, 'null')
       using errcode = 'PT404', hint = 'pillar_history() lists the versions.';
   end if;
-  return matrice.save_pillar(project_id, code, old_content, old_metadata);
+  perform set_config('matrice.restored_version', version::text, true);
+  saved := matrice.save_pillar(project_id, code, old_content, old_metadata);
+  perform set_config('matrice.restored_version', '', true);
+  return saved;
 end
 $$;
 comment on function matrice.restore_pillar(uuid, text, integer) is
@@ -270,6 +278,118 @@ begin
 end
 $$;
 comment on function matrice.pillar_history(uuid, text) is 'All versions of a pillar, newest first.';
+
+-- Members ------------------------------------------------------------------------------------------------------------
+
+create function matrice.invite_member(
+  project_id uuid, email text, role text default 'viewer', valid_for interval default '7 days'
+) returns text
+language plpgsql
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  -- 244 random bits; only their hash is stored.
+  token text := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
+begin
+  perform matrice_private.require_text('email', email);
+  perform matrice_private.require_one_of('role', role, array['owner', 'editor', 'viewer']);
+  if email not like '%_@_%' then
+    raise exception 'not an e-mail address: %', quote_literal(email)
+      using errcode = '22023', hint = 'The token is to be sent there.';
+  end if;
+  if valid_for is null or not valid_for between interval '1 minute' and interval '365 days' then
+    raise exception 'valid_for must be between a minute and a year'
+      using errcode = '22023', hint = 'Leave it out for 7 days.';
+  end if;
+  perform matrice_private.require_role(project_id, 'owner');
+  insert into matrice.project_invitations (project_id, email, role, token_hash, expires_at)
+  values (invite_member.project_id, invite_member.email, invite_member.role, sha256(convert_to(token, 'UTF8')), now() + valid_for)
+  on conflict (project_id, lower(email)) where accepted_at is null do update
+    set role = excluded.role, token_hash = excluded.token_hash, expires_at = excluded.expires_at,
+        invited_by = excluded.invited_by, created_at = now();
+  return token;
+end
+$$;
+comment on function matrice.invite_member(uuid, text, text, interval) is
+  'Invites somebody to a project and returns the one-time token to send them; it cannot be read again. Inviting the same address again makes the earlier token void. For owners.';
+
+create function matrice.accept_invite(token text) returns uuid
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform matrice_private.require_text('token', token);
+  return matrice_private.accept_invitation(token);
+end
+$$;
+comment on function matrice.accept_invite(text) is
+  'Makes the caller a member of the project that the token is for, once, and returns the project''s id. A member who has a higher role keeps it.';
+
+create function matrice.list_members(project_id uuid)
+returns table (user_id uuid, role text, member_since timestamptz)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+  perform matrice_private.require_role(project_id, 'viewer');
+  return query
+    select m.user_id, m.role, m.created_at
+      from matrice.user_projects m
+     where m.project_id = list_members.project_id
+     order by matrice_private.role_rank(m.role) desc, m.created_at, m.user_id;
+end
+$$;
+comment on function matrice.list_members(uuid) is 'The members of a project, owners first.';
+
+create function matrice_private.require_member(project_id uuid, user_id uuid) returns void
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  if not exists (
+    select from matrice.user_projects m where m.project_id = require_member.project_id and m.user_id = require_member.user_id
+  ) then
+    raise exception 'member not found'
+      using errcode = 'PT404', detail = format('User %s is no member of project %s.', coalesce(user_id::text, 'null'), project_id);
+  end if;
+end
+$$;
+comment on function matrice_private.require_member(uuid, uuid) is 'Raises unless a user is a member of a project.';
+
+create function matrice.set_member_role(project_id uuid, user_id uuid, role text) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform matrice_private.require_one_of('role', role, array['owner', 'editor', 'viewer']);
+  perform matrice_private.require_role(project_id, 'owner');
+  perform matrice_private.require_member(project_id, user_id);
+  update matrice.user_projects m
+     set role = set_member_role.role
+   where m.project_id = set_member_role.project_id and m.user_id = set_member_role.user_id
+     and m.role <> set_member_role.role;
+end
+$$;
+comment on function matrice.set_member_role(uuid, uuid, text) is
+  'Changes the role of a member: owner, editor or viewer. The last owner stays one (PT409). For owners.';
+
+create function matrice.remove_member(project_id uuid, user_id uuid) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  -- Leaving needs no role.
+  perform matrice_private.require_role(
+    project_id, case when user_id = matrice_private.current_user_id() then 'viewer' else 'owner' end);
+  perform matrice_private.require_member(project_id, user_id);
+  delete from matrice.user_projects m
+   where m.project_id = remove_member.project_id and m.user_id = remove_member.user_id;
+end
+$$;
+comment on function matrice.remove_member(uuid, uuid) is
+  'Removes a member: owners anybody, everybody themselves. The last owner stays (PT409).';
 
 -- Ingestion ----------------------------------------------------------------------------------------------------------
 
@@ -311,7 +431,8 @@ declare
 begin
   perform matrice_private.require_text('content', content);
   if format is null or max_tokens is null or overlap_tokens is null then
-    raise exception 'format, max_tokens and overlap_tokens must not be null' using errcode = '22004';
+    raise exception 'format, max_tokens and overlap_tokens must not be null'
+      using errcode = '22004', hint = 'Leave them out to use their defaults.';
   end if;
   select s.project_id into owner_project from matrice.context_sources s where s.id = chunk_source.source_id;
   if not found then
@@ -375,10 +496,12 @@ declare
   projects uuid[];
 begin
   if batch_size is null or batch_size not between 1 and 10000 then
-    raise exception 'batch_size must be between 1 and 10000, not %', coalesce(batch_size::text, 'null') using errcode = '22023';
+    raise exception 'batch_size must be between 1 and 10000, not %', coalesce(batch_size::text, 'null')
+      using errcode = '22023', hint = 'Claim as many as one call of the embedding model takes.';
   end if;
   if lease_seconds is null or lease_seconds not between 1 and 86400 then
-    raise exception 'lease_seconds must be between 1 and 86400, not %', coalesce(lease_seconds::text, 'null') using errcode = '22023';
+    raise exception 'lease_seconds must be between 1 and 86400, not %', coalesce(lease_seconds::text, 'null')
+      using errcode = '22023', hint = 'A little longer than one call of the embedding model takes.';
   end if;
   wanted := matrice_private.embedding_model(lease_chunks.model, in_project);
   projects := matrice_private.searchable_projects(in_project);
@@ -415,6 +538,31 @@ $$;
 comment on function matrice_private.lease_chunks(text, integer, integer, uuid) is
   'claim_chunks, whose project_id goes in and comes out: PL/pgSQL cannot have both under one name.';
 
+create function matrice_private.require_chunks(chunk_ids uuid[]) returns void
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  project uuid;
+begin
+  if chunk_ids is null or array_position(chunk_ids, null) is not null then
+    raise exception 'chunk_ids must not be null, nor hold a null'
+      using errcode = '22004', hint = 'Pass the chunk_id values that claim_chunks gave.';
+  end if;
+  if cardinality(chunk_ids) > 0 and not exists (select from matrice.source_chunks c where c.id = any (chunk_ids)) then
+    raise exception 'chunks not found'
+      using errcode = 'PT404',
+            detail = format('None of the %s chunks is there for you to see.', cardinality(chunk_ids)),
+            hint = 'They may have been cut anew since they were claimed: claim again.';
+  end if;
+  for project in select distinct c.project_id from matrice.source_chunks c where c.id = any (chunk_ids) loop
+    perform matrice_private.require_role(project, 'editor');
+  end loop;
+end
+$$;
+comment on function matrice_private.require_chunks(uuid[]) is
+  'Raises unless the caller may write to the chunks, of which some may be gone but not all.';
+
 create function matrice.claim_chunks(
   model text default null, batch_size integer default 64, lease_seconds integer default 300, project_id uuid default null
 ) returns table (chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer)
@@ -435,12 +583,11 @@ as $$
 declare
   wanted text;
   stored integer;
+  refusal text;
 begin
   perform matrice_private.require_text('model', model);
   wanted := matrice_private.embedding_model(model, null);
-  if chunk_ids is null or array_position(chunk_ids, null) is not null then
-    raise exception 'chunk_ids must not be null' using errcode = '22004';
-  end if;
+  perform matrice_private.require_chunks(chunk_ids);
   if jsonb_typeof(embeddings) is distinct from 'array' or jsonb_array_length(embeddings) <> cardinality(chunk_ids) then
     raise exception 'embeddings must be an array with one vector for each of chunk_ids'
       using errcode = '22023',
@@ -449,16 +596,25 @@ begin
                    else 'embeddings is ' || coalesce(jsonb_typeof(embeddings), 'null') end),
             hint = 'embeddings is a JSON array of arrays of numbers.';
   end if;
-  -- A chunk that was re-cut away since it was claimed needs no embedding any more, so it is passed over.
-  insert into matrice.chunk_embeddings as e (chunk_id, project_id, model, embedding)
-  select distinct on (c.id) c.id, c.project_id, wanted, matrice_private.to_vector(given.embedding #>> '{}')
-    from unnest(chunk_ids) with ordinality as given_id (id, position)
-    join lateral (select embeddings -> (given_id.position - 1)::integer as embedding) given on true
-    join matrice.source_chunks c on c.id = given_id.id
-   order by c.id, given_id.position desc
-  on conflict on constraint chunk_embeddings_chunk_id_model_key do update
-    set embedding = excluded.embedding, created_at = now();
-  get diagnostics stored = row_count;
+  begin
+    -- A chunk that was re-cut away since it was claimed needs no embedding any more, so it is passed over.
+    insert into matrice.chunk_embeddings as e (chunk_id, project_id, model, embedding)
+    select distinct on (c.id) c.id, c.project_id, wanted, matrice_private.to_vector(given.embedding #>> '{}')
+      from unnest(chunk_ids) with ordinality as given_id (id, position)
+      join lateral (select embeddings -> (given_id.position - 1)::integer as embedding) given on true
+      join matrice.source_chunks c on c.id = given_id.id
+     order by c.id, given_id.position desc
+    on conflict on constraint chunk_embeddings_chunk_id_model_key do update
+      set embedding = excluded.embedding, created_at = now();
+    get diagnostics stored = row_count;
+  exception when data_exception or not_null_violation or program_limit_exceeded then
+    if sqlstate = '22023' then
+      raise;
+    end if;
+    get stacked diagnostics refusal = message_text;
+    raise exception 'an embedding is not a vector of numbers'
+      using errcode = '22023', detail = refusal, hint = 'embeddings is a JSON array of arrays of finite numbers.';
+  end;
   delete from matrice.embedding_leases l where l.chunk_id = any (chunk_ids) and l.model = wanted;
   return stored;
 end
@@ -476,9 +632,7 @@ declare
 begin
   perform matrice_private.require_text('model', model);
   wanted := matrice_private.embedding_model(model, null);
-  if chunk_ids is null then
-    raise exception 'chunk_ids must not be null' using errcode = '22004';
-  end if;
+  perform matrice_private.require_chunks(chunk_ids);
   -- The first failure is mostly a blip: again at once. Each further one waits four times longer, up to an hour.
   update matrice.embedding_leases l
      set last_error = left(fail_chunks.error, 2000),
@@ -522,7 +676,8 @@ declare
   declared integer;
 begin
   if query_embedding is null then
-    raise exception 'query_embedding must not be null' using errcode = '22004';
+    raise exception 'query_embedding must not be null'
+      using errcode = '22004', hint = 'Pass the embedding of the question, or use search_chunks.';
   end if;
   select m.dimensions into declared from matrice.embedding_models m where m.model = check_query.model;
   if matrice_private.dimensions_of(query_embedding) <> declared then
@@ -532,7 +687,8 @@ begin
             hint = 'Embed the query with the model of the chunks, or name the model.';
   end if;
   if matrice_private.is_zero(query_embedding) then
-    raise exception 'query_embedding is all zeros: it has no direction' using errcode = '22023';
+    raise exception 'query_embedding is all zeros: it has no direction'
+      using errcode = '22023', hint = 'Embed the question again: the model returned nothing.';
   end if;
 end
 $$;
@@ -648,10 +804,12 @@ begin
   perform matrice_private.require_object('filter', filter);
   if full_text_weight is null or semantic_weight is null
      or not (full_text_weight between 0 and 1e6 and semantic_weight between 0 and 1e6) then
-    raise exception 'weights must be numbers between 0 and 1000000' using errcode = '22023';
+    raise exception 'weights must be numbers between 0 and 1000000'
+      using errcode = '22023', hint = 'The default of both is 1; 0 leaves a search out of the score.';
   end if;
   if rrf_k is null or rrf_k not between 1 and 1000000 then
-    raise exception 'rrf_k must be between 1 and 1000000, not %', coalesce(rrf_k::text, 'null') using errcode = '22023';
+    raise exception 'rrf_k must be between 1 and 1000000, not %', coalesce(rrf_k::text, 'null')
+      using errcode = '22023', hint = 'The default is 50; less favours the first ranks more.';
   end if;
   projects := matrice_private.searchable_projects(hybrid_search.project_id);
   wanted := matrice_private.embedding_model(hybrid_search.model, hybrid_search.project_id);
@@ -730,7 +888,8 @@ declare
   rendered text;
 begin
   if token_budget is null or token_budget < 1 then
-    raise exception 'token_budget must be at least 1, not %', coalesce(token_budget::text, 'null') using errcode = '22023';
+    raise exception 'token_budget must be at least 1, not %', coalesce(token_budget::text, 'null')
+      using errcode = '22023', hint = 'Pass what the target model''s window leaves for context.';
   end if;
   perform matrice_private.require_text('target_model', target_model);
   perform matrice_private.require_role(project_id, 'viewer');
@@ -820,10 +979,12 @@ begin
   perform matrice_private.require_text('title', title);
   perform matrice_private.require_text('content', content);
   if confidence is null or not confidence between 0 and 1 then
-    raise exception 'confidence must be between 0 and 1, not %', coalesce(confidence::text, 'null') using errcode = '22023';
+    raise exception 'confidence must be between 0 and 1, not %', coalesce(confidence::text, 'null')
+      using errcode = '22023', hint = 'Leave it out for 0.5.';
   end if;
   if jsonb_typeof(tags) is distinct from 'array' then
-    raise exception 'tags must be a JSON array' using errcode = '22023';
+    raise exception 'tags must be a JSON array'
+      using errcode = '22023', detail = format('It is %s.', coalesce(jsonb_typeof(tags), 'null'));
   end if;
   perform matrice_private.require_role(project_id, 'editor');
   if source_id is not null and not exists (
@@ -875,7 +1036,8 @@ begin
     )
     select from successors s where s.id = old_id
   ) then
-    raise exception 'an insight cannot supersede itself, directly or by others' using errcode = '22023';
+    raise exception 'an insight cannot supersede itself, directly or by others'
+      using errcode = '22023', detail = format('Insight %s is, or is superseded by way of, %s.', new_id, old_id);
   end if;
   update matrice.insights i set superseded_by = new_id, superseded_at = coalesce(i.superseded_at, now()) where i.id = old_id;
 end
@@ -964,7 +1126,8 @@ begin
   perform matrice_private.require_text('step_name', step_name);
   perform matrice_private.require_one_of('status', status, array['success', 'failed', 'skipped']);
   if least(latency_ms, tokens_input, tokens_output, attempt) < 0 or cost_usd < 0 or cost_usd = 'NaN' then
-    raise exception 'latency_ms, tokens, attempt and cost_usd must not be negative' using errcode = '22023';
+    raise exception 'latency_ms, tokens, attempt and cost_usd must not be negative'
+      using errcode = '22023', hint = 'Leave out what is not known.';
   end if;
   select r.project_id into owner_project from matrice.workflow_runs r where r.id = record_step.run_id;
   if not found then
@@ -972,6 +1135,7 @@ begin
       using errcode = 'PT404', detail = format('There is no run %s that you can see.', coalesce(run_id::text, 'null'));
   end if;
   perform matrice_private.require_role(owner_project, 'editor');
+  perform matrice_private.require_object('usage', coalesce(usage, '{}'));
   cost := coalesce(record_step.cost_usd, matrice.calculate_cost(
     record_step.model, coalesce(record_step.tokens_input, 0), coalesce(record_step.tokens_output, 0),
     coalesce(record_step.usage, '{}'), coalesce(record_step.executed_at, now())));
@@ -1131,7 +1295,8 @@ begin
   reasoned   := matrice_private.usage_tokens(usage, 'reasoning_tokens');
   spoken     := matrice_private.usage_tokens(usage, 'output_audio_tokens');
   if tokens_input < 0 or tokens_output < 0 then
-    raise exception 'tokens must not be negative' using errcode = '22023';
+    raise exception 'tokens must not be negative'
+      using errcode = '22023', detail = format('Input %s, output %s.', tokens_input, tokens_output);
   end if;
   if cached::numeric + written + heard > tokens_input or reasoned::numeric + spoken > tokens_output then
     raise exception 'usage has more tokens than tokens_input or tokens_output'
@@ -1195,7 +1360,7 @@ as $$
 begin
   perform matrice_private.require_one_of('group_by', group_by, array['hour', 'day', 'week', 'month', 'workflow', 'phase', 'model']);
   if since is null or until is null then
-    raise exception 'since and until must not be null' using errcode = '22004';
+    raise exception 'since and until must not be null' using errcode = '22004', hint = 'Leave until out for now().';
   end if;
   perform matrice_private.require_role(project_id, 'viewer');
   return query

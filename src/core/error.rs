@@ -60,7 +60,11 @@ impl Error {
             Error::CharacterTooLarge { tokens, .. } => Some(format!("Use max_tokens of at least {tokens}.")),
             Error::UnknownToken { .. } => Some("Use the model that the tokens were made with.".into()),
             Error::InvalidText => Some("Pass all tokens of a text together.".into()),
-            _ => None,
+            Error::MaxTokens(_) | Error::NegativeOverlap(_) | Error::OverlapTooLarge { .. } => {
+                Some("Chunks of 512 tokens that overlap by 64 are the default.".into())
+            }
+            Error::NegativeTokens(_) => Some("0 gives the empty text.".into()),
+            Error::NullToken => Some("Pass an array of token numbers.".into()),
         }
     }
 }

@@ -1,5 +1,6 @@
 """Installing, dropping, re-creating and upgrading the extension; who owns what; what a hostile database can do."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -165,7 +166,7 @@ def old_version():
     """A made-up version 0.0.9: its engine lacked truncate_tokens, its schema ended with 006."""
     shared = subprocess.run(["pg_config", "--sharedir"], capture_output=True, text=True, check=True).stdout.strip()
     folder = Path(shared) / "extension"
-    assert folder.is_relative_to(ROOT / "build"), "only the private copy of PostgreSQL is written to"
+    assert folder.is_relative_to(os.environ["MATRICE_STATE"]), "only the private copy of PostgreSQL is written to"
     current = (folder / "matrice--0.1.0.sql").read_text()
     begin, end = "/* <begin connected objects> */", "/* </end connected objects> */"
     blocks = [block.split(end)[0] for block in current.split(begin)[1:]]

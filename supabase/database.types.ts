@@ -1,0 +1,592 @@
+
+export type Json = string | number | boolean | null | { [key: string]: Json | undefined } | Json[]
+
+export type Database = {
+  
+  "matrice": {
+          Tables: {
+            "audit_log": {
+                  Row: {
+                    "action": string,"actor": string | null,"actor_role": string | null,"created_at": string,"details": NonNullable<Json>,"id": string,"project_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "action": string,"actor"?: string | null,"actor_role"?: string | null,"created_at"?: string,"details"?: NonNullable<Json>,"id"?: string,"project_id": string
+                  }
+                  Update: {
+                    "action"?: string,"actor"?: string | null,"actor_role"?: string | null,"created_at"?: string,"details"?: NonNullable<Json>,"id"?: string,"project_id"?: string
+                  }
+                  Relationships: [
+                    
+                  ]
+                },"chunk_embeddings": {
+                  Row: {
+                    "chunk_id": string,"created_at": string,"embedding": string,"id": string,"model": string,"project_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "chunk_id": string,"created_at"?: string,"embedding": string,"id"?: string,"model"?: string,"project_id"?: string
+                  }
+                  Update: {
+                    "chunk_id"?: string,"created_at"?: string,"embedding"?: string,"id"?: string,"model"?: string,"project_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "chunk_embeddings_chunk_fkey"
+      columns: ["project_id","chunk_id"]
+isOneToOne: false
+      referencedRelation: "source_chunks"
+      referencedColumns: ["project_id","id"]
+    },{
+      foreignKeyName: "chunk_embeddings_model_fkey"
+      columns: ["model"]
+isOneToOne: false
+      referencedRelation: "embedding_models"
+      referencedColumns: ["model"]
+    }
+                  ]
+                },"context_sources": {
+                  Row: {
+                    "created_at": string,"id": string,"name": string,"processed_at": string | null,"project_id": string,"raw_metadata": NonNullable<Json>,"status": string,"storage_path": string | null,"token_count": number | null,"type": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"id"?: string,"name": string,"processed_at"?: string | null,"project_id": string,"raw_metadata"?: NonNullable<Json>,"status"?: string,"storage_path"?: string | null,"token_count"?: number | null,"type"?: string
+                  }
+                  Update: {
+                    "created_at"?: string,"id"?: string,"name"?: string,"processed_at"?: string | null,"project_id"?: string,"raw_metadata"?: NonNullable<Json>,"status"?: string,"storage_path"?: string | null,"token_count"?: number | null,"type"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "context_sources_project_id_fkey"
+      columns: ["project_id"]
+isOneToOne: false
+      referencedRelation: "projects"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"embedding_leases": {
+                  Row: {
+                    "attempt": number,"chunk_id": string,"last_error": string | null,"leased_until": string,"model": string,"project_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "attempt"?: number,"chunk_id": string,"last_error"?: string | null,"leased_until": string,"model": string,"project_id"?: string
+                  }
+                  Update: {
+                    "attempt"?: number,"chunk_id"?: string,"last_error"?: string | null,"leased_until"?: string,"model"?: string,"project_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "embedding_leases_chunk_fkey"
+      columns: ["project_id","chunk_id"]
+isOneToOne: false
+      referencedRelation: "source_chunks"
+      referencedColumns: ["project_id","id"]
+    },{
+      foreignKeyName: "embedding_leases_model_fkey"
+      columns: ["model"]
+isOneToOne: false
+      referencedRelation: "embedding_models"
+      referencedColumns: ["model"]
+    }
+                  ]
+                },"embedding_models": {
+                  Row: {
+                    "created_at": string,"dimensions": number,"is_default": boolean,"model": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"dimensions": number,"is_default"?: boolean,"model": string
+                  }
+                  Update: {
+                    "created_at"?: string,"dimensions"?: number,"is_default"?: boolean,"model"?: string
+                  }
+                  Relationships: [
+                    
+                  ]
+                },"insights": {
+                  Row: {
+                    "confidence": number,"content": string,"created_at": string,"evidence": Json | null,"fts": unknown,"id": string,"project_id": string,"source_id": string | null,"superseded_at": string | null,"superseded_by": string | null,"tags": NonNullable<Json>,"title": string,"type": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "confidence"?: number,"content": string,"created_at"?: string,"evidence"?: Json | null,"fts"?: unknown,"id"?: string,"project_id": string,"source_id"?: string | null,"superseded_at"?: string | null,"superseded_by"?: string | null,"tags"?: NonNullable<Json>,"title": string,"type": string
+                  }
+                  Update: {
+                    "confidence"?: number,"content"?: string,"created_at"?: string,"evidence"?: Json | null,"fts"?: unknown,"id"?: string,"project_id"?: string,"source_id"?: string | null,"superseded_at"?: string | null,"superseded_by"?: string | null,"tags"?: NonNullable<Json>,"title"?: string,"type"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "insights_project_id_fkey"
+      columns: ["project_id"]
+isOneToOne: false
+      referencedRelation: "projects"
+      referencedColumns: ["id"]
+    },{
+      foreignKeyName: "insights_source_fkey"
+      columns: ["project_id","source_id"]
+isOneToOne: false
+      referencedRelation: "context_sources"
+      referencedColumns: ["project_id","id"]
+    },{
+      foreignKeyName: "insights_superseded_by_fkey"
+      columns: ["project_id","superseded_by"]
+isOneToOne: false
+      referencedRelation: "insights"
+      referencedColumns: ["project_id","id"]
+    }
+                  ]
+                },"model_price_multipliers": {
+                  Row: {
+                    "factor": number,"kind": string,"model": string,"value": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "factor": number,"kind": string,"model": string,"value": string
+                  }
+                  Update: {
+                    "factor"?: number,"kind"?: string,"model"?: string,"value"?: string
+                  }
+                  Relationships: [
+                    
+                  ]
+                },"model_price_windows": {
+                  Row: {
+                    "from_utc": string,"iso_weekdays": (number)[],"model": string,"until_utc": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "from_utc": string,"iso_weekdays": (number)[],"model": string,"until_utc": string
+                  }
+                  Update: {
+                    "from_utc"?: string,"iso_weekdays"?: (number)[],"model"?: string,"until_utc"?: string
+                  }
+                  Relationships: [
+                    
+                  ]
+                },"model_prices": {
+                  Row: {
+                    "above_input_tokens": number,"model": string,"provider": string,"service_tier": string,"unit": string,"usd_per_million": number,"valid_from": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "above_input_tokens"?: number,"model": string,"provider": string,"service_tier"?: string,"unit": string,"usd_per_million": number,"valid_from"?: string
+                  }
+                  Update: {
+                    "above_input_tokens"?: number,"model"?: string,"provider"?: string,"service_tier"?: string,"unit"?: string,"usd_per_million"?: number,"valid_from"?: string
+                  }
+                  Relationships: [
+                    
+                  ]
+                },"pillar_versions": {
+                  Row: {
+                    "content": string,"metadata": NonNullable<Json>,"pillar_id": string,"project_id": string,"restored_from": number | null,"saved_at": string,"saved_by": string | null,"version": number
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "content": string,"metadata": NonNullable<Json>,"pillar_id": string,"project_id": string,"restored_from"?: number | null,"saved_at"?: string,"saved_by"?: string | null,"version": number
+                  }
+                  Update: {
+                    "content"?: string,"metadata"?: NonNullable<Json>,"pillar_id"?: string,"project_id"?: string,"restored_from"?: number | null,"saved_at"?: string,"saved_by"?: string | null,"version"?: number
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "pillar_versions_pillar_fkey"
+      columns: ["project_id","pillar_id"]
+isOneToOne: false
+      referencedRelation: "pillars"
+      referencedColumns: ["project_id","id"]
+    }
+                  ]
+                },"pillars": {
+                  Row: {
+                    "code": string,"content": string,"id": string,"metadata": NonNullable<Json>,"name": string,"project_id": string,"updated_at": string,"version": number
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "code": string,"content"?: string,"id"?: string,"metadata"?: NonNullable<Json>,"name": string,"project_id": string,"updated_at"?: string,"version"?: number
+                  }
+                  Update: {
+                    "code"?: string,"content"?: string,"id"?: string,"metadata"?: NonNullable<Json>,"name"?: string,"project_id"?: string,"updated_at"?: string,"version"?: number
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "pillars_project_id_fkey"
+      columns: ["project_id"]
+isOneToOne: false
+      referencedRelation: "projects"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"project_invitations": {
+                  Row: {
+                    "accepted_at": string | null,"accepted_by": string | null,"created_at": string,"email": string,"expires_at": string,"id": string,"invited_by": string | null,"project_id": string,"role": string,"token_hash": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "accepted_at"?: string | null,"accepted_by"?: string | null,"created_at"?: string,"email": string,"expires_at"?: string,"id"?: string,"invited_by"?: string | null,"project_id": string,"role"?: string,"token_hash": string
+                  }
+                  Update: {
+                    "accepted_at"?: string | null,"accepted_by"?: string | null,"created_at"?: string,"email"?: string,"expires_at"?: string,"id"?: string,"invited_by"?: string | null,"project_id"?: string,"role"?: string,"token_hash"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "project_invitations_project_id_fkey"
+      columns: ["project_id"]
+isOneToOne: false
+      referencedRelation: "projects"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"projects": {
+                  Row: {
+                    "created_at": string,"created_by": string | null,"current_phase": string,"description": string | null,"domain": string | null,"id": string,"name": string,"settings": NonNullable<Json>,"updated_at": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"created_by"?: string | null,"current_phase"?: string,"description"?: string | null,"domain"?: string | null,"id"?: string,"name": string,"settings"?: NonNullable<Json>,"updated_at"?: string
+                  }
+                  Update: {
+                    "created_at"?: string,"created_by"?: string | null,"current_phase"?: string,"description"?: string | null,"domain"?: string | null,"id"?: string,"name"?: string,"settings"?: NonNullable<Json>,"updated_at"?: string
+                  }
+                  Relationships: [
+                    
+                  ]
+                },"source_chunks": {
+                  Row: {
+                    "chunk_index": number,"content": string,"end_char": number | null,"fts": unknown,"id": string,"metadata": NonNullable<Json>,"project_id": string,"source_id": string,"start_char": number | null,"token_count": number | null
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "chunk_index": number,"content": string,"end_char"?: number | null,"fts"?: unknown,"id"?: string,"metadata"?: NonNullable<Json>,"project_id"?: string,"source_id": string,"start_char"?: number | null,"token_count"?: number | null
+                  }
+                  Update: {
+                    "chunk_index"?: number,"content"?: string,"end_char"?: number | null,"fts"?: unknown,"id"?: string,"metadata"?: NonNullable<Json>,"project_id"?: string,"source_id"?: string,"start_char"?: number | null,"token_count"?: number | null
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "source_chunks_source_fkey"
+      columns: ["project_id","source_id"]
+isOneToOne: false
+      referencedRelation: "context_sources"
+      referencedColumns: ["project_id","id"]
+    }
+                  ]
+                },"user_projects": {
+                  Row: {
+                    "created_at": string,"project_id": string,"role": string,"user_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"project_id": string,"role"?: string,"user_id": string
+                  }
+                  Update: {
+                    "created_at"?: string,"project_id"?: string,"role"?: string,"user_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "user_projects_project_id_fkey"
+      columns: ["project_id"]
+isOneToOne: false
+      referencedRelation: "projects"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"workflow_runs": {
+                  Row: {
+                    "completed_at": string | null,"event_name": string | null,"id": string,"input_data": NonNullable<Json>,"output_data": Json | null,"phase": string | null,"project_id": string,"run_key": string | null,"started_at": string,"status": string,"workflow_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "completed_at"?: string | null,"event_name"?: string | null,"id"?: string,"input_data"?: NonNullable<Json>,"output_data"?: Json | null,"phase"?: string | null,"project_id": string,"run_key"?: string | null,"started_at"?: string,"status"?: string,"workflow_id": string
+                  }
+                  Update: {
+                    "completed_at"?: string | null,"event_name"?: string | null,"id"?: string,"input_data"?: NonNullable<Json>,"output_data"?: Json | null,"phase"?: string | null,"project_id"?: string,"run_key"?: string | null,"started_at"?: string,"status"?: string,"workflow_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "workflow_runs_project_id_fkey"
+      columns: ["project_id"]
+isOneToOne: false
+      referencedRelation: "projects"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"workflow_steps": {
+                  Row: {
+                    "attempt": number,"cost_source": string | null,"cost_usd": number | null,"error": Json | null,"executed_at": string,"id": string,"latency_ms": number | null,"model": string | null,"project_id": string,"run_id": string,"status": string,"step_key": string | null,"step_name": string,"tokens_input": number,"tokens_output": number,"usage": NonNullable<Json>
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "attempt"?: number,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"run_id": string,"status": string,"step_key"?: string | null,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
+                  }
+                  Update: {
+                    "attempt"?: number,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"run_id"?: string,"status"?: string,"step_key"?: string | null,"step_name"?: string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "workflow_steps_run_fkey"
+      columns: ["project_id","run_id"]
+isOneToOne: false
+      referencedRelation: "workflow_runs"
+      referencedColumns: ["project_id","id"]
+    }
+                  ]
+                }
+          }
+          Views: {
+            [_ in never]: never
+          }
+          Functions: {
+            "accept_invite":
+{ Args: { "token": string }; Returns: string
+                           },
+"build_context":
+{ Args: { "filter"?: Json,"match_count"?: number,"model"?: string,"project_id": string,"query_embedding": string,"query_text": string,"target_model"?: string,"token_budget"?: number }; Returns: {
+              "citations": Json,"context": string,"token_count": number
+            }[]
+                           },
+"calculate_cost":
+{ Args: { "model": string,"priced_at"?: string,"tokens_input": number,"tokens_output"?: number,"usage"?: Json }; Returns: number
+                           },
+"chunk_source":
+{ Args: { "content": string,"format"?: string,"max_tokens"?: number,"overlap_tokens"?: number,"source_id": string }; Returns: {
+              "added": number,"kept": number,"removed": number,"total": number
+            }[]
+                           },
+"chunk_text":
+{ Args: { "content": string,"format"?: string,"max_tokens"?: number,"model"?: string,"overlap_tokens"?: number }; Returns: {
+              "chunk_index": number,"content": string,"end_char": number,"metadata": Json,"start_char": number,"token_count": number
+            }[]
+                           },
+"claim_chunks":
+{ Args: { "batch_size"?: number,"lease_seconds"?: number,"model"?: string,"project_id"?: string }; Returns: {
+              "attempt": number,"chunk_id": string,"content": string,"project_id": string,"token_count": number
+            }[]
+                           },
+"count_tokens":
+{ Args: { "content": string,"model"?: string }; Returns: number
+                           },
+"create_project":
+{ Args: { "description"?: string,"domain"?: string,"name": string,"settings"?: Json }; Returns: string
+                           },
+"detokenize":
+{ Args: { "model"?: string,"tokens": (number)[] }; Returns: string
+                           },
+"fail_chunks":
+{ Args: { "chunk_ids": (string)[],"error": string,"model": string }; Returns: undefined
+                           },
+"finish_run":
+{ Args: { "output_data"?: Json,"run_id": string,"status": string }; Returns: undefined
+                           },
+"hybrid_search":
+{ Args: { "filter"?: Json,"full_text_weight"?: number,"match_count"?: number,"model"?: string,"project_id"?: string,"query_embedding": string,"query_text": string,"rrf_k"?: number,"semantic_weight"?: number }; Returns: {
+              "chunk_id": string,"chunk_index": number,"content": string,"full_text_rank": number,"metadata": Json,"score": number,"semantic_rank": number,"source_id": string,"source_name": string,"token_count": number
+            }[]
+                           },
+"ingest_source":
+{ Args: { "content": string,"format"?: string,"max_tokens"?: number,"metadata"?: Json,"name": string,"overlap_tokens"?: number,"project_id": string,"storage_path"?: string,"type"?: string }; Returns: string
+                           },
+"invite_member":
+{ Args: { "email": string,"project_id": string,"role"?: string,"valid_for"?: string }; Returns: string
+                           },
+"list_members":
+{ Args: { "project_id": string }; Returns: {
+              "member_since": string,"role": string,"user_id": string
+            }[]
+                           },
+"match_chunks":
+{ Args: { "filter"?: Json,"match_count"?: number,"match_threshold"?: number,"model"?: string,"project_id"?: string,"query_embedding": string }; Returns: {
+              "chunk_id": string,"chunk_index": number,"content": string,"metadata": Json,"similarity": number,"source_id": string,"source_name": string,"token_count": number
+            }[]
+                           },
+"match_documents":
+{ Args: { "filter"?: Json,"match_count"?: number,"query_embedding": string }; Returns: {
+              "content": string,"embedding": string,"id": string,"metadata": Json,"similarity": number
+            }[]
+                           },
+"migrate":
+{ Args: Record<PropertyKey, never>; Returns: (string)[]
+                           },
+"pillar_history":
+{ Args: { "code": string,"project_id": string }; Returns: {
+              "content": string,"metadata": Json,"saved_at": string,"saved_by": string,"version": number
+            }[]
+                           },
+"price_catalogue":
+{ Args: Record<PropertyKey, never>; Returns: string
+                           },
+"record_insight":
+{ Args: { "confidence"?: number,"content": string,"evidence"?: Json,"project_id": string,"source_id"?: string,"tags"?: Json,"title": string,"type": string }; Returns: string
+                           },
+"record_step":
+{ Args: { "attempt"?: number,"cost_usd"?: number,"error"?: Json,"executed_at"?: string,"latency_ms"?: number,"model"?: string,"run_id": string,"status": string,"step_key"?: string,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: Json }; Returns: string
+                           },
+"remove_member":
+{ Args: { "project_id": string,"user_id": string }; Returns: undefined
+                           },
+"restore_pillar":
+{ Args: { "code": string,"project_id": string,"version": number }; Returns: number
+                           },
+"save_pillar":
+{ Args: { "code": string,"content": string,"expected_version"?: number,"metadata"?: Json,"project_id": string }; Returns: number
+                           },
+"search_chunks":
+{ Args: { "filter"?: Json,"match_count"?: number,"project_id"?: string,"query_text": string }; Returns: {
+              "chunk_id": string,"chunk_index": number,"content": string,"metadata": Json,"rank": number,"source_id": string,"source_name": string,"token_count": number
+            }[]
+                           },
+"search_insights":
+{ Args: { "include_superseded"?: boolean,"match_count"?: number,"project_id": string,"query_text": string }; Returns: {
+              "confidence": number,"content": string,"created_at": string,"insight_id": string,"rank": number,"source_id": string,"superseded_by": string,"tags": Json,"title": string,"type": string
+            }[]
+                           },
+"set_member_role":
+{ Args: { "project_id": string,"role": string,"user_id": string }; Returns: undefined
+                           },
+"set_phase":
+{ Args: { "phase": string,"project_id": string }; Returns: undefined
+                           },
+"start_run":
+{ Args: { "event_name": string,"input_data"?: Json,"phase"?: string,"project_id": string,"run_key"?: string,"workflow_id": string }; Returns: string
+                           },
+"store_embeddings":
+{ Args: { "chunk_ids": (string)[],"embeddings": Json,"model": string }; Returns: number
+                           },
+"supersede_insight":
+{ Args: { "new_id": string,"old_id": string }; Returns: undefined
+                           },
+"tokenize":
+{ Args: { "content": string,"model"?: string }; Returns: (number)[]
+                           },
+"truncate_tokens":
+{ Args: { "content": string,"max_tokens": number,"model"?: string }; Returns: string
+                           },
+"workflow_metrics":
+{ Args: { "group_by"?: string,"project_id": string,"since": string,"until"?: string }; Returns: {
+              "bucket": string,"cost_usd": number,"failed": number,"p50_ms": number,"p95_ms": number,"p99_ms": number,"runs": number,"steps": number,"succeeded": number,"success_rate": number,"tokens_input": number,"tokens_output": number
+            }[]
+                           }
+          }
+          Enums: {
+            [_ in never]: never
+          }
+          CompositeTypes: {
+            [_ in never]: never
+          }
+        }
+}
+
+type DatabaseWithoutInternals = Omit<Database, '__InternalSupabase'>
+
+type DefaultSchema = DatabaseWithoutInternals[Extract<keyof Database, "matrice">]
+
+export type Tables<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof (DefaultSchema["Tables"] & DefaultSchema["Views"])
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals
+  }
+    ? keyof (DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"] &
+        DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Views"])
+    : never = never
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? (DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"] &
+      DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Views"])[TableName] extends {
+      Row: infer R
+    }
+    ? R
+    : never
+  : DefaultSchemaTableNameOrOptions extends keyof (DefaultSchema["Tables"] & DefaultSchema["Views"])
+  ? (DefaultSchema["Tables"] & DefaultSchema["Views"])[DefaultSchemaTableNameOrOptions] extends {
+      Row: infer R
+    }
+    ? R
+    : never
+  : never
+
+export type TablesInsert<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof DefaultSchema["Tables"]
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals
+  }
+    ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+    : never = never
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"][TableName] extends {
+      Insert: infer I
+    }
+    ? I
+    : never
+  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
+  ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
+      Insert: infer I
+    }
+    ? I
+    : never
+  : never
+
+export type TablesUpdate<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof DefaultSchema["Tables"]
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals
+  }
+    ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+    : never = never
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"][TableName] extends {
+      Update: infer U
+    }
+    ? U
+    : never
+  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
+  ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
+      Update: infer U
+    }
+    ? U
+    : never
+  : never
+
+export type Enums<
+  DefaultSchemaEnumNameOrOptions extends
+    | keyof DefaultSchema["Enums"]
+    | { schema: keyof DatabaseWithoutInternals },
+  EnumName extends DefaultSchemaEnumNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals
+  }
+    ? keyof DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"]
+    : never = never
+> = DefaultSchemaEnumNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"][EnumName]
+  : DefaultSchemaEnumNameOrOptions extends keyof DefaultSchema["Enums"]
+  ? DefaultSchema["Enums"][DefaultSchemaEnumNameOrOptions]
+  : never
+
+export type CompositeTypes<
+  PublicCompositeTypeNameOrOptions extends
+    | keyof DefaultSchema["CompositeTypes"]
+    | { schema: keyof DatabaseWithoutInternals },
+  CompositeTypeName extends PublicCompositeTypeNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals
+  }
+    ? keyof DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]]["CompositeTypes"]
+    : never = never
+> = PublicCompositeTypeNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]]["CompositeTypes"][CompositeTypeName]
+  : PublicCompositeTypeNameOrOptions extends keyof DefaultSchema["CompositeTypes"]
+  ? DefaultSchema["CompositeTypes"][PublicCompositeTypeNameOrOptions]
+  : never
+
+export const Constants = {
+  "matrice": {
+          Enums: {
+            
+          }
+        }
+} as const

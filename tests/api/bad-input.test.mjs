@@ -1,0 +1,199 @@
+// Wrong input is the client's error: a 4xx with a code and a message, details or a hint with those that are matrice's
+// own, and nothing changed.
+
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { ALICE, MISSING, MODEL, calls, createWorld, embed, ok, refused } from './fixtures.mjs'
+import { startStack } from './stack.mjs'
+
+let stack, alice, world, snapshot
+
+before(async () => {
+  stack = await startStack()
+  alice = await stack.user(ALICE)
+  world = await createWorld(alice, 'Alice\'s')
+  snapshot = stack.snapshot()
+})
+after(() => stack?.stop())
+
+// The codes that matrice raises itself; others are PostgreSQL's, pgvector's or PostgREST's own words.
+const OURS = ['22023', '22004', 'PT404', 'PT409']
+
+/** A test for each [label, request, status, code], and one for the database. */
+function refusals(cases) {
+  for (const [label, request, status, code] of cases) {
+    test(label, async () => {
+      const error = await refused(request(), status, code)
+      if (OURS.includes(code)) assert.ok(error.details || error.hint, `neither details nor hint: ${JSON.stringify(error)}`)
+    })
+  }
+  test('and nothing has changed', () => assert.equal(stack.snapshot(), snapshot))
+}
+/** A valid call of a function, with something wrong in it. */
+const rpc = (name, wrong) => () => alice.rpc(name, { ...calls(world)[name], ...wrong })
+const show = (value) => value === undefined ? 'nothing' : JSON.stringify(value).slice(0, 40)
+const each = (values, name, argument, code) =>
+  values.map((value) => [`${name}: ${argument} ${show(value)}`, rpc(name, { [argument]: value }), 400, code])
+
+describe('unknown names', () => refusals([
+  ...['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', 'claim_chunks', 'store_embeddings', 'fail_chunks', 'match_chunks',
+    'hybrid_search', 'build_context'].flatMap((name) => each(['gpt-none', ''], name, 'model', '22023')),
+  ...each(['gpt-none', ''], 'build_context', 'target_model', '22023'),
+  ...['chunk_text', 'ingest_source', 'chunk_source'].flatMap((name) => each(['wordperfect', ''], name, 'format', '22023')),
+  ...each(['P0', 'P7', 'p1', ''], 'set_phase', 'phase', '22023'),
+  ...each(['P9', 'vision'], 'start_run', 'phase', '22023'),
+  ...['save_pillar', 'restore_pillar', 'pillar_history'].flatMap((name) => each(['P0', 'vision', null], name, 'code', '22023')),
+  ...['invite_member', 'set_member_role'].flatMap((name) => each(['admin', '', null], name, 'role', '22023')),
+  ...each(['done', '', null], 'record_step', 'status', '22023'),
+  ...each(['running', '', null], 'finish_run', 'status', '22023'),
+  ...each(['decade', '', null], 'workflow_metrics', 'group_by', '22023'),
+  ['an argument that does not exist', rpc('match_chunks', { matchcount: 1 }), 404, 'PGRST202'],
+  ['a function that does not exist', () => alice.rpc('drop_everything'), 404, 'PGRST202'],
+  ['a table that does not exist', () => alice.from('secrets').select(), 404, '42P01'],
+  ['a phase in a row', () => alice.from('projects').update({ current_phase: 'P9' }).eq('id', world.project_id), 400, '23514'],
+  ['a model in a row', () => alice.from('chunk_embeddings').insert({ chunk_id: world.chunk_id, embedding: [1, 2], model: 'none' }), 409, '23503'],
+]))
+
+describe('numbers out of range', () => refusals([
+  ...['match_chunks', 'search_chunks', 'hybrid_search', 'build_context', 'search_insights', 'match_documents']
+    .flatMap((name) => each([0, -1, 1e7], name, 'match_count', '22023')),
+  ...each([2.5, 'ten'], 'match_chunks', 'match_count', '22P02'),
+  ...each([1e12], 'match_chunks', 'match_count', '22003'),
+  ...['chunk_text', 'ingest_source', 'chunk_source'].flatMap((name) => [
+    ...each([0, -5], name, 'max_tokens', '22023'),
+    ...each([-1], name, 'overlap_tokens', '22023'),
+    [`${name}: as much overlap as chunk`, rpc(name, { max_tokens: 64, overlap_tokens: 64 }), 400, '22023'],
+    [`${name}: more overlap than chunk`, rpc(name, { max_tokens: 64, overlap_tokens: 65 }), 400, '22023'],
+  ]),
+  ...each([-1], 'truncate_tokens', 'max_tokens', '22023'),
+  ...each([[-1], [999999999], [15339, null]], 'detokenize', 'tokens', '22023'),
+  ...each([0, -1, 1e7], 'claim_chunks', 'batch_size', '22023'),
+  ...each([0, -1, 1e7], 'claim_chunks', 'lease_seconds', '22023'),
+  ...each(['0 seconds', '-1 day', '1000 years', null], 'invite_member', 'valid_for', '22023'),
+  ...each([0, -1], 'build_context', 'token_budget', '22023'),
+  ...each([-1, 'NaN', 'Infinity'], 'hybrid_search', 'semantic_weight', '22023'),
+  ...each([-1, 'NaN', 'Infinity'], 'hybrid_search', 'full_text_weight', '22023'),
+  ...each([0, -1], 'hybrid_search', 'rrf_k', '22023'),
+  ...each([-0.1, 1.1, 'NaN'], 'record_insight', 'confidence', '22023'),
+  ...['latency_ms', 'tokens_input', 'tokens_output', 'attempt'].flatMap((argument) => each([-1], 'record_step', argument, '22023')),
+  ...each([-1, 'NaN'], 'record_step', 'cost_usd', '22023'),
+  ...each([1e9, 'Infinity'], 'record_step', 'cost_usd', '22003'),
+  ...each([-1], 'calculate_cost', 'tokens_input', '22023'),
+  ...each([-1], 'calculate_cost', 'tokens_output', '22023'),
+  ...each([{ cached_tokens: -1 }, { cached_tokens: '5' }, { cached_tokens: 1.5 }, { cached_tokens: 11 }], 'calculate_cost', 'usage', '22023'),
+  ...each([-1, 99], 'restore_pillar', 'version', 'PT404').map(([label, request]) => [label, request, 404, 'PT404']),
+]))
+
+describe('nothing where there must be something', () => refusals([
+  ...each(['', '  \n'], 'create_project', 'name', '22023'),
+  ...each([null], 'create_project', 'name', '22004'),
+  ...['name', 'content', 'type'].flatMap((argument) => [
+    ...each(['', ' \t'], 'ingest_source', argument, '22023'), ...each([null], 'ingest_source', argument, '22004'),
+  ]),
+  ...each(['', ' '], 'chunk_source', 'content', '22023'),
+  ...['content', 'format', 'max_tokens', 'overlap_tokens'].flatMap((argument) => each([null], 'chunk_source', argument, '22004')),
+  ...each([null], 'save_pillar', 'content', '22004'),
+  ...['type', 'title', 'content'].flatMap((argument) => [
+    ...each([''], 'record_insight', argument, '22023'), ...each([null], 'record_insight', argument, '22004'),
+  ]),
+  ...['search_chunks', 'hybrid_search', 'build_context', 'search_insights'].flatMap((name) => [
+    ...each(['', ' '], name, 'query_text', '22023'), ...each([null], name, 'query_text', '22004'),
+  ]),
+  ...['invite_member', 'accept_invite'].flatMap((name, i) => [
+    ...each(['', ' '], name, ['email', 'token'][i], '22023'), ...each([null], name, ['email', 'token'][i], '22004'),
+  ]),
+  ...each([''], 'start_run', 'workflow_id', '22023'),
+  ...each([''], 'record_step', 'step_name', '22023'),
+  ...each([null], 'workflow_metrics', 'since', '22004'),
+  ...each([null], 'store_embeddings', 'chunk_ids', '22004'),
+  ...['set_phase', 'save_pillar', 'ingest_source', 'build_context', 'search_insights', 'start_run', 'workflow_metrics']
+    .flatMap((name) => each([null], name, 'project_id', '22004')),
+]))
+
+describe('vectors', () => {
+  const vector = embed('whale')
+  const broken = [
+    ['text for a number', ['NaN', ...vector.slice(1)], '22P02'],
+    ['null for a number', [null, ...vector.slice(1)], '22P02'],
+    ['NaN in a string', `[NaN,${vector.slice(1)}]`, '22000'],
+    ['an object', { a: 1 }, '22P02'],
+    ['an array in an array', [vector], '22P02'],
+    ['words', 'blue whale', '22P02'],
+    ['no number', [], '22000'],
+  ]
+  const own = [
+    ['three dimensions', [1, 2, 3]],
+    ['one dimension too many', [...vector, 1]],
+    ['only zeros', vector.map(() => 0)],
+  ]
+  refusals([
+    ...['match_chunks', 'hybrid_search', 'build_context', 'match_documents'].flatMap((name) => [
+      ...broken.map(([label, query_embedding, code]) => [`${name}: ${label}`, rpc(name, { query_embedding }), 400, code]),
+      ...own.map(([label, query_embedding]) => [`${name}: ${label}`, rpc(name, { query_embedding }), 400, '22023']),
+      [`${name}: null`, rpc(name, { query_embedding: null }), 400, '22004'],
+      [`${name}: another model's`, rpc(name, { query_embedding: embed('whale', 384) }), 400, '22023'],
+    ]),
+    ...[...broken, ...own].map(([label, embedding]) => [`store_embeddings: ${label}`, rpc('store_embeddings', { embeddings: [embedding] }), 400, '22023']),
+    ...each([[], [embed('a'), embed('b')], {}, 'whale', null], 'store_embeddings', 'embeddings', '22023'),
+    ...own.map(([label, embedding]) => [`a row: ${label}`,
+      () => alice.from('chunk_embeddings').update({ embedding }).eq('chunk_id', world.chunk_id), 400, '22023']),
+  ])
+})
+
+describe('JSON of another kind', () => refusals([
+  ...['match_chunks', 'search_chunks', 'hybrid_search', 'build_context', 'match_documents']
+    .flatMap((name) => each(['{"topic": "whales"}', ['whales'], 1, null], name, 'filter', '22023')),
+  ...each(['{}', [], null], 'create_project', 'settings', '22023'),
+  ...each(['{}', [], null], 'ingest_source', 'metadata', '22023'),
+  ...each(['squid', { a: 1 }, null], 'record_insight', 'tags', '22023'),
+  ...each(['{}', [1]], 'calculate_cost', 'usage', '22023'),
+  ...each(['{}', [1]], 'record_step', 'usage', '22023'),
+  ...each(['soon'], 'workflow_metrics', 'since', '22007'),
+  ['half a character', rpc('create_project', { name: '\ud800' }), 400, 'PGRST102'],
+  ['a zero byte', rpc('create_project', { name: 'a\u0000b' }), 400, '22P05'],
+]))
+
+describe('ids', () => {
+  const argument = { project_id: 'project', user_id: 'member', source_id: 'source', run_id: 'run', old_id: 'insight', new_id: 'insight' }
+  // Every function that takes one of these ids.
+  const takes = Object.entries(calls({}))
+    .flatMap(([name, args]) => Object.keys(args).filter((key) => key in argument).map((key) => [name, key]))
+  refusals([
+    ...takes.map(([name, key]) => [`${name}: no such ${argument[key]}`, rpc(name, { [key]: MISSING }), 404, 'PT404']),
+    ...takes.map(([name, key]) => [`${name}: malformed ${key}`, rpc(name, { [key]: 'not-a-uuid' }), 400, '22P02']),
+    ...each([['not-a-uuid']], 'store_embeddings', 'chunk_ids', '22P02'),
+    ['a token that nobody was sent', rpc('accept_invite', { token: 'a guess' }), 404, 'PT404'],
+    ['the last owner leaves', rpc('remove_member', { user_id: ALICE }), 409, 'PT409'],
+    ['the last owner steps down', rpc('set_member_role', { user_id: ALICE }), 409, 'PT409'],
+    ['an insight that supersedes itself', () => alice.rpc('supersede_insight', { old_id: world.old_id, new_id: world.old_id }), 400, '22023'],
+    ['a chunk of no source', () => alice.from('source_chunks').insert({ source_id: MISSING, chunk_index: 0, content: 'x' }), 403, '42501'],
+  ])
+})
+
+describe('tokens', () => {
+  const as = async (claims, options) => stack.client(await stack.token({ role: 'authenticated', ...claims }, options))
+  const create = { name: 'Mine' }
+  const projects = async (claims, options) => (await as(claims, options)).from('projects').select()
+  refusals([
+    ['a subject that is no uuid: tables', () => projects({ sub: 'alice' }), 400, '22P02'],
+    ['a subject that is no uuid: functions', async () => (await as({ sub: 'alice' })).rpc('create_project', create), 400, '22P02'],
+    ['expired', () => projects({ sub: ALICE }, { expires: '-1h' }), 401, 'PGRST301'],
+    ['forged', () => projects({ sub: ALICE }, { key: 'x'.repeat(64) }), 401, 'PGRST301'],
+    ['unsigned', () => stack.client(unsigned({ role: 'authenticated', sub: ALICE })).from('projects').select(), 401, 'PGRST301'],
+    ['no token at all', () => stack.client('nonsense').from('projects').select(), 401, 'PGRST301'],
+    ['a role that clients may not take', () => projects({ role: 'postgres', sub: ALICE }), 403, '42501'],
+    ['claims without a subject: create_project', async () => (await as({})).rpc('create_project', create), 403, '42501'],
+    ['claims without a subject: insert', async () => (await as({})).from('projects').insert(create), 403, '42501'],
+    ['claims without a subject: functions', async () => (await as({})).rpc('save_pillar', calls(world).save_pillar), 404, 'PT404'],
+    ['service_role: create_project', async () => (await stack.service()).rpc('create_project', create), 403, '42501'],
+  ])
+
+  test('claims without a subject see nothing', async () => {
+    assert.deepEqual(await ok(projects({})), [])
+  })
+})
+
+function unsigned(claims) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url')
+  return `${part({ alg: 'none', typ: 'JWT' })}.${part(claims)}.`
+}

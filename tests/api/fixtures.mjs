@@ -1,0 +1,120 @@
+// What the tests share: users, a stand-in for an embedding API, one of everything, and a valid call of every function.
+
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+
+export const ALICE = 'a11ce000-0000-4000-8000-000000000001'
+export const BOB = 'b0b00000-0000-4000-8000-000000000002'
+export const CAROL = 'ca401000-0000-4000-8000-000000000003'
+export const MISSING = '00000000-0000-4000-8000-00000000dead'
+export const MODEL = 'text-embedding-3-small'
+
+/**
+ * Stands in for an embedding API: a bag of words, each word counted in the dimension that its hash names. Texts that
+ * share words are near each other, deterministically and offline. It knows nothing of meaning.
+ */
+export function embed(text, dimensions = 1536) {
+  const vector = new Array(dimensions).fill(0)
+  for (const word of text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []) {
+    vector[createHash('sha256').update(word).digest().readUInt32BE() % dimensions] += 1
+  }
+  return vector
+}
+
+/** The data of a supabase-js result that must have succeeded. */
+export async function ok(call) {
+  const { data, error, status } = await call
+  assert.equal(error, null, `${status}: ${JSON.stringify(error)}`)
+  return data
+}
+
+/** A request that must have been refused by a 4xx, in the form PostgREST gives errors; returns the error. */
+export async function refused(call, status, code) {
+  const result = await call
+  assert.ok(result.error, `succeeded with ${result.status}: ${JSON.stringify(result.data)}`)
+  const { error } = result
+  assert.ok(result.status >= 400 && result.status < 500, `${result.status}: ${JSON.stringify(error)}`)
+  assert.deepEqual({ status: result.status, code: error.code }, { status, code }, JSON.stringify(error))
+  assert.match(error.message, /\w/)
+  return error
+}
+
+/** A project with one of everything in it; returns the ids. */
+export async function createWorld(user, name) {
+  const project_id = await ok(user.rpc('create_project', { name }))
+  const source_id = await ok(user.rpc('ingest_source', {
+    project_id, name: 'notes.md', format: 'markdown', max_tokens: 16, overlap_tokens: 0, metadata: { topic: 'whales' },
+    content: '# Whales\n\nThe blue whale is the largest animal.\n\n# Squids\n\nThe giant squid is rarely seen by anybody.',
+  }))
+  const chunks = await ok(user.rpc('claim_chunks', { project_id }))
+  assert.ok(chunks.length >= 2)
+  // The first chunk gets its embedding, the others stay leased.
+  const [{ chunk_id, content }] = chunks
+  await ok(user.rpc('store_embeddings', { model: MODEL, chunk_ids: [chunk_id], embeddings: [embed(content)] }))
+  await ok(user.rpc('save_pillar', { project_id, code: 'P1', content: 'To see a whale.' }))
+  const insight = { project_id, type: 'learning', title: 'Whales', content: 'They are large.', source_id }
+  const old_id = await ok(user.rpc('record_insight', insight))
+  const new_id = await ok(user.rpc('record_insight', { ...insight, content: 'They are very large.' }))
+  const run_id = await ok(user.rpc('start_run', { project_id, workflow_id: 'watch', event_name: 'tide' }))
+  await ok(user.rpc('record_step', { run_id, step_name: 'look', status: 'success', model: 'gpt-4o', tokens_input: 10 }))
+  await ok(user.from('user_projects').insert({ project_id, user_id: CAROL }))
+  const token = await ok(user.rpc('invite_member', { project_id, email: 'dave@example.org' }))
+  return { project_id, source_id, chunk_id, old_id, new_id, run_id, user_id: CAROL, token }
+}
+
+/** Arguments for every function of the API, all text and JSON ones included. Kept complete by isolation.test.mjs. */
+export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id, user_id, token }) {
+  const query_text = 'blue whale'
+  const query_embedding = embed(query_text)
+  return {
+    // Tokens and chunking
+    count_tokens: { content: 'hello world', model: MODEL },
+    tokenize: { content: 'hello world', model: MODEL },
+    detokenize: { tokens: [15339, 1917], model: MODEL },
+    truncate_tokens: { content: 'hello world', max_tokens: 1, model: MODEL },
+    chunk_text: { content: 'hello world', format: 'text', model: MODEL },
+    // Projects and pillars
+    create_project: { name: 'Another', description: 'One more', domain: 'sea', settings: { language: 'english' } },
+    set_phase: { project_id, phase: 'P2' },
+    save_pillar: { project_id, code: 'P1', content: 'To see two whales.', metadata: { mood: 'hopeful' } },
+    restore_pillar: { project_id, code: 'P1', version: 1 },
+    pillar_history: { project_id, code: 'P1' },
+    // Members
+    invite_member: { project_id, email: 'erin@example.org', role: 'editor' },
+    accept_invite: { token },
+    list_members: { project_id },
+    set_member_role: { project_id, user_id, role: 'editor' },
+    remove_member: { project_id, user_id },
+    // Search
+    match_chunks: { query_embedding, project_id, filter: { topic: 'whales' }, model: MODEL },
+    search_chunks: { query_text, project_id, filter: { topic: 'whales' } },
+    hybrid_search: { query_text, query_embedding, project_id, filter: { topic: 'whales' }, model: MODEL },
+    build_context: { query_text, query_embedding, project_id, filter: { topic: 'whales' }, model: MODEL, target_model: 'gpt-4o' },
+    match_documents: { query_embedding, filter: { topic: 'whales' } },
+    // Insights
+    record_insight: {
+      project_id, type: 'learning', title: 'Squids', content: 'They hide.', tags: ['squid'], source_id, evidence: { seen: 0 },
+    },
+    search_insights: { query_text: 'large', project_id },
+    supersede_insight: { old_id, new_id },
+    // Workflows and cost
+    start_run: { project_id, workflow_id: 'watch', event_name: 'tide', run_key: 'run-1', phase: 'P1', input_data: { height: 2 } },
+    record_step: {
+      run_id, step_name: 'look', status: 'success', model: 'gpt-4o', tokens_input: 10,
+      usage: { cached_tokens: 5, service_tier: 'standard' }, error: { message: 'none' }, step_key: 'step-1',
+    },
+    finish_run: { run_id, status: 'completed', output_data: { seen: 1 } },
+    workflow_metrics: { project_id, since: '2020-01-01', group_by: 'day' },
+    calculate_cost: { model: 'gpt-4o', tokens_input: 10, usage: { cached_tokens: 5, service_tier: 'standard' } },
+    price_catalogue: {},
+    // Ingestion
+    store_embeddings: { model: MODEL, chunk_ids: [chunk_id], embeddings: [query_embedding] },
+    fail_chunks: { model: MODEL, chunk_ids: [chunk_id], error: 'out of breath' },
+    ingest_source: {
+      project_id, name: 'more.md', content: '# More\n\nwhales', type: 'file', format: 'markdown', storage_path: 'a/more.md',
+      metadata: { topic: 'whales' },
+    },
+    claim_chunks: { model: MODEL, project_id },
+    chunk_source: { source_id, content: '# Whales\n\nNone today.', format: 'markdown' },
+  }
+}

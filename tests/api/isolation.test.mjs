@@ -1,0 +1,167 @@
+// Nobody reaches another one's project: every table and every function that PostgREST publishes, as another user and
+// as nobody. The lists come from PostgREST itself, so a table or a function that is new here fails until it has a case.
+
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { ALICE, BOB, MISSING, calls, createWorld, ok, refused } from './fixtures.mjs'
+import { startStack } from './stack.mjs'
+
+// Readable by everybody signed in, writable by services.
+const REFERENCE = ['embedding_models', 'model_prices', 'model_price_windows', 'model_price_multipliers']
+// Written by triggers only.
+const HISTORIES = ['pillar_versions', 'audit_log']
+// Functions of their arguments alone, and the one that makes a project of the caller's own.
+const OPEN = ['calculate_cost', 'chunk_text', 'count_tokens', 'create_project', 'detokenize', 'price_catalogue', 'tokenize', 'truncate_tokens']
+// What the others answer to Bob who names Alice's ids: 404, except
+const EMPTY = { match_documents: [], store_embeddings: 0, fail_chunks: null }
+// and those whose project_id is optional find nothing without it.
+const WITHOUT_PROJECT = ['claim_chunks', 'match_chunks', 'search_chunks', 'hybrid_search']
+
+let stack, alice, bob, service, world, tables, functions
+
+before(async () => {
+  stack = await startStack()
+  alice = await stack.user(ALICE)
+  bob = await stack.user(BOB)
+  service = await stack.service()
+  world = await createWorld(alice, 'Alice\'s')
+  const published = await openapi({ role: 'service_role' })
+  tables = published.filter((path) => !path.startsWith('rpc/'))
+  functions = published.filter((path) => path.startsWith('rpc/')).map((path) => path.slice('rpc/'.length))
+})
+after(() => stack?.stop())
+
+async function openapi(claims, profile = 'matrice') {
+  const headers = { 'Accept-Profile': profile, ...claims && { Authorization: `Bearer ${await stack.token(claims)}` } }
+  const response = await fetch(`${stack.url}/rest/v1/`, { headers })
+  assert.equal(response.status, 200)
+  return Object.keys((await response.json()).paths).map((path) => path.slice(1)).filter(Boolean)
+}
+
+const key = (table) => table === 'projects' ? 'id' : 'project_id'
+/** What Bob can try: he knows every id, but nobody has sent him the token. */
+const attempts = (world) => ({ ...calls(world), accept_invite: { token: 'a guess' } })
+const ofTenants = () => tables.filter((table) => !REFERENCE.includes(table))
+
+test('users and services are shown the same API, nobody is shown none', async () => {
+  assert.ok(tables.length >= 15 && functions.length >= 25)
+  assert.deepEqual((await openapi({ role: 'authenticated', sub: BOB })).sort(),
+    [...tables, ...functions.map((name) => `rpc/${name}`)].sort())
+  assert.deepEqual(await openapi(), [])
+  assert.deepEqual(await openapi({ role: 'anon' }), [])
+})
+
+test('nothing is in the schema public, and the internals are not published', async () => {
+  assert.deepEqual(await openapi({ role: 'service_role' }, 'public'), [])
+  await refused(alice.schema('matrice_private').rpc('project_ids'), 406, 'PGRST106')
+})
+
+test('every function has a case', () => {
+  assert.deepEqual(functions.toSorted(), Object.keys(calls(world)).sort(), 'add it to calls() in fixtures.mjs')
+})
+
+test('every table has rows of Alice, and Bob sees none of them', async () => {
+  for (const table of ofTenants()) {
+    const hers = await ok(alice.from(table).select().eq(key(table), world.project_id))
+    assert.ok(hers.length > 0, `createWorld() in fixtures.mjs makes no row in ${table}`)
+    assert.deepEqual(await ok(bob.from(table).select()), [], table)
+    assert.equal((await bob.from(table).select('*', { count: 'exact', head: true })).count, 0, table)
+  }
+  assert.deepEqual(await ok(bob.from('projects').select('*, pillars(*), context_sources(*, source_chunks(*))')), [])
+})
+
+test('Bob can neither add, change nor delete rows of Alice\'s', async () => {
+  const before = stack.snapshot()
+  for (const table of ofTenants()) {
+    const [{ id, ...row }] = await ok(alice.from(table).select().eq(key(table), world.project_id))
+    await refused(bob.from(table).insert(row), 403, '42501')
+    await refused(bob.from(table).upsert({ id, ...row }), 403, '42501')
+    for (const write of [(t) => t.update({ [key(table)]: world.project_id }), (t) => t.delete()]) {
+      // Without the grant it is an error, without the policy there is no row to write.
+      const result = await write(bob.from(table)).eq(key(table), world.project_id).select()
+      if (result.error) await refused(result, 403, '42501')
+      else assert.deepEqual(result.data, [], table)
+    }
+  }
+  await refused(bob.from('user_projects').insert({ user_id: BOB, project_id: world.project_id, role: 'owner' }), 403, '42501')
+  assert.equal(stack.snapshot(), before)
+})
+
+test('Bob cannot move his rows into Alice\'s project', async () => {
+  await createWorld(bob, 'Bob\'s')
+  const before = stack.snapshot()
+  for (const table of ofTenants().filter((name) => !['projects', ...HISTORIES].includes(name))) {
+    assert.ok((await ok(bob.from(table).select('project_id'))).length > 0)
+    await refused(bob.from(table).update({ project_id: world.project_id }).neq('project_id', world.project_id), 403, '42501')
+  }
+  assert.equal(stack.snapshot(), before)
+  await ok(bob.from('projects').delete().eq('name', 'Bob\'s'))
+})
+
+test('everybody reads the reference data, nobody but services writes it', async () => {
+  const before = stack.snapshot()
+  for (const table of REFERENCE) {
+    const [row] = await ok(bob.from(table).select().limit(1))
+    await refused(bob.from(table).insert(row), 403, '42501')
+    await refused(bob.from(table).update(row).eq('model', row.model), 403, '42501')
+    await refused(bob.from(table).delete().eq('model', row.model), 403, '42501')
+  }
+  assert.equal(stack.snapshot(), before)
+})
+
+test('Bob gets nothing from any function with Alice\'s ids, and changes nothing', async () => {
+  const before = stack.snapshot()
+  for (const [name, args] of Object.entries(attempts(world))) {
+    if (OPEN.includes(name)) continue
+    if (name in EMPTY) {
+      assert.deepEqual(await ok(bob.rpc(name, args)), EMPTY[name], name)
+    } else {
+      const error = await refused(bob.rpc(name, args), 404, 'PT404')
+      assert.ok(error.details || error.hint, `${name}: ${JSON.stringify(error)}`)
+    }
+  }
+  for (const name of WITHOUT_PROJECT) {
+    const { project_id, ...args } = calls(world)[name]
+    assert.deepEqual(await ok(bob.rpc(name, args)), [], name)
+  }
+  assert.equal(stack.snapshot(), before)
+})
+
+test('a missing id and somebody else\'s are answered alike', async () => {
+  const nowhere = Object.fromEntries(Object.keys(world).map((id) => [id, MISSING]))
+  const hidden = (error) => JSON.parse(JSON.stringify(error).replaceAll(/[0-9a-f-]{36}/g, '…'))
+  for (const [name, args] of Object.entries(attempts(world))) {
+    if (OPEN.includes(name) || name in EMPTY) continue
+    const there = await refused(bob.rpc(name, args), 404, 'PT404')
+    const notThere = await refused(bob.rpc(name, attempts(nowhere)[name]), 404, 'PT404')
+    assert.deepEqual(hidden(there), hidden(notThere), name)
+  }
+})
+
+test('nobody is refused by every table and every function', async () => {
+  const before = stack.snapshot()
+  for (const nobody of [stack.anon(), stack.client(await stack.token({ role: 'anon' }))]) {
+    for (const table of tables) {
+      const [row] = await ok(service.from(table).select().limit(1))
+      const column = Object.keys(row)[0]
+      await refused(nobody.from(table).select(), 401, '42501')
+      await refused(nobody.from(table).insert(row), 401, '42501')
+      await refused(nobody.from(table).update(row).eq(column, row[column]), 401, '42501')
+      await refused(nobody.from(table).delete().eq(column, row[column]), 401, '42501')
+    }
+    for (const name of functions) await refused(nobody.rpc(name, calls(world)[name]), 401, '42501')
+  }
+  assert.equal(stack.snapshot(), before)
+})
+
+test('no client may migrate', async () => {
+  for (const client of [alice, service]) await refused(client.rpc('migrate'), 403, '42501')
+})
+
+// The proof that the refusals above were not for bad arguments.
+test('the same calls succeed for Alice', async () => {
+  for (const [name, args] of Object.entries(calls(world))) {
+    const data = await ok(alice.rpc(name, args))
+    if (EMPTY[name] != null) assert.notDeepEqual(data, EMPTY[name], name)
+  }
+})

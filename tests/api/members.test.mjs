@@ -1,0 +1,56 @@
+// Invitations and roles, as the two who are concerned see them.
+
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { ALICE, BOB, CAROL, ok, refused } from './fixtures.mjs'
+import { startStack } from './stack.mjs'
+
+let stack, alice, bob, project_id, token
+
+before(async () => {
+  stack = await startStack()
+  alice = await stack.user(ALICE)
+  bob = await stack.user(BOB)
+  project_id = await ok(alice.rpc('create_project', { name: 'Shared' }))
+})
+after(() => stack?.stop())
+
+const save = (client) => client.rpc('save_pillar', { project_id, code: 'P1', content: String(Math.random()) })
+const members = async () => (await ok(alice.rpc('list_members', { project_id }))).map((row) => [row.user_id, row.role])
+
+test('an invitation makes a member, once', async () => {
+  const first = await ok(alice.rpc('invite_member', { project_id, email: 'bob@example.org' }))
+  token = await ok(alice.rpc('invite_member', { project_id, email: 'bob@example.org' }))
+  await refused(bob.rpc('accept_invite', { token: first }), 404, 'PT404') // the later invitation has replaced it
+  assert.equal(await ok(bob.rpc('accept_invite', { token })), project_id)
+  assert.deepEqual(await members(), [[ALICE, 'owner'], [BOB, 'viewer']])
+  await refused((await stack.user(CAROL)).rpc('accept_invite', { token }), 404, 'PT404')
+})
+
+test('a viewer reads, an editor writes, an owner decides', async () => {
+  assert.equal((await ok(bob.from('pillars').select())).length, 6)
+  const error = await refused(save(bob), 403, '42501')
+  assert.ok(error.details && error.hint)
+  await refused(bob.rpc('set_member_role', { project_id, user_id: BOB, role: 'owner' }), 403, '42501')
+
+  await ok(alice.rpc('set_member_role', { project_id, user_id: BOB, role: 'editor' }))
+  assert.equal(await ok(save(bob)), 2)
+  await refused(bob.rpc('set_phase', { project_id, phase: 'P2' }), 403, '42501')
+  await refused(bob.rpc('invite_member', { project_id, email: 'carol@example.org' }), 403, '42501')
+  await refused(bob.rpc('remove_member', { project_id, user_id: ALICE }), 403, '42501')
+  assert.deepEqual(await ok(bob.from('project_invitations').select()), [])
+})
+
+test('who is removed sees nothing any more', async () => {
+  await ok(alice.rpc('remove_member', { project_id, user_id: BOB }))
+  assert.deepEqual(await ok(bob.from('projects').select()), [])
+  await refused(save(bob), 404, 'PT404')
+  assert.deepEqual(await members(), [[ALICE, 'owner']])
+})
+
+test('an owner can hand over and leave', async () => {
+  await ok(alice.from('user_projects').insert({ project_id, user_id: BOB, role: 'owner' }))
+  await ok(alice.rpc('remove_member', { project_id, user_id: ALICE }))
+  assert.deepEqual(await ok(alice.from('projects').select()), [])
+  assert.equal(await ok(save(bob)), 3)
+})

@@ -1,0 +1,21 @@
+// supabase/database.types.ts is what the Supabase CLI generates from the schema today, and an application compiles with it.
+
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { TYPES, generateTypes } from './types.mjs'
+
+const here = fileURLToPath(new URL('.', import.meta.url))
+
+test('database.types.ts is up to date', async () => {
+  const [stored, generated] = [readFileSync(TYPES, 'utf8'), await generateTypes()]
+  assert.match(generated, /"match_chunks"/)
+  assert.ok(stored === generated, 'the schema has changed: refresh supabase/database.types.ts by `npm run types` in tests/api')
+})
+
+test('a client compiles with it', () => {
+  const { status, stdout, stderr } = spawnSync('node_modules/.bin/tsc', ['--project', 'tsconfig.json'], { cwd: here, encoding: 'utf8' })
+  assert.equal(status, 0, stdout + stderr)
+})

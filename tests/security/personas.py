@@ -1,0 +1,44 @@
+"""A world with two projects and everybody who could try to touch the first."""
+
+import json
+import uuid
+
+PERSONAS = ["no claims", "anon", "outsider", "ex-member", "viewer", "editor", "owner", "service_role"]
+A, B = str(uuid.UUID(int=0xA)), str(uuid.UUID(int=0xB))
+USERS = {name: str(uuid.uuid5(uuid.NAMESPACE_DNS, name)) for name in [*PERSONAS, "member to change"]}
+IDS = {name: str(uuid.uuid5(uuid.NAMESPACE_OID, name)) for name in
+       ["source", "chunk", "embedding", "insight", "newer insight", "run", "step", "pillar", "invitation"]}
+TOKEN = "the token of an invitation"
+
+
+def build(connection):
+    """Runs as superuser. Whoever has a role in A has the same one in B: moving a row must fail even so."""
+    c = connection.execute
+    for project in (A, B):
+        c("insert into matrice.projects (id, name, created_by) values (%s, %s, null)", [project, project])
+        for role in ("viewer", "editor", "owner"):
+            c("insert into matrice.user_projects values (%s, %s, %s)", [USERS[role], project, role])
+    c("insert into matrice.projects (name, created_by) values ('outsider''s own', %s)", [USERS["outsider"]])
+    c("insert into matrice.user_projects values (%s, %s, 'editor'), (%s, %s, 'viewer')",
+      [USERS["ex-member"], A, USERS["member to change"], A])
+    c("delete from matrice.user_projects where user_id = %s", [USERS["ex-member"]])
+    c("insert into matrice.project_invitations (id, project_id, email, token_hash) values (%s, %s, 'a@b.c', sha256(convert_to(%s, 'UTF8')))",
+      [IDS["invitation"], A, TOKEN])
+    c("insert into matrice.pillars (id, project_id, code, name) values (%s, %s, 'P1', 'vision')", [IDS["pillar"], A])
+    c("insert into matrice.context_sources (id, project_id, name) values (%s, %s, 'source')", [IDS["source"], A])
+    c("insert into matrice.source_chunks (id, source_id, chunk_index, content) values (%s, %s, 0, 'some words'), (%s, %s, 1, 'more words')",
+      [IDS["chunk"], IDS["source"], str(uuid.uuid4()), IDS["source"]])
+    c("insert into matrice.chunk_embeddings (id, chunk_id, embedding) values (%s, %s, array_fill(0.1, array[1536])::extensions.vector)",
+      [IDS["embedding"], IDS["chunk"]])
+    c("insert into matrice.embedding_leases (chunk_id, model, leased_until) values (%s, 'gte-small', now())", [IDS["chunk"]])
+    for name in ("insight", "newer insight"):
+        c("insert into matrice.insights (id, project_id, type, title, content) values (%s, %s, 'learning', 'words', 'words')", [IDS[name], A])
+    c("insert into matrice.workflow_runs (id, project_id, workflow_id) values (%s, %s, 'w')", [IDS["run"], A])
+    c("insert into matrice.workflow_steps (id, run_id, step_name, status) values (%s, %s, 's', 'success')", [IDS["step"], IDS["run"]])
+
+
+def become(connection, persona):
+    role = persona if persona in ("anon", "service_role") else "authenticated"
+    claims = "" if persona in ("no claims", "anon", "service_role") else json.dumps({"sub": USERS[persona], "role": role})
+    connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+    connection.execute(f"set local role {role}")

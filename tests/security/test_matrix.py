@@ -1,0 +1,166 @@
+"""Who may do what, as two tables a person can read: matrix.txt is compared with what the database answers.
+
+A table or function that is new fails here until it has a line. After reading the difference:
+UPDATE=1 pytest tests/security rewrites the file.
+"""
+
+import os
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from personas import A, B, IDS, PERSONAS, TOKEN, USERS, become, build
+
+GOLDEN = Path(__file__).with_name("matrix.txt")
+CHUNK = IDS["chunk"]
+
+# For each table: a row of project A, a change to it that is allowed in itself, and a new row.
+TABLES = {
+    "projects": (f"id = '{A}'", "name = 'x'", "(name) values ('new')"),
+    "user_projects": (f"user_id = '{USERS['member to change']}' and project_id = '{A}'", "role = 'editor'",
+                      f"values (gen_random_uuid(), '{A}', 'viewer')"),
+    "project_invitations": (f"id = '{IDS['invitation']}'", "role = 'editor', invited_by = matrice_private.current_user_id()",
+                            f"(project_id, email, token_hash) values ('{A}', 'x@y.z', '\\x00')"),
+    "pillars": (f"id = '{IDS['pillar']}'", "content = 'x'", f"(project_id, code, name) values ('{A}', 'P2', 'acteurs')"),
+    "pillar_versions": (f"pillar_id = '{IDS['pillar']}'", "content = 'x'",
+                        f"(pillar_id, version, project_id, content, metadata) values ('{IDS['pillar']}', 9, '{A}', '', '{{}}')"),
+    "context_sources": (f"id = '{IDS['source']}'", "name = 'x'", f"(project_id, name) values ('{A}', 'x')"),
+    "source_chunks": (f"id = '{CHUNK}'", "metadata = '{}'", f"(source_id, project_id, chunk_index, content) values ('{IDS['source']}', '{A}', 7, 'x')"),
+    "chunk_embeddings": (f"id = '{IDS['embedding']}'", "created_at = now()",
+                         f"(chunk_id, project_id, model, embedding) values ('{CHUNK}', '{A}', 'text-embedding-ada-002', array_fill(0.1, array[1536])::extensions.vector)"),
+    "embedding_leases": (f"chunk_id = '{CHUNK}'", "last_error = 'x'",
+                         f"(chunk_id, project_id, model, leased_until) values ('{CHUNK}', '{A}', 'voyage-3.5', now())"),
+    "insights": (f"id = '{IDS['insight']}'", "title = 'x'", f"(project_id, type, title, content) values ('{A}', 't', 't', 'c')"),
+    "workflow_runs": (f"id = '{IDS['run']}'", "status = 'failed'", f"(project_id, workflow_id) values ('{A}', 'w')"),
+    "workflow_steps": (f"id = '{IDS['step']}'", "latency_ms = 1",
+                       f"(run_id, project_id, step_name, status) values ('{IDS['run']}', '{A}', 's', 'success')"),
+    "audit_log": (f"project_id = '{A}'", "action = 'x'", f"(project_id, action) values ('{A}', 'x')"),
+    "embedding_models": ("model = 'gte-small'", "dimensions = 384", "(model, dimensions) values ('x', 3)"),
+    "model_prices": ("model = 'gpt-4o'", "usd_per_million = 0", "(model, provider, unit, usd_per_million) values ('x', 'x', 'input', 1)"),
+    "model_price_windows": ("model = 'deepseek-flash'", "until_utc = until_utc", "values ('x', '{1}', '01:00', '02:00')"),
+    "model_price_multipliers": ("model = 'claude-sonnet-5'", "factor = 1", "values ('x', 'speed', 'x', 1)"),
+}
+VECTOR = "array_fill(0.1, array[1536])::extensions.vector"
+# For each function of the API: a call that concerns project A.
+CALLS = {
+    "count_tokens": "('x')", "tokenize": "('x')", "detokenize": "('{1}')", "truncate_tokens": "('x', 1)", "chunk_text": "('x')",
+    "price_catalogue": "()", "migrate": "()",
+    "create_project": "('x')", "set_phase": f"('{A}', 'P2')",
+    "save_pillar": f"('{A}', 'P1', 'x')", "restore_pillar": f"('{A}', 'P1', 1)", "pillar_history": f"('{A}', 'P1')",
+    "invite_member": f"('{A}', 'x@y.z')", "accept_invite": f"('{TOKEN}')", "list_members": f"('{A}')",
+    "set_member_role": f"('{A}', '{USERS['member to change']}', 'editor')", "remove_member": f"('{A}', '{USERS['member to change']}')",
+    "ingest_source": f"('{A}', 'x', 'x')", "chunk_source": f"('{IDS['source']}', 'x')", "claim_chunks": f"(project_id => '{A}')",
+    "store_embeddings": f"('text-embedding-3-small', '{{{CHUNK}}}', jsonb_build_array(to_jsonb(array_fill(0.1, array[1536]))))",
+    "fail_chunks": f"('gte-small', '{{{CHUNK}}}', 'x')",
+    "match_chunks": f"({VECTOR}, '{A}')", "search_chunks": f"('words', '{A}')", "hybrid_search": f"('words', {VECTOR}, '{A}')",
+    "build_context": f"('words', {VECTOR}, '{A}')", "match_documents": f"({VECTOR})",
+    "record_insight": f"('{A}', 't', 't', 'c')", "supersede_insight": f"('{IDS['insight']}', '{IDS['newer insight']}')",
+    "search_insights": f"('words', '{A}')",
+    "start_run": f"('{A}', 'w', 'e')", "record_step": f"('{IDS['run']}', 's', 'success')", "finish_run": f"('{IDS['run']}', 'completed')",
+    "calculate_cost": "('gpt-4o', 1)", "workflow_metrics": f"('{A}', now() - interval '1 day')",
+}
+
+
+@pytest.fixture(scope="module")
+def connection():
+    with psycopg.connect(dbname="postgres", user="postgres", autocommit=True) as server:
+        server.execute("drop database if exists matrice_matrix with (force)")
+        server.execute("create database matrice_matrix")
+    with psycopg.connect(dbname="matrice_matrix", user="postgres", autocommit=True) as connection:
+        connection.execute("create schema extensions; create extension vector schema extensions; create extension matrice;"
+                           "grant usage on schema extensions to public")
+        build(connection)
+        yield connection
+
+
+def attempt(connection, persona, statement, outcome):
+    """What happens when the persona runs a statement; nothing of it stays."""
+    with connection.transaction(force_rollback=True):
+        become(connection, persona)
+        try:
+            with connection.transaction():
+                return outcome(connection.execute(statement))
+        except psycopg.Error as error:
+            assert error.sqlstate not in ("XX000", "42601", "42703", "42883"), f"{persona}: {statement}: {error}"
+            return error.sqlstate
+
+
+def rows(cursor):
+    return "yes" if cursor.rowcount else "none"
+
+
+def table_lines(connection):
+    for table, (row, change, new) in TABLES.items():
+        verbs = {
+            "select": f"select 1 from matrice.{table} where {row}",
+            "insert": f"insert into matrice.{table} {new}",
+            "update": f"update matrice.{table} set {change} where {row}",
+            "delete": f"delete from matrice.{table} where {row}",
+        }
+        if table != "projects" and f"'{A}'" in new:
+            verbs["move"] = f"update matrice.{table} set project_id = '{B}' where {row}"
+        for verb, statement in verbs.items():
+            yield [table if verb == "select" else "", verb, *(attempt(connection, persona, statement, rows) for persona in PERSONAS)]
+
+
+def call_lines(connection):
+    def found(cursor):
+        answers = cursor.fetchall()
+        return f"{len(answers)} rows" if returns_set[function] and len(answers) != 1 else "1 row" if returns_set[function] else "yes"
+
+    returns_set = dict(connection.execute(
+        "select proname, proretset from pg_proc where pronamespace = 'matrice'::regnamespace").fetchall())
+    for function, arguments in CALLS.items():
+        statement = f"select * from matrice.{function}{arguments}"
+        yield [function, *(attempt(connection, persona, statement, found) for persona in PERSONAS)]
+
+
+def render(header, lines):
+    lines = [header, *lines]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
+
+
+def test_the_matrix(connection):
+    text = "\n".join([
+        "What each persona can do with the rows of one project, and with the reference tables.",
+        "yes: done; none: not seen, nothing done; otherwise the SQLSTATE. move: to another project, where the persona has the same role.",
+        "", render(["table", "verb", *PERSONAS], table_lines(connection)),
+        "", "What each function of the API does for each persona when it is called for that project.",
+        "", render(["function", *PERSONAS], call_lines(connection)), ""])
+    if os.environ.get("UPDATE"):
+        GOLDEN.write_text(text)
+    assert text == GOLDEN.read_text()
+
+
+def test_every_table_has_its_lines(connection):
+    tables = {row[0] for row in connection.execute(
+        "select relname from pg_class where relnamespace = 'matrice'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'f')")}
+    assert tables == set(TABLES)
+
+
+def test_every_function_has_its_line(connection):
+    functions = {row[0] for row in connection.execute("select proname from pg_proc where pronamespace = 'matrice'::regnamespace")}
+    assert functions == set(CALLS)
+
+
+def test_nothing_of_matrice_private_is_granted_but_functions(connection):
+    granted = connection.execute(
+        "select c.relname, r.rolname from pg_class c, pg_roles r where c.relnamespace = 'matrice_private'::regnamespace"
+        " and c.relkind in ('r', 'v') and r.rolname in ('anon', 'authenticated') and has_table_privilege(r.rolname, c.oid, 'select, insert, update, delete')")
+    assert granted.fetchall() == []
+
+
+def test_definer_functions_are_private_pinned_and_justified(connection):
+    functions = connection.execute(
+        "select p.oid::regprocedure::text, p.pronamespace::regnamespace::text, p.proconfig, obj_description(p.oid),"
+        "       has_function_privilege('anon', p.oid, 'execute'), p.proowner = n.nspowner"
+        "  from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
+        " where n.nspname in ('matrice', 'matrice_private') and p.prosecdef").fetchall()
+    assert len(functions) >= 5
+    for name, schema, config, comment, anon, owned in functions:
+        assert schema == "matrice_private", name
+        assert config == ['search_path=""'], name
+        assert "SECURITY DEFINER:" in comment, name
+        assert not anon and owned, name

@@ -1,0 +1,249 @@
+begin;
+\ir helpers/setup.psql
+select no_plan();
+
+-- Three projects that share one table of embeddings: a large one, a middling one, and one of a single chunk ----------
+
+insert into matrice.embedding_models (model, dimensions) values ('tiny', 3);
+select tests.project('large', '{"embedding_model": "tiny"}');
+select tests.project('middling', '{"embedding_model": "tiny", "language": "english"}');
+insert into matrice.projects (id, name, settings, created_by, created_at)
+values (tests.id('small'), 'small', '{"embedding_model": "tiny"}', tests.id('mallory'), now() - interval '1 day');
+delete from matrice.user_projects where project_id = tests.id('large') and user_id = tests.id('victor');
+
+insert into matrice.context_sources (id, project_id, name, type, raw_metadata) values
+  (tests.id('sea'), tests.id('large'), 'Sea', 'pdf', '{"lang": "en", "year": 1998}'),
+  (tests.id('land'), tests.id('middling'), 'Land', 'file', '{"lang": "en"}'),
+  (tests.id('sky'), tests.id('middling'), 'Sky', 'api', '{"lang": "fr", "tags": ["wind", "rain"]}'),
+  (tests.id('alone'), tests.id('small'), 'Alone', 'file', '{}');
+
+create temp table made on commit drop as
+select n, case when n <= 400 then tests.id('sea') when n <= 430 then tests.id('land') when n <= 460 then tests.id('sky') else tests.id('alone') end as source,
+       format('[%s,%s,%s]', sin(n * 12.9898), cos(n * 78.233), sin(n * 3.71) + 0.01)::vector as embedding
+  from generate_series(1, 461) n;
+insert into matrice.source_chunks (id, source_id, chunk_index, content, metadata)
+select md5('chunk ' || n)::uuid, source, n,
+       format('Chunk %s tells of %s%s.', n, case when n % 3 = 0 then 'the winds' else 'the rain' end, repeat(' and storms', n % 5)),
+       jsonb_build_object('page', n % 10, 'parity', case when n % 2 = 0 then 'even' else 'odd' end)
+  from made;
+insert into matrice.chunk_embeddings (chunk_id, embedding, model) select md5('chunk ' || n)::uuid, embedding, 'tiny' from made;
+-- Two of the middling project's chunks have no embedding, and others also one of another model.
+delete from matrice.chunk_embeddings where chunk_id in (md5('chunk 429')::uuid, md5('chunk 430')::uuid);
+insert into matrice.chunk_embeddings (chunk_id, embedding)
+select md5('chunk ' || n)::uuid, tests.vec(1536, n - 450, 1) from made where n between 451 and 460;
+
+-- What is true, worked out without the functions that are tested, by somebody who sees everything.
+create temp table truth on commit drop as
+select c.id, c.project_id, c.metadata, s.raw_metadata, s.type, c.fts, 1 - (e.embedding <=> '[0.3,-0.8,0.5]') as similarity
+  from matrice.source_chunks c join matrice.context_sources s on s.id = c.source_id
+  left join matrice.chunk_embeddings e on e.chunk_id = c.id and e.model = 'tiny';
+grant select on truth to public;
+
+create function tests.nearest(projects uuid[], k integer) returns table (id uuid, similarity double precision) language sql as $$
+  select t.id, t.similarity from truth t where t.project_id = any (projects) and t.similarity is not null order by t.similarity desc, t.id limit k
+$$;
+
+-- match_chunks: min(match_count, visible chunks) rows, the true nearest -----------------------------------------------
+
+create function tests.finds_the_nearest(who text, variadic projects text[]) returns setof text language plpgsql as $$
+begin
+  perform tests.as_user(who);
+  return query
+    select results_eq(
+      format($q$select chunk_id, similarity from matrice.match_chunks('[0.3,-0.8,0.5]', match_count => %s, model => 'tiny')$q$, k),
+      format($q$select * from tests.nearest(array(select tests.id(name) from unnest(%L::text[]) name), %s)$q$, projects, k),
+      format('%s asks for %s chunks of all projects and gets the true nearest of %s', who, k, array_to_string(projects, ' and ')))
+      from unnest(array[1, 5, 40, 57, 58, 59, 500, 10000]) k;
+end
+$$;
+select tests.finds_the_nearest('alice', 'large', 'middling');
+select tests.finds_the_nearest('victor', 'middling');
+select tests.finds_the_nearest('mallory', 'small');
+select tests.as_user('victor');
+select is(tests.rows_of($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('middling'), 10000)$$), 58::bigint,
+          'A project with 58 embedded chunks gives 58, however many are asked for');
+select results_eq(
+  $$select chunk_id, similarity from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('middling'))$$,
+  $$select * from tests.nearest(array[tests.id('middling')], 10)$$,
+  'A search in one project takes the project''s model and gives ten');
+select tests.as_user('mallory');
+select is(tests.rows_of($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('small'))$$), 1::bigint, 'The smallest tenant finds its one chunk');
+select tests.as_nobody();
+select is(tests.rows_of($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', model => 'tiny')$$), 0::bigint, 'A session without claims finds nothing');
+
+select tests.as_user('alice');
+select results_eq(
+  $$select source_id, source_name, chunk_index, content, token_count, metadata, round(similarity::numeric, 6)
+      from matrice.match_chunks((select embedding from matrice.chunk_embeddings where chunk_id = md5('chunk 7')::uuid and model = 'tiny'), tests.id('large'), 1)$$,
+  $$values (tests.id('sea'), 'Sea', 7, 'Chunk 7 tells of the rain and storms and storms.', matrice.count_tokens('Chunk 7 tells of the rain and storms and storms.'),
+            '{"page": 7, "parity": "odd"}'::jsonb, 1.000000)$$,
+  'A chunk''s own vector finds the chunk, with its source, at similarity 1');
+select results_eq(
+  $$select chunk_id from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('large'), 50, match_threshold => 0.9)$$,
+  $$select id from tests.nearest(array[tests.id('large')], 50) where similarity >= 0.9$$,
+  'A threshold leaves the similar ones');
+select isnt_empty($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('large'), 50, match_threshold => 0.9)$$, 'Of which there are some');
+select is_empty($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('large'), match_threshold => 1.1)$$, 'Nothing is more similar than 1');
+select results_eq(
+  format($$select chunk_id from matrice.match_chunks('[0.3,-0.8,0.5]', null, 20, filter => %L, model => 'tiny')$$, filter),
+  format($$select id from truth where similarity is not null and project_id <> tests.id('small') and %s order by similarity desc, id limit 20$$, condition),
+  'A filter by ' || what || ' gives the nearest of those that have it')
+  from (values ('the chunk''s metadata', '{"page": 3}', $$metadata ->> 'page' = '3'$$),
+               ('the source''s metadata', '{"lang": "fr"}', $$raw_metadata ->> 'lang' = 'fr'$$),
+               ('the source''s type', '{"type": "pdf"}', $$type = 'pdf'$$),
+               ('an element of an array', '{"tags": ["rain"]}', $$raw_metadata -> 'tags' ? 'rain'$$),
+               ('several of them', '{"type": "api", "lang": "fr", "parity": "even"}', $$type = 'api' and metadata ->> 'parity' = 'even'$$),
+               ('what nothing has', '{"lang": "tlh"}', 'false')) as filters (what, filter, condition);
+
+select tests.refuses(format('select * from matrice.%s', call), code, description, detail, hint)
+  from (values
+    ($$match_chunks('[1,1,1]', tests.id('large'), 0)$$, '22023', 'match_count is not 0', null, null),
+    ($$match_chunks('[1,1,1]', tests.id('large'), -1)$$, '22023', 'match_count is not negative', null, null),
+    ($$match_chunks('[1,1,1]', tests.id('large'), null)$$, '22023', 'match_count is not null', null, null),
+    ($$match_chunks('[1,1,1]', tests.id('large'), 10000000)$$, '22023', 'match_count is not ten million', null, null),
+    ($$match_chunks(null, tests.id('large'))$$, '22004', 'The query vector is not null', null, null),
+    ($$match_chunks('[1,1]', tests.id('large'))$$, '22023', 'The query vector has the model''s dimensions', '%3%2%', '%'),
+    ($$match_chunks('[1,1,1]')$$, '22023', 'Over all projects the default model''s dimensions are expected', '%1536%3%', '%model%'),
+    ($$match_chunks('[1,1,1]', tests.id('large'), model => 'gte-small')$$, '22023', 'The query vector has the named model''s dimensions', '%384%3%', '%'),
+    ($$match_chunks('[0,0,0]', tests.id('large'))$$, '22023', 'A query of zeros has no direction', null, null),
+    ($$match_chunks('[1,1,1]', tests.id('large'), model => 'no-such')$$, '22023', 'The model is declared', null, '%text-embedding-3-small%'),
+    ($$match_chunks('[1,1,1]', tests.id('large'), filter => '[]')$$, '22023', 'A filter is not an array', '%array%', '%'),
+    ($$match_chunks('[1,1,1]', tests.id('large'), filter => '"{}"')$$, '22023', 'A filter is not a string', '%string%', '%'),
+    ($$match_chunks('[1,1,1]', tests.id('large'), filter => 'null')$$, '22023', 'A filter is not a JSON null', '%null%', '%'),
+    ($$match_chunks('[1,1,1]', tests.id('large'), filter => null)$$, '22023', 'A filter is not null', '%null%', '%'),
+    ($$match_chunks('[1,1,1]', tests.id('nowhere'))$$, 'PT404', 'A project that does not exist is not searched', '%', '%'),
+    ($$match_chunks('[1,1,1]', tests.id('small'))$$, 'PT404', 'Somebody else''s project is not searched', '%', '%'),
+    ($$search_chunks('rain', match_count => 0)$$, '22023', 'search_chunks gives at least one', null, null),
+    ($$search_chunks('rain', match_count => null)$$, '22023', 'search_chunks is told how many', null, null),
+    ($$search_chunks('rain', match_count => 10000000)$$, '22023', 'search_chunks does not give ten million', null, null),
+    ($$search_chunks(null)$$, '22004', 'search_chunks needs a text', null, null),
+    ($$search_chunks('')$$, '22023', 'search_chunks needs a text that is not empty', null, null),
+    ($$search_chunks(E' \t\n')$$, '22023', 'search_chunks needs a text that is not blank', null, null),
+    ($$search_chunks('rain', filter => '1')$$, '22023', 'search_chunks filters by an object', '%number%', '%'),
+    ($$search_chunks('rain', tests.id('small'))$$, 'PT404', 'search_chunks does not search somebody else''s project', '%', '%'),
+    ($$hybrid_search('rain', '[1,1]', tests.id('large'))$$, '22023', 'hybrid_search needs the model''s dimensions', '%3%2%', '%'),
+    ($$hybrid_search('rain', '[0,0,0]', tests.id('large'))$$, '22023', 'hybrid_search needs a direction', null, null),
+    ($$hybrid_search('rain', null, tests.id('large'))$$, '22004', 'hybrid_search needs a vector', null, null),
+    ($$hybrid_search(' ', '[1,1,1]', tests.id('large'))$$, '22023', 'hybrid_search needs a text', null, null),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), -1)$$, '22023', 'hybrid_search gives at least one', null, null),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), rrf_k => 0)$$, '22023', 'rrf_k is positive', null, null),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), rrf_k => null)$$, '22023', 'rrf_k is not null', null, null),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), full_text_weight => -1)$$, '22023', 'A weight is not negative', null, null),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), semantic_weight => 'NaN')$$, '22023', 'A weight is a number', null, null),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), semantic_weight => 'Infinity')$$, '22023', 'A weight is finite', null, null),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), semantic_weight => null)$$, '22023', 'A weight is not null', null, null),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), filter => '[]')$$, '22023', 'hybrid_search filters by an object', '%array%', '%'),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('small'))$$, 'PT404', 'hybrid_search does not search somebody else''s project', '%', '%'),
+    ($$build_context('rain', '[1,1,1]', tests.id('large'), 0)$$, '22023', 'A budget is at least one token', null, null),
+    ($$build_context('rain', '[1,1,1]', tests.id('large'), -1)$$, '22023', 'A budget is not negative', null, null),
+    ($$build_context('rain', '[1,1,1]', tests.id('large'), null)$$, '22023', 'A budget is not null', null, null),
+    ($$build_context('rain', '[1,1,1]', null)$$, '22004', 'A context is of one project', null, null),
+    ($$build_context('rain', '[1,1]', tests.id('large'))$$, '22023', 'A context needs the model''s dimensions', '%3%2%', '%'),
+    ($$build_context('', '[1,1,1]', tests.id('large'))$$, '22023', 'A context needs a question', null, null),
+    ($$build_context('rain', '[1,1,1]', tests.id('large'), target_model => 'no-such')$$, '22023', 'A context is not counted for an unknown model', null, '%cl100k_base%'),
+    ($$build_context('rain', '[1,1,1]', tests.id('small'))$$, 'PT404', 'No context is built of somebody else''s project', '%', '%'),
+    ($$match_documents('[1,1,1]')$$, '22023', 'match_documents takes the default model''s dimensions', '%1536%3%', '%'),
+    ($$match_documents(tests.vec(1536, 0))$$, '22023', 'match_documents needs a direction', null, null),
+    ($$match_documents(tests.vec(1536, 1), 0)$$, '22023', 'match_documents gives at least one', null, null),
+    ($$match_documents(tests.vec(1536, 1), 10000000)$$, '22023', 'match_documents does not give ten million', null, null),
+    ($$match_documents(tests.vec(1536, 1), filter => '[]')$$, '22023', 'match_documents filters by an object', '%array%', '%')
+  ) as refused (call, code, description, detail, hint);
+
+-- search_chunks ----------------------------------------------------------------------------------------------------
+
+select tests.as_user('victor');
+select results_eq(
+  $$select chunk_id, rank from matrice.search_chunks('wind storms', tests.id('middling'), 15)$$,
+  $$select id, ts_rank_cd(fts, to_tsquery('english', 'wind & storm')) from truth
+     where project_id = tests.id('middling') and fts @@ to_tsquery('english', 'wind & storm')
+     order by 2 desc, 1 limit 15$$,
+  'Full-text search finds words in the project''s language, the best first');
+select isnt_empty($$select * from matrice.search_chunks('wind storms', tests.id('middling'))$$, 'Of which there are some');
+select results_eq($$select source_id, source_name, chunk_index, content, metadata from matrice.search_chunks('"chunk 405 tells"')$$,
+                  $$values (tests.id('land'), 'Land', 405, 'Chunk 405 tells of the winds.', '{"page": 5, "parity": "odd"}'::jsonb)$$,
+                  'A phrase in quotes is found as a phrase');
+select is_empty($$select * from matrice.search_chunks('wind -winds', tests.id('middling'))$$, 'A word with a minus is not wanted');
+select is(tests.rows_of($$select * from matrice.search_chunks('rain or wind', tests.id('middling'), 10000)$$), 60::bigint, 'Either word will do with an or');
+select is_empty($$select * from matrice.search_chunks('the of and', tests.id('middling'))$$, 'A query of stop words finds nothing');
+select is_empty($$select * from matrice.search_chunks('!!! & | ( " <->', tests.id('middling'))$$, 'Punctuation finds nothing and is no error');
+select is(tests.rows_of($$select * from matrice.search_chunks('rain', filter => '{"type": "api"}', match_count => 10000)$$), 20::bigint, 'Full-text search filters too');
+select is_empty($$select * from matrice.search_chunks('400')$$, 'Other projects'' chunks are not found');
+select tests.as_user('alice');
+select is(tests.rows_of($$select * from matrice.search_chunks('winds', match_count => 10000)$$),
+          (select count(*) from truth where project_id <> tests.id('small') and (fts @@ 'winds' or fts @@ 'wind')), 'Each project is searched in its own language');
+
+-- hybrid_search ----------------------------------------------------------------------------------------------------
+
+select results_eq(
+  format($$select chunk_id, semantic_rank, full_text_rank, round(score::numeric, 12)
+             from matrice.hybrid_search('wind storms', '[0.3,-0.8,0.5]', tests.id('middling'), %s, %s, %s, %s)$$, k, text_weight, vector_weight, rrf_k),
+  format($$with v as (select id, row_number() over (order by similarity desc, id)::integer as rank from truth
+                       where project_id = tests.id('middling') and similarity is not null),
+                t as (select id, row_number() over (order by ts_rank_cd(fts, to_tsquery('english', 'wind & storm')) desc, id)::integer as rank from truth
+                       where project_id = tests.id('middling') and fts @@ to_tsquery('english', 'wind & storm'))
+           select id, v.rank, t.rank, round((coalesce(%3$s / (%4$s + v.rank), 0) + coalesce(%2$s / (%4$s + t.rank), 0))::numeric, 12)
+             from v full join t using (id)
+            order by coalesce(%3$s / (%4$s + v.rank), 0) + coalesce(%2$s / (%4$s + t.rank), 0) desc, id limit %1$s$$,
+         k, text_weight || '::double precision', vector_weight || '::double precision', rrf_k),
+  format('Ranks are fused as weight / (rrf_k + rank): %s results, weights %s and %s, rrf_k %s', k, text_weight, vector_weight, rrf_k))
+  from (values (10, 1, 1, 50), (10, 2, 0.5, 10), (60, 1, 1, 1), (5, 0, 1, 50), (5, 1, 0, 50)) as settings (k, text_weight, vector_weight, rrf_k);
+select is(tests.rows_of($$select * from matrice.hybrid_search('wind', '[0.3,-0.8,0.5]', tests.id('middling'), 10000) where semantic_rank is null$$), 1::bigint,
+          'A chunk without an embedding is found by its words');
+select is(tests.rows_of($$select * from matrice.hybrid_search('zeppelin', '[0.3,-0.8,0.5]', tests.id('middling'), 10000) where full_text_rank is null$$), 58::bigint,
+          'Chunks without the words are found by their meaning');
+select is_empty($$select * from matrice.hybrid_search('rain', '[0.3,-0.8,0.5]', tests.id('middling'), 50, filter => '{"type": "api"}') where source_name <> 'Sky'$$,
+                'Hybrid search filters both lists');
+
+-- build_context ----------------------------------------------------------------------------------------------------
+
+select tests.as_user('victor');
+create temp table contexts on commit drop as
+select budget, question, target, c.*
+  from unnest(array[1, 2, 5, 20, 100, 1000]) budget, unnest(array['wind storms', 'zeppelin']) question, unnest(array['gpt-4o', 'cl100k_base']) target,
+       matrice.build_context(question, '[0.3,-0.8,0.5]', tests.id('middling'), budget, target_model => target) c;
+select is(count(*), 24::bigint, 'A context is one row') from contexts;
+select is_empty($$select * from contexts where matrice.count_tokens(context, target) > budget$$, 'No context is above its budget');
+select is_empty($$select budget from generate_series(40, 80) budget, matrice.build_context('wind storms', '[0.3,-0.8,0.5]', tests.id('middling'), budget)
+                   where matrice.count_tokens(context, 'gpt-4o') > budget$$, 'Not even by a token');
+select is_empty($$select * from contexts where matrice.count_tokens(context, target) <> token_count$$, 'A context''s tokens are counted exactly');
+select is_empty($$select * from contexts where context = '' or jsonb_array_length(citations) = 0$$, 'The smallest budget gives something and says where it is from');
+select isnt_empty($$select * from contexts where budget = 1000 and token_count > 900 and jsonb_array_length(citations) > 10$$, 'A large budget is used');
+select is_empty(
+  $$select * from contexts, jsonb_array_elements(citations) cited
+      join matrice.source_chunks c on c.id = (cited ->> 'chunk_id')::uuid join matrice.context_sources s on s.id = c.source_id
+     where budget >= 100 and (position(format('[%s] %s', cited ->> 'number', s.name) in context) = 0 or position(c.content in context) = 0
+                              or cited ->> 'source_id' <> s.id::text or cited ->> 'source_name' <> s.name)$$,
+  'Every citation''s number, source and text are in the context');
+select is_empty(
+  $$select from contexts, lateral (select array_agg((cited ->> 'number')::integer) as numbers from jsonb_array_elements(citations) cited) c
+     where numbers <> array(select generate_series(1, cardinality(numbers)))$$,
+  'Citations are numbered from 1');
+select is_empty(
+  $$select * from contexts where budget >= 100 and not exists (
+      select from matrice.hybrid_search(question, '[0.3,-0.8,0.5]', tests.id('middling'), 1) best
+       where position(best.content in context) > 0)$$,
+  'The best passage is in every context that it fits into');
+select tests.as_owner();
+update matrice.source_chunks set content = 'Said twice.' where id in (md5('chunk 401')::uuid, md5('chunk 402')::uuid);
+insert into matrice.chunk_embeddings (chunk_id, embedding, model) values (md5('chunk 401')::uuid, '[1,0,0]', 'tiny'), (md5('chunk 402')::uuid, '[1,0,0]', 'tiny');
+select tests.as_user('victor');
+select is((length(context) - length(replace(context, 'Said twice.', ''))) / length('Said twice.'), 1, 'A text that stands twice is told once')
+  from matrice.build_context('twice', '[1,0,0]', tests.id('middling'), 500);
+select results_eq($$select context, token_count, citations from matrice.build_context('x', '[1,0,0]', tests.id('middling'), filter => '{"lang": "tlh"}')$$,
+                  $$values ('', 0, '[]'::jsonb)$$, 'A context of nothing is empty');
+
+-- match_documents --------------------------------------------------------------------------------------------------
+
+select results_eq(
+  $$select id, content, metadata, md5(embedding::text), round(similarity::numeric, 6) from matrice.match_documents(tests.vec(1536, 10, 1), 2)$$,
+  $$select md5('chunk ' || n)::uuid, c.content, c.metadata || jsonb_build_object('source_id', c.source_id, 'source_name', 'Sky', 'chunk_index', n),
+           md5(tests.vec(1536, n - 450, 1)::text), round((((n - 450) * 10 + 1) / (sqrt(101) * sqrt((n - 450) ^ 2 + 1)))::numeric, 6)
+      from (values (460), (459)) as best (n) join matrice.source_chunks c on c.id = md5('chunk ' || n)::uuid order by n desc$$,
+  'match_documents gives documents as LangChain and LlamaIndex read them');
+select is(tests.rows_of($$select * from matrice.match_documents(tests.vec(1536, 1))$$), 10::bigint, 'Without a count it gives all there are');
+select is(tests.rows_of($$select * from matrice.match_documents(tests.vec(1536, 1), filter => '{"parity": "even"}')$$), 5::bigint, 'It filters by metadata');
+select tests.as_user('mallory');
+select is_empty($$select * from matrice.match_documents(tests.vec(1536, 1))$$, 'It gives nothing of other people''s projects');
+
+select * from finish();
+rollback;

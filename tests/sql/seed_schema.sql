@@ -1,0 +1,150 @@
+begin;
+\ir helpers/setup.psql
+select no_plan();
+
+-- What the seed asks for, under its own names ------------------------------------------------------------------------
+
+create temp table seed (tab text, col text, type text) on commit drop;
+insert into seed values
+  ('projects', 'id', 'uuid'), ('projects', 'name', 'text'), ('projects', 'description', 'text'), ('projects', 'domain', 'text'),
+  ('projects', 'current_phase', 'text'), ('projects', 'settings', 'jsonb'),
+  ('projects', 'created_at', 'timestamp with time zone'), ('projects', 'updated_at', 'timestamp with time zone'),
+  ('pillars', 'id', 'uuid'), ('pillars', 'project_id', 'uuid'), ('pillars', 'code', 'text'), ('pillars', 'name', 'text'),
+  ('pillars', 'content', 'text'), ('pillars', 'metadata', 'jsonb'), ('pillars', 'version', 'integer'),
+  ('pillars', 'updated_at', 'timestamp with time zone'),
+  ('context_sources', 'id', 'uuid'), ('context_sources', 'project_id', 'uuid'), ('context_sources', 'type', 'text'),
+  ('context_sources', 'name', 'text'), ('context_sources', 'storage_path', 'text'), ('context_sources', 'status', 'text'),
+  ('context_sources', 'raw_metadata', 'jsonb'), ('context_sources', 'token_count', 'integer'),
+  ('context_sources', 'processed_at', 'timestamp with time zone'), ('context_sources', 'created_at', 'timestamp with time zone'),
+  ('source_chunks', 'id', 'uuid'), ('source_chunks', 'source_id', 'uuid'), ('source_chunks', 'chunk_index', 'integer'),
+  ('source_chunks', 'content', 'text'), ('source_chunks', 'token_count', 'integer'), ('source_chunks', 'metadata', 'jsonb'),
+  ('chunk_embeddings', 'id', 'uuid'), ('chunk_embeddings', 'chunk_id', 'uuid'), ('chunk_embeddings', 'embedding', 'vector'),
+  ('chunk_embeddings', 'model', 'text'),
+  ('insights', 'id', 'uuid'), ('insights', 'project_id', 'uuid'), ('insights', 'source_id', 'uuid'), ('insights', 'type', 'text'),
+  ('insights', 'title', 'text'), ('insights', 'content', 'text'), ('insights', 'confidence', 'double precision'), ('insights', 'tags', 'jsonb'),
+  ('insights', 'created_at', 'timestamp with time zone'),
+  ('workflow_runs', 'id', 'uuid'), ('workflow_runs', 'project_id', 'uuid'), ('workflow_runs', 'workflow_id', 'text'),
+  ('workflow_runs', 'event_name', 'text'), ('workflow_runs', 'phase', 'text'), ('workflow_runs', 'status', 'text'),
+  ('workflow_runs', 'input_data', 'jsonb'), ('workflow_runs', 'output_data', 'jsonb'),
+  ('workflow_runs', 'started_at', 'timestamp with time zone'), ('workflow_runs', 'completed_at', 'timestamp with time zone'),
+  ('workflow_steps', 'id', 'uuid'), ('workflow_steps', 'run_id', 'uuid'), ('workflow_steps', 'step_name', 'text'),
+  ('workflow_steps', 'status', 'text'), ('workflow_steps', 'latency_ms', 'integer'), ('workflow_steps', 'tokens_input', 'integer'),
+  ('workflow_steps', 'tokens_output', 'integer'), ('workflow_steps', 'cost_usd', 'numeric(20,12)'), ('workflow_steps', 'error', 'jsonb'),
+  ('workflow_steps', 'executed_at', 'timestamp with time zone'),
+  ('user_projects', 'user_id', 'uuid'), ('user_projects', 'project_id', 'uuid');
+
+select is(
+  (select format_type(a.atttypid, a.atttypmod) from pg_attribute a
+    where a.attrelid = to_regclass('matrice.' || tab) and a.attname = col and not a.attisdropped),
+  type, format('%s.%s is %s', tab, col, type))
+  from seed;
+select col_is_pk('matrice', tab, 'id', format('The primary key of %s is its id', tab)) from seed where col = 'id';
+select is_empty(
+  $$select tab, col from seed join pg_attribute a on a.attrelid = to_regclass('matrice.' || tab) and a.attname = col
+     where col in ('id', 'created_at', 'updated_at', 'started_at', 'executed_at') and not (a.attnotnull and a.atthasdef)$$,
+  'Ids and times fill themselves in');
+
+select has_index('matrice', tab, index, columns, format('%s is on %s (%s)', index, tab, array_to_string(columns, ', ')))
+  from (values ('pillars', 'idx_pillars_project', '{project_id}'::name[]), ('context_sources', 'idx_sources_project', '{project_id}'),
+               ('context_sources', 'idx_sources_status', '{status}'), ('source_chunks', 'idx_chunks_source', '{source_id}'),
+               ('insights', 'idx_insights_project', '{project_id}'), ('workflow_runs', 'idx_workflow_runs_project', '{project_id}'),
+               ('workflow_runs', 'idx_workflow_runs_status', '{status}')) as wanted (tab, index, columns);
+select index_is_type('matrice', 'chunk_embeddings', 'idx_embeddings_vector', 'hnsw', 'idx_embeddings_vector is an HNSW index');
+select matches(pg_get_indexdef('matrice.idx_embeddings_vector'::regclass), 'vector_cosine_ops', 'idx_embeddings_vector is by cosine distance');
+
+select fk_ok('matrice', child, columns, 'matrice', parent, keys, format('%s belong to %s', child, parent))
+  from (values ('user_projects', '{project_id}'::name[], 'projects', '{id}'::name[]), ('pillars', '{project_id}', 'projects', '{id}'),
+               ('context_sources', '{project_id}', 'projects', '{id}'), ('insights', '{project_id}', 'projects', '{id}'),
+               ('workflow_runs', '{project_id}', 'projects', '{id}'),
+               ('source_chunks', '{project_id,source_id}', 'context_sources', '{project_id,id}'),
+               ('chunk_embeddings', '{project_id,chunk_id}', 'source_chunks', '{project_id,id}'),
+               ('insights', '{project_id,source_id}', 'context_sources', '{project_id,id}'),
+               ('workflow_steps', '{project_id,run_id}', 'workflow_runs', '{project_id,id}')) as wanted (child, columns, parent, keys);
+
+select is_empty(
+  $$select name from unnest(array['001_core_tables', '002_context_sources', '003_embeddings', '004_insights', '005_workflow_metrics',
+                                  '006_rls_policies', '007_functions']) name
+    except select name from matrice_private.migrations$$,
+  'The seven files of the seed are applied');
+
+-- What holds of everything -------------------------------------------------------------------------------------------
+
+create temp view tables as
+select c.oid, c.oid::regclass as name, c.relname, c.relrowsecurity from pg_class c
+ where c.relnamespace in ('matrice'::regnamespace, 'matrice_private'::regnamespace) and c.relkind in ('r', 'p');
+create temp view columns as
+select t.name, a.attrelid, a.attnum, a.attname, a.attnotnull from tables t
+  join pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped;
+create temp view functions as
+select p.*, p.oid::regprocedure as signature, exists (select from pg_depend d where d.objid = p.oid and d.classid = 'pg_proc'::regclass and d.deptype = 'e') as is_member
+  from pg_proc p where p.pronamespace in ('matrice'::regnamespace, 'matrice_private'::regnamespace);
+
+select cmp_ok((select count(*) from tables), '>=', 16::bigint, 'There are tables to look at');
+select cmp_ok((select count(*) from functions), '>=', 60::bigint, 'There are functions to look at');
+
+select is_empty($$select name from tables where not relrowsecurity$$, 'Row-level security is on for every table');
+select is_empty($$select name from tables where obj_description(oid, 'pg_class') is null$$, 'Every table has a comment');
+select is_empty($$select name, attname from columns where col_description(attrelid, attnum) is null$$, 'Every column has a comment');
+select is_empty($$select signature from functions where obj_description(oid, 'pg_proc') is null$$, 'Every function has a comment');
+select is_empty(
+  $$select f.conrelid::regclass, f.conname from pg_constraint f join tables t on t.oid = f.conrelid
+     where f.contype = 'f' and not exists (
+       select from pg_index i
+        where i.indrelid = f.conrelid and i.indisvalid and i.indpred is null
+          and (select array_agg(key order by place) from unnest(i.indkey::smallint[]) with ordinality as keys (key, place)
+                where place <= cardinality(f.conkey)) = f.conkey)$$,
+  'Every foreign key has an index that starts with its columns in their order');
+select is_empty(
+  $$select c.conrelid::regclass, c.conname from pg_constraint c join tables t on t.oid = c.conrelid
+     where c.contype in ('p', 'u', 'f', 'c')
+       and (not starts_with(c.conname, t.relname || '_')
+            or c.contype = 'p' and c.conname <> t.relname || '_pkey'
+            or c.contype = 'u' and c.conname <> t.relname || '_' || (
+                 select string_agg(attname, '_' order by place) from unnest(c.conkey) with ordinality as keys (key, place)
+                   join columns on attrelid = c.conrelid and attnum = key) || '_key'
+            or c.contype = 'f' and c.conname not like '%\_fkey'
+            or c.conname ~ '[0-9]$')$$,
+  'Every constraint is named: the table, what it is about, and _pkey, _key or _fkey');
+select is_empty($$select name from tables t where not exists (select from pg_constraint c where c.conrelid = t.oid and c.contype = 'p')$$, 'Every table has a primary key');
+select is_empty(
+  $$select t.name from tables t join columns c on c.attrelid = t.oid and c.attname = 'project_id'
+     where not exists (select from pg_index i where i.indrelid = t.oid and i.indkey[0] = c.attnum and i.indpred is null)$$,
+  'Every table of a project has an index that starts with the project');
+select is_empty($$select name from columns where attname = 'project_id' and not attnotnull$$, 'No row of a project is without one');
+
+select is_empty($$select signature from functions where not is_member and not coalesce(proconfig::text ~ 'search_path=', false)$$,
+                'Every function that is no part of the engine has a pinned search_path');
+select is_empty($$select signature from functions, aclexplode(coalesce(proacl, acldefault('f', proowner))) a where a.grantee = 0$$,
+                'No function is executable by everybody');
+select is_empty($$select signature from functions where has_function_privilege('anon', oid, 'execute')$$, 'No function is executable by anon');
+select is_empty($$select proname from functions where pronamespace = 'matrice'::regnamespace group by proname having count(*) > 1$$,
+                'Every function of the API has a name of its own');
+select is_empty($$select signature from functions where pronamespace = 'matrice'::regnamespace and prosecdef$$,
+                'Every function of the API runs as its caller');
+select is(array(select proname from functions where pronamespace = 'matrice'::regnamespace
+                   and not (has_function_privilege('authenticated', oid, 'execute') and has_function_privilege('service_role', oid, 'execute'))),
+          '{migrate}'::name[], 'Users and services may execute every function of the API; only migrate is the owner''s');
+select is_empty(
+  $$select signature from functions where is_member and pronamespace <> 'matrice'::regnamespace$$, 'The engine''s functions are part of the API');
+select is_empty(
+  $$select t.name from tables t join pg_depend d on d.classid = 'pg_class'::regclass and d.objid = t.oid and d.deptype = 'e'$$,
+  'No table is a member of the extension: dumping and dropping leave the rows alone');
+select is_empty(
+  $$select d.classid::regclass, d.objid from pg_depend d join functions f on d.refclassid = 'pg_proc'::regclass and d.refobjid = f.oid
+     where f.is_member and d.deptype = 'n'$$,
+  'Nothing that is stored depends on the engine');
+select is_empty(
+  $$select t.name, role, privilege from tables t, unnest(array['anon', 'public']) role, unnest(array['select', 'insert', 'update', 'delete', 'truncate']) privilege
+     where has_table_privilege(role, t.oid, privilege)$$,
+  'Anonymous visitors have no right to any table');
+select is_empty(
+  $$select t.name from tables t where relname <> 'migrations' and not exists (
+      select from pg_policies p where (p.schemaname || '.' || p.tablename)::regclass = t.oid and p.cmd = 'SELECT' and p.roles = '{authenticated}')$$,
+  'Every table says who may read it');
+select is_empty(
+  $$select schemaname, tablename, cmd from pg_policies where schemaname = 'matrice'
+     group by 1, 2, 3 having count(*) > 1 or bool_or(permissive <> 'PERMISSIVE' or cmd = 'ALL' or roles <> '{authenticated}')$$,
+  'There is one policy for each table and verb, for authenticated users');
+
+select * from finish();
+rollback;
