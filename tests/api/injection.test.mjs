@@ -69,7 +69,7 @@ test('in every text and JSON argument of every function', async () => {
     const args = calls(his)[name]
     assert.ok(argument in args, `calls() in fixtures.mjs gives ${name} no ${argument}`)
     for (const payload of PAYLOADS) {
-      const values = format === 'jsonb' ? [payload, [payload], { [payload]: payload }, { topic: payload, headings: [payload] }] : [payload]
+      const values = format === 'jsonb' ? [payload, { [payload]: [payload], topic: payload }] : [payload]
       for (const value of values) await harmless(bob.rpc(name, { ...args, [argument]: value }), `${name} ${argument} ${payload}`)
     }
   }

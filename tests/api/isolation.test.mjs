@@ -13,7 +13,7 @@ const HISTORIES = ['pillar_versions', 'audit_log']
 // Functions of their arguments alone, and the one that makes a project of the caller's own.
 const OPEN = ['calculate_cost', 'chunk_text', 'count_tokens', 'create_project', 'detokenize', 'price_catalogue', 'tokenize', 'truncate_tokens']
 // What the others answer to Bob who names Alice's ids: 404, except
-const EMPTY = { match_documents: [], store_embeddings: 0, fail_chunks: null }
+const EMPTY = { match_documents: [] }
 // and those whose project_id is optional find nothing without it.
 const WITHOUT_PROJECT = ['claim_chunks', 'match_chunks', 'search_chunks', 'hybrid_search']
 

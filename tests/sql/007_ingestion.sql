@@ -164,8 +164,8 @@ select is_empty($$select * from matrice.claim_chunks('voyage-3.5')$$, 'A viewer 
 select tests.refuses($$select matrice.claim_chunks('tiny', project_id => tests.id('atlas'))$$, '42501', 'A viewer claims nothing in a project', '%', '%');
 select tests.refuses($$select matrice.store_embeddings('tiny', array[tests.id('beta')], '[[1,2,3]]')$$, '42501', 'A viewer stores no embedding');
 select tests.as_user('mallory');
-select is(matrice.store_embeddings('tiny', array[tests.id('beta')], '[[1,2,3]]'), 0, 'An outsider stores nothing for somebody else''s chunk');
-select lives_ok($$select matrice.fail_chunks('tiny', array[tests.id('beta')], 'sabotage')$$, 'An outsider''s report of a failure is heard');
+select tests.refuses($$select matrice.store_embeddings('tiny', array[tests.id('beta')], '[[1,2,3]]')$$, 'PT404', 'An outsider stores nothing for somebody else''s chunk', '%', '%');
+select tests.refuses($$select matrice.fail_chunks('tiny', array[tests.id('beta')], 'sabotage')$$, 'PT404', 'An outsider''s report of a failure is not heard', '%', '%');
 select tests.unchanged('And neither changes anything');
 select results_eq($$select content from matrice.claim_chunks('voyage-3.5')$$, $$values ('omega')$$, 'A worker is given the chunks of its own projects only');
 

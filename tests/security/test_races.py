@@ -1,0 +1,119 @@
+"""Two sessions at the same moment."""
+
+import threading
+
+import psycopg
+import pytest
+
+from conftest import sign_in
+
+ALICE, BOB = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
+
+
+def session(database, user, isolation):
+    connection = psycopg.connect(dbname=database.name, user="postgres")
+    connection.isolation_level = isolation
+    connection.execute("select set_config('lock_timeout', '20s', false)")
+    sign_in(connection, user)
+    connection.commit()
+    return connection
+
+
+def outcome(connection, statement, arguments, results):
+    try:
+        connection.execute(statement, arguments)
+        connection.commit()
+        results.append("done")
+    except psycopg.Error as error:
+        connection.rollback()
+        results.append(error.sqlstate)
+
+
+def both(database, first, second, isolation=psycopg.IsolationLevel.READ_COMMITTED):
+    """Runs (user, statement, arguments) twice: the second begins while the first has not committed."""
+    one, two = session(database, first[0], isolation), session(database, second[0], isolation)
+    results = []
+    # Both have their snapshots before either writes.
+    for connection in (one, two):
+        connection.execute("select 1 from matrice.projects")
+    one.execute(first[1], first[2])
+    waiting = threading.Thread(target=outcome, args=(two, second[1], second[2], results))
+    waiting.start()
+    with database.connect() as watcher:
+        for _ in range(200):
+            if watcher.execute("select count(*) from pg_stat_activity where datname = %s and wait_event_type = 'Lock'", [database.name]).fetchone()[0]:
+                break
+            waiting.join(0.05)
+    one.commit()
+    waiting.join(30)
+    assert len(results) == 1
+    one.close(), two.close()
+    return results[0]
+
+
+@pytest.fixture
+def project(matrice_database):
+    database = matrice_database()
+    with database.connect() as connection:
+        sign_in(connection, ALICE)
+        database.project = connection.execute("select matrice.create_project('Race')").fetchone()[0]
+    return database
+
+
+ISOLATION = [psycopg.IsolationLevel.READ_COMMITTED, psycopg.IsolationLevel.REPEATABLE_READ]
+
+
+@pytest.mark.parametrize("isolation", ISOLATION, ids=lambda level: level.name)
+def test_two_last_owners_cannot_leave_together(project, isolation):
+    project.rows("insert into matrice.user_projects values (%s, %s, 'owner')", [BOB, project.project])
+    leave = "select matrice.remove_member(%s, %s)"
+    second = both(project, (ALICE, leave, [project.project, ALICE]), (BOB, leave, [project.project, BOB]), isolation)
+    assert second == ("PT409" if isolation == psycopg.IsolationLevel.READ_COMMITTED else "40001")
+    assert project.value("select count(*) from matrice.user_projects where role = 'owner'") == 1
+
+
+@pytest.mark.parametrize("isolation", ISOLATION, ids=lambda level: level.name)
+def test_two_owners_cannot_demote_each_other(project, isolation):
+    project.rows("insert into matrice.user_projects values (%s, %s, 'owner')", [BOB, project.project])
+    demote = "select matrice.set_member_role(%s, %s, 'viewer')"
+    second = both(project, (ALICE, demote, [project.project, BOB]), (BOB, demote, [project.project, ALICE]), isolation)
+    assert second in ("PT409", "40001")
+    assert project.value("select count(*) from matrice.user_projects where role = 'owner'") == 1
+
+
+def test_a_token_is_accepted_once(project):
+    with project.connect() as connection:
+        sign_in(connection, ALICE)
+        token = connection.execute("select matrice.invite_member(%s, 'a@b.c')", [project.project]).fetchone()[0]
+    other = "00000000-0000-0000-0000-00000000000c"
+    accept = "select matrice.accept_invite(%s)"
+    assert both(project, (BOB, accept, [token]), (other, accept, [token])) == "PT404"
+    assert project.rows("select user_id::text from matrice.user_projects where role = 'viewer'") == [(BOB,)]
+
+
+def test_two_workers_are_given_different_chunks(project):
+    with project.connect() as connection:
+        sign_in(connection, ALICE)
+        connection.execute("select matrice.ingest_source(%s, 's', %s, max_tokens => 4, overlap_tokens => 0)",
+                           [project.project, "one two three four. " * 40])
+    workers = [session(project, ALICE, psycopg.IsolationLevel.READ_COMMITTED) for _ in range(2)]
+    claims = [{row[0] for row in worker.execute("select chunk_id from matrice.claim_chunks(batch_size => 10)").fetchall()} for worker in workers]
+    for worker in workers:
+        worker.commit()
+        worker.close()
+    assert len(claims[0]) == len(claims[1]) == 10
+    assert not claims[0] & claims[1]
+
+
+def test_two_editors_cannot_both_save_version_two(project):
+    save = "select matrice.save_pillar(%s, 'P1', %s, expected_version => 1)"
+    project.rows("insert into matrice.user_projects values (%s, %s, 'editor')", [BOB, project.project])
+    second = both(project, (ALICE, save, [project.project, "alice"]), (BOB, save, [project.project, "bob"]))
+    assert second == "PT409"
+    assert project.value("select content from matrice.pillars where code = 'P1'") == "alice"
+
+
+def test_a_run_started_twice_at_once_is_one_run(project):
+    start = "select matrice.start_run(%s, 'w', 'e', 'key')"
+    assert both(project, (ALICE, start, [project.project]), (ALICE, start, [project.project])) == "done"
+    assert project.value("select count(*) from matrice.workflow_runs") == 1
