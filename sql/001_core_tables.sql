@@ -59,7 +59,7 @@ create table matrice.projects (
   constraint projects_current_phase_check check (current_phase in ('P1', 'P2', 'P3', 'P4', 'P5', 'P6')),
   constraint projects_settings_is_object check (jsonb_typeof(settings) = 'object')
 );
-create index idx_projects_creation on matrice.projects (created_by, created_at);
+create index idx_projects_created_by on matrice.projects (created_by);
 
 comment on table matrice.projects is 'A project: the tenant that everything else belongs to.';
 comment on column matrice.projects.id is 'Primary key.';
@@ -69,28 +69,12 @@ comment on column matrice.projects.domain is 'Business domain.';
 comment on column matrice.projects.current_phase is 'Current Matrice phase, P1 to P6.';
 comment on column matrice.projects.settings is
   'Project-specific settings. matrice reads "embedding_model" (a row of embedding_models) and "language" (a text search configuration such as "english" or "french").';
-comment on column matrice.projects.created_at is 'Creation timestamp; never in the future.';
+comment on column matrice.projects.created_at is 'Creation timestamp.';
 comment on column matrice.projects.updated_at is 'Last update.';
 comment on column matrice.projects.created_by is 'The user who created the project and became its first owner.';
 
 create trigger touch_updated_at before update on matrice.projects
 for each row execute function matrice_private.touch_updated_at();
-
--- The creator sees the new row before the membership exists (INSERT … RETURNING), by a policy that asks for
--- created_at = now(). A created_at in the future would prolong that sight.
-create function matrice_private.clamp_created_at() returns trigger
-language plpgsql
-set search_path = ''
-as $$
-begin
-  new.created_at := least(new.created_at, now());
-  return new;
-end
-$$;
-comment on function matrice_private.clamp_created_at() is 'Keeps created_at out of the future.';
-
-create trigger clamp_created_at before insert or update of created_at on matrice.projects
-for each row execute function matrice_private.clamp_created_at();
 
 -- user_projects ------------------------------------------------------------------------------------------------------
 
@@ -99,7 +83,7 @@ create table matrice.user_projects (
   project_id uuid        not null,
   role       text        not null default 'viewer',
   created_at timestamptz not null default now(),
-  constraint user_projects_pkey primary key (user_id, project_id),
+  constraint user_projects_pkey primary key (user_id, project_id) include (role),
   constraint user_projects_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
   constraint user_projects_role_check check (role in ('owner', 'editor', 'viewer'))
 );

@@ -1,20 +1,39 @@
 -- Who may see and change what.
 --
--- Every policy is `project_id = any (array(select matrice_private.project_ids(role)))`: of the forms tried the only
--- one that Postgres evaluates once a statement and turns into an index condition. One permissive policy per table
--- and verb, for authenticated. anon has no grant at all; service_role bypasses row-level security.
+-- Every policy is `project_id = any ((select matrice_private.project_ids(role))::uuid[])`: Postgres evaluates that once a
+-- statement and turns it into an index condition. (`in (select …)` becomes a filter on every row, a function of the row
+-- a call for every row.) One permissive policy per table and verb, for authenticated. anon has no grant at all;
+-- service_role bypasses row-level security.
 
-create function matrice_private.project_ids(least_role text default 'viewer') returns setof uuid
-language sql stable security definer
+create function matrice_private.project_ids(least_role text default 'viewer') returns uuid[]
+language plpgsql stable security definer
 set search_path = ''
-begin atomic
-  select m.project_id
-    from matrice.user_projects m
-   where m.user_id = (select matrice_private.current_user_id())
-     and matrice_private.role_rank(m.role) >= matrice_private.role_rank(least_role);
-end;
+as $$
+declare
+  caller uuid := matrice_private.current_user_id();
+begin
+  -- In the order of the primary key, so that index scans find the array sorted.
+  if least_role = 'viewer' then
+    return array(select m.project_id from matrice.user_projects m where m.user_id = caller);
+  end if;
+  return array(
+    select m.project_id from matrice.user_projects m where m.user_id = caller and m.role in (least_role, 'owner')
+  );
+end
+$$;
 comment on function matrice_private.project_ids(text) is
-  'The projects in which the caller has at least this role. SECURITY DEFINER: the policy on user_projects calls it, and would otherwise call itself without end.';
+  'The projects in which the caller has at least this role: viewer, editor or owner. SECURITY DEFINER: the policy on user_projects calls it, and would otherwise call itself without end. PL/pgSQL, because its plans outlive the statement.';
+
+create function matrice_private.has_members(project_id uuid) returns boolean
+language plpgsql stable security definer
+set search_path = ''
+as $$
+begin
+  return exists (select from matrice.user_projects m where m.project_id = has_members.project_id);
+end
+$$;
+comment on function matrice_private.has_members(uuid) is
+  'Whether a project has any member yet. SECURITY DEFINER: the policy on projects asks it about a project whose members the caller may not see.';
 
 -- What is written to the audit trail ---------------------------------------------------------------------------------
 
@@ -151,32 +170,32 @@ alter table matrice.projects enable row level security;
 
 create policy "members read their projects" on matrice.projects for select to authenticated
 using (
-  id = any (array(select matrice_private.project_ids()))
-  -- INSERT … RETURNING asks this before the trigger has made the creator a member.
-  or (created_by = (select matrice_private.current_user_id()) and created_at = now())
+  id = any ((select matrice_private.project_ids())::uuid[])
+  -- INSERT … RETURNING asks this before the trigger has made the creator a member. From then on the project has one.
+  or (created_by = (select matrice_private.current_user_id()) and not matrice_private.has_members(id))
 );
 create policy "users create projects as themselves" on matrice.projects for insert to authenticated
 with check (created_by = (select matrice_private.current_user_id()));
 create policy "owners change their projects" on matrice.projects for update to authenticated
-using (id = any (array(select matrice_private.project_ids('owner'))))
-with check (id = any (array(select matrice_private.project_ids('owner'))));
+using (id = any ((select matrice_private.project_ids('owner'))::uuid[]))
+with check (id = any ((select matrice_private.project_ids('owner'))::uuid[]));
 create policy "owners delete their projects" on matrice.projects for delete to authenticated
-using (id = any (array(select matrice_private.project_ids('owner'))));
+using (id = any ((select matrice_private.project_ids('owner'))::uuid[]));
 
 -- user_projects: members read, owners change, everybody may leave ----------------------------------------------------
 
 alter table matrice.user_projects enable row level security;
 
 create policy "members read the members" on matrice.user_projects for select to authenticated
-using (project_id = any (array(select matrice_private.project_ids())));
+using (project_id = any ((select matrice_private.project_ids())::uuid[]));
 create policy "owners add members" on matrice.user_projects for insert to authenticated
-with check (project_id = any (array(select matrice_private.project_ids('owner'))));
+with check (project_id = any ((select matrice_private.project_ids('owner'))::uuid[]));
 create policy "owners change roles" on matrice.user_projects for update to authenticated
-using (project_id = any (array(select matrice_private.project_ids('owner'))))
-with check (project_id = any (array(select matrice_private.project_ids('owner'))));
+using (project_id = any ((select matrice_private.project_ids('owner'))::uuid[]))
+with check (project_id = any ((select matrice_private.project_ids('owner'))::uuid[]));
 create policy "owners remove members and members leave" on matrice.user_projects for delete to authenticated
 using (
-  project_id = any (array(select matrice_private.project_ids('owner')))
+  project_id = any ((select matrice_private.project_ids('owner'))::uuid[])
   or user_id = (select matrice_private.current_user_id())
 );
 
@@ -185,24 +204,24 @@ using (
 alter table matrice.project_invitations enable row level security;
 
 create policy "owners read invitations" on matrice.project_invitations for select to authenticated
-using (project_id = any (array(select matrice_private.project_ids('owner'))));
+using (project_id = any ((select matrice_private.project_ids('owner'))::uuid[]));
 create policy "owners invite as themselves" on matrice.project_invitations for insert to authenticated
 with check (
-  project_id = any (array(select matrice_private.project_ids('owner')))
+  project_id = any ((select matrice_private.project_ids('owner'))::uuid[])
   and invited_by = (select matrice_private.current_user_id()) and accepted_at is null
 );
 create policy "owners renew invitations as themselves" on matrice.project_invitations for update to authenticated
-using (project_id = any (array(select matrice_private.project_ids('owner'))) and accepted_at is null)
+using (project_id = any ((select matrice_private.project_ids('owner'))::uuid[]) and accepted_at is null)
 with check (
-  project_id = any (array(select matrice_private.project_ids('owner')))
+  project_id = any ((select matrice_private.project_ids('owner'))::uuid[])
   and invited_by = (select matrice_private.current_user_id()) and accepted_at is null
 );
 create policy "owners withdraw invitations" on matrice.project_invitations for delete to authenticated
-using (project_id = any (array(select matrice_private.project_ids('owner'))));
+using (project_id = any ((select matrice_private.project_ids('owner'))::uuid[]));
 
 alter table matrice.audit_log enable row level security;
 create policy "owners read the audit trail" on matrice.audit_log for select to authenticated
-using (project_id = any (array(select matrice_private.project_ids('owner'))));
+using (project_id = any ((select matrice_private.project_ids('owner'))::uuid[]));
 
 -- A project's content: viewers read, editors write -------------------------------------------------------------------
 
@@ -217,26 +236,26 @@ begin
     execute format('alter table matrice.%I enable row level security', content_table);
     execute format(
       'create policy "viewers read" on matrice.%I for select to authenticated
-         using (project_id = any (array(select matrice_private.project_ids(''viewer''))))', content_table);
+         using (project_id = any ((select matrice_private.project_ids(''viewer''))::uuid[]))', content_table);
     execute format(
       'create policy "editors insert" on matrice.%I for insert to authenticated
-         with check (project_id = any (array(select matrice_private.project_ids(''editor''))))', content_table);
+         with check (project_id = any ((select matrice_private.project_ids(''editor''))::uuid[]))', content_table);
     execute format(
       'create policy "editors update" on matrice.%I for update to authenticated
-         using (project_id = any (array(select matrice_private.project_ids(''editor''))))
-         with check (project_id = any (array(select matrice_private.project_ids(''editor''))))', content_table);
+         using (project_id = any ((select matrice_private.project_ids(''editor''))::uuid[]))
+         with check (project_id = any ((select matrice_private.project_ids(''editor''))::uuid[]))', content_table);
     -- A pillar takes its history with it, which is append-only: it goes with its project alone.
     continue when content_table = 'pillars';
     execute format(
       'create policy "editors delete" on matrice.%I for delete to authenticated
-         using (project_id = any (array(select matrice_private.project_ids(''editor''))))', content_table);
+         using (project_id = any ((select matrice_private.project_ids(''editor''))::uuid[]))', content_table);
   end loop;
 end
 $$;
 
 alter table matrice.pillar_versions enable row level security;
 create policy "viewers read" on matrice.pillar_versions for select to authenticated
-using (project_id = any (array(select matrice_private.project_ids())));
+using (project_id = any ((select matrice_private.project_ids())::uuid[]));
 
 -- Reference data: everybody signed in reads, service_role writes -----------------------------------------------------
 

@@ -25,7 +25,7 @@ begin
             hint = 'Check the id, or ask an owner of the project for an invitation.';
   end if;
   if row_security_active('matrice.projects')
-     and project_id <> all (array(select matrice_private.project_ids(least_role))) then
+     and project_id <> all (matrice_private.project_ids(least_role)) then
     raise exception 'this needs the role %', least_role
       using errcode = '42501',
             detail = format('You are a member of project %s with a lesser role.', project_id),
@@ -50,6 +50,22 @@ begin
 end
 $$;
 comment on function matrice_private.require_text(text, text) is 'Raises unless a text argument has something in it.';
+
+create function matrice_private.require_query(query_text text) returns void
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  perform matrice_private.require_text('query_text', query_text);
+  -- Ranking takes memory by the number of words.
+  if length(query_text) > 10000 or numnode(websearch_to_tsquery('pg_catalog.simple', query_text)) > 1000 then
+    raise exception 'query_text is too long'
+      using errcode = '22023', detail = format('It has %s characters.', length(query_text)),
+            hint = 'At most 10,000 characters and some 500 words: search for what matters in it.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_query(text) is 'Raises unless a full-text query is a text of reasonable length.';
 
 create function matrice_private.require_object(argument text, value jsonb) returns void
 language plpgsql immutable
@@ -508,7 +524,7 @@ begin
   if in_project is not null then
     perform matrice_private.require_role(in_project, 'editor');
   elsif row_security_active('matrice.projects') then
-    projects := array(select matrice_private.project_ids('editor'));
+    projects := matrice_private.project_ids('editor');
   end if;
   return query
     with claimable as (
@@ -764,7 +780,7 @@ as $$
 declare
   projects uuid[];
 begin
-  perform matrice_private.require_text('query_text', query_text);
+  perform matrice_private.require_query(query_text);
   perform matrice_private.require_match_count(match_count);
   perform matrice_private.require_object('filter', filter);
   projects := matrice_private.searchable_projects(search_chunks.project_id);
@@ -799,7 +815,7 @@ declare
   projects uuid[];
   depth integer;
 begin
-  perform matrice_private.require_text('query_text', query_text);
+  perform matrice_private.require_query(query_text);
   perform matrice_private.require_match_count(match_count);
   perform matrice_private.require_object('filter', filter);
   if full_text_weight is null or semantic_weight is null
@@ -1058,7 +1074,7 @@ as $$
 declare
   query tsquery;
 begin
-  perform matrice_private.require_text('query_text', query_text);
+  perform matrice_private.require_query(query_text);
   perform matrice_private.require_match_count(match_count);
   perform matrice_private.require_role(project_id, 'viewer');
   query := websearch_to_tsquery(matrice_private.text_search_config(project_id), query_text);

@@ -38,8 +38,7 @@ begin
     'matrice.tokenize(text, text)',
     'matrice.detokenize(integer[], text)',
     'matrice.truncate_tokens(text, integer, text)',
-    'matrice.chunk_text(text, integer, integer, text, text)',
-    'matrice.price_catalogue()'
+    'matrice.chunk_text(text, integer, integer, text, text)'
   ] loop
     execute pg_catalog.format('revoke all on function %s from public', engine);
     execute pg_catalog.format('grant execute on function %s to authenticated, service_role', engine);
@@ -48,12 +47,12 @@ begin
 end
 $$;
 
--- What migrate() may do is decided by whether its caller owns the schema, not by this grant.
-revoke all on function matrice.migrate() from public;
-grant execute on function matrice.migrate() to @extowner@;
+-- For the owner of the schema. What migrate() may do is decided by whether its caller is that, not by this grant.
+revoke all on function matrice.migrate(), matrice.price_catalogue() from public;
+grant execute on function matrice.migrate(), matrice.price_catalogue() to @extowner@;
 do $$
 begin
-  execute pg_catalog.format('grant execute on function matrice.migrate() to %s', (
+  execute pg_catalog.format('grant execute on function matrice.migrate(), matrice.price_catalogue() to %s', (
     select n.nspowner::pg_catalog.regrole from pg_catalog.pg_namespace n where n.nspname operator(pg_catalog.=) 'matrice'
   ));
 end

@@ -106,7 +106,6 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     finish_run: { run_id, status: 'completed', output_data: { seen: 1 } },
     workflow_metrics: { project_id, since: '2020-01-01', group_by: 'day' },
     calculate_cost: { model: 'gpt-4o', tokens_input: 10, usage: { cached_tokens: 5, service_tier: 'standard' } },
-    price_catalogue: {},
     // Ingestion
     store_embeddings: { model: MODEL, chunk_ids: [chunk_id], embeddings: [query_embedding] },
     fail_chunks: { model: MODEL, chunk_ids: [chunk_id], error: 'out of breath' },

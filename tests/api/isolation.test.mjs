@@ -11,7 +11,7 @@ const REFERENCE = ['embedding_models', 'model_prices', 'model_price_windows', 'm
 // Written by triggers only.
 const HISTORIES = ['pillar_versions', 'audit_log']
 // Functions of their arguments alone, and the one that makes a project of the caller's own.
-const OPEN = ['calculate_cost', 'chunk_text', 'count_tokens', 'create_project', 'detokenize', 'price_catalogue', 'tokenize', 'truncate_tokens']
+const OPEN = ['calculate_cost', 'chunk_text', 'count_tokens', 'create_project', 'detokenize', 'tokenize', 'truncate_tokens']
 // What the others answer to Bob who names Alice's ids: 404, except
 const EMPTY = { match_documents: [] }
 // and those whose project_id is optional find nothing without it.
