@@ -900,7 +900,7 @@ as $$
 #variable_conflict use_column
 declare
   hit record;
-  chosen uuid[] := '{}';
+  chosen uuid[] := array[]::uuid[];
   rendered text;
 begin
   if token_budget is null or token_budget < 1 then

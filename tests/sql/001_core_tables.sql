@@ -30,9 +30,9 @@ select is(tests.rows_of($$select from matrice.user_projects m join matrice.proje
                            where p.name = 'Bare' and m.user_id = tests.id('alice') and m.role = 'owner'$$),
           1::bigint, 'Inserting a project makes its creator the owner');
 select results_eq(
-  $$insert into matrice.projects (name, created_at) values ('Future', now() + interval '1 year') returning created_at$$,
-  $$values (now())$$,
-  'No project was created in the future');
+  $$insert into matrice.projects (name, created_at) values ('Imported', now() - interval '1 year') returning created_at$$,
+  $$values (now() - interval '1 year')$$,
+  'A project that is imported with its date is read back too');
 
 -- Refused projects -------------------------------------------------------------------------------------------------
 
