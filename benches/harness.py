@@ -25,15 +25,20 @@ def signed_in(name, user):
     return connection
 
 
-def median_ms(connection, query, arguments=None, runs=21):
-    """Of a query that has been run before, seen from the client. `arguments` may be a list to go round in."""
-    cycle = arguments if isinstance(arguments, list) and arguments and isinstance(arguments[0], (list, tuple)) else [arguments]
-    times = []
-    for run in range(runs + 3):
-        started = time.perf_counter()
-        connection.execute(query, cycle[run % len(cycle)]).fetchall()
-        times.append((time.perf_counter() - started) * 1000)
-    return statistics.median(times[3:])
+def medians_ms(calls, runs=101, warm_up=10):
+    """Medians of several calls, made in turn so that the machine's moods fall on all of them alike.
+
+    `calls` is {name: (connection, query, arguments)}; `arguments` may be a list of them to go round in.
+    """
+    times = {name: [] for name in calls}
+    for run in range(runs + warm_up):
+        for name, (connection, query, arguments) in calls.items():
+            if isinstance(arguments, list) and arguments and isinstance(arguments[0], (list, tuple)):
+                arguments = arguments[run % len(arguments)]
+            started = time.perf_counter()
+            connection.execute(query, arguments).fetchall()
+            times[name].append((time.perf_counter() - started) * 1000)
+    return {name: statistics.median(taken[warm_up:]) for name, taken in times.items()}
 
 
 def table(header, rows):
