@@ -75,7 +75,8 @@ STATE=$(state_dir)
 # A private copy of the distribution's PostgreSQL. Postgres finds its files relative to its binaries, so extensions
 # can be installed into the copy while the system's stays as it is.
 PG_HOME=$STATE/pg
-pg_bin() { echo "$PG_HOME/lib/postgresql/$MAJOR/bin"; }
+copied_major() { sed 's/[^0-9]*\([0-9]*\).*/\1/' "$PG_HOME/version"; }
+pg_bin() { echo "$PG_HOME/lib/postgresql/$(copied_major)/bin"; }
 
 # The release of cargo-pgrx that the crate is pinned to: the machine's, else one in build/.
 install_cargo_pgrx() {
@@ -88,15 +89,32 @@ install_cargo_pgrx() {
   export PATH=$BUILD/tools/bin:$PATH
 }
 
-# Builds the release extension against a PostgreSQL and installs it there. PGRX_HOME needs to name that PostgreSQL;
-# `cargo pgrx init` would also initdb a cluster, which nobody here uses and root cannot.
-pgrx_install() {
-  local pg_config=$1 major
-  shift
-  major=$("$pg_config" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+# Tells pgrx which PostgreSQL to build for. (`cargo pgrx init` would also initdb a cluster, which nobody here uses and
+# root cannot.) An unchanged file stays as it is, or everything would be built again.
+pgrx_use() {
+  local pg_config=$1 config
+  PGRX_FEATURE=pg$("$pg_config" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+  config=$(printf '[configs]\n%s = "%s"' "$PGRX_FEATURE" "$pg_config")
   mkdir -p "$PGRX_HOME"
-  printf '[configs]\npg%s = "%s"\n' "$major" "$pg_config" > "$PGRX_HOME/config.toml"
-  (cd "$ROOT" && cargo pgrx install --release --pg-config "$pg_config" --no-default-features --features "pg$major" "$@")
+  [ "$(cat "$PGRX_HOME/config.toml" 2>/dev/null)" = "$config" ] || echo "$config" > "$PGRX_HOME/config.toml"
+}
+
+# Builds the release extension for a PostgreSQL and installs it there.
+pgrx_install() {
+  local pg_config=$1
+  shift
+  pgrx_use "$pg_config"
+  (cd "$ROOT" && cargo pgrx install --release --pg-config "$pg_config" --no-default-features --features "$PGRX_FEATURE" "$@")
+}
+
+# cargo as cargo-pgrx calls it, so that tests and lints reuse what the extension was built with.
+pgrx_cargo() {
+  local command=$1
+  shift
+  pgrx_use "$(pg_bin)/pg_config"
+  (cd "$ROOT" && cargo \
+    --config "target.'cfg(all(target_family = \"unix\", not(target_os = \"macos\")))'.rustflags = [\"-C\", \"link-arg=-Wl,--no-gc-sections\"]" \
+    "$command" --release --no-default-features --features "$PGRX_FEATURE" "$@")
 }
 
 # Python with the packages of requirements.txt, in build/venv.
@@ -108,12 +126,4 @@ python_environment() {
   python3 -m venv --clear "$BUILD/venv"
   "$BUILD/venv/bin/pip" install --quiet --disable-pip-version-check -r "$ROOT/scripts/requirements.txt"
   cp "$ROOT/scripts/requirements.txt" "$stamp"
-}
-
-# cargo as cargo-pgrx calls it, so that tests and lints reuse what the extension was built with.
-pgrx_cargo() {
-  local pg_config
-  pg_config=$(pg_bin)/pg_config
-  (cd "$ROOT" && PGRX_PG_CONFIG_PATH=$pg_config cargo \
-    --config "target.'cfg(all(target_family = \"unix\", not(target_os = \"macos\")))'.rustflags = [\"-C\", \"link-arg=-Wl,--no-gc-sections\"]" "$@")
 }
