@@ -55,6 +55,8 @@ def find_documents(arguments):
     """(path, text, format) of the files named, or of this repository's documentation and SQL."""
     if arguments:
         roots = [Path(argument) for argument in arguments]
+        if missing := [str(root) for root in roots if not root.exists()]:
+            sys.exit(f"error: no such file or directory: {', '.join(missing)}")
         files = [file for root in roots for file in (sorted(root.rglob("*")) if root.is_dir() else [root])]
     else:
         files = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benches/*.md"), *ROOT.glob("sql/*.sql")])
@@ -214,7 +216,7 @@ def show_connections(project):
    as alice   set role authenticated; select set_config('request.jwt.claims', '{{"sub":"{ALICE}"}}', false);
               select name, token_count from matrice.context_sources;
    PostgREST  PGRST_DB_URI='postgresql://authenticator:{os.environ["MATRICE_PASSWORD"]}@127.0.0.1:{port}/{DATABASE}' \\
-              PGRST_DB_SCHEMAS=matrice PGRST_DB_ANON_ROLE=anon PGRST_JWT_SECRET=<at least 32 characters> postgrest
+              PGRST_DB_SCHEMAS=matrice PGRST_DB_ANON_ROLE=anon PGRST_JWT_SECRET='at least 32 characters of your own' postgrest
    socket     {host} (port {port})
    project    {project}
    stop       {ROOT}/scripts/cluster stop demo""")

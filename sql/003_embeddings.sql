@@ -51,6 +51,34 @@ insert into matrice.embedding_models (model, dimensions, is_default) values
   ('voyage-3.5', 1024, false),
   ('gemini-embedding-001', 3072, false);
 
+create function matrice_private.check_settings() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+  model    text := new.settings ->> 'embedding_model';
+  language text := new.settings ->> 'language';
+begin
+  if model is not null and not exists (select from matrice.embedding_models m where m.model = new.settings ->> 'embedding_model') then
+    raise exception 'unknown embedding model: "%"', model
+      using errcode = '22023', hint = format('Known: %s. Declare others in matrice.embedding_models.',
+        (select string_agg(m.model, ', ' order by m.model) from matrice.embedding_models m));
+  end if;
+  if language is not null and not exists (
+    select from pg_ts_config c where c.cfgname = language and c.cfgnamespace = 'pg_catalog'::regnamespace
+  ) then
+    raise exception 'unknown language: "%"', language
+      using errcode = '22023', hint = format('Known: %s.',
+        (select string_agg(c.cfgname, ', ' order by c.cfgname) from pg_ts_config c where c.cfgnamespace = 'pg_catalog'::regnamespace));
+  end if;
+  return new;
+end
+$$;
+comment on function matrice_private.check_settings() is 'Refuses settings of a project that name an unknown embedding model or language.';
+
+create trigger check_settings before insert or update of settings on matrice.projects
+for each row execute function matrice_private.check_settings();
+
 create function matrice_private.keep_dimensions() returns trigger
 language plpgsql
 set search_path = ''

@@ -531,6 +531,10 @@ begin
       select c.id, c.project_id, c.content, c.token_count
         from matrice.source_chunks c
        where c.project_id = any (projects)
+         -- Unless a model or a project is named, each project is embedded with its own model alone.
+         and (lease_chunks.model is not null or in_project is not null or wanted = (
+           select coalesce(p.settings ->> 'embedding_model', wanted) from matrice.projects p where p.id = c.project_id
+         ))
          and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = wanted)
          and not exists (
            select from matrice.embedding_leases l where l.chunk_id = c.id and l.model = wanted and l.leased_until > now()
@@ -589,7 +593,7 @@ begin atomic
     from matrice_private.lease_chunks(model, batch_size, lease_seconds, project_id) l;
 end;
 comment on function matrice.claim_chunks(text, integer, integer, uuid) is
-  'Gives a worker chunks to embed, and nobody else the same ones until the lease ends. Without a model: the project''s, else the default one.';
+  'Gives a worker chunks to embed, and nobody else the same ones until the lease ends. Without a model: the project''s; without a project either: the default model, for the projects that use it.';
 
 create function matrice.store_embeddings(model text, chunk_ids uuid[], embeddings jsonb) returns integer
 language plpgsql
@@ -628,6 +632,7 @@ begin
       raise;
     end if;
     get stacked diagnostics refusal = message_text;
+    refusal := left(refusal, 200);
     raise exception 'an embedding is not a vector of numbers'
       using errcode = '22023', detail = refusal, hint = 'embeddings is a JSON array of arrays of finite numbers.';
   end;
@@ -922,9 +927,13 @@ begin
       chosen := chosen || hit.chunk_id;
       context := rendered;
     elsif chosen = '{}' then
-      -- Not even the best passage fits: its beginning is better than nothing.
-      chosen := array[hit.chunk_id];
+      -- Not even the best passage fits: its beginning is better than nothing, if any of it is left below its heading.
       context := matrice.truncate_tokens(rendered, token_budget, target_model);
+      if length(context) > strpos(rendered, E'\n\n') + 1 then
+        chosen := array[hit.chunk_id];
+      else
+        context := '';
+      end if;
       exit;
     end if;
   end loop;

@@ -1,3 +1,4 @@
+use super::interrupt;
 use crate::core::chunk::{self, Chunk, Format, Size};
 use crate::core::token::Encoding;
 use pgrx::JsonB;
@@ -31,7 +32,7 @@ fn chunk_text(
 > {
     let format = Format::named(format)?;
     let size = Size::new(max_tokens, overlap_tokens, Encoding::of_model(model)?)?;
-    let rows: Vec<Row> = chunk::chunk(content, format, size)?
+    let rows: Vec<Row> = chunk::chunk(content, format, size, interrupt)?
         .into_iter()
         .zip(0..)
         .map(row)

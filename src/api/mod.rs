@@ -4,3 +4,8 @@ mod chunking;
 mod error;
 mod pricing;
 mod tokens;
+
+/// Lets statement_timeout and cancellation end long work in the core: unwinds out of it.
+fn interrupt() {
+    pgrx::check_for_interrupts!();
+}

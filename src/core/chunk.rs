@@ -1,9 +1,12 @@
 //! Cutting text into chunks of a size given in real tokens, by text-splitter.
 
-use super::Error;
 use super::headings::Headings;
+use super::sizer::CountedText;
 use super::token::Encoding;
-use text_splitter::{ChunkCharIndex, ChunkConfig, ChunkSizer, CodeSplitter, MarkdownSplitter, TextSplitter};
+use super::{Error, Interrupt};
+use text_splitter::{
+    ChunkCharIndex, ChunkConfig, CodeSplitter, MarkdownSplitter, TextSplitter, TryChunkSizer,
+};
 use tree_sitter::Language;
 
 /// What a text is, which decides where it may best be cut.
@@ -108,26 +111,25 @@ pub(crate) struct Chunk<'a> {
     pub(crate) headings: Option<Vec<String>>,
 }
 
-struct TokenSizer(Encoding);
-
-impl ChunkSizer for TokenSizer {
-    fn size(&self, chunk: &str) -> usize {
-        self.0.count(chunk)
-    }
-}
-
 /// Cuts `text` into chunks of at most `size.max` tokens, at the best boundaries its format has. White space
 /// at a chunk's ends is left out; nothing else is.
 ///
 /// # Errors
-/// [`Error::CharacterTooLarge`] where one character alone is more tokens than a chunk may have.
-pub(crate) fn chunk(text: &str, format: Format, size: Size) -> Result<Vec<Chunk<'_>>, Error> {
+/// [`Error::CharacterTooLarge`] where one character alone is more tokens than a chunk may have; else as
+/// [`Encoding::count`].
+pub(crate) fn chunk(
+    text: &str,
+    format: Format,
+    size: Size,
+    interrupt: Interrupt,
+) -> Result<Vec<Chunk<'_>>, Error> {
     let headings = (format == Format::Markdown).then(|| Headings::of(text));
     let mut cursor = headings.as_ref().map(Headings::cursor);
-    split(text, format, size)?
+    let counted = CountedText::new(text, size.encoding, interrupt);
+    split(text, format, size, &counted)?
         .into_iter()
         .map(|piece| {
-            let token_count = size.encoding.count(piece.chunk);
+            let token_count = counted.count(piece.chunk)?;
             if token_count > size.max {
                 return Err(Error::CharacterTooLarge {
                     character: piece.chunk.into(),
@@ -146,29 +148,48 @@ pub(crate) fn chunk(text: &str, format: Format, size: Size) -> Result<Vec<Chunk<
         .collect()
 }
 
-fn split(text: &str, format: Format, size: Size) -> Result<Vec<ChunkCharIndex<'_>>, Error> {
+fn split<'a, Sizer: TryChunkSizer<Error = Error>>(
+    text: &'a str,
+    format: Format,
+    size: Size,
+    sizer: Sizer,
+) -> Result<Vec<ChunkCharIndex<'a>>, Error> {
     let config = ChunkConfig::new(size.max)
-        .with_sizer(TokenSizer(size.encoding))
+        .with_sizer(sizer)
         .with_overlap(size.overlap)
         .map_err(|_| Error::OverlapTooLarge {
             overlap: size.overlap,
             max: size.max,
         })?;
-    Ok(match format {
-        Format::Text => TextSplitter::new(config).chunk_char_indices(text).collect(),
-        Format::Markdown => MarkdownSplitter::new(config).chunk_char_indices(text).collect(),
+    match format {
+        Format::Text => TextSplitter::new(config).try_chunk_char_indices(text).collect(),
+        Format::Markdown => MarkdownSplitter::new(config)
+            .try_chunk_char_indices(text)
+            .collect(),
         Format::Code(language) => CodeSplitter::new(language.grammar(), config)
             // A grammar too old for the linked tree-sitter: `every_grammar_loads` keeps this from shipping.
             .map_err(|error| Error::UnknownFormat(error.to_string()))?
-            .chunk_char_indices(text)
+            .try_chunk_char_indices(text)
             .collect(),
-    })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::NEVER;
     use proptest::prelude::*;
+
+    /// Counts every slice anew.
+    struct Plain(Encoding);
+
+    impl TryChunkSizer for Plain {
+        type Error = Error;
+
+        fn try_size(&self, chunk: &str) -> Result<usize, Error> {
+            self.0.count(chunk, NEVER)
+        }
+    }
 
     fn size(max: i32, overlap: i32) -> Size {
         Size::new(max, overlap, Encoding::Cl100kBase).unwrap()
@@ -177,7 +198,7 @@ mod tests {
     #[test]
     fn every_grammar_loads() {
         for (name, format) in FORMATS {
-            let chunks = chunk("select 1", format, size(10, 0)).unwrap();
+            let chunks = chunk("select 1", format, size(10, 0), NEVER).unwrap();
             assert_eq!(chunks.len(), 1, "{name}");
         }
     }
@@ -194,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_character_larger_than_a_chunk_is_refused() {
-        let error = chunk("𓀀", Format::Text, size(1, 0)).unwrap_err();
+        let error = chunk("𓀀", Format::Text, size(1, 0), NEVER).unwrap_err();
         assert!(
             matches!(error, Error::CharacterTooLarge { max: 1, .. }),
             "{error}"
@@ -204,7 +225,7 @@ mod tests {
     #[test]
     fn markdown_knows_its_headings() {
         let text = "# Guide\n\nIntroduction to it.\n\n## Install\n\nRun the installer.\n";
-        let chunks = chunk(text, Format::Markdown, size(8, 0)).unwrap();
+        let chunks = chunk(text, Format::Markdown, size(8, 0), NEVER).unwrap();
         assert_eq!(chunks[0].headings.as_deref(), Some(&["Guide".to_string()][..]));
         let last = chunks.last().unwrap();
         assert_eq!(last.content, "## Install\n\nRun the installer.");
@@ -215,7 +236,7 @@ mod tests {
     fn code_is_cut_between_functions() {
         let text = "fn one() {\n    1;\n}\n\nfn two() {\n    2;\n}\n";
         let rust = Format::named("rust").unwrap();
-        let chunks = chunk(text, rust, size(14, 0)).unwrap();
+        let chunks = chunk(text, rust, size(14, 0), NEVER).unwrap();
         let contents: Vec<_> = chunks.iter().map(|c| c.content).collect();
         assert_eq!(contents, ["fn one() {\n    1;\n}", "fn two() {\n    2;\n}"]);
     }
@@ -231,12 +252,12 @@ mod tests {
             max in 4i32..40,
             format in prop::sample::select(FORMATS.map(|(_, format)| format).to_vec()),
         ) {
-            let chunks = chunk(&text, format, size(max, 0)).unwrap();
+            let chunks = chunk(&text, format, size(max, 0), NEVER).unwrap();
             let characters: Vec<char> = text.chars().collect();
             let mut at = 0;
             for piece in &chunks {
                 prop_assert!(piece.token_count <= max as usize);
-                prop_assert_eq!(piece.token_count, Encoding::Cl100kBase.count(piece.content));
+                prop_assert_eq!(piece.token_count, Encoding::Cl100kBase.count(piece.content, NEVER).unwrap());
                 let between: String = characters[at..piece.start_char].iter().collect();
                 prop_assert!(between.trim().is_empty(), "lost {:?}", between);
                 let here: String = characters[piece.start_char..piece.end_char].iter().collect();
@@ -247,11 +268,25 @@ mod tests {
             prop_assert!(rest.trim().is_empty(), "lost {:?}", rest);
         }
 
+        /// That the text was counted beforehand changes no chunk.
+        #[test]
+        fn chunks_are_those_of_the_plain_sizer(
+            text in "[a-zé日#*`> \n.{}()'s0-9\u{1F600}\u{301}-]{0,400}",
+            max in 4i32..40,
+            overlap in 0i32..4,
+            encoding in prop::sample::select(vec![Encoding::Cl100kBase, Encoding::O200kBase]),
+            format in prop::sample::select(FORMATS.map(|(_, format)| format).to_vec()),
+        ) {
+            let size = Size::new(max, overlap, encoding).unwrap();
+            let counted = CountedText::new(&text, encoding, NEVER);
+            prop_assert_eq!(split(&text, format, size, &counted), split(&text, format, size, Plain(encoding)));
+        }
+
         #[test]
         fn overlapping_chunks_stay_within_their_size(
             text in "[a-z \n.]{0,300}", max in 6i32..30, overlap in 0i32..6,
         ) {
-            for piece in chunk(&text, Format::Text, size(max, overlap)).unwrap() {
+            for piece in chunk(&text, Format::Text, size(max, overlap), NEVER).unwrap() {
                 prop_assert!(piece.token_count <= max as usize);
             }
         }

@@ -18,7 +18,6 @@ def test_sql_blocks_run(page, empty_database):
     blocks = sql_blocks(page)
     assert blocks, f"{page.name} has no SQL block: it does not belong here"
     database = empty_database()
-    database.psql("create schema extensions")
     database.psql("\n".join(blocks))
 
 
