@@ -50,11 +50,14 @@ select is(fts, to_tsvector('french', content), 'A project''s new language indexe
 select is(fts, setweight(to_tsvector('french', 'Vents'), 'A') || setweight(to_tsvector('french', 'Les vents se levaient'), 'B'),
           'A project''s new language indexes its insights again')
   from matrice.insights where id = tests.id('insight');
-update matrice.projects set settings = '{"language": "klingon"}' where id = tests.id('atlas');
-select is(fts, to_tsvector('simple', content), 'A language that Postgres does not know is indexed as it is written')
-  from matrice.source_chunks where id = tests.id('second');
-update matrice.projects set settings = '{"language": {"of": "all"}}' where id = tests.id('atlas');
-select is(fts, to_tsvector('simple', content), 'A language that is no name is indexed as it is written')
+select tests.refuses($$update matrice.projects set settings = '{"language": "klingon"}' where id = tests.id('atlas')$$, '22023',
+                     'A language that Postgres does not know is refused', hint => '%french%');
+select tests.refuses($$update matrice.projects set settings = '{"language": {"of": "all"}}' where id = tests.id('atlas')$$, '22023',
+                     'So is a language that is no name', hint => '%');
+select tests.refuses($$select matrice.create_project('x', settings => '{"embedding_model": "no-such"}')$$, '22023',
+                     'So is an embedding model that is not declared', hint => '%text-embedding-3-small%embedding_models%');
+update matrice.projects set settings = '{}' where id = tests.id('atlas');
+select is(fts, to_tsvector('simple', content), 'Without a language a chunk is indexed as it is written')
   from matrice.source_chunks where id = tests.id('second');
 
 -- Refused rows -----------------------------------------------------------------------------------------------------

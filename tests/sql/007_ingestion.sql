@@ -124,8 +124,10 @@ select results_eq($$select content, attempt from matrice.claim_chunks('tiny', 1)
 select is_empty($$select * from matrice.claim_chunks('tiny')$$, 'When all are claimed there is nothing to claim');
 select is(tests.rows_of($$select * from matrice.claim_chunks('gte-small')$$), 3::bigint, 'Another model has its own queue');
 select is_empty($$select * from matrice.claim_chunks(project_id => tests.id('atlas'))$$, 'A claim in a project is for the project''s model');
-select is(tests.rows_of($$select * from matrice.claim_chunks()$$), 3::bigint, 'A claim that names neither is for the default model');
-select is(tests.rows_of($$select from matrice.embedding_leases where model = 'text-embedding-3-small'$$), 3::bigint, 'Its leases say so');
+select is_empty($$select * from matrice.claim_chunks()$$, 'A claim that names neither gives no chunk of a project that has a model of its own');
+select tests.as_user('mallory');
+select results_eq($$select content from matrice.claim_chunks()$$, $$values ('omega')$$, 'It is for the projects that use the default model');
+select results_eq($$select chunk_id from matrice.embedding_leases where model = 'text-embedding-3-small'$$, $$values (tests.id('omega'))$$, 'Its leases say so');
 
 select tests.as_owner();
 update matrice.embedding_leases set leased_until = now() - interval '1 second' where chunk_id = tests.id('gamma') and model = 'tiny';

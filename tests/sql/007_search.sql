@@ -206,7 +206,9 @@ select is_empty($$select * from contexts where matrice.count_tokens(context, tar
 select is_empty($$select budget from generate_series(40, 80) budget, matrice.build_context('wind storms', '[0.3,-0.8,0.5]', tests.id('middling'), budget)
                    where matrice.count_tokens(context, 'gpt-4o') > budget$$, 'Not even by a token');
 select is_empty($$select * from contexts where matrice.count_tokens(context, target) <> token_count$$, 'A context''s tokens are counted exactly');
-select is_empty($$select * from contexts where context = '' or jsonb_array_length(citations) = 0$$, 'The smallest budget gives something and says where it is from');
+select is_empty($$select * from contexts where (context = '') <> (citations = '[]')$$, 'What a context cites is in it, and what is in it is cited');
+select is_empty($$select * from contexts where budget >= 20 and context = ''$$, 'A small budget gives the beginning of the best passage');
+select is_empty($$select * from contexts where budget < 5 and context <> ''$$, 'One that a heading alone would fill gives nothing');
 select isnt_empty($$select * from contexts where budget = 1000 and token_count > 900 and jsonb_array_length(citations) > 10$$, 'A large budget is used');
 select is_empty(
   $$select * from contexts, jsonb_array_elements(citations) cited
