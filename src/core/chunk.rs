@@ -7,7 +7,7 @@ use super::{Error, Interrupt};
 use text_splitter::{
     ChunkCharIndex, ChunkConfig, CodeSplitter, MarkdownSplitter, TextSplitter, TryChunkSizer,
 };
-use tree_sitter::Language;
+use tree_sitter::{Language, Parser};
 
 /// What a text is, which decides where it may best be cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,8 +115,8 @@ pub(crate) struct Chunk<'a> {
 /// at a chunk's ends is left out; nothing else is.
 ///
 /// # Errors
-/// [`Error::CharacterTooLarge`] where one character alone is more tokens than a chunk may have; else as
-/// [`Encoding::count`].
+/// [`Error::CharacterTooLarge`] where one character alone is more tokens than a chunk may have;
+/// [`Error::NestedTooDeep`] in code; else as [`Encoding::count`].
 pub(crate) fn chunk(
     text: &str,
     format: Format,
@@ -166,11 +166,44 @@ fn split<'a, Sizer: TryChunkSizer<Error = Error>>(
         Format::Markdown => MarkdownSplitter::new(config)
             .try_chunk_char_indices(text)
             .collect(),
-        Format::Code(language) => CodeSplitter::new(language.grammar(), config)
-            // A grammar too old for the linked tree-sitter: `every_grammar_loads` keeps this from shipping.
-            .map_err(|error| Error::UnknownFormat(error.to_string()))?
-            .try_chunk_char_indices(text)
-            .collect(),
+        Format::Code(language) => {
+            require_shallow(text, language)?;
+            CodeSplitter::new(language.grammar(), config)
+                // A grammar too old for the linked tree-sitter: `every_grammar_loads` keeps this from shipping.
+                .map_err(|error| Error::UnknownFormat(error.to_string()))?
+                .try_chunk_char_indices(text)
+                .collect()
+        }
+    }
+}
+
+/// How deep the syntax tree of code may be. text-splitter asks each node for its depth, which takes time by the
+/// depth: without a limit 200 kB of brackets take minutes.
+const DEEPEST_CODE: usize = 2000;
+
+fn require_shallow(text: &str, language: ProgrammingLanguage) -> Result<(), Error> {
+    let mut parser = Parser::new();
+    // What fails here fails in the splitter, which says why.
+    let _ = parser.set_language(&language.grammar());
+    let Some(tree) = parser.parse(text, None) else {
+        return Ok(());
+    };
+    let mut cursor = tree.walk();
+    let mut depth = 0;
+    loop {
+        if cursor.goto_first_child() {
+            depth += 1;
+            if depth > DEEPEST_CODE {
+                return Err(Error::NestedTooDeep(DEEPEST_CODE));
+            }
+            continue;
+        }
+        while !cursor.goto_next_sibling() {
+            if !cursor.goto_parent() {
+                return Ok(());
+            }
+            depth -= 1;
+        }
     }
 }
 
@@ -230,6 +263,17 @@ mod tests {
         let last = chunks.last().unwrap();
         assert_eq!(last.content, "## Install\n\nRun the installer.");
         assert_eq!(last.headings.as_ref().unwrap().join("/"), "Guide/Install");
+    }
+
+    #[test]
+    fn code_that_is_too_deep_is_refused() {
+        let rust = Format::named("rust").unwrap();
+        let python = Format::named("python").unwrap();
+        let brackets = "(".repeat(50_000) + &")".repeat(50_000);
+        let sum = "1".to_string() + &"+1".repeat(50_000);
+        let too_deep = Err(Error::NestedTooDeep(DEEPEST_CODE));
+        assert_eq!(chunk(&brackets, rust, size(100, 0), NEVER), too_deep);
+        assert_eq!(chunk(&sum, python, size(100, 0), NEVER), too_deep);
     }
 
     #[test]
