@@ -148,12 +148,12 @@ pub(crate) fn chunk(
         .collect()
 }
 
-fn split<'a, Sizer: TryChunkSizer<Error = Error>>(
-    text: &'a str,
+fn split<Sizer: TryChunkSizer<Error = Error>>(
+    text: &str,
     format: Format,
     size: Size,
     sizer: Sizer,
-) -> Result<Vec<ChunkCharIndex<'a>>, Error> {
+) -> Result<Vec<ChunkCharIndex<'_>>, Error> {
     let config = ChunkConfig::new(size.max)
         .with_sizer(sizer)
         .with_overlap(size.overlap)

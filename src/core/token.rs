@@ -174,11 +174,11 @@ impl Encoding {
     }
 
     /// The pre-tokens of `text` with the number of tokens of each, where the encoder shows them.
-    pub(super) fn pieces<'a>(
+    pub(super) fn pieces(
         self,
-        text: &'a str,
+        text: &str,
         interrupt: Interrupt,
-    ) -> Option<impl Iterator<Item = (&'a str, usize)>> {
+    ) -> Option<impl Iterator<Item = (&str, usize)>> {
         match self.bpe() {
             Bpe::Linear(bpe) => {
                 Some(pieces(bpe, text, interrupt).map(|piece| (piece, bpe.bpe.count(piece.as_bytes()))))
