@@ -16,19 +16,18 @@ as $$
 declare
   claim  text := nullif(current_setting('request.jwt.claim.sub', true), '');
   claims text := nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub';
-  supabases_own regprocedure := to_regprocedure('auth.uid()');
   caller uuid;
 begin
   -- A session without claims is nobody, and so is one that claims to be two: null matches no row.
   if claim <> claims then
     return null;
   end if;
-  -- Dynamic, because there may be no such function to name.
-  if supabases_own is not null then
-    execute 'select ' || supabases_own into caller;
-    return caller;
+  if to_regprocedure('auth.uid()') is null then
+    return coalesce(claim, claims)::uuid;
   end if;
-  return coalesce(claim, claims)::uuid;
+  -- Dynamic, because elsewhere there is no such function to name.
+  execute 'select auth.uid()' into caller;
+  return caller;
 end
 $$;
 comment on function matrice_private.current_user_id() is
