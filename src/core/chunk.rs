@@ -220,7 +220,7 @@ mod tests {
         type Error = Error;
 
         fn try_size(&self, chunk: &str) -> Result<usize, Error> {
-            self.0.count(chunk, NEVER)
+            Ok(self.0.count(chunk, NEVER))
         }
     }
 
@@ -301,7 +301,7 @@ mod tests {
             let mut at = 0;
             for piece in &chunks {
                 prop_assert!(piece.token_count <= max as usize);
-                prop_assert_eq!(piece.token_count, Encoding::Cl100kBase.count(piece.content, NEVER).unwrap());
+                prop_assert_eq!(piece.token_count, Encoding::Cl100kBase.count(piece.content, NEVER));
                 let between: String = characters[at..piece.start_char].iter().collect();
                 prop_assert!(between.trim().is_empty(), "lost {:?}", between);
                 let here: String = characters[piece.start_char..piece.end_char].iter().collect();

@@ -25,15 +25,13 @@ pub(crate) enum Error {
         max: usize,
     },
     #[error("token {token} is not in the encoding {encoding}")]
-    UnknownToken { token: i64, encoding: &'static str },
+    UnknownToken { token: i32, encoding: &'static str },
     #[error("max_tokens must be at least 0, not {0}")]
     NegativeTokens(i32),
     #[error("a token is null")]
     NullToken,
     #[error("the code is nested more than {0} levels deep")]
     NestedTooDeep(usize),
-    #[error("the text has a run of white space that is too long for this encoding")]
-    TooManySpaces,
     #[error("the tokens do not spell valid text")]
     InvalidText,
 }
@@ -69,9 +67,6 @@ impl Error {
             }
             Error::NegativeTokens(_) => Some("0 gives the empty text.".into()),
             Error::NestedTooDeep(_) => Some("Use the format \"text\" for it.".into()),
-            Error::TooManySpaces => {
-                Some("cl100k_base and o200k_base, and the models that use them, have no such limit.".into())
-            }
             Error::NullToken => Some("Pass an array of token numbers.".into()),
         }
     }

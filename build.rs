@@ -1,0 +1,85 @@
+//! Writes the tables that src/core/token reads, so that no process has to build them: the vocabularies of OpenAI's
+//! encodings, as tiktoken-rs carries them, and the Unicode classes that their pre-tokenizers ask for, as the regex
+//! crates define them.
+
+use std::{env, error::Error, fs, path::Path};
+
+#[path = "src/core/token/layout.rs"]
+mod layout;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/core/token/layout.rs");
+    let out = env::var("OUT_DIR")?;
+    let out = Path::new(&out);
+    // 50256 is a special token, in the middle of p50k_base's ordinary ones.
+    vocabulary(out, "o200k_base", &tiktoken_rs::o200k_base()?, 199_998, None)?;
+    vocabulary(out, "cl100k_base", &tiktoken_rs::cl100k_base()?, 100_256, None)?;
+    vocabulary(out, "p50k_base", &tiktoken_rs::p50k_base()?, 50_281, Some(50_256))?;
+    vocabulary(out, "r50k_base", &tiktoken_rs::r50k_base()?, 50_256, None)?;
+    unicode_classes(out)
+}
+
+/// The ordinary tokens 0 … `tokens`: their bytes, one after the other; where each begins; and a hash table of them.
+fn vocabulary(
+    out: &Path,
+    name: &str,
+    encoder: &tiktoken_rs::CoreBPE,
+    tokens: u32,
+    special: Option<u32>,
+) -> Result<(), Box<dyn Error>> {
+    let (mut bytes, mut offsets) = (Vec::new(), 0u32.to_le_bytes().to_vec());
+    let slots = (2 * tokens as usize).next_power_of_two();
+    let mut table = vec![layout::EMPTY; slots];
+    for token in 0..tokens {
+        if Some(token) != special {
+            let spelled = encoder.decode_bytes(&[token]).map_err(|error| error.to_string())?;
+            let key = layout::Key::of(&spelled);
+            let mut slot = key.first_slot(slots);
+            while table[slot] != layout::EMPTY {
+                slot = (slot + 1) % slots;
+            }
+            table[slot] = key.slot(token);
+            bytes.extend(&spelled);
+        }
+        offsets.extend((bytes.len() as u32).to_le_bytes());
+    }
+    fs::write(out.join(format!("{name}.bytes")), bytes)?;
+    fs::write(out.join(format!("{name}.offsets")), offsets)?;
+    fs::write(out.join(format!("{name}.slots")), table.concat())?;
+    Ok(())
+}
+
+/// A class for each code point, in pages of 256 of which equal ones are kept once.
+fn unicode_classes(out: &Path) -> Result<(), Box<dyn Error>> {
+    let mut classes = vec![layout::OTHER; 0x11_0000];
+    for (pattern, class) in [
+        (r"[\p{Lu}\p{Lt}]", layout::UPPER),
+        (r"\p{Ll}", layout::LOWER),
+        (r"[\p{Lm}\p{Lo}]", layout::LETTER),
+        (r"\p{M}", layout::MARK),
+        (r"\p{N}", layout::NUMBER),
+        (r"\s", layout::SPACE),
+        (r"[\r\n]", layout::NEWLINE),
+    ] {
+        let regex_syntax::hir::HirKind::Class(regex_syntax::hir::Class::Unicode(ranges)) =
+            regex_syntax::Parser::new().parse(pattern)?.into_kind()
+        else {
+            return Err(format!("{pattern} is no class").into());
+        };
+        for range in ranges.iter() {
+            classes[range.start() as usize..=range.end() as usize].fill(class);
+        }
+    }
+    let (mut index, mut pages) = (Vec::new(), Vec::<&[u8]>::new());
+    for page in classes.chunks(256) {
+        let known = pages.iter().position(|&known| known == page);
+        index.push(u8::try_from(known.unwrap_or(pages.len()))?);
+        if known.is_none() {
+            pages.push(page);
+        }
+    }
+    fs::write(out.join("unicode.index"), index)?;
+    fs::write(out.join("unicode.pages"), pages.concat())?;
+    Ok(())
+}

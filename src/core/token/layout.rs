@@ -1,0 +1,87 @@
+//! How the tables that build.rs writes are laid out. Compiled into both.
+
+/// Classes of characters, a bit each. A character has exactly one; the end of a text has none.
+pub(crate) const UPPER: u8 = 1; // Lu, Lt
+pub(crate) const LOWER: u8 = 2; // Ll
+pub(crate) const LETTER: u8 = 4; // Lm, Lo
+pub(crate) const MARK: u8 = 8;
+pub(crate) const NUMBER: u8 = 16;
+pub(crate) const SPACE: u8 = 32; // white space other than …
+pub(crate) const NEWLINE: u8 = 64; // … \r and \n
+pub(crate) const OTHER: u8 = 128;
+
+/// A slot of a vocabulary's hash table: eight bytes of key; four of length and token.
+pub(crate) type Slot = [u8; 12];
+
+/// No token is 255 bytes long.
+pub(crate) const EMPTY: Slot = [0xFF; 12];
+
+/// How many of a slot's last 32 bits are the token; the others are its length in bytes.
+pub(crate) const TOKEN_BITS: u32 = 18;
+
+/// What a token is found by: its bytes where they are eight or less, a hash of them where they are more.
+#[derive(Clone, Copy)]
+pub(crate) struct Key {
+    word: u64,
+    len: u32,
+}
+
+/// 2^64 divided by the golden ratio: multiplying by it spreads bits upwards.
+const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+
+impl Key {
+    #[inline]
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let word = match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+            _ if bytes.len() > 8 => hash(bytes),
+            // They overlap below eight bytes, and with the length still tell all of them.
+            (Some(first), Some(last)) => {
+                u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32
+            }
+            _ => bytes.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+        };
+        Key {
+            word,
+            len: bytes.len() as u32,
+        }
+    }
+
+    /// Whether the key is the bytes themselves, so that equal keys are equal bytes.
+    #[inline]
+    pub(crate) fn is_exact(self) -> bool {
+        self.len <= 8
+    }
+
+    /// The slot to look into first, of a power of two; then come the ones behind it, up to an empty one.
+    #[inline]
+    pub(crate) fn first_slot(self, slots: usize) -> usize {
+        let mixed = (self.word ^ u64::from(self.len)).wrapping_mul(SPREAD);
+        (mixed >> (64 - slots.trailing_zeros())) as usize
+    }
+
+    /// The slot of a token.
+    pub(crate) fn slot(self, token: u32) -> Slot {
+        let mut slot = EMPTY;
+        slot[..8].copy_from_slice(&self.word.to_le_bytes());
+        slot[8..].copy_from_slice(&(self.len << TOKEN_BITS | token).to_le_bytes());
+        slot
+    }
+
+    /// The token of a slot, if the key is this one.
+    #[inline]
+    pub(crate) fn token_in(self, slot: &Slot) -> Option<u32> {
+        let (word, rest) = slot.split_first_chunk::<8>()?;
+        let rest = u32::from_le_bytes(*rest.first_chunk::<4>()?);
+        (u64::from_le_bytes(*word) == self.word && rest >> TOKEN_BITS == self.len)
+            .then_some(rest & ((1 << TOKEN_BITS) - 1))
+    }
+}
+
+#[inline]
+fn hash(bytes: &[u8]) -> u64 {
+    let (words, _) = bytes.as_chunks::<8>();
+    words
+        .iter()
+        .chain(bytes.last_chunk::<8>())
+        .fold(0, |hash: u64, word| (hash.rotate_left(23) ^ u64::from_le_bytes(*word)).wrapping_mul(SPREAD))
+}
