@@ -20,7 +20,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     unicode_classes(out)
 }
 
-/// The ordinary tokens 0 … `tokens`: their bytes, one after the other; where each begins; and a hash table of them.
+/// The ordinary tokens 0 … `tokens`: their bytes, one after the other; where each begins; a hash table of them, with a
+/// filter; and those of two bytes once more, by their bytes.
 fn vocabulary(
     out: &Path,
     name: &str,
@@ -31,15 +32,24 @@ fn vocabulary(
     let (mut bytes, mut offsets) = (Vec::new(), 0u32.to_le_bytes().to_vec());
     let slots = (2 * tokens as usize).next_power_of_two();
     let mut table = vec![layout::EMPTY; slots];
+    let mut filter = vec![0; layout::FILTER];
+    let mut pairs = [layout::NO_TOKEN; 1 << 16];
     for token in 0..tokens {
         if Some(token) != special {
-            let spelled = encoder.decode_bytes(&[token]).map_err(|error| error.to_string())?;
+            let spelled = encoder
+                .decode_bytes(&[token])
+                .map_err(|error| error.to_string())?;
             let key = layout::Key::of(&spelled);
             let mut slot = key.first_slot(slots);
             while table[slot] != layout::EMPTY {
                 slot = (slot + 1) % slots;
             }
             table[slot] = key.slot(token);
+            let (byte, bit) = key.filtered_by();
+            filter[byte] |= bit;
+            if let [first, second] = *spelled {
+                pairs[layout::pair(first, second)] = token;
+            }
             bytes.extend(&spelled);
         }
         offsets.extend((bytes.len() as u32).to_le_bytes());
@@ -47,6 +57,11 @@ fn vocabulary(
     fs::write(out.join(format!("{name}.bytes")), bytes)?;
     fs::write(out.join(format!("{name}.offsets")), offsets)?;
     fs::write(out.join(format!("{name}.slots")), table.concat())?;
+    fs::write(out.join(format!("{name}.filter")), filter)?;
+    fs::write(
+        out.join(format!("{name}.pairs")),
+        pairs.map(u32::to_le_bytes).concat(),
+    )?;
     Ok(())
 }
 

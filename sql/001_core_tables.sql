@@ -26,7 +26,7 @@ begin
     return coalesce(claim, claims)::uuid;
   end if;
   -- Dynamic, because elsewhere there is no such function to name.
-  execute 'select auth.uid()' into caller;
+  execute format('select %s', to_regprocedure('auth.uid()')) into caller;
   return caller;
 end
 $$;

@@ -19,6 +19,17 @@ pub(crate) const EMPTY: Slot = [0xFF; 12];
 /// How many of a slot's last 32 bits are the token; the others are its length in bytes.
 pub(crate) const TOKEN_BITS: u32 = 18;
 
+/// Bytes of a filter: few enough to stay in a processor's cache, where the slots do not, and enough to be mostly zeros.
+pub(crate) const FILTER: usize = 1 << 17;
+
+pub(crate) const NO_TOKEN: u32 = u32::MAX;
+
+/// Where the token of two bytes stands in the table of those.
+#[inline]
+pub(crate) fn pair(first: u8, second: u8) -> usize {
+    usize::from(first) << 8 | usize::from(second)
+}
+
 /// What a token is found by: its bytes where they are eight or less, a hash of them where they are more.
 #[derive(Clone, Copy)]
 pub(crate) struct Key {
@@ -59,6 +70,13 @@ impl Key {
         (mixed >> (64 - slots.trailing_zeros())) as usize
     }
 
+    /// The byte and the bit of the filter that are set if any token has such a key.
+    #[inline]
+    pub(crate) fn filtered_by(self) -> (usize, u8) {
+        let bit = self.first_slot(8 * FILTER);
+        (bit / 8, 1 << (bit % 8))
+    }
+
     /// The slot of a token.
     pub(crate) fn slot(self, token: u32) -> Slot {
         let mut slot = EMPTY;
@@ -83,5 +101,7 @@ fn hash(bytes: &[u8]) -> u64 {
     words
         .iter()
         .chain(bytes.last_chunk::<8>())
-        .fold(0, |hash: u64, word| (hash.rotate_left(23) ^ u64::from_le_bytes(*word)).wrapping_mul(SPREAD))
+        .fold(0, |hash: u64, word| {
+            (hash.rotate_left(23) ^ u64::from_le_bytes(*word)).wrapping_mul(SPREAD)
+        })
 }

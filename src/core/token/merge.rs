@@ -1,50 +1,64 @@
 //! Byte-pair encoding: of a pre-token that is no token itself, the adjacent pair that makes the token with the lowest
 //! number is merged, the leftmost among equals first, beginning with bytes, until no pair makes a token.
 
+use super::layout::{Key, NO_TOKEN};
 use super::vocabulary::Vocabulary;
 use crate::core::Interrupt;
 
-/// How many bytes are merged at once. The work for each byte grows with it.
+/// How many bytes are merged at once, at most. The work for each byte grows with it.
 const WINDOW: usize = 256;
 
 /// Tokens that end this near to the end of a window may turn out differently with what follows. No token is longer.
 const MARGIN: usize = 128;
 
-const NO_TOKEN: u32 = u32::MAX;
+/// How many pre-tokens of a text are remembered with their counts, at most: words come again.
+const REMEMBERED: usize = 1 << 14;
 
-/// Encodes pre-tokens, with one buffer for all of them.
-pub(super) struct Encoder {
+/// Encodes the pre-tokens of a text, with one set of buffers for all of them.
+pub(super) struct Encoder<'a> {
     vocabulary: &'static Vocabulary,
     interrupt: Interrupt,
-    parts: Vec<Part>,
+    /// What is merged so far. For where each part begins: its end, …
+    ends: Vec<usize>,
+    /// … where the part before it begins, …
+    before: Vec<usize>,
+    /// … and the token that it and the part behind it would make.
+    pairs: Vec<u32>,
+    /// Pre-tokens that are no tokens, each in the place that its hash gives it, and their counts.
+    remembered: Vec<(&'a str, usize)>,
 }
 
-/// What is merged so far.
-#[derive(Clone, Copy)]
-struct Part {
-    start: usize,
-    /// The token that this part and the one behind it would make.
-    merged: u32,
-}
-
-impl Encoder {
+impl<'a> Encoder<'a> {
     pub(super) fn new(vocabulary: &'static Vocabulary, interrupt: Interrupt) -> Self {
         Encoder {
             vocabulary,
             interrupt,
-            parts: Vec::new(),
+            ends: Vec::new(),
+            before: Vec::new(),
+            pairs: Vec::new(),
+            remembered: Vec::new(),
         }
     }
 
     /// How many tokens a pre-token is.
     #[inline]
-    pub(super) fn count(&mut self, pretoken: &str) -> usize {
-        let bytes = pretoken.as_bytes();
-        if self.vocabulary.token(bytes).is_some() {
-            1
-        } else if bytes.len() <= WINDOW {
-            self.merge(bytes);
-            self.parts.len() - 1
+    pub(super) fn count(&mut self, pretoken: &'a str) -> usize {
+        if self.vocabulary.token(pretoken.as_bytes()).is_some() {
+            return 1;
+        }
+        if self.remembered.is_empty() {
+            self.remembered.resize(REMEMBERED, ("", 0));
+        }
+        let place = Key::of(pretoken.as_bytes()).first_slot(REMEMBERED);
+        if self.remembered[place].0 != pretoken {
+            self.remembered[place] = (pretoken, self.count_merged(pretoken.as_bytes()));
+        }
+        self.remembered[place].1
+    }
+
+    fn count_merged(&mut self, bytes: &[u8]) -> usize {
+        if bytes.len() <= WINDOW {
+            self.merge(bytes)
         } else {
             let mut count = 0;
             self.encode_long(bytes, |tokens| count += tokens.len());
@@ -53,7 +67,7 @@ impl Encoder {
     }
 
     /// The tokens of a pre-token, behind those that are there.
-    pub(super) fn encode(&mut self, pretoken: &str, tokens: &mut Vec<u32>) {
+    pub(super) fn encode(&mut self, pretoken: &'a str, tokens: &mut Vec<u32>) {
         let bytes = pretoken.as_bytes();
         match self.vocabulary.token(bytes) {
             Some(token) => tokens.push(token),
@@ -89,7 +103,12 @@ impl Encoder {
     }
 
     /// How many of a window's tokens to keep, where the next window starts, and the tokens of that.
-    fn next_window(&mut self, bytes: &[u8], window: usize, tokens: &[u32]) -> Option<(usize, usize, Vec<u32>)> {
+    fn next_window(
+        &mut self,
+        bytes: &[u8],
+        window: usize,
+        tokens: &[u32],
+    ) -> Option<(usize, usize, Vec<u32>)> {
         let mut start = window;
         for kept in (1..tokens.len()).rev() {
             start -= self.vocabulary.bytes_of(tokens[kept])?.len();
@@ -111,40 +130,62 @@ impl Encoder {
 
     fn merged(&mut self, bytes: &[u8]) -> Vec<u32> {
         self.merge(bytes);
-        let ends = self.parts.windows(2);
+        let starts = std::iter::successors(Some(0), |&start| Some(self.ends[start]))
+            .take_while(|&start| start < bytes.len());
         // A byte is always a token.
-        ends.map(|pair| self.token(bytes, pair[0].start, pair[1].start)).collect()
+        starts
+            .map(|start| self.token(bytes, start, self.ends[start]))
+            .collect()
     }
 
-    /// Merges until no pair makes a token. Leaves where the tokens start, and the end of the last one.
-    fn merge(&mut self, bytes: &[u8]) {
-        self.parts.clear();
-        for start in 0..=bytes.len() {
-            let merged = self.token(bytes, start, start + 2);
-            self.parts.push(Part { start, merged });
-        }
-        // The first of equals is the leftmost.
-        while let Some((at, lowest)) = self.parts.iter().enumerate().min_by_key(|(_, part)| part.merged)
-            && lowest.merged != NO_TOKEN
-        {
-            self.parts.remove(at + 1);
-            self.parts[at].merged = self.pair_at(bytes, at);
-            if at > 0 {
-                self.parts[at - 1].merged = self.pair_at(bytes, at - 1);
+    /// Merges until no pair makes a token, and gives the number of tokens there are then. `ends` has where they end.
+    fn merge(&mut self, bytes: &[u8]) -> usize {
+        self.ends.clear();
+        self.ends.extend(1..=bytes.len());
+        self.before.clear();
+        self.before
+            .extend((0..bytes.len()).map(|start| start.saturating_sub(1)));
+        self.pairs.clear();
+        self.pairs.extend(
+            bytes
+                .windows(2)
+                .map(|pair| self.vocabulary.pair(pair[0], pair[1])),
+        );
+        self.pairs.push(NO_TOKEN);
+        let mut tokens = bytes.len();
+        loop {
+            let lowest = self
+                .pairs
+                .iter()
+                .fold(NO_TOKEN, |lowest, &token| lowest.min(token));
+            // The first of equals is the leftmost.
+            match self.pairs.iter().position(|&token| token == lowest) {
+                Some(start) if lowest != NO_TOKEN => self.join(bytes, start),
+                _ => return tokens,
             }
+            tokens -= 1;
         }
     }
 
-    /// The token that the part at this position and the next one make.
-    fn pair_at(&self, bytes: &[u8], at: usize) -> u32 {
-        match self.parts.get(at + 2) {
-            Some(end) => self.token(bytes, self.parts[at].start, end.start),
-            None => NO_TOKEN,
+    /// Joins the part that begins at `start` and the one behind it.
+    fn join(&mut self, bytes: &[u8], start: usize) {
+        let right = self.ends[start];
+        let end = self.ends[right];
+        self.ends[start] = end;
+        self.pairs[right] = NO_TOKEN;
+        self.pairs[start] = NO_TOKEN;
+        if let Some(before) = self.before.get_mut(end) {
+            *before = start;
+            self.pairs[start] = self.token(bytes, start, self.ends[end]);
+        }
+        if start > 0 {
+            let before = self.before[start];
+            self.pairs[before] = self.token(bytes, before, end);
         }
     }
 
-    /// The token of a range of bytes, if they are one.
+    #[inline]
     fn token(&self, bytes: &[u8], start: usize, end: usize) -> u32 {
-        bytes.get(start..end).and_then(|bytes| self.vocabulary.token(bytes)).unwrap_or(NO_TOKEN)
+        self.vocabulary.token(&bytes[start..end]).unwrap_or(NO_TOKEN)
     }
 }

@@ -22,7 +22,9 @@ const PUNCTUATION: u8 = OTHER | MARK;
 const BEFORE_WORD: u8 = PUNCTUATION | SPACE;
 
 static INDEX: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/unicode.index"));
-static PAGES: &[[u8; 256]] = include_bytes!(concat!(env!("OUT_DIR"), "/unicode.pages")).as_chunks().0;
+static PAGES: &[[u8; 256]] = include_bytes!(concat!(env!("OUT_DIR"), "/unicode.pages"))
+    .as_chunks()
+    .0;
 
 fn class_of(character: char) -> u8 {
     let code = character as usize;
@@ -169,7 +171,11 @@ impl Text<'_> {
     /// ` ?[^\s\p{L}\p{N}]+`
     #[inline]
     fn punctuation(&self, at: usize, class: u8, next: usize) -> Option<usize> {
-        let first = if self.byte(at) == Some(b' ') { self.character(next).0 } else { class };
+        let first = if self.byte(at) == Some(b' ') {
+            self.character(next).0
+        } else {
+            class
+        };
         (first & PUNCTUATION != 0).then(|| self.run(next, PUNCTUATION))
     }
 
