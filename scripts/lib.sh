@@ -117,13 +117,14 @@ pgrx_cargo() {
     "$command" --release --no-default-features --features "$PGRX_FEATURE" "$@")
 }
 
-# Python with the packages of requirements.txt, in build/venv.
+# Python with the packages of scripts/requirements.txt, in build/venv; for tests/api those of tests/api/requirements.txt,
+# in build/venv-api.
 python_environment() {
-  local stamp=$BUILD/venv/requirements.txt
-  cmp -s "$ROOT/scripts/requirements.txt" "$stamp" && return
+  local requirements=$ROOT/${1:-scripts}/requirements.txt venv=$BUILD/venv${1:+-${1##*/}}
+  cmp -s "$requirements" "$venv/requirements.txt" && return
   python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
-  say "installing Python packages into build/venv"
-  python3 -m venv --clear "$BUILD/venv"
-  "$BUILD/venv/bin/pip" install --quiet --disable-pip-version-check -r "$ROOT/scripts/requirements.txt"
-  cp "$ROOT/scripts/requirements.txt" "$stamp"
+  say "installing Python packages into ${venv#"$ROOT/"}"
+  python3 -m venv --clear "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
+  cp "$requirements" "$venv/requirements.txt"
 }

@@ -953,7 +953,9 @@ language sql stable
 set search_path = ''
 begin atomic
   select c.id, c.content,
-         c.metadata || jsonb_build_object('source_id', c.source_id, 'source_name', s.name, 'chunk_index', c.chunk_index),
+         -- All that a filter is contained in, so that a client's own conditions see the same.
+         s.raw_metadata || jsonb_build_object('type', s.type) || c.metadata
+           || jsonb_build_object('source_id', c.source_id, 'source_name', s.name, 'chunk_index', c.chunk_index),
          e.embedding, n.similarity
     from matrice_private.nearest_chunks(query_embedding, project_ids, document_rows.model, match_count, filter) n
     join matrice.source_chunks c on c.id = n.chunk_id
@@ -979,13 +981,14 @@ begin
   perform matrice_private.check_query(query_embedding, wanted);
   return query
     select d.id, d.content, d.metadata, d.embedding, d.similarity
-      -- LangChain for Python names no count and limits the result itself.
+      -- LangChain for Python, and for JavaScript with a function as filter, names no count and limits the result itself:
+      -- to no more than the 1,000 rows that Supabase lets through by default.
       from matrice_private.document_rows(
-        query_embedding, matrice_private.searchable_projects(null), wanted, coalesce(match_count, 100), filter) d;
+        query_embedding, matrice_private.searchable_projects(null), wanted, coalesce(match_count, 1000), filter) d;
 end
 $$;
 comment on function matrice.match_documents(vector, integer, jsonb) is
-  'match_chunks over all projects of the caller, in the shape that LangChain''s and LlamaIndex''s Supabase vector stores call.';
+  'match_chunks over all projects of the caller, in the shape that LangChain''s and LlamaIndex''s Supabase vector stores call. Without match_count: the 1,000 nearest.';
 
 -- Insights -----------------------------------------------------------------------------------------------------------
 

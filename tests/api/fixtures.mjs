@@ -21,6 +21,12 @@ export function embed(text, dimensions = 1536) {
   return vector
 }
 
+/** How similar two vectors are: what the searches are held to. */
+export function cosine(a, b) {
+  const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0)
+  return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b))
+}
+
 /** The data of a supabase-js result that must have succeeded. */
 export async function ok(call) {
   const { data, error, status } = await call

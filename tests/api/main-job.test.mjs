@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
-import { ALICE, MODEL, embed, ok, refused } from './fixtures.mjs'
+import { ALICE, MODEL, cosine, embed, ok, refused } from './fixtures.mjs'
 import { startStack } from './stack.mjs'
 
 const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
@@ -99,10 +99,6 @@ test('a worker claims chunks, embeds them and stores the vectors', async () => {
 })
 
 // What every search is held to: cosine similarity to each chunk, computed here.
-function cosine(a, b) {
-  const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0)
-  return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b))
-}
 const nearest = (candidates = chunks) =>
   candidates.map((chunk) => ({ id: chunk.id, similarity: cosine(embed(chunk.content), query_embedding) }))
     .sort((a, b) => b.similarity - a.similarity)

@@ -1,10 +1,10 @@
-// README's JavaScript runs as it stands there.
+// README's JavaScript runs as it stands there. (What it shows of other clients: clients.test.mjs.)
 
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
 import { createClient } from '@supabase/supabase-js'
 import { ALICE, embed } from './fixtures.mjs'
+import { example, run } from './readme.mjs'
 import { startStack } from './stack.mjs'
 
 let stack
@@ -13,9 +13,6 @@ before(async () => { stack = await startStack() })
 after(() => stack.stop())
 
 test("README's supabase-js example finds what it ingested", async () => {
-  const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8')
-  const [, block] = readme.match(/^```js\n([^]*?)^```/m)
-  const example = block.replace(/^import .*$/m, '')
   const token = await stack.token({ role: 'authenticated', sub: ALICE })
   const world = {
     // Node 20 has no WebSocket, which supabase-js would look for.
@@ -25,9 +22,7 @@ test("README's supabase-js example finds what it ingested", async () => {
     accessToken: async () => token,
     embed: async (texts) => texts.map((text) => embed(text)),
   }
-  const AsyncFunction = (async () => {}).constructor
-  const run = new AsyncFunction(...Object.keys(world), `${example}\nreturn { chunks, hits, sources }`)
-  const { chunks, hits, sources } = await run(...Object.values(world))
+  const { chunks, hits, sources } = await run(await example('js', 'createClient'), world, 'chunks', 'hits', 'sources')
   assert.equal(chunks.length, 1)
   assert.equal(hits[0].content, '# Guide\n\nRun the installer.')
   assert.deepEqual([hits[0].semantic_rank, hits[0].full_text_rank], [1, 1])

@@ -238,7 +238,9 @@ select results_eq($$select context, token_count, citations from matrice.build_co
 
 select results_eq(
   $$select id, content, metadata, md5(embedding::text), round(similarity::numeric, 6) from matrice.match_documents(tests.vec(1536, 10, 1), 2)$$,
-  $$select md5('chunk ' || n)::uuid, c.content, c.metadata || jsonb_build_object('source_id', c.source_id, 'source_name', 'Sky', 'chunk_index', n),
+  $$select md5('chunk ' || n)::uuid, c.content,
+           '{"lang": "fr", "tags": ["wind", "rain"], "type": "api"}' || c.metadata
+             || jsonb_build_object('source_id', c.source_id, 'source_name', 'Sky', 'chunk_index', n),
            md5(tests.vec(1536, n - 450, 1)::text), round((((n - 450) * 10 + 1) / (sqrt(101) * sqrt((n - 450) ^ 2 + 1)))::numeric, 6)
       from (values (460), (459)) as best (n) join matrice.source_chunks c on c.id = md5('chunk ' || n)::uuid order by n desc$$,
   'match_documents gives documents as LangChain and LlamaIndex read them');
