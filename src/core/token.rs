@@ -106,7 +106,7 @@ impl Encoding {
 
     /// The tokens of `text`.
     pub(crate) fn encode(self, text: &str, interrupt: Interrupt) -> Vec<u32> {
-        let mut encoder = Encoder::new(self.vocabulary(), interrupt);
+        let mut encoder = Encoder::new(self.vocabulary(), text.len(), interrupt);
         let mut tokens = Vec::new();
         for pretoken in self.pretokens(text, interrupt) {
             encoder.encode(pretoken, &mut tokens);
@@ -157,7 +157,7 @@ impl Encoding {
 
     /// The pre-tokens of `text` with the number of tokens of each.
     pub(super) fn pieces(self, text: &str, interrupt: Interrupt) -> impl Iterator<Item = (&str, usize)> {
-        let mut encoder = Encoder::new(self.vocabulary(), interrupt);
+        let mut encoder = Encoder::new(self.vocabulary(), text.len(), interrupt);
         self.pretokens(text, interrupt)
             .map(move |pretoken| (pretoken, encoder.count(pretoken)))
     }

@@ -11,8 +11,9 @@ const WINDOW: usize = 256;
 /// Tokens that end this near to the end of a window may turn out differently with what follows. No token is longer.
 const MARGIN: usize = 128;
 
-/// How many pre-tokens of a text are remembered with their counts, at most: words come again.
+/// How many pre-tokens of a text are remembered with their counts, at most: words come again, in longer texts.
 const REMEMBERED: usize = 1 << 14;
+const BYTES_FOR_EACH_REMEMBERED: usize = 32;
 
 /// Encodes the pre-tokens of a text, with one set of buffers for all of them.
 pub(super) struct Encoder<'a> {
@@ -24,18 +25,24 @@ pub(super) struct Encoder<'a> {
     before: Vec<usize>,
     /// … and the token that it and the part behind it would make.
     pairs: Vec<u32>,
+    /// How many pre-tokens are remembered: a power of two; 1 for none, in a short text.
+    places: usize,
     /// Pre-tokens that are no tokens, each in the place that its hash gives it, and their counts.
     remembered: Vec<(&'a str, usize)>,
 }
 
 impl<'a> Encoder<'a> {
-    pub(super) fn new(vocabulary: &'static Vocabulary, interrupt: Interrupt) -> Self {
+    /// For a text of `len` bytes.
+    pub(super) fn new(vocabulary: &'static Vocabulary, len: usize, interrupt: Interrupt) -> Self {
         Encoder {
             vocabulary,
             interrupt,
             ends: Vec::new(),
             before: Vec::new(),
             pairs: Vec::new(),
+            places: (len / BYTES_FOR_EACH_REMEMBERED)
+                .next_power_of_two()
+                .min(REMEMBERED),
             remembered: Vec::new(),
         }
     }
@@ -46,10 +53,13 @@ impl<'a> Encoder<'a> {
         if self.vocabulary.token(pretoken.as_bytes()).is_some() {
             return 1;
         }
-        if self.remembered.is_empty() {
-            self.remembered.resize(REMEMBERED, ("", 0));
+        if self.places == 1 {
+            return self.count_merged(pretoken.as_bytes());
         }
-        let place = Key::of(pretoken.as_bytes()).first_slot(REMEMBERED);
+        if self.remembered.is_empty() {
+            self.remembered.resize(self.places, ("", 0));
+        }
+        let place = Key::of(pretoken.as_bytes()).first_slot(self.places);
         if self.remembered[place].0 != pretoken {
             self.remembered[place] = (pretoken, self.count_merged(pretoken.as_bytes()));
         }
@@ -130,12 +140,13 @@ impl<'a> Encoder<'a> {
 
     fn merged(&mut self, bytes: &[u8]) -> Vec<u32> {
         self.merge(bytes);
-        let starts = std::iter::successors(Some(0), |&start| Some(self.ends[start]))
-            .take_while(|&start| start < bytes.len());
-        // A byte is always a token.
-        starts
-            .map(|start| self.token(bytes, start, self.ends[start]))
-            .collect()
+        let (mut tokens, mut start) = (Vec::new(), 0);
+        while let Some(&end) = self.ends.get(start) {
+            // A byte is always a token.
+            tokens.push(self.token(bytes, start, end));
+            start = end;
+        }
+        tokens
     }
 
     /// Merges until no pair makes a token, and gives the number of tokens there are then. `ends` has where they end.
