@@ -200,7 +200,7 @@ fn pieces<'a>(
 ) -> impl Iterator<Item = &'a str> {
     bpe.split(text).enumerate().map(move |(number, piece)| {
         if number % INTERRUPT_EVERY == 0 {
-            interrupt();
+            interrupt.check();
         }
         piece
     })
