@@ -252,6 +252,57 @@ mod tests {
     }
 
     #[test]
+    fn tables_and_code_fences_are_kept_whole_where_they_fit() {
+        let table = "| Name | Use |\n|---|---|\n| a | first |\n| b | second |";
+        let fence = "```sh\nmake\n\nmake install\n```";
+        let prose = "Some words that stand before it, and some more of them.";
+        let text = format!("{prose}\n\n{table}\n\n{prose}\n\n{fence}\n\n{prose}\n");
+        for max in 24..40 {
+            let chunks = chunk(&text, Format::Markdown, size(max, 0), NEVER).unwrap();
+            for whole in [table, fence] {
+                assert!(
+                    chunks.iter().any(|piece| piece.content.contains(whole)),
+                    "{max}: {chunks:?}"
+                );
+            }
+        }
+    }
+
+    /// Deeper than a stack could hold.
+    #[test]
+    fn deep_nesting_is_cut() {
+        let rust = Format::named("rust").unwrap();
+        let python = Format::named("python").unwrap();
+        let brackets = "(".repeat(50_000) + &")".repeat(50_000);
+        let sum = "1".to_string() + &"+1".repeat(50_000);
+        let quotes = "> ".repeat(50_000) + "x";
+        let lists = "- ".repeat(50_000) + "x";
+        for (text, format) in [
+            (&brackets, rust),
+            (&sum, python),
+            (&quotes, Format::Markdown),
+            (&lists, Format::Markdown),
+        ] {
+            let chunks = chunk(text, format, size(100, 0), NEVER).unwrap();
+            let together: String = chunks.iter().map(|piece| piece.content).collect();
+            assert!(together.replace(' ', "") == text.replace(' ', ""), "{format:?}");
+        }
+    }
+
+    #[test]
+    fn work_stops_when_asked_to() {
+        let stop = Interrupt {
+            pending: || true,
+            raise: || panic!("stopped"),
+        };
+        let text = "fn f() {}\n\n".repeat(10_000);
+        for (name, format) in FORMATS {
+            let stopped = std::panic::catch_unwind(|| chunk(&text, format, size(100, 0), stop).map(|_| ()));
+            assert!(stopped.is_err(), "{name}");
+        }
+    }
+
+    #[test]
     fn code_is_cut_between_functions() {
         let text = "fn one() {\n    1;\n}\n\nfn two() {\n    2;\n}\n";
         let rust = Format::named("rust").unwrap();

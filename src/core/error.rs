@@ -30,8 +30,6 @@ pub(crate) enum Error {
     NegativeTokens(i32),
     #[error("a token is null")]
     NullToken,
-    #[error("the code is nested more than {0} levels deep")]
-    NestedTooDeep(usize),
     #[error("the text has a run of white space that is too long for this encoding")]
     TooManySpaces,
     #[error("the tokens do not spell valid text")]
@@ -68,7 +66,6 @@ impl Error {
                 Some("Chunks of 512 tokens that overlap by 64 are the default.".into())
             }
             Error::NegativeTokens(_) => Some("0 gives the empty text.".into()),
-            Error::NestedTooDeep(_) => Some("Use the format \"text\" for it.".into()),
             Error::TooManySpaces => {
                 Some("cl100k_base and o200k_base, and the models that use them, have no such limit.".into())
             }

@@ -70,7 +70,7 @@ impl<'a> CountedText<'a> {
                 .map_or(self.text.len(), |&at| at as usize)
         });
         // Pre-tokens may be long, or unknown.
-        let mut length = tokens.saturating_add(1).saturating_mul(8);
+        let mut length = tokens.saturating_add(1).saturating_mul(2);
         while length < end.saturating_sub(start) {
             let near = self.text.ceil_char_boundary(start + length);
             match self.count(&self.text[start..near]) {

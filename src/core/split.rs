@@ -61,12 +61,16 @@ struct Window {
     /// From the cursor to here or further is certainly too large.
     horizon: usize,
     end: usize,
+    /// How much of the text tells what the units up to the end are.
+    settled: usize,
+    /// Tokens of the horizon that chunks have taken since it was found.
+    spent: usize,
 }
 
 /// The window ends this many times as far as the horizon, and this many bytes. How many sections of a text that is too
 /// large are seen decides which ends the binary search tries; where sizes do not strictly grow, this decides what it
 /// finds. text-splitter sees as many as its largest chunk yet had bytes.
-const WINDOW_HORIZONS: usize = 4;
+const WINDOW_HORIZONS: usize = 2;
 const WINDOW_BYTES: usize = 4096;
 
 /// By what the text falls into sections.
@@ -97,6 +101,8 @@ pub(super) struct Chunks<'a, S> {
     cursor: usize,
     /// Ends of the sections that the next chunk is made of; each begins where the one before ends.
     sections: Vec<u32>,
+    /// The last window, which serves the next chunk too where this one was small.
+    window: Option<Window>,
     /// Bytes of the largest chunk yet.
     largest: Option<usize>,
     /// Where the last chunk ended.
@@ -124,6 +130,7 @@ impl<'a, S: Sizer> Chunks<'a, S> {
             interrupt,
             cursor: 0,
             sections: Vec::new(),
+            window: None,
             largest: None,
             emitted: 0,
             counted: Cell::new((usize::MAX, usize::MAX, 0)),
@@ -132,19 +139,21 @@ impl<'a, S: Sizer> Chunks<'a, S> {
 
     fn next_chunk(&mut self) -> Result<Range<usize>, Error> {
         self.marks.advance(self.cursor);
-        let window = self.window();
+        let window = self.window.take().unwrap_or_else(|| self.look_ahead());
         let mut sections = take(&mut self.sections);
         sections.clear();
         let low = self.gather(&mut sections, window)?;
         let end = self.search(&sections, low, window)?;
         let chunk = self.trimmed(self.cursor, end);
         self.largest = self.largest.max(Some(end - self.cursor));
-        self.cursor = self.overlapping(&sections, end)?;
+        let next = self.overlapping(&sections, end)?;
+        self.window = self.kept(window, next)?;
+        self.cursor = next;
         self.sections = sections;
         Ok(chunk)
     }
 
-    fn window(&self) -> Window {
+    fn look_ahead(&self) -> Window {
         let start = self.blanks.after(self.cursor);
         // Counts grow with the text but for a few tokens, and white space at its end is no part of it.
         let tokens = self.capacity.max.saturating_mul(2).saturating_add(64);
@@ -155,16 +164,34 @@ impl<'a, S: Sizer> Chunks<'a, S> {
             return Window {
                 horizon: usize::MAX,
                 end,
+                settled: end,
+                spent: 0,
             };
         }
         let horizon = self.text.ceil_char_boundary(word + 1);
         let end = start
             .saturating_add((horizon - start).saturating_mul(WINDOW_HORIZONS))
             .saturating_add(WINDOW_BYTES);
+        let end = self.text.ceil_char_boundary(end.min(self.text.len()));
         Window {
             horizon,
-            end: self.text.ceil_char_boundary(end.min(self.text.len())),
+            end,
+            settled: units::settled(self.text, end),
+            spent: 0,
         }
+    }
+
+    /// The window for a chunk that begins at `next`, if what lies between there and the horizon is still too large.
+    fn kept(&self, mut window: Window, next: usize) -> Result<Option<Window>, Error> {
+        if window.horizon == usize::MAX {
+            return Ok(Some(window));
+        }
+        // A token is seldom more than eight bytes; if it is, the window is only found again too early.
+        if (next - self.cursor) / 8 < self.capacity.max / 2 {
+            window.spent += self.sizer.count(&self.text[self.cursor..next])?;
+            return Ok((window.spent <= self.capacity.max / 2).then_some(window));
+        }
+        Ok(None)
     }
 
     /// The ends of the sections from the cursor on.
@@ -176,7 +203,7 @@ impl<'a, S: Sizer> Chunks<'a, S> {
                         .sections(level, self.cursor, self.text.len(), &self.blanks),
                 )
             }
-            Cut::By(unit) => unit.ends(self.text, self.cursor, window.end),
+            Cut::By(unit) => unit.ends(&self.text[..window.settled], self.cursor),
         }
     }
 

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::core::NEVER;
+use crate::core::sizer::CountedText;
+use crate::core::token::Encoding;
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::fs;
@@ -35,6 +37,17 @@ impl TryChunkSizer for Ruler {
                 runs.map(|run| run.len().div_ceil(8)).sum()
             }
         })
+    }
+}
+
+/// Counts every slice anew.
+struct Plain(Encoding);
+
+impl TryChunkSizer for Plain {
+    type Error = Error;
+
+    fn try_size(&self, slice: &str) -> Result<usize, Error> {
+        self.0.count(slice, NEVER)
     }
 }
 
@@ -332,6 +345,105 @@ proptest! {
         compare(&prose.replace(['\n', '\r'], " "), Kind::Text, ruler, max, overlap);
         compare(&markdown, Kind::Markdown, ruler, max, overlap);
         compare(&program, kind, ruler, max, overlap);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// In real tokens, with the text counted beforehand.
+    #[test]
+    fn tokens_are_cut_alike(
+        prose in put_together(PROSE, 200),
+        markdown in put_together(MARKDOWN, 200),
+        program in put_together(PROGRAM, 200),
+        kind in select(&CODE[..]),
+        encoding in select(vec![Encoding::Cl100kBase, Encoding::O200kBase]),
+        (max, overlap) in capacity(),
+    ) {
+        // A character may be several tokens.
+        let capacity = Capacity { max: max + 3, overlap };
+        for (text, kind) in [(prose, Kind::Text), (markdown, Kind::Markdown), (program, kind)] {
+            let counted = CountedText::new(&text, encoding, NEVER);
+            prop_assert_eq!(ours(&text, kind, &counted, capacity), theirs(&text, kind, Plain(encoding), capacity));
+        }
+    }
+}
+
+/// A sizer that counts how many bytes it was asked about.
+struct Watched<'a>(Ruled<'a>, Cell<usize>);
+
+impl Sizer for Watched<'_> {
+    fn count(&self, slice: &str) -> Result<usize, Error> {
+        self.1.set(self.1.get() + slice.len());
+        self.0.count(slice)
+    }
+
+    fn reach(&self, start: usize, tokens: usize) -> usize {
+        let end = self.0.reach(start, tokens);
+        self.1.set(self.1.get() + end - start);
+        end
+    }
+}
+
+fn work(text: &str, kind: Kind) -> usize {
+    let sizer = Watched(Ruled(Ruler::Bumpy, text), Cell::new(0));
+    let capacity = Capacity { max: 100, overlap: 0 };
+    ours(text, kind, &sizer, capacity);
+    sizer.1.get()
+}
+
+/// Twice the text takes twice the work, whatever the text.
+#[test]
+fn work_grows_with_the_text() {
+    let repeated = |unit: &'static str| move |size: usize| unit.repeat(size / unit.len());
+    let texts: [(&str, Kind, Box<dyn Fn(usize) -> String>); 14] = [
+        ("one word", Kind::Text, Box::new(repeated("a"))),
+        ("spaces", Kind::Text, Box::new(|size| " ".repeat(size) + "x")),
+        (
+            "tabs inside",
+            Kind::Text,
+            Box::new(|size| format!("a {} b c", "\t".repeat(size))),
+        ),
+        ("one line", Kind::Text, Box::new(repeated("some words. "))),
+        (
+            "a blank line at the end",
+            Kind::Text,
+            Box::new(|size| "x ".repeat(size / 2) + "\n\n"),
+        ),
+        (
+            "joined emoji",
+            Kind::Text,
+            Box::new(repeated("\u{1F468}\u{200d}")),
+        ),
+        ("combining marks", Kind::Text, Box::new(repeated("\u{301}"))),
+        ("Thai", Kind::Text, Box::new(repeated("ภาษาไทย"))),
+        (
+            "space, then words",
+            Kind::Text,
+            Box::new(|size| " ".repeat(size / 2) + &"word ".repeat(size / 10)),
+        ),
+        (
+            "quotes",
+            Kind::Markdown,
+            Box::new(|size| "> ".repeat(size / 2) + "x"),
+        ),
+        (
+            "lists",
+            Kind::Markdown,
+            Box::new(|size| "- ".repeat(size / 2) + "x"),
+        ),
+        ("headings", Kind::Markdown, Box::new(repeated("# H\n\ntext\n\n"))),
+        (
+            "brackets",
+            Kind::Rust,
+            Box::new(|size| "(".repeat(size / 2) + &")".repeat(size / 2)),
+        ),
+        ("a sum", Kind::Python, Box::new(repeated("1+"))),
+    ];
+    for (name, kind, text) in texts {
+        let (one, two) = (work(&text(100_000), kind), work(&text(200_000), kind));
+        assert!(two <= one * 23 / 10 + 10_000, "{name}: {one}, then {two}");
     }
 }
 

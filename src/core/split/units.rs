@@ -30,10 +30,9 @@ pub(super) enum Unit {
 impl Unit {
     pub(super) const ALL: [Unit; 4] = [Unit::Character, Unit::Grapheme, Unit::Word, Unit::Sentence];
 
-    /// The ends of the units of `text` from `start` on. Those up to `end` are the real ones, and one behind it stands
-    /// for all that follow.
-    pub(super) fn ends(self, text: &str, start: usize, end: usize) -> Box<dyn Iterator<Item = usize> + '_> {
-        let text = &text[start..settled(text, end)];
+    /// The ends of the units of `text` from `start` on.
+    pub(super) fn ends(self, text: &str, start: usize) -> Box<dyn Iterator<Item = usize> + '_> {
+        let text = &text[start..];
         let ends: Box<dyn Iterator<Item = usize>> = match self {
             Unit::Character => Box::new(text.char_indices().map(|(at, c)| at + c.len_utf8())),
             // The first boundary is the beginning.
@@ -45,9 +44,9 @@ impl Unit {
     }
 }
 
-/// How much of the text tells what the boundaries up to `end` are. Whether "etc. 12 …" is a sentence's end depends on
+/// How much of a text tells what the boundaries up to `end` are: one behind it need not be real. Whether "etc. 12 …" is a sentence's end depends on
 /// whether the next letter is a lower case one.
-fn settled(text: &str, end: usize) -> usize {
+pub(super) fn settled(text: &str, end: usize) -> usize {
     let near = text.floor_char_boundary(end.saturating_add(NEAR));
     let far = text.floor_char_boundary(end.saturating_add(LOOKAHEAD));
     text[near..far]
