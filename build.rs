@@ -5,6 +5,7 @@
 use std::{env, error::Error, fs, path::Path};
 
 #[path = "src/core/token/layout.rs"]
+#[allow(dead_code, reason = "what only reads the tables")]
 mod layout;
 
 fn main() -> Result<(), Box<dyn Error>> {

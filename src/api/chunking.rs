@@ -1,4 +1,4 @@
-use super::interrupt;
+use super::INTERRUPT;
 use crate::core::chunk::{self, Chunk, Format, Size};
 use crate::core::token::Encoding;
 use pgrx::JsonB;
@@ -32,7 +32,7 @@ fn chunk_text(
 > {
     let format = Format::named(format)?;
     let size = Size::new(max_tokens, overlap_tokens, Encoding::of_model(model)?)?;
-    let rows: Vec<Row> = chunk::chunk(content, format, size, interrupt)?
+    let rows: Vec<Row> = chunk::chunk(content, format, size, INTERRUPT)?
         .into_iter()
         .zip(0..)
         .map(row)

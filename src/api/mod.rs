@@ -5,7 +5,14 @@ mod error;
 mod pricing;
 mod tokens;
 
-/// Lets statement_timeout and cancellation end long work in the core: unwinds out of it.
-fn interrupt() {
-    pgrx::check_for_interrupts!();
-}
+use crate::core::Interrupt;
+use pgrx::pg_sys;
+
+/// Lets statement_timeout, cancellation and shutdown end long work in the core.
+const INTERRUPT: Interrupt = Interrupt {
+    // SAFETY: Postgres sets the flag in signal handlers of this thread, and reading it has no effect.
+    pending: || unsafe { pg_sys::InterruptPending != 0 },
+    raise: || {
+        pgrx::check_for_interrupts!();
+    },
+};

@@ -1,4 +1,4 @@
-use super::interrupt;
+use super::INTERRUPT;
 use crate::core::{Error, token::Encoding};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -10,7 +10,7 @@ fn count_tokens(
 ) -> Result<i32, ErrorReport> {
     let encoding = Encoding::of_model(model)?;
     // A text is at most 1 GB and a token at least a byte.
-    Ok(encoding.count(content, interrupt) as i32)
+    Ok(encoding.count(content, INTERRUPT) as i32)
 }
 
 #[pg_extern(immutable, strict, parallel_safe)]
@@ -20,7 +20,7 @@ fn tokenize(
 ) -> Result<Vec<i32>, ErrorReport> {
     let encoding = Encoding::of_model(model)?;
     Ok(encoding
-        .encode(content, interrupt)
+        .encode(content, INTERRUPT)
         .into_iter()
         .map(|token| token as i32)
         .collect())
@@ -47,5 +47,5 @@ fn truncate_tokens<'a>(
 ) -> Result<&'a str, ErrorReport> {
     let encoding = Encoding::of_model(model)?;
     let max = usize::try_from(max_tokens).map_err(|_| Error::NegativeTokens(max_tokens))?;
-    Ok(encoding.truncate(content, max, interrupt))
+    Ok(encoding.truncate(content, max, INTERRUPT))
 }

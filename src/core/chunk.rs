@@ -1,13 +1,12 @@
-//! Cutting text into chunks of a size given in real tokens, by text-splitter.
+//! Cutting text into chunks of a size given in real tokens.
 
-use super::headings::Headings;
+use super::headings::{self, Headings};
 use super::sizer::CountedText;
+use super::split::{self, Capacity, Chunks, Marks, Trim};
 use super::token::Encoding;
 use super::{Error, Interrupt};
-use text_splitter::{
-    ChunkCharIndex, ChunkConfig, CodeSplitter, MarkdownSplitter, TextSplitter, TryChunkSizer,
-};
-use tree_sitter::{Language, Parser};
+use std::ops::Range;
+use tree_sitter::Language;
 
 /// What a text is, which decides where it may best be cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +95,13 @@ impl Size {
             encoding,
         })
     }
+
+    fn capacity(self) -> Capacity {
+        Capacity {
+            max: self.max,
+            overlap: self.overlap,
+        }
+    }
 }
 
 /// A piece of a text.
@@ -115,95 +121,86 @@ pub(crate) struct Chunk<'a> {
 /// at a chunk's ends is left out; nothing else is.
 ///
 /// # Errors
-/// [`Error::CharacterTooLarge`] where one character alone is more tokens than a chunk may have;
-/// [`Error::NestedTooDeep`] in code; else as [`Encoding::count`].
+/// [`Error::CharacterTooLarge`] where one character alone is more tokens than a chunk may have; else as
+/// [`Encoding::count`].
 pub(crate) fn chunk(
     text: &str,
     format: Format,
     size: Size,
     interrupt: Interrupt,
 ) -> Result<Vec<Chunk<'_>>, Error> {
-    let headings = (format == Format::Markdown).then(|| Headings::of(text));
-    let mut cursor = headings.as_ref().map(Headings::cursor);
+    let (marks, headings) = parse(text, format, interrupt)?;
     let counted = CountedText::new(text, size.encoding, interrupt);
-    split(text, format, size, &counted)?
-        .into_iter()
-        .map(|piece| {
-            let token_count = counted.count(piece.chunk)?;
-            if token_count > size.max {
-                return Err(Error::CharacterTooLarge {
-                    character: piece.chunk.into(),
-                    tokens: token_count,
-                    max: size.max,
-                });
-            }
-            Ok(Chunk {
-                content: piece.chunk,
-                token_count,
-                start_char: piece.char_offset,
-                end_char: piece.char_offset + piece.chunk.chars().count(),
-                headings: cursor.as_mut().map(|cursor| cursor.path_at(piece.byte_offset)),
-            })
-        })
+    let mut describe = Describe {
+        text,
+        max: size.max,
+        counted: &counted,
+        headings: headings.as_ref().map(Headings::cursor),
+        at: (0, 0),
+    };
+    Chunks::new(text, marks, trim(format), &counted, size.capacity(), interrupt)
+        .map(|range| describe.chunk(range?))
         .collect()
 }
 
-fn split<Sizer: TryChunkSizer<Error = Error>>(
-    text: &str,
-    format: Format,
-    size: Size,
-    sizer: Sizer,
-) -> Result<Vec<ChunkCharIndex<'_>>, Error> {
-    let config = ChunkConfig::new(size.max)
-        .with_sizer(sizer)
-        .with_overlap(size.overlap)
-        .map_err(|_| Error::OverlapTooLarge {
-            overlap: size.overlap,
-            max: size.max,
-        })?;
-    match format {
-        Format::Text => TextSplitter::new(config).try_chunk_char_indices(text).collect(),
-        Format::Markdown => MarkdownSplitter::new(config)
-            .try_chunk_char_indices(text)
-            .collect(),
-        Format::Code(language) => {
-            require_shallow(text, language)?;
-            CodeSplitter::new(language.grammar(), config)
-                // A grammar too old for the linked tree-sitter: `every_grammar_loads` keeps this from shipping.
-                .map_err(|error| Error::UnknownFormat(error.to_string()))?
-                .try_chunk_char_indices(text)
-                .collect()
+fn parse(text: &str, format: Format, interrupt: Interrupt) -> Result<(Marks, Option<Headings>), Error> {
+    Ok(match format {
+        Format::Text => (split::text::marks(text, interrupt), None),
+        Format::Markdown => {
+            let (marks, headings) = split::markdown::parse(text, interrupt);
+            (marks, Some(headings))
         }
+        Format::Code(language) => (split::code::marks(text, &language.grammar(), interrupt)?, None),
+    })
+}
+
+fn trim(format: Format) -> Trim {
+    match format {
+        Format::Text => Trim::All,
+        Format::Markdown | Format::Code(_) => Trim::KeepIndentation,
     }
 }
 
-/// How deep the syntax tree of code may be. text-splitter asks each node for its depth, which takes time by the
-/// depth: without a limit 200 kB of brackets take minutes.
-const DEEPEST_CODE: usize = 2000;
+/// Makes chunks of their ranges, which begin ever later.
+struct Describe<'a, 'b> {
+    text: &'a str,
+    max: usize,
+    counted: &'b CountedText<'a>,
+    headings: Option<headings::Cursor<'b>>,
+    /// A place in the text, in bytes and in characters.
+    at: (usize, usize),
+}
 
-fn require_shallow(text: &str, language: ProgrammingLanguage) -> Result<(), Error> {
-    let mut parser = Parser::new();
-    // What fails here fails in the splitter, which says why.
-    let _ = parser.set_language(&language.grammar());
-    let Some(tree) = parser.parse(text, None) else {
-        return Ok(());
-    };
-    let mut cursor = tree.walk();
-    let mut depth = 0;
-    loop {
-        if cursor.goto_first_child() {
-            depth += 1;
-            if depth > DEEPEST_CODE {
-                return Err(Error::NestedTooDeep(DEEPEST_CODE));
-            }
-            continue;
+impl<'a> Describe<'a, '_> {
+    fn chunk(&mut self, range: Range<usize>) -> Result<Chunk<'a>, Error> {
+        let content = &self.text[range.clone()];
+        let token_count = self.counted.count(content)?;
+        if token_count > self.max {
+            return Err(Error::CharacterTooLarge {
+                character: content.into(),
+                tokens: token_count,
+                max: self.max,
+            });
         }
-        while !cursor.goto_next_sibling() {
-            if !cursor.goto_parent() {
-                return Ok(());
-            }
-            depth -= 1;
-        }
+        let start_char = self.characters_before(range.start);
+        Ok(Chunk {
+            content,
+            token_count,
+            start_char,
+            end_char: start_char + content.chars().count(),
+            headings: self.headings.as_mut().map(|cursor| cursor.path_at(range.start)),
+        })
+    }
+
+    fn characters_before(&mut self, byte: usize) -> usize {
+        let (bytes, characters) = self.at;
+        let characters = match self.text.get(bytes..byte) {
+            Some(between) => characters + between.chars().count(),
+            // A chunk that overlaps may keep indentation that the one before did not.
+            None => characters - self.text[byte..bytes].chars().count(),
+        };
+        self.at = (byte, characters);
+        characters
     }
 }
 
@@ -212,17 +209,6 @@ mod tests {
     use super::*;
     use crate::core::NEVER;
     use proptest::prelude::*;
-
-    /// Counts every slice anew.
-    struct Plain(Encoding);
-
-    impl TryChunkSizer for Plain {
-        type Error = Error;
-
-        fn try_size(&self, chunk: &str) -> Result<usize, Error> {
-            Ok(self.0.count(chunk, NEVER))
-        }
-    }
 
     fn size(max: i32, overlap: i32) -> Size {
         Size::new(max, overlap, Encoding::Cl100kBase).unwrap()
@@ -266,14 +252,54 @@ mod tests {
     }
 
     #[test]
-    fn code_that_is_too_deep_is_refused() {
+    fn tables_and_code_fences_are_kept_whole_where_they_fit() {
+        let table = "| Name | Use |\n|---|---|\n| a | first |\n| b | second |";
+        let fence = "```sh\nmake\n\nmake install\n```";
+        let prose = "Some words that stand before it, and some more of them.";
+        let text = format!("{prose}\n\n{table}\n\n{prose}\n\n{fence}\n\n{prose}\n");
+        for max in 24..40 {
+            let chunks = chunk(&text, Format::Markdown, size(max, 0), NEVER).unwrap();
+            for whole in [table, fence] {
+                assert!(
+                    chunks.iter().any(|piece| piece.content.contains(whole)),
+                    "{max}: {chunks:?}"
+                );
+            }
+        }
+    }
+
+    /// Deeper than a stack could hold.
+    #[test]
+    fn deep_nesting_is_cut() {
         let rust = Format::named("rust").unwrap();
         let python = Format::named("python").unwrap();
         let brackets = "(".repeat(50_000) + &")".repeat(50_000);
         let sum = "1".to_string() + &"+1".repeat(50_000);
-        let too_deep = Err(Error::NestedTooDeep(DEEPEST_CODE));
-        assert_eq!(chunk(&brackets, rust, size(100, 0), NEVER), too_deep);
-        assert_eq!(chunk(&sum, python, size(100, 0), NEVER), too_deep);
+        let quotes = "> ".repeat(50_000) + "x";
+        let lists = "- ".repeat(50_000) + "x";
+        for (text, format) in [
+            (&brackets, rust),
+            (&sum, python),
+            (&quotes, Format::Markdown),
+            (&lists, Format::Markdown),
+        ] {
+            let chunks = chunk(text, format, size(100, 0), NEVER).unwrap();
+            let together: String = chunks.iter().map(|piece| piece.content).collect();
+            assert!(together.replace(' ', "") == text.replace(' ', ""), "{format:?}");
+        }
+    }
+
+    #[test]
+    fn work_stops_when_asked_to() {
+        let stop = Interrupt {
+            pending: || true,
+            raise: || panic!("stopped"),
+        };
+        let text = "fn f() {}\n\n".repeat(10_000);
+        for (name, format) in FORMATS {
+            let stopped = std::panic::catch_unwind(|| chunk(&text, format, size(100, 0), stop).map(|_| ()));
+            assert!(stopped.is_err(), "{name}");
+        }
     }
 
     #[test]
@@ -310,20 +336,6 @@ mod tests {
             }
             let rest: String = characters[at..].iter().collect();
             prop_assert!(rest.trim().is_empty(), "lost {:?}", rest);
-        }
-
-        /// That the text was counted beforehand changes no chunk.
-        #[test]
-        fn chunks_are_those_of_the_plain_sizer(
-            text in "[a-zé日#*`> \n.{}()'s0-9\u{1F600}\u{301}-]{0,400}",
-            max in 4i32..40,
-            overlap in 0i32..4,
-            encoding in prop::sample::select(vec![Encoding::Cl100kBase, Encoding::O200kBase]),
-            format in prop::sample::select(FORMATS.map(|(_, format)| format).to_vec()),
-        ) {
-            let size = Size::new(max, overlap, encoding).unwrap();
-            let counted = CountedText::new(&text, encoding, NEVER);
-            prop_assert_eq!(split(&text, format, size, &counted), split(&text, format, size, Plain(encoding)));
         }
 
         #[test]

@@ -30,8 +30,6 @@ pub(crate) enum Error {
     NegativeTokens(i32),
     #[error("a token is null")]
     NullToken,
-    #[error("the code is nested more than {0} levels deep")]
-    NestedTooDeep(usize),
     #[error("the tokens do not spell valid text")]
     InvalidText,
 }
@@ -66,7 +64,6 @@ impl Error {
                 Some("Chunks of 512 tokens that overlap by 64 are the default.".into())
             }
             Error::NegativeTokens(_) => Some("0 gives the empty text.".into()),
-            Error::NestedTooDeep(_) => Some("Use the format \"text\" for it.".into()),
             Error::NullToken => Some("Pass an array of token numbers.".into()),
         }
     }

@@ -1,6 +1,6 @@
 //! Where a piece of a markdown text stands: the headings above it.
 
-use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{Event, HeadingLevel, Tag, TagEnd};
 
 /// A heading of a markdown text.
 struct Heading {
@@ -11,43 +11,42 @@ struct Heading {
 }
 
 /// All headings of a markdown text, in order.
-pub(super) struct Headings(Vec<Heading>);
+#[derive(Default)]
+pub(super) struct Headings {
+    all: Vec<Heading>,
+    /// Whether the last one is not read to its end.
+    open: bool,
+}
 
 impl Headings {
-    pub(super) fn of(markdown: &str) -> Self {
-        let mut headings: Vec<Heading> = Vec::new();
-        let mut inside = false;
-        for (event, range) in Parser::new_ext(markdown, Options::all()).into_offset_iter() {
-            match event {
-                Event::Start(Tag::Heading { level, .. }) => {
-                    inside = true;
-                    headings.push(Heading {
-                        start: range.start,
-                        level,
-                        text: String::new(),
-                    });
-                }
-                Event::End(TagEnd::Heading(_)) => inside = false,
-                Event::Text(text) | Event::Code(text) if inside => {
-                    if let Some(heading) = headings.last_mut() {
-                        heading.text.push_str(&text);
-                    }
-                }
-                Event::SoftBreak | Event::HardBreak if inside => {
-                    if let Some(heading) = headings.last_mut() {
-                        heading.text.push(' ');
-                    }
-                }
-                _ => {}
+    /// Takes note of an event of the text, which begins at byte `start`.
+    pub(super) fn read(&mut self, event: &Event<'_>, start: usize) {
+        match event {
+            Event::Start(Tag::Heading { level, .. }) => {
+                self.open = true;
+                self.all.push(Heading {
+                    start,
+                    level: *level,
+                    text: String::new(),
+                });
             }
+            Event::End(TagEnd::Heading(_)) => self.open = false,
+            Event::Text(text) | Event::Code(text) => self.append(text),
+            Event::SoftBreak | Event::HardBreak => self.append(" "),
+            _ => {}
         }
-        Headings(headings)
+    }
+
+    fn append(&mut self, text: &str) {
+        if let Some(heading) = self.all.last_mut().filter(|_| self.open) {
+            heading.text.push_str(text);
+        }
     }
 
     /// A cursor that answers for ascending offsets in one pass over the headings.
     pub(super) fn cursor(&self) -> Cursor<'_> {
         Cursor {
-            rest: &self.0,
+            rest: &self.all,
             path: Vec::new(),
         }
     }
@@ -77,11 +76,16 @@ impl Cursor<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::{NEVER, split::markdown};
+
+    fn headings_of(text: &str) -> Headings {
+        markdown::parse(text, NEVER).1
+    }
 
     #[test]
     fn path_follows_levels() {
         let text = "intro\n\n# Guide\n\na\n\n## Install `it`\n\nb\n\n### Linux\n\nc\n\n## Use\n\nd\n";
-        let headings = Headings::of(text);
+        let headings = headings_of(text);
         let mut cursor = headings.cursor();
         let mut at = |needle: &str| cursor.path_at(text.find(needle).unwrap());
         assert_eq!(at("intro"), Vec::<String>::new());
@@ -94,7 +98,7 @@ mod tests {
     #[test]
     fn a_hash_in_a_code_fence_is_no_heading() {
         let text = "# Real\n\n```sh\n# comment\n```\n\nafter\n";
-        let headings = Headings::of(text);
+        let headings = headings_of(text);
         assert_eq!(headings.cursor().path_at(text.len() - 2), ["Real"]);
     }
 }

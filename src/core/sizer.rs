@@ -1,8 +1,7 @@
 //! Token counts of many slices of one text, each without encoding the slice again.
 
 use super::token::Encoding;
-use super::{Error, Interrupt};
-use text_splitter::TryChunkSizer;
+use super::{Error, Interrupt, split};
 
 /// A text that has been counted once, pre-token by pre-token.
 ///
@@ -56,6 +55,30 @@ impl<'a> CountedText<'a> {
         }
     }
 
+    /// An end such that `start` to there, or further, is more than `tokens` tokens, give or take the few that its edges
+    /// may change; else the end of the text.
+    pub(super) fn reach(&self, start: usize, tokens: usize) -> usize {
+        let first = self.boundaries.partition_point(|&at| (at as usize) < start);
+        let end = self.before.get(first).map_or(self.text.len(), |&before| {
+            let last = self
+                .before
+                .partition_point(|&here| here as usize <= before as usize + tokens);
+            self.boundaries
+                .get(last)
+                .map_or(self.text.len(), |&at| at as usize)
+        });
+        // Pre-tokens may be long, or unknown.
+        let mut length = tokens.saturating_add(1).saturating_mul(2);
+        while length < end.saturating_sub(start) {
+            let near = self.text.ceil_char_boundary(start + length);
+            match self.count(&self.text[start..near]) {
+                Ok(size) if size <= tokens => length = length.saturating_mul(2),
+                _ => return near,
+            }
+        }
+        end
+    }
+
     /// Where `slice` begins, if it is a part of the text.
     fn range_of(&self, slice: &str) -> Option<usize> {
         let start = (slice.as_ptr() as usize).checked_sub(self.text.as_ptr() as usize)?;
@@ -94,12 +117,13 @@ impl<'a> CountedText<'a> {
     }
 }
 
-impl TryChunkSizer for &CountedText<'_> {
-    type Error = Error;
+impl split::Sizer for CountedText<'_> {
+    fn count(&self, slice: &str) -> Result<usize, Error> {
+        CountedText::count(self, slice)
+    }
 
-    fn try_size(&self, chunk: &str) -> Result<usize, Error> {
-        (self.interrupt)();
-        self.count(chunk)
+    fn reach(&self, start: usize, tokens: usize) -> usize {
+        self.reach(start, tokens)
     }
 }
 

@@ -30,8 +30,8 @@ def test_a_million_spaces(matrice_database):
 
 def test_deep_code(matrice_database):
     with matrice_database().connect() as connection:
-        with pytest.raises(psycopg.errors.InvalidParameterValue, match="nested more than"):
-            connection.execute("select matrice.chunk_text(repeat('(', 100000) || repeat(')', 100000), format => 'rust')")
+        query = "select count(*) from matrice.chunk_text(repeat('(', 100000) || repeat(')', 100000), format => 'rust')"
+        assert connection.execute(query).fetchone()[0] > 10
 
 
 def test_deep_markdown(matrice_database):

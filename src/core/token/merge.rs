@@ -95,7 +95,7 @@ impl<'a> Encoder<'a> {
         let mut tokens = self.merged(&rest[..WINDOW]);
         let mut window = WINDOW;
         while window < rest.len() {
-            (self.interrupt)();
+            self.interrupt.check();
             match self.next_window(rest, window, &tokens) {
                 Some((kept, start, next)) => {
                     found(&tokens[..kept]);

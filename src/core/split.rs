@@ -1,0 +1,449 @@
+//! Cutting a text into chunks: the chunks that text-splitter 0.33.1 makes, in time linear in the text.
+//!
+//! A format marks places in the text, each with a level: in markdown a heading stands above a paragraph. At a level the
+//! text falls into sections. A chunk begins where the last one ended, takes the highest level whose first section
+//! fits, and as many sections of it as fit. Where no level of the format will do, sentences, words, graphemes or
+//! characters do.
+//!
+//! What is linear about it: a text that certainly does not fit ends at the *horizon*, where the sizer knows that there
+//! are too many tokens; nothing behind the *window*, some horizons further, is looked at. Chunks are those of
+//! text-splitter but for three bounds, which texts made by people do not reach: levels beyond
+//! [`marks::LEVELS`] count as one, a sentence's end is decided by at most [`units::LOOKAHEAD`] bytes behind the
+//! window, and the binary search for a chunk's end starts from no more than the sections in the window.
+
+mod blanks;
+pub(super) mod code;
+pub(super) mod markdown;
+mod marks;
+#[cfg(test)]
+mod tests;
+pub(super) mod text;
+mod units;
+
+use self::blanks::Blanks;
+pub(super) use self::marks::Marks;
+use self::units::Unit;
+use super::{Error, Interrupt};
+use memchr::memchr2;
+use std::cell::Cell;
+use std::cmp::Ordering;
+use std::mem::take;
+use std::ops::Range;
+
+/// Counts slices of the text that is cut.
+pub(super) trait Sizer {
+    /// How many tokens `slice` is.
+    fn count(&self, slice: &str) -> Result<usize, Error>;
+
+    /// An end in the text, not far, such that from byte `start` to there, or further, are certainly more than `tokens`
+    /// tokens; or the end of the text.
+    fn reach(&self, start: usize, tokens: usize) -> usize;
+}
+
+/// The white space at a chunk's ends that is no part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trim {
+    All,
+    /// A chunk of several lines keeps the indentation of its first.
+    KeepIndentation,
+}
+
+/// In tokens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Capacity {
+    pub(super) max: usize,
+    pub(super) overlap: usize,
+}
+
+/// What a chunk beginning at the cursor may look at.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    /// From the cursor to here or further is certainly too large.
+    horizon: usize,
+    end: usize,
+    /// How much of the text tells what the units up to the end are.
+    settled: usize,
+    /// Tokens of the horizon that chunks have taken since it was found.
+    spent: usize,
+}
+
+/// The window ends this many times as far as the horizon, and this many bytes. How many sections of a text that is too
+/// large are seen decides which ends the binary search tries; where sizes do not strictly grow, this decides what it
+/// finds. text-splitter sees as many as its largest chunk yet had bytes.
+const WINDOW_HORIZONS: usize = 2;
+const WINDOW_BYTES: usize = 4096;
+
+/// By what the text falls into sections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    At(marks::Level),
+    By(Unit),
+}
+
+/// An end of the first section of a cut, and the next lower cut.
+#[derive(Debug, Clone, Copy)]
+struct First {
+    cut: Cut,
+    end: usize,
+    lower: Option<Cut>,
+}
+
+/// The chunks of a text, as ranges of bytes.
+pub(super) struct Chunks<'a, S> {
+    text: &'a str,
+    marks: Marks,
+    blanks: Blanks<'a>,
+    sizer: &'a S,
+    capacity: Capacity,
+    trim: Trim,
+    interrupt: Interrupt,
+    /// Where the next chunk begins.
+    cursor: usize,
+    /// Ends of the sections that the next chunk is made of; each begins where the one before ends.
+    sections: Vec<u32>,
+    /// The last window, which serves the next chunk too where this one was small.
+    window: Option<Window>,
+    /// Bytes of the largest chunk yet.
+    largest: Option<usize>,
+    /// Where the last chunk ended.
+    emitted: usize,
+    /// The slice that was counted last, and its size.
+    counted: Cell<(usize, usize, usize)>,
+}
+
+impl<'a, S: Sizer> Chunks<'a, S> {
+    pub(super) fn new(
+        text: &'a str,
+        marks: Marks,
+        trim: Trim,
+        sizer: &'a S,
+        capacity: Capacity,
+        interrupt: Interrupt,
+    ) -> Self {
+        Chunks {
+            text,
+            marks,
+            blanks: Blanks::of(text),
+            sizer,
+            capacity,
+            trim,
+            interrupt,
+            cursor: 0,
+            sections: Vec::new(),
+            window: None,
+            largest: None,
+            emitted: 0,
+            counted: Cell::new((usize::MAX, usize::MAX, 0)),
+        }
+    }
+
+    fn next_chunk(&mut self) -> Result<Range<usize>, Error> {
+        self.marks.advance(self.cursor);
+        let window = self.window.take().unwrap_or_else(|| self.look_ahead());
+        let mut sections = take(&mut self.sections);
+        sections.clear();
+        let low = self.gather(&mut sections, window)?;
+        let end = self.search(&sections, low, window)?;
+        let chunk = self.trimmed(self.cursor, end);
+        self.largest = self.largest.max(Some(end - self.cursor));
+        let next = self.overlapping(&sections, end)?;
+        self.window = self.kept(window, next)?;
+        self.cursor = next;
+        self.sections = sections;
+        Ok(chunk)
+    }
+
+    fn look_ahead(&self) -> Window {
+        let start = self.blanks.after(self.cursor);
+        // Counts grow with the text but for a few tokens, and white space at its end is no part of it.
+        let tokens = self.capacity.max.saturating_mul(2).saturating_add(64);
+        let reached = self.sizer.reach(start, tokens);
+        let word = self.blanks.after(reached);
+        if reached >= self.text.len() || word >= self.text.len() {
+            let end = self.text.len();
+            return Window {
+                horizon: usize::MAX,
+                end,
+                settled: end,
+                spent: 0,
+            };
+        }
+        let horizon = self.text.ceil_char_boundary(word + 1);
+        let end = start
+            .saturating_add((horizon - start).saturating_mul(WINDOW_HORIZONS))
+            .saturating_add(WINDOW_BYTES);
+        let end = self.text.ceil_char_boundary(end.min(self.text.len()));
+        Window {
+            horizon,
+            end,
+            settled: units::settled(self.text, end),
+            spent: 0,
+        }
+    }
+
+    /// The window for a chunk that begins at `next`, if what lies between there and the horizon is still too large.
+    fn kept(&self, mut window: Window, next: usize) -> Result<Option<Window>, Error> {
+        if window.horizon == usize::MAX {
+            return Ok(Some(window));
+        }
+        // A token is seldom more than eight bytes; if it is, the window is only found again too early.
+        if (next - self.cursor) / 8 < self.capacity.max / 2 {
+            window.spent += self.sizer.count(&self.text[self.cursor..next])?;
+            return Ok((window.spent <= self.capacity.max / 2).then_some(window));
+        }
+        Ok(None)
+    }
+
+    /// The ends of the sections from the cursor on.
+    fn ends(&self, cut: Cut, window: Window) -> Box<dyn Iterator<Item = usize> + '_> {
+        match cut {
+            Cut::At(level) => {
+                Box::new(
+                    self.marks
+                        .sections(level, self.cursor, self.text.len(), &self.blanks),
+                )
+            }
+            Cut::By(unit) => unit.ends(&self.text[..window.settled], self.cursor),
+        }
+    }
+
+    /// The highest cut whose first section fits, and the end of the next one's, which does not.
+    fn best(
+        &self,
+        firsts: impl Iterator<Item = First>,
+        window: Window,
+    ) -> Result<(Option<Cut>, Option<usize>), Error> {
+        let mut best = None;
+        let mut seen: Option<First> = None;
+        for first in firsts.map(Some).chain([None]) {
+            // Of cuts whose sections do not grow with their level, the highest counts.
+            if let Some(seen) = seen
+                && first.is_none_or(|first| first.end > seen.end)
+            {
+                if self.too_large(seen, window)? {
+                    return Ok((best, Some(seen.end)));
+                }
+                best = Some(seen.cut);
+            }
+            seen = first;
+        }
+        Ok((best, None))
+    }
+
+    /// Whether a first section does not fit. That may be said of one that fits after all: text-splitter gives up where
+    /// some beginning of it is far too large.
+    fn too_large(&self, first: First, window: Window) -> Result<bool, Error> {
+        let max = self.capacity.max;
+        // A token is at least a byte.
+        if first.end - self.cursor <= max {
+            return Ok(false);
+        }
+        if first.end >= window.horizon || self.size(self.cursor, first.end)? > max {
+            return Ok(true);
+        }
+        let probed = self.cursor.saturating_add(max.saturating_mul(8));
+        let (Some(lower), true) = (first.lower, probed < first.end) else {
+            return Ok(false);
+        };
+        let mut ends = self.ends(lower, window).take_while(|&end| end < first.end);
+        let mut next = ends.find(|&end| end >= probed);
+        let mut step = 1;
+        while let Some(end) = next {
+            if self.size(self.cursor, end)? > max.saturating_add((max / 4).max(1)) {
+                return Ok(true);
+            }
+            next = ends.nth(step - 1);
+            step *= 2;
+        }
+        Ok(false)
+    }
+
+    fn cut(&self, window: Window) -> Result<(Cut, Option<usize>), Error> {
+        let mut lower = None;
+        let marked = self.marks.levels().map(|level| First {
+            cut: Cut::At(level),
+            end: self
+                .marks
+                .first_section(level, self.cursor, self.text.len(), &self.blanks),
+            lower: lower.replace(Cut::At(level)),
+        });
+        let (best, limit) = self.best(marked, window)?;
+        if let Some(cut) = best {
+            return Ok((cut, limit));
+        }
+        let units = Unit::ALL.into_iter().filter_map(|unit| {
+            Some(First {
+                cut: Cut::By(unit),
+                end: self.ends(Cut::By(unit), window).next()?,
+                lower: (unit == Unit::Sentence).then_some(Cut::By(Unit::Word)),
+            })
+        });
+        let (best, unit_limit) = self.best(units, window)?;
+        let limit = match (limit, unit_limit) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        Ok((best.unwrap_or(Cut::By(Unit::Character)), limit))
+    }
+
+    /// Collects the sections from the cursor on, until they are too large together; returns the first that is worth
+    /// trying as the last of the chunk.
+    fn gather(&self, sections: &mut Vec<u32>, window: Window) -> Result<usize, Error> {
+        let (cut, limit) = self.cut(window)?;
+        let limit = limit.unwrap_or(usize::MAX);
+        let mut ends = self.ends(cut, window);
+        let max = self.capacity.max;
+        let mut target = self.largest.unwrap_or(max);
+        let (mut low, mut end) = (0, self.cursor);
+        loop {
+            let before = sections.len();
+            let until = self.cursor.saturating_add(target).min(window.end);
+            while end <= limit
+                && end <= until
+                && let Some(next) = ends.next()
+            {
+                self.interrupt.check();
+                sections.push(next as u32);
+                end = next;
+            }
+            let length = end - self.cursor;
+            if sections.len() == before || length < target || end >= window.horizon {
+                return Ok(low);
+            }
+            let size = self.size(self.cursor, end)?;
+            match size.cmp(&max) {
+                Ordering::Less => low = sections.len() - 1,
+                Ordering::Equal => {}
+                Ordering::Greater => return Ok(low),
+            }
+            let missing = (max - size).max(1);
+            target = length
+                .saturating_add(missing.saturating_mul(length.div_ceil(size.max(1))))
+                .saturating_add(length.div_ceil(10));
+        }
+    }
+
+    /// The end of the chunk: of the last section that fits, and of those behind it that add nothing.
+    fn search(&self, sections: &[u32], mut low: usize, window: Window) -> Result<usize, Error> {
+        let mut high = sections.len().saturating_sub(1);
+        let mut found: Option<(usize, usize)> = None;
+        let mut end = self.cursor;
+        let mut full = false;
+        while low <= high {
+            let middle = low + (high - low) / 2;
+            let here = sections[middle] as usize;
+            let size = self.size_within(here, window, middle == 0)?;
+            let fits = size.cmp(&self.capacity.max);
+            let better = match fits {
+                Ordering::Less => here > end,
+                Ordering::Equal => here < end || !full,
+                // A chunk has at least one section.
+                Ordering::Greater => middle == 0 && end == self.cursor,
+            };
+            full |= fits.is_eq();
+            if better {
+                end = here;
+                found = Some((middle, size));
+            }
+            if fits.is_lt() {
+                low = middle + 1;
+            } else if middle > 0 {
+                high = middle - 1;
+            } else {
+                break;
+            }
+        }
+        if let Some((last, size)) = found {
+            for &here in &sections[last + 1..] {
+                let here = here as usize;
+                if self.size_within(here, window, false)? > size {
+                    break;
+                }
+                end = end.max(here);
+            }
+        }
+        Ok(end)
+    }
+
+    /// Where the next chunk begins: at the end of this one, or at the section that gives the overlap.
+    fn overlapping(&self, sections: &[u32], end: usize) -> Result<usize, Error> {
+        if self.capacity.overlap == 0 {
+            return Ok(end);
+        }
+        let mut start = end;
+        let mut low = 0;
+        let mut high = sections.partition_point(|&here| (here as usize) < end);
+        while low <= high {
+            let middle = low + (high - low) / 2;
+            let here = if middle == 0 {
+                self.cursor
+            } else {
+                sections[middle - 1] as usize
+            };
+            let fits = self.size(here, end)?.cmp(&self.capacity.overlap);
+            if fits.is_le() && here < start && here > self.cursor {
+                start = here;
+            }
+            if fits.is_lt() && middle > 0 {
+                high = middle - 1;
+            } else {
+                low = middle + 1;
+            }
+        }
+        Ok(start)
+    }
+
+    /// The size from the cursor, or just something too large where that is certain.
+    fn size_within(&self, end: usize, window: Window, exactly: bool) -> Result<usize, Error> {
+        if end >= window.horizon && !exactly {
+            return Ok(usize::MAX);
+        }
+        self.size(self.cursor, end)
+    }
+
+    /// The size of what a chunk of these ends is once it is trimmed.
+    fn size(&self, start: usize, end: usize) -> Result<usize, Error> {
+        self.interrupt.check();
+        let Range { start, end } = self.trimmed(start, end);
+        let (last_start, last_end, last_size) = self.counted.get();
+        if (last_start, last_end) == (start, end) {
+            return Ok(last_size);
+        }
+        let size = self.sizer.count(&self.text[start..end])?;
+        self.counted.set((start, end, size));
+        Ok(size)
+    }
+
+    fn trimmed(&self, start: usize, end: usize) -> Range<usize> {
+        let first = self.blanks.after(start).min(end);
+        let last = self.blanks.before(end).max(first);
+        let lines = || memchr2(b'\n', b'\r', &self.text.as_bytes()[first..last]).is_some();
+        match self.trim {
+            Trim::KeepIndentation if lines() => self.blanks.after_breaks(start)..last,
+            _ => first..last,
+        }
+    }
+}
+
+impl<S: Sizer> Iterator for Chunks<'_, S> {
+    type Item = Result<Range<usize>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.cursor < self.text.len() {
+            self.interrupt.check();
+            match self.next_chunk() {
+                // Only white space, or with overlap nothing that the last chunk did not have.
+                Ok(chunk) if chunk.is_empty() || chunk.end <= self.emitted => {}
+                Ok(chunk) => {
+                    self.emitted = chunk.end;
+                    return Some(Ok(chunk));
+                }
+                Err(error) => {
+                    self.cursor = self.text.len();
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,276 @@
+//! The places that a format marks in a text, and the sections between them.
+
+use super::blanks::Blanks;
+use crate::core::Interrupt;
+use std::cmp::Reverse;
+use std::ops::Range;
+
+/// How many levels there can be.
+pub(super) const LEVELS: usize = 2000;
+
+/// How strong a boundary is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Level(u16);
+
+impl Level {
+    /// The level of that number, or the highest.
+    pub(super) fn of(number: usize) -> Self {
+        Level(number.min(LEVELS - 1) as u16)
+    }
+}
+
+/// How a mark cuts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Edge {
+    /// Before and behind it: it is a section.
+    Around,
+    /// So too, but white space before it belongs to it.
+    AroundBlank,
+    /// Before it only.
+    Before,
+}
+
+/// A range of bytes that has a level.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
+    start: u32,
+    end: u32,
+    /// The next mark that is higher.
+    higher: u32,
+    /// The next mark of the same level.
+    same: u32,
+    /// The mark behind those that begin here and each contain the next one.
+    nest_end: u32,
+    level: Level,
+}
+
+impl Mark {
+    /// A text of Postgres is at most 1 GB.
+    pub(super) fn new(level: Level, start: usize, end: usize) -> Self {
+        Mark {
+            start: start as u32,
+            end: end as u32,
+            higher: 0,
+            same: 0,
+            nest_end: 0,
+            level,
+        }
+    }
+
+    fn start(&self) -> usize {
+        self.start as usize
+    }
+
+    fn end(&self) -> usize {
+        self.end as usize
+    }
+
+    fn order(&self) -> (u32, Reverse<u32>) {
+        (self.start, Reverse(self.end))
+    }
+
+    fn contains(&self, inner: &Mark) -> bool {
+        inner.start < self.end && inner.end <= self.end
+    }
+}
+
+/// The marks of a text by where they begin, the longer first.
+pub(in crate::core) struct Marks {
+    marks: Vec<Mark>,
+    edge: fn(Level) -> Edge,
+    /// The levels that there are, ascending.
+    levels: Vec<Level>,
+    /// The first mark from the cursor on.
+    front: usize,
+    /// The first mark of each level from the cursor on.
+    first: Vec<u32>,
+}
+
+impl Marks {
+    pub(super) fn new(mut marks: Vec<Mark>, edge: fn(Level) -> Edge, interrupt: Interrupt) -> Self {
+        if !marks.is_sorted_by_key(Mark::order) {
+            marks = sorted(&marks);
+        }
+        let none = marks.len() as u32;
+        let mut first = vec![none; LEVELS];
+        for at in (0..marks.len()).rev() {
+            interrupt.check();
+            let mark = marks[at];
+            let mut higher = at + 1;
+            while marks.get(higher).is_some_and(|next| next.level <= mark.level) {
+                higher = marks[higher].higher as usize;
+            }
+            let nest_end = match marks.get(at + 1) {
+                Some(next) if mark.contains(next) => next.nest_end,
+                _ => at as u32 + 1,
+            };
+            let same = std::mem::replace(&mut first[mark.level.0 as usize], at as u32);
+            marks[at] = Mark {
+                higher: higher as u32,
+                same,
+                nest_end,
+                ..mark
+            };
+        }
+        let levels = (0..LEVELS)
+            .filter(|&level| first[level] < none)
+            .map(Level::of)
+            .collect();
+        Marks {
+            marks,
+            edge,
+            levels,
+            front: 0,
+            first,
+        }
+    }
+
+    /// Forgets the marks that begin before the cursor.
+    pub(super) fn advance(&mut self, cursor: usize) {
+        while let Some(mark) = self.marks.get(self.front)
+            && mark.start() < cursor
+        {
+            self.first[mark.level.0 as usize] = mark.same;
+            self.front += 1;
+        }
+        let (first, none) = (&self.first, self.marks.len() as u32);
+        self.levels.retain(|level| first[level.0 as usize] < none);
+    }
+
+    /// The levels from the cursor on, ascending.
+    pub(super) fn levels(&self) -> impl Iterator<Item = Level> {
+        self.levels.iter().copied()
+    }
+
+    /// The first mark from `at` on that is of this level or higher.
+    fn at_least(&self, mut at: usize, level: Level) -> usize {
+        while let Some(mark) = self.marks.get(at)
+            && mark.level < level
+        {
+            at = mark.higher as usize;
+        }
+        at
+    }
+
+    /// The mark that the sections of a level begin with: higher ones around the first mark of the level are left out,
+    /// or the level would have the sections of those.
+    fn opening(&self, level: Level) -> usize {
+        let mut first = self.first[level.0 as usize] as usize;
+        if first == self.front {
+            while let Some(next) = self.marks.get(first + 1)
+                && (next.level, next.start) == (level, self.marks[first].start)
+            {
+                first += 1;
+            }
+            return first;
+        }
+        let target = self.marks[first].start;
+        let nest_end = self.marks[self.front].nest_end as usize;
+        if first < nest_end {
+            return first;
+        }
+        let around = self.marks[self.front..nest_end].partition_point(|mark| mark.end > target);
+        let mut opening = self.at_least(self.front + around, level);
+        while opening < first && self.marks[opening].end > target {
+            opening = self.at_least(opening + 1, level);
+        }
+        opening
+    }
+
+    /// The ends of a level's sections from the cursor to the end of the text.
+    pub(super) fn sections<'a>(
+        &'a self,
+        level: Level,
+        cursor: usize,
+        text_end: usize,
+        blanks: &'a Blanks<'_>,
+    ) -> Sections<'a> {
+        Sections {
+            marks: self,
+            blanks,
+            level,
+            at: self.opening(level),
+            cursor,
+            marked: cursor,
+            text_end,
+        }
+    }
+
+    pub(super) fn first_section(
+        &self,
+        level: Level,
+        cursor: usize,
+        text_end: usize,
+        blanks: &Blanks<'_>,
+    ) -> usize {
+        self.sections(level, cursor, text_end, blanks)
+            .next()
+            .unwrap_or(text_end)
+    }
+}
+
+/// In the order of text-splitter, which sorts elements of this size with this algorithm: it decides where in the order
+/// marks of the same range come, if they were not in order already, which they are but for some ill-formed texts.
+fn sorted(marks: &[Mark]) -> Vec<Mark> {
+    let mut wide: Vec<(Level, Range<usize>)> = marks
+        .iter()
+        .map(|mark| (mark.level, mark.start()..mark.end()))
+        .collect();
+    wide.sort_unstable_by(|(_, a), (_, b)| a.start.cmp(&b.start).then_with(|| b.end.cmp(&a.end)));
+    wide.into_iter()
+        .map(|(level, range)| Mark::new(level, range.start, range.end))
+        .collect()
+}
+
+/// The ends of sections; each begins where the one before ends.
+pub(super) struct Sections<'a> {
+    marks: &'a Marks,
+    blanks: &'a Blanks<'a>,
+    level: Level,
+    /// The next mark.
+    at: usize,
+    cursor: usize,
+    /// The end of the mark that the cursor stands before, if it does.
+    marked: usize,
+    text_end: usize,
+}
+
+impl Iterator for Sections<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let before = self.cursor;
+        while self.cursor == before {
+            if self.marked > self.cursor {
+                self.cursor = self.marked;
+            } else if let Some(mark) = self.marks.marks.get(self.at) {
+                self.at = self.marks.at_least(self.at + 1, self.level);
+                self.pass(mark);
+            } else if self.cursor < self.text_end {
+                self.cursor = self.text_end;
+            } else {
+                return None;
+            }
+        }
+        Some(self.cursor)
+    }
+}
+
+impl Sections<'_> {
+    fn pass(&mut self, mark: &Mark) {
+        if mark.start() < self.cursor {
+            return;
+        }
+        match (self.marks.edge)(mark.level) {
+            Edge::Before => self.cursor = mark.start(),
+            Edge::AroundBlank if self.blanks.only(self.cursor, mark.start()) => {
+                self.cursor = mark.end();
+                self.marked = self.cursor;
+            }
+            Edge::Around | Edge::AroundBlank => {
+                self.cursor = mark.start();
+                self.marked = mark.end();
+            }
+        }
+    }
+}
