@@ -12,5 +12,7 @@ use pgrx::pg_sys;
 const INTERRUPT: Interrupt = Interrupt {
     // SAFETY: Postgres sets the flag in signal handlers of this thread, and reading it has no effect.
     pending: || unsafe { pg_sys::InterruptPending != 0 },
-    raise: || pgrx::check_for_interrupts!(),
+    raise: || {
+        pgrx::check_for_interrupts!();
+    },
 };
