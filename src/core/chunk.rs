@@ -174,7 +174,7 @@ struct Describe<'a, 'b> {
 impl<'a> Describe<'a, '_> {
     fn chunk(&mut self, range: Range<usize>) -> Result<Chunk<'a>, Error> {
         let content = &self.text[range.clone()];
-        let token_count = self.counted.count(content)?;
+        let token_count = self.counted.count(content);
         if token_count > self.max {
             return Err(Error::CharacterTooLarge {
                 character: content.into(),
