@@ -1,7 +1,7 @@
 //! Token counts of many slices of one text, each without encoding the slice again.
 
 use super::token::{Encoder, Encoding};
-use super::{Error, Interrupt, split};
+use super::{Interrupt, split};
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -151,8 +151,8 @@ impl<'a> CountedText<'a> {
 }
 
 impl split::Sizer for CountedText<'_> {
-    fn count(&self, slice: &str) -> Result<usize, Error> {
-        Ok(CountedText::count(self, slice))
+    fn count(&self, slice: &str) -> usize {
+        self.count(slice)
     }
 
     fn reach(&self, start: usize, tokens: usize) -> usize {
