@@ -1,4 +1,4 @@
-"""The chunks that the retrieval benchmark searches: 1,000 small projects and a large one, a third of all chunks.
+"""The chunks that the retrieval benchmark searches: 1,000 small projects, and a large one with a third of all chunks.
 
 Their vectors have the neighbourhoods of real embeddings, between uniform noise, where nothing is near, and tight
 clusters, where everything is found: pgvector's HNSW finds some 0.7 of the true ten nearest by its defaults.
@@ -12,9 +12,8 @@ import numpy
 DIMENSIONS = 1536
 SMALL_PROJECTS = 1000
 BATCH = 10_000
-MODEL = "text-embedding-3-small"
-# What filters look for in the large project: so many of its chunks carry the tag.
-TAGS = {"1 %": 0.01, "0.1 %": 0.001, "1 row": 0}
+# Of the large project's chunks, every so manyth carries the tag.
+TAGS = {"1 %": 100, "0.1 %": 1000, "1 row": None}
 
 shape = numpy.random.default_rng(1)
 CENTRES = shape.standard_normal((400, 64))
@@ -40,69 +39,71 @@ def identifier(kind, number):
 
 
 class Corpus:
-    """Project 0 is the large one."""
+    """Project 0 is the large one. Chunks are numbered through all projects."""
 
     def __init__(self, chunks):
         self.large = chunks // 3
         self.small = (chunks - self.large) // SMALL_PROJECTS
-        self.vectors = {}
+        self.projects = range(SMALL_PROJECTS + 1)
+        self.vectors = numpy.empty((self.large + SMALL_PROJECTS * self.small, DIMENSIONS), numpy.float32)
 
-    def size(self, project):
-        return self.small if project else self.large
+    def span(self, project):
+        first = self.large + (project - 1) * self.small if project else 0
+        return first, first + (self.small if project else self.large)
 
-    def first(self, project):
-        """Chunks are numbered through all projects."""
-        return self.large + (project - 1) * self.small if project else 0
+    def batches(self, project):
+        """(number of the first chunk, vectors, source of randomness for what else they have)"""
+        first, end = self.span(project)
+        for start in range(first, end, BATCH):
+            count = min(BATCH, end - start)
+            random = numpy.random.default_rng([2, project, start - first])
+            yield start, vectors(count, random), random
 
-    def load(self, owner, kept):
-        """Fills matrice's tables as a client's inserts would; keeps the vectors of some projects."""
-        numbers = range(SMALL_PROJECTS + 1)
+    def make(self):
+        for project in self.projects:
+            for start, part, _ in self.batches(project):
+                self.vectors[start:start + len(part)] = part
+
+    def load(self, owner):
+        """Fills matrice's tables as a client's inserts would."""
         copy(owner, "matrice.projects (id, name, settings)",
-             ((identifier("project", p), f"project {p}", '{"language": "english"}') for p in numbers))
+             ((identifier("project", p), f"project {p}", '{"language": "english"}') for p in self.projects))
         copy(owner, "matrice.context_sources (id, project_id, name)",
-             ((identifier("source", p), identifier("project", p), f"source {p}") for p in numbers))
-        for project in numbers:
-            parts = []
-            for start in range(0, self.size(project), BATCH):
-                count = min(BATCH, self.size(project) - start)
-                random = numpy.random.default_rng([2, project, start])
-                part = vectors(count, random)
-                self.load_chunks(owner, project, start, texts(count, random))
-                self.load_vectors(owner, project, start, part)
-                parts.append(part)
-            if project in kept:
-                self.vectors[project] = numpy.concatenate(parts)
+             ((identifier("source", p), identifier("project", p), f"source {p}") for p in self.projects))
+        for project in self.projects:
+            for start, part, random in self.batches(project):
+                self.load_chunks(owner, project, start, texts(len(part), random))
+                load_vectors(owner, start, part)
 
     def load_chunks(self, owner, project, start, contents):
+        first, _ = self.span(project)
         copy(owner, "matrice.source_chunks (id, source_id, chunk_index, content, metadata)", (
-            (identifier("chunk", self.first(project) + start + i), identifier("source", project), start + i, content,
-             '{"page": %d, "tags": [%s]}' % ((start + i) % 300, ", ".join(f'"{tag}"' for tag in self.tags(project, start + i))))
-            for i, content in enumerate(contents)))
+            (identifier("chunk", number), identifier("source", project), number - first, content,
+             '{"page": %d, "tags": [%s]}' % (number % 300, ", ".join(f'"{tag}"' for tag in TAGS if number in self.tagged(tag))))
+            for number, content in enumerate(contents, start)))
 
-    def tags(self, project, index):
-        return [tag for tag, share in TAGS.items() if project == 0 and index % max(1, round(1 / share) if share else self.large) == 7]
+    def tagged(self, tag):
+        """The numbers of the chunks that carry a tag."""
+        return range(7, self.large, TAGS[tag] or self.large)
 
-    def load_vectors(self, owner, project, start, part):
-        """As COPY's binary format: a vector is its dimensions, a zero, and its numbers, all big-endian."""
-        rows = numpy.empty(len(part), numpy.dtype([
-            ("fields", ">i2"), ("chunk_size", ">i4"), ("chunk", "V16"), ("embedding_size", ">i4"), ("dimensions", ">i2"), ("zero", ">i2"),
-            ("embedding", ">f4", DIMENSIONS)]))
-        rows["fields"], rows["chunk_size"], rows["embedding_size"] = 2, 16, 4 + 4 * DIMENSIONS
-        rows["dimensions"], rows["zero"], rows["embedding"] = DIMENSIONS, 0, part
-        ids = b"".join(identifier("chunk", self.first(project) + start + i).bytes for i in range(len(part)))
-        rows["chunk"] = numpy.frombuffer(ids, "V16")
-        with owner.cursor().copy("copy matrice.chunk_embeddings (chunk_id, embedding) from stdin (format binary)") as stream:
-            stream.write(b"PGCOPY\n\xff\r\n\0" + bytes(8) + rows.tobytes() + b"\xff\xff")
+    def nearest(self, numbers, query, count):
+        """Of the chunks of these numbers the nearest, truly."""
+        numbers = numpy.concatenate([numpy.asarray(some) for some in numbers])
+        similarities = self.vectors[numbers] @ query
+        best = numpy.argpartition(-similarities, min(count, len(numbers) - 1))[:count]
+        return {identifier("chunk", number) for number in numbers[best]}
 
-    def nearest(self, projects, query, count, among=None):
-        """The true answer: identifiers of the nearest chunks, and their cosine similarities."""
-        found = []
-        for project in projects:
-            similarities = self.vectors[project] @ query
-            allowed = numpy.arange(len(similarities)) if among is None else among
-            best = allowed[numpy.argsort(-similarities[allowed])[:count]]
-            found += [(-similarities[i], identifier("chunk", self.first(project) + i)) for i in best]
-        return {chunk for _, chunk in sorted(found)[:count]}
+
+def load_vectors(owner, start, part):
+    """In COPY's binary format, where a vector is its dimensions, a zero, and its numbers."""
+    rows = numpy.empty(len(part), numpy.dtype([
+        ("fields", ">i2"), ("chunk_size", ">i4"), ("chunk", "V16"), ("embedding_size", ">i4"), ("dimensions", ">i2"), ("zero", ">i2"),
+        ("embedding", ">f4", DIMENSIONS)]))
+    rows["fields"], rows["chunk_size"], rows["embedding_size"] = 2, 16, 4 + 4 * DIMENSIONS
+    rows["dimensions"], rows["zero"], rows["embedding"] = DIMENSIONS, 0, part
+    rows["chunk"] = numpy.frombuffer(b"".join(identifier("chunk", start + i).bytes for i in range(len(part))), "V16")
+    with owner.cursor().copy("copy matrice.chunk_embeddings (chunk_id, embedding) from stdin (format binary)") as stream:
+        stream.write(b"PGCOPY\n\xff\r\n\0" + bytes(8) + rows.tobytes() + b"\xff\xff")
 
 
 def copy(owner, target, rows):

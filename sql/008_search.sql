@@ -99,17 +99,22 @@ comment on function matrice_private.check_fusion(double precision, double precis
 
 -- Candidates by meaning ----------------------------------------------------------------------------------------------
 
-create function matrice_private.rerank_depth(match_count integer, dimensions integer) returns integer
-language sql immutable parallel safe
+create function matrice_private.rerank_depth(match_count integer, model text) returns integer
+language plpgsql stable
 set search_path = ''
-begin atomic
-  -- Measured (benches/README.md): recall 0.99 and more of the ten to hundred nearest by codes of 1536 bits. Shorter codes
-  -- tell less, and their vectors are as much quicker to read.
-  select ceil(least(2e9, (150 + 8.0 * match_count) * greatest(1, 1536.0 / dimensions)))::integer;
-end;
-comment on function matrice_private.rerank_depth(integer, integer) is 'How many of the nearest codes have their vectors compared.';
+as $$
+begin
+  -- Measured (benches/README.md): 0.99 and more of the true ten to hundred nearest are among so many by codes of 1536 bits.
+  -- Shorter codes tell less, and the vectors are as much quicker to read.
+  return (
+    select ceil((110 + 4.0 * match_count) * greatest(1, 1536.0 / m.dimensions))
+      from matrice.embedding_models m where m.model = rerank_depth.model
+  );
+end
+$$;
+comment on function matrice_private.rerank_depth(integer, text) is 'How many of the nearest codes have their vectors compared.';
 
-create function matrice_private.nearest_by_code(query_embedding vector, project_ids uuid[], model text, match_count integer, among uuid[])
+create function matrice_private.nearest_by_code(query_embedding vector, project_ids uuid[], model text, match_count integer, depth integer)
 returns table (chunk_id uuid, similarity double precision)
 language sql stable
 set search_path = ''
@@ -120,19 +125,52 @@ begin atomic
         from matrice.chunk_embeddings c
        where c.project_id = any (project_ids)
          and c.model = nearest_by_code.model
-         -- IS TRUE keeps this a hash table that is asked for each code, rather than a join planned for ten rows.
-         and (among is null or (c.chunk_id in (select unnest(among))) is true)
+         -- As many as are wanted are this near among the first few thousand alone: it spares all others the sorting.
+         and c.code <~> (select binary_quantize(query_embedding)) <= coalesce((
+           select first.distance
+             from (
+               select f.code <~> (select binary_quantize(query_embedding)) as distance
+                 from matrice.chunk_embeddings f
+                where f.project_id = any (project_ids) and f.model = nearest_by_code.model
+                limit 3000
+             ) first
+            order by first.distance
+           offset depth - 1
+            limit 1), 'infinity')
        order by c.code <~> (select binary_quantize(query_embedding))
-       limit matrice_private.rerank_depth(match_count, vector_dims(query_embedding))
+       limit depth
     ) near
     join matrice.chunk_embeddings e on e.chunk_id = near.chunk_id and e.model = nearest_by_code.model
    order by e.embedding <=> query_embedding, e.chunk_id
    limit match_count;
 end;
-comment on function matrice_private.nearest_by_code(vector, uuid[], text, integer, uuid[]) is
-  'The nearest chunks in the projects by cosine similarity, ties by id; of these chunks only, where among is given.';
+comment on function matrice_private.nearest_by_code(vector, uuid[], text, integer, integer) is
+  'The nearest chunks in the projects by cosine similarity, ties by id.';
 
-create function matrice_private.nearest_of_few(query_embedding vector, chunk_ids uuid[], model text, match_count integer)
+create function matrice_private.nearest_of_many(query_embedding vector, project_ids uuid[], chunk_ids uuid[], model text, match_count integer, depth integer)
+returns table (chunk_id uuid, similarity double precision)
+language sql stable
+set search_path = ''
+begin atomic
+  select e.chunk_id, 1 - (e.embedding <=> query_embedding)
+    from (
+      select c.chunk_id
+        from matrice.chunk_embeddings c
+       where c.project_id = any (project_ids)
+         and c.model = nearest_of_many.model
+         -- IS TRUE keeps this a hash table that is asked for each code, rather than a join planned for ten rows.
+         and (c.chunk_id in (select unnest(chunk_ids))) is true
+       order by c.code <~> (select binary_quantize(query_embedding))
+       limit depth
+    ) near
+    join matrice.chunk_embeddings e on e.chunk_id = near.chunk_id and e.model = nearest_of_many.model
+   order by e.embedding <=> query_embedding, e.chunk_id
+   limit match_count;
+end;
+comment on function matrice_private.nearest_of_many(vector, uuid[], uuid[], text, integer, integer) is
+  'The nearest of many chunks of the projects, by going through all of the projects'' codes.';
+
+create function matrice_private.nearest_of_few(query_embedding vector, chunk_ids uuid[], model text, match_count integer, depth integer)
 returns table (chunk_id uuid, similarity double precision)
 language sql stable
 set search_path = ''
@@ -143,12 +181,12 @@ begin atomic
         from unnest(chunk_ids) as few (id)
         join matrice.chunk_embeddings e on e.chunk_id = few.id and e.model = nearest_of_few.model
        order by e.code <~> (select binary_quantize(query_embedding))
-       limit matrice_private.rerank_depth(match_count, vector_dims(query_embedding))
+       limit depth
     ) near
    order by near.embedding <=> query_embedding, near.chunk_id
    limit match_count;
 end;
-comment on function matrice_private.nearest_of_few(vector, uuid[], text, integer) is 'The nearest of some chunks, each looked up by its id.';
+comment on function matrice_private.nearest_of_few(vector, uuid[], text, integer, integer) is 'The nearest of some chunks, each looked up by its id.';
 
 create function matrice_private.chunks_having(project_ids uuid[], filter jsonb) returns uuid[]
 language sql stable
@@ -170,16 +208,19 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 declare
+  depth    integer := matrice_private.rerank_depth(match_count, nearest_chunks.model);
   matching uuid[];
 begin
-  if filter <> '{}' then
-    matching := matrice_private.chunks_having(project_ids, filter);
-    if cardinality(matching) <= 5000 then
-      return query select * from matrice_private.nearest_of_few(query_embedding, matching, nearest_chunks.model, match_count);
-      return;
-    end if;
+  if filter = '{}' then
+    return query select * from matrice_private.nearest_by_code(query_embedding, project_ids, nearest_chunks.model, match_count, depth);
+    return;
   end if;
-  return query select * from matrice_private.nearest_by_code(query_embedding, project_ids, nearest_chunks.model, match_count, matching);
+  matching := matrice_private.chunks_having(project_ids, filter);
+  if cardinality(matching) <= 5000 then
+    return query select * from matrice_private.nearest_of_few(query_embedding, matching, nearest_chunks.model, match_count, depth);
+  else
+    return query select * from matrice_private.nearest_of_many(query_embedding, project_ids, matching, nearest_chunks.model, match_count, depth);
+  end if;
 end
 $$;
 comment on function matrice_private.nearest_chunks(vector, uuid[], text, integer, jsonb) is
