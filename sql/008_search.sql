@@ -512,30 +512,6 @@ $$;
 comment on function matrice_private.best_hits(text, vector, uuid, integer, double precision, double precision, double precision, integer, jsonb, text, double precision, integer) is
   'The hits of a search that are wanted, in order.';
 
-create function matrice_private.stitched(source_id uuid, first_index integer, last_index integer)
-returns table (content text, start_char integer, end_char integer)
-language sql stable
-set search_path = ''
-begin atomic
-  select string_agg(case
-           when c.before is null or c.start_char is null then case when c.is_first then '' else E'\n\n' end || c.content
-           when c.start_char > c.before + 1 then E'\n\n' || c.content
-           -- Between two chunks nothing but white space is lost.
-           when c.start_char > c.before then E'\n' || c.content
-           else substr(c.content, c.before - c.start_char + 1)
-         end, '' order by c.chunk_index),
-         min(c.start_char), max(c.end_char)
-    from (
-      select c.*, row_number() over by_index = 1 as is_first,
-             max(c.end_char) over (by_index rows between unbounded preceding and 1 preceding) as before
-        from matrice.source_chunks c
-       where c.source_id = stitched.source_id and c.chunk_index between first_index and last_index
-      window by_index as (order by c.chunk_index)
-    ) c;
-end;
-comment on function matrice_private.stitched(uuid, integer, integer) is
-  'Chunks that follow each other as one text, what they share told once.';
-
 create function matrice_private.runs(chunk_ids uuid[], expand integer)
 returns table (best bigint, source_id uuid, first_index integer, last_index integer)
 language sql stable
@@ -556,6 +532,34 @@ end;
 comment on function matrice_private.runs(uuid[], integer) is
   'The stretches of their sources that chunks, given best first, and their neighbours cover: merged where they touch, with the place of the best.';
 
+create function matrice_private.stretches(chunk_ids uuid[], expand integer)
+returns table (best bigint, source_id uuid, first_index integer, last_index integer, stretch_ids uuid[], start_char integer, end_char integer, content text)
+language sql stable
+set search_path = ''
+begin atomic
+  select c.best, c.source_id, c.first_index, c.last_index, array_agg(c.id order by c.chunk_index), min(c.start_char), max(c.end_char),
+         string_agg(case
+           when c.is_first then c.content
+           when c.before is null or c.start_char is null or c.start_char > c.before + 1 then E'\n\n' || c.content
+           -- Between two chunks nothing but white space is lost.
+           when c.start_char > c.before then E'\n' || c.content
+           else substr(c.content, c.before - c.start_char + 1)
+         end, '' order by c.chunk_index)
+    from (
+      select r.*, c.id, c.chunk_index, c.content, c.start_char, c.end_char, row_number() over by_index = 1 as is_first,
+             max(c.end_char) over (by_index rows between unbounded preceding and 1 preceding) as before
+        from matrice_private.runs(chunk_ids, expand) r
+       -- OFFSET 0 has each run looked up by itself: the planner takes its length to be a share of the table.
+       cross join lateral (
+         select n.* from matrice.source_chunks n
+          where n.source_id = r.source_id and n.chunk_index between r.first_index and r.last_index offset 0) c
+      window by_index as (partition by r.best order by c.chunk_index)
+    ) c
+   group by c.best, c.source_id, c.first_index, c.last_index;
+end;
+comment on function matrice_private.stretches(uuid[], integer) is
+  'The runs of chunks, given best first, and their neighbours, each as one text that tells what chunks share once.';
+
 create function matrice_private.passages(chunk_ids uuid[], expand integer)
 returns table (place bigint, chunk_id uuid, source_id uuid, source_name text, chunk_index integer, content text, token_count integer, metadata jsonb)
 language plpgsql stable
@@ -573,14 +577,13 @@ begin
     return;
   end if;
   return query
-    select r.best, c.id, c.source_id, s.name, c.chunk_index, t.content, matrice.count_tokens(t.content),
+    select t.best, c.id, c.source_id, s.name, c.chunk_index, t.content, matrice.count_tokens(t.content),
            c.metadata || jsonb_build_object('expanded', jsonb_build_object(
-             'first_index', r.first_index, 'last_index', r.last_index, 'start_char', t.start_char, 'end_char', t.end_char))
-      from matrice_private.runs(chunk_ids, expand) r
-      join matrice.source_chunks c on c.id = chunk_ids[r.best]
+             'first_index', t.first_index, 'last_index', t.last_index, 'start_char', t.start_char, 'end_char', t.end_char))
+      from matrice_private.stretches(chunk_ids, expand) t
+      join matrice.source_chunks c on c.id = chunk_ids[t.best]
       join matrice.context_sources s on s.id = c.source_id
-     cross join lateral matrice_private.stitched(r.source_id, r.first_index, r.last_index) t
-     order by r.best;
+     order by t.best;
 end
 $$;
 comment on function matrice_private.passages(uuid[], integer) is
@@ -665,7 +668,7 @@ begin
 end
 $$;
 comment on function matrice.search_chunks(text, uuid, integer, jsonb, double precision, integer, integer, boolean) is
-  'Full-text search as people type it: "a phrase", or, -not, begin*; words in the project''s language, accents folded. Ranked by cover density (ts_rank_cd): how often, and how near to each other, the words stand. A query of only stop words matches nothing. highlight puts an excerpt with the words between <b> and </b> into metadata.highlight; the text is not escaped for HTML. The others as in match_chunks.';
+  'Full-text search as people type it: "a phrase", or, -not, begin* of a word or its stem; words in the project''s language, accents folded. Ranked by cover density (ts_rank_cd): how often, and how near to each other, the words stand. A query of only stop words matches nothing. highlight puts an excerpt with the words between <b> and </b> into metadata.highlight; the text is not escaped for HTML. The others as in match_chunks.';
 
 create function matrice.hybrid_search(
   query_text text, query_embedding vector, project_id uuid default null, match_count integer default 10,
@@ -787,64 +790,50 @@ end;
 comment on function matrice_private.headed(text, jsonb) is 'Where a passage is from, as a person would say: source, heading path, page.';
 
 create function matrice_private.context_passages(chunk_ids uuid[])
-returns table (number bigint, passage_ids uuid[], source_id uuid, source_name text, start_char integer, end_char integer, metadata jsonb, heading text, content text)
+returns table (number bigint, citation jsonb, heading text, content text)
 language sql stable
 set search_path = ''
 begin atomic
   -- Read in the order of the sources' best chunks, each source from its beginning.
-  select row_number() over (order by r.best_of_source, r.source_id, r.first_index),
-         array(select c.id from matrice.source_chunks c
-                where c.source_id = r.source_id and c.chunk_index between r.first_index and r.last_index order by c.chunk_index),
-         r.source_id, s.name, t.start_char, t.end_char, first.metadata, matrice_private.headed(s.name, first.metadata), t.content
-    from (select runs.*, min(runs.best) over (partition by runs.source_id) as best_of_source
-            from matrice_private.runs(context_passages.chunk_ids, 0) runs) r
-    join matrice.context_sources s on s.id = r.source_id
-    join matrice.source_chunks first on first.source_id = r.source_id and first.chunk_index = r.first_index
-   cross join lateral matrice_private.stitched(r.source_id, r.first_index, r.last_index) t;
+  select row_number() over (order by t.best_of_source, t.source_id, t.first_index),
+         jsonb_build_object('chunk_id', t.stretch_ids[1], 'chunk_ids', t.stretch_ids, 'source_id', t.source_id, 'source_name', s.name,
+                            'start_char', t.start_char, 'end_char', t.end_char, 'metadata', first.metadata),
+         matrice_private.headed(s.name, first.metadata), t.content
+    from (select stretches.*, min(stretches.best) over (partition by stretches.source_id) as best_of_source
+            from matrice_private.stretches(chunk_ids, 0) stretches) t
+    join matrice.context_sources s on s.id = t.source_id
+    join matrice.source_chunks first on first.id = t.stretch_ids[1];
 end;
 comment on function matrice_private.context_passages(uuid[]) is
   'Chunks, given best first, as the passages of a context: numbered for reading, those that follow each other in one.';
 
-create function matrice_private.insight_passages(insight_ids uuid[])
-returns table (number bigint, insight_id uuid, title text, confidence double precision, content text)
+create function matrice_private.written_context(insight_ids uuid[], chunk_ids uuid[]) returns table (context text, citations jsonb)
 language sql stable
 set search_path = ''
 begin atomic
-  select given.place, i.id, i.title, i.confidence, i.content
-    from unnest(insight_ids) with ordinality as given (id, place)
-    join matrice.insights i on i.id = given.id;
-end;
-comment on function matrice_private.insight_passages(uuid[]) is 'Insights as the first passages of a context.';
-
-create function matrice_private.render_context(insight_ids uuid[], chunk_ids uuid[]) returns text
-language sql stable
-set search_path = ''
-begin atomic
-  select coalesce(string_agg(format('### [%s] %s%s%s', p.number, p.heading, E'\n\n', p.content), E'\n\n' order by p.number), '')
+  select coalesce(string_agg(format('### [%s] %s%s%s', p.number, p.heading, E'\n\n', p.content), E'\n\n' order by p.number), ''),
+         coalesce(jsonb_agg(jsonb_build_object('number', p.number) || p.citation order by p.number), '[]')
     from (
-      select i.number, 'Insight: ' || i.title as heading, i.content from matrice_private.insight_passages(insight_ids) i
+      select given.place as number, jsonb_build_object('insight_id', i.id, 'title', i.title, 'confidence', i.confidence) as citation,
+             'Insight: ' || i.title as heading, i.content
+        from unnest(insight_ids) with ordinality as given (id, place)
+        join matrice.insights i on i.id = given.id
       union all
-      select cardinality(insight_ids) + c.number, c.heading, c.content from matrice_private.context_passages(chunk_ids) c
+      select cardinality(insight_ids) + c.number, c.citation, c.heading, c.content from matrice_private.context_passages(chunk_ids) c
     ) p;
 end;
-comment on function matrice_private.render_context(uuid[], uuid[]) is 'Insights and chunks, given best first, as one numbered markdown text.';
+comment on function matrice_private.written_context(uuid[], uuid[]) is
+  'Insights and chunks, given best first, as one numbered markdown text, and what its numbers stand for.';
 
-create function matrice_private.cite_context(insight_ids uuid[], chunk_ids uuid[]) returns jsonb
-language sql stable
+create function matrice_private.context_tokens(insight_ids uuid[], chunk_ids uuid[], target_model text) returns integer
+language plpgsql stable
 set search_path = ''
-begin atomic
-  select coalesce(jsonb_agg(p.citation order by p.number), '[]')
-    from (
-      select i.number, jsonb_build_object('number', i.number, 'insight_id', i.insight_id, 'title', i.title, 'confidence', i.confidence) as citation
-        from matrice_private.insight_passages(insight_ids) i
-      union all
-      select cardinality(insight_ids) + c.number, jsonb_build_object(
-               'number', cardinality(insight_ids) + c.number, 'chunk_id', c.passage_ids[1], 'chunk_ids', c.passage_ids, 'source_id', c.source_id,
-               'source_name', c.source_name, 'start_char', c.start_char, 'end_char', c.end_char, 'metadata', c.metadata)
-        from matrice_private.context_passages(chunk_ids) c
-    ) p;
-end;
-comment on function matrice_private.cite_context(uuid[], uuid[]) is 'What each number in a context stands for.';
+as $$
+begin
+  return (select matrice.count_tokens(w.context, target_model) from matrice_private.written_context(insight_ids, chunk_ids) w);
+end
+$$;
+comment on function matrice_private.context_tokens(uuid[], uuid[], text) is 'Tokens of written_context, exactly.';
 
 create function matrice_private.cut_at_sentence(passage text, max_tokens integer, target_model text) returns text
 language plpgsql immutable
@@ -860,9 +849,11 @@ begin
   elsif length(beginning) <= length(heading) then
     return '';
   end if;
-  body := substr(beginning, length(heading) + 1);
+  -- With the character behind it, which tells whether the last sentence or word is whole.
+  body := substr(passage, length(heading) + 1, length(beginning) - length(heading) + 1);
   -- The last end of a sentence or line; where a first sentence is longer than all of it, the last whole word.
-  body := coalesce(substring(body from '^.*(?:[.!?…][])"»”’]*(?=\s)|[。！？]|\S(?=\n))'), substring(body from '^.*\S(?=\s)'), body);
+  body := coalesce(substring(body from '^.*(?:[.!?…][])"»”’]*(?=\s)|[。！？](?=.)|\S(?=\n))'), substring(body from '^.*\S(?=\s)'),
+                   substr(beginning, length(heading) + 1));
   return heading || rtrim(body, E' \t\n');
 end
 $$;
@@ -878,13 +869,16 @@ as $$
 declare
   chosen uuid[] := '{}';
   seen   text[] := '{}';
-  used   integer := matrice.count_tokens(matrice_private.render_context(insight_ids, '{}'), target_model);
-  exact  boolean := true;
+  places text[] := '{}';
+  used   integer := case insight_ids when '{}' then 0 else matrice_private.context_tokens(insight_ids, '{}', target_model) end;
+  joined boolean := false;
   chunk  record;
   cost   integer;
 begin
   for chunk in
-    select c.id, c.content, c.token_count, matrice_private.headed(s.name, c.metadata) as heading
+    select c.id, c.content, c.token_count, matrice_private.headed(s.name, c.metadata) as heading,
+           c.source_id || ' ' || c.chunk_index as place,
+           array[c.source_id || ' ' || c.chunk_index - 1, c.source_id || ' ' || c.chunk_index + 1] as neighbours
       from unnest(chunk_ids) with ordinality as given (id, place)
       join matrice.source_chunks c on c.id = given.id
       join matrice.context_sources s on s.id = c.source_id
@@ -893,16 +887,17 @@ begin
     -- Encodings differ, but not by half.
     continue when chunk.content = any (seen) or used + chunk.token_count / 2 > token_budget;
     cost := matrice.count_tokens(format('### [99] %s%s%s%s', chunk.heading, E'\n\n', chunk.content, E'\n\n'), target_model);
-    if used + cost > token_budget and not exact then
-      -- Passages that were joined take less than the sum of them.
-      used := matrice.count_tokens(matrice_private.render_context(insight_ids, chosen), target_model);
-      exact := true;
+    if used + cost > token_budget and joined then
+      -- Chunks that became one passage take less than the sum of them.
+      used := matrice_private.context_tokens(insight_ids, chosen, target_model);
+      joined := false;
     end if;
     continue when used + cost > token_budget;
     chosen := chosen || chunk.id;
     seen := seen || chunk.content;
+    joined := joined or places && chunk.neighbours;
+    places := places || chunk.place;
     used := used + cost;
-    exact := false;
   end loop;
   return chosen;
 end
@@ -924,7 +919,7 @@ begin
   end if;
   -- A quarter at most: an insight is what was concluded, the chunks are what from.
   for insight in select i.insight_id from matrice.search_insights(query_text, project_id, how_many) i loop
-    if matrice.count_tokens(matrice_private.render_context(chosen || insight, '{}'), target_model) <= token_budget / 4 then
+    if matrice_private.context_tokens(chosen || insight, '{}', target_model) <= token_budget / 4 then
       chosen := chosen || insight;
     end if;
   end loop;
@@ -974,19 +969,19 @@ begin
   insight_ids := matrice_private.pack_insights(query_text, build_context.project_id, insights, token_budget, target_model);
   chosen := matrice_private.pack_chunks(ids, insight_ids, token_budget, target_model);
   loop
-    context := matrice_private.render_context(insight_ids, chosen);
+    select w.context, w.citations into context, citations from matrice_private.written_context(insight_ids, chosen) w;
     token_count := matrice.count_tokens(context, target_model);
     exit when token_count <= token_budget;
     -- A text can take a token more than its parts: then without the last.
     chosen := trim_array(chosen, 1);
   end loop;
-  if chosen = '{}' and insight_ids = '{}' and cardinality(ids) > 0 then
+  if citations = '[]' and cardinality(ids) > 0 then
     -- Not even the best passage fits: its beginning is better than nothing.
-    context := matrice_private.cut_at_sentence(matrice_private.render_context('{}', ids[:1]), token_budget, target_model);
+    select w.context, w.citations into context, citations from matrice_private.written_context('{}', ids[:1]) w;
+    context := matrice_private.cut_at_sentence(context, token_budget, target_model);
     token_count := matrice.count_tokens(context, target_model);
-    chosen := case context when '' then '{}' else ids[:1] end;
+    citations := case context when '' then '[]' else citations end;
   end if;
-  citations := matrice_private.cite_context(insight_ids, chosen);
   return next;
 end
 $$;

@@ -79,7 +79,6 @@ select is(tests.filterable(), jsonb_build_object('type', 'api', 'lang', 'fr', 't
 update matrice.source_chunks set filterable = '{"tag": "forged"}' where id = tests.id('tagged');
 select is(tests.filterable() ->> 'tag', 'b', 'A client does not write what it is filtered by');
 delete from matrice.source_chunks where id = tests.id('tagged');
-select tests.as_owner();
 
 -- Refused rows -----------------------------------------------------------------------------------------------------
 
