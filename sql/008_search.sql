@@ -7,6 +7,9 @@
 -- Under row-level security neither distance nor @@ nor @> may use an index, because their functions are not leakproof.
 -- So what finds candidates comes twice: a function that does it, and one that runs it as the tables' owner in those
 -- projects that the caller is a member of. The rows themselves are read as the caller.
+--
+-- What compares vectors is SQL that is bound at creation. The rest is PL/pgSQL, which plans a query once a session, where
+-- an SQL function is planned at each call: that takes longer than most of these queries do.
 
 -- Checks -------------------------------------------------------------------------------------------------------------
 
@@ -189,15 +192,19 @@ end;
 comment on function matrice_private.nearest_of_few(vector, uuid[], text, integer, integer) is 'The nearest of some chunks, each looked up by its id.';
 
 create function matrice_private.chunks_having(project_ids uuid[], filter jsonb) returns uuid[]
-language sql stable
+language plpgsql stable
 set search_path = ''
 -- The planner takes every filter to match one row in a hundred, and would read whole tables for it.
 set enable_seqscan = off
-begin atomic
-  select coalesce(array_agg(c.id), '{}')
-    from unnest(project_ids) as p (id)
-    join matrice.source_chunks c on c.filterable @> (filter || jsonb_build_object('matrice.project', p.id));
-end;
+as $$
+begin
+  return (
+    select coalesce(array_agg(c.id), '{}')
+      from unnest(project_ids) as p (id)
+      join matrice.source_chunks c on c.filterable @> (filter || jsonb_build_object('matrice.project', p.id))
+  );
+end
+$$;
 comment on function matrice_private.chunks_having(uuid[], jsonb) is 'The chunks of the projects that a filter is contained in.';
 
 create function matrice_private.nearest_chunks(
@@ -273,25 +280,29 @@ comment on function matrice_private.nearest(vector, uuid, text, integer, jsonb) 
 
 create function matrice_private.matching_chunks(query_text text, project_ids uuid[], match_count integer, filter jsonb)
 returns table (chunk_id uuid, rank real)
-language sql stable
+language plpgsql stable
 set search_path = ''
 -- The planner cannot know the words, and would read whole tables for them.
 set enable_seqscan = off
-begin atomic
-  with projects as materialized (
-    select id, matrice_private.text_search_config(id) as config from unnest(project_ids) id
-  ), queries as materialized (
-    select config, matrice_private.text_query(config, query_text) as words from (select distinct config from projects) configs
-  )
-  select c.id, ts_rank_cd(c.fts, q.words)
-    from projects p
-    join queries q using (config)
-    join matrice.source_chunks c on c.fts @@ (q.words && quote_literal(p.id)::tsquery)
-   where numnode(q.words) > 0
-     and (filter = '{}' or c.filterable @> filter)
-   order by ts_rank_cd(c.fts, q.words) desc, c.id
-   limit match_count;
-end;
+as $$
+#variable_conflict use_column
+begin
+  return query
+    with projects as materialized (
+      select id, matrice_private.text_search_config(id) as config from unnest(project_ids) id
+    ), queries as materialized (
+      select config, matrice_private.text_query(config, query_text) as words from (select distinct config from projects) configs
+    )
+    select c.id, ts_rank_cd(c.fts, q.words)
+      from projects p
+      join queries q using (config)
+      join matrice.source_chunks c on c.fts @@ (q.words && quote_literal(p.id)::tsquery)
+     where numnode(q.words) > 0
+       and (filter = '{}' or c.filterable @> filter)
+     order by ts_rank_cd(c.fts, q.words) desc, c.id
+     limit match_count;
+end
+$$;
 comment on function matrice_private.matching_chunks(text, uuid[], integer, jsonb) is
   'The chunks that match a full-text query best, each project in its own language, by cover density; ties by id.';
 
@@ -514,49 +525,57 @@ comment on function matrice_private.best_hits(text, vector, uuid, integer, doubl
 
 create function matrice_private.runs(chunk_ids uuid[], expand integer)
 returns table (best bigint, source_id uuid, first_index integer, last_index integer)
-language sql stable
+language plpgsql stable
 set search_path = ''
-begin atomic
-  select min(r.place), r.source_id, greatest(min(r.chunk_index) - expand, 0), max(r.chunk_index) + expand
-    from (
-      select g.*, count(*) filter (where g.starts) over (partition by g.source_id order by g.chunk_index) as run
-        from (
-          select given.place, c.source_id, c.chunk_index,
-                 coalesce(c.chunk_index - lag(c.chunk_index) over (partition by c.source_id order by c.chunk_index) > 2 * expand + 1, true) as starts
-            from unnest(chunk_ids) with ordinality as given (id, place)
-            join matrice.source_chunks c on c.id = given.id
-        ) g
-    ) r
-   group by r.source_id, r.run;
-end;
+as $$
+#variable_conflict use_column
+begin
+  return query
+    select min(r.place), r.source_id, greatest(min(r.chunk_index) - expand, 0), max(r.chunk_index) + expand
+      from (
+        select g.*, count(*) filter (where g.starts) over (partition by g.source_id order by g.chunk_index) as run
+          from (
+            select given.place, c.source_id, c.chunk_index,
+                   coalesce(c.chunk_index - lag(c.chunk_index) over (partition by c.source_id order by c.chunk_index) > 2 * expand + 1, true) as starts
+              from unnest(chunk_ids) with ordinality as given (id, place)
+              join matrice.source_chunks c on c.id = given.id
+          ) g
+      ) r
+     group by r.source_id, r.run;
+end
+$$;
 comment on function matrice_private.runs(uuid[], integer) is
   'The stretches of their sources that chunks, given best first, and their neighbours cover: merged where they touch, with the place of the best.';
 
 create function matrice_private.stretches(chunk_ids uuid[], expand integer)
 returns table (best bigint, source_id uuid, first_index integer, last_index integer, stretch_ids uuid[], start_char integer, end_char integer, content text)
-language sql stable
+language plpgsql stable
 set search_path = ''
-begin atomic
-  select c.best, c.source_id, c.first_index, c.last_index, array_agg(c.id order by c.chunk_index), min(c.start_char), max(c.end_char),
-         string_agg(case
-           when c.is_first then c.content
-           when c.before is null or c.start_char is null or c.start_char > c.before + 1 then E'\n\n' || c.content
-           -- Between two chunks nothing but white space is lost.
-           when c.start_char > c.before then E'\n' || c.content
-           else substr(c.content, c.before - c.start_char + 1)
-         end, '' order by c.chunk_index)
-    from (
-      select r.*, c.id, c.chunk_index, c.content, c.start_char, c.end_char, row_number() over by_index = 1 as is_first,
-             max(c.end_char) over (by_index rows between unbounded preceding and 1 preceding) as before
-        from matrice_private.runs(chunk_ids, expand) r
-       -- OFFSET 0 has each run looked up by itself: the planner takes its length to be a share of the table.
-       cross join lateral (
-         select n.* from matrice.source_chunks n
-          where n.source_id = r.source_id and n.chunk_index between r.first_index and r.last_index offset 0) c
-      window by_index as (partition by r.best order by c.chunk_index)
-    ) c
-   group by c.best, c.source_id, c.first_index, c.last_index;
-end;
+as $$
+#variable_conflict use_column
+begin
+  return query
+    select c.best, c.source_id, c.first_index, c.last_index, array_agg(c.id order by c.chunk_index), min(c.start_char), max(c.end_char),
+           string_agg(case
+             when c.is_first then c.content
+             when c.before is null or c.start_char is null or c.start_char > c.before + 1 then E'\n\n' || c.content
+             -- Between two chunks nothing but white space is lost.
+             when c.start_char > c.before then E'\n' || c.content
+             else substr(c.content, c.before - c.start_char + 1)
+           end, '' order by c.chunk_index)
+      from (
+        select r.*, c.id, c.chunk_index, c.content, c.start_char, c.end_char, row_number() over by_index = 1 as is_first,
+               max(c.end_char) over (by_index rows between unbounded preceding and 1 preceding) as before
+          from matrice_private.runs(chunk_ids, expand) r
+         -- OFFSET 0 has each run looked up by itself: the planner takes its length to be a share of the table.
+         cross join lateral (
+           select n.* from matrice.source_chunks n
+            where n.source_id = r.source_id and n.chunk_index between r.first_index and r.last_index offset 0) c
+        window by_index as (partition by r.best order by c.chunk_index)
+      ) c
+     group by c.best, c.source_id, c.first_index, c.last_index;
+end
+$$;
 comment on function matrice_private.stretches(uuid[], integer) is
   'The runs of chunks, given best first, and their neighbours, each as one text that tells what chunks share once.';
 
@@ -732,15 +751,19 @@ $$;
 comment on function matrice_private.check_scores(jsonb) is 'Raises unless an argument holds scores by chunk.';
 
 create function matrice_private.scored(scores jsonb, project_id uuid) returns table (chunk_id uuid, score double precision)
-language sql stable
+language plpgsql stable
 set search_path = ''
-begin atomic
-  select c.id, s.value::text::double precision
-    from jsonb_each(scores) s
-    join matrice.source_chunks c on c.id = s.key::uuid
-   where scored.project_id is null or c.project_id = scored.project_id
-   order by 2 desc, 1;
-end;
+as $$
+#variable_conflict use_column
+begin
+  return query
+    select c.id, s.value::text::double precision
+      from jsonb_each(scores) s
+      join matrice.source_chunks c on c.id = s.key::uuid
+     where scored.project_id is null or c.project_id = scored.project_id
+     order by 2 desc, 1;
+end
+$$;
 comment on function matrice_private.scored(jsonb, uuid) is 'The chunks that the caller can see among those that they scored, best first.';
 
 create function matrice.rerank_chunks(
@@ -791,37 +814,45 @@ comment on function matrice_private.headed(text, jsonb) is 'Where a passage is f
 
 create function matrice_private.context_passages(chunk_ids uuid[])
 returns table (number bigint, citation jsonb, heading text, content text)
-language sql stable
+language plpgsql stable
 set search_path = ''
-begin atomic
-  -- Read in the order of the sources' best chunks, each source from its beginning.
-  select row_number() over (order by t.best_of_source, t.source_id, t.first_index),
-         jsonb_build_object('chunk_id', t.stretch_ids[1], 'chunk_ids', t.stretch_ids, 'source_id', t.source_id, 'source_name', s.name,
-                            'start_char', t.start_char, 'end_char', t.end_char, 'metadata', first.metadata),
-         matrice_private.headed(s.name, first.metadata), t.content
-    from (select stretches.*, min(stretches.best) over (partition by stretches.source_id) as best_of_source
-            from matrice_private.stretches(chunk_ids, 0) stretches) t
-    join matrice.context_sources s on s.id = t.source_id
-    join matrice.source_chunks first on first.id = t.stretch_ids[1];
-end;
+as $$
+#variable_conflict use_column
+begin
+  return query
+    -- Read in the order of the sources' best chunks, each source from its beginning.
+    select row_number() over (order by t.best_of_source, t.source_id, t.first_index),
+           jsonb_build_object('chunk_id', t.stretch_ids[1], 'chunk_ids', t.stretch_ids, 'source_id', t.source_id, 'source_name', s.name,
+                              'start_char', t.start_char, 'end_char', t.end_char, 'metadata', first.metadata),
+           matrice_private.headed(s.name, first.metadata), t.content
+      from (select stretches.*, min(stretches.best) over (partition by stretches.source_id) as best_of_source
+              from matrice_private.stretches(chunk_ids, 0) stretches) t
+      join matrice.context_sources s on s.id = t.source_id
+      join matrice.source_chunks first on first.id = t.stretch_ids[1];
+end
+$$;
 comment on function matrice_private.context_passages(uuid[]) is
   'Chunks, given best first, as the passages of a context: numbered for reading, those that follow each other in one.';
 
 create function matrice_private.written_context(insight_ids uuid[], chunk_ids uuid[]) returns table (context text, citations jsonb)
-language sql stable
+language plpgsql stable
 set search_path = ''
-begin atomic
-  select coalesce(string_agg(format('### [%s] %s%s%s', p.number, p.heading, E'\n\n', p.content), E'\n\n' order by p.number), ''),
-         coalesce(jsonb_agg(jsonb_build_object('number', p.number) || p.citation order by p.number), '[]')
-    from (
-      select given.place as number, jsonb_build_object('insight_id', i.id, 'title', i.title, 'confidence', i.confidence) as citation,
-             'Insight: ' || i.title as heading, i.content
-        from unnest(insight_ids) with ordinality as given (id, place)
-        join matrice.insights i on i.id = given.id
-      union all
-      select cardinality(insight_ids) + c.number, c.citation, c.heading, c.content from matrice_private.context_passages(chunk_ids) c
-    ) p;
-end;
+as $$
+#variable_conflict use_column
+begin
+  return query
+    select coalesce(string_agg(format('### [%s] %s%s%s', p.number, p.heading, E'\n\n', p.content), E'\n\n' order by p.number), ''),
+           coalesce(jsonb_agg(jsonb_build_object('number', p.number) || p.citation order by p.number), '[]')
+      from (
+        select given.place as number, jsonb_build_object('insight_id', i.id, 'title', i.title, 'confidence', i.confidence) as citation,
+               'Insight: ' || i.title as heading, i.content
+          from unnest(insight_ids) with ordinality as given (id, place)
+          join matrice.insights i on i.id = given.id
+        union all
+        select cardinality(insight_ids) + c.number, c.citation, c.heading, c.content from matrice_private.context_passages(chunk_ids) c
+      ) p;
+end
+$$;
 comment on function matrice_private.written_context(uuid[], uuid[]) is
   'Insights and chunks, given best first, as one numbered markdown text, and what its numbers stand for.';
 
@@ -1030,7 +1061,7 @@ begin
 end
 $$;
 comment on function matrice.match_documents(vector, integer, jsonb) is
-  'match_chunks over all projects of the caller, in the shape that LangChain''s and LlamaIndex''s Supabase vector stores call.';
+  'match_chunks over all projects of the caller, in the shape that LangChain''s and LlamaIndex''s Supabase vector stores call. Without match_count: the 1,000 nearest.';
 
 -- How good the searches are ------------------------------------------------------------------------------------------
 
