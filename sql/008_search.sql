@@ -426,11 +426,11 @@ declare
   sources  uuid[] := array(select c.source_id from unnest(chunk_ids) with ordinality given (id, place)
                              left join matrice.source_chunks c on c.id = given.id order by given.place);
   likeness double precision[] := array_fill(0, array[cardinality(chunk_ids)]);
-  chosen   integer[] := '{}';
+  chosen   integer[] := array[]::integer[];
   best     integer;
 begin
   while cardinality(chosen) < match_count loop
-    select candidate.place into best
+    select candidate.place::integer into best
       from unnest(sources, relevance, likeness) with ordinality candidate (source, relevance, likeness, place)
      where candidate.place <> all (chosen)
        and (max_per_source is null or max_per_source > (
@@ -898,9 +898,9 @@ language plpgsql stable
 set search_path = ''
 as $$
 declare
-  chosen uuid[] := '{}';
-  seen   text[] := '{}';
-  places text[] := '{}';
+  chosen uuid[] := array[]::uuid[];
+  seen   text[] := array[]::text[];
+  places text[] := array[]::text[];
   used   integer := case insight_ids when '{}' then 0 else matrice_private.context_tokens(insight_ids, '{}', target_model) end;
   joined boolean := false;
   chunk  record;
@@ -942,7 +942,7 @@ language plpgsql stable
 set search_path = ''
 as $$
 declare
-  chosen  uuid[] := '{}';
+  chosen  uuid[] := array[]::uuid[];
   insight uuid;
 begin
   if how_many = 0 then
