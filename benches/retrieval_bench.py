@@ -40,8 +40,9 @@ def build(corpus):
     owner.execute("insert into matrice.user_projects select %s, unnest(%s::uuid[]), 'viewer'",
                   [MEMBER, [identifier("project", p) for p in MANY]])
     # Policies as the seed writes them, for a role that has no others; and the function of Supabase's guide.
+    if not owner.execute("select from pg_roles where rolname = 'bench_seed'").fetchone():
+        owner.execute("create role bench_seed")
     owner.execute("""
-        create role bench_seed;
         create schema seed;
         create table seed.user_projects as select * from matrice.user_projects;
         create index on seed.user_projects (user_id);
@@ -58,7 +59,7 @@ def build(corpus):
            limit match_count $$;
         grant usage on schema matrice, matrice_private, seed to bench_seed;
         grant select on matrice.chunk_embeddings, seed.user_projects to bench_seed;
-    """) if not owner.execute("select from pg_roles where rolname = 'bench_seed'").fetchone() else None
+    """)
     owner.execute("vacuum analyze")
     return owner
 

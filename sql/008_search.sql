@@ -107,7 +107,7 @@ language plpgsql stable
 set search_path = ''
 as $$
 begin
-  -- Measured (benches/README.md): 0.99 and more of the true ten to hundred nearest are among so many by codes of 1536 bits.
+  -- Among so many by codes of 1536 bits are 0.99 and more of the true ten nearest (benches/README.md), or hundred.
   -- Shorter codes tell less, and the vectors are as much quicker to read.
   return (
     select ceil((110 + 4.0 * match_count) * greatest(1, 1536.0 / m.dimensions))
