@@ -60,6 +60,7 @@ create table matrice.source_chunks (
   start_char  integer,
   end_char    integer,
   fts         tsvector,
+  filterable  jsonb,
   constraint source_chunks_pkey primary key (id),
   constraint source_chunks_project_id_id_key unique (project_id, id),
   -- Deferrable, so that one statement can renumber the chunks of a source.
@@ -74,6 +75,8 @@ create table matrice.source_chunks (
 create index idx_chunks_source on matrice.source_chunks (source_id);
 create index idx_chunks_project_source on matrice.source_chunks (project_id, source_id);
 create index idx_chunks_fts on matrice.source_chunks using gin (fts);
+-- Without the list of pending entries, which every search would read to its end after a large import.
+create index idx_chunks_filterable on matrice.source_chunks using gin (filterable jsonb_path_ops) with (fastupdate = off);
 
 comment on table matrice.source_chunks is 'Chunks of sources, for retrieval.';
 comment on column matrice.source_chunks.id is 'Primary key. It survives re-chunking where the text did not change.';
@@ -85,7 +88,79 @@ comment on column matrice.source_chunks.token_count is 'Tokens of the content in
 comment on column matrice.source_chunks.metadata is 'Heading path, page number, section, …; searches filter by it.';
 comment on column matrice.source_chunks.start_char is 'Offset of the first character in the source''s text, from 0.';
 comment on column matrice.source_chunks.end_char is 'Offset behind the last character.';
-comment on column matrice.source_chunks.fts is 'The content for full-text search, in the project''s language. Kept by a trigger.';
+comment on column matrice.source_chunks.fts is
+  'The content for full-text search, in the project''s language, without accents; and the project''s id, so that one index lookup finds words in one project. Kept by a trigger.';
+comment on column matrice.source_chunks.filterable is
+  'What the filter of a search must be contained in: metadata over the source''s type and raw_metadata, and the project''s id, so that one index lookup finds them in one project. Kept by a trigger.';
+
+create function matrice_private.fold(value text) returns text
+language sql immutable strict parallel safe
+set search_path = ''
+begin atomic
+  -- A mark that follows no letter stays: what is left of a lexeme must not be empty.
+  select normalize(regexp_replace(normalize(
+           translate(replace(replace(replace(lower(value), 'œ', 'oe'), 'æ', 'ae'), 'ß', 'ss'), 'øłđð', 'oldd'),
+         nfd), '([^'' ])[\u0300-\u036f]+', '\1', 'g'), nfc);
+end;
+comment on function matrice_private.fold(text) is 'A text in lower case without accents. In Postgres''s own terms: the extension unaccent is not everywhere.';
+
+create function matrice_private.text_vector(config regconfig, content text) returns tsvector
+language plpgsql immutable
+set search_path = ''
+as $$
+declare
+  vector tsvector := to_tsvector(config, content);
+begin
+  -- Stemmers and stop words want accents, searchers leave them out: the words stand as both would write them.
+  if octet_length(content) > length(content) then
+    vector := (matrice_private.fold(vector::text) || ' ' || to_tsvector(config, matrice_private.fold(content))::text)::tsvector;
+  end if;
+  return vector;
+end
+$$;
+comment on function matrice_private.text_vector(regconfig, text) is 'A text for full-text search, accents folded.';
+
+create function matrice_private.prefix_term(config regconfig, word text) returns text
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  stems text[] := tsvector_to_array(to_tsvector(config, word));
+begin
+  -- The stored words are stems, of which "running" is no prefix but "run" is.
+  return (
+    select '( ' || string_agg('''' || replace(replace(matrice_private.fold(beginning), '\', '\\'), '''', '''''') || ''':*', ' | ') || ' )'
+      from unnest(array[word] || stems) beginning
+  );
+end
+$$;
+comment on function matrice_private.prefix_term(regconfig, text) is 'What finds words that begin like this one, as text of a tsquery.';
+
+create function matrice_private.text_query(config regconfig, query_text text) returns tsquery
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  -- Longest first: "b*" is in "ab*", too.
+  prefixes text[] := array(
+    select match.words[1] from regexp_matches(query_text, '([^\s"*()|&!:<>''\\-][^\s"*()|&!:<>''\\]*)\*', 'g') as match (words)
+     group by match.words[1] order by length(match.words[1]) desc limit 20);
+  words    text := query_text;
+  found    text;
+begin
+  -- websearch_to_tsquery knows no prefixes: a number that no dictionary changes stands in for each.
+  for i in 1 .. cardinality(prefixes) loop
+    words := replace(words, prefixes[i] || '*', format('70000000000000%s', 1000 + i));
+  end loop;
+  found := matrice_private.fold(websearch_to_tsquery(config, words)::text);
+  for i in 1 .. cardinality(prefixes) loop
+    found := replace(found, format('''70000000000000%s''', 1000 + i), matrice_private.prefix_term(config, prefixes[i]));
+  end loop;
+  return found::tsquery;
+end
+$$;
+comment on function matrice_private.text_query(regconfig, text) is
+  'A query as people type it, "a phrase", or, -not, begin*, accents folded, for what text_vector made.';
 
 create function matrice_private.text_search_config(project_id uuid) returns regconfig
 language sql stable
@@ -105,21 +180,42 @@ create function matrice_private.complete_chunk() returns trigger
 language plpgsql
 set search_path = ''
 as $$
+declare
+  source record;
 begin
-  if new.project_id is null then
-    select s.project_id into new.project_id from matrice.context_sources s where s.id = new.source_id;
-  end if;
+  select s.project_id, s.type, s.raw_metadata into source from matrice.context_sources s where s.id = new.source_id;
+  new.project_id := coalesce(new.project_id, source.project_id);
   if new.token_count is null or (tg_op = 'UPDATE' and new.content <> old.content and new.token_count = old.token_count) then
     new.token_count := matrice.count_tokens(new.content);
   end if;
-  new.fts := to_tsvector(matrice_private.text_search_config(new.project_id), new.content);
+  if tg_op = 'INSERT' or (new.content, new.fts) is distinct from (old.content, old.fts) then
+    new.fts := matrice_private.text_vector(matrice_private.text_search_config(new.project_id), new.content)
+               || array_to_tsvector(array_remove(array[new.project_id::text], null));
+  end if;
+  new.filterable := source.raw_metadata || jsonb_build_object('type', source.type) || new.metadata
+                    || jsonb_build_object('matrice.project', new.project_id);
   return new;
 end
 $$;
-comment on function matrice_private.complete_chunk() is 'Fills in what a client may leave out of a chunk: project_id, token_count, fts.';
+comment on function matrice_private.complete_chunk() is 'Fills in what a client may leave out of a chunk: project_id, token_count, fts, filterable.';
 
-create trigger complete_chunk before insert or update of content, fts, token_count, project_id on matrice.source_chunks
+create trigger complete_chunk before insert or update of content, metadata, fts, filterable, token_count, source_id, project_id on matrice.source_chunks
 for each row execute function matrice_private.complete_chunk();
+
+create function matrice_private.refilter_chunks() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  update matrice.source_chunks set filterable = null where source_id = new.id;
+  return null;
+end
+$$;
+comment on function matrice_private.refilter_chunks() is 'Brings what a source''s chunks are filtered by to its new type and metadata.';
+
+create trigger refilter_chunks after update of type, raw_metadata on matrice.context_sources
+for each row when ((old.type, old.raw_metadata) is distinct from (new.type, new.raw_metadata))
+execute function matrice_private.refilter_chunks();
 
 create function matrice_private.reindex_project_text() returns trigger
 language plpgsql

@@ -51,7 +51,8 @@ as $$
 declare
   config regconfig := matrice_private.text_search_config(new.project_id);
 begin
-  new.fts := setweight(to_tsvector(config, new.title), 'A') || setweight(to_tsvector(config, new.content), 'B');
+  new.fts := setweight(matrice_private.text_vector(config, new.title), 'A')
+             || setweight(matrice_private.text_vector(config, new.content), 'B');
   return new;
 end
 $$;

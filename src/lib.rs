@@ -2,7 +2,7 @@
 //!
 //! - [`core`]: what is computed, in pure Rust.
 //! - [`api`]: the engine's SQL functions, thin wrappers over `core`.
-//! - [`migrate`]: applies the schema, `sql/001…007`, which belongs to the user and not to the extension.
+//! - [`migrate`]: applies the schema, `sql/001…008`, which belongs to the user and not to the extension.
 
 mod api;
 mod core;

@@ -1,4 +1,4 @@
-//! Applies the schema. The files `sql/001…007` are not part of the extension's script: what they make belongs to
+//! Applies the schema. The files `sql/001…008` are not part of the extension's script: what they make belongs to
 //! the role that owns the extension, as tables of a migration would, so that pg_dump carries all of it and
 //! DROP EXTENSION leaves it alone.
 
@@ -7,7 +7,7 @@ use pgrx::prelude::*;
 use pgrx::{PgTryBuilder, Spi, pg_sys};
 
 /// The schema's files, in the order they are applied.
-const MIGRATIONS: [(&str, &str); 7] = [
+const MIGRATIONS: [(&str, &str); 8] = [
     ("001_core_tables", include_str!("../sql/001_core_tables.sql")),
     (
         "002_context_sources",
@@ -21,6 +21,7 @@ const MIGRATIONS: [(&str, &str); 7] = [
     ),
     ("006_rls_policies", include_str!("../sql/006_rls_policies.sql")),
     ("007_functions", include_str!("../sql/007_functions.sql")),
+    ("008_search", include_str!("../sql/008_search.sql")),
 ];
 
 /// The oldest pgvector that has iterative index scans.

@@ -21,14 +21,14 @@ export type Database = {
                   ]
                 },"chunk_embeddings": {
                   Row: {
-                    "chunk_id": string,"created_at": string,"embedding": string,"id": string,"model": string,"project_id": string
+                    "chunk_id": string,"code": unknown,"created_at": string,"embedding": string,"id": string,"model": string,"project_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "chunk_id": string,"created_at"?: string,"embedding": string,"id"?: string,"model"?: string,"project_id"?: string
+                    "chunk_id": string,"code"?: never,"created_at"?: string,"embedding": string,"id"?: string,"model"?: string,"project_id"?: string
                   }
                   Update: {
-                    "chunk_id"?: string,"created_at"?: string,"embedding"?: string,"id"?: string,"model"?: string,"project_id"?: string
+                    "chunk_id"?: string,"code"?: never,"created_at"?: string,"embedding"?: string,"id"?: string,"model"?: string,"project_id"?: string
                   }
                   Relationships: [
                     {
@@ -255,14 +255,14 @@ isOneToOne: false
                   ]
                 },"source_chunks": {
                   Row: {
-                    "chunk_index": number,"content": string,"end_char": number | null,"fts": unknown,"id": string,"metadata": NonNullable<Json>,"project_id": string,"source_id": string,"start_char": number | null,"token_count": number | null
+                    "chunk_index": number,"content": string,"end_char": number | null,"filterable": Json | null,"fts": unknown,"id": string,"metadata": NonNullable<Json>,"project_id": string,"source_id": string,"start_char": number | null,"token_count": number | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "chunk_index": number,"content": string,"end_char"?: number | null,"fts"?: unknown,"id"?: string,"metadata"?: NonNullable<Json>,"project_id"?: string,"source_id": string,"start_char"?: number | null,"token_count"?: number | null
+                    "chunk_index": number,"content": string,"end_char"?: number | null,"filterable"?: Json | null,"fts"?: unknown,"id"?: string,"metadata"?: NonNullable<Json>,"project_id"?: string,"source_id": string,"start_char"?: number | null,"token_count"?: number | null
                   }
                   Update: {
-                    "chunk_index"?: number,"content"?: string,"end_char"?: number | null,"fts"?: unknown,"id"?: string,"metadata"?: NonNullable<Json>,"project_id"?: string,"source_id"?: string,"start_char"?: number | null,"token_count"?: number | null
+                    "chunk_index"?: number,"content"?: string,"end_char"?: number | null,"filterable"?: Json | null,"fts"?: unknown,"id"?: string,"metadata"?: NonNullable<Json>,"project_id"?: string,"source_id"?: string,"start_char"?: number | null,"token_count"?: number | null
                   }
                   Relationships: [
                     {
@@ -343,7 +343,7 @@ isOneToOne: false
 { Args: { "token": string }; Returns: string
                            },
 "build_context":
-{ Args: { "filter"?: Json,"match_count"?: number,"model"?: string,"project_id": string,"query_embedding": string,"query_text": string,"target_model"?: string,"token_budget"?: number }; Returns: {
+{ Args: { "filter"?: Json,"insights"?: number,"match_count"?: number,"model"?: string,"project_id": string,"query_embedding": string,"query_text": string,"scores"?: Json,"target_model"?: string,"token_budget"?: number }; Returns: {
               "citations": Json,"context": string,"token_count": number
             }[]
                            },
@@ -374,6 +374,11 @@ isOneToOne: false
 "detokenize":
 { Args: { "model"?: string,"tokens": (number)[] }; Returns: string
                            },
+"evaluate_search":
+{ Args: { "filter"?: Json,"match_count"?: number,"model"?: string,"project_id"?: string,"queries": Json }; Returns: {
+              "mrr": number,"ndcg": number,"query_count": number,"recall": number,"search": string
+            }[]
+                           },
 "fail_chunks":
 { Args: { "chunk_ids": (string)[],"error": string,"model": string }; Returns: undefined
                            },
@@ -381,7 +386,7 @@ isOneToOne: false
 { Args: { "output_data"?: Json,"run_id": string,"status": string }; Returns: undefined
                            },
 "hybrid_search":
-{ Args: { "filter"?: Json,"full_text_weight"?: number,"match_count"?: number,"model"?: string,"project_id"?: string,"query_embedding": string,"query_text": string,"rrf_k"?: number,"semantic_weight"?: number }; Returns: {
+{ Args: { "diversity"?: number,"expand"?: number,"filter"?: Json,"full_text_weight"?: number,"match_count"?: number,"max_per_source"?: number,"model"?: string,"project_id"?: string,"query_embedding": string,"query_text": string,"rrf_k"?: number,"semantic_weight"?: number }; Returns: {
               "chunk_id": string,"chunk_index": number,"content": string,"full_text_rank": number,"metadata": Json,"score": number,"semantic_rank": number,"source_id": string,"source_name": string,"token_count": number
             }[]
                            },
@@ -397,7 +402,7 @@ isOneToOne: false
             }[]
                            },
 "match_chunks":
-{ Args: { "filter"?: Json,"match_count"?: number,"match_threshold"?: number,"model"?: string,"project_id"?: string,"query_embedding": string }; Returns: {
+{ Args: { "diversity"?: number,"expand"?: number,"filter"?: Json,"match_count"?: number,"match_threshold"?: number,"max_per_source"?: number,"model"?: string,"project_id"?: string,"query_embedding": string }; Returns: {
               "chunk_id": string,"chunk_index": number,"content": string,"metadata": Json,"similarity": number,"source_id": string,"source_name": string,"token_count": number
             }[]
                            },
@@ -426,6 +431,11 @@ isOneToOne: false
 "remove_member":
 { Args: { "project_id": string,"user_id": string }; Returns: undefined
                            },
+"rerank_chunks":
+{ Args: { "diversity"?: number,"expand"?: number,"match_count"?: number,"max_per_source"?: number,"model"?: string,"scores": Json }; Returns: {
+              "chunk_id": string,"chunk_index": number,"content": string,"metadata": Json,"score": number,"source_id": string,"source_name": string,"token_count": number
+            }[]
+                           },
 "restore_pillar":
 { Args: { "code": string,"project_id": string,"version": number }; Returns: number
                            },
@@ -433,13 +443,18 @@ isOneToOne: false
 { Args: { "code": string,"content": string,"expected_version"?: number,"metadata"?: Json,"project_id": string }; Returns: number
                            },
 "search_chunks":
-{ Args: { "filter"?: Json,"match_count"?: number,"project_id"?: string,"query_text": string }; Returns: {
+{ Args: { "diversity"?: number,"expand"?: number,"filter"?: Json,"highlight"?: boolean,"match_count"?: number,"max_per_source"?: number,"project_id"?: string,"query_text": string }; Returns: {
               "chunk_id": string,"chunk_index": number,"content": string,"metadata": Json,"rank": number,"source_id": string,"source_name": string,"token_count": number
             }[]
                            },
 "search_insights":
 { Args: { "include_superseded"?: boolean,"match_count"?: number,"project_id": string,"query_text": string }; Returns: {
               "confidence": number,"content": string,"created_at": string,"insight_id": string,"rank": number,"source_id": string,"superseded_by": string,"tags": Json,"title": string,"type": string
+            }[]
+                           },
+"search_recall":
+{ Args: { "match_count"?: number,"model"?: string,"project_id": string,"sample"?: number }; Returns: {
+              "least_recall": number,"query_count": number,"recall": number
             }[]
                            },
 "set_member_role":

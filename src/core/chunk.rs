@@ -121,8 +121,7 @@ pub(crate) struct Chunk<'a> {
 /// at a chunk's ends is left out; nothing else is.
 ///
 /// # Errors
-/// [`Error::CharacterTooLarge`] where one character alone is more tokens than a chunk may have; else as
-/// [`Encoding::count`].
+/// [`Error::CharacterTooLarge`] where one character alone is more tokens than a chunk may have.
 pub(crate) fn chunk(
     text: &str,
     format: Format,
@@ -139,7 +138,7 @@ pub(crate) fn chunk(
         at: (0, 0),
     };
     Chunks::new(text, marks, trim(format), &counted, size.capacity(), interrupt)
-        .map(|range| describe.chunk(range?))
+        .map(|range| describe.chunk(range))
         .collect()
 }
 
@@ -174,7 +173,7 @@ struct Describe<'a, 'b> {
 impl<'a> Describe<'a, '_> {
     fn chunk(&mut self, range: Range<usize>) -> Result<Chunk<'a>, Error> {
         let content = &self.text[range.clone()];
-        let token_count = self.counted.count(content)?;
+        let token_count = self.counted.count(content);
         if token_count > self.max {
             return Err(Error::CharacterTooLarge {
                 character: content.into(),

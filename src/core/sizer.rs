@@ -1,7 +1,12 @@
 //! Token counts of many slices of one text, each without encoding the slice again.
 
-use super::token::Encoding;
-use super::{Error, Interrupt, split};
+use super::token::{Encoder, Encoding};
+use super::{Interrupt, split};
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// Of pre-tokens that are longer, the places of the tokens are kept, in bytes.
+const LONG: usize = 1024;
 
 /// A text that has been counted once, pre-token by pre-token.
 ///
@@ -13,22 +18,32 @@ pub(super) struct CountedText<'a> {
     text: &'a str,
     encoding: Encoding,
     interrupt: Interrupt,
+    encoder: RefCell<Encoder<'a>>,
     /// Where pre-tokens begin, in bytes, and the end of the text.
     boundaries: Vec<u32>,
     /// Tokens before each boundary.
     before: Vec<u32>,
+    /// The pre-tokens that are long: where they begin, and where in them their tokens end.
+    long: Vec<(u32, Vec<u32>)>,
 }
 
 impl<'a> CountedText<'a> {
     pub(super) fn new(text: &'a str, encoding: Encoding, interrupt: Interrupt) -> Self {
-        let (mut boundaries, mut before) = (Vec::new(), Vec::new());
+        let mut encoder = encoding.encoder(text, interrupt);
+        let (mut boundaries, mut before, mut long) = (Vec::new(), Vec::new(), Vec::new());
         // A text of Postgres is at most 1 GB.
         let (mut at, mut tokens) = (0u32, 0u32);
-        for (piece, count) in encoding.pieces(text, interrupt) {
+        for pretoken in encoding.pretokens(text, interrupt) {
             boundaries.push(at);
             before.push(tokens);
-            at += piece.len() as u32;
-            tokens += count as u32;
+            if pretoken.len() > LONG {
+                let ends = encoder.ends(pretoken);
+                tokens += ends.len() as u32;
+                long.push((at, ends));
+            } else {
+                tokens += encoder.count(pretoken) as u32;
+            }
+            at += pretoken.len() as u32;
         }
         boundaries.push(at);
         before.push(tokens);
@@ -36,22 +51,18 @@ impl<'a> CountedText<'a> {
             text,
             encoding,
             interrupt,
+            encoder: RefCell::new(encoder),
             boundaries,
             before,
+            long,
         }
     }
 
     /// How many tokens `slice` is.
-    ///
-    /// # Errors
-    /// As [`Encoding::count`].
-    pub(super) fn count(&self, slice: &str) -> Result<usize, Error> {
-        match self
-            .range_of(slice)
-            .and_then(|start| self.count_inside(start, slice))
-        {
-            Some(tokens) => Ok(tokens),
-            None => Ok(self.encoding.count(slice, self.interrupt)),
+    pub(super) fn count(&self, slice: &str) -> usize {
+        match self.range_of(slice) {
+            Some(range) => self.count_range(range),
+            None => self.encoding.count(slice, self.interrupt),
         }
     }
 
@@ -72,54 +83,76 @@ impl<'a> CountedText<'a> {
         while length < end.saturating_sub(start) {
             let near = self.text.ceil_char_boundary(start + length);
             match self.count(&self.text[start..near]) {
-                Ok(size) if size <= tokens => length = length.saturating_mul(2),
+                size if size <= tokens => length = length.saturating_mul(2),
                 _ => return near,
             }
         }
         end
     }
 
-    /// Where `slice` begins, if it is a part of the text.
-    fn range_of(&self, slice: &str) -> Option<usize> {
+    /// Where `slice` stands, if it is a part of the text.
+    fn range_of(&self, slice: &str) -> Option<Range<usize>> {
         let start = (slice.as_ptr() as usize).checked_sub(self.text.as_ptr() as usize)?;
-        (start + slice.len() <= self.text.len()).then_some(start)
+        let end = start + slice.len();
+        (end <= self.text.len()).then_some(start..end)
     }
 
-    fn count_inside(&self, start: usize, slice: &str) -> Option<usize> {
-        let end_of_words = start + slice.trim_end().len();
-        let last = self
-            .boundaries
-            .partition_point(|&at| at as usize <= end_of_words)
-            .checked_sub(1)?;
-        let mut head = 0;
-        let mut at = start;
-        let mut pieces = None;
-        // From the middle of a pre-token: encode up to where the pre-tokens of slice and text meet.
-        let first = loop {
-            let here = self
-                .boundaries
-                .partition_point(|&boundary| (boundary as usize) < at);
-            if *self.boundaries.get(here)? as usize == at {
-                break here;
+    fn count_range(&self, range: Range<usize>) -> usize {
+        let mut tokens = 0;
+        let mut at = range.start;
+        // From the middle of a pre-token, up to where the pre-tokens of slice and text meet.
+        for pretoken in self.encoding.pretokens(&self.text[range.clone()], self.interrupt) {
+            if let Ok(first) = self.boundaries.binary_search(&(at as u32)) {
+                let end_of_words = at + self.text[at..range.end].trim_end().len();
+                let last = self
+                    .boundaries
+                    .partition_point(|&here| here as usize <= end_of_words)
+                    - 1;
+                let inside = self.before[last] - self.before[first];
+                return tokens + inside as usize + self.count_edge(self.boundaries[last] as usize..range.end);
             }
-            let (piece, tokens) = pieces
-                .get_or_insert_with(|| self.encoding.pieces(slice, self.interrupt))
-                .next()?;
-            head += tokens;
-            at += piece.len();
-        };
-        if first > last {
-            return None;
+            tokens += self.count_pretoken(at..at + pretoken.len());
+            at += pretoken.len();
         }
-        let tail = &slice[self.boundaries[last] as usize - start..];
-        let inside = (self.before[last] - self.before[first]) as usize;
-        Some(head + inside + self.encoding.count(tail, self.interrupt))
+        tokens
+    }
+
+    fn count_edge(&self, range: Range<usize>) -> usize {
+        let mut at = range.start;
+        let counts = self
+            .encoding
+            .pretokens(&self.text[range], self.interrupt)
+            .map(|pretoken| {
+                let start = at;
+                at += pretoken.len();
+                self.count_pretoken(start..at)
+            });
+        counts.sum()
+    }
+
+    /// How many tokens a pre-token of a slice is, which may be a part of a long one of the text.
+    fn count_pretoken(&self, range: Range<usize>) -> usize {
+        let mut encoder = self.encoder.borrow_mut();
+        if range.len() > LONG {
+            let number = self
+                .long
+                .partition_point(|&(start, _)| start as usize <= range.start);
+            if let Some((start, ends)) = number.checked_sub(1).map(|number| &self.long[number])
+                && let Some(&length) = ends.last()
+                && range.end <= (start + length) as usize
+            {
+                let start = *start as usize;
+                let whole = &self.text[start..start + length as usize];
+                return encoder.count_part(whole, ends, range.start - start..range.end - start);
+            }
+        }
+        encoder.count(&self.text[range])
     }
 }
 
 impl split::Sizer for CountedText<'_> {
-    fn count(&self, slice: &str) -> Result<usize, Error> {
-        CountedText::count(self, slice)
+    fn count(&self, slice: &str) -> usize {
+        self.count(slice)
     }
 
     fn reach(&self, start: usize, tokens: usize) -> usize {
@@ -150,8 +183,30 @@ mod tests {
             for (number, &start) in ends.iter().enumerate() {
                 for &end in &ends[number..] {
                     let slice = &text[start..end];
-                    prop_assert_eq!(counted.count(slice), Ok(encoding.count(slice, NEVER)), "{:?} of {:?}", slice, text);
+                    prop_assert_eq!(counted.count(slice), encoding.count(slice, NEVER), "{:?} of {:?}", slice, text);
                 }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        #[test]
+        fn a_part_of_a_long_word_counts_as_it_does_by_itself(
+            text in prop_oneof![
+                "[ab]{3000}", "a{3000}", "(the|ing|er|qu|zx){1500}", "[\u{300}-\u{36f}]{1500}", "[日本語中文字]{1000}",
+                "[a-zA-Z]{3000}", "=(-|=){3000}", "( {2000}x)|(x {3000})", "(\u{1f468}\u{200d}){500}",
+            ],
+            cuts in prop::collection::vec((0usize..6000, 0usize..6000), 20),
+            encoding in prop::sample::select(vec![Encoding::Cl100kBase, Encoding::O200kBase, Encoding::P50kBase]),
+        ) {
+            let text = format!("before {text} behind");
+            let counted = CountedText::new(&text, encoding, NEVER);
+            for (a, b) in cuts {
+                let (a, b) = (text.floor_char_boundary(a), text.floor_char_boundary(b));
+                let slice = &text[a.min(b)..a.max(b)];
+                prop_assert_eq!(counted.count(slice), encoding.count(slice, NEVER), "{:?} of {:?}", slice, text);
             }
         }
     }

@@ -23,7 +23,7 @@ mod units;
 use self::blanks::Blanks;
 pub(super) use self::marks::Marks;
 use self::units::Unit;
-use super::{Error, Interrupt};
+use super::Interrupt;
 use memchr::memchr2;
 use std::cell::Cell;
 use std::cmp::Ordering;
@@ -33,7 +33,7 @@ use std::ops::Range;
 /// Counts slices of the text that is cut.
 pub(super) trait Sizer {
     /// How many tokens `slice` is.
-    fn count(&self, slice: &str) -> Result<usize, Error>;
+    fn count(&self, slice: &str) -> usize;
 
     /// An end in the text, not far, such that from byte `start` to there, or further, are certainly more than `tokens`
     /// tokens; or the end of the text.
@@ -137,20 +137,20 @@ impl<'a, S: Sizer> Chunks<'a, S> {
         }
     }
 
-    fn next_chunk(&mut self) -> Result<Range<usize>, Error> {
+    fn next_chunk(&mut self) -> Range<usize> {
         self.marks.advance(self.cursor);
         let window = self.window.take().unwrap_or_else(|| self.look_ahead());
         let mut sections = take(&mut self.sections);
         sections.clear();
-        let low = self.gather(&mut sections, window)?;
-        let end = self.search(&sections, low, window)?;
+        let low = self.gather(&mut sections, window);
+        let end = self.search(&sections, low, window);
         let chunk = self.trimmed(self.cursor, end);
         self.largest = self.largest.max(Some(end - self.cursor));
-        let next = self.overlapping(&sections, end)?;
-        self.window = self.kept(window, next)?;
+        let next = self.overlapping(&sections, end);
+        self.window = self.kept(window, next);
         self.cursor = next;
         self.sections = sections;
-        Ok(chunk)
+        chunk
     }
 
     fn look_ahead(&self) -> Window {
@@ -182,16 +182,16 @@ impl<'a, S: Sizer> Chunks<'a, S> {
     }
 
     /// The window for a chunk that begins at `next`, if what lies between there and the horizon is still too large.
-    fn kept(&self, mut window: Window, next: usize) -> Result<Option<Window>, Error> {
+    fn kept(&self, mut window: Window, next: usize) -> Option<Window> {
         if window.horizon == usize::MAX {
-            return Ok(Some(window));
+            return Some(window);
         }
         // A token is seldom more than eight bytes; if it is, the window is only found again too early.
         if (next - self.cursor) / 8 < self.capacity.max / 2 {
-            window.spent += self.sizer.count(&self.text[self.cursor..next])?;
-            return Ok((window.spent <= self.capacity.max / 2).then_some(window));
+            window.spent += self.sizer.count(&self.text[self.cursor..next]);
+            return (window.spent <= self.capacity.max / 2).then_some(window);
         }
-        Ok(None)
+        None
     }
 
     /// The ends of the sections from the cursor on.
@@ -208,11 +208,7 @@ impl<'a, S: Sizer> Chunks<'a, S> {
     }
 
     /// The highest cut whose first section fits, and the end of the next one's, which does not.
-    fn best(
-        &self,
-        firsts: impl Iterator<Item = First>,
-        window: Window,
-    ) -> Result<(Option<Cut>, Option<usize>), Error> {
+    fn best(&self, firsts: impl Iterator<Item = First>, window: Window) -> (Option<Cut>, Option<usize>) {
         let mut best = None;
         let mut seen: Option<First> = None;
         for first in firsts.map(Some).chain([None]) {
@@ -220,45 +216,45 @@ impl<'a, S: Sizer> Chunks<'a, S> {
             if let Some(seen) = seen
                 && first.is_none_or(|first| first.end > seen.end)
             {
-                if self.too_large(seen, window)? {
-                    return Ok((best, Some(seen.end)));
+                if self.too_large(seen, window) {
+                    return (best, Some(seen.end));
                 }
                 best = Some(seen.cut);
             }
             seen = first;
         }
-        Ok((best, None))
+        (best, None)
     }
 
     /// Whether a first section does not fit. That may be said of one that fits after all: text-splitter gives up where
     /// some beginning of it is far too large.
-    fn too_large(&self, first: First, window: Window) -> Result<bool, Error> {
+    fn too_large(&self, first: First, window: Window) -> bool {
         let max = self.capacity.max;
         // A token is at least a byte.
         if first.end - self.cursor <= max {
-            return Ok(false);
+            return false;
         }
-        if first.end >= window.horizon || self.size(self.cursor, first.end)? > max {
-            return Ok(true);
+        if first.end >= window.horizon || self.size(self.cursor, first.end) > max {
+            return true;
         }
         let probed = self.cursor.saturating_add(max.saturating_mul(8));
         let (Some(lower), true) = (first.lower, probed < first.end) else {
-            return Ok(false);
+            return false;
         };
         let mut ends = self.ends(lower, window).take_while(|&end| end < first.end);
         let mut next = ends.find(|&end| end >= probed);
         let mut step = 1;
         while let Some(end) = next {
-            if self.size(self.cursor, end)? > max.saturating_add((max / 4).max(1)) {
-                return Ok(true);
+            if self.size(self.cursor, end) > max.saturating_add((max / 4).max(1)) {
+                return true;
             }
             next = ends.nth(step - 1);
             step *= 2;
         }
-        Ok(false)
+        false
     }
 
-    fn cut(&self, window: Window) -> Result<(Cut, Option<usize>), Error> {
+    fn cut(&self, window: Window) -> (Cut, Option<usize>) {
         let mut lower = None;
         let marked = self.marks.levels().map(|level| First {
             cut: Cut::At(level),
@@ -267,9 +263,9 @@ impl<'a, S: Sizer> Chunks<'a, S> {
                 .first_section(level, self.cursor, self.text.len(), &self.blanks),
             lower: lower.replace(Cut::At(level)),
         });
-        let (best, limit) = self.best(marked, window)?;
+        let (best, limit) = self.best(marked, window);
         if let Some(cut) = best {
-            return Ok((cut, limit));
+            return (cut, limit);
         }
         let units = Unit::ALL.into_iter().filter_map(|unit| {
             Some(First {
@@ -278,18 +274,18 @@ impl<'a, S: Sizer> Chunks<'a, S> {
                 lower: (unit == Unit::Sentence).then_some(Cut::By(Unit::Word)),
             })
         });
-        let (best, unit_limit) = self.best(units, window)?;
+        let (best, unit_limit) = self.best(units, window);
         let limit = match (limit, unit_limit) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        Ok((best.unwrap_or(Cut::By(Unit::Character)), limit))
+        (best.unwrap_or(Cut::By(Unit::Character)), limit)
     }
 
     /// Collects the sections from the cursor on, until they are too large together; returns the first that is worth
     /// trying as the last of the chunk.
-    fn gather(&self, sections: &mut Vec<u32>, window: Window) -> Result<usize, Error> {
-        let (cut, limit) = self.cut(window)?;
+    fn gather(&self, sections: &mut Vec<u32>, window: Window) -> usize {
+        let (cut, limit) = self.cut(window);
         let limit = limit.unwrap_or(usize::MAX);
         let mut ends = self.ends(cut, window);
         let max = self.capacity.max;
@@ -308,23 +304,24 @@ impl<'a, S: Sizer> Chunks<'a, S> {
             }
             let length = end - self.cursor;
             if sections.len() == before || length < target || end >= window.horizon {
-                return Ok(low);
+                return low;
             }
-            let size = self.size(self.cursor, end)?;
+            let size = self.size(self.cursor, end);
             match size.cmp(&max) {
                 Ordering::Less => low = sections.len() - 1,
                 Ordering::Equal => {}
-                Ordering::Greater => return Ok(low),
+                Ordering::Greater => return low,
             }
+            let size = size.max(1);
             let missing = (max - size).max(1);
             target = length
-                .saturating_add(missing.saturating_mul(length.div_ceil(size.max(1))))
+                .saturating_add(missing.saturating_mul(length.div_ceil(size)))
                 .saturating_add(length.div_ceil(10));
         }
     }
 
     /// The end of the chunk: of the last section that fits, and of those behind it that add nothing.
-    fn search(&self, sections: &[u32], mut low: usize, window: Window) -> Result<usize, Error> {
+    fn search(&self, sections: &[u32], mut low: usize, window: Window) -> usize {
         let mut high = sections.len().saturating_sub(1);
         let mut found: Option<(usize, usize)> = None;
         let mut end = self.cursor;
@@ -332,7 +329,7 @@ impl<'a, S: Sizer> Chunks<'a, S> {
         while low <= high {
             let middle = low + (high - low) / 2;
             let here = sections[middle] as usize;
-            let size = self.size_within(here, window, middle == 0)?;
+            let size = self.size_within(here, window, middle == 0);
             let fits = size.cmp(&self.capacity.max);
             let better = match fits {
                 Ordering::Less => here > end,
@@ -356,19 +353,19 @@ impl<'a, S: Sizer> Chunks<'a, S> {
         if let Some((last, size)) = found {
             for &here in &sections[last + 1..] {
                 let here = here as usize;
-                if self.size_within(here, window, false)? > size {
+                if self.size_within(here, window, false) > size {
                     break;
                 }
                 end = end.max(here);
             }
         }
-        Ok(end)
+        end
     }
 
     /// Where the next chunk begins: at the end of this one, or at the section that gives the overlap.
-    fn overlapping(&self, sections: &[u32], end: usize) -> Result<usize, Error> {
+    fn overlapping(&self, sections: &[u32], end: usize) -> usize {
         if self.capacity.overlap == 0 {
-            return Ok(end);
+            return end;
         }
         let mut start = end;
         let mut low = 0;
@@ -380,7 +377,7 @@ impl<'a, S: Sizer> Chunks<'a, S> {
             } else {
                 sections[middle - 1] as usize
             };
-            let fits = self.size(here, end)?.cmp(&self.capacity.overlap);
+            let fits = self.size(here, end).cmp(&self.capacity.overlap);
             if fits.is_le() && here < start && here > self.cursor {
                 start = here;
             }
@@ -390,28 +387,28 @@ impl<'a, S: Sizer> Chunks<'a, S> {
                 low = middle + 1;
             }
         }
-        Ok(start)
+        start
     }
 
     /// The size from the cursor, or just something too large where that is certain.
-    fn size_within(&self, end: usize, window: Window, exactly: bool) -> Result<usize, Error> {
+    fn size_within(&self, end: usize, window: Window, exactly: bool) -> usize {
         if end >= window.horizon && !exactly {
-            return Ok(usize::MAX);
+            return usize::MAX;
         }
         self.size(self.cursor, end)
     }
 
     /// The size of what a chunk of these ends is once it is trimmed.
-    fn size(&self, start: usize, end: usize) -> Result<usize, Error> {
+    fn size(&self, start: usize, end: usize) -> usize {
         self.interrupt.check();
         let Range { start, end } = self.trimmed(start, end);
         let (last_start, last_end, last_size) = self.counted.get();
         if (last_start, last_end) == (start, end) {
-            return Ok(last_size);
+            return last_size;
         }
-        let size = self.sizer.count(&self.text[start..end])?;
+        let size = self.sizer.count(&self.text[start..end]);
         self.counted.set((start, end, size));
-        Ok(size)
+        size
     }
 
     fn trimmed(&self, start: usize, end: usize) -> Range<usize> {
@@ -426,22 +423,16 @@ impl<'a, S: Sizer> Chunks<'a, S> {
 }
 
 impl<S: Sizer> Iterator for Chunks<'_, S> {
-    type Item = Result<Range<usize>, Error>;
+    type Item = Range<usize>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.cursor < self.text.len() {
             self.interrupt.check();
-            match self.next_chunk() {
-                // Only white space, or with overlap nothing that the last chunk did not have.
-                Ok(chunk) if chunk.is_empty() || chunk.end <= self.emitted => {}
-                Ok(chunk) => {
-                    self.emitted = chunk.end;
-                    return Some(Ok(chunk));
-                }
-                Err(error) => {
-                    self.cursor = self.text.len();
-                    return Some(Err(error));
-                }
+            let chunk = self.next_chunk();
+            // Only white space, or with overlap nothing that the last chunk did not have.
+            if !chunk.is_empty() && chunk.end > self.emitted {
+                self.emitted = chunk.end;
+                return Some(chunk);
             }
         }
         None

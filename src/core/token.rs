@@ -12,7 +12,7 @@ mod pretoken;
 mod vocabulary;
 
 use super::{Error, Interrupt};
-use merge::Encoder;
+pub(super) use merge::Encoder;
 use pretoken::{Family, pretokens};
 use tiktoken_rs::tokenizer::{Tokenizer, get_tokenizer};
 use vocabulary::Vocabulary;
@@ -102,12 +102,15 @@ impl Encoding {
 
     /// How many tokens `text` is.
     pub(crate) fn count(self, text: &str, interrupt: Interrupt) -> usize {
-        self.pieces(text, interrupt).map(|(_, tokens)| tokens).sum()
+        let mut encoder = self.encoder(text, interrupt);
+        self.pretokens(text, interrupt)
+            .map(|pretoken| encoder.count(pretoken))
+            .sum()
     }
 
     /// The tokens of `text`.
     pub(crate) fn encode(self, text: &str, interrupt: Interrupt) -> Vec<u32> {
-        let mut encoder = Encoder::new(self.vocabulary(), text.len(), interrupt);
+        let mut encoder = self.encoder(text, interrupt);
         let mut tokens = Vec::new();
         for pretoken in self.pretokens(text, interrupt) {
             encoder.encode(pretoken, &mut tokens);
@@ -156,14 +159,13 @@ impl Encoding {
         ""
     }
 
-    /// The pre-tokens of `text` with the number of tokens of each.
-    pub(super) fn pieces(self, text: &str, interrupt: Interrupt) -> impl Iterator<Item = (&str, usize)> {
-        let mut encoder = Encoder::new(self.vocabulary(), text.len(), interrupt);
-        self.pretokens(text, interrupt)
-            .map(move |pretoken| (pretoken, encoder.count(pretoken)))
+    /// Encodes pre-tokens of `text`.
+    pub(super) fn encoder(self, text: &str, interrupt: Interrupt) -> Encoder<'_> {
+        Encoder::new(self.vocabulary(), text.len(), interrupt)
     }
 
-    fn pretokens(self, text: &str, interrupt: Interrupt) -> impl Iterator<Item = &str> {
+    /// The pre-tokens of `text`: what is encoded each by itself.
+    pub(super) fn pretokens(self, text: &str, interrupt: Interrupt) -> impl Iterator<Item = &str> {
         pretokens(self.family(), text)
             .enumerate()
             .map(move |(number, pretoken)| {

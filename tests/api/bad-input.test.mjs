@@ -55,8 +55,14 @@ describe('unknown names', () => refusals([
 ]))
 
 describe('numbers out of range', () => refusals([
-  ...['match_chunks', 'search_chunks', 'hybrid_search', 'build_context', 'search_insights', 'match_documents']
-    .flatMap((name) => each([0, -1, 1e7], name, 'match_count', '22023')),
+  ...['match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'search_insights', 'match_documents',
+    'evaluate_search', 'search_recall'].flatMap((name) => each([0, -1, 1e7], name, 'match_count', '22023')),
+  ...['match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks'].flatMap((name) => [
+    ...each([-0.1, 1.1, 'NaN', null], name, 'diversity', '22023'), ...each([0, -1], name, 'max_per_source', '22023'),
+    ...each([-1, 101, null], name, 'expand', '22023'),
+  ]),
+  ...each([0, -1, 1e7, null], 'search_recall', 'sample', '22023'),
+  ...each([-1, 101, null], 'build_context', 'insights', '22023'),
   ...each([2.5, 'ten'], 'match_chunks', 'match_count', '22P02'),
   ...each([1e12], 'match_chunks', 'match_count', '22003'),
   ...['chunk_text', 'ingest_source', 'chunk_source'].flatMap((name) => [
@@ -143,6 +149,9 @@ describe('vectors', () => {
 describe('JSON of another kind', () => refusals([
   ...['match_chunks', 'search_chunks', 'hybrid_search', 'build_context', 'match_documents']
     .flatMap((name) => each(['{"topic": "whales"}', ['whales'], 1, null], name, 'filter', '22023')),
+  ...each(['{}', [], 1, null, { whale: 1 }, { [MISSING]: 'high' }], 'rerank_chunks', 'scores', '22023'),
+  ...each(['{}', [], { whale: 1 }], 'build_context', 'scores', '22023'),
+  ...each(['[]', {}, [], [1], [{ query_text: 'whale' }], null], 'evaluate_search', 'queries', '22023'),
   ...each(['{}', [], null], 'create_project', 'settings', '22023'),
   ...each(['{}', [], null], 'ingest_source', 'metadata', '22023'),
   ...each(['squid', { a: 1 }, null], 'record_insight', 'tags', '22023'),

@@ -54,6 +54,8 @@ CALLS = {
     "store_embeddings": f"('text-embedding-3-small', '{{{CHUNK}}}', jsonb_build_array(to_jsonb(array_fill(0.1, array[1536]))))",
     "fail_chunks": f"('gte-small', '{{{CHUNK}}}', 'x')",
     "match_chunks": f"({VECTOR}, '{A}')", "search_chunks": f"('words', '{A}')", "hybrid_search": f"('words', {VECTOR}, '{A}')",
+    "rerank_chunks": f"(jsonb_build_object('{CHUNK}', 1))", "search_recall": f"('{A}')",
+    "evaluate_search": f"(jsonb_build_array(jsonb_build_object('query_text', 'words', 'relevant', jsonb_build_object('{CHUNK}', 1))), '{A}')",
     "build_context": f"('words', {VECTOR}, '{A}')", "match_documents": f"({VECTOR})",
     "record_insight": f"('{A}', 't', 't', 'c')", "supersede_insight": f"('{IDS['insight']}', '{IDS['newer insight']}')",
     "search_insights": f"('words', '{A}')",

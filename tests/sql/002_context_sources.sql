@@ -6,6 +6,9 @@ select tests.project('atlas');
 select tests.project('borea');
 insert into matrice.projects (id, name, created_by) values (tests.id('cove'), 'Cove', tests.id('mallory'));
 
+-- The words of a chunk, without its project.
+create function tests.words(fts tsvector) returns tsvector language sql as $$ select ts_delete(fts, tests.id('atlas')::text) $$;
+
 -- What a client may leave out --------------------------------------------------------------------------------------
 
 select tests.as_user('edith');
@@ -22,7 +25,7 @@ insert into matrice.source_chunks (id, source_id, chunk_index, content) values
   (tests.id('first'), tests.id('log'), 0, 'The wind rose at dawn'),
   (tests.id('second'), tests.id('log'), 1, 'Les vents se levaient');
 select results_eq(
-  $$select project_id, token_count, metadata, fts from matrice.source_chunks where id = tests.id('first')$$,
+  $$select project_id, token_count, metadata, tests.words(fts) from matrice.source_chunks where id = tests.id('first')$$,
   $$values (tests.id('atlas'), matrice.count_tokens('The wind rose at dawn'), '{}'::jsonb,
             to_tsvector('simple', 'The wind rose at dawn'))$$,
   'A chunk takes its project from its source; its tokens are counted and its words indexed');
@@ -31,12 +34,12 @@ select is(token_count, 41, 'A count that the client gives stays') from matrice.s
 
 update matrice.source_chunks set content = 'The wind fell at dusk, and nobody wrote down why' where id = tests.id('first');
 select results_eq(
-  $$select token_count, fts from matrice.source_chunks where id = tests.id('first')$$,
+  $$select token_count, tests.words(fts) from matrice.source_chunks where id = tests.id('first')$$,
   $$values (matrice.count_tokens('The wind fell at dusk, and nobody wrote down why'),
             to_tsvector('simple', 'The wind fell at dusk, and nobody wrote down why'))$$,
   'A changed text is counted and indexed again');
 update matrice.source_chunks set fts = 'forged' where id = tests.id('first');
-select is(fts, to_tsvector('simple', content), 'A client does not write the full-text index') from matrice.source_chunks where id = tests.id('first');
+select is(tests.words(fts), to_tsvector('simple', content), 'A client does not write the full-text index') from matrice.source_chunks where id = tests.id('first');
 select lives_ok($$update matrice.source_chunks set chunk_index = 2 - chunk_index where source_id = tests.id('log')$$,
                 'One statement may renumber the chunks of a source');
 
@@ -45,7 +48,7 @@ select lives_ok($$update matrice.source_chunks set chunk_index = 2 - chunk_index
 insert into matrice.insights (id, project_id, type, title, content) values (tests.id('insight'), tests.id('atlas'), 'pattern', 'Vents', 'Les vents se levaient');
 select tests.as_user('alice');
 update matrice.projects set settings = '{"language": "french"}' where id = tests.id('atlas');
-select is(fts, to_tsvector('french', content), 'A project''s new language indexes its chunks again')
+select is(tests.words(fts), to_tsvector('french', content), 'A project''s new language indexes its chunks again')
   from matrice.source_chunks where id = tests.id('second');
 select is(fts, setweight(to_tsvector('french', 'Vents'), 'A') || setweight(to_tsvector('french', 'Les vents se levaient'), 'B'),
           'A project''s new language indexes its insights again')
@@ -57,8 +60,25 @@ select tests.refuses($$update matrice.projects set settings = '{"language": {"of
 select tests.refuses($$select matrice.create_project('x', settings => '{"embedding_model": "no-such"}')$$, '22023',
                      'So is an embedding model that is not declared', hint => '%text-embedding-3-small%embedding_models%');
 update matrice.projects set settings = '{}' where id = tests.id('atlas');
-select is(fts, to_tsvector('simple', content), 'Without a language a chunk is indexed as it is written')
+select is(tests.words(fts), to_tsvector('simple', content), 'Without a language a chunk is indexed as it is written')
   from matrice.source_chunks where id = tests.id('second');
+
+-- What a chunk is filtered by -------------------------------------------------------------------------------------
+
+select tests.as_user('edith');
+insert into matrice.source_chunks (id, source_id, chunk_index, content, metadata) values (tests.id('tagged'), tests.id('log'), 50, 'Tagged', '{"pages": 4, "tag": "a"}');
+select tests.as_owner();
+create function tests.filterable() returns jsonb language sql as $$ select filterable from matrice.source_chunks where id = tests.id('tagged') $$;
+select tests.as_user('edith');
+select is(tests.filterable(), jsonb_build_object('type', 'pdf', 'pages', 4, 'tag', 'a', 'matrice.project', tests.id('atlas')),
+          'A chunk is filtered by its metadata over its source''s');
+update matrice.source_chunks set metadata = '{"tag": "b"}' where id = tests.id('tagged');
+select is(tests.filterable(), jsonb_build_object('type', 'pdf', 'pages', 3, 'tag', 'b', 'matrice.project', tests.id('atlas')), 'By its new metadata');
+update matrice.context_sources set raw_metadata = '{"lang": "fr"}', type = 'api' where id = tests.id('log');
+select is(tests.filterable(), jsonb_build_object('type', 'api', 'lang', 'fr', 'tag', 'b', 'matrice.project', tests.id('atlas')), 'And by its source''s new metadata');
+update matrice.source_chunks set filterable = '{"tag": "forged"}' where id = tests.id('tagged');
+select is(tests.filterable() ->> 'tag', 'b', 'A client does not write what it is filtered by');
+delete from matrice.source_chunks where id = tests.id('tagged');
 
 -- Refused rows -----------------------------------------------------------------------------------------------------
 

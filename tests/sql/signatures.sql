@@ -91,7 +91,8 @@ select is_strict('matrice', function, function || ' is strict')
 select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
  where pronamespace = 'matrice'::regnamespace and proname in ('count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text');
 select volatility_is('matrice', function, 'stable', function || ' only reads')
-  from unnest(array['pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'build_context', 'match_documents',
+  from unnest(array['pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
+                    'evaluate_search', 'search_recall',
                     'search_insights', 'calculate_cost', 'workflow_metrics']::name[]) function;
 
 select * from finish();

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use std::fs;
 use std::path::Path;
-use text_splitter::{ChunkConfig, CodeSplitter, MarkdownSplitter, TextSplitter, TryChunkSizer};
+use text_splitter::{ChunkConfig, ChunkSizer, CodeSplitter, MarkdownSplitter, TextSplitter};
 use tree_sitter::Language;
 
 /// Sizers that cost little.
@@ -24,11 +24,9 @@ enum Ruler {
 
 const RULERS: [Ruler; 4] = [Ruler::Bytes, Ruler::Characters, Ruler::Bumpy, Ruler::Runs];
 
-impl TryChunkSizer for Ruler {
-    type Error = Error;
-
-    fn try_size(&self, slice: &str) -> Result<usize, Error> {
-        Ok(match self {
+impl ChunkSizer for Ruler {
+    fn size(&self, slice: &str) -> usize {
+        match self {
             Ruler::Bytes => slice.len(),
             Ruler::Characters => slice.chars().count(),
             Ruler::Bumpy => (slice.len() / 3 + slice.len() * 7 % 4).min(slice.len()),
@@ -36,33 +34,31 @@ impl TryChunkSizer for Ruler {
                 let runs = slice.as_bytes().chunk_by(|a, b| a == b);
                 runs.map(|run| run.len().div_ceil(8)).sum()
             }
-        })
+        }
     }
 }
 
 /// Counts every slice anew.
 struct Plain(Encoding);
 
-impl TryChunkSizer for Plain {
-    type Error = Error;
-
-    fn try_size(&self, slice: &str) -> Result<usize, Error> {
-        Ok(self.0.count(slice, NEVER))
+impl ChunkSizer for Plain {
+    fn size(&self, slice: &str) -> usize {
+        self.0.count(slice, NEVER)
     }
 }
 
 struct Ruled<'a>(Ruler, &'a str);
 
 impl Sizer for Ruled<'_> {
-    fn count(&self, slice: &str) -> Result<usize, Error> {
-        self.0.try_size(slice)
+    fn count(&self, slice: &str) -> usize {
+        self.0.size(slice)
     }
 
     fn reach(&self, start: usize, tokens: usize) -> usize {
         let mut length = tokens;
         loop {
             let end = self.1.ceil_char_boundary((start + length).min(self.1.len()));
-            if end == self.1.len() || self.count(&self.1[start..end]).unwrap() > tokens + 4 {
+            if end == self.1.len() || self.count(&self.1[start..end]) > tokens + 4 {
                 return end;
             }
             length *= 2;
@@ -115,31 +111,24 @@ fn ours<S: Sizer>(text: &str, kind: Kind, sizer: &S, capacity: Capacity) -> Vec<
         ),
     };
     Chunks::new(text, marks, trim, sizer, capacity, NEVER)
-        .map(|range| range.unwrap())
         .map(|range| (range.start, text[range].to_string()))
         .collect()
 }
 
-fn theirs<S: TryChunkSizer<Error = Error>>(
-    text: &str,
-    kind: Kind,
-    sizer: S,
-    capacity: Capacity,
-) -> Vec<(usize, String)> {
+fn theirs<S: ChunkSizer>(text: &str, kind: Kind, sizer: S, capacity: Capacity) -> Vec<(usize, String)> {
     let config = ChunkConfig::new(capacity.max)
         .with_sizer(sizer)
         .with_overlap(capacity.overlap)
         .unwrap();
-    let chunks: Result<Vec<_>, _> = match kind {
-        Kind::Text => TextSplitter::new(config).try_chunk_indices(text).collect(),
-        Kind::Markdown => MarkdownSplitter::new(config).try_chunk_indices(text).collect(),
+    let chunks: Vec<_> = match kind {
+        Kind::Text => TextSplitter::new(config).chunk_indices(text).collect(),
+        Kind::Markdown => MarkdownSplitter::new(config).chunk_indices(text).collect(),
         _ => CodeSplitter::new(kind.grammar(), config)
             .unwrap()
-            .try_chunk_indices(text)
+            .chunk_indices(text)
             .collect(),
     };
     chunks
-        .unwrap()
         .into_iter()
         .map(|(at, chunk)| (at, chunk.to_string()))
         .collect()
@@ -374,7 +363,7 @@ proptest! {
 struct Watched<'a>(Ruled<'a>, Cell<usize>);
 
 impl Sizer for Watched<'_> {
-    fn count(&self, slice: &str) -> Result<usize, Error> {
+    fn count(&self, slice: &str) -> usize {
         self.1.set(self.1.get() + slice.len());
         self.0.count(slice)
     }

@@ -4,6 +4,7 @@
 use super::layout::{Key, NO_TOKEN};
 use super::vocabulary::Vocabulary;
 use crate::core::Interrupt;
+use std::ops::Range;
 
 /// How many bytes are merged at once, at most. The work for each byte grows with it.
 const WINDOW: usize = 256;
@@ -16,7 +17,7 @@ const REMEMBERED: usize = 1 << 14;
 const BYTES_FOR_EACH_REMEMBERED: usize = 32;
 
 /// Encodes the pre-tokens of a text, with one set of buffers for all of them.
-pub(super) struct Encoder<'a> {
+pub(in crate::core) struct Encoder<'a> {
     vocabulary: &'static Vocabulary,
     interrupt: Interrupt,
     /// What is merged so far. For where each part begins: its end, …
@@ -49,7 +50,7 @@ impl<'a> Encoder<'a> {
 
     /// How many tokens a pre-token is.
     #[inline]
-    pub(super) fn count(&mut self, pretoken: &'a str) -> usize {
+    pub(in crate::core) fn count(&mut self, pretoken: &'a str) -> usize {
         if self.vocabulary.token(pretoken.as_bytes()).is_some() {
             return 1;
         }
@@ -121,10 +122,11 @@ impl<'a> Encoder<'a> {
     ) -> Option<(usize, usize, Vec<u32>)> {
         let mut start = window;
         for kept in (1..tokens.len()).rev() {
-            start -= self.vocabulary.bytes_of(tokens[kept])?.len();
+            start -= self.length(tokens[kept]);
             if start + MARGIN <= window {
                 let next = self.merged(&bytes[start..bytes.len().min(start + WINDOW)]);
-                if self.are_neighbours(tokens[kept - 1], next[0]) {
+                let together = start - self.length(tokens[kept - 1])..start + self.length(next[0]);
+                if self.are_two_tokens(&bytes[together.clone()], start - together.start) {
                     return Some((kept, start, next));
                 }
             }
@@ -132,10 +134,81 @@ impl<'a> Encoder<'a> {
         None
     }
 
-    fn are_neighbours(&mut self, left: u32, right: u32) -> bool {
-        let bytes_of = |token| self.vocabulary.bytes_of(token).unwrap_or_default();
-        let together = [bytes_of(left), bytes_of(right)].concat();
-        self.merged(&together) == [left, right]
+    /// Where the tokens of a pre-token end.
+    pub(in crate::core) fn ends(&mut self, pretoken: &'a str) -> Vec<u32> {
+        let mut tokens = Vec::new();
+        self.encode(pretoken, &mut tokens);
+        let ends = tokens.iter().scan(0, |end, &token| {
+            *end += self.length(token);
+            Some(*end as u32)
+        });
+        ends.collect()
+    }
+
+    /// How many tokens a part of a pre-token is, from where the tokens of the whole end: those of its beginning up to
+    /// where they meet the ones of the whole, then these, then those of its end.
+    pub(in crate::core) fn count_part(&mut self, whole: &'a str, ends: &[u32], part: Range<usize>) -> usize {
+        let bytes = whole.as_bytes();
+        let meeting = |encoder: &mut Self| {
+            let (head, first) = encoder.head(bytes, ends, &part)?;
+            let (last, tail) = encoder.tail(bytes, ends, &part)?;
+            Some(head + last.checked_sub(first)? + tail)
+        };
+        match meeting(self) {
+            Some(tokens) if part.len() > WINDOW => tokens,
+            _ => self.count_merged(&bytes[part]),
+        }
+    }
+
+    /// The number of tokens before the beginning of the part meets the whole, and of those of the whole before there.
+    fn head(&mut self, bytes: &[u8], ends: &[u32], part: &Range<usize>) -> Option<(usize, usize)> {
+        let tokens = self.merged(&bytes[part.start..part.end.min(part.start + WINDOW)]);
+        let mut at = part.start;
+        for (number, &token) in tokens.iter().enumerate() {
+            let meeting = match at {
+                0 => Some(0),
+                _ => ends.binary_search(&(at as u32)).ok().map(|end| end + 1),
+            };
+            if let Some(next) = meeting {
+                let end = *ends.get(next)? as usize;
+                let left = number.checked_sub(1).map_or(0, |left| self.length(tokens[left]));
+                if left == 0 || self.are_two_tokens(&bytes[at - left..end], left) {
+                    return Some((number, next));
+                }
+            }
+            at += self.length(token);
+        }
+        None
+    }
+
+    /// The number of tokens of the whole before its end meets the end of the part, and of those behind.
+    fn tail(&mut self, bytes: &[u8], ends: &[u32], part: &Range<usize>) -> Option<(usize, usize)> {
+        let mut last = ends.partition_point(|&end| end as usize <= part.end);
+        while last > 0 {
+            let at = ends[last - 1] as usize;
+            if at <= part.start || at + WINDOW < part.end {
+                return None;
+            }
+            if at == part.end {
+                return Some((last, 0));
+            }
+            let tail = self.merged(&bytes[at..part.end]);
+            let start = if last == 1 { 0 } else { ends[last - 2] as usize };
+            if self.are_two_tokens(&bytes[start..at + self.length(tail[0])], at - start) {
+                return Some((last, tail.len()));
+            }
+            last -= 1;
+        }
+        None
+    }
+
+    /// Whether bytes are encoded as two tokens that meet in this place.
+    fn are_two_tokens(&mut self, bytes: &[u8], middle: usize) -> bool {
+        self.merge(bytes) == 2 && self.ends[0] == middle
+    }
+
+    fn length(&self, token: u32) -> usize {
+        self.vocabulary.bytes_of(token).map_or(0, <[u8]>::len)
     }
 
     fn merged(&mut self, bytes: &[u8]) -> Vec<u32> {

@@ -1,0 +1,180 @@
+"""Search as members of projects against pgvector's own index, and against the seed's policies with Supabase's guide.
+
+BENCH_CHUNKS scales it. BENCH_REUSE=1 measures the database of the run before again.
+"""
+
+import json
+import os
+import time
+import uuid
+
+import numpy
+import psycopg
+
+import harness
+from corpus import TAGS, WORDS, Corpus, identifier, vectors
+
+NAME = "bench_retrieval"
+CHUNKS = int(os.environ.get("BENCH_CHUNKS", 150_000))
+QUERIES = 200
+SMALL_ONES = [1, 2, 3, 4, 5]
+LARGE, MANY = 0, [0, *SMALL_ONES]
+MEMBER = uuid.UUID(int=1)
+MODEL = "text-embedding-3-small"
+EF_SEARCH = [40, 100, 200, 300, 400, 500, 600, 800, 1000]
+# A plan for each query: with hnsw.ef_search above some hundreds the planner would rather sort the whole table.
+BY_INDEX = "set enable_seqscan = off; set enable_bitmapscan = off; set enable_sort = off"
+UNFILTERED = f"""select chunk_id from matrice.chunk_embeddings where model = '{MODEL}'
+                  order by embedding::vector(1536) <=> %s::vector(1536) limit 10"""
+
+
+def build(corpus):
+    owner = harness.database(NAME)
+    owner.execute("drop index matrice.idx_embeddings_vector")
+    started = time.perf_counter()
+    corpus.load(owner)
+    loaded = time.perf_counter()
+    owner.execute("set maintenance_work_mem = '2GB'; select matrice_private.build_embedding_index()")
+    built = time.perf_counter()
+    owner.execute("create table built as select %s::real as load_seconds, %s::real as hnsw_seconds", [loaded - started, built - loaded])
+    owner.execute("insert into matrice.user_projects select %s, unnest(%s::uuid[]), 'viewer'",
+                  [MEMBER, [identifier("project", p) for p in MANY]])
+    # Policies as the seed writes them, for a role that has no others; and the function of Supabase's guide.
+    owner.execute("""
+        create role bench_seed;
+        create schema seed;
+        create table seed.user_projects as select * from matrice.user_projects;
+        create index on seed.user_projects (user_id);
+        create function seed.uid() returns uuid language sql stable as
+          $$ select (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid $$;
+        create policy seed on matrice.chunk_embeddings for select to bench_seed
+          using (project_id in (select project_id from seed.user_projects where user_id = seed.uid()));
+        create function seed.match_documents(query_embedding vector(1536), match_threshold float, match_count int)
+        returns table (chunk_id uuid, similarity float) language sql stable as $$
+          select e.chunk_id, 1 - (e.embedding::vector(1536) <=> query_embedding)
+            from matrice.chunk_embeddings e
+           where e.model = 'text-embedding-3-small' and 1 - (e.embedding::vector(1536) <=> query_embedding) > match_threshold
+           order by e.embedding::vector(1536) <=> query_embedding
+           limit match_count $$;
+        grant usage on schema matrice, matrice_private, seed to bench_seed;
+        grant select on matrice.chunk_embeddings, seed.user_projects to bench_seed;
+    """) if not owner.execute("select from pg_roles where rolname = 'bench_seed'").fetchone() else None
+    owner.execute("vacuum analyze")
+    return owner
+
+
+def as_seed():
+    connection = psycopg.connect(dbname=NAME, autocommit=True)
+    connection.execute("select set_config('request.jwt.claims', %s, false)", [json.dumps({"sub": str(MEMBER)})])
+    connection.execute("set role bench_seed")
+    return connection
+
+
+def with_ef_search(ef_search):
+    connection = psycopg.connect(dbname=NAME, autocommit=True)
+    connection.execute(f"set jit = off; set hnsw.ef_search = {ef_search}; {BY_INDEX}")
+    return connection
+
+
+def measured(call, truths):
+    """Fewest rows, whether always as many as there are, and recall."""
+    connection, query, arguments = call
+    found = [{row[0] for row in connection.execute(query, given).fetchall()} for given in arguments]
+    rows = [len(some) for some in found]
+    recall = numpy.mean([len(some & truth) / len(truth) for some, truth in zip(found, truths)])
+    return f"{min(rows)}–{max(rows)}", "yes" if rows == [len(truth) for truth in truths] else "no", float(recall)
+
+
+def hnsw_of_recall(least, texts, truths):
+    for ef_search in EF_SEARCH:
+        call = with_ef_search(ef_search), UNFILTERED, [[text] for text in texts]
+        recall = measured(call, truths)[2]
+        if recall >= least or ef_search == EF_SEARCH[-1]:
+            return ef_search, call
+
+
+def searches(corpus, member, queries, texts):
+    """{label: (call, true answers)} for each search of a member."""
+    large = identifier("project", LARGE)
+    match = "select chunk_id from matrice.match_chunks(%s::vector, %s)"
+    everything = "select chunk_id from matrice.match_chunks(%s::vector)"
+    filtered = "select chunk_id from matrice.match_chunks(%s::vector, %s, filter => %s)"
+    of = lambda projects: [range(*corpus.span(p)) for p in projects]
+    small = [SMALL_ONES[i % len(SMALL_ONES)] for i in range(len(texts))]
+    calls = {
+        "a small project": ((member, match, [[t, identifier("project", p)] for t, p in zip(texts, small)]),
+                            [corpus.nearest(of([p]), q, 10) for q, p in zip(queries, small)]),
+        "the large project": ((member, match, [[t, large] for t in texts]), [corpus.nearest(of([LARGE]), q, 10) for q in queries]),
+        "all of the caller's": ((member, everything, [[t] for t in texts]), [corpus.nearest(of(MANY), q, 10) for q in queries]),
+    }
+    for tag in TAGS:
+        calls[f"the large one, filter {tag}"] = (
+            (member, filtered, [[t, large, json.dumps({"tags": [tag]})] for t in texts]),
+            [corpus.nearest([corpus.tagged(tag)], q, 10) for q in queries])
+    return calls
+
+
+def hybrid_and_context(member, texts):
+    large = identifier("project", LARGE)
+    random = numpy.random.default_rng(9)
+    words = [" ".join(random.choice(WORDS[20:200], 2)) for _ in texts]
+    calls = {
+        "match_chunks": (member, "select chunk_id from matrice.match_chunks(%s::vector, %s)", [[t, large] for t in texts]),
+        "search_chunks": (member, "select chunk_id from matrice.search_chunks(%s, %s)", [[w, large] for w in words]),
+        "hybrid_search": (member, "select chunk_id from matrice.hybrid_search(%s, %s::vector, %s)", [[w, t, large] for w, t in zip(words, texts)]),
+        "hybrid_search of 50": (member, "select chunk_id from matrice.hybrid_search(%s, %s::vector, %s, 50)", [[w, t, large] for w, t in zip(words, texts)]),
+        "build_context of 8,000 tokens": (member, "select token_count from matrice.build_context(%s, %s::vector, %s, 8000)", [[w, t, large] for w, t in zip(words, texts)]),
+    }
+    took = harness.medians_ms(calls, runs=100)
+    slower = max(took["match_chunks"], took["search_chunks"])
+    tokens = [member.execute(calls["build_context of 8,000 tokens"][1], given).fetchone()[0] for given in calls["build_context of 8,000 tokens"][2][:20]]
+    harness.table(["call in the large project", "ms", "compared"], [
+        ["match_chunks", took["match_chunks"], ""], ["search_chunks", took["search_chunks"], ""],
+        ["hybrid_search", took["hybrid_search"], f"{took['hybrid_search'] / slower:.2f} × the slower of the two"],
+        ["hybrid_search of 50", took["hybrid_search of 50"], ""],
+        ["build_context of 8,000 tokens", took["build_context of 8,000 tokens"],
+         f"{took['build_context of 8,000 tokens'] - took['hybrid_search of 50']:.2f} ms more; {min(tokens)}–{max(tokens)} tokens"]])
+
+
+def storage(owner):
+    chunks, vectors_, codes, index, hnsw, filters, words = owner.execute("""
+        select (select count(*) from matrice.source_chunks), pg_table_size('matrice.chunk_embeddings'),
+               (select sum(pg_column_size(code)) from matrice.chunk_embeddings), pg_relation_size('matrice.idx_embeddings_codes'),
+               pg_relation_size('matrice.idx_embeddings_vector'), pg_relation_size('matrice.idx_chunks_filterable'), pg_relation_size('matrice.idx_chunks_fts')
+    """).fetchone()
+    load, build_ = owner.execute("select * from built").fetchone()
+    harness.table(["what", "bytes a chunk", "seconds to build"], [
+        ["vectors and their table", vectors_ // chunks, ""], ["codes, within it", int(codes) // chunks, ""], ["idx_embeddings_codes", index // chunks, "none: kept at each insert"],
+        ["idx_chunks_filterable", filters // chunks, "none"], ["idx_chunks_fts", words // chunks, "none"],
+        ["pgvector's HNSW, for comparison", hnsw // chunks, f"{build_:.0f}"], ["loading all of it", "", f"{load:.0f}"]])
+
+
+def main():
+    corpus = Corpus(CHUNKS)
+    corpus.make()
+    owner = psycopg.connect(dbname=NAME, autocommit=True) if os.environ.get("BENCH_REUSE") else build(corpus)
+    queries = vectors(QUERIES, numpy.random.default_rng(7))
+    texts = ["[" + ",".join(map(str, query.tolist())) + "]" for query in queries]
+    member = harness.signed_in(NAME, MEMBER)
+    everything = [corpus.nearest([range(len(corpus.vectors))], query, 10) for query in queries]
+
+    calls = searches(corpus, member, queries, texts)
+    default = with_ef_search(40), UNFILTERED, [[text] for text in texts]
+    ef_search, same_recall = hnsw_of_recall(0.99, texts, everything)
+    guide = as_seed(), "select chunk_id from seed.match_documents(%s::vector(1536), -1, 10)", [[text] for text in texts]
+    timed = {"pgvector": default, "pgvector 0.99": same_recall, **{label: call for label, (call, _) in calls.items()}, "guide": guide}
+    took = harness.medians_ms(timed, runs=QUERIES)
+
+    print(f"{len(corpus.vectors):,} chunks, {QUERIES} queries for the 10 nearest\n")
+    rows = [["pgvector's HNSW, all chunks, no RLS, ef_search 40", *measured(default, everything), took["pgvector"], 1.0, took["pgvector"] / took["pgvector 0.99"]],
+            [f"the same, ef_search {ef_search}", *measured(same_recall, everything), took["pgvector 0.99"], took["pgvector 0.99"] / took["pgvector"], 1.0]]
+    rows += [[f"match_chunks, {label}", *measured(call, truths), took[label], took[label] / took["pgvector"], took[label] / took["pgvector 0.99"]]
+             for label, (call, truths) in calls.items()]
+    rows += [["the seed's policies and the guide's match_documents, all of the caller's", *measured(guide, calls["all of the caller's"][1]),
+              took["guide"], took["guide"] / took["pgvector"], took["guide"] / took["pgvector 0.99"]]]
+    harness.table(["search", "rows", "all there are", "recall", "ms", "× default HNSW", "× HNSW of recall 0.99"], rows)
+    hybrid_and_context(member, texts)
+    storage(owner)
+
+
+main()

@@ -1,0 +1,1255 @@
+-- Search: nearest chunks, full text, both fused; better sets of them; contexts for a model; and how good they are.
+--
+-- Neighbours are found in two steps. The bit codes of the searched projects are compared with the query's, all of them;
+-- then those that come near by their full vectors. What is searched is always whole projects, so that the smallest
+-- tenant finds its one chunk, a project needs nothing when it grows, and a chunk is found as soon as it is committed.
+--
+-- Under row-level security neither distance nor @@ nor @> may use an index, because their functions are not leakproof.
+-- So what finds candidates comes twice: a function that does it, and one that runs it as the tables' owner in those
+-- projects that the caller is a member of. The rows themselves are read as the caller.
+--
+-- What compares vectors is SQL that is bound at creation. The rest is PL/pgSQL, which plans a query once a session, where
+-- an SQL function is planned at each call: that takes longer than most of these queries do.
+
+-- Checks -------------------------------------------------------------------------------------------------------------
+
+create function matrice_private.require_searchable(project_id uuid) returns void
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  if project_id is not null then
+    perform matrice_private.require_role(project_id, 'viewer');
+  end if;
+end
+$$;
+comment on function matrice_private.require_searchable(uuid) is 'Raises unless the caller may search the project; null is all that they may.';
+
+create function matrice_private.check_query(query_embedding vector, model text) returns void
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  declared integer;
+begin
+  if query_embedding is null then
+    raise exception 'query_embedding must not be null'
+      using errcode = '22004', hint = 'Pass the embedding of the question, or use search_chunks.';
+  end if;
+  select m.dimensions into declared from matrice.embedding_models m where m.model = check_query.model;
+  if matrice_private.dimensions_of(query_embedding) <> declared then
+    raise exception 'wrong number of dimensions for model "%"', model
+      using errcode = '22023',
+            detail = format('Expected %s dimensions, got %s.', declared, matrice_private.dimensions_of(query_embedding)),
+            hint = 'Embed the query with the model of the chunks, or name the model.';
+  end if;
+  if matrice_private.is_zero(query_embedding) then
+    raise exception 'query_embedding is all zeros: it has no direction'
+      using errcode = '22023', hint = 'Embed the question again: the model returned nothing.';
+  end if;
+end
+$$;
+comment on function matrice_private.check_query(vector, text) is 'Raises unless a query vector can be compared with embeddings of the model.';
+
+create function matrice_private.check_set(match_count integer, filter jsonb, diversity double precision, max_per_source integer, expand integer)
+returns void
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  perform matrice_private.require_match_count(match_count);
+  perform matrice_private.require_object('filter', filter);
+  if diversity is null or not diversity between 0 and 1 then
+    raise exception 'diversity must be between 0 and 1, not %', coalesce(diversity::text, 'null')
+      using errcode = '22023', hint = '0 takes the best, 1 the most different from each other.';
+  end if;
+  if diversity > 0 and match_count > 100 then
+    raise exception 'diversity is for a match_count of at most 100, not %', match_count
+      using errcode = '22023', hint = 'Each result is compared with all candidates for the next.';
+  end if;
+  if max_per_source < 1 then
+    raise exception 'max_per_source must be at least 1, not %', max_per_source
+      using errcode = '22023', hint = 'Leave it out for no limit.';
+  end if;
+  if expand is null or expand not between 0 and 100 then
+    raise exception 'expand must be between 0 and 100, not %', coalesce(expand::text, 'null')
+      using errcode = '22023', hint = 'How many chunks before and after each hit are to come with it.';
+  end if;
+end
+$$;
+comment on function matrice_private.check_set(integer, jsonb, double precision, integer, integer) is
+  'Raises unless the arguments that say which set of chunks is wanted are reasonable.';
+
+create function matrice_private.check_fusion(full_text_weight double precision, semantic_weight double precision, rrf_k integer)
+returns void
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  if full_text_weight is null or semantic_weight is null
+     or not (full_text_weight between 0 and 1e6 and semantic_weight between 0 and 1e6) then
+    raise exception 'weights must be numbers between 0 and 1000000'
+      using errcode = '22023', hint = 'The default of both is 1; 0 leaves a search out of the score.';
+  end if;
+  if rrf_k is null or rrf_k not between 1 and 1000000 then
+    raise exception 'rrf_k must be between 1 and 1000000, not %', coalesce(rrf_k::text, 'null')
+      using errcode = '22023', hint = 'The default is 50; less favours the first ranks more.';
+  end if;
+end
+$$;
+comment on function matrice_private.check_fusion(double precision, double precision, integer) is
+  'Raises unless the arguments of reciprocal rank fusion are reasonable.';
+
+-- Candidates by meaning ----------------------------------------------------------------------------------------------
+
+create function matrice_private.rerank_depth(match_count integer, model text) returns integer
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  -- Measured (benches/README.md): 0.99 and more of the true ten to hundred nearest are among so many by codes of 1536 bits.
+  -- Shorter codes tell less, and the vectors are as much quicker to read.
+  return (
+    select ceil((110 + 4.0 * match_count) * greatest(1, 1536.0 / m.dimensions))
+      from matrice.embedding_models m where m.model = rerank_depth.model
+  );
+end
+$$;
+comment on function matrice_private.rerank_depth(integer, text) is 'How many of the nearest codes have their vectors compared.';
+
+create function matrice_private.nearest_by_code(query_embedding vector, project_ids uuid[], model text, match_count integer, depth integer)
+returns table (chunk_id uuid, similarity double precision)
+language sql stable
+set search_path = ''
+begin atomic
+  select e.chunk_id, 1 - (e.embedding <=> query_embedding)
+    from (
+      select c.chunk_id
+        from matrice.chunk_embeddings c
+       where c.project_id = any (project_ids)
+         and c.model = nearest_by_code.model
+         -- As many as are wanted are this near among the first few thousand alone: it spares all others the sorting.
+         and c.code <~> (select binary_quantize(query_embedding)) <= coalesce((
+           select first.distance
+             from (
+               select f.code <~> (select binary_quantize(query_embedding)) as distance
+                 from matrice.chunk_embeddings f
+                where f.project_id = any (project_ids) and f.model = nearest_by_code.model
+                limit 3000
+             ) first
+            order by first.distance
+           offset depth - 1
+            limit 1), 'infinity')
+       order by c.code <~> (select binary_quantize(query_embedding))
+       limit depth
+    ) near
+    join matrice.chunk_embeddings e on e.chunk_id = near.chunk_id and e.model = nearest_by_code.model
+   order by e.embedding <=> query_embedding, e.chunk_id
+   limit match_count;
+end;
+comment on function matrice_private.nearest_by_code(vector, uuid[], text, integer, integer) is
+  'The nearest chunks in the projects by cosine similarity, ties by id.';
+
+create function matrice_private.nearest_of_many(query_embedding vector, project_ids uuid[], chunk_ids uuid[], model text, match_count integer, depth integer)
+returns table (chunk_id uuid, similarity double precision)
+language sql stable
+set search_path = ''
+begin atomic
+  select e.chunk_id, 1 - (e.embedding <=> query_embedding)
+    from (
+      select c.chunk_id
+        from matrice.chunk_embeddings c
+       where c.project_id = any (project_ids)
+         and c.model = nearest_of_many.model
+         -- IS TRUE keeps this a hash table that is asked for each code, rather than a join planned for ten rows.
+         and (c.chunk_id in (select unnest(chunk_ids))) is true
+       order by c.code <~> (select binary_quantize(query_embedding))
+       limit depth
+    ) near
+    join matrice.chunk_embeddings e on e.chunk_id = near.chunk_id and e.model = nearest_of_many.model
+   order by e.embedding <=> query_embedding, e.chunk_id
+   limit match_count;
+end;
+comment on function matrice_private.nearest_of_many(vector, uuid[], uuid[], text, integer, integer) is
+  'The nearest of many chunks of the projects, by going through all of the projects'' codes.';
+
+create function matrice_private.nearest_of_few(query_embedding vector, chunk_ids uuid[], model text, match_count integer, depth integer)
+returns table (chunk_id uuid, similarity double precision)
+language sql stable
+set search_path = ''
+begin atomic
+  select near.chunk_id, 1 - (near.embedding <=> query_embedding)
+    from (
+      select e.chunk_id, e.embedding
+        from unnest(chunk_ids) as few (id)
+        join matrice.chunk_embeddings e on e.chunk_id = few.id and e.model = nearest_of_few.model
+       order by e.code <~> (select binary_quantize(query_embedding))
+       limit depth
+    ) near
+   order by near.embedding <=> query_embedding, near.chunk_id
+   limit match_count;
+end;
+comment on function matrice_private.nearest_of_few(vector, uuid[], text, integer, integer) is 'The nearest of some chunks, each looked up by its id.';
+
+create function matrice_private.chunks_having(project_ids uuid[], filter jsonb) returns uuid[]
+language plpgsql stable
+set search_path = ''
+-- The planner takes every filter to match one row in a hundred, and would read whole tables for it.
+set enable_seqscan = off
+as $$
+begin
+  return (
+    select coalesce(array_agg(c.id), '{}')
+      from unnest(project_ids) as p (id)
+      join matrice.source_chunks c on c.filterable @> (filter || jsonb_build_object('matrice.project', p.id))
+  );
+end
+$$;
+comment on function matrice_private.chunks_having(uuid[], jsonb) is 'The chunks of the projects that a filter is contained in.';
+
+create function matrice_private.nearest_chunks(
+  query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb
+) returns table (chunk_id uuid, similarity double precision)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  depth    integer := matrice_private.rerank_depth(match_count, nearest_chunks.model);
+  matching uuid[];
+begin
+  if filter = '{}' then
+    return query select * from matrice_private.nearest_by_code(query_embedding, project_ids, nearest_chunks.model, match_count, depth);
+    return;
+  end if;
+  matching := matrice_private.chunks_having(project_ids, filter);
+  if cardinality(matching) <= 5000 then
+    return query select * from matrice_private.nearest_of_few(query_embedding, matching, nearest_chunks.model, match_count, depth);
+  else
+    return query select * from matrice_private.nearest_of_many(query_embedding, project_ids, matching, nearest_chunks.model, match_count, depth);
+  end if;
+end
+$$;
+comment on function matrice_private.nearest_chunks(vector, uuid[], text, integer, jsonb) is
+  'The nearest chunks in the projects that match a filter, by cosine similarity, ties by id.';
+
+create function matrice_private.projects_of_member(project_id uuid) returns uuid[]
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  mine uuid[] := matrice_private.project_ids();
+begin
+  return case when project_id is null then mine when project_id = any (mine) then array[project_id] else '{}' end;
+end
+$$;
+comment on function matrice_private.projects_of_member(uuid) is
+  'The project if the caller is a member of it, or all that the caller is a member of; never another.';
+
+create function matrice_private.nearest_to_member(
+  query_embedding vector, project_id uuid, model text, match_count integer, filter jsonb
+) returns table (chunk_id uuid, similarity double precision)
+language plpgsql stable security definer
+set search_path = ''
+as $$
+begin
+  return query select * from matrice_private.nearest_chunks(
+    query_embedding, matrice_private.projects_of_member(project_id), model, match_count, filter);
+end
+$$;
+comment on function matrice_private.nearest_to_member(vector, uuid, text, integer, jsonb) is
+  'nearest_chunks in the caller''s projects. SECURITY DEFINER: policies keep filters from their index and ask about the project at each row. It searches no project that the caller is not a member of.';
+
+create function matrice_private.nearest(query_embedding vector, project_id uuid, model text, match_count integer, filter jsonb)
+returns table (chunk_id uuid, similarity double precision)
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  if row_security_active('matrice.source_chunks') then
+    return query select * from matrice_private.nearest_to_member(query_embedding, project_id, model, match_count, filter);
+  else
+    return query select * from matrice_private.nearest_chunks(
+      query_embedding, matrice_private.searchable_projects(project_id), model, match_count, filter);
+  end if;
+end
+$$;
+comment on function matrice_private.nearest(vector, uuid, text, integer, jsonb) is 'nearest_chunks in one project, or all, that the caller may search.';
+
+-- Candidates by words ------------------------------------------------------------------------------------------------
+
+create function matrice_private.matching_chunks(query_text text, project_ids uuid[], match_count integer, filter jsonb)
+returns table (chunk_id uuid, rank real)
+language plpgsql stable
+set search_path = ''
+-- The planner cannot know the words, and would read whole tables for them.
+set enable_seqscan = off
+as $$
+#variable_conflict use_column
+begin
+  return query
+    with projects as materialized (
+      select id, matrice_private.text_search_config(id) as config from unnest(project_ids) id
+    ), queries as materialized (
+      select config, matrice_private.text_query(config, query_text) as words from (select distinct config from projects) configs
+    )
+    select c.id, ts_rank_cd(c.fts, q.words)
+      from projects p
+      join queries q using (config)
+      join matrice.source_chunks c on c.fts @@ (q.words && quote_literal(p.id)::tsquery)
+     where numnode(q.words) > 0
+       and (filter = '{}' or c.filterable @> filter)
+     order by ts_rank_cd(c.fts, q.words) desc, c.id
+     limit match_count;
+end
+$$;
+comment on function matrice_private.matching_chunks(text, uuid[], integer, jsonb) is
+  'The chunks that match a full-text query best, each project in its own language, by cover density; ties by id.';
+
+create function matrice_private.matching_of_member(query_text text, project_id uuid, match_count integer, filter jsonb)
+returns table (chunk_id uuid, rank real)
+language plpgsql stable security definer
+set search_path = ''
+as $$
+begin
+  return query select * from matrice_private.matching_chunks(
+    query_text, matrice_private.projects_of_member(project_id), match_count, filter);
+end
+$$;
+comment on function matrice_private.matching_of_member(text, uuid, integer, jsonb) is
+  'matching_chunks in the caller''s projects. SECURITY DEFINER: policies keep full-text search from its index. It searches no project that the caller is not a member of.';
+
+create function matrice_private.matching(query_text text, project_id uuid, match_count integer, filter jsonb)
+returns table (chunk_id uuid, rank real)
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  if row_security_active('matrice.source_chunks') then
+    return query select * from matrice_private.matching_of_member(query_text, project_id, match_count, filter);
+  else
+    return query select * from matrice_private.matching_chunks(
+      query_text, matrice_private.searchable_projects(project_id), match_count, filter);
+  end if;
+end
+$$;
+comment on function matrice_private.matching(text, uuid, integer, jsonb) is 'matching_chunks in one project, or all, that the caller may search.';
+
+-- Hits: what the searches rank ---------------------------------------------------------------------------------------
+
+create function matrice_private.fused(
+  query_text text, query_embedding vector, project_id uuid, match_count integer,
+  full_text_weight double precision, semantic_weight double precision, rrf_k integer, filter jsonb, model text
+) returns table (chunk_id uuid, score double precision, semantic_rank integer, full_text_rank integer)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  -- Deep enough for a chunk that is middling in both lists to win.
+  depth integer := least(greatest(match_count * 5, 100), 10000);
+begin
+  return query
+    with semantic as materialized (
+      select n.chunk_id, row_number() over (order by n.similarity desc, n.chunk_id)::integer as rank
+        from matrice_private.nearest(query_embedding, fused.project_id, fused.model, depth, filter) n
+    ), full_text as materialized (
+      select m.chunk_id, row_number() over (order by m.rank desc, m.chunk_id)::integer as rank
+        from matrice_private.matching(query_text, fused.project_id, depth, filter) m
+    )
+    select coalesce(v.chunk_id, t.chunk_id),
+           coalesce(semantic_weight / (rrf_k + v.rank), 0) + coalesce(full_text_weight / (rrf_k + t.rank), 0),
+           v.rank, t.rank
+      from semantic v full join full_text t on t.chunk_id = v.chunk_id
+     order by 2 desc, 1
+     limit match_count;
+end
+$$;
+comment on function matrice_private.fused(text, vector, uuid, integer, double precision, double precision, integer, jsonb, text) is
+  'Chunks by reciprocal rank fusion of nearest and matching, ties by id.';
+
+create function matrice_private.hits(
+  query_text text, query_embedding vector, project_id uuid, match_count integer,
+  full_text_weight double precision, semantic_weight double precision, rrf_k integer, filter jsonb, model text
+) returns table (chunk_id uuid, score double precision, semantic_rank integer, full_text_rank integer)
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  if query_text is null then
+    return query select n.chunk_id, n.similarity, null::integer, null::integer
+                   from matrice_private.nearest(query_embedding, project_id, model, match_count, filter) n;
+  elsif query_embedding is null then
+    return query select m.chunk_id, m.rank::double precision, null::integer, null::integer
+                   from matrice_private.matching(query_text, project_id, match_count, filter) m;
+  else
+    return query select * from matrice_private.fused(
+      query_text, query_embedding, project_id, match_count, full_text_weight, semantic_weight, rrf_k, filter, model);
+  end if;
+end
+$$;
+comment on function matrice_private.hits(text, vector, uuid, integer, double precision, double precision, integer, jsonb, text) is
+  'What a search finds, best first: by meaning without a text, by words without a vector, else by both.';
+
+-- Better sets --------------------------------------------------------------------------------------------------------
+
+create function matrice_private.similarities(chunk_ids uuid[], chunk_id uuid, model text) returns double precision[]
+language sql stable
+set search_path = ''
+begin atomic
+  select array_agg(coalesce(1 - (e.embedding <=> (
+           select one.embedding from matrice.chunk_embeddings one
+            where one.chunk_id = similarities.chunk_id and one.model = similarities.model)), 0) order by given.place)
+    from unnest(chunk_ids) with ordinality as given (id, place)
+    left join matrice.chunk_embeddings e on e.chunk_id = given.id and e.model = similarities.model;
+end;
+comment on function matrice_private.similarities(uuid[], uuid, text) is
+  'How similar each of some chunks is to one; 0 where either has no embedding.';
+
+create function matrice_private.on_one_scale(scores double precision[]) returns double precision[]
+language sql immutable parallel safe
+set search_path = ''
+begin atomic
+  select array_agg(case when ends.high > ends.low then (s.score - ends.low) / (ends.high - ends.low) else 1 end order by s.place)
+    from unnest(scores) with ordinality as s (score, place),
+         (select min(score) as low, max(score) as high from unnest(scores) score) ends;
+end;
+comment on function matrice_private.on_one_scale(double precision[]) is 'Scores stretched to between 0 and 1, so that they compare with similarities.';
+
+create function matrice_private.most_diverse(
+  chunk_ids uuid[], relevance double precision[], match_count integer, diversity double precision, max_per_source integer, model text
+) returns uuid[]
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  sources  uuid[] := array(select c.source_id from unnest(chunk_ids) with ordinality given (id, place)
+                             left join matrice.source_chunks c on c.id = given.id order by given.place);
+  likeness double precision[] := array_fill(0, array[cardinality(chunk_ids)]);
+  chosen   integer[] := array[]::integer[];
+  best     integer;
+begin
+  while cardinality(chosen) < match_count loop
+    select candidate.place::integer into best
+      from unnest(sources, relevance, likeness) with ordinality candidate (source, relevance, likeness, place)
+     where candidate.place <> all (chosen)
+       and (max_per_source is null or max_per_source > (
+         select count(*) from unnest(chosen) taken where sources[taken] = candidate.source))
+     order by (1 - diversity) * candidate.relevance - diversity * candidate.likeness desc, candidate.place
+     limit 1;
+    exit when not found;
+    chosen := chosen || best;
+    likeness := array(
+      select greatest(already, now)
+        from unnest(likeness, matrice_private.similarities(chunk_ids, chunk_ids[best], model)) with ordinality both_ (already, now, place)
+       order by place);
+  end loop;
+  return array(select chunk_ids[taken] from unnest(chosen) with ordinality c (taken, place) order by place);
+end
+$$;
+comment on function matrice_private.most_diverse(uuid[], double precision[], integer, double precision, integer, text) is
+  'Maximal marginal relevance: one after the other the chunk with the highest (1 - diversity) · relevance - diversity · similarity to the most similar one chosen before.';
+
+create function matrice_private.choose(
+  chunk_ids uuid[], scores double precision[], are_similarities boolean, match_count integer,
+  diversity double precision, max_per_source integer, model text
+) returns uuid[]
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  if diversity > 0 and cardinality(chunk_ids) > 0 then
+    return matrice_private.most_diverse(
+      chunk_ids, case when are_similarities then scores else matrice_private.on_one_scale(scores) end,
+      match_count, diversity, max_per_source, model);
+  end if;
+  return array(
+    select numbered.id
+      from (
+        select given.id, given.place, row_number() over (partition by c.source_id order by given.place) as in_source
+          from unnest(chunk_ids) with ordinality given (id, place)
+          join matrice.source_chunks c on c.id = given.id
+      ) numbered
+     where max_per_source is null or numbered.in_source <= max_per_source
+     order by numbered.place
+     limit match_count);
+end
+$$;
+comment on function matrice_private.choose(uuid[], double precision[], boolean, integer, double precision, integer, text) is
+  'Of chunks, given best first, the set that is wanted.';
+
+create function matrice_private.best_hits(
+  query_text text, query_embedding vector, project_id uuid, match_count integer, match_threshold double precision,
+  full_text_weight double precision, semantic_weight double precision, rrf_k integer, filter jsonb, model text,
+  diversity double precision, max_per_source integer
+) returns table (place bigint, chunk_id uuid, score double precision, semantic_rank integer, full_text_rank integer)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  plain  boolean := diversity = 0 and max_per_source is null;
+  depth  integer := case when plain then match_count else least(greatest(match_count * 5, 50), 10000) end;
+  ids    uuid[];
+  scores double precision[];
+  ranks  integer[][];
+  chosen uuid[];
+begin
+  if plain then
+    return query
+      select row_number() over (), h.*
+        from matrice_private.hits(query_text, query_embedding, best_hits.project_id, depth, full_text_weight, semantic_weight,
+                                  rrf_k, filter, best_hits.model) h
+       where match_threshold is null or h.score >= match_threshold;
+    return;
+  end if;
+  -- Until there are enough of them: all near ones may be of one source.
+  loop
+    select array_agg(h.chunk_id order by h.score desc, h.chunk_id), array_agg(h.score order by h.score desc, h.chunk_id),
+           array_agg(array[h.semantic_rank, h.full_text_rank] order by h.score desc, h.chunk_id)
+      into ids, scores, ranks
+      from matrice_private.hits(query_text, query_embedding, best_hits.project_id, depth, full_text_weight, semantic_weight,
+                                rrf_k, filter, best_hits.model) h;
+    chosen := matrice_private.choose(ids, scores, query_text is null, match_count, diversity, max_per_source, best_hits.model);
+    exit when cardinality(chosen) >= match_count or cardinality(ids) < depth or ids is null or depth = 10000;
+    depth := least(depth * 4, 10000);
+  end loop;
+  return query
+    select c.place, c.id, scores[array_position(ids, c.id)], ranks[array_position(ids, c.id)][1], ranks[array_position(ids, c.id)][2]
+      from unnest(chosen) with ordinality c (id, place)
+     where match_threshold is null or scores[array_position(ids, c.id)] >= match_threshold;
+end
+$$;
+comment on function matrice_private.best_hits(text, vector, uuid, integer, double precision, double precision, double precision, integer, jsonb, text, double precision, integer) is
+  'The hits of a search that are wanted, in order.';
+
+create function matrice_private.runs(chunk_ids uuid[], expand integer)
+returns table (best bigint, source_id uuid, first_index integer, last_index integer)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+  return query
+    select min(r.place), r.source_id, greatest(min(r.chunk_index) - expand, 0), max(r.chunk_index) + expand
+      from (
+        select g.*, count(*) filter (where g.starts) over (partition by g.source_id order by g.chunk_index) as run
+          from (
+            select given.place, c.source_id, c.chunk_index,
+                   coalesce(c.chunk_index - lag(c.chunk_index) over (partition by c.source_id order by c.chunk_index) > 2 * expand + 1, true) as starts
+              from unnest(chunk_ids) with ordinality as given (id, place)
+              join matrice.source_chunks c on c.id = given.id
+          ) g
+      ) r
+     group by r.source_id, r.run;
+end
+$$;
+comment on function matrice_private.runs(uuid[], integer) is
+  'The stretches of their sources that chunks, given best first, and their neighbours cover: merged where they touch, with the place of the best.';
+
+create function matrice_private.stretches(chunk_ids uuid[], expand integer)
+returns table (best bigint, source_id uuid, first_index integer, last_index integer, stretch_ids uuid[], start_char integer, end_char integer, content text)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+  return query
+    select c.best, c.source_id, c.first_index, c.last_index, array_agg(c.id order by c.chunk_index), min(c.start_char), max(c.end_char),
+           string_agg(case
+             when c.is_first then c.content
+             when c.before is null or c.start_char is null or c.start_char > c.before + 1 then E'\n\n' || c.content
+             -- Between two chunks nothing but white space is lost.
+             when c.start_char > c.before then E'\n' || c.content
+             else substr(c.content, c.before - c.start_char + 1)
+           end, '' order by c.chunk_index)
+      from (
+        select r.*, c.id, c.chunk_index, c.content, c.start_char, c.end_char, row_number() over by_index = 1 as is_first,
+               max(c.end_char) over (by_index rows between unbounded preceding and 1 preceding) as before
+          from matrice_private.runs(chunk_ids, expand) r
+         -- OFFSET 0 has each run looked up by itself: the planner takes its length to be a share of the table.
+         cross join lateral (
+           select n.* from matrice.source_chunks n
+            where n.source_id = r.source_id and n.chunk_index between r.first_index and r.last_index offset 0) c
+        window by_index as (partition by r.best order by c.chunk_index)
+      ) c
+     group by c.best, c.source_id, c.first_index, c.last_index;
+end
+$$;
+comment on function matrice_private.stretches(uuid[], integer) is
+  'The runs of chunks, given best first, and their neighbours, each as one text that tells what chunks share once.';
+
+create function matrice_private.passages(chunk_ids uuid[], expand integer)
+returns table (place bigint, chunk_id uuid, source_id uuid, source_name text, chunk_index integer, content text, token_count integer, metadata jsonb)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+  if expand = 0 then
+    return query
+      select given.place, c.id, c.source_id, s.name, c.chunk_index, c.content, c.token_count, c.metadata
+        from unnest(chunk_ids) with ordinality as given (id, place)
+        join matrice.source_chunks c on c.id = given.id
+        join matrice.context_sources s on s.id = c.source_id
+       order by given.place;
+    return;
+  end if;
+  return query
+    select t.best, c.id, c.source_id, s.name, c.chunk_index, t.content, matrice.count_tokens(t.content),
+           c.metadata || jsonb_build_object('expanded', jsonb_build_object(
+             'first_index', t.first_index, 'last_index', t.last_index, 'start_char', t.start_char, 'end_char', t.end_char))
+      from matrice_private.stretches(chunk_ids, expand) t
+      join matrice.source_chunks c on c.id = chunk_ids[t.best]
+      join matrice.context_sources s on s.id = c.source_id
+     order by t.best;
+end
+$$;
+comment on function matrice_private.passages(uuid[], integer) is
+  'The rows of chunks, given best first; with expand, each with its neighbours, one row for those that touch.';
+
+-- The searches -------------------------------------------------------------------------------------------------------
+
+create function matrice.match_chunks(
+  query_embedding vector, project_id uuid default null, match_count integer default 10,
+  match_threshold double precision default null, filter jsonb default '{}', model text default null,
+  diversity double precision default 0, max_per_source integer default null, expand integer default 0
+) returns table (
+  chunk_id uuid, source_id uuid, source_name text, chunk_index integer, content text, token_count integer,
+  metadata jsonb, similarity double precision
+)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  wanted text;
+begin
+  perform matrice_private.check_set(match_count, filter, diversity, max_per_source, expand);
+  perform matrice_private.require_searchable(match_chunks.project_id);
+  wanted := matrice_private.embedding_model(match_chunks.model, match_chunks.project_id);
+  perform matrice_private.check_query(query_embedding, wanted);
+  return query
+    with hits as materialized (
+      select h.* from matrice_private.best_hits(null, query_embedding, match_chunks.project_id, match_count, match_threshold,
+                                                null, null, null, filter, wanted, diversity, max_per_source) h
+    )
+    select p.chunk_id, p.source_id, p.source_name, p.chunk_index, p.content, p.token_count, p.metadata, h.score
+      from matrice_private.passages(array(select h.chunk_id from hits h order by h.place), expand) p
+      join hits h on h.chunk_id = p.chunk_id
+     order by p.place;
+end
+$$;
+comment on function matrice.match_chunks(vector, uuid, integer, double precision, jsonb, text, double precision, integer, integer) is
+  'The chunks nearest to a vector, by cosine similarity: min(match_count, visible matching chunks) rows. Without project_id: in all projects of the caller. match_threshold: at least this similarity. filter: metadata of chunk and source, by containment. diversity: 0 the nearest, towards 1 those that differ from each other (maximal marginal relevance among five times as many). max_per_source: no more of one source. expand: with so many chunks before and after each, as one row where they touch; metadata.expanded tells which.';
+
+create function matrice_private.highlighted(source_id uuid, content text, query_text text) returns text
+language sql stable
+set search_path = ''
+begin atomic
+  -- The excerpt keeps its accents, so it is searched for the words with and without.
+  select ts_headline(config, content, matrice_private.text_query(config, query_text) || websearch_to_tsquery(config, query_text))
+    from (select matrice_private.text_search_config(s.project_id) as config
+            from matrice.context_sources s where s.id = highlighted.source_id) of_source;
+end;
+comment on function matrice_private.highlighted(uuid, text, text) is 'An excerpt of a text of a source with the words of a query marked.';
+
+create function matrice.search_chunks(
+  query_text text, project_id uuid default null, match_count integer default 10, filter jsonb default '{}',
+  diversity double precision default 0, max_per_source integer default null, expand integer default 0, highlight boolean default false
+) returns table (
+  chunk_id uuid, source_id uuid, source_name text, chunk_index integer, content text, token_count integer,
+  metadata jsonb, rank real
+)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  wanted text;
+begin
+  perform matrice_private.require_query(query_text);
+  perform matrice_private.check_set(match_count, filter, diversity, max_per_source, expand);
+  perform matrice_private.require_searchable(search_chunks.project_id);
+  wanted := matrice_private.embedding_model(null, search_chunks.project_id);
+  return query
+    with hits as materialized (
+      select h.* from matrice_private.best_hits(query_text, null, search_chunks.project_id, match_count, null,
+                                                null, null, null, filter, wanted, diversity, max_per_source) h
+    )
+    select p.chunk_id, p.source_id, p.source_name, p.chunk_index, p.content, p.token_count,
+           case when highlight then p.metadata || jsonb_build_object('highlight', matrice_private.highlighted(p.source_id, p.content, query_text))
+                else p.metadata end,
+           h.score::real
+      from matrice_private.passages(array(select h.chunk_id from hits h order by h.place), expand) p
+      join hits h on h.chunk_id = p.chunk_id
+     order by p.place;
+end
+$$;
+comment on function matrice.search_chunks(text, uuid, integer, jsonb, double precision, integer, integer, boolean) is
+  'Full-text search as people type it: "a phrase", or, -not, begin* of a word or its stem; words in the project''s language, accents folded. Ranked by cover density (ts_rank_cd): how often, and how near to each other, the words stand. A query of only stop words matches nothing. highlight puts an excerpt with the words between <b> and </b> into metadata.highlight; the text is not escaped for HTML. The others as in match_chunks.';
+
+create function matrice.hybrid_search(
+  query_text text, query_embedding vector, project_id uuid default null, match_count integer default 10,
+  full_text_weight double precision default 1, semantic_weight double precision default 1, rrf_k integer default 50,
+  filter jsonb default '{}', model text default null,
+  diversity double precision default 0, max_per_source integer default null, expand integer default 0
+) returns table (
+  chunk_id uuid, source_id uuid, source_name text, chunk_index integer, content text, token_count integer,
+  metadata jsonb, score double precision, semantic_rank integer, full_text_rank integer
+)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  wanted text;
+begin
+  perform matrice_private.require_query(query_text);
+  perform matrice_private.check_set(match_count, filter, diversity, max_per_source, expand);
+  perform matrice_private.check_fusion(full_text_weight, semantic_weight, rrf_k);
+  perform matrice_private.require_searchable(hybrid_search.project_id);
+  wanted := matrice_private.embedding_model(hybrid_search.model, hybrid_search.project_id);
+  perform matrice_private.check_query(query_embedding, wanted);
+  return query
+    with hits as materialized (
+      select h.* from matrice_private.best_hits(query_text, query_embedding, hybrid_search.project_id, match_count, null,
+                                                full_text_weight, semantic_weight, rrf_k, filter, wanted, diversity, max_per_source) h
+    )
+    select p.chunk_id, p.source_id, p.source_name, p.chunk_index, p.content, p.token_count, p.metadata,
+           h.score, h.semantic_rank, h.full_text_rank
+      from matrice_private.passages(array(select h.chunk_id from hits h order by h.place), expand) p
+      join hits h on h.chunk_id = p.chunk_id
+     order by p.place;
+end
+$$;
+comment on function matrice.hybrid_search(text, vector, uuid, integer, double precision, double precision, integer, jsonb, text, double precision, integer, integer) is
+  'match_chunks and search_chunks in one list, by reciprocal rank fusion: score = Σ weight / (rrf_k + rank), ties by id. The ranks show what each search thought; null where it did not find the chunk among its first 100, or five times match_count. The others as in match_chunks.';
+
+create function matrice_private.check_scores(scores jsonb) returns void
+language plpgsql immutable
+set search_path = ''
+as $$
+declare
+  wrong record;
+begin
+  perform matrice_private.require_object('scores', scores);
+  select s.key, s.value into wrong from jsonb_each(scores) s
+   where jsonb_typeof(s.value) <> 'number' or abs((case jsonb_typeof(s.value) when 'number' then s.value end)::numeric) > 1e300
+      or s.key !~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
+   limit 1;
+  if found then
+    raise exception 'scores must be numbers by chunk_id'
+      using errcode = '22023', detail = format('There is %s: %s.', to_json(left(wrong.key, 100)), left(wrong.value::text, 100)),
+            hint = 'Pass {"<chunk_id>": score, …}.';
+  end if;
+  if (select count(*) from jsonb_object_keys(scores)) > 10000 then
+    raise exception 'scores must be at most 10000' using errcode = '22023', hint = 'Score the best that a search found.';
+  end if;
+end
+$$;
+comment on function matrice_private.check_scores(jsonb) is 'Raises unless an argument holds scores by chunk.';
+
+create function matrice_private.scored(scores jsonb, project_id uuid) returns table (chunk_id uuid, score double precision)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+  return query
+    select c.id, s.value::text::double precision
+      from jsonb_each(scores) s
+      join matrice.source_chunks c on c.id = s.key::uuid
+     where scored.project_id is null or c.project_id = scored.project_id
+     order by 2 desc, 1;
+end
+$$;
+comment on function matrice_private.scored(jsonb, uuid) is 'The chunks that the caller can see among those that they scored, best first.';
+
+create function matrice.rerank_chunks(
+  scores jsonb, match_count integer default 10, diversity double precision default 0, max_per_source integer default null,
+  expand integer default 0, model text default null
+) returns table (
+  chunk_id uuid, source_id uuid, source_name text, chunk_index integer, content text, token_count integer,
+  metadata jsonb, score double precision
+)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  wanted text := matrice_private.embedding_model(rerank_chunks.model, null);
+  ids    uuid[];
+  values_ double precision[];
+begin
+  perform matrice_private.check_set(match_count, '{}', diversity, max_per_source, expand);
+  perform matrice_private.check_scores(scores);
+  select array_agg(s.chunk_id order by s.score desc, s.chunk_id), array_agg(s.score order by s.score desc, s.chunk_id)
+    into ids, values_ from matrice_private.scored(scores, null) s;
+  return query
+    select p.chunk_id, p.source_id, p.source_name, p.chunk_index, p.content, p.token_count, p.metadata,
+           values_[array_position(ids, p.chunk_id)]
+      from matrice_private.passages(
+        matrice_private.choose(ids, values_, false, match_count, diversity, max_per_source, wanted), expand) p
+     order by p.place;
+end
+$$;
+comment on function matrice.rerank_chunks(jsonb, integer, double precision, integer, integer, text) is
+  'Chunks by the scores that the caller brings, {"<chunk_id>": score, …}: those of a cross-encoder, of a vote, of clicks. The set is chosen as in match_chunks; with diversity, model says by which embeddings. Chunks that the caller cannot see are left out.';
+
+-- Contexts -----------------------------------------------------------------------------------------------------------
+
+create function matrice_private.headed(title text, metadata jsonb) returns text
+language sql immutable parallel safe
+set search_path = ''
+begin atomic
+  select title
+         || coalesce(' — ' || (
+              select string_agg(h.heading, ' › ' order by h.position)
+                from jsonb_array_elements_text(case jsonb_typeof(metadata -> 'headings') when 'array' then metadata -> 'headings' else '[]' end)
+                     with ordinality as h (heading, position)), '')
+         || coalesce(', p. ' || (metadata ->> 'page'), '');
+end;
+comment on function matrice_private.headed(text, jsonb) is 'Where a passage is from, as a person would say: source, heading path, page.';
+
+create function matrice_private.context_passages(chunk_ids uuid[])
+returns table (number bigint, citation jsonb, heading text, content text)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+  return query
+    -- Read in the order of the sources' best chunks, each source from its beginning.
+    select row_number() over (order by t.best_of_source, t.source_id, t.first_index),
+           jsonb_build_object('chunk_id', t.stretch_ids[1], 'chunk_ids', t.stretch_ids, 'source_id', t.source_id, 'source_name', s.name,
+                              'start_char', t.start_char, 'end_char', t.end_char, 'metadata', first.metadata),
+           matrice_private.headed(s.name, first.metadata), t.content
+      from (select stretches.*, min(stretches.best) over (partition by stretches.source_id) as best_of_source
+              from matrice_private.stretches(chunk_ids, 0) stretches) t
+      join matrice.context_sources s on s.id = t.source_id
+      join matrice.source_chunks first on first.id = t.stretch_ids[1];
+end
+$$;
+comment on function matrice_private.context_passages(uuid[]) is
+  'Chunks, given best first, as the passages of a context: numbered for reading, those that follow each other in one.';
+
+create function matrice_private.written_context(insight_ids uuid[], chunk_ids uuid[]) returns table (context text, citations jsonb)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+begin
+  return query
+    select coalesce(string_agg(format('### [%s] %s%s%s', p.number, p.heading, E'\n\n', p.content), E'\n\n' order by p.number), ''),
+           coalesce(jsonb_agg(jsonb_build_object('number', p.number) || p.citation order by p.number), '[]')
+      from (
+        select given.place as number, jsonb_build_object('insight_id', i.id, 'title', i.title, 'confidence', i.confidence) as citation,
+               'Insight: ' || i.title as heading, i.content
+          from unnest(insight_ids) with ordinality as given (id, place)
+          join matrice.insights i on i.id = given.id
+        union all
+        select cardinality(insight_ids) + c.number, c.citation, c.heading, c.content from matrice_private.context_passages(chunk_ids) c
+      ) p;
+end
+$$;
+comment on function matrice_private.written_context(uuid[], uuid[]) is
+  'Insights and chunks, given best first, as one numbered markdown text, and what its numbers stand for.';
+
+create function matrice_private.context_tokens(insight_ids uuid[], chunk_ids uuid[], target_model text) returns integer
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return (select matrice.count_tokens(w.context, target_model) from matrice_private.written_context(insight_ids, chunk_ids) w);
+end
+$$;
+comment on function matrice_private.context_tokens(uuid[], uuid[], text) is 'Tokens of written_context, exactly.';
+
+create function matrice_private.cut_at_sentence(passage text, max_tokens integer, target_model text) returns text
+language plpgsql immutable
+set search_path = ''
+as $$
+declare
+  heading   text := substring(passage from '^.*?\n\n');
+  beginning text := matrice.truncate_tokens(passage, max_tokens, target_model);
+  body      text;
+begin
+  if beginning = passage then
+    return passage;
+  elsif length(beginning) <= length(heading) then
+    return '';
+  end if;
+  -- With the character behind it, which tells whether the last sentence or word is whole.
+  body := substr(passage, length(heading) + 1, length(beginning) - length(heading) + 1);
+  -- The last end of a sentence or line; where a first sentence is longer than all of it, the last whole word.
+  body := coalesce(substring(body from '^.*(?:[.!?…][])"»”’]*(?=\s)|[。！？](?=.)|\S(?=\n))'), substring(body from '^.*\S(?=\s)'),
+                   substr(beginning, length(heading) + 1));
+  return heading || rtrim(body, E' \t\n');
+end
+$$;
+comment on function matrice_private.cut_at_sentence(text, integer, text) is
+  'The beginning of a rendered passage that fits, to the end of a sentence; empty where not even some of it fits below the heading.';
+
+create function matrice_private.pack_chunks(
+  chunk_ids uuid[], insight_ids uuid[], token_budget integer, target_model text
+) returns uuid[]
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  chosen uuid[] := array[]::uuid[];
+  seen   text[] := array[]::text[];
+  places text[] := array[]::text[];
+  used   integer := case insight_ids when '{}' then 0 else matrice_private.context_tokens(insight_ids, '{}', target_model) end;
+  joined boolean := false;
+  chunk  record;
+  cost   integer;
+begin
+  for chunk in
+    select c.id, c.content, c.token_count, matrice_private.headed(s.name, c.metadata) as heading,
+           c.source_id || ' ' || c.chunk_index as place,
+           array[c.source_id || ' ' || c.chunk_index - 1, c.source_id || ' ' || c.chunk_index + 1] as neighbours
+      from unnest(chunk_ids) with ordinality as given (id, place)
+      join matrice.source_chunks c on c.id = given.id
+      join matrice.context_sources s on s.id = c.source_id
+     order by given.place
+  loop
+    -- Encodings differ, but not by half.
+    continue when chunk.content = any (seen) or used + chunk.token_count / 2 > token_budget;
+    cost := matrice.count_tokens(format('### [99] %s%s%s%s', chunk.heading, E'\n\n', chunk.content, E'\n\n'), target_model);
+    if used + cost > token_budget and joined then
+      -- Chunks that became one passage take less than the sum of them.
+      used := matrice_private.context_tokens(insight_ids, chosen, target_model);
+      joined := false;
+    end if;
+    continue when used + cost > token_budget;
+    chosen := chosen || chunk.id;
+    seen := seen || chunk.content;
+    joined := joined or places && chunk.neighbours;
+    places := places || chunk.place;
+    used := used + cost;
+  end loop;
+  return chosen;
+end
+$$;
+comment on function matrice_private.pack_chunks(uuid[], uuid[], integer, text) is
+  'Of chunks, given best first, those that fit into a budget, none of them twice. By the sum of their tokens, from which that of the whole text may differ a little.';
+
+create function matrice_private.pack_insights(query_text text, project_id uuid, how_many integer, token_budget integer, target_model text)
+returns uuid[]
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  chosen  uuid[] := array[]::uuid[];
+  insight uuid;
+begin
+  if how_many = 0 then
+    return chosen;
+  end if;
+  -- A quarter at most: an insight is what was concluded, the chunks are what from.
+  for insight in select i.insight_id from matrice.search_insights(query_text, project_id, how_many) i loop
+    if matrice_private.context_tokens(chosen || insight, '{}', target_model) <= token_budget / 4 then
+      chosen := chosen || insight;
+    end if;
+  end loop;
+  return chosen;
+end
+$$;
+comment on function matrice_private.pack_insights(text, uuid, integer, integer, text) is
+  'The insights that match a query best and fit into a quarter of a budget.';
+
+create function matrice.build_context(
+  query_text text, query_embedding vector, project_id uuid, token_budget integer default 4000,
+  match_count integer default 50, filter jsonb default '{}', model text default null, target_model text default 'gpt-4o',
+  insights integer default 0, scores jsonb default null
+) returns table (context text, token_count integer, citations jsonb)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  wanted   text;
+  ids      uuid[];
+  chosen   uuid[];
+  insight_ids uuid[];
+begin
+  if token_budget is null or token_budget < 1 then
+    raise exception 'token_budget must be at least 1, not %', coalesce(token_budget::text, 'null')
+      using errcode = '22023', hint = 'Pass what the target model''s window leaves for context.';
+  end if;
+  if insights is null or insights not between 0 and 100 then
+    raise exception 'insights must be between 0 and 100, not %', coalesce(insights::text, 'null')
+      using errcode = '22023', hint = 'How many of the project''s insights may be told beside the chunks.';
+  end if;
+  perform matrice_private.require_text('target_model', target_model);
+  perform matrice_private.require_query(query_text);
+  perform matrice_private.check_set(match_count, filter, 0, null, 0);
+  perform matrice_private.require_role(project_id, 'viewer');
+  wanted := matrice_private.embedding_model(build_context.model, build_context.project_id);
+  if scores is null then
+    perform matrice_private.check_query(query_embedding, wanted);
+    ids := array(select f.chunk_id from matrice_private.fused(query_text, query_embedding, build_context.project_id, match_count, 1, 1, 50,
+                                                              filter, wanted) f order by f.score desc, f.chunk_id);
+  else
+    perform matrice_private.check_scores(scores);
+    ids := array(select s.chunk_id from matrice_private.scored(scores, build_context.project_id) s order by s.score desc, s.chunk_id limit match_count);
+  end if;
+
+  insight_ids := matrice_private.pack_insights(query_text, build_context.project_id, insights, token_budget, target_model);
+  chosen := matrice_private.pack_chunks(ids, insight_ids, token_budget, target_model);
+  loop
+    select w.context, w.citations into context, citations from matrice_private.written_context(insight_ids, chosen) w;
+    token_count := matrice.count_tokens(context, target_model);
+    exit when token_count <= token_budget;
+    -- A text can take a token more than its parts: then without the last.
+    chosen := trim_array(chosen, 1);
+  end loop;
+  if citations = '[]' and cardinality(ids) > 0 then
+    -- Not even the best passage fits: its beginning is better than nothing.
+    select w.context, w.citations into context, citations from matrice_private.written_context('{}', ids[:1]) w;
+    context := matrice_private.cut_at_sentence(context, token_budget, target_model);
+    token_count := matrice.count_tokens(context, target_model);
+    citations := case context when '' then '[]' else citations end;
+  end if;
+  return next;
+end
+$$;
+comment on function matrice.build_context(text, vector, uuid, integer, integer, jsonb, text, text, integer, jsonb) is
+  'The best passages for a question as markdown for a model: never more than token_budget tokens of target_model, no text twice, each source in its own order, with citations by number. match_count: from how many of hybrid_search''s chunks, or of those in scores, {"<chunk_id>": score, …}. insights: so many of the project''s at most, in a quarter of the budget.';
+
+-- Documents ----------------------------------------------------------------------------------------------------------
+
+create function matrice_private.document_rows(query_embedding vector, model text, match_count integer, filter jsonb)
+returns table (id uuid, content text, metadata jsonb, embedding vector, similarity double precision)
+language sql stable
+set search_path = ''
+begin atomic
+  select c.id, c.content,
+         -- All that a filter is contained in, so that a client's own conditions see the same.
+         s.raw_metadata || jsonb_build_object('type', s.type) || c.metadata
+           || jsonb_build_object('source_id', c.source_id, 'source_name', s.name, 'chunk_index', c.chunk_index),
+         e.embedding, n.similarity
+    from matrice_private.nearest(query_embedding, null, document_rows.model, match_count, filter) n
+    join matrice.source_chunks c on c.id = n.chunk_id
+    join matrice.context_sources s on s.id = c.source_id
+    join matrice.chunk_embeddings e on e.chunk_id = c.id and e.model = document_rows.model
+   order by n.similarity desc, c.id;
+end;
+comment on function matrice_private.document_rows(vector, text, integer, jsonb) is 'Nearest chunks in the shape of match_documents.';
+
+create function matrice.match_documents(query_embedding vector, match_count integer default null, filter jsonb default '{}')
+returns table (id uuid, content text, metadata jsonb, embedding vector, similarity double precision)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  wanted text := matrice_private.embedding_model(null, null);
+begin
+  if match_count is not null then
+    perform matrice_private.require_match_count(match_count);
+  end if;
+  perform matrice_private.require_object('filter', filter);
+  perform matrice_private.check_query(query_embedding, wanted);
+  return query
+    select d.id, d.content, d.metadata, d.embedding, d.similarity
+      -- LangChain for Python, and for JavaScript with a function as filter, names no count and limits the result itself:
+      -- to no more than the 1,000 rows that Supabase lets through by default.
+      from matrice_private.document_rows(query_embedding, wanted, coalesce(match_count, 1000), filter) d;
+end
+$$;
+comment on function matrice.match_documents(vector, integer, jsonb) is
+  'match_chunks over all projects of the caller, in the shape that LangChain''s and LlamaIndex''s Supabase vector stores call. Without match_count: the 1,000 nearest.';
+
+-- How good the searches are ------------------------------------------------------------------------------------------
+
+create function matrice_private.check_labelled(queries jsonb) returns void
+language plpgsql immutable
+set search_path = ''
+as $$
+declare
+  wrong record;
+begin
+  if jsonb_typeof(queries) is distinct from 'array' or jsonb_array_length(queries) = 0 then
+    raise exception 'queries must be a JSON array of labelled queries'
+      using errcode = '22023', hint = 'Pass [{"query_text": "…", "query_embedding": […], "relevant": {"<chunk_id or source_id>": grade}}, …].';
+  end if;
+  select q.value, q.place into wrong from jsonb_array_elements(queries) with ordinality q (value, place)
+   where jsonb_typeof(q.value) <> 'object'
+      or jsonb_typeof(q.value -> 'relevant') is distinct from 'object'
+      or q.value -> 'relevant' = '{}'
+      or coalesce(jsonb_typeof(q.value -> 'query_text'), 'null') not in ('string', 'null')
+      or coalesce(jsonb_typeof(q.value -> 'query_embedding'), 'null') not in ('array', 'string', 'null')
+      or coalesce(q.value ->> 'query_text', q.value ->> 'query_embedding') is null
+      or q.value @? '$.relevant.* ? (@.type() != "number" || @ <= 0 || @ > 1000)'
+   limit 1;
+  if found then
+    raise exception 'query % is not a labelled query', wrong.place
+      using errcode = '22023', detail = format('It is %s.', left(wrong.value::text, 200)),
+            hint = 'It has query_text or query_embedding, and relevant: {"<chunk_id or source_id>": grade above 0}.';
+  end if;
+end
+$$;
+comment on function matrice_private.check_labelled(jsonb) is 'Raises unless an argument is an array of labelled queries.';
+
+create function matrice_private.graded(found uuid[], relevant jsonb) returns double precision[]
+language sql stable
+set search_path = ''
+begin atomic
+  -- A source that is relevant counts once, by the first of its chunks.
+  select array_agg(case when f.nth = 1 then coalesce((relevant ->> f.label)::double precision, 0) else 0 end order by f.place)
+    from (
+      select given.place, l.label, row_number() over (partition by l.label order by given.place) as nth
+        from unnest(found) with ordinality as given (id, place)
+        left join matrice.source_chunks c on c.id = given.id
+       cross join lateral (select case when relevant ? given.id::text then given.id else c.source_id end::text as label) l
+    ) f;
+end;
+comment on function matrice_private.graded(uuid[], jsonb) is 'The grades of chunks that were found, in their order; 0 where they are not relevant.';
+
+create function matrice_private.measures(grades double precision[], relevant jsonb, match_count integer)
+returns table (recall double precision, reciprocal_rank double precision, ndcg double precision)
+language sql immutable
+set search_path = ''
+begin atomic
+  select count(*) filter (where g.grade > 0)::double precision / least(match_count, (select count(*) from jsonb_object_keys(relevant))),
+         coalesce(1.0 / min(g.place) filter (where g.grade > 0), 0)::double precision,
+         coalesce(sum(g.grade / ln(g.place + 1)), 0) / (
+           select sum(i.grade / ln(i.place + 1))
+             from (select r.value::double precision as grade, row_number() over (order by r.value::double precision desc) as place
+                     from jsonb_each_text(relevant) r) i
+            where i.place <= match_count)
+    from unnest(grades) with ordinality as g (grade, place);
+end;
+comment on function matrice_private.measures(double precision[], jsonb, integer) is
+  'Recall, reciprocal rank and normalised discounted cumulative gain of one result.';
+
+create function matrice_private.labelled(queries jsonb) returns table (query_text text, query_embedding vector, relevant jsonb)
+language sql immutable
+set search_path = ''
+begin atomic
+  select q.value ->> 'query_text', (q.value ->> 'query_embedding')::vector, q.value -> 'relevant'
+    from jsonb_array_elements(queries) q;
+end;
+comment on function matrice_private.labelled(jsonb) is 'Labelled queries as rows.';
+
+create function matrice.evaluate_search(
+  queries jsonb, project_id uuid default null, match_count integer default 10, filter jsonb default '{}', model text default null
+) returns table (search text, query_count bigint, recall double precision, mrr double precision, ndcg double precision)
+language plpgsql stable
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  wanted text;
+begin
+  perform matrice_private.check_labelled(queries);
+  perform matrice_private.check_set(match_count, filter, 0, null, 0);
+  perform matrice_private.require_searchable(evaluate_search.project_id);
+  wanted := matrice_private.embedding_model(evaluate_search.model, evaluate_search.project_id);
+  perform case when q.query_text is not null then matrice_private.require_query(q.query_text) end,
+          case when q.query_embedding is not null then matrice_private.check_query(q.query_embedding, wanted) end
+    from matrice_private.labelled(queries) q;
+  return query
+    select s.search, count(*), avg(m.recall), avg(m.reciprocal_rank), avg(m.ndcg)
+      from matrice_private.labelled(queries) q
+     cross join lateral (values
+       ('semantic', null, q.query_embedding), ('full_text', q.query_text, null), ('hybrid', q.query_text, q.query_embedding)
+     ) s (search, words, embedding)
+     cross join lateral (
+       select array(select h.chunk_id from matrice_private.hits(s.words, s.embedding, evaluate_search.project_id, match_count, 1, 1, 50, filter, wanted) h
+                     order by h.score desc, h.chunk_id) as ids) found
+     cross join lateral matrice_private.measures(matrice_private.graded(found.ids, q.relevant), q.relevant, match_count) m
+     where (s.search = 'full_text' or s.embedding is not null) and (s.search = 'semantic' or s.words is not null)
+     group by s.search
+     order by s.search desc;
+end
+$$;
+comment on function matrice.evaluate_search(jsonb, uuid, integer, jsonb, text) is
+  'How good the searches are for labelled queries, [{"query_text", "query_embedding", "relevant": {"<chunk_id or source_id>": grade}}, …]: of each search that they can be put to, semantic, full_text and hybrid, the recall among match_count, the mean reciprocal rank of the first relevant result, and nDCG. A relevant source counts once, by the first of its chunks that is found.';
+
+create function matrice_private.recall_of(query_embedding vector, project_id uuid, model text, match_count integer) returns double precision
+language sql stable
+set search_path = ''
+begin atomic
+  -- By similarity rather than by id, so that of several equally near chunks any will do.
+  select least(1, count(n.similarity) filter (where n.similarity >= exact.least_similarity - 1e-12)::double precision / nullif(exact.count, 0))
+    from (
+      select min(e.similarity) as least_similarity, count(*) as count
+        from (
+          select 1 - (e.embedding <=> query_embedding) as similarity
+            from matrice.chunk_embeddings e
+           where e.project_id = recall_of.project_id and e.model = recall_of.model
+           order by e.embedding <=> query_embedding
+           limit match_count
+        ) e
+    ) exact
+    left join matrice_private.nearest(query_embedding, recall_of.project_id, recall_of.model, match_count, '{}') n on true
+   group by exact.least_similarity, exact.count;
+end;
+comment on function matrice_private.recall_of(vector, uuid, text, integer) is
+  'The share of the true nearest chunks, found by comparing every vector, that a search finds.';
+
+create function matrice_private.sampled_recall(project_id uuid, model text, sample integer, match_count integer)
+returns table (query_count bigint, recall double precision, least_recall double precision)
+language sql stable
+set search_path = ''
+begin atomic
+  select count(*), avg(q.recall), min(q.recall)
+    from (
+      select matrice_private.recall_of(e.embedding, e.project_id, e.model, match_count) as recall
+        from (
+          -- Ids are random, so the first ones are a random sample, and the same each time.
+          select e.embedding, e.project_id, e.model
+            from matrice.chunk_embeddings e
+           where e.project_id = sampled_recall.project_id and e.model = sampled_recall.model
+           order by e.chunk_id
+           limit sample
+        ) e
+    ) q;
+end;
+comment on function matrice_private.sampled_recall(uuid, text, integer, integer) is 'recall_of for a sample of a project''s own vectors.';
+
+create function matrice.search_recall(project_id uuid, sample integer default 20, match_count integer default 10, model text default null)
+returns table (query_count bigint, recall double precision, least_recall double precision)
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  if sample is null or sample not between 1 and 10000 then
+    raise exception 'sample must be between 1 and 10000, not %', coalesce(sample::text, 'null')
+      using errcode = '22023', hint = 'Each is compared with every vector of the project.';
+  end if;
+  perform matrice_private.require_match_count(match_count);
+  perform matrice_private.require_role(project_id, 'viewer');
+  return query select * from matrice_private.sampled_recall(
+    search_recall.project_id, matrice_private.embedding_model(search_recall.model, search_recall.project_id), sample, match_count);
+end
+$$;
+comment on function matrice.search_recall(uuid, integer, integer, text) is
+  'How many of the true nearest chunks match_chunks finds: of a sample of the project''s own vectors as queries, the mean recall among match_count and the least. For operators: it reads every vector of the project for each query.';
+
+-- Grants -------------------------------------------------------------------------------------------------------------
+
+-- Of all functions. They are born executable by everybody. Here: the API by users and services, helpers by who runs into them
+-- (policies, triggers, defaults and the API all run as the caller), the owner's tools by the owner.
+do $$
+declare
+  function record;
+begin
+  for function in
+    select p.oid::regprocedure as signature, p.prorettype = 'trigger'::regtype as is_trigger,
+           p.proname in ('build_embedding_index', 'load_price_catalogue') as is_owners_tool
+      from pg_proc p
+     where p.pronamespace in ('matrice'::regnamespace, 'matrice_private'::regnamespace)
+       and p.proowner = current_user::regrole
+       and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')
+  loop
+    execute format('revoke all on function %s from public', function.signature);
+    continue when function.is_trigger or function.is_owners_tool;
+    execute format('grant execute on function %s to authenticated, service_role', function.signature);
+  end loop;
+end
+$$;

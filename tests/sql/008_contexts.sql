@@ -1,0 +1,109 @@
+begin;
+\ir helpers/setup.psql
+select no_plan();
+
+insert into matrice.embedding_models (model, dimensions) values ('tiny', 3);
+select tests.project('atlas', '{"embedding_model": "tiny", "language": "english"}');
+
+-- A manual, chunked with overlaps, and a note that repeats a part of it.
+create temp table manual on commit drop as
+select string_agg(format(E'## Part %s\n\nThe wind of part %s blows from the north. It turns at noon! Does it fall at dusk? Nobody of part %s knows.', n, n, n), E'\n\n' order by n) as text
+  from generate_series(1, 12) n;
+grant select on manual to public;
+select tests.as_user('edith');
+select tests.remember('manual', matrice.ingest_source(tests.id('atlas'), 'manual.md', (select text from manual), format => 'markdown', max_tokens => 20, overlap_tokens => 8));
+insert into matrice.context_sources (id, project_id, name) values (tests.id('note'), tests.id('atlas'), 'Note');
+insert into matrice.source_chunks (id, source_id, chunk_index, content, metadata) values
+  (tests.id('copy'), tests.id('note'), 0, (select content from matrice.source_chunks where source_id = tests.id('manual') and chunk_index = 3), '{}'),
+  (tests.id('paged'), tests.id('note'), 1, 'A wind of its own.', '{"page": 7, "headings": ["Weather", "Winds"]}');
+insert into matrice.chunk_embeddings (chunk_id, model, embedding)
+select id, 'tiny', format('[1,%s,%s]', chunk_index * 0.01, length(content) * 0.001)::vector from matrice.source_chunks where project_id = tests.id('atlas');
+select matrice.record_insight(tests.id('atlas'), 'learning', 'Wind', 'The wind always turns at noon.', 0.9);
+select matrice.record_insight(tests.id('atlas'), 'learning', 'More wind', repeat('The wind is long. ', 100), 0.9);
+
+select tests.as_user('victor');
+create temp table contexts on commit drop as
+select budget, target, insights, c.*
+  from unnest(array[1, 8, 15, 30, 60, 120, 250, 500, 2000]) budget, unnest(array['gpt-4o', 'gpt-4', 'text-davinci-003']) target, unnest(array[0, 5]) insights,
+       matrice.build_context('wind', '[1,0.03,0.1]', tests.id('atlas'), budget, target_model => target, insights => insights) c;
+select is_empty($$select budget from contexts where token_count > budget or token_count <> matrice.count_tokens(context, target)$$, 'No context is above its budget, to the token');
+select is_empty($$select budget from generate_series(1, 150) budget, matrice.build_context('wind', '[1,0.03,0.1]', tests.id('atlas'), budget) c
+                   where token_count > budget or token_count <> matrice.count_tokens(context, 'gpt-4o')$$, 'Whatever the budget');
+select ok(bool_and(token_count >= 0.7 * budget), 'A budget is used') from contexts where budget between 60 and 250 and insights = 0;
+
+-- One passage of the whole manual when there is room: nothing twice, in order, as it was written.
+select is(replace(regexp_replace(context, '^.*?### \[(1|2)\] manual.md[^\n]*\n\n(.*?)(\n\n### .*)?$', '\2'), E'\n\n', E'\n'), replace(text, E'\n\n', E'\n'), 'Chunks that follow each other are one passage, what they share told once')
+  from contexts, manual where budget = 2000 and target = 'gpt-4o' and insights = 0;
+select is((length(context) - length(replace(context, 'blows from the north', ''))) / length('blows from the north'), 12, 'No text is told twice, not even by another source')
+  from contexts where budget = 2000 and target = 'gpt-4o' and insights = 0;
+select matches(context, '### \[\d\] Note — Weather › Winds, p\. 7\n\nA wind of its own\.', 'A passage says where it is from')
+  from contexts where budget = 2000 and target = 'gpt-4o' and insights = 0;
+select is_empty($$select from contexts, manual, jsonb_array_elements(citations) c
+                   where insights = 0 and budget = 2000 and c ->> 'source_name' = 'manual.md'
+                     and (c ->> 'start_char', c ->> 'end_char')::text <> format('(0,%s)', length(text))$$, 'A citation''s characters are the passage''s');
+select results_eq(
+  $$select jsonb_object_keys(c) from contexts, jsonb_array_elements(citations) c where budget = 2000 and target = 'gpt-4o' and insights = 0 and c ->> 'source_name' = 'Note' order by 1$$,
+  $$select unnest(array['chunk_id', 'chunk_ids', 'end_char', 'metadata', 'number', 'source_id', 'source_name', 'start_char'])$$, 'A citation names chunks, source, characters and metadata');
+select is_empty($$select from contexts where (citations = '[]') <> (context = '')$$, 'What is in a context is cited');
+
+-- Cut only where a single passage exceeds the budget, and then at a sentence.
+select is_empty($$select context from contexts where insights = 0 and citations <> '[]' and budget in (30, 60, 120)
+                   and exists (select from jsonb_array_elements(citations) c, jsonb_array_elements_text(c -> 'chunk_ids') as ids (id)
+                                 join matrice.source_chunks s on s.id = ids.id::uuid
+                                where jsonb_array_length(citations) > 1 and strpos(context, right(s.content, 10)) = 0)$$, 'Several passages are whole');
+select tests.as_user('edith');
+select tests.remember('long', matrice.ingest_source(tests.id('atlas'), 'Long', repeat('One sentence. Another one follows! ', 50), max_tokens => 500));
+select tests.as_user('victor');
+select is_empty($$select context from generate_series(12, 200, 7) budget, matrice.build_context('sentence', '[1,0,0]', tests.id('atlas'), budget, filter => '{"type": "file"}',
+                      scores => jsonb_build_object((select id from matrice.source_chunks where source_id = tests.id('long')), 1))
+                   where context !~ '(sentence\.|follows!)$' or token_count > budget$$, 'A passage above the budget ends with a sentence');
+select ok(bool_and(token_count >= budget - 10), 'As late as it can') from generate_series(30, 200, 7) budget, matrice.build_context('sentence', '[1,0,0]', tests.id('atlas'), budget,
+                      scores => jsonb_build_object((select id from matrice.source_chunks where source_id = tests.id('long')), 1));
+select is(matrice_private.cut_at_sentence(E'### [1] S\n\nunendingword another word', 10, 'gpt-4o'), E'### [1] S\n\nunendingword another', 'Where no sentence ends, with a word')
+  where matrice.count_tokens(E'### [1] S\n\nunendingword another word', 'gpt-4o') = 11;
+
+-- Insights.
+select matches(context, '^### \[1\] Insight: Wind\n\nThe wind always turns at noon\.', 'Insights come first') from contexts where budget = 250 and target = 'gpt-4o' and insights = 5;
+select is(citations -> 0 ->> 'title', 'Wind', 'And are cited') from contexts where budget = 250 and target = 'gpt-4o' and insights = 5;
+select ok(not context ~ 'More wind', 'Those that are too long are left out') from contexts where budget = 250 and target = 'gpt-4o' and insights = 5;
+select ok(not context ~ 'Insight', 'None unless asked for') from contexts where budget = 250 and target = 'gpt-4o' and insights = 0;
+
+-- The caller's scores.
+select is(citations -> 0 ->> 'chunk_id', tests.id('paged')::text, 'A context of what the caller scored')
+  from matrice.build_context('anything', null, tests.id('atlas'), scores => jsonb_build_object(tests.id('paged'), 5));
+
+select tests.refuses(format('select * from matrice.build_context(''wind'', ''[1,0,0]'', tests.id(''atlas''), %s)', arguments), '22023', description, hint => '%')
+  from (values ('100, insights => -1', 'No fewer than no insights'), ('100, insights => 101', 'No flood of insights'), ('100, insights => null', 'Insights are a number'),
+               ($$100, scores => '[]'$$, 'Scores are an object'), ($$100, scores => '{"x": 1}'$$, 'Scores are by id'), ('100, match_count => 0', 'From one chunk at least'),
+               ($$100, filter => '[]'$$, 'A filter is an object')) as refused (arguments, description);
+
+-- Measures -------------------------------------------------------------------------------------------------------------
+
+select tests.as_user('edith');
+insert into matrice.context_sources (id, project_id, name) values (tests.id('set'), tests.id('atlas'), 'Set'), (tests.id('other'), tests.id('atlas'), 'Other');
+insert into matrice.source_chunks (id, source_id, chunk_index, content)
+select tests.id('set ' || n), case when n <= 4 then tests.id('set') else tests.id('other') end, n, 'Zebra ' || repeat('filler ', n) || 'quagga' from generate_series(1, 6) n;
+insert into matrice.chunk_embeddings (chunk_id, model, embedding) select tests.id('set ' || n), 'tiny', format('[-1,0,%s]', n * 0.1)::vector from generate_series(1, 6) n;
+select tests.as_user('victor');
+create function pg_temp.evaluated(queries jsonb, k integer) returns text language sql as $$
+  select string_agg(format('%s %s %s %s %s', search, query_count, round(recall::numeric, 3), round(mrr::numeric, 3), round(ndcg::numeric, 3)), '; ' order by search)
+    from matrice.evaluate_search(queries, tests.id('atlas'), k)
+$$;
+select is(pg_temp.evaluated(jsonb_build_array(jsonb_build_object('query_embedding', '[-1,0,0]', 'relevant', jsonb_build_object(tests.id('set 2'), 1))), 3),
+          'semantic 1 1.000 0.500 0.631', 'A relevant chunk in second place');
+select is(pg_temp.evaluated(jsonb_build_array(jsonb_build_object('query_embedding', '[-1,0,0]'::jsonb, 'relevant', jsonb_build_object(tests.id('set 1'), 1, tests.id('set 6'), 1))), 3),
+          'semantic 1 0.500 1.000 0.613', 'One of two');
+select is(pg_temp.evaluated(jsonb_build_array(jsonb_build_object('query_text', 'zebra quagga', 'query_embedding', jsonb_build_array(-1, 0, 0), 'relevant', jsonb_build_object(tests.id('other'), 3))), 10),
+          'full_text 1 1.000 0.200 0.387; hybrid 1 1.000 0.200 0.387; semantic 1 1.000 0.200 0.387', 'A relevant source counts by its first chunk');
+select is(pg_temp.evaluated(jsonb_build_array(jsonb_build_object('query_text', 'zebra', 'relevant', jsonb_build_object(tests.id('nowhere'), 1)),
+                                              jsonb_build_object('query_text', 'zebra quagga', 'relevant', jsonb_build_object(tests.id('set 1'), 1))), 10),
+          'full_text 2 0.500 0.500 0.500', 'The mean of several, each by the searches it can be put to');
+select tests.refuses(format('select * from matrice.evaluate_search(%L, tests.id(''atlas''))', queries), '22023', description, hint => '%')
+  from (values ('{}', 'Queries are an array'), ('[]', 'Of at least one'), ('null', 'Not null'), ('[1]', 'Of objects'), ('[{"query_text": "x"}]', 'With labels'),
+               ('[{"query_text": "x", "relevant": {}}]', 'At least one'), ('[{"relevant": {"x": 1}}]', 'And a query'), ('[{"query_text": 1, "relevant": {"x": 1}}]', 'That is a text'),
+               ('[{"query_text": "x", "relevant": {"x": 0}}]', 'Grades are above 0'), ('[{"query_text": "x", "relevant": {"x": "1"}}]', 'And numbers'),
+               ('[{"query_text": " ", "relevant": {"x": 1}}]', 'A query is not blank'), ('[{"query_embedding": [1, 2], "relevant": {"x": 1}}]', 'It has the model''s dimensions'))
+       as refused (queries, description);
+
+select * from finish();
+rollback;

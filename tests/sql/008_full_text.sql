@@ -1,0 +1,66 @@
+begin;
+\ir helpers/setup.psql
+select no_plan();
+
+select tests.project('French', '{"language": "french"}');
+select tests.project('English', '{"language": "english"}');
+select tests.project('Plain');
+insert into matrice.context_sources (id, project_id, name) select tests.id('source of ' || name), tests.id(name), name from unnest(array['French', 'English', 'Plain']) name;
+insert into matrice.source_chunks (id, source_id, chunk_index, content)
+select tests.id(project || ' ' || n), tests.id('source of ' || project), n, content
+  from (values
+    ('French', 1, 'Les élèves régulièrement inscrits développent une idée générale du cœur de l''été.'),
+    ('French', 2, 'Une plage à la mer.'), ('French', 3, 'Garçons et forêts, où l''on naît.'),
+    ('English', 1, 'She was running through the naïve café, running again.'), ('English', 2, 'A full embedding of stories.'),
+    ('English', 3, 'Running once, and much later something else about stories of embedding.'),
+    ('Plain', 1, 'Łódź und Straße, Ørsted.'), ('Plain', 2, 'Running as it is written.')) as texts (project, n, content);
+
+create function tests.finds(query text, project text, numbers integer[]) returns text language sql as $$
+  select is(array(select chunk_index from matrice.search_chunks(query, tests.id(project)) order by chunk_index), numbers,
+            format('%s: "%s" finds %s', project, query, numbers))
+$$;
+
+select tests.as_user('victor');
+-- Each project in its language; accents do not matter, in either direction.
+select tests.finds(query, project, numbers) from (values
+  ('élève', 'French', '{1}'::integer[]), ('eleves', 'French', '{1}'), ('ÉLÈVES', 'French', '{1}'), ('regulierement', 'French', '{1}'),
+  ('régulièrement', 'French', '{1}'), ('developpent', 'French', '{1}'), ('idées générales', 'French', '{1}'), ('coeur', 'French', '{1}'), ('cœur', 'French', '{1}'),
+  ('à la plage', 'French', '{2}'), ('garcon', 'French', '{3}'), ('foret', 'French', '{3}'), (E'e\u0301le\u0300ve', 'French', '{1}'),
+  ('naive cafe', 'English', '{1}'), ('naïve', 'English', '{1}'), ('ran', 'English', '{}'), ('runs', 'English', '{1,3}'), ('story', 'English', '{2,3}'),
+  ('lodz', 'Plain', '{1}'), ('strasse orsted', 'Plain', '{1}'), ('run', 'Plain', '{}'), ('running', 'Plain', '{2}'),
+-- Phrases, alternatives, exclusions, beginnings.
+  ('"full embedding"', 'English', '{2}'), ('"embedding full"', 'English', '{}'), ('café or stories', 'English', '{1,2,3}'), ('stories -full', 'English', '{3}'),
+  ('emb*', 'English', '{2,3}'), ('"full emb*"', 'English', '{2}'), ('stor* -run*', 'English', '{2}'), ('running*', 'English', '{1,3}'), ('zzz* or caf*', 'English', '{1}'),
+  ('élè*', 'French', '{1}'), ('for*', 'French', '{3}'), ('strass*', 'Plain', '{1}'), ('runn*', 'Plain', '{2}'), ('-running', 'Plain', '{1}'),
+  ('e* em* emb*', 'English', '{2,3}'),
+-- Nothing to look for, or nothing that could break out of a query.
+  ('the of and', 'English', '{}'), ('à la', 'French', '{}'), ('*', 'English', '{}'), ('** -* "*"', 'English', '{}'), ('''*', 'English', '{}'),
+  ('a''b*', 'English', '{}'), ('\*', 'English', '{}'), ('x\''*', 'English', '{}'), (':*', 'English', '{}'), ('emb:* | (', 'English', '{}'), (E'\u0301\u0301*', 'English', '{}'),
+  ('70000000000000100', 'English', '{}'), ('<-> & ! "', 'English', '{}')) as searched (query, project, numbers);
+select results_eq($$select chunk_index from matrice.search_chunks('running')$$, $$values (1), (2), (3)$$,
+                  'Over all projects each is searched in its language, the best first: the word twice, then once');
+select is(array(select chunk_id from matrice.search_chunks(tests.id('English')::text)), '{}', 'A project''s id is no word of its chunks');
+select tests.refuses($$select * from matrice.search_chunks(repeat('word ', 200000))$$, '22023', 'A query of a megabyte is refused', '%', '%');
+select lives_ok($$select * from matrice.search_chunks(repeat('w* ', 100))$$, 'Many beginnings are no error');
+
+-- Highlights: on request, in metadata.
+select is(metadata, '{}', 'No highlight unless one is asked for') from matrice.search_chunks('plage', tests.id('French'));
+select is(metadata ->> 'highlight', 'Une <b>plage</b> à la mer.', 'A highlight marks the words') from matrice.search_chunks('plage', tests.id('French'), highlight => true);
+select matches(metadata ->> 'highlight', '<b>élèves</b>', 'With their accents') from matrice.search_chunks('élève', tests.id('French'), highlight => true);
+select matches(metadata ->> 'highlight', '<b>embedding</b>', 'And by their beginnings') from matrice.search_chunks('embedd*', tests.id('English'), 1, highlight => true);
+
+-- Filters, and insights the same way.
+select tests.as_user('edith');
+update matrice.source_chunks set metadata = '{"page": 2}' where id = tests.id('English 2');
+select results_eq($$select chunk_index from matrice.search_chunks('stories', tests.id('English'), filter => '{"page": 2}')$$, 'values (2)', 'A filter leaves what it matches');
+select matrice.record_insight(tests.id('French'), 'learning', 'Élèves', 'Ils développent.');
+select is(count(*), 1::bigint, 'Insights are found without their accents') from matrice.search_insights('eleve developp*', tests.id('French'));
+
+-- A language that is chosen later.
+update matrice.projects set settings = '{"language": "english"}' where id = tests.id('Plain');
+select tests.as_user('alice');
+update matrice.projects set settings = '{"language": "english"}' where id = tests.id('Plain');
+select tests.finds('runs', 'Plain', '{2}');
+
+select * from finish();
+rollback;
