@@ -9,8 +9,8 @@ use std::{env, error::Error, fs, path::Path};
 mod layout;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=src/core/token/layout.rs");
+    // The layout is a part of this program, which runs again when it changes.
+    println!("cargo::rerun-if-changed={}", file!());
     let out = env::var("OUT_DIR")?;
     let out = Path::new(&out);
     // 50256 is a special token, in the middle of p50k_base's ordinary ones.

@@ -5,3 +5,58 @@
 
 #[path = "../src/core/mod.rs"]
 mod core;
+
+use crate::core::{NEVER, token::Encoding};
+use std::fs;
+use std::path::{Path, PathBuf};
+use tiktoken_rs::CoreBPE;
+
+/// This repository's files, and tests/data/languages.txt for what it has no words in: whole, and line by line.
+#[test]
+fn real_texts_are_as_in_the_reference() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = [
+        "sql",
+        "src",
+        "scripts",
+        "benches",
+        "tests/sql",
+        "tests/security",
+        "tests/data",
+    ];
+    let files: Vec<PathBuf> = folders
+        .iter()
+        .flat_map(|folder| files(&root.join(folder)))
+        .collect();
+    assert!(files.len() > 50, "{files:?}");
+    for file in files.iter().chain(&[root.join("README.md")]) {
+        let text = fs::read_to_string(file).unwrap();
+        for part in text.split_inclusive('\n').chain([&*text]) {
+            for (name, reference) in [
+                (
+                    "cl100k_base",
+                    tiktoken_rs::cl100k_base_singleton as fn() -> &'static CoreBPE,
+                ),
+                ("o200k_base", tiktoken_rs::o200k_base_singleton),
+                ("p50k_base", tiktoken_rs::p50k_base_singleton),
+                ("r50k_base", tiktoken_rs::r50k_base_singleton),
+            ] {
+                let encoding = Encoding::of_model(name).unwrap();
+                let tokens = reference().encode_ordinary(part);
+                assert_eq!(encoding.count(part, NEVER), tokens.len(), "{name} of {part:?}");
+                assert!(encoding.encode(part, NEVER) == tokens, "{name} of {part:?}");
+            }
+        }
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|name| name != "target" && name != "__pycache__")
+        })
+        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
+        .collect()
+}

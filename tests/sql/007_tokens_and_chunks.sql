@@ -51,6 +51,26 @@ select tests.refuses($$select matrice.detokenize('{15339,null}')$$, '22023', 'A 
 select tests.refuses($$select matrice.detokenize((matrice.tokenize('𓀀'))[1:1])$$, '22023', 'Half a character is no text', '%', '%');
 select tests.refuses($$select matrice.detokenize('{15339}', 'no-such')$$, '22023', 'detokenize refuses an unknown model', hint => '%cl100k_base%');
 
+-- A temporary table would not be read in parallel.
+select tests.as_owner();
+create table tests.many as select 'Text number ' || i || ', of some words.' as content from generate_series(1, 20000) i;
+grant select on tests.many to public;
+select tests.as_user('victor');
+create function pg_temp.plan(statement text) returns setof text language plpgsql as $$
+begin
+  return query execute 'explain (analyze, costs off, timing off, summary off) ' || statement;
+end
+$$;
+set local max_parallel_workers_per_gather = 0;
+select sum(matrice.count_tokens(content)) as alone from tests.many \gset
+set local max_parallel_workers_per_gather = 2;
+set local min_parallel_table_scan_size = 0;
+set local parallel_setup_cost = 0;
+set local parallel_tuple_cost = 0;
+select ok(bool_or(plan ~ 'Partial Aggregate') and bool_or(plan ~ 'Workers Launched: [12]'), 'Many texts are counted by several workers')
+  from pg_temp.plan('select sum(matrice.count_tokens(content)) from tests.many') plan;
+select is(sum(matrice.count_tokens(content)), :alone::bigint, 'Several workers count what one does') from tests.many;
+
 -- Chunks -----------------------------------------------------------------------------------------------------------
 
 create temp table documents (format text, content text) on commit drop;

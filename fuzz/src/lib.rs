@@ -1,0 +1,228 @@
+//! What must hold for every input. The extension's pure part is compiled in, as tests/core.rs does.
+
+#[path = "../../src/core/mod.rs"]
+#[allow(dead_code, reason = "what only the SQL functions call")]
+mod core;
+
+use crate::core::chunk::{Chunk, Format, Size, chunk};
+use crate::core::token::Encoding;
+use crate::core::{Error, Interrupt};
+use std::fmt::Debug;
+use text_splitter::{ChunkConfig, ChunkSizer, CodeSplitter, MarkdownSplitter, TextSplitter};
+use tiktoken_rs::CoreBPE;
+
+const NEVER: Interrupt = Interrupt {
+    pending: || false,
+    raise: || {},
+};
+
+/// Names of the encodings, and tiktoken-rs's.
+const ENCODINGS: [(&str, fn() -> &'static CoreBPE); 6] = [
+    ("cl100k_base", tiktoken_rs::cl100k_base_singleton),
+    ("o200k_base", tiktoken_rs::o200k_base_singleton),
+    ("r50k_base", tiktoken_rs::r50k_base_singleton),
+    ("p50k_base", tiktoken_rs::p50k_base_singleton),
+    ("p50k_edit", tiktoken_rs::p50k_edit_singleton),
+    ("o200k_harmony", tiktoken_rs::o200k_harmony_singleton),
+];
+
+const LANGUAGES: [(&str, fn() -> tree_sitter::Language); 7] = [
+    ("rust", || tree_sitter_rust::LANGUAGE.into()),
+    ("python", || tree_sitter_python::LANGUAGE.into()),
+    ("sql", || tree_sitter_sequel::LANGUAGE.into()),
+    ("go", || tree_sitter_go::LANGUAGE.into()),
+    ("javascript", || tree_sitter_javascript::LANGUAGE.into()),
+    ("typescript", || {
+        tree_sitter_typescript::LANGUAGE_TYPESCRIPT.into()
+    }),
+    ("tsx", || tree_sitter_typescript::LANGUAGE_TSX.into()),
+];
+
+/// text-splitter counts a text so often that longer ones are not worth its time.
+const COMPARED_BYTES: usize = 1500;
+
+/// Where much white space is trimmed, longer sections are no larger ones. What a binary search finds among them depends
+/// on how far it looks, which is not the same here and there.
+const COMPARED_BLANKS: usize = 8;
+
+/// Data: a text. Counts and tokens are tiktoken-rs's.
+pub fn count(data: &[u8]) {
+    let text = &text(data);
+    for (name, reference) in ENCODINGS {
+        let encoding = encoding(name);
+        let tokens = encoding.encode(text, NEVER);
+        assert_eq!(encoding.count(text, NEVER), tokens.len(), "{name}: count");
+        assert_eq!(tokens, reference().encode_ordinary(text), "{name}: tokens");
+    }
+}
+
+/// Data: the limit to truncate at, a text.
+pub fn round_trip(data: &[u8]) {
+    let ([limit], text) = split(data);
+    let text = &text;
+    for (name, _) in ENCODINGS {
+        let encoding = encoding(name);
+        let tokens: Vec<i32> = encoding
+            .encode(text, NEVER)
+            .into_iter()
+            .map(|token| token as i32)
+            .collect();
+        assert_eq!(encoding.decode(&tokens).as_ref(), Ok(text), "{name}");
+        let limit = usize::from(limit);
+        let truncated = encoding.truncate(text, limit, NEVER);
+        assert!(text.starts_with(truncated), "{name}: truncated to {truncated:?}");
+        assert!(
+            encoding.count(truncated, NEVER) <= limit,
+            "{name}: truncated to {truncated:?}"
+        );
+        assert!(
+            tokens.len() > limit || truncated == text,
+            "{name}: truncated to {truncated:?}"
+        );
+    }
+}
+
+/// Data: encoding, size, overlap, a text.
+pub fn chunk_text(data: &[u8]) {
+    let (header, text) = split(data);
+    check(&text, Format::Text, header, |config| {
+        indices(TextSplitter::new(config).chunk_indices(&text))
+    });
+}
+
+/// Data: encoding, size, overlap, a text.
+pub fn chunk_markdown(data: &[u8]) {
+    let (header, text) = split(data);
+    check(&text, Format::Markdown, header, |config| {
+        indices(MarkdownSplitter::new(config).chunk_indices(&text))
+    });
+}
+
+/// Data: language, encoding, size, overlap, a text.
+pub fn chunk_code(data: &[u8]) {
+    let ([language, header @ ..], text) = split::<4>(data);
+    let (name, grammar) = LANGUAGES[usize::from(language) % LANGUAGES.len()];
+    check(&text, known(Format::named(name)), header, |config| {
+        indices(known(CodeSplitter::new(grammar(), config)).chunk_indices(&text))
+    });
+}
+
+/// The chunks of a text are exact, cover it, and are text-splitter's.
+fn check(
+    text: &str,
+    format: Format,
+    [number, max, overlap]: [u8; 3],
+    theirs: impl FnOnce(ChunkConfig<Plain>) -> Vec<(usize, String)>,
+) {
+    let encoding = encoding(ENCODINGS[usize::from(number) % ENCODINGS.len()].0);
+    let max = usize::from(max) + 1;
+    // An overlap near the size makes a chunk of every token, which takes long here and longer there.
+    let overlap = usize::from(overlap) % max.div_ceil(2);
+    let size = known(Size::new(max as i32, overlap as i32, encoding));
+    let chunks = match chunk(text, format, size, NEVER) {
+        Ok(chunks) => chunks,
+        Err(Error::CharacterTooLarge {
+            character, tokens, ..
+        }) => {
+            assert_eq!(encoding.count(&character, NEVER), tokens);
+            assert!(
+                character.chars().count() == 1 && tokens > max,
+                "{character:?} is too large"
+            );
+            return;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    let starts: Vec<usize> = text
+        .char_indices()
+        .map(|(at, _)| at)
+        .chain([text.len()])
+        .collect();
+    cover(text, &starts, &chunks, overlap);
+    for chunk in &chunks {
+        assert_eq!(
+            encoding.count(chunk.content, NEVER),
+            chunk.token_count,
+            "{chunk:?}"
+        );
+        assert!(chunk.token_count <= max, "{chunk:?}");
+    }
+    if text.len() <= COMPARED_BYTES && longest_blank(text) <= COMPARED_BLANKS {
+        let config = known(
+            ChunkConfig::new(max)
+                .with_sizer(Plain(encoding))
+                .with_overlap(overlap),
+        );
+        let ours = chunks
+            .iter()
+            .map(|chunk| (starts[chunk.start_char], chunk.content));
+        assert_eq!(indices(ours), theirs(config), "at most {max}, overlap {overlap}");
+    }
+}
+
+/// Chunks stand where they say, and between them is white space only.
+fn cover(text: &str, starts: &[usize], chunks: &[Chunk<'_>], overlap: usize) {
+    let mut end = 0;
+    for chunk in chunks {
+        assert_eq!(
+            &text[starts[chunk.start_char]..starts[chunk.end_char]],
+            chunk.content
+        );
+        assert!(
+            overlap > 0 || chunk.start_char >= end,
+            "{chunk:?} begins before {end}"
+        );
+        assert!(chunk.end_char > end, "{chunk:?} brings nothing new");
+        blank(&text[starts[end]..starts[chunk.start_char.max(end)]]);
+        end = chunk.end_char;
+    }
+    blank(&text[starts[end]..]);
+}
+
+fn blank(between: &str) {
+    assert!(between.trim().is_empty(), "no chunk has {between:?}");
+}
+
+/// Characters of the longest run of white space.
+fn longest_blank(text: &str) -> usize {
+    let runs = text.split(|c: char| !c.is_whitespace());
+    runs.map(|run| run.chars().count()).max().unwrap_or(0)
+}
+
+/// Counts every slice anew.
+#[derive(Clone, Copy)]
+struct Plain(Encoding);
+
+impl ChunkSizer for Plain {
+    fn size(&self, slice: &str) -> usize {
+        self.0.count(slice, NEVER)
+    }
+}
+
+fn indices<'a>(chunks: impl Iterator<Item = (usize, &'a str)>) -> Vec<(usize, String)> {
+    chunks.map(|(at, chunk)| (at, chunk.into())).collect()
+}
+
+fn encoding(name: &str) -> Encoding {
+    known(Encoding::of_model(name))
+}
+
+fn known<T, E: Debug>(result: Result<T, E>) -> T {
+    result.expect("a name or size that is known")
+}
+
+/// The first bytes, 0 where there are none, and the text behind them.
+fn split<const N: usize>(data: &[u8]) -> ([u8; N], String) {
+    let (head, rest) = data.split_at(N.min(data.len()));
+    let mut header = [0; N];
+    header[..head.len()].copy_from_slice(head);
+    (header, text(rest))
+}
+
+/// What Postgres would take as a text: what is no UTF-8 is left out, and NUL.
+fn text(data: &[u8]) -> String {
+    data.utf8_chunks()
+        .map(|chunk| chunk.valid())
+        .collect::<String>()
+        .replace('\0', "")
+}
