@@ -40,7 +40,7 @@ def build(corpus):
     owner.execute("insert into matrice.user_projects select %s, unnest(%s::uuid[]), 'viewer'",
                   [MEMBER, [identifier("project", p) for p in MANY]])
     # Policies as the seed writes them, for a role that has no others; and the function of Supabase's guide.
-    if not owner.execute("select from pg_roles where rolname = 'bench_seed'").fetchone():
+    if not owner.execute("select 1 from pg_roles where rolname = 'bench_seed'").fetchone():
         owner.execute("create role bench_seed")
     owner.execute("""
         create schema seed;
