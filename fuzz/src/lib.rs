@@ -41,10 +41,6 @@ const LANGUAGES: [(&str, fn() -> tree_sitter::Language); 7] = [
 /// text-splitter counts a text so often that longer ones are not worth its time.
 const COMPARED_BYTES: usize = 1500;
 
-/// Where much white space is trimmed, longer sections are no larger ones. What a binary search finds among them depends
-/// on how far it looks, which is not the same here and there.
-const COMPARED_BLANKS: usize = 8;
-
 /// Data: a text. Counts and tokens are tiktoken-rs's.
 pub fn count(data: &[u8]) {
     let text = &text(data);
@@ -147,7 +143,7 @@ fn check(
         );
         assert!(chunk.token_count <= max, "{chunk:?}");
     }
-    if text.len() <= COMPARED_BYTES && longest_blank(text) <= COMPARED_BLANKS {
+    if text.len() <= COMPARED_BYTES {
         let config = known(
             ChunkConfig::new(max)
                 .with_sizer(Plain(encoding))
@@ -181,12 +177,6 @@ fn cover(text: &str, starts: &[usize], chunks: &[Chunk<'_>], overlap: usize) {
 
 fn blank(between: &str) {
     assert!(between.trim().is_empty(), "no chunk has {between:?}");
-}
-
-/// Characters of the longest run of white space.
-fn longest_blank(text: &str) -> usize {
-    let runs = text.split(|c: char| !c.is_whitespace());
-    runs.map(|run| run.chars().count()).max().unwrap_or(0)
 }
 
 /// Counts every slice anew.

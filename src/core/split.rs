@@ -63,7 +63,7 @@ struct Window {
     end: usize,
     /// How much of the text tells what the units up to the end are.
     settled: usize,
-    /// Tokens of the horizon that chunks have taken since it was found.
+    /// Tokens before the horizon that chunks have taken since it was found, or that white space was.
     spent: usize,
 }
 
@@ -181,14 +181,16 @@ impl<'a, S: Sizer> Chunks<'a, S> {
         }
     }
 
-    /// The window for a chunk that begins at `next`, if what lies between there and the horizon is still too large.
+    /// The window for a chunk that begins at `next`, if what lies between there and the horizon is still too large. White
+    /// space that the chunk begins with is no part of it.
     fn kept(&self, mut window: Window, next: usize) -> Option<Window> {
         if window.horizon == usize::MAX {
             return Some(window);
         }
+        let (last, next) = (self.blanks.after(self.cursor), self.blanks.after(next));
         // A token is seldom more than eight bytes; if it is, the window is only found again too early.
-        if (next - self.cursor) / 8 < self.capacity.max / 2 {
-            window.spent += self.sizer.count(&self.text[self.cursor..next]);
+        if (next - last) / 8 < self.capacity.max / 2 {
+            window.spent += self.sizer.count(&self.text[last..next]);
             return (window.spent <= self.capacity.max / 2).then_some(window);
         }
         None

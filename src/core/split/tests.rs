@@ -347,12 +347,15 @@ proptest! {
         markdown in put_together(MARKDOWN, 200),
         program in put_together(PROGRAM, 200),
         kind in select(&CODE[..]),
-        encoding in select(vec![Encoding::Cl100kBase, Encoding::O200kBase]),
+        // The last counts each blank.
+        encoding in select(vec![Encoding::Cl100kBase, Encoding::O200kBase, Encoding::R50kBase]),
+        blanks in 1usize..200,
         (max, overlap) in capacity(),
     ) {
         // A character may be several tokens.
         let capacity = Capacity { max: max + 3, overlap };
         for (text, kind) in [(prose, Kind::Text), (markdown, Kind::Markdown), (program, kind)] {
+            let text = text.replace("  ", &" ".repeat(blanks));
             let counted = CountedText::new(&text, encoding, NEVER);
             prop_assert_eq!(ours(&text, kind, &counted, capacity), theirs(&text, kind, Plain(encoding), capacity));
         }
@@ -451,5 +454,30 @@ fn this_repository_is_cut_alike() {
                 compare(&text, Kind::Text, Ruler::Bumpy, max, overlap);
             }
         }
+    }
+}
+
+/// White space that a chunk begins with is no part of what is too large, though it is many tokens.
+#[test]
+fn blanks_before_a_chunk_are_not_counted() {
+    let encoding = Encoding::R50kBase;
+    let texts = [
+        (
+            format!("\u{9ac}'{}\u{9e7}\u{9c7} \u{f}_i", " ".repeat(73)),
+            Kind::Markdown,
+            Capacity { max: 10, overlap: 0 },
+        ),
+        (
+            format!("-\u{1}\u{1}\u{1e}\u{1}{}DD{}  ", " ".repeat(95), " -".repeat(28)),
+            Kind::TypeScript,
+            Capacity { max: 31, overlap: 1 },
+        ),
+    ];
+    for (text, kind, capacity) in texts {
+        let counted = CountedText::new(&text, encoding, NEVER);
+        assert_eq!(
+            ours(&text, kind, &counted, capacity),
+            theirs(&text, kind, Plain(encoding), capacity)
+        );
     }
 }
