@@ -108,14 +108,14 @@ create function matrice_private.text_vector(config regconfig, content text) retu
 language plpgsql immutable
 set search_path = ''
 as $$
-declare
-  vector tsvector := to_tsvector(config, content);
 begin
-  -- Stemmers and stop words want accents, searchers leave them out: the words stand as both would write them.
-  if octet_length(content) > length(content) then
-    vector := (matrice_private.fold(vector::text) || ' ' || to_tsvector(config, matrice_private.fold(content))::text)::tsvector;
+  if octet_length(content) = length(content) then
+    return to_tsvector(config, content);
   end if;
-  return vector;
+  -- Stemmers and stop words want accents, in one piece with their letters; searchers leave them out: the words stand as
+  -- both would write them.
+  return (matrice_private.fold(to_tsvector(config, normalize(content, nfc))::text)
+          || ' ' || to_tsvector(config, matrice_private.fold(content))::text)::tsvector;
 end
 $$;
 comment on function matrice_private.text_vector(regconfig, text) is 'A text for full-text search, accents folded.';
@@ -139,13 +139,15 @@ comment on function matrice_private.prefix_term(regconfig, text) is 'What finds 
 create function matrice_private.text_query(config regconfig, query_text text) returns tsquery
 language plpgsql stable
 set search_path = ''
+-- Nobody needs to be told that a query is only stop words: it finds nothing.
+set client_min_messages = warning
 as $$
 declare
+  words    text := normalize(query_text, nfc);
   -- Longest first: "b*" is in "ab*", too.
   prefixes text[] := array(
-    select match.words[1] from regexp_matches(query_text, '([^\s"*()|&!:<>''\\-][^\s"*()|&!:<>''\\]*)\*', 'g') as match (words)
+    select match.words[1] from regexp_matches(words, '([^\s"*()|&!:<>''\\-][^\s"*()|&!:<>''\\]*)\*', 'g') as match (words)
      group by match.words[1] order by length(match.words[1]) desc limit 20);
-  words    text := query_text;
   found    text;
 begin
   -- websearch_to_tsquery knows no prefixes: a number that no dictionary changes stands in for each.

@@ -687,7 +687,7 @@ begin
 end
 $$;
 comment on function matrice.search_chunks(text, uuid, integer, jsonb, double precision, integer, integer, boolean) is
-  'Full-text search as people type it: "a phrase", or, -not, begin* of a word or its stem; words in the project''s language, accents folded. Ranked by cover density (ts_rank_cd): how often, and how near to each other, the words stand. A query of only stop words matches nothing. highlight puts an excerpt with the words between <b> and </b> into metadata.highlight; the text is not escaped for HTML. The others as in match_chunks.';
+  'Full-text search as people type it: "a phrase", or, -not, begin* of a word or its stem; words in the project''s language, accents folded. Ranked by cover density (ts_rank_cd): how often, and how near to each other, the words stand. A query of only stop words matches nothing. highlight puts an excerpt into metadata.highlight, with the words that are spelled as in the query between <b> and </b>; other text is not escaped for HTML. The others as in match_chunks.';
 
 create function matrice.hybrid_search(
   query_text text, query_embedding vector, project_id uuid default null, match_count integer default 10,
@@ -885,7 +885,7 @@ begin
   -- The last end of a sentence or line; where a first sentence is longer than all of it, the last whole word.
   body := coalesce(substring(body from '^.*(?:[.!?…][])"»”’]*(?=\s)|[。！？](?=.)|\S(?=\n))'), substring(body from '^.*\S(?=\s)'),
                    substr(beginning, length(heading) + 1));
-  return heading || rtrim(body, E' \t\n');
+  return case when body ~ '[^\s#>*_-]' then heading || rtrim(body, E' \t\n') else '' end;
 end
 $$;
 comment on function matrice_private.cut_at_sentence(text, integer, text) is

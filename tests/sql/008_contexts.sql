@@ -54,6 +54,8 @@ select is_empty($$select context from contexts where insights = 0 and citations 
 select tests.as_user('edith');
 select tests.remember('long', matrice.ingest_source(tests.id('atlas'), 'Long', repeat('One sentence. Another one follows! ', 50), max_tokens => 500));
 select tests.as_user('victor');
+select is_empty($$select context from generate_series(1, 60) budget, matrice.build_context('sentence', '[1,0,0]', tests.id('atlas'), budget, filter => '{"type": "file"}') c
+                  where context !~ '\n\n.*[[:alnum:]]' and context <> '' or (context = '') <> (citations = '[]')$$, 'No passage is a heading alone');
 select is_empty($$select context from generate_series(12, 200, 7) budget, matrice.build_context('sentence', '[1,0,0]', tests.id('atlas'), budget, filter => '{"type": "file"}',
                       scores => jsonb_build_object((select id from matrice.source_chunks where source_id = tests.id('long')), 1))
                    where context !~ '(sentence\.|follows!)$' or token_count > budget$$, 'A passage above the budget ends with a sentence');

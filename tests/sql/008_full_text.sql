@@ -11,6 +11,7 @@ select tests.id(project || ' ' || n), tests.id('source of ' || project), n, cont
   from (values
     ('French', 1, 'Les élèves régulièrement inscrits développent une idée générale du cœur de l''été.'),
     ('French', 2, 'Une plage à la mer.'), ('French', 3, 'Garçons et forêts, où l''on naît.'),
+    ('French', 4, 'La liberté.'), ('French', 5, E'Un ba\u0302timent ferme\u0301.'),
     ('English', 1, 'She was running through the naïve café, running again.'), ('English', 2, 'A full embedding of stories.'),
     ('English', 3, 'Running once, and much later something else about stories of embedding.'),
     ('Plain', 1, 'Łódź und Straße, Ørsted.'), ('Plain', 2, 'Running as it is written.')) as texts (project, n, content);
@@ -26,6 +27,7 @@ select tests.finds(query, project, numbers) from (values
   ('élève', 'French', '{1}'::integer[]), ('eleves', 'French', '{1}'), ('ÉLÈVES', 'French', '{1}'), ('regulierement', 'French', '{1}'),
   ('régulièrement', 'French', '{1}'), ('developpent', 'French', '{1}'), ('idées générales', 'French', '{1}'), ('coeur', 'French', '{1}'), ('cœur', 'French', '{1}'),
   ('à la plage', 'French', '{2}'), ('garcon', 'French', '{3}'), ('foret', 'French', '{3}'), (E'e\u0301le\u0300ve', 'French', '{1}'),
+  (E'liberte\u0301', 'French', '{4}'), ('liberte', 'French', '{4}'), ('fermé', 'French', '{5}'), ('batiment', 'French', '{5}'),
   ('naive cafe', 'English', '{1}'), ('naïve', 'English', '{1}'), ('ran', 'English', '{}'), ('runs', 'English', '{1,3}'), ('story', 'English', '{2,3}'),
   ('lodz', 'Plain', '{1}'), ('strasse orsted', 'Plain', '{1}'), ('run', 'Plain', '{}'), ('running', 'Plain', '{2}'),
 -- Phrases, alternatives, exclusions, beginnings.
