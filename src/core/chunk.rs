@@ -175,9 +175,11 @@ impl<'a> Describe<'a, '_> {
         let content = &self.text[range.clone()];
         let token_count = self.counted.count(content);
         if token_count > self.max {
+            // What follows the character that is too large may add nothing to it.
+            let character = &content[..content.chars().next().map_or(0, char::len_utf8)];
             return Err(Error::CharacterTooLarge {
-                character: content.into(),
-                tokens: token_count,
+                character: character.into(),
+                tokens: self.counted.count(character),
                 max: self.max,
             });
         }
@@ -238,6 +240,13 @@ mod tests {
             matches!(error, Error::CharacterTooLarge { max: 1, .. }),
             "{error}"
         );
+        // Two characters, no more tokens than the first.
+        for max in 1..3 {
+            match chunk("ఁม", Format::Markdown, size(max, 0), NEVER) {
+                Err(Error::CharacterTooLarge { character, .. }) => assert_eq!(character.chars().count(), 1),
+                other => assert!(other.is_ok(), "{other:?}"),
+            }
+        }
     }
 
     #[test]
