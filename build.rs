@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The ordinary tokens 0 … `tokens`: their bytes, one after the other; where each begins; a hash table of them, with a
-/// filter; and those of two bytes once more, by their bytes.
+/// filter; those of two bytes once more, by their bytes; and which characters they join.
 fn vocabulary(
     out: &Path,
     name: &str,
@@ -35,6 +35,7 @@ fn vocabulary(
     let mut table = vec![layout::EMPTY; slots];
     let mut filter = vec![0; layout::FILTER];
     let mut pairs = [layout::NO_TOKEN; 1 << 16];
+    let mut joints = Joints::default();
     for token in 0..tokens {
         if Some(token) != special {
             let spelled = encoder
@@ -46,11 +47,11 @@ fn vocabulary(
                 slot = (slot + 1) % slots;
             }
             table[slot] = key.slot(token);
-            let (byte, bit) = key.filtered_by();
-            filter[byte] |= bit;
+            set(&mut filter, key.filtered_by());
             if let [first, second] = *spelled {
                 pairs[layout::pair(first, second)] = token;
             }
+            joints.add(&spelled);
             bytes.extend(&spelled);
         }
         offsets.extend((bytes.len() as u32).to_le_bytes());
@@ -63,7 +64,46 @@ fn vocabulary(
         out.join(format!("{name}.pairs")),
         pairs.map(u32::to_le_bytes).concat(),
     )?;
+    fs::write(out.join(format!("{name}.joints")), joints.whole)?;
+    fs::write(out.join(format!("{name}.torn")), joints.torn)?;
     Ok(())
+}
+
+/// Which characters beyond ASCII stand side by side in a token.
+struct Joints {
+    whole: Vec<u8>,
+    torn: Vec<u8>,
+}
+
+impl Default for Joints {
+    fn default() -> Self {
+        Joints {
+            whole: vec![0; layout::JOINTS],
+            torn: vec![0; layout::TORN],
+        }
+    }
+}
+
+impl Joints {
+    fn add(&mut self, token: &[u8]) {
+        let begins = |&at: &usize| token.get(at).is_none_or(|byte| byte & 0xC0 != 0x80);
+        for at in (1..token.len()).filter(begins) {
+            if token[at - 1].is_ascii() || token[at].is_ascii() {
+                continue;
+            }
+            let start = (0..at).rev().find(begins).unwrap_or(0);
+            let end = (at + 1..=token.len()).find(begins).unwrap_or(token.len());
+            let character = |bytes| str::from_utf8(bytes).ok().and_then(|text| text.chars().next());
+            match (character(&token[start..at]), character(&token[at..end])) {
+                (Some(left), Some(right)) => set(&mut self.whole, layout::joint(left, right)),
+                _ => set(&mut self.torn, layout::torn(token[at - 1], token[at])),
+            }
+        }
+    }
+}
+
+fn set(bits: &mut [u8], (byte, bit): (usize, u8)) {
+    bits[byte] |= bit;
 }
 
 /// A class for each code point, in pages of 256 of which equal ones are kept once.

@@ -45,7 +45,7 @@ class Corpus:
         self.large = chunks // 3
         self.small = (chunks - self.large) // SMALL_PROJECTS
         self.projects = range(SMALL_PROJECTS + 1)
-        self.vectors = numpy.empty((self.large + SMALL_PROJECTS * self.small, DIMENSIONS), numpy.float32)
+        self.chunks = self.large + SMALL_PROJECTS * self.small
 
     def span(self, project):
         first = self.large + (project - 1) * self.small if project else 0
@@ -59,10 +59,9 @@ class Corpus:
             random = numpy.random.default_rng([2, project, start - first])
             yield start, vectors(count, random), random
 
-    def make(self):
-        for project in self.projects:
-            for start, part, _ in self.batches(project):
-                self.vectors[start:start + len(part)] = part
+    def compare(self, queries):
+        """Every chunk with every query. The vectors themselves may be more than memory holds beside the database."""
+        self.similarities = numpy.concatenate([part @ queries.T for project in self.projects for _, part, _ in self.batches(project)])
 
     def load(self, owner):
         """Fills matrice's tables as a client's inserts would."""
@@ -87,9 +86,9 @@ class Corpus:
         return range(7, self.large, TAGS[tag] or self.large)
 
     def nearest(self, numbers, query, count):
-        """Of the chunks of these numbers the nearest, truly."""
+        """Of the chunks of these numbers the nearest to the query of that number, truly."""
         numbers = numpy.concatenate([numpy.asarray(some) for some in numbers])
-        similarities = self.vectors[numbers] @ query
+        similarities = self.similarities[numbers, query]
         best = numpy.argpartition(-similarities, min(count, len(numbers) - 1))[:count]
         return {identifier("chunk", number) for number in numbers[best]}
 

@@ -30,6 +30,27 @@ pub(crate) fn pair(first: u8, second: u8) -> usize {
     usize::from(first) << 8 | usize::from(second)
 }
 
+/// Bytes of the filter of joints.
+pub(crate) const JOINTS: usize = 1 << 16;
+
+/// The byte and the bit of the filter of joints that are set if any token holds these characters side by side.
+#[inline]
+pub(crate) fn joint(left: char, right: char) -> (usize, u8) {
+    let mixed = (u64::from(left) << 32 | u64::from(right)).wrapping_mul(SPREAD);
+    let bit = (mixed >> (64 - (8 * JOINTS).trailing_zeros())) as usize;
+    (bit / 8, 1 << (bit % 8))
+}
+
+/// The byte and the bit, in a table of [`TORN`], for tokens that hold the end of a character and the beginning of the
+/// next one, but not all of both: by the bytes that meet there.
+#[inline]
+pub(crate) fn torn(last: u8, first: u8) -> (usize, u8) {
+    let bit = usize::from(last & 0x3F) << 6 | usize::from(first & 0x3F);
+    (bit / 8, 1 << (bit % 8))
+}
+
+pub(crate) const TORN: usize = 64 * 64 / 8;
+
 /// What a token is found by: its bytes where they are eight or less, a hash of them where they are more.
 #[derive(Clone, Copy)]
 pub(crate) struct Key {
@@ -49,7 +70,7 @@ impl Key {
             (Some(first), Some(last)) => {
                 u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32
             }
-            _ => bytes.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+            _ => few(bytes),
         };
         Key {
             word,
@@ -92,6 +113,15 @@ impl Key {
         let rest = u32::from_le_bytes(*rest.first_chunk::<4>()?);
         (u64::from_le_bytes(*word) == self.word && rest >> TOKEN_BITS == self.len)
             .then_some(rest & ((1 << TOKEN_BITS) - 1))
+    }
+}
+
+/// Up to three bytes, the last of them repeated where there are less.
+#[inline]
+fn few(bytes: &[u8]) -> u64 {
+    match (bytes.first(), bytes.get(bytes.len() / 2), bytes.last()) {
+        (Some(first), Some(middle), Some(last)) => u64::from(u32::from_le_bytes([*first, *middle, *last, 0])),
+        _ => 0,
     }
 }
 

@@ -54,15 +54,26 @@ impl<'a> Encoder<'a> {
         if self.vocabulary.token(pretoken.as_bytes()).is_some() {
             return 1;
         }
+        let vocabulary = self.vocabulary;
+        vocabulary
+            .pieces(pretoken)
+            .map(|piece| self.count_piece(piece))
+            .sum()
+    }
+
+    fn count_piece(&mut self, piece: &'a str) -> usize {
+        if self.vocabulary.token(piece.as_bytes()).is_some() {
+            return 1;
+        }
         if self.places == 1 {
-            return self.count_merged(pretoken.as_bytes());
+            return self.count_merged(piece.as_bytes());
         }
         if self.remembered.is_empty() {
             self.remembered.resize(self.places, ("", 0));
         }
-        let place = Key::of(pretoken.as_bytes()).first_slot(self.places);
-        if self.remembered[place].0 != pretoken {
-            self.remembered[place] = (pretoken, self.count_merged(pretoken.as_bytes()));
+        let place = Key::of(piece.as_bytes()).first_slot(self.places);
+        if self.remembered[place].0 != piece {
+            self.remembered[place] = (piece, self.count_merged(piece.as_bytes()));
         }
         self.remembered[place].1
     }
@@ -79,11 +90,17 @@ impl<'a> Encoder<'a> {
 
     /// The tokens of a pre-token, behind those that are there.
     pub(super) fn encode(&mut self, pretoken: &'a str, tokens: &mut Vec<u32>) {
-        let bytes = pretoken.as_bytes();
-        match self.vocabulary.token(bytes) {
-            Some(token) => tokens.push(token),
-            None if bytes.len() <= WINDOW => tokens.extend(self.merged(bytes)),
-            None => self.encode_long(bytes, |found| tokens.extend(found)),
+        if let Some(token) = self.vocabulary.token(pretoken.as_bytes()) {
+            return tokens.push(token);
+        }
+        let vocabulary = self.vocabulary;
+        for piece in vocabulary.pieces(pretoken) {
+            let bytes = piece.as_bytes();
+            match vocabulary.token(bytes) {
+                Some(token) => tokens.push(token),
+                None if bytes.len() <= WINDOW => tokens.extend(self.merged(bytes)),
+                None => self.encode_long(bytes, |found| tokens.extend(found)),
+            }
         }
     }
 

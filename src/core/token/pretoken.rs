@@ -156,6 +156,29 @@ impl Text<'_> {
         }
     }
 
+    /// How many of the next eight bytes are ASCII letters, small ones or of both cases, up to the first that is not.
+    /// Most words end here, without a branch for each letter.
+    #[inline]
+    fn ascii_letters(&self, at: usize, capitals: bool) -> usize {
+        let Some(eight) = self
+            .0
+            .as_bytes()
+            .get(at..)
+            .and_then(|rest| rest.first_chunk::<8>())
+        else {
+            return 0;
+        };
+        const EACH: u64 = 0x0101_0101_0101_0101;
+        let letters = u64::from_le_bytes(*eight) | if capitals { 0x20 * EACH } else { 0 };
+        // The highest bit of each byte tells, in sums that do not reach the next byte, …
+        let low = letters & (0x7F * EACH);
+        let from_a = low + (0x80 - u64::from(b'a')) * EACH;
+        let beyond_z = low + (0x7F - u64::from(b'z')) * EACH;
+        // … of an ASCII character.
+        let others = !(from_a & !beyond_z & !letters) & (0x80 * EACH);
+        (others.trailing_zeros() / 8) as usize
+    }
+
     #[inline]
     fn up_to_three_numbers(&self, start: usize) -> usize {
         let mut end = start;
@@ -213,6 +236,9 @@ impl Text<'_> {
     #[inline]
     fn run(&self, start: usize, classes: u8) -> usize {
         let mut at = start;
+        if classes & LOWER != 0 {
+            at += self.ascii_letters(start, classes & UPPER != 0);
+        }
         loop {
             let (class, next) = self.character(at);
             if class & classes == 0 {

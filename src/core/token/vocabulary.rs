@@ -10,6 +10,10 @@ pub(super) struct Vocabulary {
     filter: &'static [u8],
     /// The tokens of two bytes.
     pairs: &'static [[u8; 4]],
+    /// Which characters a token may join, …
+    joints: &'static [u8],
+    /// … and which where it holds but a part of them.
+    torn: &'static [u8],
     /// The bytes of all tokens, one after the other.
     bytes: &'static [u8],
     /// Where each token's bytes begin, and the end of the last one's.
@@ -26,6 +30,8 @@ macro_rules! vocabulary {
             pairs: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".pairs"))
                 .as_chunks()
                 .0,
+            joints: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".joints")),
+            torn: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".torn")),
             bytes: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".bytes")),
             offsets: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".offsets"))
                 .as_chunks()
@@ -44,8 +50,7 @@ impl Vocabulary {
     #[inline]
     pub(super) fn token(&self, bytes: &[u8]) -> Option<u32> {
         let key = Key::of(bytes);
-        let (byte, bit) = key.filtered_by();
-        if self.filter[byte] & bit == 0 {
+        if !is_set(self.filter, key.filtered_by()) {
             return None;
         }
         let mut at = key.first_slot(self.slots.len());
@@ -65,10 +70,43 @@ impl Vocabulary {
         u32::from_le_bytes(self.pairs[layout::pair(first, second)])
     }
 
+    /// `word` in pieces, each of which is encoded by itself: it is cut between characters that no token joins, so that
+    /// no merge can. In scripts of thousands of characters most pieces are one or two of them.
+    pub(super) fn pieces<'a>(&self, word: &'a str) -> impl Iterator<Item = &'a str> {
+        let mut rest = word;
+        std::iter::from_fn(move || {
+            let mut characters = rest.char_indices();
+            let (_, mut left) = characters.next()?;
+            for (at, right) in characters {
+                if !self.joins(left, right, &rest.as_bytes()[at - 1..]) {
+                    let piece;
+                    (piece, rest) = rest.split_at(at);
+                    return Some(piece);
+                }
+                left = right;
+            }
+            Some(std::mem::take(&mut rest))
+        })
+    }
+
+    /// Whether a token may reach from a character into the next one; `bytes` are the last of the one and those of the other.
+    #[inline]
+    fn joins(&self, left: char, right: char, bytes: &[u8]) -> bool {
+        left.is_ascii()
+            || right.is_ascii()
+            || is_set(self.joints, layout::joint(left, right))
+            || matches!(bytes, [last, first, ..] if is_set(self.torn, layout::torn(*last, *first)))
+    }
+
     /// What a token spells; `None` for a number that the encoding does not have, or has for a special token.
     pub(super) fn bytes_of(&self, token: u32) -> Option<&'static [u8]> {
         let [start, end] = *self.offsets.get(token as usize..)?.first_chunk::<2>()?;
         let range = u32::from_le_bytes(start) as usize..u32::from_le_bytes(end) as usize;
         self.bytes.get(range).filter(|bytes| !bytes.is_empty())
     }
+}
+
+#[inline]
+fn is_set(bits: &[u8], (byte, bit): (usize, u8)) -> bool {
+    bits[byte] & bit != 0
 }
