@@ -1,7 +1,7 @@
 -- Search: nearest chunks, full text, both fused; better sets of them; contexts for a model; and how good they are.
 --
--- Neighbours are found in two steps. The bit codes of the searched projects are compared with the query's, all of them;
--- then those that come near by their full vectors. What is searched is always whole projects, so that the smallest
+-- Neighbours are found in two steps. The engine compares the bit codes of the searched projects with the query's, all of
+-- them; then those that come near are compared by their full vectors. What is searched is always whole projects, so that the smallest
 -- tenant finds its one chunk, a project needs nothing when it grows, and a chunk is found as soon as it is committed.
 --
 -- Under row-level security neither distance nor @@ nor @> may use an index, because their functions are not leakproof.
@@ -117,79 +117,27 @@ end
 $$;
 comment on function matrice_private.rerank_depth(integer, text) is 'How many of the nearest codes have their vectors compared.';
 
-create function matrice_private.nearest_by_code(query_embedding vector, project_ids uuid[], model text, match_count integer, depth integer)
+create function matrice_private.numbers_of(embedding vector) returns real[]
+language sql immutable strict parallel safe
+set search_path = ''
+begin atomic
+  select embedding::real[];
+end;
+comment on function matrice_private.numbers_of(vector) is 'A vector as an array, which the engine''s functions take.';
+
+create function matrice_private.nearest_of(query_embedding vector, chunk_ids uuid[], model text, match_count integer)
 returns table (chunk_id uuid, similarity double precision)
 language sql stable
 set search_path = ''
 begin atomic
   select e.chunk_id, 1 - (e.embedding <=> query_embedding)
-    from (
-      select c.chunk_id
-        from matrice.chunk_embeddings c
-       where c.project_id = any (project_ids)
-         and c.model = nearest_by_code.model
-         -- As many as are wanted are this near among the first few thousand alone: it spares all others the sorting.
-         and c.code <~> (select binary_quantize(query_embedding)) <= coalesce((
-           select first.distance
-             from (
-               select f.code <~> (select binary_quantize(query_embedding)) as distance
-                 from matrice.chunk_embeddings f
-                where f.project_id = any (project_ids) and f.model = nearest_by_code.model
-                limit 3000
-             ) first
-            order by first.distance
-           offset depth - 1
-            limit 1), 'infinity')
-       order by c.code <~> (select binary_quantize(query_embedding))
-       limit depth
-    ) near
-    join matrice.chunk_embeddings e on e.chunk_id = near.chunk_id and e.model = nearest_by_code.model
+    from unnest(chunk_ids) as near (id)
+    join matrice.chunk_embeddings e on e.chunk_id = near.id and e.model = nearest_of.model
    order by e.embedding <=> query_embedding, e.chunk_id
    limit match_count;
 end;
-comment on function matrice_private.nearest_by_code(vector, uuid[], text, integer, integer) is
-  'The nearest chunks in the projects by cosine similarity, ties by id.';
-
-create function matrice_private.nearest_of_many(query_embedding vector, project_ids uuid[], chunk_ids uuid[], model text, match_count integer, depth integer)
-returns table (chunk_id uuid, similarity double precision)
-language sql stable
-set search_path = ''
-begin atomic
-  select e.chunk_id, 1 - (e.embedding <=> query_embedding)
-    from (
-      select c.chunk_id
-        from matrice.chunk_embeddings c
-       where c.project_id = any (project_ids)
-         and c.model = nearest_of_many.model
-         -- IS TRUE keeps this a hash table that is asked for each code, rather than a join planned for ten rows.
-         and (c.chunk_id in (select unnest(chunk_ids))) is true
-       order by c.code <~> (select binary_quantize(query_embedding))
-       limit depth
-    ) near
-    join matrice.chunk_embeddings e on e.chunk_id = near.chunk_id and e.model = nearest_of_many.model
-   order by e.embedding <=> query_embedding, e.chunk_id
-   limit match_count;
-end;
-comment on function matrice_private.nearest_of_many(vector, uuid[], uuid[], text, integer, integer) is
-  'The nearest of many chunks of the projects, by going through all of the projects'' codes.';
-
-create function matrice_private.nearest_of_few(query_embedding vector, chunk_ids uuid[], model text, match_count integer, depth integer)
-returns table (chunk_id uuid, similarity double precision)
-language sql stable
-set search_path = ''
-begin atomic
-  select near.chunk_id, 1 - (near.embedding <=> query_embedding)
-    from (
-      select e.chunk_id, e.embedding
-        from unnest(chunk_ids) as few (id)
-        join matrice.chunk_embeddings e on e.chunk_id = few.id and e.model = nearest_of_few.model
-       order by e.code <~> (select binary_quantize(query_embedding))
-       limit depth
-    ) near
-   order by near.embedding <=> query_embedding, near.chunk_id
-   limit match_count;
-end;
-comment on function matrice_private.nearest_of_few(vector, uuid[], text, integer, integer) is 'The nearest of some chunks, each looked up by its id.';
+comment on function matrice_private.nearest_of(vector, uuid[], text, integer) is
+  'The nearest of some chunks by cosine similarity, ties by id: the second half of a search.';
 
 create function matrice_private.chunks_having(project_ids uuid[], filter jsonb) returns uuid[]
 language plpgsql stable
@@ -215,19 +163,12 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-  depth    integer := matrice_private.rerank_depth(match_count, nearest_chunks.model);
-  matching uuid[];
+  near uuid[] := matrice.nearest_codes(
+    'matrice.idx_embeddings_codes'::regclass, project_ids, nearest_chunks.model, matrice_private.numbers_of(query_embedding),
+    matrice_private.rerank_depth(match_count, nearest_chunks.model),
+    case when filter <> '{}' then matrice_private.chunks_having(project_ids, filter) end);
 begin
-  if filter = '{}' then
-    return query select * from matrice_private.nearest_by_code(query_embedding, project_ids, nearest_chunks.model, match_count, depth);
-    return;
-  end if;
-  matching := matrice_private.chunks_having(project_ids, filter);
-  if cardinality(matching) <= 5000 then
-    return query select * from matrice_private.nearest_of_few(query_embedding, matching, nearest_chunks.model, match_count, depth);
-  else
-    return query select * from matrice_private.nearest_of_many(query_embedding, project_ids, matching, nearest_chunks.model, match_count, depth);
-  end if;
+  return query select * from matrice_private.nearest_of(query_embedding, near, nearest_chunks.model, match_count);
 end
 $$;
 comment on function matrice_private.nearest_chunks(vector, uuid[], text, integer, jsonb) is

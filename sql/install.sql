@@ -16,7 +16,7 @@ begin
 end
 $$;
 
--- The engine's functions compute from their arguments and read no table.
+-- The engine's functions compute from their arguments and, but for one, read no table.
 comment on function matrice.count_tokens(text, text) is
   'Exact number of tokens of a text, by model or encoding name. <|endoftext|> and the like count as their characters.';
 comment on function matrice.tokenize(text, text) is 'The tokens of a text, by model or encoding name.';
@@ -25,6 +25,8 @@ comment on function matrice.truncate_tokens(text, integer, text) is
   'The longest beginning of a text, in whole characters, of at most max_tokens tokens.';
 comment on function matrice.chunk_text(text, integer, integer, text, text) is
   'Cuts a text into chunks of at most max_tokens tokens at the best boundaries its format has: text, markdown, go, javascript, python, rust, sql, tsx or typescript. substr(content, start_char + 1, end_char - start_char) is the chunk; metadata.headings is its heading path in markdown.';
+comment on function matrice.nearest_codes(oid, uuid[], text, real[], integer, uuid[]) is
+  'The chunks whose bit codes are nearest to that of a vector, by Hamming distance, nearest first, ties by id: of some projects and a model, and if given among some chunks. Reads an index of codes, matrice.idx_embeddings_codes. For match_chunks, as its owner or another who reads the table without row-level security; everybody else is refused.';
 comment on function matrice.price_catalogue() is 'The catalogue of model prices that this version ships, a JSON document; the table model_prices holds what is charged.';
 comment on function matrice.migrate() is
   'Applies the migrations of the schema that this database has not had yet and returns their names. For the owner of the schema.';
@@ -46,6 +48,10 @@ begin
   end loop;
 end
 $$;
+
+-- For those who read embeddings without row-level security; the function asks whether its caller does.
+revoke all on function matrice.nearest_codes(oid, uuid[], text, real[], integer, uuid[]) from public;
+grant execute on function matrice.nearest_codes(oid, uuid[], text, real[], integer, uuid[]) to service_role, @extowner@;
 
 -- For the owner of the schema. What migrate() may do is decided by whether its caller is that, not by this grant.
 revoke all on function matrice.migrate(), matrice.price_catalogue() from public;

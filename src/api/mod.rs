@@ -1,6 +1,7 @@
 //! The engine's SQL functions. Each converts its arguments, calls [`crate::core`] and converts the result.
 
 mod chunking;
+mod codes;
 mod error;
 mod pricing;
 mod tokens;

@@ -3,6 +3,7 @@
 pub(crate) mod chunk;
 pub(crate) mod error;
 mod headings;
+pub(crate) mod nearest;
 mod sizer;
 mod split;
 pub(crate) mod token;

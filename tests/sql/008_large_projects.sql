@@ -78,8 +78,44 @@ select is_empty(format('select from questions, matrice_private.nearest_to_member
   from (values (tests.id('large')), (null)) as asked (project);
 select is_empty(format('select from matrice_private.matching_of_member(''chunk'', %L, 10, ''{}'')', project), 'Nor matched')
   from (values (tests.id('large')), (null)) as asked (project);
-select is_empty(format($$select from questions, matrice_private.nearest_chunks(embedding, array[%L]::uuid[], 'wide', 10, '{}')$$, tests.id('large')), 'Nor by the helpers behind');
+select tests.refuses(format($$select from questions, matrice_private.nearest_chunks(embedding, array[%L]::uuid[], 'wide', 10, '{}')$$, tests.id('large')), '42501', 'Nor by the helpers behind');
 select is_empty(format($$select from unnest(matrice_private.chunks_having(array[%L]::uuid[], '{"only": ["one"]}'))$$, tests.id('large')), 'Nor filtered');
+
+-- nearest_codes --------------------------------------------------------------------------------------------------
+
+select tests.as_owner();
+create function tests.codes(embedding vector, projects text[], k integer, among uuid[] default null) returns uuid[] language sql stable as $$
+  select matrice.nearest_codes('matrice.idx_embeddings_codes'::regclass, array(select tests.id(name) from unnest(projects) name), 'wide', embedding::real[], k, among)
+$$;
+select tests.as_service();
+select is(tests.codes(q.embedding, projects, k),
+          array(select e.chunk_id from matrice.chunk_embeddings e
+                 where e.model = 'wide' and e.project_id in (select tests.id(name) from unnest(projects) name)
+                 order by e.code <~> binary_quantize(q.embedding), e.chunk_id limit k),
+          format('The %s nearest codes of %s are those that come first by distance and id', k, projects))
+  from questions q, (values ('{large}'::text[], 1), ('{large}', 200), ('{middling,small}', 50), ('{large,middling,small}', 4000), ('{}', 5)) asked (projects, k)
+ where q.n = 3;
+select is(tests.codes(q.embedding, '{large,small}', 2, among => array[md5('chunk 5')::uuid, md5('chunk 3501')::uuid, md5('chunk 3101')::uuid, null]),
+          array(select e.chunk_id from matrice.chunk_embeddings e where e.chunk_id in (md5('chunk 5')::uuid, md5('chunk 3501')::uuid)
+                 order by e.code <~> binary_quantize(q.embedding), e.chunk_id), 'Among some chunks, those of the projects')
+  from questions q where n = 4;
+select is(tests.codes(embedding, '{large}', 0), '{}', 'None of none') from questions where n = 4;
+
+-- What others have not committed, or was rolled back, is in the index and is not found.
+savepoint before;
+update matrice.chunk_embeddings set embedding = (select embedding from questions where n = 5) where chunk_id = md5('chunk 78')::uuid;
+select is(tests.codes(embedding, '{large}', 1), array[md5('chunk 78')::uuid], 'One''s own change is found') from questions where n = 5;
+rollback to before;
+select isnt((tests.codes(embedding, '{large}', 1))[1], md5('chunk 78')::uuid, 'What was rolled back is not') from questions where n = 5;
+
+select tests.refuses(format($$select matrice.nearest_codes(%s, '{}', 'wide', '{1}', 1)$$, index), '42809', description, hint => '%idx_embeddings_codes%')
+  from (values ($$'matrice.chunk_embeddings'::regclass$$, 'A table is no index of codes'), ('0', 'Nor is nothing'),
+               ($$'matrice.idx_embeddings_project'::regclass$$, 'Nor is an index of something else')) refused (index, description);
+select tests.as_owner();
+grant execute on function matrice.nearest_codes(oid, uuid[], text, real[], integer, uuid[]) to authenticated;
+select tests.as_user('victor');
+select tests.refuses(format($$select matrice.nearest_codes('matrice.idx_embeddings_codes'::regclass, array[%L]::uuid[], 'wide', array_fill(1, array[512])::real[], 1)$$, tests.id('large')),
+                     '42501', 'Whoever reads the table under row-level security is refused, even of a project of theirs', hint => '%match_chunks%');
 
 -- search_recall --------------------------------------------------------------------------------------------------
 
