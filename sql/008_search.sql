@@ -163,11 +163,15 @@ set search_path = ''
 as $$
 #variable_conflict use_column
 declare
-  near uuid[] := matrice.nearest_codes(
-    'matrice.idx_embeddings_codes'::regclass, project_ids, nearest_chunks.model, matrice_private.numbers_of(query_embedding),
-    matrice_private.rerank_depth(match_count, nearest_chunks.model),
-    case when filter <> '{}' then matrice_private.chunks_having(project_ids, filter) end);
+  matching uuid[] := case when filter <> '{}' then matrice_private.chunks_having(project_ids, filter) end;
+  near     uuid[] := matching;
 begin
+  -- So many vectors are read in the time that the codes of some ten thousand chunks take.
+  if matching is null or cardinality(matching) > 2000 then
+    near := matrice.nearest_codes(
+      'matrice.idx_embeddings_codes'::regclass, project_ids, nearest_chunks.model, matrice_private.numbers_of(query_embedding),
+      matrice_private.rerank_depth(match_count, nearest_chunks.model), matching);
+  end if;
   return query select * from matrice_private.nearest_of(query_embedding, near, nearest_chunks.model, match_count);
 end
 $$;
