@@ -291,6 +291,20 @@ mod tests {
         ]
     }
 
+    /// Tokens side by side that text seldom has so, of scripts whose tokens hold parts of characters too.
+    fn text_of_tokens() -> impl Strategy<Value = String> {
+        let scripts = "[ა-ჰก-๛ក-៹அ-௺अ-ॿ가-힣一-龥ぁ-ヶа-яא-ת😀-🙏]{1,4}";
+        let token = prop::sample::select(vec![Encoding::Cl100kBase, Encoding::O200kBase])
+            .prop_flat_map(|encoding| (Just(encoding), 0..199_998u32))
+            .prop_map(|(encoding, token)| encoding.vocabulary().bytes_of(token).unwrap_or_default().to_vec());
+        let piece = prop_oneof![4 => token, 1 => scripts.prop_map(String::into_bytes)];
+        prop::collection::vec(piece, 1..12).prop_map(|pieces| {
+            let text = String::from_utf8_lossy(&pieces.concat()).replace('\0', "");
+            // What is no text between tokens would be the same character again and again.
+            text.replace('\u{fffd}', "")
+        })
+    }
+
     fn agrees_with_the_reference(text: &str) -> Result<(), TestCaseError> {
         for (encoding, reference) in [
             (Encoding::O200kBase, tiktoken_rs::o200k_base_singleton()),
@@ -336,6 +350,11 @@ mod tests {
 
         #[test]
         fn hard_texts_are_as_in_the_reference(text in hard_text()) {
+            agrees_with_the_reference(&text)?;
+        }
+
+        #[test]
+        fn tokens_side_by_side_are_as_in_the_reference(text in text_of_tokens()) {
             agrees_with_the_reference(&text)?;
         }
     }
