@@ -3,6 +3,7 @@
 pub(crate) mod chunk;
 pub(crate) mod error;
 mod headings;
+mod places;
 mod sizer;
 mod split;
 pub(crate) mod token;
