@@ -4,6 +4,7 @@ pub(crate) mod chunk;
 pub(crate) mod error;
 mod headings;
 pub(crate) mod nearest;
+mod places;
 mod sizer;
 mod split;
 pub(crate) mod token;

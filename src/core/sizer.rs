@@ -1,12 +1,13 @@
 //! Token counts of many slices of one text, each without encoding the slice again.
 
+use super::places::Places;
 use super::token::{Encoder, Encoding};
 use super::{Interrupt, split};
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Of pre-tokens that are longer, the places of the tokens are kept, in bytes.
-const LONG: usize = 1024;
+/// Of pre-tokens that are longer, the places of the tokens are known.
+const LONG: usize = 256;
 
 /// A text that has been counted once, pre-token by pre-token.
 ///
@@ -19,41 +20,41 @@ pub(super) struct CountedText<'a> {
     encoding: Encoding,
     interrupt: Interrupt,
     encoder: RefCell<Encoder<'a>>,
-    /// Where pre-tokens begin, in bytes, and the end of the text.
-    boundaries: Vec<u32>,
-    /// Tokens before each boundary.
-    before: Vec<u32>,
-    /// The pre-tokens that are long: where they begin, and where in them their tokens end.
-    long: Vec<(u32, Vec<u32>)>,
+    /// Where pre-tokens begin, and the end of the text.
+    pretokens: Places,
+    /// Where tokens begin, and the end of the text. In a pre-token that is not long, as many places from its beginning on
+    /// as it has tokens: no token is less than a byte.
+    tokens: Places,
+    /// The pre-tokens that are long.
+    long: Vec<(u32, u32)>,
 }
 
 impl<'a> CountedText<'a> {
     pub(super) fn new(text: &'a str, encoding: Encoding, interrupt: Interrupt) -> Self {
         let mut encoder = encoding.encoder(text, interrupt);
-        let (mut boundaries, mut before, mut long) = (Vec::new(), Vec::new(), Vec::new());
-        // A text of Postgres is at most 1 GB.
-        let (mut at, mut tokens) = (0u32, 0u32);
+        let (mut pretokens, mut tokens) = (Places::new(text.len()), Places::new(text.len()));
+        let (mut long, mut at) = (Vec::new(), 0);
         for pretoken in encoding.pretokens(text, interrupt) {
-            boundaries.push(at);
-            before.push(tokens);
+            pretokens.push(at);
+            let end = at + pretoken.len();
             if pretoken.len() > LONG {
-                let ends = encoder.ends(pretoken);
-                tokens += ends.len() as u32;
-                long.push((at, ends));
+                encoder.begins(pretoken, |begin| tokens.push(at + begin));
+                // A text of Postgres is at most 1 GB.
+                long.push((at as u32, end as u32));
             } else {
-                tokens += encoder.count(pretoken) as u32;
+                (at..at + encoder.count(pretoken)).for_each(|place| tokens.push(place));
             }
-            at += pretoken.len() as u32;
+            at = end;
         }
-        boundaries.push(at);
-        before.push(tokens);
+        pretokens.push(at);
+        tokens.push(at);
         CountedText {
             text,
             encoding,
             interrupt,
             encoder: RefCell::new(encoder),
-            boundaries,
-            before,
+            pretokens,
+            tokens,
             long,
         }
     }
@@ -69,15 +70,11 @@ impl<'a> CountedText<'a> {
     /// An end such that `start` to there, or further, is more than `tokens` tokens, give or take the few that its edges
     /// may change; else the end of the text.
     pub(super) fn reach(&self, start: usize, tokens: usize) -> usize {
-        let first = self.boundaries.partition_point(|&at| (at as usize) < start);
-        let end = self.before.get(first).map_or(self.text.len(), |&before| {
-            let last = self
-                .before
-                .partition_point(|&here| here as usize <= before as usize + tokens);
-            self.boundaries
-                .get(last)
-                .map_or(self.text.len(), |&at| at as usize)
+        let end = self.pretokens.from(start).and_then(|first| {
+            let beyond = self.tokens.select(self.tokens.rank(first) + tokens + 1)?;
+            self.pretokens.from(beyond)
         });
+        let end = end.unwrap_or(self.text.len());
         // Pre-tokens may be long, or unknown.
         let mut length = tokens.saturating_add(1).saturating_mul(2);
         while length < end.saturating_sub(start) {
@@ -102,14 +99,11 @@ impl<'a> CountedText<'a> {
         let mut at = range.start;
         // From the middle of a pre-token, up to where the pre-tokens of slice and text meet.
         for pretoken in self.encoding.pretokens(&self.text[range.clone()], self.interrupt) {
-            if let Ok(first) = self.boundaries.binary_search(&(at as u32)) {
+            if self.pretokens.contains(at) {
                 let end_of_words = at + self.text[at..range.end].trim_end().len();
-                let last = self
-                    .boundaries
-                    .partition_point(|&here| here as usize <= end_of_words)
-                    - 1;
-                let inside = self.before[last] - self.before[first];
-                return tokens + inside as usize + self.count_edge(self.boundaries[last] as usize..range.end);
+                let last = self.pretokens.up_to(end_of_words).unwrap_or(at);
+                let inside = self.tokens.rank(last) - self.tokens.rank(at);
+                return tokens + inside + self.count_edge(last..range.end);
             }
             tokens += self.count_pretoken(at..at + pretoken.len());
             at += pretoken.len();
@@ -137,13 +131,10 @@ impl<'a> CountedText<'a> {
             let number = self
                 .long
                 .partition_point(|&(start, _)| start as usize <= range.start);
-            if let Some((start, ends)) = number.checked_sub(1).map(|number| &self.long[number])
-                && let Some(&length) = ends.last()
-                && range.end <= (start + length) as usize
+            if let Some(&(start, end)) = number.checked_sub(1).map(|number| &self.long[number])
+                && range.end <= end as usize
             {
-                let start = *start as usize;
-                let whole = &self.text[start..start + length as usize];
-                return encoder.count_part(whole, ends, range.start - start..range.end - start);
+                return encoder.count_part(self.text, start as usize..end as usize, &self.tokens, range);
             }
         }
         encoder.count(&self.text[range])

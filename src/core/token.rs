@@ -113,7 +113,7 @@ impl Encoding {
         let mut encoder = self.encoder(text, interrupt);
         let mut tokens = Vec::new();
         for pretoken in self.pretokens(text, interrupt) {
-            encoder.encode(pretoken, &mut tokens);
+            encoder.encode(pretoken, |_, found| tokens.extend(found));
         }
         tokens
     }

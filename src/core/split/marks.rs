@@ -8,6 +8,9 @@ use std::ops::Range;
 /// How many levels there can be.
 pub(super) const LEVELS: usize = 2000;
 
+/// As far ahead as a mark tells of higher ones.
+const FAR: usize = u16::MAX as usize;
+
 /// How strong a boundary is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Level(u16);
@@ -35,12 +38,10 @@ pub(super) enum Edge {
 pub(super) struct Mark {
     start: u32,
     end: u32,
-    /// The next mark that is higher.
-    higher: u32,
     /// The next mark of the same level.
     same: u32,
-    /// The mark behind those that begin here and each contain the next one.
-    nest_end: u32,
+    /// How many marks further one may be higher; none before is.
+    higher: u16,
     level: Level,
 }
 
@@ -50,9 +51,8 @@ impl Mark {
         Mark {
             start: start as u32,
             end: end as u32,
-            higher: 0,
             same: 0,
-            nest_end: 0,
+            higher: 0,
             level,
         }
     }
@@ -82,6 +82,8 @@ pub(in crate::core) struct Marks {
     levels: Vec<Level>,
     /// The first mark from the cursor on.
     front: usize,
+    /// The mark behind those from `front` on that each contain the next one.
+    nest_end: usize,
     /// The first mark of each level from the cursor on.
     first: Vec<u32>,
 }
@@ -89,28 +91,22 @@ pub(in crate::core) struct Marks {
 impl Marks {
     pub(super) fn new(mut marks: Vec<Mark>, edge: fn(Level) -> Edge, interrupt: Interrupt) -> Self {
         if !marks.is_sorted_by_key(Mark::order) {
-            marks = sorted(&marks);
+            marks = sorted(marks);
         }
         let none = marks.len() as u32;
         let mut first = vec![none; LEVELS];
         for at in (0..marks.len()).rev() {
             interrupt.check();
-            let mark = marks[at];
-            let mut higher = at + 1;
-            while marks.get(higher).is_some_and(|next| next.level <= mark.level) {
-                higher = marks[higher].higher as usize;
+            let level = marks[at].level;
+            let mut higher = 1;
+            while higher < FAR
+                && let Some(next) = marks.get(at + higher)
+                && next.level <= level
+            {
+                higher += usize::from(next.higher);
             }
-            let nest_end = match marks.get(at + 1) {
-                Some(next) if mark.contains(next) => next.nest_end,
-                _ => at as u32 + 1,
-            };
-            let same = std::mem::replace(&mut first[mark.level.0 as usize], at as u32);
-            marks[at] = Mark {
-                higher: higher as u32,
-                same,
-                nest_end,
-                ..mark
-            };
+            marks[at].higher = higher.min(FAR) as u16;
+            marks[at].same = std::mem::replace(&mut first[level.0 as usize], at as u32);
         }
         let levels = (0..LEVELS)
             .filter(|&level| first[level] < none)
@@ -121,6 +117,7 @@ impl Marks {
             edge,
             levels,
             front: 0,
+            nest_end: 0,
             first,
         }
     }
@@ -132,6 +129,11 @@ impl Marks {
         {
             self.first[mark.level.0 as usize] = mark.same;
             self.front += 1;
+        }
+        // All of a nest have the same end.
+        if self.nest_end <= self.front {
+            let nest = self.marks[self.front..].windows(2);
+            self.nest_end = self.front + 1 + nest.take_while(|pair| pair[0].contains(&pair[1])).count();
         }
         let (first, none) = (&self.first, self.marks.len() as u32);
         self.levels.retain(|level| first[level.0 as usize] < none);
@@ -147,7 +149,7 @@ impl Marks {
         while let Some(mark) = self.marks.get(at)
             && mark.level < level
         {
-            at = mark.higher as usize;
+            at += usize::from(mark.higher);
         }
         at
     }
@@ -165,11 +167,10 @@ impl Marks {
             return first;
         }
         let target = self.marks[first].start;
-        let nest_end = self.marks[self.front].nest_end as usize;
-        if first < nest_end {
+        if first < self.nest_end {
             return first;
         }
-        let around = self.marks[self.front..nest_end].partition_point(|mark| mark.end > target);
+        let around = self.marks[self.front..self.nest_end].partition_point(|mark| mark.end > target);
         let mut opening = self.at_least(self.front + around, level);
         while opening < first && self.marks[opening].end > target {
             opening = self.at_least(opening + 1, level);
@@ -211,9 +212,9 @@ impl Marks {
 
 /// In the order of text-splitter, which sorts elements of this size with this algorithm: it decides where in the order
 /// marks of the same range come, if they were not in order already, which they are but for some ill-formed texts.
-fn sorted(marks: &[Mark]) -> Vec<Mark> {
+fn sorted(marks: Vec<Mark>) -> Vec<Mark> {
     let mut wide: Vec<(Level, Range<usize>)> = marks
-        .iter()
+        .into_iter()
         .map(|mark| (mark.level, mark.start()..mark.end()))
         .collect();
     wide.sort_unstable_by(|(_, a), (_, b)| a.start.cmp(&b.start).then_with(|| b.end.cmp(&a.end)));

@@ -4,6 +4,7 @@
 use super::layout::{Key, NO_TOKEN};
 use super::vocabulary::Vocabulary;
 use crate::core::Interrupt;
+use crate::core::places::Places;
 use std::ops::Range;
 
 /// How many bytes are merged at once, at most. The work for each byte grows with it.
@@ -30,6 +31,8 @@ pub(in crate::core) struct Encoder<'a> {
     places: usize,
     /// Pre-tokens that are no tokens, each in the place that its hash gives it, and their counts.
     remembered: Vec<(&'a str, usize)>,
+    /// The last [`Encoder::head`], and where it begins: all ends that are tried for a chunk have the same.
+    head: Option<(usize, Option<(usize, usize)>)>,
 }
 
 impl<'a> Encoder<'a> {
@@ -45,6 +48,7 @@ impl<'a> Encoder<'a> {
                 .next_power_of_two()
                 .min(REMEMBERED),
             remembered: Vec::new(),
+            head: None,
         }
     }
 
@@ -83,32 +87,46 @@ impl<'a> Encoder<'a> {
             self.merge(bytes)
         } else {
             let mut count = 0;
-            self.encode_long(bytes, |tokens| count += tokens.len());
+            self.encode_long(bytes, &mut |_: &Self, tokens: &[u32]| count += tokens.len());
             count
         }
     }
 
-    /// The tokens of a pre-token, behind those that are there.
-    pub(super) fn encode(&mut self, pretoken: &'a str, tokens: &mut Vec<u32>) {
+    /// The tokens of a pre-token, some of them at a time.
+    pub(super) fn encode(&mut self, pretoken: &str, mut found: impl FnMut(&Self, &[u32])) {
         if let Some(token) = self.vocabulary.token(pretoken.as_bytes()) {
-            return tokens.push(token);
+            return found(self, &[token]);
         }
         let vocabulary = self.vocabulary;
         for piece in vocabulary.pieces(pretoken) {
             let bytes = piece.as_bytes();
             match vocabulary.token(bytes) {
-                Some(token) => tokens.push(token),
-                None if bytes.len() <= WINDOW => tokens.extend(self.merged(bytes)),
-                None => self.encode_long(bytes, |found| tokens.extend(found)),
+                Some(token) => found(self, &[token]),
+                None if bytes.len() <= WINDOW => {
+                    let tokens = self.merged(bytes);
+                    found(self, &tokens);
+                }
+                None => self.encode_long(bytes, &mut found),
             }
         }
+    }
+
+    /// Where in a pre-token its tokens begin.
+    pub(in crate::core) fn begins(&mut self, pretoken: &str, mut found: impl FnMut(usize)) {
+        let mut at = 0;
+        self.encode(pretoken, |encoder, tokens| {
+            for &token in tokens {
+                found(at);
+                at += encoder.length(token);
+            }
+        });
     }
 
     /// Window by window: a sequence of tokens is the encoding of what it spells if each adjacent pair in it is the
     /// encoding of what that spells. (A theorem of the makers of the `bpe` crate,
     /// <https://github.blog/ai-and-ml/llms/so-many-tokens-so-little-time/>.) So the tokens of two windows can stand
     /// side by side where the last one kept and the first one new are such a pair.
-    fn encode_long(&mut self, bytes: &[u8], mut found: impl FnMut(&[u32])) {
+    fn encode_long(&mut self, bytes: &[u8], found: &mut impl FnMut(&Self, &[u32])) {
         let mut rest = bytes;
         let mut tokens = self.merged(&rest[..WINDOW]);
         let mut window = WINDOW;
@@ -116,7 +134,7 @@ impl<'a> Encoder<'a> {
             self.interrupt.check();
             match self.next_window(rest, window, &tokens) {
                 Some((kept, start, next)) => {
-                    found(&tokens[..kept]);
+                    found(self, &tokens[..kept]);
                     rest = &rest[start..];
                     tokens = next;
                     window = WINDOW.min(rest.len());
@@ -127,7 +145,7 @@ impl<'a> Encoder<'a> {
                 }
             }
         }
-        found(&tokens);
+        found(self, &tokens);
     }
 
     /// How many of a window's tokens to keep, where the next window starts, and the tokens of that.
@@ -151,70 +169,80 @@ impl<'a> Encoder<'a> {
         None
     }
 
-    /// Where the tokens of a pre-token end.
-    pub(in crate::core) fn ends(&mut self, pretoken: &'a str) -> Vec<u32> {
-        let mut tokens = Vec::new();
-        self.encode(pretoken, &mut tokens);
-        let ends = tokens.iter().scan(0, |end, &token| {
-            *end += self.length(token);
-            Some(*end as u32)
-        });
-        ends.collect()
+    /// How many tokens a part of a long word of the text is, from where the tokens of the word begin: those of the part's
+    /// beginning up to where they meet the ones of the word, then these, then those of its end.
+    pub(in crate::core) fn count_part(
+        &mut self,
+        text: &str,
+        word: Range<usize>,
+        begins: &Places,
+        part: Range<usize>,
+    ) -> usize {
+        let bytes = text.as_bytes();
+        if part.len() > WINDOW
+            && let Some((head, first)) = self.known_head(bytes, &word, begins, part.start)
+            && let Some((last, tail)) = self.tail(bytes, begins, &part)
+            && first <= last
+        {
+            return head + begins.rank(last) - begins.rank(first) + tail;
+        }
+        self.count_merged(&bytes[part])
     }
 
-    /// How many tokens a part of a pre-token is, from where the tokens of the whole end: those of its beginning up to
-    /// where they meet the ones of the whole, then these, then those of its end.
-    pub(in crate::core) fn count_part(&mut self, whole: &'a str, ends: &[u32], part: Range<usize>) -> usize {
-        let bytes = whole.as_bytes();
-        let meeting = |encoder: &mut Self| {
-            let (head, first) = encoder.head(bytes, ends, &part)?;
-            let (last, tail) = encoder.tail(bytes, ends, &part)?;
-            Some(head + last.checked_sub(first)? + tail)
-        };
-        match meeting(self) {
-            Some(tokens) if part.len() > WINDOW => tokens,
-            _ => self.count_merged(&bytes[part]),
+    fn known_head(
+        &mut self,
+        bytes: &[u8],
+        word: &Range<usize>,
+        begins: &Places,
+        start: usize,
+    ) -> Option<(usize, usize)> {
+        match self.head {
+            Some((known, head)) if known == start => head,
+            _ => {
+                let head = self.head(bytes, word, begins, start);
+                self.head = Some((start, head));
+                head
+            }
         }
     }
 
-    /// The number of tokens before the beginning of the part meets the whole, and of those of the whole before there.
-    fn head(&mut self, bytes: &[u8], ends: &[u32], part: &Range<usize>) -> Option<(usize, usize)> {
-        let tokens = self.merged(&bytes[part.start..part.end.min(part.start + WINDOW)]);
-        let mut at = part.start;
+    /// How many tokens there are before those of a part that begins at `start` meet those of the word, and where.
+    fn head(
+        &mut self,
+        bytes: &[u8],
+        word: &Range<usize>,
+        begins: &Places,
+        start: usize,
+    ) -> Option<(usize, usize)> {
+        let tokens = self.merged(&bytes[start..word.end.min(start + WINDOW)]);
+        let mut at = start;
+        let mut left = 0;
         for (number, &token) in tokens.iter().enumerate() {
-            let meeting = match at {
-                0 => Some(0),
-                _ => ends.binary_search(&(at as u32)).ok().map(|end| end + 1),
-            };
-            if let Some(next) = meeting {
-                let end = *ends.get(next)? as usize;
-                let left = number.checked_sub(1).map_or(0, |left| self.length(tokens[left]));
+            if begins.contains(at) {
+                let end = begins.from(at + 1)?;
                 if left == 0 || self.are_two_tokens(&bytes[at - left..end], left) {
-                    return Some((number, next));
+                    return Some((number, at));
                 }
             }
-            at += self.length(token);
+            left = self.length(token);
+            at += left;
         }
         None
     }
 
-    /// The number of tokens of the whole before its end meets the end of the part, and of those behind.
-    fn tail(&mut self, bytes: &[u8], ends: &[u32], part: &Range<usize>) -> Option<(usize, usize)> {
-        let mut last = ends.partition_point(|&end| end as usize <= part.end);
-        while last > 0 {
-            let at = ends[last - 1] as usize;
-            if at <= part.start || at + WINDOW < part.end {
-                return None;
-            }
+    /// Where the tokens of the word meet those of the part's end, and how many these are.
+    fn tail(&mut self, bytes: &[u8], begins: &Places, part: &Range<usize>) -> Option<(usize, usize)> {
+        let mut at = begins.up_to(part.end)?;
+        while part.start < at && part.end <= at + WINDOW {
             if at == part.end {
-                return Some((last, 0));
+                return Some((at, 0));
             }
             let tail = self.merged(&bytes[at..part.end]);
-            let start = if last == 1 { 0 } else { ends[last - 2] as usize };
+            let start = begins.up_to(at - 1)?;
             if self.are_two_tokens(&bytes[start..at + self.length(tail[0])], at - start) {
-                return Some((last, tail.len()));
+                return Some((at, tail.len()));
             }
-            last -= 1;
+            at = start;
         }
         None
     }
@@ -259,17 +287,23 @@ impl<'a> Encoder<'a> {
                 .pairs
                 .iter()
                 .fold(NO_TOKEN, |lowest, &token| lowest.min(token));
-            // The first of equals is the leftmost.
-            match self.pairs.iter().position(|&token| token == lowest) {
-                Some(start) if lowest != NO_TOKEN => self.join(bytes, start),
-                _ => return tokens,
+            if lowest == NO_TOKEN {
+                return tokens;
             }
-            tokens -= 1;
+            let mut start = 0;
+            // The first of equals is the leftmost. The others are next, unless joining made a lower one.
+            while let Some(next) = self.pairs[start..].iter().position(|&token| token == lowest) {
+                start += next;
+                tokens -= 1;
+                if self.join(bytes, start) < lowest {
+                    break;
+                }
+            }
         }
     }
 
-    /// Joins the part that begins at `start` and the one behind it.
-    fn join(&mut self, bytes: &[u8], start: usize) {
+    /// Joins the part that begins at `start` and the one behind it, and gives the lowest pair of the new part.
+    fn join(&mut self, bytes: &[u8], start: usize) -> u32 {
         let right = self.ends[start];
         let end = self.ends[right];
         self.ends[start] = end;
@@ -279,10 +313,13 @@ impl<'a> Encoder<'a> {
             *before = start;
             self.pairs[start] = self.token(bytes, start, self.ends[end]);
         }
-        if start > 0 {
-            let before = self.before[start];
-            self.pairs[before] = self.token(bytes, before, end);
+        let lowest = self.pairs[start];
+        if start == 0 {
+            return lowest;
         }
+        let before = self.before[start];
+        self.pairs[before] = self.token(bytes, before, end);
+        lowest.min(self.pairs[before])
     }
 
     #[inline]
