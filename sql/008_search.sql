@@ -492,6 +492,22 @@ $$;
 comment on function matrice_private.runs(uuid[], integer) is
   'The stretches of their sources that chunks, given best first, and their neighbours cover: merged where they touch, with the place of the best.';
 
+create function matrice_private.continuation(content text, start_char integer, told_until integer) returns text
+language plpgsql immutable parallel safe
+set search_path = ''
+as $$
+begin
+  return case
+    when told_until is null or start_char is null or start_char > told_until + 1 then E'\n\n' || content
+    -- Between two chunks nothing but white space is lost.
+    when start_char > told_until then E'\n' || content
+    else substr(content, told_until - start_char + 1)
+  end;
+end
+$$;
+comment on function matrice_private.continuation(text, integer, integer) is
+  'What a chunk adds to a text that has told its source up to a character.';
+
 create function matrice_private.stretches(chunk_ids uuid[], expand integer)
 returns table (best bigint, source_id uuid, first_index integer, last_index integer, stretch_ids uuid[], start_char integer, end_char integer, content text)
 language plpgsql stable
@@ -501,16 +517,11 @@ as $$
 begin
   return query
     select c.best, c.source_id, c.first_index, c.last_index, array_agg(c.id order by c.chunk_index), min(c.start_char), max(c.end_char),
-           string_agg(case
-             when c.is_first then c.content
-             when c.before is null or c.start_char is null or c.start_char > c.before + 1 then E'\n\n' || c.content
-             -- Between two chunks nothing but white space is lost.
-             when c.start_char > c.before then E'\n' || c.content
-             else substr(c.content, c.before - c.start_char + 1)
-           end, '' order by c.chunk_index)
+           string_agg(case when c.is_first then c.content else matrice_private.continuation(c.content, c.start_char, c.told_until) end, ''
+                      order by c.chunk_index)
       from (
         select r.*, c.id, c.chunk_index, c.content, c.start_char, c.end_char, row_number() over by_index = 1 as is_first,
-               max(c.end_char) over (by_index rows between unbounded preceding and 1 preceding) as before
+               max(c.end_char) over (by_index rows between unbounded preceding and 1 preceding) as told_until
           from matrice_private.runs(chunk_ids, expand) r
          -- OFFSET 0 has each run looked up by itself: the planner takes its length to be a share of the table.
          cross join lateral (
@@ -745,35 +756,54 @@ comment on function matrice.rerank_chunks(jsonb, integer, double precision, inte
 -- Contexts -----------------------------------------------------------------------------------------------------------
 
 create function matrice_private.headed(title text, metadata jsonb) returns text
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = ''
-begin atomic
-  select title
-         || coalesce(' — ' || (
-              select string_agg(h.heading, ' › ' order by h.position)
-                from jsonb_array_elements_text(case jsonb_typeof(metadata -> 'headings') when 'array' then metadata -> 'headings' else '[]' end)
-                     with ordinality as h (heading, position)), '')
+as $$
+begin
+  return title
+         || coalesce(' — ' || nullif(array_to_string(array(
+              select jsonb_array_elements_text(case jsonb_typeof(metadata -> 'headings') when 'array' then metadata -> 'headings' else '[]' end)),
+              ' › '), ''), '')
          || coalesce(', p. ' || (metadata ->> 'page'), '');
-end;
+end
+$$;
 comment on function matrice_private.headed(text, jsonb) is 'Where a passage is from, as a person would say: source, heading path, page.';
 
 create function matrice_private.context_passages(chunk_ids uuid[])
 returns table (number bigint, citation jsonb, heading text, content text)
 language plpgsql stable
 set search_path = ''
+-- Else it is planned at each call, which takes as long as running it.
+set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 begin
   return query
     -- Read in the order of the sources' best chunks, each source from its beginning.
-    select row_number() over (order by t.best_of_source, t.source_id, t.first_index),
-           jsonb_build_object('chunk_id', t.stretch_ids[1], 'chunk_ids', t.stretch_ids, 'source_id', t.source_id, 'source_name', s.name,
-                              'start_char', t.start_char, 'end_char', t.end_char, 'metadata', first.metadata),
-           matrice_private.headed(s.name, first.metadata), t.content
-      from (select stretches.*, min(stretches.best) over (partition by stretches.source_id) as best_of_source
-              from matrice_private.stretches(chunk_ids, 0) stretches) t
-      join matrice.context_sources s on s.id = t.source_id
-      join matrice.source_chunks first on first.id = t.stretch_ids[1];
+    select row_number() over (order by p.best_of_source, p.source_id, p.passage),
+           jsonb_build_object('chunk_id', p.ids[1], 'chunk_ids', p.ids, 'source_id', p.source_id, 'source_name', p.source_name,
+                              'start_char', p.start_char, 'end_char', p.end_char, 'metadata', p.metadata),
+           matrice_private.headed(p.source_name, p.metadata), p.content
+      from (
+        select n.best_of_source, n.source_id, n.source_name, n.passage, array_agg(n.id order by n.chunk_index) as ids,
+               min(n.start_char) as start_char, max(n.end_char) as end_char, (array_agg(n.metadata order by n.chunk_index))[1] as metadata,
+               string_agg(case when n.starts then n.content else matrice_private.continuation(n.content, n.start_char, n.told_until) end, ''
+                          order by n.chunk_index) as content
+          from (
+            select c.*, count(*) filter (where c.starts) over (partition by c.source_id order by c.chunk_index) as passage
+              from (
+                select c.id, c.source_id, s.name as source_name, c.chunk_index, c.start_char, c.end_char, c.metadata, c.content,
+                       min(given.place) over (partition by c.source_id) as best_of_source,
+                       c.chunk_index is distinct from lag(c.chunk_index) over source + 1 as starts,
+                       max(c.end_char) over (source rows between unbounded preceding and 1 preceding) as told_until
+                  from unnest(chunk_ids) with ordinality as given (id, place)
+                  join matrice.source_chunks c on c.id = given.id
+                  join matrice.context_sources s on s.id = c.source_id
+                window source as (partition by c.source_id order by c.chunk_index)
+              ) c
+          ) n
+         group by n.best_of_source, n.source_id, n.source_name, n.passage
+      ) p;
 end
 $$;
 comment on function matrice_private.context_passages(uuid[]) is
@@ -841,45 +871,49 @@ create function matrice_private.pack_chunks(
 ) returns uuid[]
 language plpgsql stable
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
 declare
   chosen uuid[] := array[]::uuid[];
-  seen   text[] := array[]::text[];
-  places text[] := array[]::text[];
+  taken  boolean[] := array_fill(false, array[cardinality(chunk_ids)]);
+  -- By place, how much less a chunk costs because the one after it is taken.
+  saves  integer[] := array_fill(0, array[cardinality(chunk_ids)]);
   used   integer := case insight_ids when '{}' then 0 else matrice_private.context_tokens(insight_ids, '{}', target_model) end;
-  joined boolean := false;
   chunk  record;
   cost   integer;
 begin
   for chunk in
-    select c.id, c.content, c.token_count, matrice_private.headed(s.name, c.metadata) as heading,
-           c.source_id || ' ' || c.chunk_index as place,
-           array[c.source_id || ' ' || c.chunk_index - 1, c.source_id || ' ' || c.chunk_index + 1] as neighbours
-      from unnest(chunk_ids) with ordinality as given (id, place)
-      join matrice.source_chunks c on c.id = given.id
-      join matrice.context_sources s on s.id = c.source_id
-     order by given.place
+    select c.place, c.id, c.is_copy, c.token_count, c.heading || c.content || E'\n\n' as passage, c.before,
+           -- Behind the chunk before it: neither heading nor what both share. The seam may take two tokens.
+           case when c.before > 0 then greatest(matrice.count_tokens(c.heading || left(c.content, greatest(c.shared, 0)), target_model) - 2, 0) end as saved
+      from (
+        select given.place::integer, c.id, c.content, c.token_count, '### [99] ' || matrice_private.headed(s.name, c.metadata) || E'\n\n' as heading,
+               row_number() over (partition by c.content order by given.place) > 1 as is_copy,
+               case when c.chunk_index = lag(c.chunk_index) over source + 1 then lag(given.place::integer) over source end as before,
+               lag(c.end_char) over source - c.start_char as shared
+          from unnest(chunk_ids) with ordinality as given (id, place)
+          join matrice.source_chunks c on c.id = given.id
+          join matrice.context_sources s on s.id = c.source_id
+        window source as (partition by c.source_id order by c.chunk_index)
+      ) c
+     order by c.place
   loop
     -- Encodings differ, but not by half.
-    continue when chunk.content = any (seen) or used + chunk.token_count / 2 > token_budget;
-    cost := matrice.count_tokens(format('### [99] %s%s%s%s', chunk.heading, E'\n\n', chunk.content, E'\n\n'), target_model);
-    if used + cost > token_budget and joined then
-      -- Chunks that became one passage take less than the sum of them.
-      used := matrice_private.context_tokens(insight_ids, chosen, target_model);
-      joined := false;
-    end if;
+    continue when chunk.is_copy or used + chunk.token_count / 2 > token_budget;
+    cost := matrice.count_tokens(chunk.passage, target_model) - saves[chunk.place] - case when taken[chunk.before] then chunk.saved else 0 end;
     continue when used + cost > token_budget;
     chosen := chosen || chunk.id;
-    seen := seen || chunk.content;
-    joined := joined or places && chunk.neighbours;
-    places := places || chunk.place;
     used := used + cost;
+    taken[chunk.place] := true;
+    if chunk.before is not null then
+      saves[chunk.before] := chunk.saved;
+    end if;
   end loop;
   return chosen;
 end
 $$;
 comment on function matrice_private.pack_chunks(uuid[], uuid[], integer, text) is
-  'Of chunks, given best first, those that fit into a budget, none of them twice. By the sum of their tokens, from which that of the whole text may differ a little.';
+  'Of chunks, given best first, those that fit into a budget, none of them twice. By the sum of their tokens, less what chunks that become one passage save, from which the tokens of the whole text may differ a little.';
 
 create function matrice_private.pack_insights(query_text text, project_id uuid, how_many integer, token_budget integer, target_model text)
 returns uuid[]
