@@ -232,6 +232,13 @@ mod tests {
         assert!(matches!(Encoding::of_model(""), Err(Error::UnknownModel(_))));
     }
 
+    /// A mark before capitals that nothing follows is a word by itself: a token holds the end of the mark and the
+    /// beginning of the capital.
+    #[test]
+    fn a_mark_before_capitals() {
+        agrees_with_the_reference("\u{321}Ճ{ \u{321}ՃA \u{321}Ճա \u{321}\u{321}Ճ. (Ճ)").unwrap();
+    }
+
     #[test]
     fn special_tokens_are_text() {
         for encoding in ALL {
@@ -352,6 +359,11 @@ mod tests {
         fn hard_texts_are_as_in_the_reference(text in hard_text()) {
             agrees_with_the_reference(&text)?;
         }
+    }
+
+    proptest! {
+        // In six encodings: a million comparisons.
+        #![proptest_config(ProptestConfig::with_cases(170_000))]
 
         #[test]
         fn tokens_side_by_side_are_as_in_the_reference(text in text_of_tokens()) {

@@ -182,7 +182,7 @@ impl<'a> Encoder<'a> {
         if part.len() > WINDOW
             && let Some((head, first)) = self.known_head(bytes, &word, begins, part.start)
             && let Some((last, tail)) = self.tail(bytes, begins, &part)
-            && first <= last
+            && first < last
         {
             return head + begins.rank(last) - begins.rank(first) + tail;
         }

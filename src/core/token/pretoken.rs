@@ -60,10 +60,13 @@ impl Text<'_> {
     fn o200k(&self, at: usize) -> usize {
         let (class, next) = self.character(at);
         let word = if class & LETTERS != 0 {
-            self.cased_word(at)
+            self.cased_word(at).map_or_else(Some, Some)
+        } else if class == MARK {
+            // Or else it is a word by itself, which comes before capitals without anything behind them.
+            self.cased_word(next).ok().or(Some(next))
         } else if class & BEFORE_WORD != 0 {
-            // A mark is also a word by itself.
-            self.cased_word(next).or((class == MARK).then_some(next))
+            let capitals = |end| (end > next).then_some(end);
+            self.cased_word(next).map_or_else(capitals, Some)
         } else {
             None
         };
@@ -122,17 +125,17 @@ impl Text<'_> {
         self.run(first, class)
     }
 
-    /// `A*B+`, else `A+`, where A are capitals and what has no case, B small letters and what has no case.
-    fn cased_word(&self, start: usize) -> Option<usize> {
+    /// `A*B+`, else as an error `A*`, where A are capitals and what has no case, B small letters and what has no case.
+    fn cased_word(&self, start: usize) -> Result<usize, usize> {
         let (mut at, mut last_without_case) = (start, None);
         loop {
             let (class, next) = self.character(at);
             match class {
                 UPPER => {}
                 LETTER | MARK => last_without_case = Some(next),
-                LOWER => return Some(self.run(next, LOWER | LETTER | MARK)),
+                LOWER => return Ok(self.run(next, LOWER | LETTER | MARK)),
                 // `A*` took all there is: it gives back from its end until `B+` finds something.
-                _ => return last_without_case.or((at > start).then_some(at)),
+                _ => return last_without_case.ok_or(at),
             }
             at = next;
         }
