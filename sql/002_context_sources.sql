@@ -120,17 +120,38 @@ end
 $$;
 comment on function matrice_private.text_vector(regconfig, text) is 'A text for full-text search, accents folded.';
 
+create function matrice_private.folded_lexemes(config regconfig, content text) returns text[]
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return tsvector_to_array(matrice_private.fold(to_tsvector(config, content)::text)::tsvector);
+end
+$$;
+comment on function matrice_private.folded_lexemes(regconfig, text) is 'The lexemes of a text, accents folded.';
+
 create function matrice_private.prefix_term(config regconfig, word text) returns text
 language plpgsql stable
 set search_path = ''
 as $$
 declare
-  stems text[] := tsvector_to_array(to_tsvector(config, word));
+  beginning text   := matrice_private.fold(word);
+  endings   text[] := '{ation,ations,ing,ings,ement,ements,edness,ity,ities,able,ally,ive,izer,ies,ité,ités,ique,euses,ung,ungen,keit,lichen,ación,aciones,dad,mente,azione,ação}';
+  -- The stored words are stems, of which "running" is no prefix but "run" is; and "installat" begins a word whose stem
+  -- is "instal". So the word is looked for as it is, and completed in the ways that stemmers undo.
+  stems     text[] := matrice_private.folded_lexemes(config, word);
+  whole     text[] := (
+    select matrice_private.folded_lexemes(config, string_agg(distinct word || substr(ending, first), ' '))
+      from unnest(endings) ending, generate_series(1, length(ending)) first
+     where word ~ '^[[:alnum:]]+$');
 begin
-  -- The stored words are stems, of which "running" is no prefix but "run" is.
   return (
-    select '( ' || string_agg('''' || replace(replace(matrice_private.fold(beginning), '\', '\\'), '''', '''''') || ''':*', ' | ') || ' )'
-      from unnest(array[word] || stems) beginning
+    select '( ' || string_agg('''' || replace(replace(term, '\', '\\'), '''', '''''') || '''' || suffix, ' | ') || ' )'
+      from (
+        select term, ':*' as suffix from unnest(array[beginning] || stems) term
+        union
+        select term, '' from unnest(whole) term where not starts_with(term, beginning)
+      ) terms
   );
 end
 $$;
@@ -149,12 +170,18 @@ declare
     select match.words[1] from regexp_matches(words, '([^\s"*()|&!:<>''\\-][^\s"*()|&!:<>''\\]*)\*', 'g') as match (words)
      group by match.words[1] order by length(match.words[1]) desc limit 20);
   found    text;
+  folded   text;
 begin
   -- websearch_to_tsquery knows no prefixes: a number that no dictionary changes stands in for each.
   for i in 1 .. cardinality(prefixes) loop
     words := replace(words, prefixes[i] || '*', format('70000000000000%s', 1000 + i));
   end loop;
   found := matrice_private.fold(websearch_to_tsquery(config, words)::text);
+  -- Without its accents a stop word may be another word: "été" is also "ete", and finds what that finds.
+  folded := websearch_to_tsquery(config, matrice_private.fold(words))::text;
+  if folded <> found then
+    found := (found::tsquery || folded::tsquery)::text;
+  end if;
   for i in 1 .. cardinality(prefixes) loop
     found := replace(found, format('''70000000000000%s''', 1000 + i), matrice_private.prefix_term(config, prefixes[i]));
   end loop;

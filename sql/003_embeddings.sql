@@ -9,13 +9,13 @@ end;
 comment on function matrice_private.dimensions_of(vector) is
   'Dimensions of a vector. Bound to pgvector''s function at creation, so that plpgsql with an empty search_path can call it.';
 
-create function matrice_private.is_zero(embedding vector) returns boolean
+create function matrice_private.norm_of(embedding vector) returns double precision
 language sql immutable strict parallel safe
 set search_path = ''
 begin atomic
-  select vector_norm(embedding) = 0;
+  select vector_norm(embedding);
 end;
-comment on function matrice_private.is_zero(vector) is 'Whether a vector is all zeros: it has no direction, so no cosine distance to anything.';
+comment on function matrice_private.norm_of(vector) is 'Euclidean norm of a vector. Bound at creation, as dimensions_of is.';
 
 create function matrice_private.to_vector(embedding text) returns vector
 language sql immutable strict parallel safe
@@ -51,6 +51,51 @@ insert into matrice.embedding_models (model, dimensions, is_default) values
   ('voyage-3.5', 1024, false),
   ('gemini-embedding-001', 3072, false);
 
+create function matrice_private.require_model(model text) returns void
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  if not exists (select from matrice.embedding_models m where m.model = require_model.model) then
+    raise exception 'unknown embedding model: "%"', model
+      using errcode = '22023', hint = format('Known: %s. Declare others in matrice.embedding_models.',
+        (select string_agg(m.model, ', ' order by m.model) from matrice.embedding_models m));
+  end if;
+end
+$$;
+comment on function matrice_private.require_model(text) is 'Raises unless an embedding model is declared.';
+
+create function matrice_private.require_comparable(embedding vector, model text) returns void
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  declared integer;
+  norm     double precision := matrice_private.norm_of(embedding);
+begin
+  select m.dimensions into declared from matrice.embedding_models m where m.model = require_comparable.model;
+  if matrice_private.dimensions_of(embedding) <> declared then
+    raise exception 'wrong number of dimensions for model "%"', model
+      using errcode = '22023',
+            detail = format('Expected %s dimensions, got %s.', declared, matrice_private.dimensions_of(embedding)),
+            hint = 'Name the model that the embedding was made with; declare new models in matrice.embedding_models.';
+  end if;
+  if norm = 0 then
+    raise exception 'an embedding of only zeros has no direction'
+      using errcode = '22023', hint = 'Embed the text again: the model returned nothing.';
+  end if;
+  -- pgvector adds up squares in single precision, which holds them from 1e-38 to 1e38.
+  if norm not between 1e-18 and 1e18 then
+    raise exception 'an embedding is too % to be compared', case when norm > 1 then 'long' else 'short' end
+      using errcode = '22023',
+            detail = format('Its norm is %s; cosine similarity is exact between 1e-18 and 1e18.', norm),
+            hint = 'Scale it, to a norm of 1 for instance: only its direction counts.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_comparable(vector, text) is
+  'Raises unless a vector has the dimensions that its model declares, and a cosine distance to others.';
+
 create function matrice_private.check_settings() returns trigger
 language plpgsql
 set search_path = ''
@@ -59,10 +104,8 @@ declare
   model    text := new.settings ->> 'embedding_model';
   language text := new.settings ->> 'language';
 begin
-  if model is not null and not exists (select from matrice.embedding_models m where m.model = new.settings ->> 'embedding_model') then
-    raise exception 'unknown embedding model: "%"', model
-      using errcode = '22023', hint = format('Known: %s. Declare others in matrice.embedding_models.',
-        (select string_agg(m.model, ', ' order by m.model) from matrice.embedding_models m));
+  if model is not null then
+    perform matrice_private.require_model(model);
   end if;
   if language is not null and not exists (
     select from pg_ts_config c where c.cfgname = language and c.cfgnamespace = 'pg_catalog'::regnamespace
@@ -135,27 +178,15 @@ create function matrice_private.check_embedding() returns trigger
 language plpgsql
 set search_path = ''
 as $$
-declare
-  declared integer;
 begin
   if new.project_id is null then
     select c.project_id into new.project_id from matrice.source_chunks c where c.id = new.chunk_id;
   end if;
-  select m.dimensions into declared from matrice.embedding_models m where m.model = new.model;
-  if matrice_private.dimensions_of(new.embedding) <> declared then
-    raise exception 'wrong number of dimensions for model "%"', new.model
-      using errcode = '22023',
-            detail = format('Expected %s dimensions, got %s.', declared, matrice_private.dimensions_of(new.embedding)),
-            hint = 'Pass the model the embedding was made with; declare new models in matrice.embedding_models.';
-  end if;
-  if matrice_private.is_zero(new.embedding) then
-    raise exception 'an embedding of only zeros has no direction'
-      using errcode = '22023', hint = 'Embed the chunk again: the model returned nothing.';
-  end if;
+  perform matrice_private.require_comparable(new.embedding, new.model);
   return new;
 end
 $$;
-comment on function matrice_private.check_embedding() is 'Fills in an embedding''s project and holds its dimensions to what the model declares.';
+comment on function matrice_private.check_embedding() is 'Fills in an embedding''s project and refuses what cannot be compared with the model''s other embeddings.';
 
 create trigger check_embedding before insert or update of embedding, model, project_id on matrice.chunk_embeddings
 for each row execute function matrice_private.check_embedding();

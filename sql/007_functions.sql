@@ -55,13 +55,22 @@ create function matrice_private.require_query(query_text text) returns void
 language plpgsql immutable
 set search_path = ''
 as $$
+declare
+  words integer;
 begin
   perform matrice_private.require_text('query_text', query_text);
-  -- Ranking takes memory by the number of words.
-  if length(query_text) > 10000 or numnode(websearch_to_tsquery('pg_catalog.simple', query_text)) > 1000 then
+  if length(query_text) > 10000 then
     raise exception 'query_text is too long'
       using errcode = '22023', detail = format('It has %s characters.', length(query_text)),
-            hint = 'At most 10,000 characters and some 500 words: search for what matters in it.';
+            hint = 'At most 10,000 characters: search for what matters in it.';
+  end if;
+  -- Of an operator between any two words, and the words.
+  words := (numnode(websearch_to_tsquery('pg_catalog.simple', query_text)) + 1) / 2;
+  -- Ranking takes memory by the number of words.
+  if words > 500 then
+    raise exception 'query_text has too many words'
+      using errcode = '22023', detail = format('It has some %s words.', words),
+            hint = 'At most 500 words: search for what matters in it.';
   end if;
 end
 $$;
@@ -119,12 +128,7 @@ declare
     (select m.model from matrice.embedding_models m where m.is_default)
   );
 begin
-  if not exists (select from matrice.embedding_models m where m.model = chosen) then
-    raise exception 'unknown embedding model: "%"', chosen
-      using errcode = '22023',
-            hint = format('Known: %s. Declare others in matrice.embedding_models.',
-              (select string_agg(m.model, ', ' order by m.model) from matrice.embedding_models m));
-  end if;
+  perform matrice_private.require_model(chosen);
   return chosen;
 end
 $$;

@@ -29,24 +29,12 @@ create function matrice_private.check_query(query_embedding vector, model text) 
 language plpgsql stable
 set search_path = ''
 as $$
-declare
-  declared integer;
 begin
   if query_embedding is null then
     raise exception 'query_embedding must not be null'
       using errcode = '22004', hint = 'Pass the embedding of the question, or use search_chunks.';
   end if;
-  select m.dimensions into declared from matrice.embedding_models m where m.model = check_query.model;
-  if matrice_private.dimensions_of(query_embedding) <> declared then
-    raise exception 'wrong number of dimensions for model "%"', model
-      using errcode = '22023',
-            detail = format('Expected %s dimensions, got %s.', declared, matrice_private.dimensions_of(query_embedding)),
-            hint = 'Embed the query with the model of the chunks, or name the model.';
-  end if;
-  if matrice_private.is_zero(query_embedding) then
-    raise exception 'query_embedding is all zeros: it has no direction'
-      using errcode = '22023', hint = 'Embed the question again: the model returned nothing.';
-  end if;
+  perform matrice_private.require_comparable(query_embedding, model);
 end
 $$;
 comment on function matrice_private.check_query(vector, text) is 'Raises unless a query vector can be compared with embeddings of the model.';
@@ -600,14 +588,24 @@ comment on function matrice.match_chunks(vector, uuid, integer, double precision
   'The chunks nearest to a vector, by cosine similarity: min(match_count, visible matching chunks) rows. Without project_id: in all projects of the caller. match_threshold: at least this similarity. filter: metadata of chunk and source, by containment. diversity: 0 the nearest, towards 1 those that differ from each other (maximal marginal relevance among five times as many). max_per_source: no more of one source. expand: with so many chunks before and after each, as one row where they touch; metadata.expanded tells which.';
 
 create function matrice_private.highlighted(source_id uuid, content text, query_text text) returns text
-language sql stable
+language plpgsql stable
 set search_path = ''
-begin atomic
-  -- The excerpt keeps its accents, so it is searched for the words with and without.
-  select ts_headline(config, content, matrice_private.text_query(config, query_text) || websearch_to_tsquery(config, query_text))
-    from (select matrice_private.text_search_config(s.project_id) as config
-            from matrice.context_sources s where s.id = highlighted.source_id) of_source;
-end;
+as $$
+declare
+  text_    text      := normalize(content, nfc);
+  config   regconfig := matrice_private.text_search_config((select s.project_id from matrice.context_sources s where s.id = highlighted.source_id));
+  query    tsquery   := matrice_private.text_query(config, query_text);
+  any_word tsquery   := (select string_agg(term[1], ' | ')::tsquery from regexp_matches(query::text, $r$('(?:[^']|'')*'(?::\*)?)$r$, 'g') term);
+  accented tsquery;
+begin
+  -- The excerpt keeps its accents and the query has none: so by the words of the text that it finds.
+  select string_agg(quote_literal(lexeme), ' | ')::tsquery into accented
+    from (select distinct token from ts_parse('default', text_) where octet_length(token) > length(token)) word,
+         unnest(tsvector_to_array(to_tsvector(config, token))) lexeme
+   where matrice_private.text_vector(config, token) @@ any_word;
+  return ts_headline(config, text_, query || coalesce(accented, ''));
+end
+$$;
 comment on function matrice_private.highlighted(uuid, text, text) is 'An excerpt of a text of a source with the words of a query marked.';
 
 create function matrice.search_chunks(
@@ -643,7 +641,7 @@ begin
 end
 $$;
 comment on function matrice.search_chunks(text, uuid, integer, jsonb, double precision, integer, integer, boolean) is
-  'Full-text search as people type it: "a phrase", or, -not, begin* of a word or its stem; words in the project''s language, accents folded. Ranked by cover density (ts_rank_cd): how often, and how near to each other, the words stand. A query of only stop words matches nothing. highlight puts an excerpt into metadata.highlight, with the words that are spelled as in the query between <b> and </b>; other text is not escaped for HTML. The others as in match_chunks.';
+  'Full-text search as people type it: "a phrase", or, -not, begin* of a word or its stem; words in the project''s language, accents folded. Ranked by cover density (ts_rank_cd): how often, and how near to each other, the words stand. A query of only stop words matches nothing; one whose accents make it a stop word, as in été, is searched without them. highlight puts an excerpt into metadata.highlight, with the words that were found between <b> and </b>; other text is not escaped for HTML. The others as in match_chunks.';
 
 create function matrice.hybrid_search(
   query_text text, query_embedding vector, project_id uuid default null, match_count integer default 10,
@@ -884,8 +882,8 @@ declare
 begin
   for chunk in
     select c.place, c.id, c.is_copy, c.token_count, c.heading || c.content || E'\n\n' as passage, c.before,
-           -- Behind the chunk before it: neither heading nor what both share. The seam may take two tokens.
-           case when c.before > 0 then greatest(matrice.count_tokens(c.heading || left(c.content, greatest(c.shared, 0)), target_model) - 2, 0) end as saved
+           -- Behind the chunk before it: neither heading nor what both share. The seam may take a token.
+           case when c.before > 0 then greatest(matrice.count_tokens(c.heading || left(c.content, greatest(c.shared, 0)), target_model) - 1, 0) end as saved
       from (
         select given.place::integer, c.id, c.content, c.token_count, '### [99] ' || matrice_private.headed(s.name, c.metadata) || E'\n\n' as heading,
                row_number() over (partition by c.content order by given.place) > 1 as is_copy,
@@ -1114,6 +1112,30 @@ begin atomic
 end;
 comment on function matrice_private.labelled(jsonb) is 'Labelled queries as rows.';
 
+create function matrice_private.check_labelled_query(place bigint, query jsonb, model text) returns void
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  refusal text;
+  reason  text;
+  remedy  text;
+begin
+  perform case when q.query_text is not null then matrice_private.require_query(q.query_text) end,
+          case when q.query_embedding is not null then matrice_private.check_query(q.query_embedding, model) end
+    from matrice_private.labelled(jsonb_build_array(query)) q;
+exception when data_exception or program_limit_exceeded then
+  get stacked diagnostics refusal = message_text, reason = pg_exception_detail, remedy = pg_exception_hint;
+  refusal := left(refusal, 200);
+  raise exception 'query %: %', place, refusal
+    using errcode = '22023',
+          detail = coalesce(nullif(reason, ''), format('It is %s.', left(query::text, 200))),
+          hint = coalesce(nullif(remedy, ''), 'query_embedding is a JSON array of finite numbers.');
+end
+$$;
+comment on function matrice_private.check_labelled_query(bigint, jsonb, text) is
+  'Raises, and tells which query it is, unless a labelled query can be searched for.';
+
 create function matrice.evaluate_search(
   queries jsonb, project_id uuid default null, match_count integer default 10, filter jsonb default '{}', model text default null
 ) returns table (search text, query_count bigint, recall double precision, mrr double precision, ndcg double precision)
@@ -1128,9 +1150,7 @@ begin
   perform matrice_private.check_set(match_count, filter, 0, null, 0);
   perform matrice_private.require_searchable(evaluate_search.project_id);
   wanted := matrice_private.embedding_model(evaluate_search.model, evaluate_search.project_id);
-  perform case when q.query_text is not null then matrice_private.require_query(q.query_text) end,
-          case when q.query_embedding is not null then matrice_private.check_query(q.query_embedding, wanted) end
-    from matrice_private.labelled(queries) q;
+  perform matrice_private.check_labelled_query(q.place, q.value, wanted) from jsonb_array_elements(queries) with ordinality q (value, place);
   return query
     select s.search, count(*), avg(m.recall), avg(m.reciprocal_rank), avg(m.ndcg)
       from matrice_private.labelled(queries) q

@@ -47,6 +47,11 @@ select tests.refuses($$update matrice.chunk_embeddings set model = 'bert' where 
                      'A model of other dimensions does not fit', '%768%3%', '%');
 select tests.refuses($$insert into matrice.chunk_embeddings (chunk_id, embedding) values (tests.id('second'), tests.vec(1536, 0))$$, '22023',
                      'A vector of zeros has no direction and is refused', hint => '%');
+select tests.refuses(format($$insert into matrice.chunk_embeddings (chunk_id, embedding, model) values (tests.id('other'), %L, 'tiny')$$, vector), '22023',
+                     'A vector whose cosine distances overflow or underflow is refused: ' || vector, '%norm%', '%direction%')
+  from unnest(array['[1e30,1e30,1]', '[1e-30,0,0]', '[0,1e19,0]', '[1e-19,0,0]', '[1e38,1e38,1e38]', '[1e-45,0,0]']) vector;
+select tests.refuses($$update matrice.chunk_embeddings set embedding = '[1e30,0,0]' where model = 'tiny'$$, '22023', 'Nor does an update make one', '%norm%', '%direction%');
+select tests.refuses($$select matrice.store_embeddings('tiny', array[tests.id('second')], '[[1e30,1,1]]')$$, '22023', 'Nor a worker', '%norm%', '%direction%');
 select tests.refuses($$insert into matrice.chunk_embeddings (chunk_id, embedding, model) values (tests.id('second'), '[1,2,3]', 'undeclared')$$, '23503',
                      'A model that is not declared is refused');
 select tests.refuses($$insert into matrice.chunk_embeddings (chunk_id, embedding) values (tests.id('second'), null)$$, '23502', 'An embedding needs a vector');

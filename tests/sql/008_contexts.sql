@@ -46,6 +46,9 @@ select results_eq(
   $$select unnest(array['chunk_id', 'chunk_ids', 'end_char', 'metadata', 'number', 'source_id', 'source_name', 'start_char'])$$, 'A citation names chunks, source, characters and metadata');
 select is_empty($$select from contexts where (citations = '[]') <> (context = '')$$, 'What is in a context is cited');
 
+select is(c.context, w.context, 'What joined passages share, and their headings, take nothing of a budget')
+  from contexts w, matrice.build_context('wind', '[1,0.03,0.1]', tests.id('atlas'), w.token_count + 50) c where w.budget = 2000 and w.target = 'gpt-4o' and w.insights = 0;
+
 -- Cut only where a single passage exceeds the budget, and then at a sentence.
 select is_empty($$select context from contexts where insights = 0 and citations <> '[]' and budget in (30, 60, 120)
                    and exists (select from jsonb_array_elements(citations) c, jsonb_array_elements_text(c -> 'chunk_ids') as ids (id)
@@ -106,6 +109,11 @@ select tests.refuses(format('select * from matrice.evaluate_search(%L, tests.id(
                ('[{"query_text": "x", "relevant": {"x": 0}}]', 'Grades are above 0'), ('[{"query_text": "x", "relevant": {"x": "1"}}]', 'And numbers'),
                ('[{"query_text": " ", "relevant": {"x": 1}}]', 'A query is not blank'), ('[{"query_embedding": [1, 2], "relevant": {"x": 1}}]', 'It has the model''s dimensions'))
        as refused (queries, description);
+select tests.refuses(format('select * from matrice.evaluate_search(%L, tests.id(''atlas''))', format('[{"query_text": "fine", "relevant": {"x": 1}}, %s]', query)), '22023',
+                     'An error about one of several queries says which: ' || query, '%', '%', message => 'query 2%')
+  from unnest(array['{"query_text": " ", "relevant": {"x": 1}}', '{"query_embedding": [1, 2], "relevant": {"x": 1}}', '{"query_embedding": [0, 0, 0], "relevant": {"x": 1}}',
+                    '{"query_embedding": [1e30, 0, 0], "relevant": {"x": 1}}', '{"query_embedding": [1, 2, "x"], "relevant": {"x": 1}}', '{"query_embedding": "[]", "relevant": {"x": 1}}',
+                    '{"query_embedding": [1e400, 0, 0], "relevant": {"x": 1}}', '{"relevant": {"x": 1}}']) query;
 
 select * from finish();
 rollback;

@@ -11,9 +11,10 @@ select tests.id(project || ' ' || n), tests.id('source of ' || project), n, cont
   from (values
     ('French', 1, 'Les élèves régulièrement inscrits développent une idée générale du cœur de l''été.'),
     ('French', 2, 'Une plage à la mer.'), ('French', 3, 'Garçons et forêts, où l''on naît.'),
-    ('French', 4, 'La liberté.'), ('French', 5, E'Un ba\u0302timent ferme\u0301.'),
+    ('French', 4, 'La liberté.'), ('French', 5, E'Un ba\u0302timent ferme\u0301.'), ('French', 6, 'ELEVES EN ETE.'), ('French', 7, 'Ces installations-là.'),
     ('English', 1, 'She was running through the naïve café, running again.'), ('English', 2, 'A full embedding of stories.'),
     ('English', 3, 'Running once, and much later something else about stories of embedding.'),
+    ('English', 4, 'An installation guide: organizations and education, not a part of any care.'),
     ('Plain', 1, 'Łódź und Straße, Ørsted.'), ('Plain', 2, 'Running as it is written.')) as texts (project, n, content);
 
 create function tests.finds(query text, project text, numbers integer[]) returns text language sql as $$
@@ -24,31 +25,46 @@ $$;
 select tests.as_user('victor');
 -- Each project in its language; accents do not matter, in either direction.
 select tests.finds(query, project, numbers) from (values
-  ('élève', 'French', '{1}'::integer[]), ('eleves', 'French', '{1}'), ('ÉLÈVES', 'French', '{1}'), ('regulierement', 'French', '{1}'),
+  ('élève', 'French', '{1,6}'::integer[]), ('eleves', 'French', '{1,6}'), ('ÉLÈVES', 'French', '{1,6}'), ('eleve', 'French', '{1,6}'), ('ELEVE', 'French', '{1,6}'),
+  ('été', 'French', '{1,6}'), ('ete', 'French', '{1,6}'), ('Été', 'French', '{1,6}'), ('ETE', 'French', '{1,6}'), (E'e\u0301te\u0301', 'French', '{1,6}'),
+  ('élèves été', 'French', '{1,6}'), ('regulierement', 'French', '{1}'),
   ('régulièrement', 'French', '{1}'), ('developpent', 'French', '{1}'), ('idées générales', 'French', '{1}'), ('coeur', 'French', '{1}'), ('cœur', 'French', '{1}'),
-  ('à la plage', 'French', '{2}'), ('garcon', 'French', '{3}'), ('foret', 'French', '{3}'), (E'e\u0301le\u0300ve', 'French', '{1}'),
+  ('à la plage', 'French', '{2}'), ('à', 'French', '{2}'), ('a', 'French', '{2}'), ('garcon', 'French', '{3}'), ('foret', 'French', '{3}'), (E'e\u0301le\u0300ve', 'French', '{1,6}'),
   (E'liberte\u0301', 'French', '{4}'), ('liberte', 'French', '{4}'), ('fermé', 'French', '{5}'), ('batiment', 'French', '{5}'),
   ('naive cafe', 'English', '{1}'), ('naïve', 'English', '{1}'), ('ran', 'English', '{}'), ('runs', 'English', '{1,3}'), ('story', 'English', '{2,3}'),
   ('lodz', 'Plain', '{1}'), ('strasse orsted', 'Plain', '{1}'), ('run', 'Plain', '{}'), ('running', 'Plain', '{2}'),
 -- Phrases, alternatives, exclusions, beginnings.
   ('"full embedding"', 'English', '{2}'), ('"embedding full"', 'English', '{}'), ('café or stories', 'English', '{1,2,3}'), ('stories -full', 'English', '{3}'),
   ('emb*', 'English', '{2,3}'), ('"full emb*"', 'English', '{2}'), ('stor* -run*', 'English', '{2}'), ('running*', 'English', '{1,3}'), ('zzz* or caf*', 'English', '{1}'),
-  ('élè*', 'French', '{1}'), ('for*', 'French', '{3}'), ('strass*', 'Plain', '{1}'), ('runn*', 'Plain', '{2}'), ('-running', 'Plain', '{1}'),
+  ('élè*', 'French', '{1,6}'), ('installat*', 'French', '{7}'), ('INSTALLATI*', 'French', '{7}'), ('développem* or plag*', 'French', '{1,2}'),
+  ('installat*', 'English', '{4}'), ('Installatio*', 'English', '{4}'), ('organizat* educat*', 'English', '{4}'), ('particip*', 'English', '{}'), ('caress*', 'English', '{}'),
+  ('runni*', 'English', '{1,3}'), ('"installat* guide"', 'English', '{4}'), ('installat*', 'Plain', '{}'),
+  ('for*', 'French', '{3}'), ('strass*', 'Plain', '{1}'), ('runn*', 'Plain', '{2}'), ('-running', 'Plain', '{1}'),
   ('e* em* emb*', 'English', '{2,3}'),
 -- Nothing to look for, or nothing that could break out of a query.
-  ('the of and', 'English', '{}'), ('à la', 'French', '{}'), ('*', 'English', '{}'), ('** -* "*"', 'English', '{}'), ('''*', 'English', '{}'),
+  ('the of and', 'English', '{}'), ('le la', 'French', '{}'), ('*', 'English', '{}'), ('** -* "*"', 'English', '{}'), ('''*', 'English', '{}'),
   ('a''b*', 'English', '{}'), ('\*', 'English', '{}'), ('x\''*', 'English', '{}'), (':*', 'English', '{}'), ('emb:* | (', 'English', '{}'), (E'\u0301\u0301*', 'English', '{}'),
   ('70000000000000100', 'English', '{}'), ('<-> & ! "', 'English', '{}')) as searched (query, project, numbers);
 select results_eq($$select chunk_index from matrice.search_chunks('running')$$, $$values (1), (2), (3)$$,
                   'Over all projects each is searched in its language, the best first: the word twice, then once');
 select is(array(select chunk_id from matrice.search_chunks(tests.id('English')::text)), '{}', 'A project''s id is no word of its chunks');
 select tests.refuses($$select * from matrice.search_chunks(repeat('word ', 200000))$$, '22023', 'A query of a megabyte is refused', '%', '%');
+select tests.refuses($$select * from matrice.search_chunks(repeat('word ', 2001))$$, '22023', 'A query that is too long is told its characters', '%10005 characters%', '%10,000 characters%');
+select tests.refuses($$select * from matrice.search_chunks(repeat('word ', 600))$$, '22023', 'A query of too many words is told its words', '%600 words%', '%500 words%');
+select lives_ok($$select * from matrice.search_chunks(repeat('word ', 500))$$, 'As many as the hint says are searched for');
 select lives_ok($$select * from matrice.search_chunks(repeat('w* ', 100))$$, 'Many beginnings are no error');
 
 -- Highlights: on request, in metadata.
 select is(metadata, '{}', 'No highlight unless one is asked for') from matrice.search_chunks('plage', tests.id('French'));
 select is(metadata ->> 'highlight', 'Une <b>plage</b> à la mer.', 'A highlight marks the words') from matrice.search_chunks('plage', tests.id('French'), highlight => true);
-select matches(metadata ->> 'highlight', '<b>élèves</b>', 'With their accents') from matrice.search_chunks('élève', tests.id('French'), highlight => true);
+select matches(metadata ->> 'highlight', '<b>élèves</b>|<b>ELEVES</b>', 'With their accents') from matrice.search_chunks('élève', tests.id('French'), highlight => true);
+select matches(metadata ->> 'highlight', marked, format('"%s" marks %s', query, marked))
+  from (values ('eleve', '<b>élèves</b>'), ('ELEVES', '<b>élèves</b>'), ('regulierement inscrit', '<b>régulièrement</b> <b>inscrits</b>'), ('developp*', '<b>développent</b>'),
+               ('coeur or idee', '<b>idée</b> .* <b>cœur</b>'), ('générale', '<b>générale</b>')) as marks (query, marked),
+       matrice.search_chunks(query, tests.id('French'), 1, highlight => true);
+select matches(metadata ->> 'highlight', '<b>naïve</b> <b>café</b>', 'In another language, too') from matrice.search_chunks('naive caf*', tests.id('English'), highlight => true);
+select matches(metadata ->> 'highlight', '<b>running</b>', 'And other forms of a word') from matrice.search_chunks('runs', tests.id('English'), 1, highlight => true);
+select matches(metadata ->> 'highlight', '<b>bâtiment</b> <b>fermé</b>', 'And what is written in decomposed letters') from matrice.search_chunks('batiment ferme', tests.id('French'), highlight => true);
 select matches(metadata ->> 'highlight', '<b>embedding</b>', 'And by their beginnings') from matrice.search_chunks('embedd*', tests.id('English'), 1, highlight => true);
 
 -- Filters, and insights the same way.
