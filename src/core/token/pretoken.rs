@@ -59,16 +59,15 @@ impl Text<'_> {
     #[inline]
     fn o200k(&self, at: usize) -> usize {
         let (class, next) = self.character(at);
-        let word = if class & LETTERS != 0 {
-            self.cased_word(at).map_or_else(Some, Some)
-        } else if class == MARK {
-            // Or else it is a word by itself, which comes before capitals without anything behind them.
-            self.cased_word(next).ok().or(Some(next))
-        } else if class & BEFORE_WORD != 0 {
-            let capitals = |end| (end > next).then_some(end);
-            self.cased_word(next).map_or_else(capitals, Some)
-        } else {
-            None
+        let word = match class {
+            UPPER | LOWER | LETTER => Some(self.cased_word(at).unwrap_or_else(|capitals| capitals)),
+            // A mark is also a word by itself, which comes before capitals with nothing behind them.
+            MARK => self.cased_word(next).ok().or(Some(next)),
+            SPACE | OTHER => match self.cased_word(next) {
+                Ok(end) => Some(end),
+                Err(capitals) => (capitals > next).then_some(capitals),
+            },
+            _ => None,
         };
         match word {
             Some(end) => self.contraction(end, true).unwrap_or(end),
