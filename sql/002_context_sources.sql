@@ -136,7 +136,7 @@ set search_path = ''
 as $$
 declare
   beginning text   := matrice_private.fold(word);
-  endings   text[] := '{ation,ations,ing,ings,ement,ements,edness,ity,ities,able,ally,ive,izer,ies,ité,ités,ique,euses,ung,ungen,keit,lichen,ación,aciones,dad,mente,azione,ação}';
+  endings   text[] := string_to_array('ation ations ing ings ement ements edness ity ities able ally ive izer ies ité ités ique euses ung ungen keit lichen ación aciones dad mente azione ação', ' ');
   -- The stored words are stems, of which "running" is no prefix but "run" is; and "installat" begins a word whose stem
   -- is "instal". So the word is looked for as it is, and completed in the ways that stemmers undo.
   stems     text[] := matrice_private.folded_lexemes(config, word);
