@@ -4,7 +4,7 @@
 #[allow(dead_code, reason = "what only the SQL functions call")]
 mod core;
 
-use crate::core::chunk::{Chunk, Format, Size, chunk};
+use crate::core::chunk::{Chunk, Format, Size, chunks};
 use crate::core::token::Encoding;
 use crate::core::{Error, Interrupt};
 use std::fmt::Debug;
@@ -115,7 +115,8 @@ fn check(
     // An overlap near the size makes a chunk of every token, which takes long here and longer there.
     let overlap = usize::from(overlap) % max.div_ceil(2);
     let size = known(Size::new(max as i32, overlap as i32, encoding));
-    let chunks = match chunk(text, format, size, NEVER) {
+    let chunks: Result<Vec<Chunk<'_>>, Error> = chunks(text, format, size, NEVER).and_then(Iterator::collect);
+    let chunks = match chunks {
         Ok(chunks) => chunks,
         Err(Error::CharacterTooLarge {
             character, tokens, ..

@@ -5,6 +5,7 @@ use super::sizer::CountedText;
 use super::split::{self, Capacity, Chunks, Marks, Trim};
 use super::token::Encoding;
 use super::{Error, Interrupt};
+use std::iter;
 use std::ops::Range;
 use tree_sitter::Language;
 
@@ -121,25 +122,26 @@ pub(crate) struct Chunk<'a> {
 /// at a chunk's ends is left out; nothing else is.
 ///
 /// # Errors
-/// [`Error::CharacterTooLarge`] where one character alone is more tokens than a chunk may have.
-pub(crate) fn chunk(
+/// [`Error::CharacterTooLarge`] in the place of a chunk where one character alone is more tokens than a chunk may have.
+pub(crate) fn chunks(
     text: &str,
     format: Format,
     size: Size,
     interrupt: Interrupt,
-) -> Result<Vec<Chunk<'_>>, Error> {
+) -> Result<impl Iterator<Item = Result<Chunk<'_>, Error>>, Error> {
     let (marks, headings) = parse(text, format, interrupt)?;
     let counted = CountedText::new(text, size.encoding, interrupt);
     let mut describe = Describe {
         text,
         max: size.max,
-        counted: &counted,
-        headings: headings.as_ref().map(Headings::cursor),
+        headings: headings.map(Headings::cursor),
         at: (0, 0),
     };
-    Chunks::new(text, marks, trim(format), &counted, size.capacity(), interrupt)
-        .map(|range| describe.chunk(range))
-        .collect()
+    let mut ranges = Chunks::new(text, marks, trim(format), counted, size.capacity(), interrupt);
+    Ok(iter::from_fn(move || {
+        let range = ranges.next()?;
+        Some(describe.chunk(range, ranges.sizer()))
+    }))
 }
 
 fn parse(text: &str, format: Format, interrupt: Interrupt) -> Result<(Marks, Option<Headings>), Error> {
@@ -161,25 +163,24 @@ fn trim(format: Format) -> Trim {
 }
 
 /// Makes chunks of their ranges, which begin ever later.
-struct Describe<'a, 'b> {
+struct Describe<'a> {
     text: &'a str,
     max: usize,
-    counted: &'b CountedText<'a>,
-    headings: Option<headings::Cursor<'b>>,
+    headings: Option<headings::Cursor>,
     /// A place in the text, in bytes and in characters.
     at: (usize, usize),
 }
 
-impl<'a> Describe<'a, '_> {
-    fn chunk(&mut self, range: Range<usize>) -> Result<Chunk<'a>, Error> {
+impl<'a> Describe<'a> {
+    fn chunk(&mut self, range: Range<usize>, counted: &CountedText<'a>) -> Result<Chunk<'a>, Error> {
         let content = &self.text[range.clone()];
-        let token_count = self.counted.count(content);
+        let token_count = counted.count(content);
         if token_count > self.max {
             // What follows the character that is too large may add nothing to it.
             let character = &content[..content.chars().next().map_or(0, char::len_utf8)];
             return Err(Error::CharacterTooLarge {
                 character: character.into(),
-                tokens: self.counted.count(character),
+                tokens: counted.count(character),
                 max: self.max,
             });
         }
@@ -210,6 +211,10 @@ mod tests {
     use super::*;
     use crate::core::NEVER;
     use proptest::prelude::*;
+
+    fn chunk(text: &str, format: Format, size: Size, interrupt: Interrupt) -> Result<Vec<Chunk<'_>>, Error> {
+        chunks(text, format, size, interrupt)?.collect()
+    }
 
     fn size(max: i32, overlap: i32) -> Size {
         Size::new(max, overlap, Encoding::Cl100kBase).unwrap()

@@ -5,15 +5,18 @@ use pulldown_cmark::{Event, HeadingLevel, Tag, TagEnd};
 /// A heading of a markdown text.
 struct Heading {
     /// Byte offset of its first character.
-    start: usize,
+    start: u32,
+    /// Where its text ends, which begins where that of the one before ends.
+    text_end: u32,
     level: HeadingLevel,
-    text: String,
 }
 
 /// All headings of a markdown text, in order.
 #[derive(Default)]
 pub(super) struct Headings {
     all: Vec<Heading>,
+    /// Their texts, one after the other.
+    texts: String,
     /// Whether the last one is not read to its end.
     open: bool,
 }
@@ -24,10 +27,11 @@ impl Headings {
         match event {
             Event::Start(Tag::Heading { level, .. }) => {
                 self.open = true;
+                // A text of Postgres is at most 1 GB.
                 self.all.push(Heading {
-                    start,
+                    start: start as u32,
+                    text_end: self.texts.len() as u32,
                     level: *level,
-                    text: String::new(),
                 });
             }
             Event::End(TagEnd::Heading(_)) => self.open = false,
@@ -39,37 +43,61 @@ impl Headings {
 
     fn append(&mut self, text: &str) {
         if let Some(heading) = self.all.last_mut().filter(|_| self.open) {
-            heading.text.push_str(text);
+            self.texts.push_str(text);
+            heading.text_end = self.texts.len() as u32;
         }
     }
 
-    /// A cursor that answers for ascending offsets in one pass over the headings.
-    pub(super) fn cursor(&self) -> Cursor<'_> {
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Forgets all headings but the first ones.
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.all.truncate(len);
+        self.texts.truncate(self.text_start(self.all.len()));
+        self.open = false;
+    }
+
+    fn text_start(&self, number: usize) -> usize {
+        let before = number.checked_sub(1).and_then(|before| self.all.get(before));
+        before.map_or(0, |before| before.text_end as usize)
+    }
+
+    pub(super) fn cursor(self) -> Cursor {
         Cursor {
-            rest: &self.all,
+            headings: self,
+            next: 0,
             path: Vec::new(),
         }
     }
 }
 
-pub(super) struct Cursor<'a> {
-    rest: &'a [Heading],
-    path: Vec<&'a Heading>,
+/// Answers for ascending offsets in one pass over the headings.
+pub(super) struct Cursor {
+    headings: Headings,
+    /// The number of the first heading that is not passed yet.
+    next: usize,
+    path: Vec<usize>,
 }
 
-impl Cursor<'_> {
+impl Cursor {
     /// The path of headings, outermost first, that the text at byte `offset` stands under. A heading stands
     /// under itself. Offsets must not descend from call to call.
     pub(super) fn path_at(&mut self, offset: usize) -> Vec<String> {
-        while let Some((heading, rest)) = self.rest.split_first() {
-            if heading.start > offset {
-                break;
-            }
-            self.path.retain(|above| above.level < heading.level);
-            self.path.push(heading);
-            self.rest = rest;
+        let all = &self.headings.all;
+        while let Some(heading) = all.get(self.next)
+            && heading.start as usize <= offset
+        {
+            self.path.retain(|&above| all[above].level < heading.level);
+            self.path.push(self.next);
+            self.next += 1;
         }
-        self.path.iter().map(|heading| heading.text.clone()).collect()
+        let text = |&number: &usize| {
+            let end = all[number].text_end as usize;
+            self.headings.texts[self.headings.text_start(number)..end].to_string()
+        };
+        self.path.iter().map(text).collect()
     }
 }
 
@@ -85,8 +113,7 @@ mod tests {
     #[test]
     fn path_follows_levels() {
         let text = "intro\n\n# Guide\n\na\n\n## Install `it`\n\nb\n\n### Linux\n\nc\n\n## Use\n\nd\n";
-        let headings = headings_of(text);
-        let mut cursor = headings.cursor();
+        let mut cursor = headings_of(text).cursor();
         let mut at = |needle: &str| cursor.path_at(text.find(needle).unwrap());
         assert_eq!(at("intro"), Vec::<String>::new());
         assert_eq!(at("# Guide"), ["Guide"]);
@@ -98,7 +125,6 @@ mod tests {
     #[test]
     fn a_hash_in_a_code_fence_is_no_heading() {
         let text = "# Real\n\n```sh\n# comment\n```\n\nafter\n";
-        let headings = headings_of(text);
-        assert_eq!(headings.cursor().path_at(text.len() - 2), ["Real"]);
+        assert_eq!(headings_of(text).cursor().path_at(text.len() - 2), ["Real"]);
     }
 }

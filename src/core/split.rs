@@ -93,7 +93,7 @@ pub(super) struct Chunks<'a, S> {
     text: &'a str,
     marks: Marks,
     blanks: Blanks<'a>,
-    sizer: &'a S,
+    sizer: S,
     capacity: Capacity,
     trim: Trim,
     interrupt: Interrupt,
@@ -116,7 +116,7 @@ impl<'a, S: Sizer> Chunks<'a, S> {
         text: &'a str,
         marks: Marks,
         trim: Trim,
-        sizer: &'a S,
+        sizer: S,
         capacity: Capacity,
         interrupt: Interrupt,
     ) -> Self {
@@ -135,6 +135,10 @@ impl<'a, S: Sizer> Chunks<'a, S> {
             emitted: 0,
             counted: Cell::new((usize::MAX, usize::MAX, 0)),
         }
+    }
+
+    pub(super) fn sizer(&self) -> &S {
+        &self.sizer
     }
 
     fn next_chunk(&mut self) -> Range<usize> {

@@ -41,20 +41,35 @@ LARGE = {
     "1 MB of spaces": "repeat(' ', 1000000) || 'x'",
     "1 MB of emoji joined by ZWJ": "repeat(U&'\\+01F468\\200D', 142857)",
     "1 MB of combining marks": "repeat(U&'\\0301', 500000)",
+    "250,000 lines": "repeat(E'abc\\n', 250000)",
+}
+LARGE_MARKDOWN = {
+    **{name: text for name, text in LARGE.items() if "lines" not in name},
+    "100,000 headings": "repeat(E'# H\\n\\ntext\\n\\n', 100000)",
 }
 
 
 @pytest.mark.parametrize("text", LARGE.values(), ids=LARGE.keys())
 def test_memory_is_bounded(matrice_database, text):
+    check_memory(matrice_database, text, "text")
+
+
+@pytest.mark.parametrize("text", LARGE_MARKDOWN.values(), ids=LARGE_MARKDOWN.keys())
+def test_memory_of_markdown_is_bounded(matrice_database, text):
+    check_memory(matrice_database, text, "markdown")
+
+
+def check_memory(matrice_database, text, format):
     with matrice_database().connect() as connection:
         # What any text needs: the library is loaded, the tables that all backends share are read, the text is made.
         any_text = (ROOT / "tests" / "data" / "languages.txt").read_text()
-        connection.execute("select count(*) from matrice.chunk_text(%s)", [any_text])
+        for small in (any_text, "# A heading\n\nand a paragraph\n"):
+            connection.execute("select count(*) from matrice.chunk_text(%s, format => %s)", [small, format])
         size = connection.execute(f"select octet_length({text})").fetchone()[0]
         before = peak(connection)
         tokens = connection.execute(f"select matrice.count_tokens({text})").fetchone()[0]
         most, length = connection.execute(
-            f"select max(token_count), sum(length(content)) from matrice.chunk_text({text}, 512, 0)").fetchone()
+            f"select max(token_count), sum(length(content)) from matrice.chunk_text({text}, 512, 0, '{format}')").fetchone()
         assert tokens > 0 and 0 < most <= 512 and length > 0
         assert peak(connection) <= before + 10 * size
 

@@ -3,24 +3,109 @@
 use super::marks::{Edge, Level, Mark, Marks};
 use crate::core::Interrupt;
 use crate::core::headings::Headings;
-use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag};
+use memchr::{memchr, memmem, memrchr2};
+use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+use std::ops::Range;
 
 const SOFT_BREAK: usize = 0;
 const INLINE: usize = 1;
 const BLOCK: usize = 2;
 const RULE: usize = 3;
 
+/// How much is parsed at once where that will do: the parser's tree is some forty times as large as dense markdown.
+const PIECE: usize = 1 << 15;
+
 pub(in crate::core) fn parse(text: &str, interrupt: Interrupt) -> (Marks, Headings) {
-    let mut marks = Vec::new();
-    let mut headings = Headings::default();
-    for (event, range) in Parser::new_ext(text, Options::all()).into_offset_iter() {
+    let (marks, headings) = read(text, PIECE, interrupt);
+    (Marks::new(marks, edge, interrupt), headings)
+}
+
+/// Reads a text piece by piece. Of a piece the last block is left to the next one: what follows may belong to it. If a
+/// piece is one block, it has to be larger.
+fn read(text: &str, piece: usize, interrupt: Interrupt) -> (Vec<Mark>, Headings) {
+    let (mut marks, mut headings) = (Vec::new(), Headings::default());
+    let smallest = if is_sequential(text) { piece } else { text.len() };
+    let (mut start, mut length) = (0, smallest);
+    while start < text.len() {
+        let end = line_end(text, start.saturating_add(length));
+        let last = read_piece(&mut marks, &mut headings, text, start..end, interrupt);
+        if end == text.len() {
+            break;
+        }
+        marks.truncate(last.marks);
+        headings.truncate(last.headings);
+        length = if last.start > start {
+            smallest
+        } else {
+            length.saturating_mul(4)
+        };
+        start = last.start;
+    }
+    (marks, headings)
+}
+
+/// Whether what a block is does not depend on blocks that are not beside it: the text defines no references and
+/// footnotes, and nothing in it may be the fence of a metadata block.
+fn is_sequential(text: &str) -> bool {
+    let fences =
+        |fence: &'static str| memmem::find_iter(text.as_bytes(), fence).map(|at| &text[at + fence.len()..]);
+    let ends_line = |rest: &str| {
+        let line = rest.bytes().take_while(|byte| !matches!(byte, b'\n' | b'\r'));
+        line.into_iter().all(|byte| byte.is_ascii_whitespace())
+    };
+    memmem::find(text.as_bytes(), b"]:").is_none() && !fences("---").chain(fences("+++")).any(ends_line)
+}
+
+fn line_end(text: &str, at: usize) -> usize {
+    let line = text.as_bytes().get(at..).and_then(|rest| memchr(b'\n', rest));
+    line.map_or(text.len(), |length| at + length + 1)
+}
+
+/// What there was before the last block of a piece, and where the line begins that it begins in.
+struct Last {
+    marks: usize,
+    headings: usize,
+    start: usize,
+}
+
+fn read_piece(
+    marks: &mut Vec<Mark>,
+    headings: &mut Headings,
+    text: &str,
+    piece: Range<usize>,
+    interrupt: Interrupt,
+) -> Last {
+    let mut last = Last {
+        marks: marks.len(),
+        headings: headings.len(),
+        start: piece.start,
+    };
+    let mut depth = 0usize;
+    // What follows definitions may be another term, which is read in another way than a paragraph.
+    let mut defined = false;
+    for (event, range) in Parser::new_ext(&text[piece.clone()], Options::all()).into_offset_iter() {
         interrupt.check();
+        let range = piece.start + range.start..piece.start + range.end;
+        if depth == 0 && !defined {
+            let line = memrchr2(b'\n', b'\r', &text.as_bytes()[piece.start..range.start]);
+            last = Last {
+                marks: marks.len(),
+                headings: headings.len(),
+                start: line.map_or(piece.start, |before| piece.start + before + 1),
+            };
+        }
+        match event {
+            Event::Start(_) => depth += 1,
+            Event::End(_) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        defined = matches!(event, Event::End(TagEnd::DefinitionList));
         headings.read(&event, range.start);
         if let Some(level) = level(&event) {
             marks.push(Mark::new(Level::of(level), range.start, range.end));
         }
     }
-    (Marks::new(marks, edge, interrupt), headings)
+    last
 }
 
 fn edge(level: Level) -> Edge {
@@ -83,5 +168,32 @@ fn level_of_tag(tag: &Tag<'_>) -> usize {
         | Tag::DefinitionList
         | Tag::DefinitionListTitle
         | Tag::DefinitionListDefinition => BLOCK,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::NEVER;
+    use crate::core::split::tests::markdown_text;
+    use proptest::prelude::*;
+
+    fn all_of(text: &str, piece: usize) -> (Vec<(Level, usize, usize)>, Vec<Vec<String>>) {
+        let (marks, headings) = read(text, piece, NEVER);
+        let marks = marks.iter().map(Mark::place).collect();
+        let mut cursor = headings.cursor();
+        (marks, (0..text.len()).map(|at| cursor.path_at(at)).collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn in_pieces_it_is_as_at_once(
+            text in prop_oneof![markdown_text(), r"[-+#>*_`~|:=<!?/\[\](){}^$&;ax1.\\ \t\r\n]{0,120}"],
+            piece in 1usize..100,
+        ) {
+            prop_assert_eq!(all_of(&text, piece), all_of(&text, text.len()));
+        }
     }
 }

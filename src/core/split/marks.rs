@@ -65,6 +65,11 @@ impl Mark {
         self.end as usize
     }
 
+    #[cfg(test)]
+    pub(super) fn place(&self) -> (Level, usize, usize) {
+        (self.level, self.start(), self.end())
+    }
+
     fn order(&self) -> (u32, Reverse<u32>) {
         (self.start, Reverse(self.end))
     }

@@ -49,6 +49,16 @@ impl ChunkSizer for Plain {
 
 struct Ruled<'a>(Ruler, &'a str);
 
+impl<S: Sizer> Sizer for &S {
+    fn count(&self, slice: &str) -> usize {
+        S::count(self, slice)
+    }
+
+    fn reach(&self, start: usize, tokens: usize) -> usize {
+        S::reach(self, start, tokens)
+    }
+}
+
 impl Sizer for Ruled<'_> {
     fn count(&self, slice: &str) -> usize {
         self.0.size(slice)
@@ -244,6 +254,10 @@ const MARKDOWN: &[&str] = &[
     "> [!NOTE]\n> n\n",
     "[[wiki]] ",
 ];
+
+pub(super) fn markdown_text() -> impl Strategy<Value = String> {
+    put_together(MARKDOWN, 80)
+}
 
 const PROGRAM: &[&str] = &[
     "fn f(a: u8) -> u8 {\n",
