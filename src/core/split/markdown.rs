@@ -178,7 +178,10 @@ mod tests {
     use crate::core::split::tests::markdown_text;
     use proptest::prelude::*;
 
-    fn all_of(text: &str, piece: usize) -> (Vec<(Level, usize, usize)>, Vec<Vec<String>>) {
+    type Place = (Level, usize, usize);
+    type Path = Vec<String>;
+
+    fn all_of(text: &str, piece: usize) -> (Vec<Place>, Vec<Path>) {
         let (marks, headings) = read(text, piece, NEVER);
         let marks = marks.iter().map(Mark::place).collect();
         let mut cursor = headings.cursor();
