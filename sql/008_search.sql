@@ -143,6 +143,17 @@ end
 $$;
 comment on function matrice_private.chunks_having(uuid[], jsonb) is 'The chunks of the projects that a filter is contained in.';
 
+create function matrice_private.nearest_codes(project_ids uuid[], model text, query real[], count integer, among uuid[]) returns uuid[]
+language plpgsql stable security definer
+set search_path = ''
+as $$
+begin
+  return matrice.nearest_codes('matrice.idx_embeddings_codes'::regclass, project_ids, model, query, count, among);
+end
+$$;
+comment on function matrice_private.nearest_codes(uuid[], text, real[], integer, uuid[]) is
+  'The engine''s nearest_codes. SECURITY DEFINER: it reads the index as the tables'' owner. For the searches that run as that, and for services, which see every row anyway; nobody else may execute it.';
+
 create function matrice_private.nearest_chunks(
   query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb
 ) returns table (chunk_id uuid, similarity double precision)
@@ -156,8 +167,8 @@ declare
 begin
   -- So many vectors are read in the time that the codes of some ten thousand chunks take.
   if matching is null or cardinality(matching) > 2000 then
-    near := matrice.nearest_codes(
-      'matrice.idx_embeddings_codes'::regclass, project_ids, nearest_chunks.model, matrice_private.numbers_of(query_embedding),
+    near := matrice_private.nearest_codes(
+      project_ids, nearest_chunks.model, matrice_private.numbers_of(query_embedding),
       matrice_private.rerank_depth(match_count, nearest_chunks.model), matching);
   end if;
   return query select * from matrice_private.nearest_of(query_embedding, near, nearest_chunks.model, match_count);
@@ -1240,7 +1251,7 @@ declare
 begin
   for function in
     select p.oid::regprocedure as signature, p.prorettype = 'trigger'::regtype as is_trigger,
-           p.proname in ('build_embedding_index', 'load_price_catalogue') as is_owners_tool
+           p.proname in ('build_embedding_index', 'load_price_catalogue', 'nearest_codes') as is_owners_tool
       from pg_proc p
      where p.pronamespace in ('matrice'::regnamespace, 'matrice_private'::regnamespace)
        and p.proowner = current_user::regrole
@@ -1252,3 +1263,4 @@ begin
   end loop;
 end
 $$;
+grant execute on function matrice_private.nearest_codes(uuid[], text, real[], integer, uuid[]) to service_role;

@@ -49,9 +49,9 @@ begin
 end
 $$;
 
--- For those who read embeddings without row-level security; the function asks whether its caller does.
+-- For the owner of the tables; the function asks whether its caller reads them without row-level security.
 revoke all on function matrice.nearest_codes(oid, uuid[], text, real[], integer, uuid[]) from public;
-grant execute on function matrice.nearest_codes(oid, uuid[], text, real[], integer, uuid[]) to service_role, @extowner@;
+grant execute on function matrice.nearest_codes(oid, uuid[], text, real[], integer, uuid[]) to @extowner@;
 
 -- For the owner of the schema. What migrate() may do is decided by whether its caller is that, not by this grant.
 revoke all on function matrice.migrate(), matrice.price_catalogue() from public;

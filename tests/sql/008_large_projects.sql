@@ -87,7 +87,6 @@ select tests.as_owner();
 create function tests.codes(embedding vector, projects text[], k integer, among uuid[] default null) returns uuid[] language sql stable as $$
   select matrice.nearest_codes('matrice.idx_embeddings_codes'::regclass, array(select tests.id(name) from unnest(projects) name), 'wide', embedding::real[], k, among)
 $$;
-select tests.as_service();
 select is(tests.codes(q.embedding, projects, k),
           array(select e.chunk_id from matrice.chunk_embeddings e
                  where e.model = 'wide' and e.project_id in (select tests.id(name) from unnest(projects) name)
