@@ -414,6 +414,9 @@ isOneToOne: false
 "migrate":
 { Args: Record<PropertyKey, never>; Returns: (string)[]
                            },
+"nearest_codes":
+{ Args: { "among"?: string[],"codes": number,"count": number,"model": string,"project_ids": string[],"query": number[] }; Returns: string[]
+                           },
 "pillar_history":
 { Args: { "code": string,"project_id": string }; Returns: {
               "content": string,"metadata": Json,"saved_at": string,"saved_by": string,"version": number
