@@ -415,7 +415,7 @@ isOneToOne: false
 { Args: Record<PropertyKey, never>; Returns: (string)[]
                            },
 "nearest_codes":
-{ Args: { "among"?: string[],"codes": number,"count": number,"model": string,"project_ids": string[],"query": number[] }; Returns: string[]
+{ Args: { "among"?: (string)[],"codes": unknown,"count": number,"model": string,"project_ids": (string)[],"query": (number)[] }; Returns: (string)[]
                            },
 "pillar_history":
 { Args: { "code": string,"project_id": string }; Returns: {
