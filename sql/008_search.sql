@@ -143,21 +143,10 @@ end
 $$;
 comment on function matrice_private.chunks_having(uuid[], jsonb) is 'The chunks of the projects that a filter is contained in.';
 
-create function matrice_private.nearest_codes(project_ids uuid[], model text, query real[], count integer, among uuid[]) returns uuid[]
-language plpgsql stable security definer
-set search_path = ''
-as $$
-begin
-  return matrice.nearest_codes('matrice.idx_embeddings_codes'::regclass, project_ids, model, query, count, among);
-end
-$$;
-comment on function matrice_private.nearest_codes(uuid[], text, real[], integer, uuid[]) is
-  'The engine''s nearest_codes. SECURITY DEFINER: it reads the index as the tables'' owner. For the searches that run as that, and for services, which see every row anyway; nobody else may execute it.';
-
 create function matrice_private.nearest_chunks(
   query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb
 ) returns table (chunk_id uuid, similarity double precision)
-language plpgsql stable
+language plpgsql stable security definer
 set search_path = ''
 as $$
 #variable_conflict use_column
@@ -167,15 +156,15 @@ declare
 begin
   -- So many vectors are read in the time that the codes of some ten thousand chunks take.
   if matching is null or cardinality(matching) > 2000 then
-    near := matrice_private.nearest_codes(
-      project_ids, nearest_chunks.model, matrice_private.numbers_of(query_embedding),
+    near := matrice.nearest_codes(
+      'matrice.idx_embeddings_codes'::regclass, project_ids, nearest_chunks.model, matrice_private.numbers_of(query_embedding),
       matrice_private.rerank_depth(match_count, nearest_chunks.model), matching);
   end if;
   return query select * from matrice_private.nearest_of(query_embedding, near, nearest_chunks.model, match_count);
 end
 $$;
 comment on function matrice_private.nearest_chunks(vector, uuid[], text, integer, jsonb) is
-  'The nearest chunks in the projects that match a filter, by cosine similarity, ties by id.';
+  'The nearest chunks in the projects that match a filter, by cosine similarity, ties by id. SECURITY DEFINER: codes are read as the tables'' owner. It asks nobody about the projects, so only services, which see all rows, and nearest_to_member may execute it.';
 
 create function matrice_private.projects_of_member(project_id uuid) returns uuid[]
 language plpgsql stable
@@ -1244,14 +1233,15 @@ comment on function matrice.search_recall(uuid, integer, integer, text) is
 -- Grants -------------------------------------------------------------------------------------------------------------
 
 -- Of all functions. They are born executable by everybody. Here: the API by users and services, helpers by who runs into them
--- (policies, triggers, defaults and the API all run as the caller), the owner's tools by the owner.
+-- (policies, triggers, defaults and the API all run as the caller), the owner's tools by the owner, and what searches
+-- whatever projects it is told by services.
 do $$
 declare
   function record;
 begin
   for function in
     select p.oid::regprocedure as signature, p.prorettype = 'trigger'::regtype as is_trigger,
-           p.proname in ('build_embedding_index', 'load_price_catalogue', 'nearest_codes') as is_owners_tool
+           p.proname in ('build_embedding_index', 'load_price_catalogue') as is_owners_tool, p.proname = 'nearest_chunks' as is_for_services
       from pg_proc p
      where p.pronamespace in ('matrice'::regnamespace, 'matrice_private'::regnamespace)
        and p.proowner = current_user::regrole
@@ -1259,8 +1249,9 @@ begin
   loop
     execute format('revoke all on function %s from public', function.signature);
     continue when function.is_trigger or function.is_owners_tool;
-    execute format('grant execute on function %s to authenticated, service_role', function.signature);
+    execute format('grant execute on function %s to service_role', function.signature);
+    continue when function.is_for_services;
+    execute format('grant execute on function %s to authenticated', function.signature);
   end loop;
 end
 $$;
-grant execute on function matrice_private.nearest_codes(uuid[], text, real[], integer, uuid[]) to service_role;

@@ -49,18 +49,21 @@ begin
 end
 $$;
 
--- For the owner of the tables; the function asks whether its caller reads them without row-level security.
-revoke all on function matrice.nearest_codes(oid, uuid[], text, real[], integer, uuid[]) from public;
-grant execute on function matrice.nearest_codes(oid, uuid[], text, real[], integer, uuid[]) to @extowner@;
-
--- For the owner of the schema. What migrate() may do is decided by whether its caller is that, not by this grant.
-revoke all on function matrice.migrate(), matrice.price_catalogue() from public;
-grant execute on function matrice.migrate(), matrice.price_catalogue() to @extowner@;
+-- For the owner of the schema. Whether a caller may migrate, or reads embeddings without row-level security, the functions
+-- ask themselves.
 do $$
+declare
+  owner pg_catalog.regrole := (select n.nspowner from pg_catalog.pg_namespace n where n.nspname operator(pg_catalog.=) 'matrice');
+  tool  text;
 begin
-  execute pg_catalog.format('grant execute on function matrice.migrate(), matrice.price_catalogue() to %s', (
-    select n.nspowner::pg_catalog.regrole from pg_catalog.pg_namespace n where n.nspname operator(pg_catalog.=) 'matrice'
-  ));
+  foreach tool in array array[
+    'matrice.migrate()',
+    'matrice.price_catalogue()',
+    'matrice.nearest_codes(oid, uuid[], text, real[], integer, uuid[])'
+  ] loop
+    execute pg_catalog.format('revoke all on function %s from public', tool);
+    execute pg_catalog.format('grant execute on function %s to @extowner@, %s', tool, owner);
+  end loop;
 end
 $$;
 

@@ -121,9 +121,9 @@ select is_empty($$select proname from functions where pronamespace = 'matrice'::
                 'Every function of the API has a name of its own');
 select is_empty($$select signature from functions where pronamespace = 'matrice'::regnamespace and prosecdef$$,
                 'Every function of the API runs as its caller');
-select set_eq($$select proname from functions where pronamespace = 'matrice'::regnamespace
-                   and not (has_function_privilege('authenticated', oid, 'execute') and has_function_privilege('service_role', oid, 'execute'))$$,
-              '{migrate,price_catalogue,nearest_codes}'::name[], 'Users and services may execute every function of the API but the owner''s two, and what searches call as their owner');
+select set_eq(format($$select proname from functions where pronamespace = 'matrice'::regnamespace and not has_function_privilege(%L, oid, 'execute')$$, role),
+              '{migrate,price_catalogue,nearest_codes}'::name[], format('%s may execute every function of the API but the owner''s three', role))
+  from unnest(array['authenticated', 'service_role']) role;
 select is_empty(
   $$select signature from functions where is_member and pronamespace <> 'matrice'::regnamespace$$, 'The engine''s functions are part of the API');
 select is_empty(
