@@ -43,6 +43,11 @@ LARGE = {
     "1 MB of combining marks": "repeat(U&'\\0301', 500000)",
     "250,000 lines": "repeat(E'abc\\n', 250000)",
 }
+LARGE_CODE = {
+    "10 MB of semicolons": "repeat(';', 10000000)",
+    "10 MB of brackets": "repeat('[](){', 2000000)",
+    "10 MB of lines": "repeat(E'a\n', 5000000)",
+}
 LARGE_MARKDOWN = {
     **{name: text for name, text in LARGE.items() if "lines" not in name},
     "100,000 headings": "repeat(E'# H\\n\\ntext\\n\\n', 100000)",
@@ -59,7 +64,14 @@ def test_memory_of_markdown_is_bounded(matrice_database, text):
     check_memory(matrice_database, text, "markdown")
 
 
-def check_memory(matrice_database, text, format):
+@pytest.mark.parametrize("text", LARGE_CODE.values(), ids=LARGE_CODE.keys())
+def test_memory_of_code_is_bounded(matrice_database, text):
+    """Its syntax tree is as large as it likes to a bound, beyond which it is cut as any text."""
+    for format in ("python", "rust"):
+        check_memory(matrice_database, text, format, besides=256 << 20)
+
+
+def check_memory(matrice_database, text, format, besides=0):
     with matrice_database().connect() as connection:
         # What any text needs: the library is loaded, the tables that all backends share are read, the text is made.
         any_text = (ROOT / "tests" / "data" / "languages.txt").read_text()
@@ -71,7 +83,7 @@ def check_memory(matrice_database, text, format):
         most, length = connection.execute(
             f"select max(token_count), sum(length(content)) from matrice.chunk_text({text}, 512, 0, '{format}')").fetchone()
         assert tokens > 0 and 0 < most <= 512 and length > 0
-        assert peak(connection) <= before + 10 * size
+        assert peak(connection) <= before + 10 * size + besides
 
 
 def peak(connection):

@@ -1,0 +1,81 @@
+//! Counts what tree-sitter holds: of a text of brackets it makes a tree of four hundred bytes a byte.
+
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::sync::Once;
+use tree_sitter::{Allocator, set_allocator};
+
+#[cfg(target_os = "macos")]
+use libc::malloc_size as size_of_block;
+#[cfg(not(target_os = "macos"))]
+use libc::malloc_usable_size as size_of_block;
+
+thread_local! {
+    /// In bytes.
+    static HELD: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Has tree-sitter's memory counted from now on.
+pub(super) fn count() {
+    static COUNT: Once = Once::new();
+    // SAFETY: set once, before the first parser is made. The functions are libc's own, so that even a block of before
+    // would be freed by its allocator.
+    COUNT.call_once(|| unsafe {
+        set_allocator(Some(Allocator {
+            malloc,
+            calloc,
+            realloc,
+            free,
+        }));
+    });
+}
+
+/// How many bytes tree-sitter holds for this thread.
+pub(super) fn held() -> usize {
+    HELD.get()
+}
+
+unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
+    // SAFETY: libc's contract is the caller's.
+    unsafe { taken(libc::malloc(size), size) }
+}
+
+unsafe extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
+    // SAFETY: as above.
+    unsafe { taken(libc::calloc(count, size), size) }
+}
+
+unsafe extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
+    // SAFETY: as above.
+    unsafe {
+        given_back(block);
+        taken(libc::realloc(block, size), size)
+    }
+}
+
+unsafe extern "C" fn free(block: *mut c_void) {
+    // SAFETY: as above.
+    unsafe {
+        given_back(block);
+        libc::free(block);
+    }
+}
+
+/// # Safety
+/// `block` is libc's, or null.
+unsafe fn taken(block: *mut c_void, size: usize) -> *mut c_void {
+    if block.is_null() && size > 0 {
+        // What tree-sitter's own allocator does. It could not go on.
+        std::process::abort();
+    }
+    // SAFETY: by the caller.
+    HELD.set(HELD.get().wrapping_add(unsafe { size_of_block(block) }));
+    block
+}
+
+/// # Safety
+/// As for [`taken`].
+unsafe fn given_back(block: *mut c_void) {
+    // SAFETY: by the caller. The size of null is 0.
+    HELD.set(HELD.get().wrapping_sub(unsafe { size_of_block(block) }));
+}
