@@ -46,7 +46,7 @@ LARGE = {
 LARGE_CODE = {
     "10 MB of semicolons": "repeat(';', 10000000)",
     "10 MB of brackets": "repeat('[](){', 2000000)",
-    "10 MB of lines": "repeat(E'a\n', 5000000)",
+    "10 MB of lines": "repeat(E'a\\n', 5000000)",
 }
 LARGE_MARKDOWN = {
     **{name: text for name, text in LARGE.items() if "lines" not in name},
