@@ -19,7 +19,7 @@ pub(super) struct CountedText<'a> {
     text: &'a str,
     encoding: Encoding,
     interrupt: Interrupt,
-    encoder: RefCell<Encoder<'a>>,
+    encoder: RefCell<Encoder>,
     /// Where pre-tokens begin, and the end of the text.
     pretokens: Places,
     /// Where tokens begin, and the end of the text. In a pre-token that is not long, as many places from its beginning on
@@ -31,7 +31,7 @@ pub(super) struct CountedText<'a> {
 
 impl<'a> CountedText<'a> {
     pub(super) fn new(text: &'a str, encoding: Encoding, interrupt: Interrupt) -> Self {
-        let mut encoder = encoding.encoder(text, interrupt);
+        let mut encoder = encoding.encoder(interrupt);
         let (mut pretokens, mut tokens) = (Places::new(text.len()), Places::new(text.len()));
         let (mut long, mut at) = (Vec::new(), 0);
         for pretoken in encoding.pretokens(text, interrupt) {

@@ -10,11 +10,11 @@ pub(crate) const SPACE: u8 = 32; // white space other than …
 pub(crate) const NEWLINE: u8 = 64; // … \r and \n
 pub(crate) const OTHER: u8 = 128;
 
-/// A slot of a vocabulary's hash table: eight bytes of key; four of length and token.
-pub(crate) type Slot = [u8; 12];
+/// A slot of a vocabulary's hash table: sixteen bytes of key; four of length and token.
+pub(crate) type Slot = [u8; 20];
 
 /// No token is 255 bytes long.
-pub(crate) const EMPTY: Slot = [0xFF; 12];
+pub(crate) const EMPTY: Slot = [0xFF; 20];
 
 /// How many of a slot's last 32 bits are the token; the others are its length in bytes.
 pub(crate) const TOKEN_BITS: u32 = 18;
@@ -51,10 +51,11 @@ pub(crate) fn torn(last: u8, first: u8) -> (usize, u8) {
 
 pub(crate) const TORN: usize = 64 * 64 / 8;
 
-/// What a token is found by: its bytes where they are eight or less, a hash of them where they are more.
-#[derive(Clone, Copy)]
+/// What a token is found by: its bytes where they are sixteen or less, a hash of them where they are more.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Key {
-    word: u64,
+    low: u64,
+    high: u64,
     len: u32,
 }
 
@@ -64,16 +65,15 @@ const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 impl Key {
     #[inline]
     pub(crate) fn of(bytes: &[u8]) -> Self {
-        let word = match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-            _ if bytes.len() > 8 => hash(bytes),
-            // They overlap below eight bytes, and with the length still tell all of them.
-            (Some(first), Some(last)) => {
-                u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32
-            }
-            _ => few(bytes),
+        let (low, high) = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+            _ if bytes.len() > 16 => (hash(bytes), 0),
+            // They overlap below sixteen bytes, and with the length still tell all of them.
+            (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+            _ => (less_than_eight(bytes), 0),
         };
         Key {
-            word,
+            low,
+            high,
             len: bytes.len() as u32,
         }
     }
@@ -81,13 +81,14 @@ impl Key {
     /// Whether the key is the bytes themselves, so that equal keys are equal bytes.
     #[inline]
     pub(crate) fn is_exact(self) -> bool {
-        self.len <= 8
+        self.len <= 16
     }
 
     /// The slot to look into first, of a power of two; then come the ones behind it, up to an empty one.
     #[inline]
     pub(crate) fn first_slot(self, slots: usize) -> usize {
-        let mixed = (self.word ^ u64::from(self.len)).wrapping_mul(SPREAD);
+        let mixed = (self.low ^ u64::from(self.len)).wrapping_mul(SPREAD);
+        let mixed = (mixed ^ self.high).wrapping_mul(SPREAD);
         (mixed >> (64 - slots.trailing_zeros())) as usize
     }
 
@@ -101,24 +102,30 @@ impl Key {
     /// The slot of a token.
     pub(crate) fn slot(self, token: u32) -> Slot {
         let mut slot = EMPTY;
-        slot[..8].copy_from_slice(&self.word.to_le_bytes());
-        slot[8..].copy_from_slice(&(self.len << TOKEN_BITS | token).to_le_bytes());
+        slot[..8].copy_from_slice(&self.low.to_le_bytes());
+        slot[8..16].copy_from_slice(&self.high.to_le_bytes());
+        slot[16..].copy_from_slice(&(self.len << TOKEN_BITS | token).to_le_bytes());
         slot
     }
 
     /// The token of a slot, if the key is this one.
     #[inline]
     pub(crate) fn token_in(self, slot: &Slot) -> Option<u32> {
-        let (word, rest) = slot.split_first_chunk::<8>()?;
+        let (low, rest) = slot.split_first_chunk::<8>()?;
+        let (high, rest) = rest.split_first_chunk::<8>()?;
         let rest = u32::from_le_bytes(*rest.first_chunk::<4>()?);
-        (u64::from_le_bytes(*word) == self.word && rest >> TOKEN_BITS == self.len)
-            .then_some(rest & ((1 << TOKEN_BITS) - 1))
+        let is_this = u64::from_le_bytes(*low) == self.low
+            && u64::from_le_bytes(*high) == self.high
+            && rest >> TOKEN_BITS == self.len;
+        is_this.then_some(rest & ((1 << TOKEN_BITS) - 1))
     }
 }
 
-/// Up to three bytes, the last of them repeated where there are less.
 #[inline]
-fn few(bytes: &[u8]) -> u64 {
+fn less_than_eight(bytes: &[u8]) -> u64 {
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        return u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
+    }
     match (bytes.first(), bytes.get(bytes.len() / 2), bytes.last()) {
         (Some(first), Some(middle), Some(last)) => u64::from(u32::from_le_bytes([*first, *middle, *last, 0])),
         _ => 0,

@@ -1,10 +1,12 @@
 //! Byte-pair encoding: of a pre-token that is no token itself, the adjacent pair that makes the token with the lowest
 //! number is merged, the leftmost among equals first, beginning with bytes, until no pair makes a token.
 
+use super::known::Known;
 use super::layout::{Key, NO_TOKEN};
 use super::vocabulary::Vocabulary;
 use crate::core::Interrupt;
 use crate::core::places::Places;
+use std::mem;
 use std::ops::Range;
 
 /// How many bytes are merged at once, at most. The work for each byte grows with it.
@@ -13,12 +15,8 @@ const WINDOW: usize = 256;
 /// Tokens that end this near to the end of a window may turn out differently with what follows. No token is longer.
 const MARGIN: usize = 128;
 
-/// How many pre-tokens of a text are remembered with their counts, at most: words come again, in longer texts.
-const REMEMBERED: usize = 1 << 14;
-const BYTES_FOR_EACH_REMEMBERED: usize = 32;
-
 /// Encodes the pre-tokens of a text, with one set of buffers for all of them.
-pub(in crate::core) struct Encoder<'a> {
+pub(in crate::core) struct Encoder {
     vocabulary: &'static Vocabulary,
     interrupt: Interrupt,
     /// What is merged so far. For where each part begins: its end, …
@@ -27,59 +25,62 @@ pub(in crate::core) struct Encoder<'a> {
     before: Vec<usize>,
     /// … and the token that it and the part behind it would make.
     pairs: Vec<u32>,
-    /// How many pre-tokens are remembered: a power of two; 1 for none, in a short text.
-    places: usize,
-    /// Pre-tokens that are no tokens, each in the place that its hash gives it, and their counts.
-    remembered: Vec<(&'a str, usize)>,
+    /// Of the vocabulary, for as long as this encodes.
+    known: Known,
     /// The last [`Encoder::head`], and where it begins: all ends that are tried for a chunk have the same.
     head: Option<(usize, Option<(usize, usize)>)>,
 }
 
-impl<'a> Encoder<'a> {
-    /// For a text of `len` bytes.
-    pub(super) fn new(vocabulary: &'static Vocabulary, len: usize, interrupt: Interrupt) -> Self {
+impl Drop for Encoder {
+    fn drop(&mut self) {
+        self.vocabulary.known.set(mem::take(&mut self.known));
+    }
+}
+
+impl Encoder {
+    pub(super) fn new(vocabulary: &'static Vocabulary, interrupt: Interrupt) -> Self {
         Encoder {
             vocabulary,
             interrupt,
             ends: Vec::new(),
             before: Vec::new(),
             pairs: Vec::new(),
-            places: (len / BYTES_FOR_EACH_REMEMBERED)
-                .next_power_of_two()
-                .min(REMEMBERED),
-            remembered: Vec::new(),
+            known: vocabulary.known.take(),
             head: None,
         }
     }
 
     /// How many tokens a pre-token is.
     #[inline]
-    pub(in crate::core) fn count(&mut self, pretoken: &'a str) -> usize {
-        if self.vocabulary.token(pretoken.as_bytes()).is_some() {
+    pub(in crate::core) fn count(&mut self, pretoken: &str) -> usize {
+        let key = Key::of(pretoken.as_bytes());
+        if self.vocabulary.is_plainly_token(key) {
             return 1;
         }
-        let vocabulary = self.vocabulary;
-        vocabulary
-            .pieces(pretoken)
-            .map(|piece| self.count_piece(piece))
-            .sum()
+        self.count_unusual(key, pretoken)
     }
 
-    fn count_piece(&mut self, piece: &'a str) -> usize {
-        if self.vocabulary.token(piece.as_bytes()).is_some() {
+    fn count_unusual(&mut self, key: Key, word: &str) -> usize {
+        if let Some(tokens) = self.known.tokens(key, word.as_bytes()) {
+            return tokens;
+        }
+        let vocabulary = self.vocabulary;
+        if vocabulary.token(word.as_bytes()).is_some() {
             return 1;
         }
-        if self.places == 1 {
-            return self.count_merged(piece.as_bytes());
+        let (mut tokens, mut in_pieces) = (0, false);
+        for piece in vocabulary.pieces(word) {
+            in_pieces = piece.len() < word.len();
+            tokens += match in_pieces {
+                true => self.count(piece),
+                false => self.count_merged(piece.as_bytes()),
+            };
         }
-        if self.remembered.is_empty() {
-            self.remembered.resize(self.places, ("", 0));
+        // Long words in pieces hardly come again; the pieces do.
+        if key.is_exact() || !in_pieces {
+            self.known.insert(key, word.as_bytes(), tokens);
         }
-        let place = Key::of(piece.as_bytes()).first_slot(self.places);
-        if self.remembered[place].0 != piece {
-            self.remembered[place] = (piece, self.count_merged(piece.as_bytes()));
-        }
-        self.remembered[place].1
+        tokens
     }
 
     fn count_merged(&mut self, bytes: &[u8]) -> usize {

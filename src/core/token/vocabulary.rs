@@ -1,7 +1,10 @@
 //! The tokens of an encoding, in tables that are part of the program file: nothing is built when a process starts,
 //! and all processes share them.
 
+use super::known::Known;
 use super::layout::{self, EMPTY, Key, Slot};
+use std::cell::Cell;
+use std::thread::LocalKey;
 
 /// The tokens of an encoding and their numbers. Lower numbers were merged earlier when the encoding was made.
 pub(super) struct Vocabulary {
@@ -18,10 +21,13 @@ pub(super) struct Vocabulary {
     bytes: &'static [u8],
     /// Where each token's bytes begin, and the end of the last one's.
     offsets: &'static [[u8; 4]],
+    /// What this process has counted; whoever encodes takes it and gives it back.
+    pub(super) known: &'static LocalKey<Cell<Known>>,
 }
 
 macro_rules! vocabulary {
-    ($name:literal) => {
+    ($name:literal) => {{
+        thread_local!(static KNOWN: Cell<Known> = const { Cell::new(Known::new()) });
         Vocabulary {
             slots: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".slots"))
                 .as_chunks()
@@ -36,8 +42,9 @@ macro_rules! vocabulary {
             offsets: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".offsets"))
                 .as_chunks()
                 .0,
+            known: &KNOWN,
         }
-    };
+    }};
 }
 
 pub(super) static O200K: Vocabulary = vocabulary!("o200k_base");
@@ -46,6 +53,13 @@ pub(super) static P50K: Vocabulary = vocabulary!("p50k_base");
 pub(super) static R50K: Vocabulary = vocabulary!("r50k_base");
 
 impl Vocabulary {
+    /// Whether a word is found to be a token at a glance, as most words of a text are.
+    #[inline]
+    pub(super) fn is_plainly_token(&self, key: Key) -> bool {
+        let slot = &self.slots[key.first_slot(self.slots.len())];
+        key.is_exact() && key.token_in(slot).is_some()
+    }
+
     /// The number of the token that `bytes` spell, if they are one.
     #[inline]
     pub(super) fn token(&self, bytes: &[u8]) -> Option<u32> {
