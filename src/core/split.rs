@@ -7,9 +7,11 @@
 //!
 //! What is linear about it: a text that certainly does not fit ends at the *horizon*, where the sizer knows that there
 //! are too many tokens; nothing behind the *window*, some horizons further, is looked at. Chunks are those of
-//! text-splitter but for three bounds, which texts made by people do not reach: levels beyond
+//! text-splitter but for four bounds, which texts made by people hardly reach: levels beyond
 //! [`marks::LEVELS`] count as one, a sentence's end is decided by at most [`units::LOOKAHEAD`] bytes behind the
-//! window, and the binary search for a chunk's end starts from no more than the sections in the window.
+//! window, the binary search for a chunk's end starts from no more than the sections in the window, and no more than
+//! [`markdown::LARGEST`] of markdown is parsed at once: a link that is defined further away is text, and what is
+//! left of a longer block begins as if it were one.
 
 mod blanks;
 pub(super) mod code;

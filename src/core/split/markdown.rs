@@ -12,34 +12,42 @@ const INLINE: usize = 1;
 const BLOCK: usize = 2;
 const RULE: usize = 3;
 
-/// How much is parsed at once where that will do: the parser's tree is some forty times as large as dense markdown.
+/// How much is parsed at once, in bytes, where that will do: the parser's tree is up to sixty times as large as the
+/// text …
 const PIECE: usize = 1 << 15;
 
+/// … and at most: so much of a text whose blocks depend on each other, or of one block.
+pub(super) const LARGEST: usize = 1 << 20;
+
 pub(in crate::core) fn parse(text: &str, interrupt: Interrupt) -> (Marks, Headings) {
-    let (marks, headings) = read(text, PIECE, interrupt);
+    let (marks, headings) = read(text, PIECE, LARGEST, interrupt);
     (Marks::new(marks, edge, interrupt), headings)
 }
 
 /// Reads a text piece by piece. Of a piece the last block is left to the next one: what follows may belong to it. If a
-/// piece is one block, it has to be larger.
-fn read(text: &str, piece: usize, interrupt: Interrupt) -> (Vec<Mark>, Headings) {
+/// piece is one block, it has to be larger; a block that is larger than the largest piece is read as several.
+fn read(text: &str, piece: usize, largest: usize, interrupt: Interrupt) -> (Vec<Mark>, Headings) {
     let (mut marks, mut headings) = (Vec::new(), Headings::default());
-    let smallest = if is_sequential(text) { piece } else { text.len() };
+    let smallest = if is_sequential(text) { piece } else { largest };
     let (mut start, mut length) = (0, smallest);
     while start < text.len() {
-        let end = line_end(text, start.saturating_add(length));
+        let most = text.floor_char_boundary(start.saturating_add(largest));
+        let end = line_end(text, start.saturating_add(length)).min(most);
         let last = read_piece(&mut marks, &mut headings, text, start..end, interrupt);
         if end == text.len() {
             break;
         }
-        marks.truncate(last.marks);
-        headings.truncate(last.headings);
-        length = if last.start > start {
-            smallest
+        if last.start > start {
+            marks.truncate(last.marks);
+            headings.truncate(last.headings);
+            (start, length) = (last.start, smallest);
+        } else if end == most {
+            (start, length) = (end, smallest);
         } else {
-            length.saturating_mul(4)
-        };
-        start = last.start;
+            marks.truncate(last.marks);
+            headings.truncate(last.headings);
+            length = length.saturating_mul(4);
+        }
     }
     (marks, headings)
 }
@@ -182,7 +190,7 @@ mod tests {
     type Path = Vec<String>;
 
     fn all_of(text: &str, piece: usize) -> (Vec<Place>, Vec<Path>) {
-        let (marks, headings) = read(text, piece, NEVER);
+        let (marks, headings) = read(text, piece, text.len().max(4), NEVER);
         let marks = marks.iter().map(Mark::place).collect();
         let mut cursor = headings.cursor();
         (marks, (0..text.len()).map(|at| cursor.path_at(at)).collect())
@@ -197,6 +205,24 @@ mod tests {
             piece in 1usize..100,
         ) {
             prop_assert_eq!(all_of(&text, piece), all_of(&text, text.len()));
+        }
+
+        /// Wherever the largest piece ends, what is left is read, and its marks stand where they should.
+        #[test]
+        fn a_large_block_is_read_in_several_pieces(
+            text in prop_oneof![markdown_text(), "(- [a日*`]{1,9}\n| [a日*]{0,9}\n){0,20}"],
+            piece in 1usize..50,
+            largest in 4usize..100,
+        ) {
+            let (marks, headings) = read(&text, piece, largest, NEVER);
+            for (level, start, end) in marks.iter().map(Mark::place) {
+                prop_assert!(text.get(start..end).is_some(), "{:?} {} {}", level, start, end);
+            }
+            let last_word = text.trim_end().len();
+            let read_to = marks.iter().map(Mark::place).map(|(_, _, end)| end).max();
+            let known = all_of(&text, text.len()).0.into_iter().map(|(_, _, end)| end).max();
+            prop_assert_eq!(read_to.min(Some(last_word)), known.min(Some(last_word)));
+            headings.cursor().path_at(text.len());
         }
     }
 }
