@@ -532,10 +532,11 @@ as $$
 begin
   if expand = 0 then
     return query
+      -- OFFSET 0 has each looked up by its key: of a table that was just filled the planner knows little.
       select given.place, c.id, c.source_id, s.name, c.chunk_index, c.content, c.token_count, c.metadata
         from unnest(chunk_ids) with ordinality as given (id, place)
-        join matrice.source_chunks c on c.id = given.id
-        join matrice.context_sources s on s.id = c.source_id
+       cross join lateral (select n.* from matrice.source_chunks n where n.id = given.id offset 0) c
+       cross join lateral (select o.* from matrice.context_sources o where o.id = c.source_id offset 0) s
        order by given.place;
     return;
   end if;
@@ -544,8 +545,8 @@ begin
            c.metadata || jsonb_build_object('expanded', jsonb_build_object(
              'first_index', t.first_index, 'last_index', t.last_index, 'start_char', t.start_char, 'end_char', t.end_char))
       from matrice_private.stretches(chunk_ids, expand) t
-      join matrice.source_chunks c on c.id = chunk_ids[t.best]
-      join matrice.context_sources s on s.id = c.source_id
+     cross join lateral (select n.* from matrice.source_chunks n where n.id = chunk_ids[t.best] offset 0) c
+     cross join lateral (select o.* from matrice.context_sources o where o.id = c.source_id offset 0) s
      order by t.best;
 end
 $$;

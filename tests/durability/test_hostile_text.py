@@ -20,6 +20,8 @@ LONG = {
     "an overlap that leaves one token": "select count(*) from matrice.chunk_text(repeat('hello world. ', 800000), 512, 511)",
     "3,000,000 headings": "select count(*) from matrice.chunk_text(repeat(E'# H\\n\\ntext\\n\\n', 3000000), format => 'markdown')",
     "quotes in quotes, 10,000,000 deep": "select count(*) from matrice.chunk_text(repeat('> ', 10000000) || 'x', format => 'markdown')",
+    "3,000,000 fences of metadata that have no end":
+        "select count(*) from matrice.chunk_text(repeat(E'> ---\\n> x\\n\\n', 3000000), format => 'markdown')",
     "brackets in brackets, 5,000,000 deep":
         "select count(*) from matrice.chunk_text(repeat('(', 5000000) || repeat(')', 5000000), format => 'rust')",
 }
@@ -55,6 +57,8 @@ DENSE_MARKDOWN = {
     "10 MB of emphasis in a line": "repeat('*a* ', 2500000)",
     "10 MB of lines": "repeat(E'a\n', 5000000)",
     "10 MB of links, defined at their end": "repeat(E'[a]\n\n', 2000000) || E'[a]: /b\n'",
+    "10 MB of fences in quotes": "repeat(E'> ---\\n> x\\n\\n', 900000)",
+    "10 MB of fences that end nothing": "repeat(E'+++\\t\\nx\\n\\n', 1250000)",
     "10 MB and a metadata fence": "repeat(E'*a* b\n\n', 1250000) || E'---\nx'",
 }
 LARGE_MARKDOWN = {

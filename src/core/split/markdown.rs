@@ -3,8 +3,9 @@
 use super::marks::{Edge, Level, Mark, Marks};
 use crate::core::Interrupt;
 use crate::core::headings::Headings;
-use memchr::{memchr, memmem, memrchr2};
-use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+use memchr::{memchr, memmem, memrchr, memrchr2};
+use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+use std::borrow::Cow;
 use std::ops::Range;
 
 const SOFT_BREAK: usize = 0;
@@ -30,26 +31,62 @@ fn read(text: &str, piece: usize, largest: usize, interrupt: Interrupt) -> (Vec<
     let (mut marks, mut headings) = (Vec::new(), Headings::default());
     let smallest = if is_sequential(text) { piece } else { largest };
     let (mut start, mut length) = (0, smallest);
+    // The line that opens the code block which goes on at the start.
+    let mut fence = 0..0;
     while start < text.len() {
-        let most = text.floor_char_boundary(start.saturating_add(largest));
+        let most = end_of_largest(text, start, largest);
         let end = line_end(text, start.saturating_add(length)).min(most);
-        let last = read_piece(&mut marks, &mut headings, text, start..end, interrupt);
+        let last = read_piece(
+            &mut marks,
+            &mut headings,
+            text,
+            &text[fence.clone()],
+            start..end,
+            interrupt,
+        );
         if end == text.len() {
             break;
         }
-        if last.start > start {
-            marks.truncate(last.marks);
-            headings.truncate(last.headings);
-            (start, length) = (last.start, smallest);
-        } else if end == most {
+        if last.start == start && end == most {
+            let line = if fence.is_empty() {
+                start..line_end(text, start).min(end)
+            } else {
+                fence
+            };
+            let goes_on = last.is_fenced && !is_closed(&text[line.clone()], &text[start..end]);
+            fence = if goes_on { line } else { 0..0 };
             (start, length) = (end, smallest);
+            continue;
+        }
+        marks.truncate(last.marks);
+        headings.truncate(last.headings);
+        if last.start > start {
+            (start, length, fence) = (last.start, smallest, 0..0);
         } else {
-            marks.truncate(last.marks);
-            headings.truncate(last.headings);
             length = length.saturating_mul(4);
         }
     }
     (marks, headings)
+}
+
+/// Whether a code block ends, which a line opened and a part of a text goes on with.
+fn is_closed(fence: &str, text: &str) -> bool {
+    let fence = fence.trim_start();
+    let marks = fence.len() - fence.trim_start_matches(['`', '~']).len();
+    // If an earlier line had closed it, this would not be a part of it.
+    let last = text.trim_end().lines().next_back().unwrap_or("").trim_start();
+    last.len() >= marks && last.starts_with(&fence[..marks]) && last.trim_start_matches(['`', '~']).is_empty()
+}
+
+/// Behind a line, else behind a word, else anywhere.
+fn end_of_largest(text: &str, start: usize, largest: usize) -> usize {
+    let end = text.floor_char_boundary(start.saturating_add(largest));
+    if end == text.len() {
+        return end;
+    }
+    let piece = &text.as_bytes()[start..end];
+    let last = memrchr(b'\n', piece).or_else(|| memrchr(b' ', piece));
+    last.map_or(end, |last| start + last + 1)
 }
 
 /// Whether what a block is does not depend on blocks that are not beside it: the text defines no references and
@@ -69,17 +106,20 @@ fn line_end(text: &str, at: usize) -> usize {
     line.map_or(text.len(), |length| at + length + 1)
 }
 
-/// What there was before the last block of a piece, and where the line begins that it begins in.
+/// What there was before the last block of a piece, where the line begins that it begins in, and what it is.
 struct Last {
     marks: usize,
     headings: usize,
     start: usize,
+    is_fenced: bool,
 }
 
+/// Reads a piece, as if it began with a line that stands further before it.
 fn read_piece(
     marks: &mut Vec<Mark>,
     headings: &mut Headings,
     text: &str,
+    line_before: &str,
     piece: Range<usize>,
     interrupt: Interrupt,
 ) -> Last {
@@ -87,19 +127,27 @@ fn read_piece(
         marks: marks.len(),
         headings: headings.len(),
         start: piece.start,
+        is_fenced: false,
     };
     let mut depth = 0usize;
-    // What follows definitions may be another term, which is read in another way than a paragraph.
-    let mut defined = false;
-    for (event, range) in Parser::new_ext(&text[piece.clone()], Options::all()).into_offset_iter() {
+    // What follows definitions may be another term, which is read in another way than a paragraph; and what follows a
+    // rule may be metadata that end behind the piece.
+    let (mut defined, mut in_metadata) = (false, false);
+    let source = match line_before {
+        "" => Cow::Borrowed(&text[piece.clone()]),
+        line => Cow::Owned([line, &text[piece.clone()]].concat()),
+    };
+    let place = |at: usize| piece.start + at.saturating_sub(line_before.len());
+    for (event, range) in Parser::new_ext(&source, options(&source)).into_offset_iter() {
         interrupt.check();
-        let range = piece.start + range.start..piece.start + range.end;
-        if depth == 0 && !defined {
+        let range = place(range.start)..place(range.end);
+        if depth == 0 && !defined && !in_metadata {
             let line = memrchr2(b'\n', b'\r', &text.as_bytes()[piece.start..range.start]);
             last = Last {
                 marks: marks.len(),
                 headings: headings.len(),
                 start: line.map_or(piece.start, |before| piece.start + before + 1),
+                is_fenced: matches!(event, Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(_)))),
             };
         }
         match event {
@@ -108,12 +156,60 @@ fn read_piece(
             _ => {}
         }
         defined = matches!(event, Event::End(TagEnd::DefinitionList));
+        in_metadata |= matches!(event, Event::Rule) && may_open_metadata(&text[range.start..]);
         headings.read(&event, range.start);
         if let Some(level) = level(&event) {
             marks.push(Mark::new(Level::of(level), range.start, range.end));
         }
     }
     last
+}
+
+fn may_open_metadata(text: &str) -> bool {
+    let mut lines = text.lines();
+    lines.next().is_some_and(|line| line.trim_end() == "---")
+        && lines.next().is_some_and(|line| !line.trim_end().is_empty())
+}
+
+/// All there are, but for metadata where the parser would read the same lines too often to find their ends: it does so
+/// again for each fence.
+fn options(piece: &str) -> Options {
+    let most = piece.len().saturating_mul(16);
+    let mut options = Options::all();
+    options.set(
+        Options::ENABLE_YAML_STYLE_METADATA_BLOCKS,
+        read_for_metadata(piece, "---") < most,
+    );
+    options.set(
+        Options::ENABLE_PLUSES_DELIMITED_METADATA_BLOCKS,
+        read_for_metadata(piece, "+++") < most,
+    );
+    options
+}
+
+/// How many bytes the parser reads, at most, to find the ends of what these fences may open.
+fn read_for_metadata(piece: &str, fence: &str) -> usize {
+    let (mut open, mut bytes) = (0, 0usize);
+    if memmem::find(piece.as_bytes(), fence.as_bytes()).is_none() {
+        return 0;
+    }
+    for line in piece.split_inclusive('\n') {
+        bytes = bytes.saturating_add(line.len() * open);
+        if line.trim_end_matches(['\n', '\r', ' ']) == fence {
+            open = 0;
+        }
+        let before = line.trim_ascii_end().strip_suffix(fence);
+        let opens = before.is_some_and(|before| begins_block(before.split_ascii_whitespace().next_back()));
+        open += usize::from(opens);
+    }
+    bytes
+}
+
+/// Whether a line's last word does not keep a block from beginning behind it: in quotes, lists, notes and definitions.
+fn begins_block(last_word: Option<&str>) -> bool {
+    last_word.is_none_or(|word| {
+        word == ":" || word.ends_with("]:") || word.ends_with(['>', '-', '+', '*', '.', ')'])
+    })
 }
 
 fn edge(level: Level) -> Edge {
@@ -196,6 +292,18 @@ mod tests {
         (marks, (0..text.len()).map(|at| cursor.path_at(at)).collect())
     }
 
+    #[test]
+    fn metadata_are_not_looked_for_again_and_again() {
+        let metadata = |text: &str| options(text).contains(Options::ENABLE_YAML_STYLE_METADATA_BLOCKS);
+        assert!(metadata("---\ntitle: x\n---\n\n# Text\n"));
+        assert!(metadata(&"text\n\n---\n\ntext\n".repeat(1000)));
+        assert!(metadata(&"a | b\n--- | ---\n1 | 2\n\nso: ---\n".repeat(1000)));
+        assert!(!metadata(&"> ---\n> x\n".repeat(1000)));
+        assert!(
+            !options(&"+++\t\nx\n\n".repeat(1000)).contains(Options::ENABLE_PLUSES_DELIMITED_METADATA_BLOCKS)
+        );
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(20_000))]
 
@@ -223,6 +331,24 @@ mod tests {
             let known = all_of(&text, text.len()).0.into_iter().map(|(_, _, end)| end).max();
             prop_assert_eq!(read_to.min(Some(last_word)), known.min(Some(last_word)));
             headings.cursor().path_at(text.len());
+        }
+
+        /// Code that goes on behind the largest piece is code, and metadata are not taken for headings.
+        #[test]
+        fn headings_are_known_behind_large_blocks(
+            blocks in prop::collection::vec(prop_oneof![
+                "#{1,6} [a-z]{1,5}\n\n",
+                "([a-z]{1,9} ){1,9}\n\n",
+                "```[a-z]{0,3}\n(# [a-z]{1,5}\n|\n){0,40}```\n\n",
+                "---\n[a-z]: [a-z]{1,9}\n- [a-z]\n---\n\n",
+            ], 0..12),
+            largest in 128usize..200,
+        ) {
+            let text = blocks.concat();
+            let (_, headings) = read(&text, 20, largest, NEVER);
+            let mut cursor = headings.cursor();
+            let paths: Vec<Path> = (0..text.len()).map(|at| cursor.path_at(at)).collect();
+            prop_assert_eq!(paths, all_of(&text, text.len()).1);
         }
     }
 }

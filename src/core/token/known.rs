@@ -7,7 +7,8 @@ use super::layout::Key;
 const SETS: usize = 1 << 11;
 const WORDS: usize = 4;
 
-/// Bytes of the longest word that is kept. With the above it bounds the memory: 400 kB, and 2 MB more where all words are long.
+/// Bytes of the longest word that is kept. With the above it bounds the memory of an encoding: 400 kB, and
+/// 2 MB more where all words are long.
 const LONGEST: usize = 256;
 
 /// A word belongs to the set that its hash gives it, where it replaces the one that came first.

@@ -13,7 +13,7 @@ pub(crate) const OTHER: u8 = 128;
 /// A slot of a vocabulary's hash table: sixteen bytes of key; four of length and token.
 pub(crate) type Slot = [u8; 20];
 
-/// No token is 255 bytes long.
+/// No token is 16,383 bytes long.
 pub(crate) const EMPTY: Slot = [0xFF; 20];
 
 /// How many of a slot's last 32 bits are the token; the others are its length in bytes.

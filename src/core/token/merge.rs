@@ -65,15 +65,16 @@ impl Encoder {
             return tokens;
         }
         let vocabulary = self.vocabulary;
-        if vocabulary.token(word.as_bytes()).is_some() {
+        if vocabulary.token_of(key, word.as_bytes()).is_some() {
             return 1;
         }
         let (mut tokens, mut in_pieces) = (0, false);
         for piece in vocabulary.pieces(word) {
             in_pieces = piece.len() < word.len();
-            tokens += match in_pieces {
-                true => self.count(piece),
-                false => self.count_merged(piece.as_bytes()),
+            tokens += if in_pieces {
+                self.count(piece)
+            } else {
+                self.count_merged(piece.as_bytes())
             };
         }
         // Long words in pieces hardly come again; the pieces do.

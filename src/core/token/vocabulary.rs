@@ -21,7 +21,7 @@ pub(super) struct Vocabulary {
     bytes: &'static [u8],
     /// Where each token's bytes begin, and the end of the last one's.
     offsets: &'static [[u8; 4]],
-    /// What this process has counted; whoever encodes takes it and gives it back.
+    /// What this process has merged; whoever encodes takes it and gives it back.
     pub(super) known: &'static LocalKey<Cell<Known>>,
 }
 
@@ -63,7 +63,12 @@ impl Vocabulary {
     /// The number of the token that `bytes` spell, if they are one.
     #[inline]
     pub(super) fn token(&self, bytes: &[u8]) -> Option<u32> {
-        let key = Key::of(bytes);
+        self.token_of(Key::of(bytes), bytes)
+    }
+
+    /// So too, for bytes whose key is known.
+    #[inline]
+    pub(super) fn token_of(&self, key: Key, bytes: &[u8]) -> Option<u32> {
         if !is_set(self.filter, key.filtered_by()) {
             return None;
         }
