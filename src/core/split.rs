@@ -152,7 +152,12 @@ impl<'a, S: Sizer> Chunks<'a, S> {
         let end = self.search(&sections, low, window);
         let chunk = self.trimmed(self.cursor, end);
         self.largest = self.largest.max(Some(end - self.cursor));
-        let next = self.overlapping(&sections, end);
+        // White space has nothing to overlap with.
+        let next = if chunk.is_empty() {
+            end
+        } else {
+            self.overlapping(&sections, end)
+        };
         self.window = self.kept(window, next);
         self.cursor = next;
         self.sections = sections;
@@ -434,7 +439,9 @@ impl<S: Sizer> Iterator for Chunks<'_, S> {
     type Item = Range<usize>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.cursor < self.text.len() {
+        // An overlap at the end of the text would be walked through for nothing.
+        let last_end = self.blanks.before(self.text.len());
+        while self.cursor < self.text.len() && self.emitted < last_end {
             self.interrupt.check();
             let chunk = self.next_chunk();
             // Only white space, or with overlap nothing that the last chunk did not have.
