@@ -152,11 +152,9 @@ impl<'a, S: Sizer> Chunks<'a, S> {
         let end = self.search(&sections, low, window);
         let chunk = self.trimmed(self.cursor, end);
         self.largest = self.largest.max(Some(end - self.cursor));
-        // White space has nothing to overlap with.
-        let next = if chunk.is_empty() {
-            end
-        } else {
-            self.overlapping(&sections, end)
+        let next = match chunk.is_empty() {
+            true => self.behind_blanks(&sections, end),
+            false => self.overlapping(&sections, end),
         };
         self.window = self.kept(window, next);
         self.cursor = next;
@@ -373,6 +371,17 @@ impl<'a, S: Sizer> Chunks<'a, S> {
             }
         }
         end
+    }
+
+    /// Where the next chunk begins after white space up to `end`, which what follows did not fit in with. Only near that its
+    /// length decides how it is cut.
+    fn behind_blanks(&self, sections: &[u32], end: usize) -> usize {
+        let near = end.saturating_sub(WINDOW_BYTES.max(self.capacity.max.saturating_mul(16)));
+        let far = sections.partition_point(|&here| (here as usize) < near);
+        match sections.get(far) {
+            Some(&here) if far > 0 => here as usize,
+            _ => self.overlapping(sections, end),
+        }
     }
 
     /// Where the next chunk begins: at the end of this one, or at the section that gives the overlap.

@@ -63,6 +63,7 @@ DENSE_MARKDOWN = {
 }
 LARGE_MARKDOWN = {
     **{name: text for name, text in LARGE.items() if "lines" not in name},
+    "1 MB of newlines": "repeat(E'\\n', 1000000) || 'x'",
     "100,000 headings": "repeat(E'# H\\n\\ntext\\n\\n', 100000)",
 }
 

@@ -5,10 +5,12 @@ mod memory;
 use super::marks::{Edge, LEVELS, Level, Mark, Marks};
 use super::text;
 use crate::core::{Error, Interrupt};
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use tree_sitter::{Language, ParseOptions, ParseState, Parser, Tree};
 
-/// Nodes deeper than [`LEVELS`] are left out: their text is cut as any text. So is all of it, if its tree is too large.
+/// Nodes deeper than [`LEVELS`] are left out: their text is cut as any text. So is all of it, if its
+/// tree is too large or takes too much work.
 pub(in crate::core) fn marks(text: &str, grammar: &Language, interrupt: Interrupt) -> Result<Marks, Error> {
     let Some(tree) = parse(text, grammar, interrupt)? else {
         return Ok(text::marks(text, interrupt));
@@ -47,7 +49,21 @@ fn memory_for(text: &str) -> usize {
     text.len().saturating_mul(128).saturating_add(SMALL).min(LARGE)
 }
 
-/// The tree, unless it is too large. Asked to stop, the parser breaks off before Postgres unwinds: its frames are C.
+/// How many blocks of memory may be taken and given back for a tree. Real code takes up to 1.3 a byte, prose and code of
+/// another language up to 4.5, shreds of several up to tens; where the parser goes round in circles it is hundreds.
+fn blocks_for(text: &str) -> usize {
+    text.len().saturating_mul(64).saturating_add(1 << 20)
+}
+
+/// How much of a text the parser is given at once, and how often it may ask: two or three times for each part, but again
+/// and again where it looks far ahead for the end of each token.
+const PART: usize = 1024;
+fn reads_for(text: &str) -> usize {
+    (text.len() / PART).saturating_mul(16).saturating_add(1 << 10)
+}
+
+/// The tree, unless it is too large or takes too much work. Asked to stop, the parser breaks off before Postgres unwinds:
+/// its frames are C.
 fn parse(text: &str, grammar: &Language, interrupt: Interrupt) -> Result<Option<Tree>, Error> {
     memory::count();
     let mut parser = Parser::new();
@@ -55,23 +71,40 @@ fn parse(text: &str, grammar: &Language, interrupt: Interrupt) -> Result<Option<
         .set_language(grammar)
         // A grammar too old for the linked tree-sitter: a test keeps this from shipping.
         .map_err(|error| Error::UnknownFormat(error.to_string()))?;
-    let is_too_large = || memory::held() > memory_for(text);
-    let mut stop = |_: &ParseState| match is_too_large() || (interrupt.pending)() {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
-    };
     loop {
+        let (reads, cut_short) = (Cell::new(0), Cell::new(false));
+        let before = memory::taken_blocks();
+        let is_too_much = || {
+            memory::held() > memory_for(text)
+                || memory::taken_blocks().wrapping_sub(before) > blocks_for(text)
+                || reads.get() > reads_for(text)
+        };
+        let mut stop = |_: &ParseState| match is_too_much() || (interrupt.pending)() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        // It asks whether to stop once in a hundred tokens, which may be long.
+        let mut read = |at: usize, _| {
+            reads.set(reads.get() + 1);
+            cut_short.set(cut_short.get() || is_too_much() || (interrupt.pending)());
+            match text.as_bytes().get(at..) {
+                Some(rest) if !cut_short.get() => &rest[..rest.len().min(PART)],
+                _ => &[],
+            }
+        };
         let options = ParseOptions::new().progress_callback(&mut stop);
-        let tree = parser.parse_with_options(
-            &mut |at, _| text.as_bytes().get(at..).unwrap_or_default(),
-            None,
-            Some(options),
-        );
-        if tree.is_some() || is_too_large() {
+        let tree = parser.parse_with_options(&mut read, None, Some(options));
+        if is_too_much() {
+            return Ok(None);
+        }
+        if tree.is_some() && !cut_short.get() {
             return Ok(tree);
         }
-        // Where this returns, the next round goes on from here.
+        // Where this returns, the next round goes on from here, or anew if the parser took a part for the end.
         interrupt.check();
+        if cut_short.get() {
+            parser.reset();
+        }
     }
 }
 
@@ -95,5 +128,33 @@ mod tests {
             assert!(parse(&dense.repeat(2_000_000)).is_none(), "{dense}");
         }
         assert_eq!(memory::held(), before, "all is given back");
+    }
+
+    /// What the parser would take minutes for.
+    #[test]
+    fn a_tree_takes_bounded_work() {
+        let rust: Language = tree_sitter_rust::LANGUAGE.into();
+        let python = tree_sitter_python::LANGUAGE.into();
+        let go = tree_sitter_go::LANGUAGE.into();
+        let javascript = tree_sitter_javascript::LANGUAGE.into();
+        for (grammar, text) in [
+            (&rust, "#!"),
+            (&rust, "-->"),
+            (&rust, "r#\""),
+            (&python, "<!--"),
+            (&go, "/* "),
+            (&javascript, "/["),
+            (&javascript, "elif a:\n"),
+        ] {
+            assert!(
+                parse(&text.repeat(50_000), grammar, NEVER).unwrap().is_none(),
+                "{text}"
+            );
+        }
+        // This file, as what it is and as what it is not.
+        let code = include_str!("code.rs").repeat(10);
+        for grammar in [rust, python, go, javascript] {
+            assert!(parse(&code, &grammar, NEVER).unwrap().is_some());
+        }
     }
 }

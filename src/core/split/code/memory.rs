@@ -13,6 +13,8 @@ use libc::malloc_usable_size as size_of_block;
 thread_local! {
     /// In bytes.
     static HELD: Cell<usize> = const { Cell::new(0) };
+    /// Blocks, given back or not.
+    static TAKEN: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Has tree-sitter's memory counted from now on.
@@ -33,6 +35,11 @@ pub(super) fn count() {
 /// How many bytes tree-sitter holds for this thread.
 pub(super) fn held() -> usize {
     HELD.get()
+}
+
+/// How many blocks tree-sitter has taken for this thread, since ever: its work, where text is no code, goes into them.
+pub(super) fn taken_blocks() -> usize {
+    TAKEN.get()
 }
 
 unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
@@ -70,6 +77,7 @@ unsafe fn taken(block: *mut c_void, size: usize) -> *mut c_void {
     }
     // SAFETY: by the caller.
     HELD.set(HELD.get().wrapping_add(unsafe { size_of_block(block) }));
+    TAKEN.set(TAKEN.get().wrapping_add(1));
     block
 }
 
