@@ -373,13 +373,13 @@ impl<'a, S: Sizer> Chunks<'a, S> {
         end
     }
 
-    /// Where the next chunk begins after white space up to `end`, which what follows did not fit in with. Only near that its
-    /// length decides how it is cut.
+    /// Where the next chunk begins after nothing but white space up to `end`: what follows did not fit. An overlap walks
+    /// through it, but for a long way only near its end, where it may be the indentation of a chunk.
     fn behind_blanks(&self, sections: &[u32], end: usize) -> usize {
         let near = end.saturating_sub(WINDOW_BYTES.max(self.capacity.max.saturating_mul(16)));
         let far = sections.partition_point(|&here| (here as usize) < near);
         match sections.get(far) {
-            Some(&here) if far > 0 => here as usize,
+            Some(&here) if far > 0 && self.capacity.overlap > 0 => here as usize,
             _ => self.overlapping(sections, end),
         }
     }

@@ -72,12 +72,15 @@ fn parse(text: &str, grammar: &Language, interrupt: Interrupt) -> Result<Option<
         // A grammar too old for the linked tree-sitter: a test keeps this from shipping.
         .map_err(|error| Error::UnknownFormat(error.to_string()))?;
     loop {
-        let (reads, cut_short) = (Cell::new(0), Cell::new(false));
+        let (reads, too_much, cut_short) = (Cell::new(0), Cell::new(false), Cell::new(false));
         let before = memory::taken_blocks();
+        // Once it is, it remains so, whatever is given back.
         let is_too_much = || {
-            memory::held() > memory_for(text)
+            let now = memory::held() > memory_for(text)
                 || memory::taken_blocks().wrapping_sub(before) > blocks_for(text)
-                || reads.get() > reads_for(text)
+                || reads.get() > reads_for(text);
+            too_much.set(too_much.get() || now);
+            too_much.get()
         };
         let mut stop = |_: &ParseState| match is_too_much() || (interrupt.pending)() {
             true => ControlFlow::Break(()),
@@ -94,7 +97,7 @@ fn parse(text: &str, grammar: &Language, interrupt: Interrupt) -> Result<Option<
         };
         let options = ParseOptions::new().progress_callback(&mut stop);
         let tree = parser.parse_with_options(&mut read, None, Some(options));
-        if is_too_much() {
+        if too_much.get() {
             return Ok(None);
         }
         if tree.is_some() && !cut_short.get() {
