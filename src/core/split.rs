@@ -7,11 +7,11 @@
 //!
 //! What is linear about it: a text that certainly does not fit ends at the *horizon*, where the sizer knows that there
 //! are too many tokens; nothing behind the *window*, some horizons further, is looked at. Chunks are those of
-//! text-splitter but for four bounds, which texts made by people hardly reach: levels beyond
+//! text-splitter but for five bounds, which texts made by people hardly reach: levels beyond
 //! [`marks::LEVELS`] count as one, a sentence's end is decided by at most [`units::LOOKAHEAD`] bytes behind the
-//! window, the binary search for a chunk's end starts from no more than the sections in the window, and no more than
-//! [`markdown::LARGEST`] of markdown is parsed at once: a link that is defined further away is text, and what is
-//! left of a longer block begins as if it were one.
+//! window, the binary search for a chunk's end starts from no more than the sections in the window, an overlap does not
+//! walk through all of a long white space, and no more than [`markdown::LARGEST`] of markdown is parsed at once: a link
+//! that is defined in another part is text, and what is left of a longer block begins as if it were one.
 
 mod blanks;
 pub(super) mod code;
@@ -152,10 +152,7 @@ impl<'a, S: Sizer> Chunks<'a, S> {
         let end = self.search(&sections, low, window);
         let chunk = self.trimmed(self.cursor, end);
         self.largest = self.largest.max(Some(end - self.cursor));
-        let next = match chunk.is_empty() {
-            true => self.behind_blanks(&sections, end),
-            false => self.overlapping(&sections, end),
-        };
+        let next = self.overlapping(&sections, end, chunk.is_empty());
         self.window = self.kept(window, next);
         self.cursor = next;
         self.sections = sections;
@@ -373,21 +370,20 @@ impl<'a, S: Sizer> Chunks<'a, S> {
         end
     }
 
-    /// Where the next chunk begins after nothing but white space up to `end`: what follows did not fit. An overlap walks
-    /// through it, but for a long way only near its end, where it may be the indentation of a chunk.
-    fn behind_blanks(&self, sections: &[u32], end: usize) -> usize {
-        let near = end.saturating_sub(WINDOW_BYTES.max(self.capacity.max.saturating_mul(16)));
-        let far = sections.partition_point(|&here| (here as usize) < near);
-        match sections.get(far) {
-            Some(&here) if far > 0 && self.capacity.overlap > 0 => here as usize,
-            _ => self.overlapping(sections, end),
-        }
-    }
-
-    /// Where the next chunk begins: at the end of this one, or at the section that gives the overlap.
-    fn overlapping(&self, sections: &[u32], end: usize) -> usize {
+    /// Where the next chunk begins: at the end of this one, which may be blank, or at the section that gives the overlap.
+    fn overlapping(&self, sections: &[u32], end: usize, blank: bool) -> usize {
         if self.capacity.overlap == 0 {
             return end;
+        }
+        if blank {
+            // It may be the indentation of a chunk, but near its end only.
+            let near = end.saturating_sub(WINDOW_BYTES.max(self.capacity.max.saturating_mul(16)));
+            let far = sections.partition_point(|&here| (here as usize) < near);
+            if far > 0
+                && let Some(&here) = sections.get(far)
+            {
+                return here as usize;
+            }
         }
         let mut start = end;
         let mut low = 0;

@@ -49,17 +49,18 @@ LARGE_CODE = {
     "10 MB of semicolons": "repeat(';', 10000000)",
     "10 MB of brackets": "repeat('[](){', 2000000)",
     "10 MB of lines": "repeat(E'a\\n', 5000000)",
+    "1 MB of comments that do not end": "repeat('/* <!-- ', 125000)",
 }
 # The parser's tree would take sixty times as much: it never has more than 1 MB of the text. What it marks takes up to 24 times.
 DENSE_MARKDOWN = {
-    "10 MB of a list": "repeat(E'- item\n', 1428571)",
-    "10 MB of a table": "E'|a|b|\n|-|-|\n' || repeat(E'|a|b|\n', 1666666)",
+    "10 MB of a list": "repeat(E'- item\\n', 1428571)",
+    "10 MB of a table": "E'|a|b|\\n|-|-|\\n' || repeat(E'|a|b|\\n', 1666666)",
     "10 MB of emphasis in a line": "repeat('*a* ', 2500000)",
-    "10 MB of lines": "repeat(E'a\n', 5000000)",
-    "10 MB of links, defined at their end": "repeat(E'[a]\n\n', 2000000) || E'[a]: /b\n'",
+    "10 MB of lines": "repeat(E'a\\n', 5000000)",
+    "10 MB of links, defined at their end": "repeat(E'[a]\\n\\n', 2000000) || E'[a]: /b\\n'",
     "10 MB of fences in quotes": "repeat(E'> ---\\n> x\\n\\n', 900000)",
     "10 MB of fences that end nothing": "repeat(E'+++\\t\\nx\\n\\n', 1250000)",
-    "10 MB and a metadata fence": "repeat(E'*a* b\n\n', 1250000) || E'---\nx'",
+    "10 MB and a metadata fence": "repeat(E'*a* b\\n\\n', 1250000) || E'---\\nx'",
 }
 LARGE_MARKDOWN = {
     **{name: text for name, text in LARGE.items() if "lines" not in name},

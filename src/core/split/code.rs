@@ -9,8 +9,8 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 use tree_sitter::{Language, ParseOptions, ParseState, Parser, Tree};
 
-/// Nodes deeper than [`LEVELS`] are left out: their text is cut as any text. So is all of it, if its
-/// tree is too large or takes too much work.
+/// Nodes deeper than [`LEVELS`] are left out: their text is cut as any text. So is all of it, if its tree is too large or
+/// takes too much work.
 pub(in crate::core) fn marks(text: &str, grammar: &Language, interrupt: Interrupt) -> Result<Marks, Error> {
     let Some(tree) = parse(text, grammar, interrupt)? else {
         return Ok(text::marks(text, interrupt));

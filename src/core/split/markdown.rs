@@ -48,13 +48,10 @@ fn read(text: &str, piece: usize, largest: usize, interrupt: Interrupt) -> (Vec<
             break;
         }
         if last.start == start && end == most {
-            let line = if fence.is_empty() {
-                start..line_end(text, start).min(end)
-            } else {
-                fence
+            fence = match last.is_fenced {
+                true => open_fence(text, fence, start..end),
+                false => 0..0,
             };
-            let goes_on = last.is_fenced && !is_closed(&text[line.clone()], &text[start..end]);
-            fence = if goes_on { line } else { 0..0 };
             (start, length) = (end, smallest);
             continue;
         }
@@ -67,6 +64,18 @@ fn read(text: &str, piece: usize, largest: usize, interrupt: Interrupt) -> (Vec<
         }
     }
     (marks, headings)
+}
+
+/// The line that opened the code block which a piece is, if that goes on behind it.
+fn open_fence(text: &str, fence: Range<usize>, piece: Range<usize>) -> Range<usize> {
+    let line = match fence.is_empty() {
+        true => piece.start..line_end(text, piece.start).min(piece.end),
+        false => fence,
+    };
+    match is_closed(&text[line.clone()], &text[piece]) {
+        true => 0..0,
+        false => line,
+    }
 }
 
 /// Whether a code block ends, which a line opened and a part of a text goes on with.

@@ -112,6 +112,16 @@ impl Kind {
 }
 
 fn ours<S: Sizer>(text: &str, kind: Kind, sizer: &S, capacity: Capacity) -> Vec<(usize, String)> {
+    ours_unless(NEVER, text, kind, sizer, capacity)
+}
+
+fn ours_unless<S: Sizer>(
+    interrupt: Interrupt,
+    text: &str,
+    kind: Kind,
+    sizer: &S,
+    capacity: Capacity,
+) -> Vec<(usize, String)> {
     let (marks, trim) = match kind {
         Kind::Text => (text::marks(text, NEVER), Trim::All),
         Kind::Markdown => (markdown::parse(text, NEVER).0, Trim::KeepIndentation),
@@ -120,7 +130,7 @@ fn ours<S: Sizer>(text: &str, kind: Kind, sizer: &S, capacity: Capacity) -> Vec<
             Trim::KeepIndentation,
         ),
     };
-    Chunks::new(text, marks, trim, sizer, capacity, NEVER)
+    Chunks::new(text, marks, trim, sizer, capacity, interrupt)
         .map(|range| (range.start, text[range].to_string()))
         .collect()
 }
@@ -392,11 +402,23 @@ impl Sizer for Watched<'_> {
     }
 }
 
-fn work(text: &str, kind: Kind) -> usize {
+thread_local!(static LOOKS: Cell<usize> = const { Cell::new(0) });
+
+/// Counts how often it is asked whether to stop, as for each section that is looked at.
+const COUNTED: Interrupt = Interrupt {
+    pending: || {
+        LOOKS.set(LOOKS.get() + 1);
+        false
+    },
+    raise: || {},
+};
+
+fn work(text: &str, kind: Kind, overlap: usize) -> usize {
+    LOOKS.set(0);
     let sizer = Watched(Ruled(Ruler::Bumpy, text), Cell::new(0));
-    let capacity = Capacity { max: 100, overlap: 0 };
-    ours(text, kind, &sizer, capacity);
-    sizer.1.get()
+    let capacity = Capacity { max: 100, overlap };
+    ours_unless(COUNTED, text, kind, &sizer, capacity);
+    sizer.1.get() + LOOKS.get()
 }
 
 /// A text of some size.
@@ -405,7 +427,7 @@ type Hostile = (&'static str, Kind, fn(usize) -> String);
 /// Twice the text takes twice the work, whatever the text.
 #[test]
 fn work_grows_with_the_text() {
-    let texts: [Hostile; 14] = [
+    let texts: [Hostile; 16] = [
         ("one word", Kind::Text, |size| "a".repeat(size)),
         ("spaces", Kind::Text, |size| " ".repeat(size) + "x"),
         ("tabs inside", Kind::Text, |size| {
@@ -431,11 +453,24 @@ fn work_grows_with_the_text() {
         ("brackets", Kind::Rust, |size| {
             "(".repeat(size / 2) + &")".repeat(size / 2)
         }),
+        ("newlines", Kind::Markdown, |size| "\n".repeat(size)),
+        ("separators, then a word", Kind::Text, |size| {
+            "\u{2029}".repeat(size / 6) + &"a".repeat(size / 2)
+        }),
         ("a sum", Kind::Python, |size| "1+".repeat(size / 2)),
     ];
     for (name, kind, text) in texts {
-        let (one, two) = (work(&text(100_000), kind), work(&text(200_000), kind));
-        assert!(two <= one * 23 / 10 + 10_000, "{name}: {one}, then {two}");
+        for overlap in [0, 20] {
+            let (one, two) = (
+                work(&text(100_000), kind, overlap),
+                work(&text(200_000), kind, overlap),
+            );
+            assert!(
+                two <= one * 23 / 10 + 10_000,
+                "{name}, overlap {overlap}: {one}, then {two}"
+            );
+            assert!(two <= 40 * 200_000, "{name}, overlap {overlap}: {two}");
+        }
     }
 }
 

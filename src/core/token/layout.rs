@@ -121,6 +121,7 @@ impl Key {
     }
 }
 
+/// Of less than four bytes the last is repeated; more than that overlap. The length tells them apart.
 #[inline]
 fn less_than_eight(bytes: &[u8]) -> u64 {
     if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {

@@ -60,6 +60,7 @@ impl Encoder {
         self.count_unusual(key, pretoken)
     }
 
+    /// How many tokens a word is that is none, or whose token is not found at a glance.
     fn count_unusual(&mut self, key: Key, word: &str) -> usize {
         if let Some(tokens) = self.known.tokens(key, word.as_bytes()) {
             return tokens;
