@@ -239,6 +239,7 @@ HOSTILE = {
     "10,000 nested quotes": ("repeat('> ', {}) || 'x'", 10_000, ["markdown"]),
     "10,000 nested lists": ("repeat('- ', {}) || 'x'", 10_000, ["markdown"]),
     "10,000 nested brackets": ("repeat('(', {0}) || repeat(')', {0})", 10_000, ["text", "markdown", "rust"]),
+    "400 kB of dots": ("repeat('.', {})", 400_000, ["text", "markdown", "rust"]),
     "100,000 headings": ("repeat(E'# H\\n\\ntext\\n\\n', {})", 100_000, ["markdown"]),
 }
 
@@ -247,7 +248,7 @@ def hostile_texts(sql):
     rows = []
     for name, (text, size, formats) in HOSTILE.items():
         calls = {"count_tokens": "select matrice.count_tokens({})",
-                 **{format: f"select count(*) from matrice.chunk_text({{}}, 512, 0, '{format}')" for format in formats}}
+                 **{format: f"select count(*) from matrice.chunk_text({{}}, 512, 64, '{format}')" for format in formats}}
         for call, query in calls.items():
             took, _ = medians({half: lambda half=half: timed(lambda: sql(query.format(text.format(size // half)))) for half in (2, 1)}, runs=3)
             rows.append([name, call, took[2], took[1], took[1] / took[2]])

@@ -27,6 +27,17 @@ impl Interrupt {
             (self.raise)();
         }
     }
+
+    /// `items`, each of which is little work: asked once in some ten microseconds.
+    pub(crate) fn during<T>(self, items: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+        const EVERY: usize = 256;
+        items.enumerate().map(move |(number, item)| {
+            if number % EVERY == 0 {
+                self.check();
+            }
+            item
+        })
+    }
 }
 
 /// For tests, which nobody interrupts.
@@ -35,3 +46,20 @@ pub(crate) const NEVER: Interrupt = Interrupt {
     pending: || false,
     raise: || {},
 };
+
+/// How often work asks whether to stop.
+#[cfg(test)]
+pub(crate) fn interrupts(work: impl FnOnce(Interrupt)) -> usize {
+    use std::cell::Cell;
+    thread_local!(static ASKED: Cell<usize> = const { Cell::new(0) });
+    let counted = Interrupt {
+        pending: || {
+            ASKED.set(ASKED.get() + 1);
+            false
+        },
+        raise: || {},
+    };
+    ASKED.set(0);
+    work(counted);
+    ASKED.get()
+}

@@ -18,9 +18,6 @@ use pretoken::{Family, pretokens};
 use tiktoken_rs::tokenizer::{Tokenizer, get_tokenizer};
 use vocabulary::Vocabulary;
 
-/// How many pre-tokens are encoded between two questions whether to stop: some ten microseconds' worth.
-const INTERRUPT_EVERY: usize = 256;
-
 /// A vocabulary that text can be encoded in, and the pre-tokens it is cut into before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
@@ -167,14 +164,7 @@ impl Encoding {
 
     /// The pre-tokens of `text`: what is encoded each by itself.
     pub(super) fn pretokens(self, text: &str, interrupt: Interrupt) -> impl Iterator<Item = &str> {
-        pretokens(self.family(), text)
-            .enumerate()
-            .map(move |(number, pretoken)| {
-                if number % INTERRUPT_EVERY == 0 {
-                    interrupt.check();
-                }
-                pretoken
-            })
+        interrupt.during(pretokens(self.family(), text))
     }
 }
 
@@ -187,7 +177,8 @@ fn is_other_vendor(model: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::NEVER;
+    use crate::core::sizer::CountedText;
+    use crate::core::{NEVER, interrupts};
     use proptest::prelude::*;
 
     const ALL: [Encoding; 6] = [
@@ -259,6 +250,31 @@ mod tests {
         assert_eq!(e.decode(&cut), Err(Error::InvalidText));
         let nul: Vec<i32> = e.encode("\0", NEVER).iter().map(|&t| t as i32).collect();
         assert_eq!(e.decode(&nul), Err(Error::InvalidText));
+    }
+
+    /// Work on one long word can be stopped too.
+    #[test]
+    fn long_words_ask_whether_to_stop() {
+        for character in ["a", "=", "日", "\u{301}", "\u{1F468}\u{200d}"] {
+            let text = character.repeat(300_000);
+            for encoding in ALL {
+                let asked = [
+                    interrupts(|interrupt| {
+                        encoding.count(&text, interrupt);
+                    }),
+                    interrupts(|interrupt| {
+                        encoding.encode(&text, interrupt);
+                    }),
+                    interrupts(|interrupt| {
+                        CountedText::new(&text, encoding, interrupt);
+                    }),
+                ];
+                assert!(
+                    asked.iter().all(|&asked| asked > text.len() / 4096),
+                    "{character:?} in {encoding:?}: {asked:?}"
+                );
+            }
+        }
     }
 
     /// Every token of a special name is beyond what decode gives.

@@ -1,9 +1,9 @@
 //! The chunks are those of text-splitter.
 
 use super::*;
-use crate::core::NEVER;
 use crate::core::sizer::CountedText;
 use crate::core::token::Encoding;
+use crate::core::{NEVER, interrupts};
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::fs;
@@ -402,23 +402,15 @@ impl Sizer for Watched<'_> {
     }
 }
 
-thread_local!(static LOOKS: Cell<usize> = const { Cell::new(0) });
-
-/// Counts how often it is asked whether to stop, as for each section that is looked at.
-const COUNTED: Interrupt = Interrupt {
-    pending: || {
-        LOOKS.set(LOOKS.get() + 1);
-        false
-    },
-    raise: || {},
-};
-
+/// How many bytes are counted, and sections looked at.
 fn work(text: &str, kind: Kind, overlap: usize) -> usize {
-    LOOKS.set(0);
     let sizer = Watched(Ruled(Ruler::Bumpy, text), Cell::new(0));
     let capacity = Capacity { max: 100, overlap };
-    ours_unless(COUNTED, text, kind, &sizer, capacity);
-    sizer.1.get() + LOOKS.get()
+    // It asks for each section.
+    let sections = interrupts(|interrupt| {
+        ours_unless(interrupt, text, kind, &sizer, capacity);
+    });
+    sizer.1.get() + sections
 }
 
 /// A text of some size.

@@ -3,11 +3,12 @@
 
 use super::known::Known;
 use super::layout::{Key, NO_TOKEN};
-use super::vocabulary::Vocabulary;
+use super::vocabulary::{KnownCounts, Vocabulary};
 use crate::core::Interrupt;
 use crate::core::places::Places;
 use std::mem;
 use std::ops::Range;
+use std::rc::Rc;
 
 /// How many bytes are merged at once, at most. The work for each byte grows with it.
 const WINDOW: usize = 256;
@@ -26,9 +27,10 @@ pub(in crate::core) struct Encoder {
     /// … and the token that it and the part behind it would make.
     pairs: Vec<u32>,
     /// Of the vocabulary, for as long as this encodes.
-    known: Known,
-    /// The last [`Encoder::head`], and where it begins: all ends that are tried for a chunk have the same.
-    head: Option<(usize, Option<(usize, usize)>)>,
+    known: KnownCounts,
+    /// The tokens of parts of long words, up to 1.3 MB of them: long words often repeat themselves, and are counted from
+    /// many places on.
+    windows: Known<Rc<[u32]>, 256>,
 }
 
 impl Drop for Encoder {
@@ -46,7 +48,7 @@ impl Encoder {
             before: Vec::new(),
             pairs: Vec::new(),
             known: vocabulary.known.take(),
-            head: None,
+            windows: Known::new(),
         }
     }
 
@@ -62,15 +64,15 @@ impl Encoder {
 
     /// How many tokens a word is that is none, or whose token is not found at a glance.
     fn count_unusual(&mut self, key: Key, word: &str) -> usize {
-        if let Some(tokens) = self.known.tokens(key, word.as_bytes()) {
-            return tokens;
+        if let Some(&tokens) = self.known.get(key, word.as_bytes()) {
+            return tokens as usize;
         }
         let vocabulary = self.vocabulary;
         if vocabulary.token_of(key, word.as_bytes()).is_some() {
             return 1;
         }
         let (mut tokens, mut in_pieces) = (0, false);
-        for piece in vocabulary.pieces(word) {
+        for piece in self.interrupt.during(vocabulary.pieces(word)) {
             in_pieces = piece.len() < word.len();
             tokens += if in_pieces {
                 self.count(piece)
@@ -80,7 +82,7 @@ impl Encoder {
         }
         // Long words in pieces hardly come again; the pieces do.
         if key.is_exact() || !in_pieces {
-            self.known.insert(key, word.as_bytes(), tokens);
+            self.known.insert(key, word.as_bytes(), tokens as u32);
         }
         tokens
     }
@@ -101,7 +103,7 @@ impl Encoder {
             return found(self, &[token]);
         }
         let vocabulary = self.vocabulary;
-        for piece in vocabulary.pieces(pretoken) {
+        for piece in self.interrupt.during(vocabulary.pieces(pretoken)) {
             let bytes = piece.as_bytes();
             match vocabulary.token(bytes) {
                 Some(token) => found(self, &[token]),
@@ -131,7 +133,7 @@ impl Encoder {
     /// side by side where the last one kept and the first one new are such a pair.
     fn encode_long(&mut self, bytes: &[u8], found: &mut impl FnMut(&Self, &[u32])) {
         let mut rest = bytes;
-        let mut tokens = self.merged(&rest[..WINDOW]);
+        let mut tokens = self.window(&rest[..WINDOW]);
         let mut window = WINDOW;
         while window < rest.len() {
             self.interrupt.check();
@@ -144,7 +146,7 @@ impl Encoder {
                 }
                 None => {
                     window = rest.len().min(window * 2);
-                    tokens = self.merged(&rest[..window]);
+                    tokens = self.window(&rest[..window]);
                 }
             }
         }
@@ -157,12 +159,12 @@ impl Encoder {
         bytes: &[u8],
         window: usize,
         tokens: &[u32],
-    ) -> Option<(usize, usize, Vec<u32>)> {
+    ) -> Option<(usize, usize, Rc<[u32]>)> {
         let mut start = window;
         for kept in (1..tokens.len()).rev() {
             start -= self.length(tokens[kept]);
             if start + MARGIN <= window {
-                let next = self.merged(&bytes[start..bytes.len().min(start + WINDOW)]);
+                let next = self.window(&bytes[start..bytes.len().min(start + WINDOW)]);
                 let together = start - self.length(tokens[kept - 1])..start + self.length(next[0]);
                 if self.are_two_tokens(&bytes[together.clone()], start - together.start) {
                     return Some((kept, start, next));
@@ -183,30 +185,13 @@ impl Encoder {
     ) -> usize {
         let bytes = text.as_bytes();
         if part.len() > WINDOW
-            && let Some((head, first)) = self.known_head(bytes, &word, begins, part.start)
+            && let Some((head, first)) = self.head(bytes, &word, begins, part.start)
             && let Some((last, tail)) = self.tail(bytes, begins, &part)
             && first < last
         {
             return head + begins.rank(last) - begins.rank(first) + tail;
         }
         self.count_merged(&bytes[part])
-    }
-
-    fn known_head(
-        &mut self,
-        bytes: &[u8],
-        word: &Range<usize>,
-        begins: &Places,
-        start: usize,
-    ) -> Option<(usize, usize)> {
-        match self.head {
-            Some((known, head)) if known == start => head,
-            _ => {
-                let head = self.head(bytes, word, begins, start);
-                self.head = Some((start, head));
-                head
-            }
-        }
     }
 
     /// How many tokens there are before those of a part that begins at `start` meet those of the word, and where.
@@ -217,7 +202,7 @@ impl Encoder {
         begins: &Places,
         start: usize,
     ) -> Option<(usize, usize)> {
-        let tokens = self.merged(&bytes[start..word.end.min(start + WINDOW)]);
+        let tokens = self.window(&bytes[start..word.end.min(start + WINDOW)]);
         let mut at = start;
         let mut left = 0;
         for (number, &token) in tokens.iter().enumerate() {
@@ -240,7 +225,7 @@ impl Encoder {
             if at == part.end {
                 return Some((at, 0));
             }
-            let tail = self.merged(&bytes[at..part.end]);
+            let tail = self.window(&bytes[at..part.end]);
             let start = begins.up_to(at - 1)?;
             if self.are_two_tokens(&bytes[start..at + self.length(tail[0])], at - start) {
                 return Some((at, tail.len()));
@@ -252,11 +237,22 @@ impl Encoder {
 
     /// Whether bytes are encoded as two tokens that meet in this place.
     fn are_two_tokens(&mut self, bytes: &[u8], middle: usize) -> bool {
-        self.merge(bytes) == 2 && self.ends[0] == middle
+        matches!(*self.window(bytes), [first, _] if self.length(first) == middle)
     }
 
     fn length(&self, token: u32) -> usize {
         self.vocabulary.bytes_of(token).map_or(0, <[u8]>::len)
+    }
+
+    /// The tokens of a part of a long word.
+    fn window(&mut self, bytes: &[u8]) -> Rc<[u32]> {
+        let key = Key::of(bytes);
+        if let Some(tokens) = self.windows.get(key, bytes) {
+            return Rc::clone(tokens);
+        }
+        let tokens: Rc<[u32]> = self.merged(bytes).into();
+        self.windows.insert(key, bytes, Rc::clone(&tokens));
+        tokens
     }
 
     fn merged(&mut self, bytes: &[u8]) -> Vec<u32> {

@@ -6,6 +6,9 @@ use super::layout::{self, EMPTY, Key, Slot};
 use std::cell::Cell;
 use std::thread::LocalKey;
 
+/// How many tokens words are: 400 kB of them, and 2 MB more where all words are long.
+pub(super) type KnownCounts = Known<u32, 2048>;
+
 /// The tokens of an encoding and their numbers. Lower numbers were merged earlier when the encoding was made.
 pub(super) struct Vocabulary {
     slots: &'static [Slot],
@@ -21,13 +24,14 @@ pub(super) struct Vocabulary {
     bytes: &'static [u8],
     /// Where each token's bytes begin, and the end of the last one's.
     offsets: &'static [[u8; 4]],
-    /// What this process has merged; whoever encodes takes it and gives it back.
-    pub(super) known: &'static LocalKey<Cell<Known>>,
+    /// What this process has counted: words come again, in a text and in the texts after it. Whoever encodes takes it and
+    /// gives it back.
+    pub(super) known: &'static LocalKey<Cell<KnownCounts>>,
 }
 
 macro_rules! vocabulary {
     ($name:literal) => {{
-        thread_local!(static KNOWN: Cell<Known> = const { Cell::new(Known::new()) });
+        thread_local!(static KNOWN: Cell<KnownCounts> = const { Cell::new(Known::new()) });
         Vocabulary {
             slots: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".slots"))
                 .as_chunks()
