@@ -1,6 +1,5 @@
 //! Cutting text into chunks of a size given in real tokens.
 
-use super::headings::{self, Headings};
 use super::sizer::CountedText;
 use super::split::{self, Capacity, Chunks, Marks, Trim};
 use super::token::Encoding;
@@ -129,29 +128,26 @@ pub(crate) fn chunks(
     size: Size,
     interrupt: Interrupt,
 ) -> Result<impl Iterator<Item = Result<Chunk<'_>, Error>>, Error> {
-    let (marks, headings) = parse(text, format, interrupt)?;
+    let marks = marks(text, format, interrupt)?;
     let counted = CountedText::new(text, size.encoding, interrupt);
     let mut describe = Describe {
         text,
         max: size.max,
-        headings: headings.map(Headings::cursor),
         at: (0, 0),
     };
     let mut ranges = Chunks::new(text, marks, trim(format), counted, size.capacity(), interrupt);
     Ok(iter::from_fn(move || {
         let range = ranges.next()?;
-        Some(describe.chunk(range, ranges.sizer()))
+        let headings = ranges.headings_at(range.start);
+        Some(describe.chunk(range, headings, ranges.sizer()))
     }))
 }
 
-fn parse(text: &str, format: Format, interrupt: Interrupt) -> Result<(Marks, Option<Headings>), Error> {
+fn marks(text: &str, format: Format, interrupt: Interrupt) -> Result<Marks<'_>, Error> {
     Ok(match format {
-        Format::Text => (split::text::marks(text, interrupt), None),
-        Format::Markdown => {
-            let (marks, headings) = split::markdown::parse(text, interrupt);
-            (marks, Some(headings))
-        }
-        Format::Code(language) => (split::code::marks(text, &language.grammar(), interrupt)?, None),
+        Format::Text => split::text::marks(text, interrupt),
+        Format::Markdown => split::markdown::marks(text, interrupt),
+        Format::Code(language) => split::code::marks(text, &language.grammar(), interrupt)?,
     })
 }
 
@@ -166,13 +162,17 @@ fn trim(format: Format) -> Trim {
 struct Describe<'a> {
     text: &'a str,
     max: usize,
-    headings: Option<headings::Cursor>,
     /// A place in the text, in bytes and in characters.
     at: (usize, usize),
 }
 
 impl<'a> Describe<'a> {
-    fn chunk(&mut self, range: Range<usize>, counted: &CountedText<'a>) -> Result<Chunk<'a>, Error> {
+    fn chunk(
+        &mut self,
+        range: Range<usize>,
+        headings: Option<Vec<String>>,
+        counted: &CountedText<'a>,
+    ) -> Result<Chunk<'a>, Error> {
         let content = &self.text[range.clone()];
         let token_count = counted.count(content);
         if token_count > self.max {
@@ -190,7 +190,7 @@ impl<'a> Describe<'a> {
             token_count,
             start_char,
             end_char: start_char + content.chars().count(),
-            headings: self.headings.as_mut().map(|cursor| cursor.path_at(range.start)),
+            headings,
         })
     }
 

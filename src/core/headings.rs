@@ -11,7 +11,7 @@ struct Heading {
     level: HeadingLevel,
 }
 
-/// All headings of a markdown text, in order.
+/// The headings of a markdown text as far as it is read, in order. Asked for ascending places, it passes them once.
 #[derive(Default)]
 pub(super) struct Headings {
     all: Vec<Heading>,
@@ -19,6 +19,10 @@ pub(super) struct Headings {
     texts: String,
     /// Whether the last one is not read to its end.
     open: bool,
+    /// The number of the first heading that is not passed yet.
+    next: usize,
+    /// The numbers of those above the last place, outermost first.
+    path: Vec<usize>,
 }
 
 impl Headings {
@@ -52,7 +56,7 @@ impl Headings {
         self.all.len()
     }
 
-    /// Forgets all headings but the first ones.
+    /// Forgets all headings but the first ones, which are those passed and maybe more.
     pub(super) fn truncate(&mut self, len: usize) {
         self.all.truncate(len);
         self.texts.truncate(self.text_start(self.all.len()));
@@ -64,28 +68,10 @@ impl Headings {
         before.map_or(0, |before| before.text_end as usize)
     }
 
-    pub(super) fn cursor(self) -> Cursor {
-        Cursor {
-            headings: self,
-            next: 0,
-            path: Vec::new(),
-        }
-    }
-}
-
-/// Answers for ascending offsets in one pass over the headings.
-pub(super) struct Cursor {
-    headings: Headings,
-    /// The number of the first heading that is not passed yet.
-    next: usize,
-    path: Vec<usize>,
-}
-
-impl Cursor {
     /// The path of headings, outermost first, that the text at byte `offset` stands under. A heading stands
     /// under itself. Offsets must not descend from call to call.
     pub(super) fn path_at(&mut self, offset: usize) -> Vec<String> {
-        let all = &self.headings.all;
+        let all = &self.all;
         while let Some(heading) = all.get(self.next)
             && heading.start as usize <= offset
         {
@@ -95,7 +81,7 @@ impl Cursor {
         }
         let text = |&number: &usize| {
             let end = all[number].text_end as usize;
-            self.headings.texts[self.headings.text_start(number)..end].to_string()
+            self.texts[self.text_start(number)..end].to_string()
         };
         self.path.iter().map(text).collect()
     }
@@ -104,17 +90,21 @@ impl Cursor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{NEVER, split::markdown};
+    use pulldown_cmark::{Options, Parser};
 
     fn headings_of(text: &str) -> Headings {
-        markdown::parse(text, NEVER).1
+        let mut headings = Headings::default();
+        for (event, range) in Parser::new_ext(text, Options::all()).into_offset_iter() {
+            headings.read(&event, range.start);
+        }
+        headings
     }
 
     #[test]
     fn path_follows_levels() {
         let text = "intro\n\n# Guide\n\na\n\n## Install `it`\n\nb\n\n### Linux\n\nc\n\n## Use\n\nd\n";
-        let mut cursor = headings_of(text).cursor();
-        let mut at = |needle: &str| cursor.path_at(text.find(needle).unwrap());
+        let mut headings = headings_of(text);
+        let mut at = |needle: &str| headings.path_at(text.find(needle).unwrap());
         assert_eq!(at("intro"), Vec::<String>::new());
         assert_eq!(at("# Guide"), ["Guide"]);
         assert_eq!(at("\nb\n"), ["Guide", "Install it"]);
@@ -125,6 +115,6 @@ mod tests {
     #[test]
     fn a_hash_in_a_code_fence_is_no_heading() {
         let text = "# Real\n\n```sh\n# comment\n```\n\nafter\n";
-        assert_eq!(headings_of(text).cursor().path_at(text.len() - 2), ["Real"]);
+        assert_eq!(headings_of(text).path_at(text.len() - 2), ["Real"]);
     }
 }

@@ -93,7 +93,7 @@ struct First {
 /// The chunks of a text, as ranges of bytes.
 pub(super) struct Chunks<'a, S> {
     text: &'a str,
-    marks: Marks,
+    marks: Marks<'a>,
     blanks: Blanks<'a>,
     sizer: S,
     capacity: Capacity,
@@ -116,7 +116,7 @@ pub(super) struct Chunks<'a, S> {
 impl<'a, S: Sizer> Chunks<'a, S> {
     pub(super) fn new(
         text: &'a str,
-        marks: Marks,
+        marks: Marks<'a>,
         trim: Trim,
         sizer: S,
         capacity: Capacity,
@@ -143,9 +143,14 @@ impl<'a, S: Sizer> Chunks<'a, S> {
         &self.sizer
     }
 
+    /// The headings above a place in the chunks so far, if the format has headings: see [`marks::Reader::headings_at`].
+    pub(super) fn headings_at(&mut self, place: usize) -> Option<Vec<String>> {
+        self.marks.headings_at(place)
+    }
+
     fn next_chunk(&mut self) -> Range<usize> {
-        self.marks.advance(self.cursor);
         let window = self.window.take().unwrap_or_else(|| self.look_ahead());
+        self.marks.advance(self.cursor, window.end);
         let mut sections = take(&mut self.sections);
         sections.clear();
         let low = self.gather(&mut sections, window);

@@ -2,7 +2,7 @@
 
 mod memory;
 
-use super::marks::{Edge, LEVELS, Level, Mark, Marks};
+use super::marks::{Edge, LEVELS, Level, Mark, Marks, Reader};
 use super::text;
 use crate::core::{Error, Interrupt};
 use std::cell::Cell;
@@ -11,33 +11,46 @@ use tree_sitter::{Language, ParseOptions, ParseState, Parser, Tree};
 
 /// Nodes deeper than [`LEVELS`] are left out: their text is cut as any text. So is all of it, if its tree is too large or
 /// takes too much work.
-pub(in crate::core) fn marks(text: &str, grammar: &Language, interrupt: Interrupt) -> Result<Marks, Error> {
-    let Some(tree) = parse(text, grammar, interrupt)? else {
-        return Ok(text::marks(text, interrupt));
-    };
-    let mut marks = Vec::new();
-    let mut cursor = tree.walk();
-    let mut depth = 0;
-    loop {
-        interrupt.check();
-        if cursor.goto_first_child() {
-            depth += 1;
-        } else {
-            while !cursor.goto_next_sibling() {
-                if !cursor.goto_parent() {
-                    return Ok(Marks::new(marks, |_| Edge::Around, interrupt));
+pub(in crate::core) fn marks<'a>(
+    text: &'a str,
+    grammar: &Language,
+    interrupt: Interrupt,
+) -> Result<Marks<'a>, Error> {
+    Ok(match parse(text, grammar, interrupt)? {
+        Some(tree) => Marks::new(Nodes(Some(tree), interrupt), |_| Edge::Around, interrupt),
+        None => text::marks(text, interrupt),
+    })
+}
+
+/// All are read at once, or the tree would have to stay.
+struct Nodes(Option<Tree>, Interrupt);
+
+impl Reader for Nodes {
+    fn read(&mut self, marks: &mut Vec<Mark>) -> Option<usize> {
+        let tree = self.0.take()?;
+        let mut cursor = tree.walk();
+        let mut depth = 0;
+        loop {
+            self.1.check();
+            if cursor.goto_first_child() {
+                depth += 1;
+            } else {
+                while !cursor.goto_next_sibling() {
+                    if !cursor.goto_parent() {
+                        return None;
+                    }
+                    depth -= 1;
                 }
-                depth -= 1;
             }
-        }
-        // The root is the text, and no mark in it.
-        if depth > 0 && depth <= LEVELS {
-            let node = cursor.node();
-            marks.push(Mark::new(
-                Level::of(LEVELS - depth),
-                node.start_byte(),
-                node.end_byte(),
-            ));
+            // The root is the text, and no mark in it.
+            if depth > 0 && depth <= LEVELS {
+                let node = cursor.node();
+                marks.push(Mark::new(
+                    Level::of(LEVELS - depth),
+                    node.start_byte(),
+                    node.end_byte(),
+                ));
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Markdown is cut by its headings, blocks and inline elements.
 
-use super::marks::{Edge, Level, Mark, Marks};
+use super::marks::{Edge, Level, Mark, Marks, Reader};
 use crate::core::Interrupt;
 use crate::core::headings::Headings;
 use memchr::{memchr, memmem, memrchr, memrchr2};
@@ -20,50 +20,122 @@ const PIECE: usize = 1 << 15;
 /// … and at most: so much of a text whose blocks depend on each other, or of one block.
 pub(super) const LARGEST: usize = 1 << 20;
 
-pub(in crate::core) fn parse(text: &str, interrupt: Interrupt) -> (Marks, Headings) {
-    let (marks, headings) = read(text, PIECE, LARGEST, interrupt);
-    (Marks::new(marks, edge, interrupt), headings)
+pub(in crate::core) fn marks(text: &str, interrupt: Interrupt) -> Marks<'_> {
+    marks_of_pieces(text, PIECE, interrupt)
+}
+
+pub(super) fn marks_of_pieces(text: &str, piece: usize, interrupt: Interrupt) -> Marks<'_> {
+    Marks::new(Pieces::of(text, piece, LARGEST, interrupt), edge, interrupt)
 }
 
 /// Reads a text piece by piece. Of a piece the last block is left to the next one: what follows may belong to it. If a
 /// piece is one block, it has to be larger; a block that is larger than the largest piece is read as several.
-fn read(text: &str, piece: usize, largest: usize, interrupt: Interrupt) -> (Vec<Mark>, Headings) {
-    let (mut marks, mut headings) = (Vec::new(), Headings::default());
-    let smallest = if is_sequential(text) { piece } else { largest };
-    let (mut start, mut length) = (0, smallest);
-    // The line that opens the code block which goes on at the start.
-    let mut fence = 0..0;
-    while start < text.len() {
-        let most = end_of_largest(text, start, largest);
-        let end = line_end(text, start.saturating_add(length)).min(most);
-        let last = read_piece(
-            &mut marks,
-            &mut headings,
-            text,
-            &text[fence.clone()],
-            start..end,
-            interrupt,
-        );
-        if end == text.len() {
-            break;
-        }
-        if last.start == start && end == most {
-            fence = match last.is_fenced {
-                true => open_fence(text, fence, start..end),
-                false => 0..0,
-            };
-            (start, length) = (end, smallest);
-            continue;
-        }
-        marks.truncate(last.marks);
-        headings.truncate(last.headings);
-        if last.start > start {
-            (start, length, fence) = (last.start, smallest, 0..0);
-        } else {
-            length = length.saturating_mul(4);
+struct Pieces<'a> {
+    text: &'a str,
+    /// Bytes.
+    smallest: usize,
+    largest: usize,
+    /// Where the next piece begins, and how long it is.
+    start: usize,
+    length: usize,
+    /// The line that opens the code block which goes on at the start.
+    fence: Range<usize>,
+    headings: Headings,
+    interrupt: Interrupt,
+}
+
+impl Reader for Pieces<'_> {
+    fn read(&mut self, marks: &mut Vec<Mark>) -> Option<usize> {
+        let (text, start) = (self.text, self.start);
+        let most = end_of_largest(text, start, self.largest);
+        loop {
+            let end = line_end(text, start.saturating_add(self.length)).min(most);
+            let last = self.read_piece(marks, start..end);
+            if end == text.len() {
+                return None;
+            }
+            if last.start == start && end == most {
+                let fence = std::mem::take(&mut self.fence);
+                if last.is_fenced {
+                    self.fence = open_fence(text, fence, start..end);
+                }
+                (self.start, self.length) = (end, self.smallest);
+                return Some(end);
+            }
+            marks.truncate(last.marks);
+            self.headings.truncate(last.headings);
+            if last.start > start {
+                (self.start, self.length, self.fence) = (last.start, self.smallest, 0..0);
+                return Some(last.start);
+            }
+            self.length = self.length.saturating_mul(4);
         }
     }
-    (marks, headings)
+
+    fn headings_at(&mut self, place: usize) -> Option<Vec<String>> {
+        Some(self.headings.path_at(place))
+    }
+}
+
+impl<'a> Pieces<'a> {
+    fn of(text: &'a str, piece: usize, largest: usize, interrupt: Interrupt) -> Self {
+        let smallest = if is_sequential(text) { piece } else { largest };
+        Pieces {
+            text,
+            smallest,
+            largest,
+            start: 0,
+            length: smallest,
+            fence: 0..0,
+            headings: Headings::default(),
+            interrupt,
+        }
+    }
+
+    /// Reads a piece, as if it began with the line of the fence.
+    fn read_piece(&mut self, marks: &mut Vec<Mark>, piece: Range<usize>) -> Last {
+        let (text, line_before) = (self.text, &self.text[self.fence.clone()]);
+        let mut last = Last {
+            marks: marks.len(),
+            headings: self.headings.len(),
+            start: piece.start,
+            is_fenced: false,
+        };
+        let mut depth = 0usize;
+        // What follows definitions may be another term, which is read in another way than a paragraph; and what follows a
+        // rule may be metadata that end behind the piece.
+        let (mut defined, mut in_metadata) = (false, false);
+        let source = match line_before {
+            "" => Cow::Borrowed(&text[piece.clone()]),
+            line => Cow::Owned([line, &text[piece.clone()]].concat()),
+        };
+        let place = |at: usize| piece.start + at.saturating_sub(line_before.len());
+        for (event, range) in Parser::new_ext(&source, options(&source)).into_offset_iter() {
+            self.interrupt.check();
+            let range = place(range.start)..place(range.end);
+            if depth == 0 && !defined && !in_metadata {
+                let line = memrchr2(b'\n', b'\r', &text.as_bytes()[piece.start..range.start]);
+                last = Last {
+                    marks: marks.len(),
+                    headings: self.headings.len(),
+                    start: line.map_or(piece.start, |before| piece.start + before + 1),
+                    is_fenced: matches!(event, Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(_)))),
+                };
+            }
+            match event {
+                Event::Start(_) => depth += 1,
+                Event::End(_) => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            defined = matches!(event, Event::End(TagEnd::DefinitionList));
+            in_metadata |= matches!(event, Event::Rule) && may_open_metadata(&text[range.start..]);
+            self.headings.read(&event, range.start);
+            if let Some(level) = level(&event) {
+                marks.push(Mark::new(Level::of(level), range.start, range.end));
+            }
+        }
+        last
+    }
 }
 
 /// The line that opened the code block which a piece is, if that goes on behind it.
@@ -121,57 +193,6 @@ struct Last {
     headings: usize,
     start: usize,
     is_fenced: bool,
-}
-
-/// Reads a piece, as if it began with a line that stands further before it.
-fn read_piece(
-    marks: &mut Vec<Mark>,
-    headings: &mut Headings,
-    text: &str,
-    line_before: &str,
-    piece: Range<usize>,
-    interrupt: Interrupt,
-) -> Last {
-    let mut last = Last {
-        marks: marks.len(),
-        headings: headings.len(),
-        start: piece.start,
-        is_fenced: false,
-    };
-    let mut depth = 0usize;
-    // What follows definitions may be another term, which is read in another way than a paragraph; and what follows a
-    // rule may be metadata that end behind the piece.
-    let (mut defined, mut in_metadata) = (false, false);
-    let source = match line_before {
-        "" => Cow::Borrowed(&text[piece.clone()]),
-        line => Cow::Owned([line, &text[piece.clone()]].concat()),
-    };
-    let place = |at: usize| piece.start + at.saturating_sub(line_before.len());
-    for (event, range) in Parser::new_ext(&source, options(&source)).into_offset_iter() {
-        interrupt.check();
-        let range = place(range.start)..place(range.end);
-        if depth == 0 && !defined && !in_metadata {
-            let line = memrchr2(b'\n', b'\r', &text.as_bytes()[piece.start..range.start]);
-            last = Last {
-                marks: marks.len(),
-                headings: headings.len(),
-                start: line.map_or(piece.start, |before| piece.start + before + 1),
-                is_fenced: matches!(event, Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(_)))),
-            };
-        }
-        match event {
-            Event::Start(_) => depth += 1,
-            Event::End(_) => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        defined = matches!(event, Event::End(TagEnd::DefinitionList));
-        in_metadata |= matches!(event, Event::Rule) && may_open_metadata(&text[range.start..]);
-        headings.read(&event, range.start);
-        if let Some(level) = level(&event) {
-            marks.push(Mark::new(Level::of(level), range.start, range.end));
-        }
-    }
-    last
 }
 
 fn may_open_metadata(text: &str) -> bool {
@@ -294,11 +315,21 @@ mod tests {
     type Place = (Level, usize, usize);
     type Path = Vec<String>;
 
-    fn all_of(text: &str, piece: usize) -> (Vec<Place>, Vec<Path>) {
-        let (marks, headings) = read(text, piece, text.len().max(4), NEVER);
+    fn read(text: &str, piece: usize, largest: usize) -> (Vec<Place>, Vec<Path>) {
+        let mut pieces = Pieces::of(text, piece, largest, NEVER);
+        let (mut marks, mut known, mut start) = (Vec::new(), 0, Some(0));
+        while let Some(read_to) = start {
+            start = pieces.read(&mut marks);
+            assert!(marks[known..].iter().all(|mark| mark.place().1 >= read_to));
+            known = marks.len();
+        }
         let marks = marks.iter().map(Mark::place).collect();
-        let mut cursor = headings.cursor();
-        (marks, (0..text.len()).map(|at| cursor.path_at(at)).collect())
+        let paths = (0..=text.len()).map(|at| pieces.headings.path_at(at));
+        (marks, paths.collect())
+    }
+
+    fn all_of(text: &str, piece: usize) -> (Vec<Place>, Vec<Path>) {
+        read(text, piece, text.len().max(4))
     }
 
     #[test]
@@ -331,15 +362,14 @@ mod tests {
             piece in 1usize..50,
             largest in 4usize..100,
         ) {
-            let (marks, headings) = read(&text, piece, largest, NEVER);
-            for (level, start, end) in marks.iter().map(Mark::place) {
+            let (marks, _) = read(&text, piece, largest);
+            for &(level, start, end) in &marks {
                 prop_assert!(text.get(start..end).is_some(), "{:?} {} {}", level, start, end);
             }
             let last_word = text.trim_end().len();
-            let read_to = marks.iter().map(Mark::place).map(|(_, _, end)| end).max();
+            let read_to = marks.iter().map(|&(_, _, end)| end).max();
             let known = all_of(&text, text.len()).0.into_iter().map(|(_, _, end)| end).max();
             prop_assert_eq!(read_to.min(Some(last_word)), known.min(Some(last_word)));
-            headings.cursor().path_at(text.len());
         }
 
         /// Code that goes on behind the largest piece is code, and metadata are not taken for headings.
@@ -354,10 +384,7 @@ mod tests {
             largest in 128usize..200,
         ) {
             let text = blocks.concat();
-            let (_, headings) = read(&text, 20, largest, NEVER);
-            let mut cursor = headings.cursor();
-            let paths: Vec<Path> = (0..text.len()).map(|at| cursor.path_at(at)).collect();
-            prop_assert_eq!(paths, all_of(&text, text.len()).1);
+            prop_assert_eq!(read(&text, 20, largest).1, all_of(&text, text.len()).1);
         }
     }
 }

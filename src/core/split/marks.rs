@@ -79,10 +79,26 @@ impl Mark {
     }
 }
 
-/// The marks of a text by where they begin, the longer first.
-pub(in crate::core) struct Marks {
-    marks: Vec<Mark>,
+/// Reads a text for its marks, a part at a time: those of all of it may be many times as large.
+pub(super) trait Reader {
+    /// Adds the marks of the next part, and tells where that ends; `None` if it is the last one.
+    fn read(&mut self, marks: &mut Vec<Mark>) -> Option<usize>;
+
+    /// The headings above a place that has been read, outermost first, if the format has headings. Places must not
+    /// descend from call to call.
+    fn headings_at(&mut self, _place: usize) -> Option<Vec<String>> {
+        None
+    }
+}
+
+/// The marks of a text by where they begin, the longer first: those of a window on it, and some behind that.
+pub(in crate::core) struct Marks<'a> {
+    reader: Box<dyn Reader + 'a>,
     edge: fn(Level) -> Edge,
+    interrupt: Interrupt,
+    /// All marks are known that begin before here.
+    read_to: usize,
+    marks: Vec<Mark>,
     /// The levels that there are, ascending.
     levels: Vec<Level>,
     /// The first mark from the cursor on.
@@ -93,47 +109,32 @@ pub(in crate::core) struct Marks {
     first: Vec<u32>,
 }
 
-impl Marks {
-    pub(super) fn new(mut marks: Vec<Mark>, edge: fn(Level) -> Edge, interrupt: Interrupt) -> Self {
-        if !marks.is_sorted_by_key(Mark::order) {
-            marks = sorted(marks);
-        }
-        let none = marks.len() as u32;
-        let mut first = vec![none; LEVELS];
-        for at in (0..marks.len()).rev() {
-            interrupt.check();
-            let level = marks[at].level;
-            let mut higher = 1;
-            while higher < FAR
-                && let Some(next) = marks.get(at + higher)
-                && next.level <= level
-            {
-                higher += usize::from(next.higher);
-            }
-            marks[at].higher = higher.min(FAR) as u16;
-            marks[at].same = std::mem::replace(&mut first[level.0 as usize], at as u32);
-        }
-        let levels = (0..LEVELS)
-            .filter(|&level| first[level] < none)
-            .map(Level::of)
-            .collect();
+impl<'a> Marks<'a> {
+    pub(super) fn new(reader: impl Reader + 'a, edge: fn(Level) -> Edge, interrupt: Interrupt) -> Self {
         Marks {
-            marks,
+            reader: Box::new(reader),
             edge,
-            levels,
+            interrupt,
+            read_to: 0,
+            marks: Vec::new(),
+            levels: Vec::new(),
             front: 0,
             nest_end: 0,
-            first,
+            first: vec![0; LEVELS],
         }
     }
 
-    /// Forgets the marks that begin before the cursor.
-    pub(super) fn advance(&mut self, cursor: usize) {
+    /// Forgets the marks that begin before the cursor, and knows those that begin before `end`.
+    pub(super) fn advance(&mut self, cursor: usize, end: usize) {
         while let Some(mark) = self.marks.get(self.front)
             && mark.start() < cursor
         {
             self.first[mark.level.0 as usize] = mark.same;
             self.front += 1;
+        }
+        if self.read_to < end {
+            // As much again, or every step would look at what is left of the last one.
+            self.read_on(end + (end - cursor));
         }
         // All of a nest have the same end.
         if self.nest_end <= self.front {
@@ -142,6 +143,46 @@ impl Marks {
         }
         let (first, none) = (&self.first, self.marks.len() as u32);
         self.levels.retain(|level| first[level.0 as usize] < none);
+    }
+
+    fn read_on(&mut self, end: usize) {
+        self.marks.drain(..self.front);
+        (self.front, self.nest_end) = (0, 0);
+        while self.read_to < end {
+            self.read_to = self.reader.read(&mut self.marks).unwrap_or(usize::MAX);
+        }
+        if !self.marks.is_sorted_by_key(Mark::order) {
+            self.marks = sorted(std::mem::take(&mut self.marks));
+        }
+        self.link();
+    }
+
+    /// Finds the first mark of each level, and for each mark the next one of its level and the next higher one.
+    fn link(&mut self) {
+        let none = self.marks.len() as u32;
+        self.first.fill(none);
+        for at in (0..self.marks.len()).rev() {
+            self.interrupt.check();
+            let level = self.marks[at].level;
+            let mut higher = 1;
+            while higher < FAR
+                && let Some(next) = self.marks.get(at + higher)
+                && next.level <= level
+            {
+                higher += usize::from(next.higher);
+            }
+            self.marks[at].higher = higher.min(FAR) as u16;
+            self.marks[at].same = std::mem::replace(&mut self.first[level.0 as usize], at as u32);
+        }
+        self.levels = (0..LEVELS)
+            .filter(|&level| self.first[level] < none)
+            .map(Level::of)
+            .collect();
+    }
+
+    /// As [`Reader::headings_at`].
+    pub(super) fn headings_at(&mut self, place: usize) -> Option<Vec<String>> {
+        self.reader.headings_at(place)
     }
 
     /// The levels from the cursor on, ascending.
@@ -184,13 +225,13 @@ impl Marks {
     }
 
     /// The ends of a level's sections from the cursor to the end of the text.
-    pub(super) fn sections<'a>(
-        &'a self,
+    pub(super) fn sections<'s>(
+        &'s self,
         level: Level,
         cursor: usize,
         text_end: usize,
-        blanks: &'a Blanks<'_>,
-    ) -> Sections<'a> {
+        blanks: &'s Blanks<'_>,
+    ) -> Sections<'s> {
         Sections {
             marks: self,
             blanks,
@@ -230,7 +271,7 @@ fn sorted(marks: Vec<Mark>) -> Vec<Mark> {
 
 /// The ends of sections; each begins where the one before ends.
 pub(super) struct Sections<'a> {
-    marks: &'a Marks,
+    marks: &'a Marks<'a>,
     blanks: &'a Blanks<'a>,
     level: Level,
     /// The next mark.

@@ -1,23 +1,36 @@
 //! Plain text is cut at line breaks: the more of them in a row, the higher the level.
 
-use super::marks::{Edge, Level, Mark, Marks};
+use super::marks::{Edge, Level, Mark, Marks, Reader};
 use crate::core::Interrupt;
 use memchr::memchr2;
 
-pub(in crate::core) fn marks(text: &str, interrupt: Interrupt) -> Marks {
-    let bytes = text.as_bytes();
-    let mut marks = Vec::new();
-    let mut end = 0;
-    while let Some(next) = memchr2(b'\n', b'\r', &bytes[end..]) {
-        interrupt.check();
-        let start = end + next;
+pub(in crate::core) fn marks(text: &str, interrupt: Interrupt) -> Marks<'_> {
+    let breaks = LineBreaks {
+        text,
+        at: 0,
+        interrupt,
+    };
+    Marks::new(breaks, |_| Edge::Around, interrupt)
+}
+
+struct LineBreaks<'a> {
+    text: &'a str,
+    at: usize,
+    interrupt: Interrupt,
+}
+
+impl Reader for LineBreaks<'_> {
+    fn read(&mut self, marks: &mut Vec<Mark>) -> Option<usize> {
+        self.interrupt.check();
+        let bytes = self.text.as_bytes();
+        let start = self.at + memchr2(b'\n', b'\r', &bytes[self.at..])?;
         let run = bytes[start..]
             .iter()
             .take_while(|&&byte| matches!(byte, b'\n' | b'\r'));
-        end = start + run.count();
-        marks.push(Mark::new(level(&bytes[start..end]), start, end));
+        self.at = start + run.count();
+        marks.push(Mark::new(level(&bytes[start..self.at]), start, self.at));
+        Some(self.at)
     }
-    Marks::new(marks, |_| Edge::Around, interrupt)
 }
 
 /// How many line breaks; `\r\n` is one.
