@@ -77,7 +77,7 @@ fn reads_for(text: &str) -> usize {
 
 /// The tree, unless it is too large or takes too much work. Asked to stop, the parser breaks off before Postgres unwinds:
 /// its frames are C.
-fn parse(text: &str, grammar: &Language, interrupt: Interrupt) -> Result<Option<Tree>, Error> {
+pub(super) fn parse(text: &str, grammar: &Language, interrupt: Interrupt) -> Result<Option<Tree>, Error> {
     memory::count();
     let mut parser = Parser::new();
     parser
