@@ -219,20 +219,22 @@ fn options(piece: &str) -> Options {
 
 /// How many bytes the parser reads, at most, to find the ends of what these fences may open.
 fn read_for_metadata(piece: &str, fence: &str) -> usize {
-    let (mut open, mut bytes) = (0, 0usize);
-    if memmem::find(piece.as_bytes(), fence.as_bytes()).is_none() {
-        return 0;
-    }
-    for line in piece.split_inclusive('\n') {
-        bytes = bytes.saturating_add(line.len() * open);
+    let (mut open, mut bytes, mut at) = (0, 0usize, 0);
+    while let Some(found) = memmem::find(&piece.as_bytes()[at..], fence.as_bytes()) {
+        let found = at + found;
+        let start = memrchr(b'\n', &piece.as_bytes()[..found]).map_or(0, |before| before + 1);
+        let end = line_end(piece, found);
+        let line = &piece[start..end];
+        bytes = bytes.saturating_add((end - at) * open);
         if line.trim_end_matches(['\n', '\r', ' ']) == fence {
             open = 0;
         }
         let before = line.trim_ascii_end().strip_suffix(fence);
         let opens = before.is_some_and(|before| begins_block(before.split_ascii_whitespace().next_back()));
         open += usize::from(opens);
+        at = end;
     }
-    bytes
+    bytes.saturating_add((piece.len() - at) * open)
 }
 
 /// Whether a line's last word does not keep a block from beginning behind it: in quotes, lists, notes and definitions.
