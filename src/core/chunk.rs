@@ -138,7 +138,9 @@ pub(crate) fn chunks(
     let mut ranges = Chunks::new(text, marks, trim(format), counted, size.capacity(), interrupt);
     Ok(iter::from_fn(move || {
         let range = ranges.next()?;
-        let headings = ranges.headings_at(range.start);
+        // A heading may be indented, and so is its chunk then.
+        let first_word = range.end - text[range.clone()].trim_start().len();
+        let headings = ranges.headings_at(first_word);
         Some(describe.chunk(range, headings, ranges.sizer()))
     }))
 }
@@ -262,6 +264,17 @@ mod tests {
         let last = chunks.last().unwrap();
         assert_eq!(last.content, "## Install\n\nRun the installer.");
         assert_eq!(last.headings.as_ref().unwrap().join("/"), "Guide/Install");
+    }
+
+    #[test]
+    fn an_indented_heading_is_above_its_chunk() {
+        let text = "  # Guide\n\nIntroduction to it.\n\n  ## Install\n\nRun the installer.\n";
+        let chunks = chunk(text, Format::Markdown, size(10, 0), NEVER).unwrap();
+        let paths: Vec<_> = chunks
+            .iter()
+            .map(|c| c.headings.as_ref().unwrap().join("/"))
+            .collect();
+        assert_eq!(paths, ["Guide", "Guide/Install"], "{chunks:?}");
     }
 
     #[test]

@@ -1,28 +1,28 @@
 //! Where a piece of a markdown text stands: the headings above it.
 
 use pulldown_cmark::{Event, HeadingLevel, Tag, TagEnd};
+use std::collections::VecDeque;
+
+/// How much of a heading's text is kept, in bytes. Every chunk below it repeats that.
+const LONGEST: usize = 256;
 
 /// A heading of a markdown text.
 struct Heading {
     /// Byte offset of its first character.
-    start: u32,
-    /// Where its text ends, which begins where that of the one before ends.
-    text_end: u32,
+    start: usize,
     level: HeadingLevel,
+    text: String,
 }
 
-/// The headings of a markdown text as far as it is read, in order. Asked for ascending places, it passes them once.
+/// The headings of a markdown text, which is read a part at a time and asked about in between.
 #[derive(Default)]
 pub(super) struct Headings {
-    all: Vec<Heading>,
-    /// Their texts, one after the other.
-    texts: String,
-    /// Whether the last one is not read to its end.
+    /// Those above the last place asked about, outermost first.
+    path: Vec<Heading>,
+    /// Those behind it, as far as the text is read.
+    ahead: VecDeque<Heading>,
+    /// Whether the text of the last one goes on.
     open: bool,
-    /// The number of the first heading that is not passed yet.
-    next: usize,
-    /// The numbers of those above the last place, outermost first.
-    path: Vec<usize>,
 }
 
 impl Headings {
@@ -31,11 +31,10 @@ impl Headings {
         match event {
             Event::Start(Tag::Heading { level, .. }) => {
                 self.open = true;
-                // A text of Postgres is at most 1 GB.
-                self.all.push(Heading {
-                    start: start as u32,
-                    text_end: self.texts.len() as u32,
+                self.ahead.push_back(Heading {
+                    start,
                     level: *level,
+                    text: String::new(),
                 });
             }
             Event::End(TagEnd::Heading(_)) => self.open = false,
@@ -45,45 +44,37 @@ impl Headings {
         }
     }
 
-    fn append(&mut self, text: &str) {
-        if let Some(heading) = self.all.last_mut().filter(|_| self.open) {
-            self.texts.push_str(text);
-            heading.text_end = self.texts.len() as u32;
+    fn append(&mut self, more: &str) {
+        let Some(heading) = self.ahead.back_mut().filter(|_| self.open) else {
+            return;
+        };
+        let room = LONGEST - heading.text.len();
+        heading.text.push_str(&more[..more.floor_char_boundary(room)]);
+        if more.len() > room {
+            heading.text.push('…');
+            self.open = false;
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.all.len()
+    /// How many are read and not passed yet.
+    pub(super) fn ahead(&self) -> usize {
+        self.ahead.len()
     }
 
-    /// Forgets all headings but the first ones, which are those passed and maybe more.
-    pub(super) fn truncate(&mut self, len: usize) {
-        self.all.truncate(len);
-        self.texts.truncate(self.text_start(self.all.len()));
+    /// Forgets those that are not passed yet, but for the first ones.
+    pub(super) fn truncate(&mut self, ahead: usize) {
+        self.ahead.truncate(ahead);
         self.open = false;
-    }
-
-    fn text_start(&self, number: usize) -> usize {
-        let before = number.checked_sub(1).and_then(|before| self.all.get(before));
-        before.map_or(0, |before| before.text_end as usize)
     }
 
     /// The path of headings, outermost first, that the text at byte `offset` stands under. A heading stands
     /// under itself. Offsets must not descend from call to call.
     pub(super) fn path_at(&mut self, offset: usize) -> Vec<String> {
-        let all = &self.all;
-        while let Some(heading) = all.get(self.next)
-            && heading.start as usize <= offset
-        {
-            self.path.retain(|&above| all[above].level < heading.level);
-            self.path.push(self.next);
-            self.next += 1;
+        while let Some(heading) = self.ahead.pop_front_if(|heading| heading.start <= offset) {
+            self.path.retain(|above| above.level < heading.level);
+            self.path.push(heading);
         }
-        let text = |&number: &usize| {
-            let end = all[number].text_end as usize;
-            self.texts[self.text_start(number)..end].to_string()
-        };
-        self.path.iter().map(text).collect()
+        self.path.iter().map(|heading| heading.text.clone()).collect()
     }
 }
 
@@ -110,6 +101,22 @@ mod tests {
         assert_eq!(at("\nb\n"), ["Guide", "Install it"]);
         assert_eq!(at("\nc\n"), ["Guide", "Install it", "Linux"]);
         assert_eq!(at("\nd\n"), ["Guide", "Use"]);
+    }
+
+    #[test]
+    fn long_headings_are_cut() {
+        let text = format!("# {}\n\ntext\n", "légende ".repeat(100));
+        let path = headings_of(&text).path_at(text.len());
+        assert!(
+            path[0].len() <= LONGEST + '…'.len_utf8() && path[0].starts_with("légende légende"),
+            "{path:?}"
+        );
+        let text = "words\n".repeat(100) + "===\n";
+        let path = headings_of(&text).path_at(0);
+        assert!(
+            path[0].len() <= LONGEST + '…'.len_utf8() && path[0].starts_with("words words"),
+            "{path:?}"
+        );
     }
 
     #[test]

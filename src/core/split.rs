@@ -7,11 +7,15 @@
 //!
 //! What is linear about it: a text that certainly does not fit ends at the *horizon*, where the sizer knows that there
 //! are too many tokens; nothing behind the *window*, some horizons further, is looked at. Chunks are those of
-//! text-splitter but for five bounds, which texts made by people hardly reach: levels beyond
-//! [`marks::LEVELS`] count as one, a sentence's end is decided by at most [`units::LOOKAHEAD`] bytes behind the
-//! window, the binary search for a chunk's end starts from no more than the sections in the window, an overlap does not
-//! walk through all of a long white space, and no more than [`markdown::LARGEST`] of markdown is parsed at once: a link
-//! that is defined in another part is text, and what is left of a longer block begins as if it were one.
+//! text-splitter but for six bounds, which texts made by people hardly reach:
+//! - Levels beyond [`marks::LEVELS`] count as one.
+//! - Marks are known as far as they are read: a level that has none near the window is not tried, and those out of order
+//!   are put in order among their neighbours.
+//! - A sentence's end is decided by at most [`units::LOOKAHEAD`] bytes behind the window.
+//! - The binary search for a chunk's end starts from no more than the sections in the window.
+//! - An overlap does not walk through all of a long white space.
+//! - No more than [`markdown::LARGEST`] of markdown is parsed at once: a link that is defined in another part is text, and
+//!   what is left of a longer block begins as if it were one.
 
 mod blanks;
 pub(super) mod code;
@@ -69,10 +73,9 @@ struct Window {
     spent: usize,
 }
 
-/// The window ends this many times as far as the horizon, and this many bytes. How many sections of a text that is too
-/// large are seen decides which ends the binary search tries; where sizes do not strictly grow, this decides what it
-/// finds. text-splitter sees as many as its largest chunk yet had bytes.
-const WINDOW_HORIZONS: usize = 2;
+/// The window ends behind the horizon by as much as that is far, white space not counted, and this many bytes. How many
+/// sections of a text that is too large are seen decides which ends the binary search tries; where sizes do not strictly
+/// grow, this decides what it finds. text-splitter sees as many as its largest chunk yet had bytes.
 const WINDOW_BYTES: usize = 4096;
 
 /// By what the text falls into sections.
@@ -180,8 +183,8 @@ impl<'a, S: Sizer> Chunks<'a, S> {
             };
         }
         let horizon = self.text.ceil_char_boundary(word + 1);
-        let end = start
-            .saturating_add((horizon - start).saturating_mul(WINDOW_HORIZONS))
+        let end = horizon
+            .saturating_add(reached - start)
             .saturating_add(WINDOW_BYTES);
         let end = self.text.ceil_char_boundary(end.min(self.text.len()));
         Window {

@@ -61,6 +61,9 @@ DENSE_MARKDOWN = {
     "10 MB of links, defined at their end": "repeat(E'[a]\\n\\n', 2000000) || E'[a]: /b\\n'",
     "10 MB of fences in quotes": "repeat(E'> ---\\n> x\\n\\n', 900000)",
     "10 MB of fences that end nothing": "repeat(E'+++\\t\\nx\\n\\n', 1250000)",
+    "10 MB of a heading": "'# ' || repeat('word ', 2000000)",
+    "10 MB of headings without a text": "repeat(E'#\\n', 5000000)",
+    "10 MB of paragraphs behind white space": "'x' || repeat(' ', 5000000) || repeat(E'*a* b\\n\\n', 714285)",
     "10 MB and a metadata fence": "repeat(E'*a* b\\n\\n', 1250000) || E'---\\nx'",
 }
 LARGE_MARKDOWN = {

@@ -97,7 +97,7 @@ impl<'a> Pieces<'a> {
         let (text, line_before) = (self.text, &self.text[self.fence.clone()]);
         let mut last = Last {
             marks: marks.len(),
-            headings: self.headings.len(),
+            headings: self.headings.ahead(),
             start: piece.start,
             is_fenced: false,
         };
@@ -117,7 +117,7 @@ impl<'a> Pieces<'a> {
                 let line = memrchr2(b'\n', b'\r', &text.as_bytes()[piece.start..range.start]);
                 last = Last {
                     marks: marks.len(),
-                    headings: self.headings.len(),
+                    headings: self.headings.ahead(),
                     start: line.map_or(piece.start, |before| piece.start + before + 1),
                     is_fenced: matches!(event, Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(_)))),
                 };

@@ -11,6 +11,9 @@ pub(super) const LEVELS: usize = 2000;
 /// As far ahead as a mark tells of higher ones.
 const FAR: usize = u16::MAX as usize;
 
+/// So many marks at least are read at once.
+const FEW: usize = 256;
+
 /// How strong a boundary is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Level(u16);
@@ -96,10 +99,10 @@ pub(in crate::core) struct Marks<'a> {
     reader: Box<dyn Reader + 'a>,
     edge: fn(Level) -> Edge,
     interrupt: Interrupt,
-    /// All marks are known that begin before here.
+    /// All marks are known that begin before here; `usize::MAX` once the text is read.
     read_to: usize,
     marks: Vec<Mark>,
-    /// The levels that there are, ascending.
+    /// The levels of those from the cursor on, ascending.
     levels: Vec<Level>,
     /// The first mark from the cursor on.
     front: usize,
@@ -132,9 +135,8 @@ impl<'a> Marks<'a> {
             self.first[mark.level.0 as usize] = mark.same;
             self.front += 1;
         }
-        if self.read_to < end {
-            // As much again, or every step would look at what is left of the last one.
-            self.read_on(end + (end - cursor));
+        if self.read_to <= end {
+            self.read_on(end);
         }
         // All of a nest have the same end.
         if self.nest_end <= self.front {
@@ -145,10 +147,12 @@ impl<'a> Marks<'a> {
         self.levels.retain(|level| first[level.0 as usize] < none);
     }
 
+    /// Reads past `end`, and as many marks again as are left: these are linked anew.
     fn read_on(&mut self, end: usize) {
         self.marks.drain(..self.front);
         (self.front, self.nest_end) = (0, 0);
-        while self.read_to < end {
+        let enough = 2 * self.marks.len() + FEW;
+        while self.read_to < usize::MAX && (self.read_to <= end || self.marks.len() < enough) {
             self.read_to = self.reader.read(&mut self.marks).unwrap_or(usize::MAX);
         }
         if !self.marks.is_sorted_by_key(Mark::order) {
@@ -185,7 +189,7 @@ impl<'a> Marks<'a> {
         self.reader.headings_at(place)
     }
 
-    /// The levels from the cursor on, ascending.
+    /// The levels of what is read from the cursor on, ascending.
     pub(super) fn levels(&self) -> impl Iterator<Item = Level> {
         self.levels.iter().copied()
     }
@@ -224,7 +228,7 @@ impl<'a> Marks<'a> {
         opening
     }
 
-    /// The ends of a level's sections from the cursor to the end of the text.
+    /// The ends of a level's sections from the cursor to the end of the text. Behind what is read none is known but the last.
     pub(super) fn sections<'s>(
         &'s self,
         level: Level,
@@ -257,7 +261,8 @@ impl<'a> Marks<'a> {
 }
 
 /// In the order of text-splitter, which sorts elements of this size with this algorithm: it decides where in the order
-/// marks of the same range come, if they were not in order already, which they are but for some ill-formed texts.
+/// marks of the same range come, if they were not in order already, which they are but for some ill-formed texts, as of
+/// table rows that lack a cell.
 fn sorted(marks: Vec<Mark>) -> Vec<Mark> {
     let mut wide: Vec<(Level, Range<usize>)> = marks
         .into_iter()
