@@ -22,9 +22,9 @@ comment on function matrice.count_tokens(text, text) is
 comment on function matrice.tokenize(text, text) is 'The tokens of a text, by model or encoding name.';
 comment on function matrice.detokenize(integer[], text) is 'The text that tokens spell: the inverse of tokenize.';
 comment on function matrice.truncate_tokens(text, integer, text) is
-  'The longest beginning of a text, in whole characters, of at most max_tokens tokens.';
+  'What the first max_tokens tokens of a text spell, in whole characters: at most as many tokens by itself.';
 comment on function matrice.chunk_text(text, integer, integer, text, text) is
-  'Cuts a text into chunks of at most max_tokens tokens at the best boundaries its format has: text, markdown, go, javascript, python, rust, sql, tsx or typescript. substr(content, start_char + 1, end_char - start_char) is the chunk; metadata.headings is its heading path in markdown.';
+  'Cuts a text into chunks of at most max_tokens tokens at the best boundaries its format has: text, markdown, go, javascript, python, rust, sql, tsx or typescript. substr(content, start_char + 1, end_char - start_char) is the chunk; metadata.headings is, in markdown, the path of headings that the chunk begins under. overlap_tokens is the most that a chunk repeats of the one before, in whole sections.';
 comment on function matrice.nearest_codes(oid, uuid[], text, real[], integer, uuid[]) is
   'The chunks whose bit codes are nearest to that of a vector, by Hamming distance, nearest first, ties by id: of some projects and a model, and if given among some chunks. Reads an index of codes, matrice.idx_embeddings_codes. For match_chunks, as its owner or another who reads the table without row-level security; everybody else is refused.';
 comment on function matrice.price_catalogue() is 'The catalogue of model prices that this version ships, a JSON document; the table model_prices holds what is charged.';

@@ -267,6 +267,17 @@ mod tests {
     }
 
     #[test]
+    fn front_matter_is_no_heading() {
+        let text = "---\ntitle: Guide\n---\n\n# Install\n\nRun the installer.\n";
+        let chunks = chunk(text, Format::Markdown, size(10, 0), NEVER).unwrap();
+        assert_eq!(chunks[0].headings.as_deref(), Some(&[][..]));
+        assert_eq!(
+            chunks.last().unwrap().headings.as_deref(),
+            Some(&["Install".to_string()][..])
+        );
+    }
+
+    #[test]
     fn an_indented_heading_is_above_its_chunk() {
         let text = "  # Guide\n\nIntroduction to it.\n\n  ## Install\n\nRun the installer.\n";
         let chunks = chunk(text, Format::Markdown, size(10, 0), NEVER).unwrap();

@@ -61,7 +61,7 @@ impl Error {
             Error::UnknownToken { .. } => Some("Use the model that the tokens were made with.".into()),
             Error::InvalidText => Some("Pass all tokens of a text together.".into()),
             Error::MaxTokens(_) | Error::NegativeOverlap(_) | Error::OverlapTooLarge { .. } => {
-                Some("Chunks of 512 tokens that overlap by 64 are the default.".into())
+                Some("By default max_tokens is 512 and overlap_tokens 64; pass overlap_tokens => 0 for chunks that do not overlap.".into())
             }
             Error::NegativeTokens(_) => Some("0 gives the empty text.".into()),
             Error::NullToken => Some("Pass an array of token numbers.".into()),

@@ -1,6 +1,6 @@
 //! Where a piece of a markdown text stands: the headings above it.
 
-use pulldown_cmark::{Event, HeadingLevel, Tag, TagEnd};
+use pulldown_cmark::{Event, HeadingLevel, Options, Tag, TagEnd};
 use std::collections::VecDeque;
 
 /// How much of a heading's text is kept, in bytes. Every chunk below it repeats that.
@@ -14,22 +14,36 @@ struct Heading {
     text: String,
 }
 
-/// The headings of a markdown text, which is read a part at a time and asked about in between.
+/// The headings of a markdown text, which is read a part at a time and asked about in between. Those in quotes and lists
+/// are of what is quoted or listed, and not of the text.
 #[derive(Default)]
 pub(super) struct Headings {
     /// Those above the last place asked about, outermost first.
     path: Vec<Heading>,
     /// Those behind it, as far as the text is read.
     ahead: VecDeque<Heading>,
+    /// In how many elements the next event is.
+    depth: usize,
     /// Whether the text of the last one goes on.
     open: bool,
 }
 
 impl Headings {
+    /// What makes headings what their authors wrote, and GitHub shows: prices are no formulas, quotes are not curled, and
+    /// a rule does not begin metadata.
+    pub(super) fn options() -> Options {
+        Options::all()
+            - Options::ENABLE_SMART_PUNCTUATION
+            - Options::ENABLE_MATH
+            - Options::ENABLE_HEADING_ATTRIBUTES
+            - Options::ENABLE_YAML_STYLE_METADATA_BLOCKS
+            - Options::ENABLE_PLUSES_DELIMITED_METADATA_BLOCKS
+    }
+
     /// Takes note of an event of the text, which begins at byte `start`.
     pub(super) fn read(&mut self, event: &Event<'_>, start: usize) {
         match event {
-            Event::Start(Tag::Heading { level, .. }) => {
+            Event::Start(Tag::Heading { level, .. }) if self.depth == 0 => {
                 self.open = true;
                 self.ahead.push_back(Heading {
                     start,
@@ -40,6 +54,11 @@ impl Headings {
             Event::End(TagEnd::Heading(_)) => self.open = false,
             Event::Text(text) | Event::Code(text) => self.append(text),
             Event::SoftBreak | Event::HardBreak => self.append(" "),
+            _ => {}
+        }
+        match event {
+            Event::Start(_) => self.depth += 1,
+            Event::End(_) => self.depth -= 1,
             _ => {}
         }
     }
@@ -56,17 +75,6 @@ impl Headings {
         }
     }
 
-    /// How many are read and not passed yet.
-    pub(super) fn ahead(&self) -> usize {
-        self.ahead.len()
-    }
-
-    /// Forgets those that are not passed yet, but for the first ones.
-    pub(super) fn truncate(&mut self, ahead: usize) {
-        self.ahead.truncate(ahead);
-        self.open = false;
-    }
-
     /// The path of headings, outermost first, that the text at byte `offset` stands under. A heading stands
     /// under itself. Offsets must not descend from call to call.
     pub(super) fn path_at(&mut self, offset: usize) -> Vec<String> {
@@ -74,18 +82,19 @@ impl Headings {
             self.path.retain(|above| above.level < heading.level);
             self.path.push(heading);
         }
-        self.path.iter().map(|heading| heading.text.clone()).collect()
+        let texts = self.path.iter().map(|heading| heading.text.trim());
+        texts.filter(|text| !text.is_empty()).map(String::from).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pulldown_cmark::{Options, Parser};
+    use pulldown_cmark::Parser;
 
     fn headings_of(text: &str) -> Headings {
         let mut headings = Headings::default();
-        for (event, range) in Parser::new_ext(text, Options::all()).into_offset_iter() {
+        for (event, range) in Parser::new_ext(text, Headings::options()).into_offset_iter() {
             headings.read(&event, range.start);
         }
         headings
@@ -101,6 +110,41 @@ mod tests {
         assert_eq!(at("\nb\n"), ["Guide", "Install it"]);
         assert_eq!(at("\nc\n"), ["Guide", "Install it", "Linux"]);
         assert_eq!(at("\nd\n"), ["Guide", "Use"]);
+    }
+
+    #[test]
+    fn headings_are_as_written() {
+        for heading in [
+            "GET /users/{id}",
+            "Use {name}",
+            "Set $HOME/$USER",
+            "US$100-US$200 plans",
+            "--experimental-vm-modules",
+            "'Iron' ...",
+        ] {
+            let text = format!("# {heading}\n\ntext\n");
+            assert_eq!(headings_of(&text).path_at(text.len()), [heading]);
+        }
+        assert!(headings_of("#\n\ntext\n").path_at(3).is_empty());
+    }
+
+    #[test]
+    fn a_rule_above_a_heading_is_no_metadata() {
+        let text = "# Doc\n\n---\n## One\n\nbody\n\n---\n## Two\n\nbody\n";
+        let mut headings = headings_of(text);
+        assert_eq!(headings.path_at(text.find("body").unwrap()), ["Doc", "One"]);
+        assert_eq!(headings.path_at(text.rfind("body").unwrap()), ["Doc", "Two"]);
+    }
+
+    #[test]
+    fn what_is_quoted_or_listed_is_no_heading_of_the_text() {
+        let text = "# Guide\n\n- # Step\n\n  do it\n\n> # Note\n\n## Install\n\nrun it\n";
+        let mut headings = headings_of(text);
+        assert_eq!(headings.path_at(text.find("do it").unwrap()), ["Guide"]);
+        assert_eq!(
+            headings.path_at(text.find("run it").unwrap()),
+            ["Guide", "Install"]
+        );
     }
 
     #[test]

@@ -138,7 +138,7 @@ impl Encoding {
         }
     }
 
-    /// The longest beginning of `text`, in whole characters, that is at most `max` tokens.
+    /// What the first `max` tokens of `text` spell, in whole characters; less where that by itself is more tokens.
     pub(crate) fn truncate(self, text: &str, max: usize, interrupt: Interrupt) -> &str {
         let tokens = self.encode(text, interrupt);
         if tokens.len() <= max {

@@ -40,6 +40,8 @@ struct Pieces<'a> {
     length: usize,
     /// The line that opens the code block which goes on at the start.
     fence: Range<usize>,
+    /// Where the metadata end that the text begins with.
+    front_matter: usize,
     headings: Headings,
     interrupt: Interrupt,
 }
@@ -52,9 +54,11 @@ impl Reader for Pieces<'_> {
             let end = line_end(text, start.saturating_add(self.length)).min(most);
             let last = self.read_piece(marks, start..end);
             if end == text.len() {
+                self.read_headings(start..end);
                 return None;
             }
             if last.start == start && end == most {
+                self.read_headings(start..end);
                 let fence = std::mem::take(&mut self.fence);
                 if last.is_fenced {
                     self.fence = open_fence(text, fence, start..end);
@@ -63,8 +67,8 @@ impl Reader for Pieces<'_> {
                 return Some(end);
             }
             marks.truncate(last.marks);
-            self.headings.truncate(last.headings);
             if last.start > start {
+                self.read_headings(start..last.start);
                 (self.start, self.length, self.fence) = (last.start, self.smallest, 0..0);
                 return Some(last.start);
             }
@@ -87,17 +91,17 @@ impl<'a> Pieces<'a> {
             start: 0,
             length: smallest,
             fence: 0..0,
+            front_matter: 0,
             headings: Headings::default(),
             interrupt,
         }
     }
 
-    /// Reads a piece, as if it began with the line of the fence.
+    /// Adds the marks of a piece.
     fn read_piece(&mut self, marks: &mut Vec<Mark>, piece: Range<usize>) -> Last {
-        let (text, line_before) = (self.text, &self.text[self.fence.clone()]);
+        let text = self.text;
         let mut last = Last {
             marks: marks.len(),
-            headings: self.headings.ahead(),
             start: piece.start,
             is_fenced: false,
         };
@@ -105,19 +109,18 @@ impl<'a> Pieces<'a> {
         // What follows definitions may be another term, which is read in another way than a paragraph; and what follows a
         // rule may be metadata that end behind the piece.
         let (mut defined, mut in_metadata) = (false, false);
-        let source = match line_before {
-            "" => Cow::Borrowed(&text[piece.clone()]),
-            line => Cow::Owned([line, &text[piece.clone()]].concat()),
-        };
-        let place = |at: usize| piece.start + at.saturating_sub(line_before.len());
+        let (source, before) = self.source(piece.clone());
+        let place = |at: usize| piece.start + at.saturating_sub(before);
         for (event, range) in Parser::new_ext(&source, options(&source)).into_offset_iter() {
             self.interrupt.check();
             let range = place(range.start)..place(range.end);
+            if range.start == 0 && matches!(event, Event::Start(Tag::MetadataBlock(_))) {
+                self.front_matter = range.end;
+            }
             if depth == 0 && !defined && !in_metadata {
                 let line = memrchr2(b'\n', b'\r', &text.as_bytes()[piece.start..range.start]);
                 last = Last {
                     marks: marks.len(),
-                    headings: self.headings.ahead(),
                     start: line.map_or(piece.start, |before| piece.start + before + 1),
                     is_fenced: matches!(event, Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(_)))),
                 };
@@ -129,12 +132,29 @@ impl<'a> Pieces<'a> {
             }
             defined = matches!(event, Event::End(TagEnd::DefinitionList));
             in_metadata |= matches!(event, Event::Rule) && may_open_metadata(&text[range.start..]);
-            self.headings.read(&event, range.start);
             if let Some(level) = level(&event) {
                 marks.push(Mark::new(Level::of(level), range.start, range.end));
             }
         }
         last
+    }
+
+    fn read_headings(&mut self, piece: Range<usize>) {
+        let piece = piece.start.max(self.front_matter).min(piece.end)..piece.end;
+        let (source, before) = self.source(piece.clone());
+        for (event, range) in Parser::new_ext(&source, Headings::options()).into_offset_iter() {
+            self.interrupt.check();
+            let start = piece.start + range.start.saturating_sub(before);
+            self.headings.read(&event, start);
+        }
+    }
+
+    /// A piece as if it began with the line of the fence, and how many bytes that are.
+    fn source(&self, piece: Range<usize>) -> (Cow<'a, str>, usize) {
+        match &self.text[self.fence.clone()] {
+            "" => (Cow::Borrowed(&self.text[piece]), 0),
+            line => (Cow::Owned([line, &self.text[piece]].concat()), line.len()),
+        }
     }
 }
 
@@ -190,7 +210,6 @@ fn line_end(text: &str, at: usize) -> usize {
 /// What there was before the last block of a piece, where the line begins that it begins in, and what it is.
 struct Last {
     marks: usize,
-    headings: usize,
     start: usize,
     is_fenced: bool,
 }
@@ -374,7 +393,7 @@ mod tests {
             prop_assert_eq!(read_to.min(Some(last_word)), known.min(Some(last_word)));
         }
 
-        /// Code that goes on behind the largest piece is code, and metadata are not taken for headings.
+        /// Code that goes on behind the largest piece is code.
         #[test]
         fn headings_are_known_behind_large_blocks(
             blocks in prop::collection::vec(prop_oneof![
