@@ -1,7 +1,9 @@
 //! Where a piece of a markdown text stands: the headings above it.
 
+use memchr::memchr2_iter;
 use pulldown_cmark::{Event, HeadingLevel, Options, Tag, TagEnd};
 use std::collections::VecDeque;
+use std::iter;
 
 /// How much of a heading's text is kept, in bytes. Every chunk below it repeats that.
 const LONGEST: usize = 256;
@@ -38,6 +40,26 @@ impl Headings {
             - Options::ENABLE_HEADING_ATTRIBUTES
             - Options::ENABLE_YAML_STYLE_METADATA_BLOCKS
             - Options::ENABLE_PLUSES_DELIMITED_METADATA_BLOCKS
+    }
+
+    /// Whether a text, from the beginning of a line on, may hold any: far cheaper than to parse it.
+    pub(super) fn may_be_in(text: &str) -> bool {
+        let lines = memchr2_iter(b'\n', b'\r', text.as_bytes()).map(|end| end + 1);
+        iter::once(0).chain(lines).any(|start| {
+            let indented = &text.as_bytes()[start..];
+            let indent = indented.iter().take(3).take_while(|&&byte| byte == b' ').count();
+            let line = &indented[indent..];
+            match line.first() {
+                Some(b'#') => true,
+                // What underlines a heading.
+                Some(&mark @ (b'=' | b'-')) => {
+                    let mut behind = line.iter().skip_while(|&&byte| byte == mark);
+                    let end = behind.find(|byte| !matches!(byte, b' ' | b'\t'));
+                    end.is_none_or(|byte| matches!(byte, b'\n' | b'\r'))
+                }
+                _ => false,
+            }
+        })
     }
 
     /// Takes note of an event of the text, which begins at byte `start`.

@@ -141,6 +141,9 @@ impl<'a> Pieces<'a> {
 
     fn read_headings(&mut self, piece: Range<usize>) {
         let piece = piece.start.max(self.front_matter).min(piece.end)..piece.end;
+        if !Headings::may_be_in(&self.text[piece.clone()]) {
+            return;
+        }
         let (source, before) = self.source(piece.clone());
         for (event, range) in Parser::new_ext(&source, Headings::options()).into_offset_iter() {
             self.interrupt.check();
@@ -374,6 +377,18 @@ mod tests {
             piece in 1usize..100,
         ) {
             prop_assert_eq!(all_of(&text, piece), all_of(&text, text.len()));
+        }
+
+        #[test]
+        fn where_no_heading_may_be_there_is_none(text in prop_oneof![
+            "([-= \t#]{0,4}[a-z]{0,2}[\n\r]){0,9}", markdown_text(), "(a\n|[-= #>\t]{0,5}\r?\n){0,9}",
+        ]) {
+            let mut headings = Headings::default();
+            for (event, range) in Parser::new_ext(&text, Headings::options()).into_offset_iter() {
+                headings.read(&event, range.start);
+            }
+            let found = (0..=text.len()).any(|at| !headings.path_at(at).is_empty());
+            prop_assert!(!found || Headings::may_be_in(&text));
         }
 
         /// Wherever the largest piece ends, what is left is read, and its marks stand where they should.
