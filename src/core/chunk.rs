@@ -138,9 +138,7 @@ pub(crate) fn chunks(
     let mut ranges = Chunks::new(text, marks, trim(format), counted, size.capacity(), interrupt);
     Ok(iter::from_fn(move || {
         let range = ranges.next()?;
-        // A heading may be indented, and so is its chunk then.
-        let first_word = range.end - text[range.clone()].trim_start().len();
-        let headings = ranges.headings_at(first_word);
+        let headings = ranges.headings_at(range.start);
         Some(describe.chunk(range, headings, ranges.sizer()))
     }))
 }

@@ -146,9 +146,10 @@ impl<'a, S: Sizer> Chunks<'a, S> {
         &self.sizer
     }
 
-    /// The headings above a place in the chunks so far, if the format has headings: see [`marks::Reader::headings_at`].
-    pub(super) fn headings_at(&mut self, place: usize) -> Option<Vec<String>> {
-        self.marks.headings_at(place)
+    /// The headings above the chunk that begins at `start`, if the format has headings: see [`marks::Reader::headings_at`].
+    pub(super) fn headings_at(&mut self, start: usize) -> Option<Vec<String>> {
+        // A heading may be indented, and so is its chunk then.
+        self.marks.headings_at(self.blanks.after(start))
     }
 
     fn next_chunk(&mut self) -> Range<usize> {

@@ -17,21 +17,27 @@ pub(in crate::core) fn marks<'a>(
     interrupt: Interrupt,
 ) -> Result<Marks<'a>, Error> {
     Ok(match parse(text, grammar, interrupt)? {
-        Some(tree) => Marks::new(Nodes(Some(tree), interrupt), |_| Edge::Around, interrupt),
+        Some(tree) => {
+            let tree = Some(tree);
+            Marks::new(Nodes { tree, interrupt }, |_| Edge::Around, interrupt)
+        }
         None => text::marks(text, interrupt),
     })
 }
 
 /// All are read at once, or the tree would have to stay.
-struct Nodes(Option<Tree>, Interrupt);
+struct Nodes {
+    tree: Option<Tree>,
+    interrupt: Interrupt,
+}
 
 impl Reader for Nodes {
     fn read(&mut self, marks: &mut Vec<Mark>) -> Option<usize> {
-        let tree = self.0.take()?;
+        let tree = self.tree.take()?;
         let mut cursor = tree.walk();
         let mut depth = 0;
         loop {
-            self.1.check();
+            self.interrupt.check();
             if cursor.goto_first_child() {
                 depth += 1;
             } else {

@@ -50,30 +50,28 @@ impl Reader for Pieces<'_> {
     fn read(&mut self, marks: &mut Vec<Mark>) -> Option<usize> {
         let (text, start) = (self.text, self.start);
         let most = end_of_largest(text, start, self.largest);
-        loop {
+        let (read_to, fence) = loop {
             let end = line_end(text, start.saturating_add(self.length)).min(most);
             let last = self.read_piece(marks, start..end);
             if end == text.len() {
-                self.read_headings(start..end);
-                return None;
+                break (end, 0..0);
             }
             if last.start == start && end == most {
-                self.read_headings(start..end);
-                let fence = std::mem::take(&mut self.fence);
-                if last.is_fenced {
-                    self.fence = open_fence(text, fence, start..end);
-                }
-                (self.start, self.length) = (end, self.smallest);
-                return Some(end);
+                let fence = match last.is_fenced {
+                    true => open_fence(text, self.fence.clone(), start..end),
+                    false => 0..0,
+                };
+                break (end, fence);
             }
             marks.truncate(last.marks);
             if last.start > start {
-                self.read_headings(start..last.start);
-                (self.start, self.length, self.fence) = (last.start, self.smallest, 0..0);
-                return Some(last.start);
+                break (last.start, 0..0);
             }
             self.length = self.length.saturating_mul(4);
-        }
+        };
+        self.read_headings(start..read_to);
+        (self.start, self.length, self.fence) = (read_to, self.smallest, fence);
+        (read_to < text.len()).then_some(read_to)
     }
 
     fn headings_at(&mut self, place: usize) -> Option<Vec<String>> {

@@ -1,19 +1,15 @@
 //! What is known of words that were merged before.
 
 use super::layout::Key;
+use super::merge::WINDOW;
 
 /// How many words there are in a set.
 const WORDS: usize = 4;
 
-/// Bytes of the longest word that is kept. With the number of sets it bounds the memory.
-const LONGEST: usize = 256;
-
 /// A word belongs to the set that its hash gives it, where it replaces the one that came first. There are `SETS` sets, a
-/// power of two.
-#[derive(Default)]
-pub(super) struct Known<T, const SETS: usize>(Vec<[Word<T>; WORDS]>);
+/// power of two. None is kept that is longer than what is merged at once: so the memory is bounded.
+pub(super) struct Known<T, const SETS: usize>(Vec<[Option<Word<T>>; WORDS]>);
 
-#[derive(Default)]
 struct Word<T> {
     key: Key,
     /// Its bytes, if the key does not tell them.
@@ -21,7 +17,13 @@ struct Word<T> {
     known: T,
 }
 
-impl<T: Default, const SETS: usize> Known<T, SETS> {
+impl<T, const SETS: usize> Default for Known<T, SETS> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T, const SETS: usize> Known<T, SETS> {
     pub(super) const fn new() -> Self {
         Known(Vec::new())
     }
@@ -30,12 +32,13 @@ impl<T: Default, const SETS: usize> Known<T, SETS> {
     pub(super) fn get(&self, key: Key, bytes: &[u8]) -> Option<&T> {
         let set = self.0.get(key.first_slot(SETS))?;
         set.iter()
+            .flatten()
             .find(|word| word.key == key && (key.is_exact() || *word.long == *bytes))
             .map(|word| &word.known)
     }
 
     pub(super) fn insert(&mut self, key: Key, bytes: &[u8], known: T) {
-        if bytes.len() > LONGEST {
+        if bytes.len() > WINDOW {
             return;
         }
         if self.0.is_empty() {
@@ -48,6 +51,6 @@ impl<T: Default, const SETS: usize> Known<T, SETS> {
         } else {
             bytes.into()
         };
-        set[0] = Word { key, long, known };
+        set[0] = Some(Word { key, long, known });
     }
 }

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 /// How many bytes are merged at once, at most. The work for each byte grows with it.
-const WINDOW: usize = 256;
+pub(super) const WINDOW: usize = 256;
 
 /// Tokens that end this near to the end of a window may turn out differently with what follows. No token is longer.
 const MARGIN: usize = 128;
@@ -30,7 +30,7 @@ pub(in crate::core) struct Encoder {
     known: KnownCounts,
     /// The tokens of parts of long words, up to 1.3 MB of them: long words often repeat themselves, and are counted from
     /// many places on.
-    windows: Known<Option<Rc<[u32]>>, 256>,
+    windows: Known<Rc<[u32]>, 256>,
 }
 
 impl Drop for Encoder {
@@ -247,11 +247,11 @@ impl Encoder {
     /// The tokens of a part of a long word.
     fn window(&mut self, bytes: &[u8]) -> Rc<[u32]> {
         let key = Key::of(bytes);
-        if let Some(Some(tokens)) = self.windows.get(key, bytes) {
+        if let Some(tokens) = self.windows.get(key, bytes) {
             return Rc::clone(tokens);
         }
         let tokens: Rc<[u32]> = self.merged(bytes).into();
-        self.windows.insert(key, bytes, Some(Rc::clone(&tokens)));
+        self.windows.insert(key, bytes, Rc::clone(&tokens));
         tokens
     }
 
