@@ -11,7 +11,7 @@ comment on schema matrice_private is 'Internals of matrice: policy helpers and t
 
 create function matrice_private.current_user_id() returns uuid
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   claim  text := nullif(current_setting('request.jwt.claim.sub', true), '');
@@ -35,7 +35,7 @@ comment on function matrice_private.current_user_id() is
 
 create function matrice_private.touch_updated_at() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   new.updated_at := now();
@@ -100,7 +100,7 @@ comment on column matrice.user_projects.created_at is 'When the user became a me
 
 create function matrice_private.add_first_owner() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   insert into matrice.user_projects (user_id, project_id, role)
@@ -117,7 +117,7 @@ for each row when (new.created_by is not null) execute function matrice_private.
 
 create function matrice_private.keep_an_owner() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- Writing the project's row makes concurrent departures wait for each other (or fail, if serializable).
@@ -177,7 +177,7 @@ comment on column matrice.project_invitations.accepted_by is 'Who accepted it.';
 
 create function matrice_private.role_rank(role text) returns integer
 language sql immutable parallel safe
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 begin atomic
   select array_position(array['viewer', 'editor', 'owner'], role);
 end;
@@ -185,7 +185,7 @@ comment on function matrice_private.role_rank(text) is 'viewer 1, editor 2, owne
 
 create function matrice_private.accept_invitation(token text) returns uuid
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   caller     uuid := matrice_private.current_user_id();
@@ -282,7 +282,7 @@ comment on column matrice.pillar_versions.restored_from is 'The older version th
 
 create function matrice_private.number_pillar_version() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if (new.content, new.metadata) is distinct from (old.content, old.metadata) then
@@ -301,7 +301,7 @@ for each row execute function matrice_private.number_pillar_version();
 
 create function matrice_private.keep_pillar_version() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   insert into matrice.pillar_versions (pillar_id, version, project_id, content, metadata, saved_by, restored_from)

@@ -4,7 +4,7 @@
 -- the parent, and composite foreign keys hold it true.
 create function matrice_private.from_parent() returns uuid
 language sql immutable parallel safe
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 begin atomic
   select null::uuid;
 end;
@@ -95,7 +95,7 @@ comment on column matrice.source_chunks.filterable is
 
 create function matrice_private.fold(value text) returns text
 language sql immutable strict parallel safe
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 begin atomic
   -- A mark that follows no letter stays: what is left of a lexeme must not be empty.
   select normalize(regexp_replace(normalize(
@@ -106,7 +106,7 @@ comment on function matrice_private.fold(text) is 'A text in lower case without 
 
 create function matrice_private.text_vector(config regconfig, content text) returns tsvector
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if octet_length(content) = length(content) then
@@ -122,7 +122,7 @@ comment on function matrice_private.text_vector(regconfig, text) is 'A text for 
 
 create function matrice_private.folded_lexemes(config regconfig, content text) returns text[]
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return tsvector_to_array(matrice_private.fold(to_tsvector(config, content)::text)::tsvector);
@@ -132,7 +132,7 @@ comment on function matrice_private.folded_lexemes(regconfig, text) is 'The lexe
 
 create function matrice_private.prefix_term(config regconfig, word text) returns text
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   beginning text   := matrice_private.fold(word);
@@ -159,7 +159,7 @@ comment on function matrice_private.prefix_term(regconfig, text) is 'What finds 
 
 create function matrice_private.text_query(config regconfig, query_text text) returns tsquery
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- Nobody needs to be told that a query is only stop words: it finds nothing.
 set client_min_messages = warning
 as $$
@@ -193,7 +193,7 @@ comment on function matrice_private.text_query(regconfig, text) is
 
 create function matrice_private.text_search_config(project_id uuid) returns regconfig
 language sql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 begin atomic
   select coalesce((
     select c.oid::regconfig
@@ -207,7 +207,7 @@ comment on function matrice_private.text_search_config(uuid) is
 
 create function matrice_private.complete_chunk() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   source record;
@@ -233,7 +233,7 @@ for each row execute function matrice_private.complete_chunk();
 
 create function matrice_private.refilter_chunks() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   update matrice.source_chunks set filterable = null where source_id = new.id;
@@ -248,7 +248,7 @@ execute function matrice_private.refilter_chunks();
 
 create function matrice_private.reindex_project_text() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   update matrice.source_chunks set fts = null where project_id = new.id;

@@ -2,16 +2,16 @@
 
 create function matrice_private.dimensions_of(embedding vector) returns integer
 language sql immutable strict parallel safe
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 begin atomic
   select vector_dims(embedding);
 end;
 comment on function matrice_private.dimensions_of(vector) is
-  'Dimensions of a vector. Bound to pgvector''s function at creation, so that plpgsql with an empty search_path can call it.';
+  'Dimensions of a vector. Bound to pgvector''s function at creation, so that PL/pgSQL, whose search_path has no schema of pgvector, can call it.';
 
 create function matrice_private.norm_of(embedding vector) returns double precision
 language sql immutable strict parallel safe
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 begin atomic
   select vector_norm(embedding);
 end;
@@ -19,7 +19,7 @@ comment on function matrice_private.norm_of(vector) is 'Euclidean norm of a vect
 
 create function matrice_private.to_vector(embedding text) returns vector
 language sql immutable strict parallel safe
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 begin atomic
   select embedding::vector;
 end;
@@ -53,7 +53,7 @@ insert into matrice.embedding_models (model, dimensions, is_default) values
 
 create function matrice_private.require_model(model text) returns void
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if not exists (select from matrice.embedding_models m where m.model = require_model.model) then
@@ -67,7 +67,7 @@ comment on function matrice_private.require_model(text) is 'Raises unless an emb
 
 create function matrice_private.require_comparable(embedding vector, model text) returns void
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   declared integer;
@@ -98,7 +98,7 @@ comment on function matrice_private.require_comparable(vector, text) is
 
 create function matrice_private.check_settings() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   model    text := new.settings ->> 'embedding_model';
@@ -124,7 +124,7 @@ for each row execute function matrice_private.check_settings();
 
 create function matrice_private.keep_dimensions() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if exists (select from matrice.chunk_embeddings e where e.model = old.model) then
@@ -176,7 +176,7 @@ comment on column matrice.chunk_embeddings.code is
 
 create function matrice_private.check_embedding() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if new.project_id is null then
@@ -228,7 +228,7 @@ select matrice_private.build_embedding_index();
 -- A new text needs a new embedding.
 create function matrice_private.forget_embeddings() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   delete from matrice.chunk_embeddings where chunk_id = new.id;
@@ -270,7 +270,7 @@ comment on column matrice.embedding_leases.last_error is 'What fail_chunks last 
 
 create function matrice_private.complete_lease() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   select c.project_id into new.project_id from matrice.source_chunks c where c.id = new.chunk_id;

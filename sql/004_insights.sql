@@ -46,7 +46,7 @@ comment on column matrice.insights.fts is 'Title and content for full-text searc
 
 create function matrice_private.complete_insight() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   config regconfig := matrice_private.text_search_config(new.project_id);

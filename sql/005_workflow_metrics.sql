@@ -92,7 +92,7 @@ comment on column matrice.workflow_steps.attempt is 'Attempt, from 0. Failed att
 
 create function matrice_private.complete_step() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   select r.project_id into new.project_id from matrice.workflow_runs r where r.id = new.run_id;
@@ -163,7 +163,7 @@ comment on column matrice.model_price_multipliers.factor is 'The cost is multipl
 
 create function matrice_private.load_price_catalogue() returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   catalogue jsonb := matrice.price_catalogue()::jsonb;

@@ -7,7 +7,7 @@
 
 create function matrice_private.project_ids(least_role text default 'viewer') returns uuid[]
 language plpgsql stable security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   caller uuid := matrice_private.current_user_id();
@@ -26,7 +26,7 @@ comment on function matrice_private.project_ids(text) is
 
 create function matrice_private.has_members(project_id uuid) returns boolean
 language plpgsql stable security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return exists (select from matrice.user_projects m where m.project_id = has_members.project_id);
@@ -62,7 +62,7 @@ comment on column matrice.audit_log.created_at is 'When.';
 
 create function matrice_private.audit() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   before  jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) - 'token_hash' end;
@@ -104,7 +104,7 @@ for each row when (new.restored_from is not null) execute function matrice_priva
 
 create function matrice_private.stay_in_project() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   raise exception 'a row cannot be moved to another project'

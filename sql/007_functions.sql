@@ -2,7 +2,7 @@
 --
 -- Every function runs as its caller, under row-level security, and returns columns rather than a table's row type
 -- (a column that a user adds would break that). Functions that touch vectors have bodies bound at creation (BEGIN
--- ATOMIC), because an empty search_path finds no operator of pgvector; functions that call the engine have string
+-- ATOMIC), because the search_path of all of them finds no operator of pgvector; functions that call the engine have string
 -- bodies, so that DROP EXTENSION depends on nothing here.
 --
 -- Errors: 22023 an argument is wrong (HTTP 400), 22004 it is null (400), 42501 the role does not suffice (403),
@@ -12,7 +12,7 @@
 
 create function matrice_private.require_role(project_id uuid, least_role text) returns void
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if project_id is null then
@@ -38,7 +38,7 @@ comment on function matrice_private.require_role(uuid, text) is
 
 create function matrice_private.require_text(argument text, value text) returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if value is null then
@@ -53,7 +53,7 @@ comment on function matrice_private.require_text(text, text) is 'Raises unless a
 
 create function matrice_private.require_query(query_text text) returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   words integer;
@@ -78,7 +78,7 @@ comment on function matrice_private.require_query(text) is 'Raises unless a full
 
 create function matrice_private.require_object(argument text, value jsonb) returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if jsonb_typeof(value) is distinct from 'object' then
@@ -93,7 +93,7 @@ comment on function matrice_private.require_object(text, jsonb) is 'Raises unles
 
 create function matrice_private.require_one_of(argument text, value text, allowed text[]) returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if value is null or value <> all (allowed) then
@@ -106,7 +106,7 @@ comment on function matrice_private.require_one_of(text, text, text[]) is 'Raise
 
 create function matrice_private.require_match_count(match_count integer) returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if match_count is null or match_count not between 1 and 10000 then
@@ -119,7 +119,7 @@ comment on function matrice_private.require_match_count(integer) is 'Raises unle
 
 create function matrice_private.embedding_model(model text, project_id uuid) returns text
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   chosen text := coalesce(
@@ -137,7 +137,7 @@ comment on function matrice_private.embedding_model(text, uuid) is
 
 create function matrice_private.searchable_projects(project_id uuid) returns uuid[]
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if project_id is null then
@@ -155,7 +155,7 @@ create function matrice.create_project(
   name text, description text default null, domain text default null, settings jsonb default '{}'
 ) returns uuid
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   new_id uuid;
@@ -183,7 +183,7 @@ comment on function matrice.create_project(text, text, text, jsonb) is
 
 create function matrice_private.pillar_name(code text) returns text
 language sql immutable parallel safe
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 begin atomic
   select case code when 'P1' then 'vision' when 'P2' then 'acteurs' when 'P3' then 'donnees' else code end;
 end;
@@ -191,7 +191,7 @@ comment on function matrice_private.pillar_name(text) is 'Name of a pillar; P4 t
 
 create function matrice_private.require_phase(argument text, value text) returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform matrice_private.require_one_of(argument, value, array['P1', 'P2', 'P3', 'P4', 'P5', 'P6']);
@@ -201,7 +201,7 @@ comment on function matrice_private.require_phase(text, text) is 'Raises unless 
 
 create function matrice.set_phase(project_id uuid, phase text) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform matrice_private.require_phase('phase', phase);
@@ -215,7 +215,7 @@ create function matrice.save_pillar(
   project_id uuid, code text, content text, metadata jsonb default null, expected_version integer default null
 ) returns integer
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   stored integer;
@@ -254,7 +254,7 @@ comment on function matrice.save_pillar(uuid, text, text, jsonb, integer) is
 
 create function matrice.restore_pillar(project_id uuid, code text, version integer) returns integer
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   old_content text;
@@ -283,7 +283,7 @@ comment on function matrice.restore_pillar(uuid, text, integer) is
 create function matrice.pillar_history(project_id uuid, code text)
 returns table (version integer, content text, metadata jsonb, saved_at timestamptz, saved_by uuid)
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
@@ -305,7 +305,7 @@ create function matrice.invite_member(
   project_id uuid, email text, role text default 'viewer', valid_for interval default '7 days'
 ) returns text
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -336,7 +336,7 @@ comment on function matrice.invite_member(uuid, text, text, interval) is
 
 create function matrice.accept_invite(token text) returns uuid
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform matrice_private.require_text('token', token);
@@ -349,7 +349,7 @@ comment on function matrice.accept_invite(text) is
 create function matrice.list_members(project_id uuid)
 returns table (user_id uuid, role text, member_since timestamptz)
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
@@ -365,7 +365,7 @@ comment on function matrice.list_members(uuid) is 'The members of a project, own
 
 create function matrice_private.require_member(project_id uuid, user_id uuid) returns void
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if not exists (
@@ -380,7 +380,7 @@ comment on function matrice_private.require_member(uuid, uuid) is 'Raises unless
 
 create function matrice.set_member_role(project_id uuid, user_id uuid, role text) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform matrice_private.require_one_of('role', role, array['owner', 'editor', 'viewer']);
@@ -397,7 +397,7 @@ comment on function matrice.set_member_role(uuid, uuid, text) is
 
 create function matrice.remove_member(project_id uuid, user_id uuid) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- Leaving needs no role.
@@ -419,7 +419,7 @@ create function matrice.ingest_source(
   storage_path text default null, metadata jsonb default '{}'
 ) returns uuid
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   new_id uuid;
@@ -443,7 +443,7 @@ create function matrice.chunk_source(
   source_id uuid, content text, format text default 'text', max_tokens integer default 512, overlap_tokens integer default 64
 ) returns table (total integer, added integer, kept integer, removed integer)
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -508,7 +508,7 @@ comment on function matrice.chunk_source(uuid, text, text, integer, integer) is
 create function matrice_private.lease_chunks(model text, batch_size integer, lease_seconds integer, in_project uuid)
 returns table (chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer)
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -564,7 +564,7 @@ comment on function matrice_private.lease_chunks(text, integer, integer, uuid) i
 
 create function matrice_private.require_chunks(chunk_ids uuid[]) returns void
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   project uuid;
@@ -591,7 +591,7 @@ create function matrice.claim_chunks(
   model text default null, batch_size integer default 64, lease_seconds integer default 300, project_id uuid default null
 ) returns table (chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer)
 language sql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 begin atomic
   select l.chunk_id, l.project_id, l.content, l.token_count, l.attempt
     from matrice_private.lease_chunks(model, batch_size, lease_seconds, project_id) l;
@@ -601,7 +601,7 @@ comment on function matrice.claim_chunks(text, integer, integer, uuid) is
 
 create function matrice.store_embeddings(model text, chunk_ids uuid[], embeddings jsonb) returns integer
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -649,7 +649,7 @@ comment on function matrice.store_embeddings(text, uuid[], jsonb) is
 
 create function matrice.fail_chunks(model text, chunk_ids uuid[], error text) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -676,7 +676,7 @@ create function matrice.record_insight(
   tags jsonb default '[]', source_id uuid default null, evidence jsonb default null
 ) returns uuid
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -712,7 +712,7 @@ comment on function matrice.record_insight(uuid, text, text, text, double precis
 
 create function matrice.supersede_insight(old_id uuid, new_id uuid) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   old_insight record;
@@ -759,7 +759,7 @@ create function matrice.search_insights(
   created_at timestamptz, superseded_by uuid, rank real
 )
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -790,7 +790,7 @@ create function matrice.start_run(
   input_data jsonb default '{}'
 ) returns uuid
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -822,7 +822,7 @@ create function matrice.record_step(
   step_key text default null, attempt integer default 0, cost_usd numeric default null, executed_at timestamptz default now()
 ) returns uuid
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -869,7 +869,7 @@ comment on function matrice.record_step(uuid, text, text, integer, text, integer
 
 create function matrice.finish_run(run_id uuid, status text, output_data jsonb default null) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -899,7 +899,7 @@ comment on function matrice.finish_run(uuid, text, jsonb) is
 
 create function matrice_private.priced_model(model text) returns text
 language sql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 begin atomic
   -- The name as it stands; else without the provider it begins with; else the one model of that name behind a provider.
   select coalesce(
@@ -915,7 +915,7 @@ comment on function matrice_private.priced_model(text) is 'The name under which 
 
 create function matrice_private.usage_tokens(usage jsonb, key text) returns bigint
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if usage -> key is null or usage -> key = 'null' then
@@ -933,7 +933,7 @@ comment on function matrice_private.usage_tokens(jsonb, text) is 'A count of tok
 
 create function matrice_private.service_tier(model text, usage jsonb, priced_at timestamptz) returns text
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   asked text := coalesce(usage ->> 'service_tier', 'standard');
@@ -960,7 +960,7 @@ comment on function matrice_private.service_tier(text, jsonb, timestamptz) is 'T
 create function matrice_private.rates(model text, tier text, tokens_input bigint, priced_at timestamptz)
 returns table (unit text, service_tier text, usd_per_million numeric)
 language sql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 begin atomic
   -- Of each unit the rate of the highest threshold that the request is above, there the tier's own before the
   -- standard one, and of that the latest.
@@ -978,7 +978,7 @@ create function matrice.calculate_cost(
   model text, tokens_input bigint, tokens_output bigint default 0, usage jsonb default '{}', priced_at timestamptz default now()
 ) returns numeric
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   cached     bigint;
@@ -1061,7 +1061,7 @@ create function matrice.workflow_metrics(
   tokens_input bigint, tokens_output bigint, cost_usd numeric, p50_ms double precision, p95_ms double precision, p99_ms double precision
 )
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin

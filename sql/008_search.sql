@@ -15,7 +15,7 @@
 
 create function matrice_private.require_searchable(project_id uuid) returns void
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if project_id is not null then
@@ -27,7 +27,7 @@ comment on function matrice_private.require_searchable(uuid) is 'Raises unless t
 
 create function matrice_private.check_query(query_embedding vector, model text) returns void
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if query_embedding is null then
@@ -42,7 +42,7 @@ comment on function matrice_private.check_query(vector, text) is 'Raises unless 
 create function matrice_private.check_set(match_count integer, filter jsonb, diversity double precision, max_per_source integer, expand integer)
 returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform matrice_private.require_match_count(match_count);
@@ -71,7 +71,7 @@ comment on function matrice_private.check_set(integer, jsonb, double precision, 
 create function matrice_private.check_fusion(full_text_weight double precision, semantic_weight double precision, rrf_k integer)
 returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if full_text_weight is null or semantic_weight is null
@@ -92,7 +92,7 @@ comment on function matrice_private.check_fusion(double precision, double precis
 
 create function matrice_private.rerank_depth(match_count integer, model text) returns integer
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- Among so many by codes of 1536 bits are 0.99 and more of the true ten nearest (benches/README.md), or hundred.
@@ -107,7 +107,7 @@ comment on function matrice_private.rerank_depth(integer, text) is 'How many of 
 
 create function matrice_private.numbers_of(embedding vector) returns real[]
 language sql immutable strict parallel safe
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 begin atomic
   select embedding::real[];
 end;
@@ -116,7 +116,7 @@ comment on function matrice_private.numbers_of(vector) is 'A vector as an array,
 create function matrice_private.nearest_of(query_embedding vector, chunk_ids uuid[], model text, match_count integer)
 returns table (chunk_id uuid, similarity double precision)
 language sql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 begin atomic
   select e.chunk_id, 1 - (e.embedding <=> query_embedding)
     from unnest(chunk_ids) as near (id)
@@ -129,7 +129,7 @@ comment on function matrice_private.nearest_of(vector, uuid[], text, integer) is
 
 create function matrice_private.chunks_having(project_ids uuid[], filter jsonb) returns uuid[]
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- The planner takes every filter to match one row in a hundred, and would read whole tables for it.
 set enable_seqscan = off
 as $$
@@ -147,7 +147,7 @@ create function matrice_private.nearest_chunks(
   query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb
 ) returns table (chunk_id uuid, similarity double precision)
 language plpgsql stable security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -168,7 +168,7 @@ comment on function matrice_private.nearest_chunks(vector, uuid[], text, integer
 
 create function matrice_private.projects_of_member(project_id uuid) returns uuid[]
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   mine uuid[] := matrice_private.project_ids();
@@ -183,7 +183,7 @@ create function matrice_private.nearest_to_member(
   query_embedding vector, project_id uuid, model text, match_count integer, filter jsonb
 ) returns table (chunk_id uuid, similarity double precision)
 language plpgsql stable security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query select * from matrice_private.nearest_chunks(
@@ -196,7 +196,7 @@ comment on function matrice_private.nearest_to_member(vector, uuid, text, intege
 create function matrice_private.nearest(query_embedding vector, project_id uuid, model text, match_count integer, filter jsonb)
 returns table (chunk_id uuid, similarity double precision)
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if row_security_active('matrice.source_chunks') then
@@ -214,7 +214,7 @@ comment on function matrice_private.nearest(vector, uuid, text, integer, jsonb) 
 create function matrice_private.matching_chunks(query_text text, project_ids uuid[], match_count integer, filter jsonb)
 returns table (chunk_id uuid, rank real)
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- The planner cannot know the words, and would read whole tables for them.
 set enable_seqscan = off
 as $$
@@ -242,7 +242,7 @@ comment on function matrice_private.matching_chunks(text, uuid[], integer, jsonb
 create function matrice_private.matching_of_member(query_text text, project_id uuid, match_count integer, filter jsonb)
 returns table (chunk_id uuid, rank real)
 language plpgsql stable security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query select * from matrice_private.matching_chunks(
@@ -255,7 +255,7 @@ comment on function matrice_private.matching_of_member(text, uuid, integer, json
 create function matrice_private.matching(query_text text, project_id uuid, match_count integer, filter jsonb)
 returns table (chunk_id uuid, rank real)
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if row_security_active('matrice.source_chunks') then
@@ -275,7 +275,7 @@ create function matrice_private.fused(
   full_text_weight double precision, semantic_weight double precision, rrf_k integer, filter jsonb, model text
 ) returns table (chunk_id uuid, score double precision, semantic_rank integer, full_text_rank integer)
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -306,7 +306,7 @@ create function matrice_private.hits(
   full_text_weight double precision, semantic_weight double precision, rrf_k integer, filter jsonb, model text
 ) returns table (chunk_id uuid, score double precision, semantic_rank integer, full_text_rank integer)
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if query_text is null then
@@ -328,7 +328,7 @@ comment on function matrice_private.hits(text, vector, uuid, integer, double pre
 
 create function matrice_private.similarities(chunk_ids uuid[], chunk_id uuid, model text) returns double precision[]
 language sql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 begin atomic
   select array_agg(coalesce(1 - (e.embedding <=> (
            select one.embedding from matrice.chunk_embeddings one
@@ -341,7 +341,7 @@ comment on function matrice_private.similarities(uuid[], uuid, text) is
 
 create function matrice_private.on_one_scale(scores double precision[]) returns double precision[]
 language sql immutable parallel safe
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 begin atomic
   select array_agg(case when ends.high > ends.low then (s.score - ends.low) / (ends.high - ends.low) else 1 end order by s.place)
     from unnest(scores) with ordinality as s (score, place),
@@ -353,7 +353,7 @@ create function matrice_private.most_diverse(
   chunk_ids uuid[], relevance double precision[], match_count integer, diversity double precision, max_per_source integer, model text
 ) returns uuid[]
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   sources  uuid[] := array(select c.source_id from unnest(chunk_ids) with ordinality given (id, place)
@@ -388,7 +388,7 @@ create function matrice_private.choose(
   diversity double precision, max_per_source integer, model text
 ) returns uuid[]
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if diversity > 0 and cardinality(chunk_ids) > 0 then
@@ -417,7 +417,7 @@ create function matrice_private.best_hits(
   diversity double precision, max_per_source integer
 ) returns table (place bigint, chunk_id uuid, score double precision, semantic_rank integer, full_text_rank integer)
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -459,7 +459,7 @@ comment on function matrice_private.best_hits(text, vector, uuid, integer, doubl
 create function matrice_private.runs(chunk_ids uuid[], expand integer)
 returns table (best bigint, source_id uuid, first_index integer, last_index integer)
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
@@ -482,7 +482,7 @@ comment on function matrice_private.runs(uuid[], integer) is
 
 create function matrice_private.continuation(content text, start_char integer, told_until integer) returns text
 language plpgsql immutable parallel safe
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return case
@@ -499,7 +499,7 @@ comment on function matrice_private.continuation(text, integer, integer) is
 create function matrice_private.stretches(chunk_ids uuid[], expand integer)
 returns table (best bigint, source_id uuid, first_index integer, last_index integer, stretch_ids uuid[], start_char integer, end_char integer, content text)
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
@@ -526,7 +526,7 @@ comment on function matrice_private.stretches(uuid[], integer) is
 create function matrice_private.passages(chunk_ids uuid[], expand integer)
 returns table (place bigint, chunk_id uuid, source_id uuid, source_name text, chunk_index integer, content text, token_count integer, metadata jsonb)
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
@@ -564,7 +564,7 @@ create function matrice.match_chunks(
   metadata jsonb, similarity double precision
 )
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -590,7 +590,7 @@ comment on function matrice.match_chunks(vector, uuid, integer, double precision
 
 create function matrice_private.highlighted(source_id uuid, content text, query_text text) returns text
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   text_    text      := normalize(content, nfc);
@@ -617,7 +617,7 @@ create function matrice.search_chunks(
   metadata jsonb, rank real
 )
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -654,7 +654,7 @@ create function matrice.hybrid_search(
   metadata jsonb, score double precision, semantic_rank integer, full_text_rank integer
 )
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -683,7 +683,7 @@ comment on function matrice.hybrid_search(text, vector, uuid, integer, double pr
 
 create function matrice_private.check_scores(scores jsonb) returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   wrong record;
@@ -707,7 +707,7 @@ comment on function matrice_private.check_scores(jsonb) is 'Raises unless an arg
 
 create function matrice_private.scored(scores jsonb, project_id uuid) returns table (chunk_id uuid, score double precision)
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
@@ -729,7 +729,7 @@ create function matrice.rerank_chunks(
   metadata jsonb, score double precision
 )
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -756,7 +756,7 @@ comment on function matrice.rerank_chunks(jsonb, integer, double precision, inte
 
 create function matrice_private.headed(title text, metadata jsonb) returns text
 language plpgsql immutable parallel safe
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return title
@@ -771,7 +771,7 @@ comment on function matrice_private.headed(text, jsonb) is 'Where a passage is f
 create function matrice_private.context_passages(chunk_ids uuid[])
 returns table (number bigint, citation jsonb, heading text, content text)
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- Else it is planned at each call, which takes as long as running it.
 set plan_cache_mode = force_generic_plan
 as $$
@@ -810,7 +810,7 @@ comment on function matrice_private.context_passages(uuid[]) is
 
 create function matrice_private.written_context(insight_ids uuid[], chunk_ids uuid[]) returns table (context text, citations jsonb)
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
@@ -832,7 +832,7 @@ comment on function matrice_private.written_context(uuid[], uuid[]) is
 
 create function matrice_private.context_tokens(insight_ids uuid[], chunk_ids uuid[], target_model text) returns integer
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (select matrice.count_tokens(w.context, target_model) from matrice_private.written_context(insight_ids, chunk_ids) w);
@@ -842,7 +842,7 @@ comment on function matrice_private.context_tokens(uuid[], uuid[], text) is 'Tok
 
 create function matrice_private.cut_at_sentence(passage text, max_tokens integer, target_model text) returns text
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   heading   text := substring(passage from '^.*?\n\n');
@@ -869,7 +869,7 @@ create function matrice_private.pack_chunks(
   chunk_ids uuid[], insight_ids uuid[], token_budget integer, target_model text
 ) returns uuid[]
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -917,7 +917,7 @@ comment on function matrice_private.pack_chunks(uuid[], uuid[], integer, text) i
 create function matrice_private.pack_insights(query_text text, project_id uuid, how_many integer, token_budget integer, target_model text)
 returns uuid[]
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   chosen  uuid[] := array[]::uuid[];
@@ -944,7 +944,7 @@ create function matrice.build_context(
   insights integer default 0, scores jsonb default null
 ) returns table (context text, token_count integer, citations jsonb)
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -1002,7 +1002,7 @@ comment on function matrice.build_context(text, vector, uuid, integer, integer, 
 create function matrice_private.document_rows(query_embedding vector, model text, match_count integer, filter jsonb)
 returns table (id uuid, content text, metadata jsonb, embedding vector, similarity double precision)
 language sql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 begin atomic
   select c.id, c.content,
          -- All that a filter is contained in, so that a client's own conditions see the same.
@@ -1020,7 +1020,7 @@ comment on function matrice_private.document_rows(vector, text, integer, jsonb) 
 create function matrice.match_documents(query_embedding vector, match_count integer default null, filter jsonb default '{}')
 returns table (id uuid, content text, metadata jsonb, embedding vector, similarity double precision)
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -1045,7 +1045,7 @@ comment on function matrice.match_documents(vector, integer, jsonb) is
 
 create function matrice_private.check_labelled(queries jsonb) returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   wrong record;
@@ -1074,7 +1074,7 @@ comment on function matrice_private.check_labelled(jsonb) is 'Raises unless an a
 
 create function matrice_private.graded(found uuid[], relevant jsonb) returns double precision[]
 language sql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 begin atomic
   -- A source that is relevant counts once, by the first of its chunks.
   select array_agg(case when f.nth = 1 then coalesce((relevant ->> f.label)::double precision, 0) else 0 end order by f.place)
@@ -1090,7 +1090,7 @@ comment on function matrice_private.graded(uuid[], jsonb) is 'The grades of chun
 create function matrice_private.measures(grades double precision[], relevant jsonb, match_count integer)
 returns table (recall double precision, reciprocal_rank double precision, ndcg double precision)
 language sql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 begin atomic
   select count(*) filter (where g.grade > 0)::double precision / least(match_count, (select count(*) from jsonb_object_keys(relevant))),
          coalesce(1.0 / min(g.place) filter (where g.grade > 0), 0)::double precision,
@@ -1106,7 +1106,7 @@ comment on function matrice_private.measures(double precision[], jsonb, integer)
 
 create function matrice_private.labelled(queries jsonb) returns table (query_text text, query_embedding vector, relevant jsonb)
 language sql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 begin atomic
   select q.value ->> 'query_text', (q.value ->> 'query_embedding')::vector, q.value -> 'relevant'
     from jsonb_array_elements(queries) q;
@@ -1115,7 +1115,7 @@ comment on function matrice_private.labelled(jsonb) is 'Labelled queries as rows
 
 create function matrice_private.check_labelled_query(place bigint, query jsonb, model text) returns void
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   refusal text;
@@ -1141,7 +1141,7 @@ create function matrice.evaluate_search(
   queries jsonb, project_id uuid default null, match_count integer default 10, filter jsonb default '{}', model text default null
 ) returns table (search text, query_count bigint, recall double precision, mrr double precision, ndcg double precision)
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -1172,7 +1172,7 @@ comment on function matrice.evaluate_search(jsonb, uuid, integer, jsonb, text) i
 
 create function matrice_private.recall_of(query_embedding vector, project_id uuid, model text, match_count integer) returns double precision
 language sql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 begin atomic
   -- By similarity rather than by id, so that of several equally near chunks any will do.
   select least(1, count(n.similarity) filter (where n.similarity >= exact.least_similarity - 1e-12)::double precision / nullif(exact.count, 0))
@@ -1195,7 +1195,7 @@ comment on function matrice_private.recall_of(vector, uuid, text, integer) is
 create function matrice_private.sampled_recall(project_id uuid, model text, sample integer, match_count integer)
 returns table (query_count bigint, recall double precision, least_recall double precision)
 language sql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 begin atomic
   select count(*), avg(q.recall), min(q.recall)
     from (
@@ -1215,7 +1215,7 @@ comment on function matrice_private.sampled_recall(uuid, text, integer, integer)
 create function matrice.search_recall(project_id uuid, sample integer default 20, match_count integer default 10, model text default null)
 returns table (query_count bigint, recall double precision, least_recall double precision)
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if sample is null or sample not between 1 and 10000 then

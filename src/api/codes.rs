@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 
 /// The only function of the engine that reads from the database. What it gives is what a query of the same user would.
 #[pg_extern(stable, parallel_safe)]
+#[search_path(pg_catalog, pg_temp)]
 fn nearest_codes(
     codes: pg_sys::Oid,
     project_ids: Vec<Option<Uuid>>,

@@ -164,6 +164,6 @@ def test_definer_functions_are_private_pinned_and_justified(connection):
     assert len(functions) >= 5
     for name, schema, config, comment, anon, owned in functions:
         assert schema == "matrice_private", name
-        assert config == ['search_path=""'], name
+        assert config == ['search_path=pg_catalog, pg_temp'], name
         assert "SECURITY DEFINER:" in comment, name
         assert not anon and owned, name

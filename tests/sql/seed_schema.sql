@@ -112,8 +112,12 @@ select is_empty(
   'Every table of a project has an index that starts with the project');
 select is_empty($$select name from columns where attname = 'project_id' and not attnotnull$$, 'No row of a project is without one');
 
-select is_empty($$select signature from functions where not is_member and not coalesce(proconfig::text ~ 'search_path=', false)$$,
-                'Every function that is no part of the engine has a pinned search_path');
+-- An empty search_path would let pg_temp come first for types and relations, so that whoever makes a type pg_temp.uuid runs code as
+-- the owner (C2). The engine's functions in Rust resolve no names, but for migrate and nearest_codes.
+select is_empty($$select signature, proconfig from functions
+                   where not (is_member and proname not in ('migrate', 'nearest_codes'))
+                     and not coalesce(proconfig::text ~ 'search_path=pg_catalog, (extensions, |public, )?pg_temp"', false)$$,
+                'Every function that resolves names has pg_catalog first and pg_temp last in its search_path');
 select is_empty($$select signature from functions, aclexplode(coalesce(proacl, acldefault('f', proowner))) a where a.grantee = 0$$,
                 'No function is executable by everybody');
 select is_empty($$select signature from functions where has_function_privilege('anon', oid, 'execute')$$, 'No function is executable by anon');
