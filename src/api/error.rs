@@ -8,15 +8,24 @@ impl From<Error> for ErrorReport {
     fn from(error: Error) -> Self {
         let mut report = ErrorReport::new(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-            error.to_string(),
+            shortened(error.to_string()),
             "matrice",
         );
         if let Some(detail) = error.detail() {
-            report = report.set_detail(detail);
+            report = report.set_detail(shortened(detail));
         }
         if let Some(hint) = error.hint() {
             report = report.set_hint(hint);
         }
         report
     }
+}
+
+/// An error repeats what it is about, and that may be as long as a client likes.
+fn shortened(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(200) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
