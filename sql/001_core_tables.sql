@@ -58,7 +58,7 @@ create table matrice.projects (
   created_by    uuid                 default matrice_private.current_user_id(),
   constraint projects_pkey primary key (id),
   constraint projects_name_not_blank check (name ~ '\S'),
-  constraint projects_current_phase_check check (current_phase in ('P1', 'P2', 'P3', 'P4', 'P5', 'P6')),
+  constraint projects_current_phase_p1_to_p6_check check (current_phase in ('P1', 'P2', 'P3', 'P4', 'P5', 'P6')),
   constraint projects_settings_is_object check (jsonb_typeof(settings) = 'object')
 );
 create index idx_projects_created_by on matrice.projects (created_by);
@@ -87,7 +87,7 @@ create table matrice.user_projects (
   created_at timestamptz not null default now(),
   constraint user_projects_pkey primary key (user_id, project_id) include (role),
   constraint user_projects_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
-  constraint user_projects_role_check check (role in ('owner', 'editor', 'viewer'))
+  constraint user_projects_role_owner_editor_viewer check (role in ('owner', 'editor', 'viewer'))
 );
 create index idx_user_projects_project on matrice.user_projects (project_id);
 
@@ -156,7 +156,7 @@ create table matrice.project_invitations (
   constraint project_invitations_pkey primary key (id),
   constraint project_invitations_token_hash_key unique (token_hash),
   constraint project_invitations_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
-  constraint project_invitations_role_check check (role in ('owner', 'editor', 'viewer')),
+  constraint project_invitations_role_owner_editor_viewer check (role in ('owner', 'editor', 'viewer')),
   constraint project_invitations_email_check check (email like '%_@_%'),
   constraint project_invitations_acceptance_check check ((accepted_at is null) = (accepted_by is null))
 );
@@ -239,7 +239,7 @@ create table matrice.pillars (
   constraint pillars_project_id_code_key unique (project_id, code),
   constraint pillars_project_id_id_key unique (project_id, id),
   constraint pillars_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
-  constraint pillars_code_check check (code in ('P1', 'P2', 'P3', 'P4', 'P5', 'P6')),
+  constraint pillars_code_p1_to_p6_check check (code in ('P1', 'P2', 'P3', 'P4', 'P5', 'P6')),
   constraint pillars_version_check check (version > 0),
   constraint pillars_metadata_is_object check (jsonb_typeof(metadata) = 'object')
 );

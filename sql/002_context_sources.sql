@@ -27,7 +27,7 @@ create table matrice.context_sources (
   constraint context_sources_pkey primary key (id),
   constraint context_sources_project_id_id_key unique (project_id, id),
   constraint context_sources_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
-  constraint context_sources_status_check check (status in ('pending', 'processing', 'ready', 'error')),
+  constraint context_sources_status_pending_processing_ready_error check (status in ('pending', 'processing', 'ready', 'error')),
   constraint context_sources_raw_metadata_is_object check (jsonb_typeof(raw_metadata) = 'object'),
   constraint context_sources_token_count_check check (token_count >= 0)
 );

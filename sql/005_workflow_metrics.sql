@@ -18,8 +18,10 @@ create table matrice.workflow_runs (
   constraint workflow_runs_project_id_id_key unique (project_id, id),
   constraint workflow_runs_project_id_run_key_key unique (project_id, run_key),
   constraint workflow_runs_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
-  constraint workflow_runs_phase_check check (phase in ('P1', 'P2', 'P3', 'P4', 'P5', 'P6')),
-  constraint workflow_runs_status_check check (status in ('running', 'completed', 'failed', 'cancelled'))
+  constraint workflow_runs_phase_p1_to_p6_check check (phase in ('P1', 'P2', 'P3', 'P4', 'P5', 'P6')),
+  constraint workflow_runs_status_running_completed_failed_cancelled check (status in ('running', 'completed', 'failed', 'cancelled')),
+  -- Longer ones would not fit into the index.
+  constraint workflow_runs_run_key_1_to_500_characters check (length(run_key) between 1 and 500)
 );
 create index idx_workflow_runs_project on matrice.workflow_runs (project_id);
 create index idx_workflow_runs_status on matrice.workflow_runs (status);
@@ -115,8 +117,7 @@ create table matrice.model_prices (
   valid_from         timestamptz not null default '-infinity',
   usd_per_million    numeric     not null,
   constraint model_prices_pkey primary key (model, unit, service_tier, above_input_tokens, valid_from),
-  constraint model_prices_unit_check check (unit in
-    ('input', 'output', 'cache_read', 'cache_write', 'cache_write_1h', 'reasoning', 'input_audio', 'output_audio')),
+  constraint model_prices_unit_is_known check (unit = any (matrice_private.price_units())),
   constraint model_prices_above_input_tokens_check check (above_input_tokens >= 0),
   constraint model_prices_usd_per_million_check check (usd_per_million >= 0)
 );
@@ -131,6 +132,21 @@ comment on column matrice.model_prices.service_tier is 'standard, batch, flex, p
 comment on column matrice.model_prices.above_input_tokens is 'The rate holds for requests with more input tokens than this, and then for all their tokens.';
 comment on column matrice.model_prices.valid_from is 'The rate holds from this time on, until a later row of the same rate.';
 comment on column matrice.model_prices.usd_per_million is 'US dollars for a million tokens.';
+
+-- The names of other constraints tell the values; these are too many for a name.
+create function matrice_private.refuse_unit() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'unknown unit: %', quote_literal(left(new.unit, 100))
+    using errcode = '23514', hint = format('It is one of %s.', array_to_string(matrice_private.price_units(), ', '));
+end
+$$;
+comment on function matrice_private.refuse_unit() is 'Refuses a price for an unknown unit, and says which are known.';
+
+create trigger refuse_unit before insert or update of unit on matrice.model_prices
+for each row when (new.unit <> all (matrice_private.price_units())) execute function matrice_private.refuse_unit();
 
 create table matrice.model_price_windows (
   model        text      not null,
@@ -152,7 +168,7 @@ create table matrice.model_price_multipliers (
   value  text    not null,
   factor numeric not null,
   constraint model_price_multipliers_pkey primary key (model, kind, value),
-  constraint model_price_multipliers_kind_check check (kind in ('inference_geo', 'data_residency', 'speed')),
+  constraint model_price_multipliers_kind_inference_geo_data_residency_speed check (kind in ('inference_geo', 'data_residency', 'speed')),
   constraint model_price_multipliers_factor_check check (factor > 0)
 );
 comment on table matrice.model_price_multipliers is 'Surcharges on a whole request, by where or how fast it is processed.';

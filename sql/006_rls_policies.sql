@@ -259,6 +259,21 @@ using (project_id = any ((select matrice_private.project_ids())::uuid[]));
 
 -- Reference data: everybody signed in reads, service_role writes -----------------------------------------------------
 
+create function matrice_private.refuse_clients() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if row_security_active(tg_relid) then
+    raise exception 'permission denied for table %', tg_table_name
+      using errcode = '42501', detail = 'It is the same for all projects: users read it.',
+            hint = 'service_role and the owner of the tables write it.';
+  end if;
+  return null;
+end
+$$;
+comment on function matrice_private.refuse_clients() is 'Refuses whoever is under row-level security, and says who may.';
+
 do $$
 declare
   reference_table text;
@@ -268,6 +283,15 @@ begin
   ] loop
     execute format('alter table matrice.%I enable row level security', reference_table);
     execute format('create policy "users read" on matrice.%I for select to authenticated using (true)', reference_table);
+    -- There is no policy to write by, so row-level security refuses. The privilege only lets the statement come as far
+    -- as the trigger, which says who may. (By column, because a privilege on the table would let users lock it.)
+    execute (
+      select format('grant insert (%s), update (%s) on matrice.%I to authenticated', c.names, c.names, reference_table)
+        from (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) as names
+                from pg_attribute a
+               where a.attrelid = format('matrice.%I', reference_table)::regclass and a.attnum > 0 and not a.attisdropped) c);
+    execute format('create trigger refuse_clients before insert or update on matrice.%I
+                      for each statement execute function matrice_private.refuse_clients()', reference_table);
   end loop;
 end
 $$;

@@ -63,7 +63,7 @@ select tests.refuses($$update matrice.chunk_embeddings set project_id = tests.id
 select tests.refuses($$update matrice.chunk_embeddings set chunk_id = tests.id('other') where model = 'bert'$$, '23503', 'An embedding cannot move to another project''s chunk');
 select tests.refuses($$insert into matrice.embedding_leases (chunk_id, project_id, model, leased_until) values (tests.id('other'), tests.id('atlas'), 'tiny', now())$$, '23503',
                      'A lease cannot name another project than its chunk''s');
-select tests.refuses($$insert into matrice.embedding_models (model, dimensions) values ('mine', 3)$$, '42501', 'A user declares no model');
+select tests.refuses($$insert into matrice.embedding_models (model, dimensions) values ('mine', 3)$$, '42501', 'A user declares no model', '%', '%service_role%');
 select tests.as_user('victor');
 select tests.refuses($$insert into matrice.chunk_embeddings (chunk_id, embedding, model) values (tests.id('other'), '[1,1,1]', 'tiny')$$, '42501', 'A viewer adds no embedding');
 select is(tests.rows_of($$update matrice.chunk_embeddings set embedding = '[1,1,1]' where model = 'tiny'$$), 0::bigint, 'A viewer changes no embedding');

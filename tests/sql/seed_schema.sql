@@ -105,6 +105,11 @@ select is_empty(
             or c.contype = 'f' and c.conname not like '%\_fkey'
             or c.conname ~ '[0-9]$')$$,
   'Every constraint is named: the table, what it is about, and _pkey, _key or _fkey');
+select is_empty(
+  $$select c.conname, value[1] from pg_constraint c join tables t on t.oid = c.conrelid
+      cross join regexp_matches(pg_get_constraintdef(c.oid), $r$'(\w+)'::text(?=[,\]])$r$, 'g') value
+     where c.contype = 'c' and c.conname not like '%' || value[1] || '%' and not (value[1] ~ '^P[1-6]$' and c.conname ~ 'p1_to_p6')$$,
+  'The name of a constraint tells the values it allows, as a refused client is told nothing else');
 select is_empty($$select name from tables t where not exists (select from pg_constraint c where c.conrelid = t.oid and c.contype = 'p')$$, 'Every table has a primary key');
 select is_empty(
   $$select t.name from tables t join columns c on c.attrelid = t.oid and c.attname = 'project_id'
