@@ -43,7 +43,7 @@ comment on column matrice.context_sources.storage_path is 'Path in Supabase Stor
 comment on column matrice.context_sources.status is
   'pending until chunked, processing while a client says so, ready once its chunks can be searched, error where a client gave up.';
 comment on column matrice.context_sources.raw_metadata is 'Source-specific metadata; searches filter by it.';
-comment on column matrice.context_sources.token_count is 'Tokens of the whole text in the default encoding.';
+comment on column matrice.context_sources.token_count is 'Tokens of the whole text in the default encoding, as chunk_source counted them; else the client''s word, since the text is not kept.';
 comment on column matrice.context_sources.processed_at is 'When the source was last chunked.';
 comment on column matrice.context_sources.created_at is 'Upload timestamp.';
 
@@ -84,7 +84,7 @@ comment on column matrice.source_chunks.source_id is 'The source.';
 comment on column matrice.source_chunks.project_id is 'The source''s project; filled in when left out.';
 comment on column matrice.source_chunks.chunk_index is 'Order within the source, from 0.';
 comment on column matrice.source_chunks.content is 'The chunk''s text.';
-comment on column matrice.source_chunks.token_count is 'Tokens of the content in the default encoding; counted when left out.';
+comment on column matrice.source_chunks.token_count is 'Tokens of the content in the default encoding, counted by a trigger whatever the client says.';
 comment on column matrice.source_chunks.metadata is 'Heading path, page number, section, …; searches filter by it.';
 comment on column matrice.source_chunks.start_char is 'Offset of the first character in the source''s text, from 0.';
 comment on column matrice.source_chunks.end_char is 'Offset behind the last character.';
@@ -214,7 +214,7 @@ declare
 begin
   select s.project_id, s.type, s.raw_metadata into source from matrice.context_sources s where s.id = new.source_id;
   new.project_id := coalesce(new.project_id, source.project_id);
-  if new.token_count is null or (tg_op = 'UPDATE' and new.content <> old.content and new.token_count = old.token_count) then
+  if tg_op = 'INSERT' or (new.content, new.token_count) is distinct from (old.content, old.token_count) then
     new.token_count := matrice.count_tokens(new.content);
   end if;
   if tg_op = 'INSERT' or (new.content, new.fts) is distinct from (old.content, old.fts) then
@@ -226,7 +226,7 @@ begin
   return new;
 end
 $$;
-comment on function matrice_private.complete_chunk() is 'Fills in what a client may leave out of a chunk: project_id, token_count, fts, filterable.';
+comment on function matrice_private.complete_chunk() is 'Fills in a chunk''s project_id where a client leaves it out, and its token_count, fts and filterable whatever a client writes.';
 
 create trigger complete_chunk before insert or update of content, metadata, fts, filterable, token_count, source_id, project_id on matrice.source_chunks
 for each row execute function matrice_private.complete_chunk();

@@ -44,7 +44,7 @@ test('every column of the other tables can be written and read back', async () =
     raw_metadata: { pages: 2 }, token_count: 7, processed_at: time, created_at: time,
   })
   const chunk = await insert('source_chunks', {
-    id: id(4), source_id: id(3), chunk_index: 0, content: 'Whales sing.', token_count: 3, metadata: { page: 1 },
+    id: id(4), source_id: id(3), chunk_index: 0, content: 'Whales sing.', token_count: 4, metadata: { page: 1 },
   })
   assert.equal(chunk.project_id, project.id)
   const embedding = await ok(alice.from('chunk_embeddings')
