@@ -15,9 +15,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   claim  text := nullif(current_setting('request.jwt.claim.sub', true), '');
-  claims text := nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub';
+  claims text;
   caller uuid;
 begin
+  claims := nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub';
   -- A session without claims is nobody, and so is one that claims to be two: null matches no row.
   if claim <> claims then
     return null;
@@ -28,10 +29,13 @@ begin
   -- Dynamic, because elsewhere there is no such function to name.
   execute format('select %s', to_regprocedure('auth.uid()')) into caller;
   return caller;
+exception when data_exception then
+  -- Other issuers of tokens have subjects that are no UUIDs. Whoever they are, they are no user of these tables.
+  return null;
 end
 $$;
 comment on function matrice_private.current_user_id() is
-  'The caller''s id: auth.uid() where it exists, else the subject of the JWT claims that PostgREST sets; null without claims, or where the two settings that hold them disagree.';
+  'The caller''s id: auth.uid() where it exists, else the subject of the JWT claims that PostgREST sets; null without claims, where their subject is no UUID, or where the two settings that hold them disagree.';
 
 create function matrice_private.touch_updated_at() returns trigger
 language plpgsql

@@ -22,7 +22,9 @@ begin
     raise exception 'project not found'
       using errcode = 'PT404',
             detail = format('There is no project %s that you are a member of.', project_id),
-            hint = 'Check the id, or ask an owner of the project for an invitation.';
+            hint = case when row_security_active('matrice.projects') and matrice_private.current_user_id() is null
+                        then 'Nobody is signed in: the session''s JWT claims have no sub that is a UUID.'
+                        else 'Check the id, or ask an owner of the project for an invitation.' end;
   end if;
   if row_security_active('matrice.projects')
      and project_id <> all (matrice_private.project_ids(least_role)) then
@@ -165,7 +167,7 @@ begin
   if matrice_private.current_user_id() is null then
     raise exception 'only a signed-in user can create a project'
       using errcode = '42501',
-            detail = 'The session carries no JWT claims, so the project would have no owner.',
+            detail = 'The session''s JWT claims have no sub that is a UUID, so the project would have no owner.',
             hint = 'A service can insert into matrice.projects with created_by set to the owner''s id.';
   end if;
   insert into matrice.projects as p (name, description, domain, settings)
