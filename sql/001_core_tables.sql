@@ -74,7 +74,7 @@ comment on column matrice.projects.description is 'What the project is about.';
 comment on column matrice.projects.domain is 'Business domain.';
 comment on column matrice.projects.current_phase is 'Current Matrice phase, P1 to P6.';
 comment on column matrice.projects.settings is
-  'Project-specific settings. matrice reads "embedding_model" (a row of embedding_models) and "language" (a text search configuration such as "english" or "french").';
+  'Project-specific settings, at most 16 kB: "embedding_model" (a row of embedding_models), "language" (a text search configuration such as "english" or "french"), and "app", an object of the application''s own, which matrice does not read. Other keys are refused.';
 comment on column matrice.projects.created_at is 'Creation timestamp.';
 comment on column matrice.projects.updated_at is 'Last update.';
 comment on column matrice.projects.created_by is 'The user who created the project and became its first owner.';

@@ -57,7 +57,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if not exists (select from matrice.embedding_models m where m.model = require_model.model) then
-    raise exception 'unknown embedding model: "%"', model
+    raise exception 'unknown embedding model: "%"', left(model, 100)
       using errcode = '22023', hint = format('Known: %s. Declare others in matrice.embedding_models.',
         (select string_agg(m.model, ', ' order by m.model) from matrice.embedding_models m));
   end if;
@@ -75,7 +75,7 @@ declare
 begin
   select m.dimensions into declared from matrice.embedding_models m where m.model = require_comparable.model;
   if matrice_private.dimensions_of(embedding) <> declared then
-    raise exception 'wrong number of dimensions for model "%"', model
+    raise exception 'wrong number of dimensions for model "%"', left(model, 100)
       using errcode = '22023',
             detail = format('Expected %s dimensions, got %s.', declared, matrice_private.dimensions_of(embedding)),
             hint = 'Name the model that the embedding was made with; declare new models in matrice.embedding_models.';
@@ -96,28 +96,63 @@ $$;
 comment on function matrice_private.require_comparable(vector, text) is
   'Raises unless a vector has the dimensions that its model declares, and a cosine distance to others.';
 
+create function matrice_private.known_settings() returns text[]
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select array['embedding_model', 'language', 'app'];
+end;
+comment on function matrice_private.known_settings() is 'The keys that settings of a project may have.';
+
 create function matrice_private.check_settings() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  model    text := new.settings ->> 'embedding_model';
+  wrong    record;
   language text := new.settings ->> 'language';
 begin
-  if model is not null then
-    perform matrice_private.require_model(model);
+  if jsonb_typeof(new.settings) is distinct from 'object' then
+    -- The table's own constraints refuse it.
+    return new;
+  end if;
+  if octet_length(new.settings::text) > 16384 then
+    raise exception 'settings are too large'
+      using errcode = '54000', detail = format('They have %s bytes.', octet_length(new.settings::text)),
+            hint = 'At most 16 kB: keep what is larger in a table of your own.';
+  end if;
+  select s.key, jsonb_typeof(s.value) as type into wrong from jsonb_each(new.settings) s
+   where s.key <> all (matrice_private.known_settings())
+   order by s.key limit 1;
+  if found then
+    raise exception 'unknown setting: "%"', left(wrong.key, 100)
+      using errcode = '22023',
+            detail = 'A setting that matrice does not know would do nothing.',
+            hint = format('Known: %s. What your application keeps with a project goes into "app", an object.',
+                          array_to_string(matrice_private.known_settings(), ', '));
+  end if;
+  select s.key, jsonb_typeof(s.value) as type into wrong from jsonb_each(new.settings) s
+   where jsonb_typeof(s.value) <> case s.key when 'app' then 'object' else 'string' end
+   order by s.key limit 1;
+  if found then
+    raise exception 'setting "%" must be a JSON %', wrong.key, case wrong.key when 'app' then 'object' else 'string' end
+      using errcode = '22023', detail = format('It is %s.', wrong.type), hint = 'Leave it out where there is nothing to say.';
+  end if;
+  if new.settings ? 'embedding_model' then
+    perform matrice_private.require_model(new.settings ->> 'embedding_model');
   end if;
   if language is not null and not exists (
     select from pg_ts_config c where c.cfgname = language and c.cfgnamespace = 'pg_catalog'::regnamespace
   ) then
-    raise exception 'unknown language: "%"', language
+    raise exception 'unknown language: "%"', left(language, 100)
       using errcode = '22023', hint = format('Known: %s.',
         (select string_agg(c.cfgname, ', ' order by c.cfgname) from pg_ts_config c where c.cfgnamespace = 'pg_catalog'::regnamespace));
   end if;
   return new;
 end
 $$;
-comment on function matrice_private.check_settings() is 'Refuses settings of a project that name an unknown embedding model or language.';
+comment on function matrice_private.check_settings() is
+  'Refuses settings of a project with an unknown key, a value of another type, an unknown embedding model or language, or more than 16 kB.';
 
 create trigger check_settings before insert or update of settings on matrice.projects
 for each row execute function matrice_private.check_settings();

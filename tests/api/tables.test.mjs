@@ -34,7 +34,7 @@ test('insert into projects with a name returns the row, and its owner is the cal
 })
 
 test('every column of projects can be written and read back', () => insert('projects', {
-  id: id(1), name: 'Full', description: 'All columns', domain: 'sea', current_phase: 'P3', settings: { a: 1 }, created_at: time,
+  id: id(1), name: 'Full', description: 'All columns', domain: 'sea', current_phase: 'P3', settings: { app: { a: 1 } }, created_at: time,
 }))
 
 test('every column of the other tables can be written and read back', async () => {

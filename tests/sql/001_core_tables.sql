@@ -34,6 +34,11 @@ select results_eq(
   $$values (now() - interval '1 year')$$,
   'A project that is imported with its date is read back too');
 
+select lives_ok($$update matrice.projects set settings = '{"language": "french", "app": {"colour": "blue", "nested": [{"a": null}]}}' where id = tests.id('atlas')$$,
+                'What an application keeps with a project goes into app');
+select tests.remember('nested', matrice.create_project('Nested', settings => jsonb_build_object('app', jsonb_build_object('a', (repeat('[', 8100) || repeat(']', 8100))::jsonb))));
+select lives_ok($$delete from matrice.projects where id = tests.id('nested')$$, 'A project whose settings are nested as deep as fits can be deleted');
+
 -- Refused projects -------------------------------------------------------------------------------------------------
 
 select tests.remember_state();
@@ -49,6 +54,17 @@ select tests.refuses($$insert into matrice.projects (name) values ('  ')$$, '235
 select tests.refuses($$insert into matrice.projects (name) values (E'\t\n')$$, '23514', 'The table refuses a name of tabs and newlines');
 select tests.refuses($$insert into matrice.projects (name, current_phase) values ('x', 'P7')$$, '23514', 'The table refuses an unknown phase');
 select tests.refuses($$insert into matrice.projects (name, settings) values ('x', '[]')$$, '23514', 'The table refuses settings that are no object');
+select tests.refuses(format('select matrice.create_project(%L, settings => %s)', 'x', settings), code, 'create_project refuses settings ' || left(settings, 50), detail, hint)
+    || E'\n' || tests.refuses(format('insert into matrice.projects (name, settings) values (%L, %s)', 'x', settings), code, 'So does an insert', detail, hint)
+    || E'\n' || tests.refuses(format('update matrice.projects set settings = %s where id = tests.id(%L)', settings, 'atlas'), code, 'So does an update', detail, hint)
+  from (values
+    ($$'{"embeding_model": "gte-small"}'$$, '22023', '%', '%embedding_model, language, app%'), ($$'{"Language": "french"}'$$, '22023', '%', '%language%'),
+    ($$'{"": 1}'$$, '22023', '%', '%language%'), ($$'{"language": ["french"]}'$$, '22023', '%array%', '%'), ($$'{"language": null}'$$, '22023', '%null%', '%'),
+    ($$'{"language": "FRENCH"}'$$, '22023', null, '%french%'), ($$'{"language": "pg_catalog.french"}'$$, '22023', null, '%french%'),
+    ($$'{"embedding_model": {"name": "gte-small"}}'$$, '22023', '%object%', '%'), ($$'{"embedding_model": "gte-small "}'$$, '22023', null, '%gte-small%'),
+    ($$'{"app": "mine"}'$$, '22023', '%string%', '%'), ($$jsonb_build_object('app', jsonb_build_object('x', repeat('x', 17000)))$$, '54000', '%17%', '%16 kB%'),
+    ($$jsonb_build_object(repeat('x', 10000), 1)$$, '22023', '%', '%language%')
+  ) as refused (settings, code, detail, hint);
 select tests.refuses($$insert into matrice.projects (name, created_by) values ('x', tests.id('edith'))$$, '42501',
                      'Nobody creates a project in somebody else''s name');
 select tests.as_nobody();
