@@ -1231,6 +1231,29 @@ $$;
 comment on function matrice.search_recall(uuid, integer, integer, text) is
   'How many of the true nearest chunks match_chunks finds: of a sample of the project''s own vectors as queries, the mean recall among match_count and the least. For operators: it reads every vector of the project for each query.';
 
+-- Defaults -----------------------------------------------------------------------------------------------------------
+
+-- Comments become the descriptions in PostgREST's OpenAPI document, which has no other place for the defaults.
+do $$
+declare
+  function record;
+begin
+  for function in
+    select p.oid::regprocedure as signature, obj_description(p.oid, 'pg_proc') as description,
+           string_agg(format('%s %s', a.name, regexp_replace(a.value, '::[a-z ]+$', '')), ', ' order by a.place) as defaults
+      from pg_proc p
+     cross join lateral (
+       select p.proargnames[place] as name, pg_get_function_arg_default(p.oid, place) as value, place
+         from generate_series(p.pronargs - p.pronargdefaults + 1, p.pronargs) place) a
+     where p.pronamespace = 'matrice'::regnamespace and p.proowner = current_user::regrole and a.value !~ '^NULL'
+       and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')
+     group by p.oid
+  loop
+    execute format('comment on function %s is %L', function.signature, format('%s Defaults: %s.', function.description, function.defaults));
+  end loop;
+end
+$$;
+
 -- Grants -------------------------------------------------------------------------------------------------------------
 
 -- Of all functions. They are born executable by everybody. Here: the API by users and services, helpers by who runs into them

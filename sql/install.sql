@@ -18,13 +18,13 @@ $$;
 
 -- The engine's functions compute from their arguments and, but for one, read no table.
 comment on function matrice.count_tokens(text, text) is
-  'Exact number of tokens of a text, by model or encoding name. <|endoftext|> and the like count as their characters.';
-comment on function matrice.tokenize(text, text) is 'The tokens of a text, by model or encoding name.';
-comment on function matrice.detokenize(integer[], text) is 'The text that tokens spell: the inverse of tokenize.';
+  'Exact number of tokens of a text, by model or encoding name. <|endoftext|> and the like count as their characters. Defaults: model ''text-embedding-3-small''.';
+comment on function matrice.tokenize(text, text) is 'The tokens of a text, by model or encoding name. Defaults: model ''text-embedding-3-small''.';
+comment on function matrice.detokenize(integer[], text) is 'The text that tokens spell: the inverse of tokenize. Defaults: model ''text-embedding-3-small''.';
 comment on function matrice.truncate_tokens(text, integer, text) is
-  'What the first max_tokens tokens of a text spell, in whole characters: at most as many tokens by itself.';
+  'What the first max_tokens tokens of a text spell, in whole characters: at most as many tokens by itself. Defaults: model ''text-embedding-3-small''.';
 comment on function matrice.chunk_text(text, integer, integer, text, text) is
-  'Cuts a text into chunks of at most max_tokens tokens at the best boundaries its format has: text, markdown, go, javascript, python, rust, sql, tsx or typescript. substr(content, start_char + 1, end_char - start_char) is the chunk; metadata.headings is, in markdown, the path of headings that the chunk begins under. overlap_tokens is the most that a chunk repeats of the one before, in whole sections.';
+  'Cuts a text into chunks of at most max_tokens tokens at the best boundaries its format has: text, markdown, go, javascript, python, rust, sql, tsx or typescript. substr(content, start_char + 1, end_char - start_char) is the chunk; metadata.headings is, in markdown, the path of headings that the chunk begins under. overlap_tokens is the most that a chunk repeats of the one before, in whole sections. Defaults: max_tokens 512, overlap_tokens 64, format ''text'', model ''text-embedding-3-small''.';
 comment on function matrice.nearest_codes(oid, uuid[], text, real[], integer, uuid[]) is
   'The chunks whose bit codes are nearest to that of a vector, by Hamming distance, nearest first, ties by id: of some projects and a model, and if given among some chunks. Reads an index of codes, matrice.idx_embeddings_codes. For match_chunks, as its owner or another who reads the table without row-level security; everybody else is refused.';
 comment on function matrice.price_catalogue() is 'The catalogue of model prices that this version ships, a JSON document; the table model_prices holds what is charged.';

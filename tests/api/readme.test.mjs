@@ -28,3 +28,12 @@ test("README's supabase-js example finds what it ingested", async () => {
   assert.deepEqual([hits[0].semantic_rank, hits[0].full_text_rank], [1, 1])
   assert.deepEqual(sources, [{ name: 'guide.md', token_count: sources[0].token_count, source_chunks: [{ count: 1 }] }])
 })
+
+test('the OpenAPI document tells the defaults', async () => {
+  const headers = { 'Accept-Profile': 'matrice', Authorization: `Bearer ${await stack.token({ role: 'service_role' })}` }
+  const { paths } = await (await fetch(`${stack.url}/rest/v1/`, { headers })).json()
+  const shown = (name) => JSON.stringify(paths[`/rpc/${name}`].post)
+  assert.match(shown('match_chunks'), /Defaults: match_count 10, filter '\{\}', diversity 0, expand 0\./)
+  assert.match(shown('chunk_text'), /Defaults: max_tokens 512/)
+  assert.doesNotMatch(shown('set_phase'), /Defaults/)
+})

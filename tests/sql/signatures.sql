@@ -84,6 +84,12 @@ select is_empty($$select oid::regprocedure from pg_proc where pronamespace = 'ma
                      and not coalesce('t' = any (proargmodes), false)$$,
                 'No function returns rows of a table''s type, which would break with a column that is added');
 
+-- The comments are what PostgREST's OpenAPI document shows.
+select ok(obj_description(p.oid, 'pg_proc') like format('%%Defaults: %%%s %s%%', p.proargnames[place], regexp_replace(pg_get_function_arg_default(p.oid, place), '::[a-z ]+$', '')),
+          format('The comment on %s tells the default of %s', p.proname, p.proargnames[place]))
+  from pg_proc p, generate_series(p.pronargs - p.pronargdefaults + 1, p.pronargs) place
+ where p.pronamespace = 'matrice'::regnamespace and pg_get_function_arg_default(p.oid, place) !~ '^NULL';
+
 select volatility_is('matrice', function, 'immutable', function || ' is immutable')
   from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text']::name[]) function;
 select is_strict('matrice', function, function || ' is strict')
