@@ -91,6 +91,32 @@ def test_the_owner_of_a_database_can_dump_and_restore(app_database, app_role, em
     target.user = "postgres"
 
 
+def test_a_role_that_is_no_superuser_restores_an_archive_of_the_schemas(app_role, empty_database, tmp_path):
+    """Of a whole database it cannot: pgvector, its schema and their comments are there already and belong to others."""
+    source, target = empty_database(owner=app_role), empty_database(owner=app_role)
+    for database in (source, target):
+        database.psql("create schema extensions; create extension vector schema extensions; grant usage on schema extensions to public")
+        database.user = app_role
+    source.psql("create extension matrice")
+    fill(app_database_as_superuser(source))
+    archive = str(tmp_path / "backup")
+
+    source._run(["pg_dump", "-U", app_role, "-d", source.name, "-Fc", "-f", archive])
+    refused = source._run(["pg_restore", "-U", app_role, "--exit-on-error", "-d", target.name, archive], check=False)
+    assert refused.returncode != 0 and 'schema "extensions" already exists' in refused.stderr
+
+    source._run(["pg_dump", "-U", app_role, "-d", source.name, "-Fc", "-f", archive, "-e", "matrice", "-n", "matrice", "-n", "matrice_private"])
+    target._run(["pg_restore", "-U", app_role, "--exit-on-error", "-d", target.name, archive])
+    schemas = ("-n", "matrice", "-n", "matrice_private")
+    assert target.dump(*schemas) == source.dump(*schemas)
+    assert target.value("select matrice.migrate()") == []
+    target.user = "postgres"
+    with target.connect() as connection:
+        sign_in(connection)
+        connection.execute("select matrice.ingest_source(id, 'after', 'Works again.') from matrice.projects")
+    source.user = "postgres"
+
+
 def test_migrations_run_as_the_owner_and_never_as_superuser(app_database):
     """The installing role may have laid out a trap where the migrations will step."""
     app_database.psql("""
