@@ -10,14 +10,26 @@
 
 -- Checks that the functions share ------------------------------------------------------------------------------------
 
+create function matrice_private.require_given(argument text, value anyelement) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if value is null then
+    raise exception '% must not be null', argument
+      using errcode = '22004', hint = 'Pass a value. An argument that has a default can be left out instead.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_given(text, anyelement) is
+  'Raises where an argument is null. Called for each argument but those whose default is null.';
+
 create function matrice_private.require_role(project_id uuid, least_role text) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if project_id is null then
-    raise exception 'project_id must not be null' using errcode = '22004', hint = 'Pass the id of a project.';
-  end if;
+  perform matrice_private.require_given('project_id', project_id);
   if not exists (select from matrice.projects p where p.id = require_role.project_id) then
     raise exception 'project not found'
       using errcode = 'PT404',
@@ -43,9 +55,8 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if value is null then
-    raise exception '% must not be null', argument using errcode = '22004', hint = 'Pass a text.';
-  elsif value !~ '\S' then
+  perform matrice_private.require_given(argument, value);
+  if value !~ '\S' then
     raise exception '% must not be empty', argument
       using errcode = '22023', detail = 'It has nothing but white space.', hint = 'Pass a text.';
   end if;
@@ -83,10 +94,11 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if jsonb_typeof(value) is distinct from 'object' then
+  perform matrice_private.require_given(argument, value);
+  if jsonb_typeof(value) <> 'object' then
     raise exception '% must be a JSON object', argument
       using errcode = '22023',
-            detail = format('It is %s.', coalesce(jsonb_typeof(value), 'null')),
+            detail = format('It is %s.', jsonb_typeof(value)),
             hint = 'A string that holds JSON is a string: pass the object itself.';
   end if;
 end
@@ -98,8 +110,9 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if value is null or value <> all (allowed) then
-    raise exception 'unknown %: %', argument, coalesce(quote_literal(value), 'null')
+  perform matrice_private.require_given(argument, value);
+  if value <> all (allowed) then
+    raise exception 'unknown %: %', argument, quote_literal(left(value, 100))
       using errcode = '22023', hint = format('It is one of %s.', array_to_string(allowed, ', '));
   end if;
 end
@@ -111,8 +124,9 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if match_count is null or match_count not between 1 and 10000 then
-    raise exception 'match_count must be between 1 and 10000, not %', coalesce(match_count::text, 'null')
+  perform matrice_private.require_given('match_count', match_count);
+  if match_count not between 1 and 10000 then
+    raise exception 'match_count must be between 1 and 10000, not %', match_count
       using errcode = '22023', hint = 'Ask for as many as you will read.';
   end if;
 end
@@ -223,9 +237,7 @@ declare
   stored integer;
 begin
   perform matrice_private.require_phase('code', code);
-  if content is null then
-    raise exception 'content must not be null' using errcode = '22004', hint = 'An empty pillar has the content ''''.';
-  end if;
+  perform matrice_private.require_given('content', content);
   if metadata is not null then
     perform matrice_private.require_object('metadata', metadata);
   end if;
@@ -264,13 +276,14 @@ declare
   saved integer;
 begin
   perform matrice_private.require_phase('code', code);
+  perform matrice_private.require_given('version', version);
   perform matrice_private.require_role(project_id, 'editor');
   select v.content, v.metadata into old_content, old_metadata
     from matrice.pillar_versions v
     join matrice.pillars p on p.id = v.pillar_id
    where p.project_id = restore_pillar.project_id and p.code = restore_pillar.code and v.version = restore_pillar.version;
   if not found then
-    raise exception 'pillar % has no version %', code, coalesce(version::text, 'null')
+    raise exception 'pillar % has no version %', code, version
       using errcode = 'PT404', hint = 'pillar_history() lists the versions.';
   end if;
   perform set_config('matrice.restored_version', version::text, true);
@@ -316,11 +329,12 @@ declare
 begin
   perform matrice_private.require_text('email', email);
   perform matrice_private.require_one_of('role', role, array['owner', 'editor', 'viewer']);
+  perform matrice_private.require_given('valid_for', valid_for);
   if email not like '%_@_%' then
-    raise exception 'not an e-mail address: %', quote_literal(email)
+    raise exception 'not an e-mail address: %', quote_literal(left(email, 100))
       using errcode = '22023', hint = 'The token is to be sent there.';
   end if;
-  if valid_for is null or not valid_for between interval '1 minute' and interval '365 days' then
+  if not valid_for between interval '1 minute' and interval '365 days' then
     raise exception 'valid_for must be between a minute and a year'
       using errcode = '22023', hint = 'Leave it out for 7 days.';
   end if;
@@ -370,11 +384,13 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform matrice_private.require_given('user_id', user_id);
   if not exists (
     select from matrice.user_projects m where m.project_id = require_member.project_id and m.user_id = require_member.user_id
   ) then
     raise exception 'member not found'
-      using errcode = 'PT404', detail = format('User %s is no member of project %s.', coalesce(user_id::text, 'null'), project_id);
+      using errcode = 'PT404', detail = format('User %s is no member of project %s.', user_id, project_id),
+            hint = 'list_members() lists them.';
   end if;
 end
 $$;
@@ -452,14 +468,14 @@ declare
   owner_project uuid;
 begin
   perform matrice_private.require_text('content', content);
-  if format is null or max_tokens is null or overlap_tokens is null then
-    raise exception 'format, max_tokens and overlap_tokens must not be null'
-      using errcode = '22004', hint = 'Leave them out to use their defaults.';
-  end if;
+  perform matrice_private.require_given('format', format);
+  perform matrice_private.require_given('max_tokens', max_tokens);
+  perform matrice_private.require_given('overlap_tokens', overlap_tokens);
+  perform matrice_private.require_given('source_id', source_id);
   select s.project_id into owner_project from matrice.context_sources s where s.id = chunk_source.source_id;
   if not found then
     raise exception 'source not found'
-      using errcode = 'PT404', detail = format('There is no source %s that you can see.', coalesce(source_id::text, 'null'));
+      using errcode = 'PT404', detail = format('There is no source %s that you can see.', source_id);
   end if;
   perform matrice_private.require_role(owner_project, 'editor');
   -- One at a time for each source.
@@ -517,12 +533,14 @@ declare
   wanted text;
   projects uuid[];
 begin
-  if batch_size is null or batch_size not between 1 and 10000 then
-    raise exception 'batch_size must be between 1 and 10000, not %', coalesce(batch_size::text, 'null')
+  perform matrice_private.require_given('batch_size', batch_size);
+  perform matrice_private.require_given('lease_seconds', lease_seconds);
+  if batch_size not between 1 and 10000 then
+    raise exception 'batch_size must be between 1 and 10000, not %', batch_size
       using errcode = '22023', hint = 'Claim as many as one call of the embedding model takes.';
   end if;
-  if lease_seconds is null or lease_seconds not between 1 and 86400 then
-    raise exception 'lease_seconds must be between 1 and 86400, not %', coalesce(lease_seconds::text, 'null')
+  if lease_seconds not between 1 and 86400 then
+    raise exception 'lease_seconds must be between 1 and 86400, not %', lease_seconds
       using errcode = '22023', hint = 'A little longer than one call of the embedding model takes.';
   end if;
   wanted := matrice_private.embedding_model(lease_chunks.model, in_project);
@@ -571,9 +589,12 @@ as $$
 declare
   project uuid;
 begin
-  if chunk_ids is null or array_position(chunk_ids, null) is not null then
+  if chunk_ids is null or array_ndims(chunk_ids) = 1 and array_position(chunk_ids, null) is not null then
     raise exception 'chunk_ids must not be null, nor hold a null'
       using errcode = '22004', hint = 'Pass the chunk_id values that claim_chunks gave.';
+  end if;
+  if array_ndims(chunk_ids) > 1 then
+    raise exception 'chunk_ids must be a plain array' using errcode = '22023', hint = 'Pass the ids side by side, not arrays of them.';
   end if;
   if cardinality(chunk_ids) > 0 and not exists (select from matrice.source_chunks c where c.id = any (chunk_ids)) then
     raise exception 'chunks not found'
@@ -614,6 +635,7 @@ begin
   perform matrice_private.require_text('model', model);
   wanted := matrice_private.embedding_model(model, null);
   perform matrice_private.require_chunks(chunk_ids);
+  perform matrice_private.require_given('embeddings', embeddings);
   if jsonb_typeof(embeddings) is distinct from 'array' or jsonb_array_length(embeddings) <> cardinality(chunk_ids) then
     raise exception 'embeddings must be an array with one vector for each of chunk_ids'
       using errcode = '22023',
@@ -658,6 +680,7 @@ declare
   wanted text;
 begin
   perform matrice_private.require_text('model', model);
+  perform matrice_private.require_given('error', error);
   wanted := matrice_private.embedding_model(model, null);
   perform matrice_private.require_chunks(chunk_ids);
   -- The first failure is mostly a blip: again at once. Each further one waits four times longer, up to an hour.
@@ -687,13 +710,16 @@ begin
   perform matrice_private.require_text('type', type);
   perform matrice_private.require_text('title', title);
   perform matrice_private.require_text('content', content);
-  if confidence is null or not confidence between 0 and 1 then
-    raise exception 'confidence must be between 0 and 1, not %', coalesce(confidence::text, 'null')
+  perform matrice_private.require_given('confidence', confidence);
+  if not confidence between 0 and 1 then
+    raise exception 'confidence must be between 0 and 1, not %', confidence
       using errcode = '22023', hint = 'Leave it out for 0.5.';
   end if;
-  if jsonb_typeof(tags) is distinct from 'array' then
+  perform matrice_private.require_given('tags', tags);
+  if jsonb_typeof(tags) <> 'array' then
     raise exception 'tags must be a JSON array'
-      using errcode = '22023', detail = format('It is %s.', coalesce(jsonb_typeof(tags), 'null'));
+      using errcode = '22023', detail = format('It is %s.', jsonb_typeof(tags)),
+            hint = 'A string that holds JSON is a string: pass the array itself.';
   end if;
   perform matrice_private.require_role(project_id, 'editor');
   if source_id is not null and not exists (
@@ -720,14 +746,16 @@ declare
   old_insight record;
   new_project uuid;
 begin
+  perform matrice_private.require_given('old_id', old_id);
+  perform matrice_private.require_given('new_id', new_id);
   select i.project_id, i.superseded_by into old_insight from matrice.insights i where i.id = old_id;
   if not found then
-    raise exception 'insight not found' using errcode = 'PT404', detail = format('old_id %s', coalesce(old_id::text, 'null'));
+    raise exception 'insight not found' using errcode = 'PT404', detail = format('There is no insight %s that you can see.', old_id);
   end if;
   select i.project_id into new_project from matrice.insights i where i.id = new_id;
   if not found or new_project <> old_insight.project_id then
     raise exception 'insight not found'
-      using errcode = 'PT404', detail = format('The project of %s has no insight %s.', old_id, coalesce(new_id::text, 'null'));
+      using errcode = 'PT404', detail = format('The project of %s has no insight %s.', old_id, new_id);
   end if;
   perform matrice_private.require_role(old_insight.project_id, 'editor');
   -- One supersession at a time in a project, or two could close a circle.
@@ -769,6 +797,7 @@ declare
 begin
   perform matrice_private.require_query(query_text);
   perform matrice_private.require_match_count(match_count);
+  perform matrice_private.require_given('include_superseded', include_superseded);
   perform matrice_private.require_role(project_id, 'viewer');
   query := matrice_private.text_query(matrice_private.text_search_config(project_id), query_text);
   return query
@@ -877,11 +906,12 @@ as $$
 declare
   run record;
 begin
+  perform matrice_private.require_given('run_id', run_id);
   perform matrice_private.require_one_of('status', status, array['completed', 'failed', 'cancelled']);
   select r.project_id, r.status into run from matrice.workflow_runs r where r.id = finish_run.run_id;
   if not found then
     raise exception 'run not found'
-      using errcode = 'PT404', detail = format('There is no run %s that you can see.', coalesce(run_id::text, 'null'));
+      using errcode = 'PT404', detail = format('There is no run %s that you can see.', run_id);
   end if;
   perform matrice_private.require_role(run.project_id, 'editor');
   select r.project_id, r.status into run from matrice.workflow_runs r where r.id = finish_run.run_id for update;
@@ -919,6 +949,8 @@ create function matrice_private.usage_tokens(usage jsonb, key text) returns bigi
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  tokens numeric;
 begin
   if usage -> key is null or usage -> key = 'null' then
     return 0;
@@ -1005,7 +1037,7 @@ begin
   spoken     := matrice_private.usage_tokens(usage, 'output_audio_tokens');
   if tokens_input < 0 or tokens_output < 0 then
     raise exception 'tokens must not be negative'
-      using errcode = '22023', detail = format('Input %s, output %s.', tokens_input, tokens_output);
+      using errcode = '22023', detail = format('Input %s, output %s.', tokens_input, tokens_output), hint = 'Pass 0 where there are none.';
   end if;
   if cached::numeric + written + heard > tokens_input or reasoned::numeric + spoken > tokens_output then
     raise exception 'usage has more tokens than tokens_input or tokens_output'
@@ -1068,9 +1100,8 @@ as $$
 #variable_conflict use_column
 begin
   perform matrice_private.require_one_of('group_by', group_by, array['hour', 'day', 'week', 'month', 'workflow', 'phase', 'model']);
-  if since is null or until is null then
-    raise exception 'since and until must not be null' using errcode = '22004', hint = 'Leave until out for now().';
-  end if;
+  perform matrice_private.require_given('since', since);
+  perform matrice_private.require_given('until', until);
   perform matrice_private.require_role(project_id, 'viewer');
   return query
     with selected as (

@@ -30,10 +30,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if query_embedding is null then
-    raise exception 'query_embedding must not be null'
-      using errcode = '22004', hint = 'Pass the embedding of the question, or use search_chunks.';
-  end if;
+  perform matrice_private.require_given('query_embedding', query_embedding);
   perform matrice_private.require_comparable(query_embedding, model);
 end
 $$;
@@ -47,8 +44,10 @@ as $$
 begin
   perform matrice_private.require_match_count(match_count);
   perform matrice_private.require_object('filter', filter);
-  if diversity is null or not diversity between 0 and 1 then
-    raise exception 'diversity must be between 0 and 1, not %', coalesce(diversity::text, 'null')
+  perform matrice_private.require_given('diversity', diversity);
+  perform matrice_private.require_given('expand', expand);
+  if not diversity between 0 and 1 then
+    raise exception 'diversity must be between 0 and 1, not %', diversity
       using errcode = '22023', hint = '0 takes the best, 1 the most different from each other.';
   end if;
   if diversity > 0 and match_count > 100 then
@@ -59,8 +58,8 @@ begin
     raise exception 'max_per_source must be at least 1, not %', max_per_source
       using errcode = '22023', hint = 'Leave it out for no limit.';
   end if;
-  if expand is null or expand not between 0 and 100 then
-    raise exception 'expand must be between 0 and 100, not %', coalesce(expand::text, 'null')
+  if expand not between 0 and 100 then
+    raise exception 'expand must be between 0 and 100, not %', expand
       using errcode = '22023', hint = 'How many chunks before and after each hit are to come with it.';
   end if;
 end
@@ -74,13 +73,16 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if full_text_weight is null or semantic_weight is null
-     or not (full_text_weight between 0 and 1e6 and semantic_weight between 0 and 1e6) then
+  perform matrice_private.require_given('full_text_weight', full_text_weight);
+  perform matrice_private.require_given('semantic_weight', semantic_weight);
+  perform matrice_private.require_given('rrf_k', rrf_k);
+  if not (full_text_weight between 0 and 1e6 and semantic_weight between 0 and 1e6)
+     or full_text_weight > 0 and full_text_weight < 1e-6 or semantic_weight > 0 and semantic_weight < 1e-6 then
     raise exception 'weights must be numbers between 0 and 1000000'
-      using errcode = '22023', hint = 'The default of both is 1; 0 leaves a search out of the score.';
+      using errcode = '22023', hint = 'The default of both is 1; 0 leaves a search out of the score. Smaller ones than 0.000001 are refused.';
   end if;
-  if rrf_k is null or rrf_k not between 1 and 1000000 then
-    raise exception 'rrf_k must be between 1 and 1000000, not %', coalesce(rrf_k::text, 'null')
+  if rrf_k not between 1 and 1000000 then
+    raise exception 'rrf_k must be between 1 and 1000000, not %', rrf_k
       using errcode = '22023', hint = 'The default is 50; less favours the first ranks more.';
   end if;
 end
@@ -154,11 +156,16 @@ declare
   matching uuid[] := case when filter <> '{}' then matrice_private.chunks_having(project_ids, filter) end;
   near     uuid[] := matching;
 begin
+  -- The engine's functions take no nulls.
+  perform matrice_private.require_given('query_embedding', query_embedding);
+  perform matrice_private.require_given('project_ids', project_ids);
+  perform matrice_private.require_given('model', model);
+  perform matrice_private.require_given('match_count', match_count);
   -- So many vectors are read in the time that the codes of some ten thousand chunks take.
   if matching is null or cardinality(matching) > 2000 then
     near := matrice.nearest_codes(
       'matrice.idx_embeddings_codes'::regclass, project_ids, nearest_chunks.model, matrice_private.numbers_of(query_embedding),
-      matrice_private.rerank_depth(match_count, nearest_chunks.model), matching);
+      coalesce(matrice_private.rerank_depth(match_count, nearest_chunks.model), 0), matching);
   end if;
   return query select * from matrice_private.nearest_of(query_embedding, near, nearest_chunks.model, match_count);
 end
@@ -571,6 +578,10 @@ declare
   wanted text;
 begin
   perform matrice_private.check_set(match_count, filter, diversity, max_per_source, expand);
+  if not match_threshold between -1 and 1 then
+    raise exception 'match_threshold must be between -1 and 1, not %', match_threshold
+      using errcode = '22023', hint = 'It is the least cosine similarity: 0.75 rather than 75. Leave it out for no limit.';
+  end if;
   perform matrice_private.require_searchable(match_chunks.project_id);
   wanted := matrice_private.embedding_model(match_chunks.model, match_chunks.project_id);
   perform matrice_private.check_query(query_embedding, wanted);
@@ -625,6 +636,7 @@ declare
 begin
   perform matrice_private.require_query(query_text);
   perform matrice_private.check_set(match_count, filter, diversity, max_per_source, expand);
+  perform matrice_private.require_given('highlight', highlight);
   perform matrice_private.require_searchable(search_chunks.project_id);
   wanted := matrice_private.embedding_model(null, search_chunks.project_id);
   return query
@@ -712,10 +724,13 @@ as $$
 #variable_conflict use_column
 begin
   return query
-    select c.id, s.value::text::double precision
+    -- What is nearer to 0 than a double can be is 0.
+    select c.id, max(case when abs(s.value::numeric) < 1e-300 then 0 else s.value::text::double precision end)
       from jsonb_each(scores) s
       join matrice.source_chunks c on c.id = s.key::uuid
      where scored.project_id is null or c.project_id = scored.project_id
+     -- An id can be written in two ways.
+     group by c.id
      order by 2 desc, 1;
 end
 $$;
@@ -953,12 +968,14 @@ declare
   chosen   uuid[];
   insight_ids uuid[];
 begin
-  if token_budget is null or token_budget < 1 then
-    raise exception 'token_budget must be at least 1, not %', coalesce(token_budget::text, 'null')
+  perform matrice_private.require_given('token_budget', token_budget);
+  perform matrice_private.require_given('insights', insights);
+  if token_budget < 1 then
+    raise exception 'token_budget must be at least 1, not %', token_budget
       using errcode = '22023', hint = 'Pass what the target model''s window leaves for context.';
   end if;
-  if insights is null or insights not between 0 and 100 then
-    raise exception 'insights must be between 0 and 100, not %', coalesce(insights::text, 'null')
+  if insights not between 0 and 100 then
+    raise exception 'insights must be between 0 and 100, not %', insights
       using errcode = '22023', hint = 'How many of the project''s insights may be told beside the chunks.';
   end if;
   perform matrice_private.require_text('target_model', target_model);
@@ -1050,6 +1067,7 @@ as $$
 declare
   wrong record;
 begin
+  perform matrice_private.require_given('queries', queries);
   if jsonb_typeof(queries) is distinct from 'array' or jsonb_array_length(queries) = 0 then
     raise exception 'queries must be a JSON array of labelled queries'
       using errcode = '22023', hint = 'Pass [{"query_text": "…", "query_embedding": […], "relevant": {"<chunk_id or source_id>": grade}}, …].';
@@ -1061,12 +1079,13 @@ begin
       or coalesce(jsonb_typeof(q.value -> 'query_text'), 'null') not in ('string', 'null')
       or coalesce(jsonb_typeof(q.value -> 'query_embedding'), 'null') not in ('array', 'string', 'null')
       or coalesce(q.value ->> 'query_text', q.value ->> 'query_embedding') is null
-      or q.value @? '$.relevant.* ? (@.type() != "number" || @ <= 0 || @ > 1000)'
+      or q.value @? '$.relevant.keyvalue() ? (!(@.key like_regex "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"))'
+      or q.value @? '$.relevant.* ? (@.type() != "number" || @ < 1e-6 || @ > 1000)'
    limit 1;
   if found then
     raise exception 'query % is not a labelled query', wrong.place
       using errcode = '22023', detail = format('It is %s.', left(wrong.value::text, 200)),
-            hint = 'It has query_text or query_embedding, and relevant: {"<chunk_id or source_id>": grade above 0}.';
+            hint = 'It has query_text or query_embedding, and relevant: {"<chunk_id or source_id>": grade from 0.000001 to 1000}.';
   end if;
 end
 $$;
@@ -1218,8 +1237,9 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if sample is null or sample not between 1 and 10000 then
-    raise exception 'sample must be between 1 and 10000, not %', coalesce(sample::text, 'null')
+  perform matrice_private.require_given('sample', sample);
+  if sample not between 1 and 10000 then
+    raise exception 'sample must be between 1 and 10000, not %', sample
       using errcode = '22023', hint = 'Each is compared with every vector of the project.';
   end if;
   perform matrice_private.require_match_count(match_count);

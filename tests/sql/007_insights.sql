@@ -32,10 +32,10 @@ select tests.refuses(format('select matrice.record_insight(%s)', arguments), cod
     ($$tests.id('atlas'), 'x', 'x', 'x', 1.5$$, '22023', 'Nothing is surer than 1', null),
     ($$tests.id('atlas'), 'x', 'x', 'x', -0.5$$, '22023', 'Nothing is less sure than 0', null),
     ($$tests.id('atlas'), 'x', 'x', 'x', 'NaN'$$, '22023', 'Confidence is a number', null),
-    ($$tests.id('atlas'), 'x', 'x', 'x', null$$, '22023', 'Confidence is not null', null),
+    ($$tests.id('atlas'), 'x', 'x', 'x', null$$, '22004', 'Confidence is not null', null),
     ($$tests.id('atlas'), 'x', 'x', 'x', tags => '{}'$$, '22023', 'Tags are not an object', null),
     ($$tests.id('atlas'), 'x', 'x', 'x', tags => '"wind"'$$, '22023', 'Tags are not a string', null),
-    ($$tests.id('atlas'), 'x', 'x', 'x', tags => null$$, '22023', 'Tags are not null', null),
+    ($$tests.id('atlas'), 'x', 'x', 'x', tags => null$$, '22004', 'Tags are not null', null),
     ($$tests.id('atlas'), 'x', 'x', 'x', source_id => tests.id('nowhere')$$, 'PT404', 'A source that does not exist is not found', '%'),
     ($$tests.id('atlas'), 'x', 'x', 'x', source_id => tests.id('map')$$, 'PT404', 'A source of another project is not found', '%'),
     ($$null, 'x', 'x', 'x'$$, '22004', 'An insight''s project is not null', null),
@@ -73,7 +73,7 @@ select tests.refuses(format('select * from matrice.search_insights(%s)', argumen
     ($$' ', tests.id('atlas')$$, '22023', 'A search needs words that are not blank'),
     ($$'wind', tests.id('atlas'), 0$$, '22023', 'match_count is not 0'),
     ($$'wind', tests.id('atlas'), -1$$, '22023', 'match_count is not negative'),
-    ($$'wind', tests.id('atlas'), null$$, '22023', 'match_count is not null'),
+    ($$'wind', tests.id('atlas'), null$$, '22004', 'match_count is not null'),
     ($$'wind', tests.id('atlas'), 10000000$$, '22023', 'match_count is not ten million'),
     ($$'wind', null$$, '22004', 'A search is in a project'),
     ($$'wind', tests.id('nowhere')$$, 'PT404', 'A project that does not exist is not searched')
@@ -99,8 +99,8 @@ select tests.refuses($$select matrice.supersede_insight(tests.id('storm'), tests
 select tests.refuses($$select matrice.supersede_insight(tests.id('tide'), tests.id('elsewhere'))$$, 'PT404', 'Another project''s insight supersedes nothing', '%');
 select tests.refuses($$select matrice.supersede_insight(tests.id('nowhere'), tests.id('tide'))$$, 'PT404', 'An insight that does not exist is not superseded', '%');
 select tests.refuses($$select matrice.supersede_insight(tests.id('tide'), tests.id('nowhere'))$$, 'PT404', 'An insight that does not exist supersedes nothing', '%');
-select tests.refuses($$select matrice.supersede_insight(null, tests.id('tide'))$$, 'PT404', 'Null is not superseded', '%');
-select tests.refuses($$select matrice.supersede_insight(tests.id('tide'), null)$$, 'PT404', 'Null supersedes nothing', '%');
+select tests.refuses($$select matrice.supersede_insight(null, tests.id('tide'))$$, '22004', 'Null is not superseded', hint => '%');
+select tests.refuses($$select matrice.supersede_insight(tests.id('tide'), null)$$, '22004', 'Null supersedes nothing', hint => '%');
 select tests.unchanged('Refused supersessions leave no trace');
 select matrice.supersede_insight(tests.id('storm'), tests.id('tide'));
 select tests.refuses($$select matrice.supersede_insight(tests.id('tide'), tests.id('calm'))$$, '22023', 'Three insights do not supersede each other in a circle');

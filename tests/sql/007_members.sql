@@ -88,7 +88,7 @@ select tests.refuses($$select matrice.set_member_role(tests.id('atlas'), tests.i
 select tests.refuses($$select matrice.set_member_role(tests.id('atlas'), tests.id('victor'), 'king')$$, '22023', 'A role is one of three', hint => '%');
 select tests.refuses($$select matrice.set_member_role(tests.id('atlas'), tests.id('alice'), 'editor')$$, 'PT409', 'The last owner stays one', '%', '%');
 select tests.refuses($$select matrice.remove_member(tests.id('atlas'), tests.id('alice'))$$, 'PT409', 'The last owner stays', '%', '%');
-select tests.refuses($$select matrice.remove_member(tests.id('atlas'), null)$$, 'PT404', 'Nobody is no member', '%');
+select tests.refuses($$select matrice.remove_member(tests.id('atlas'), null)$$, '22004', 'A null user is no member', hint => '%');
 select lives_ok($$select matrice.set_member_role(tests.id('atlas'), tests.id('edith'), 'owner')$$, 'An owner makes an owner');
 select lives_ok($$select matrice.remove_member(tests.id('atlas'), tests.id('alice'))$$, 'Then the first may leave');
 select tests.as_user('victor');

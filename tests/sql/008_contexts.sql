@@ -78,7 +78,7 @@ select is(citations -> 0 ->> 'chunk_id', tests.id('paged')::text, 'A context of 
   from matrice.build_context('anything', null, tests.id('atlas'), scores => jsonb_build_object(tests.id('paged'), 5));
 
 select tests.refuses(format('select * from matrice.build_context(''wind'', ''[1,0,0]'', tests.id(''atlas''), %s)', arguments), '22023', description, hint => '%')
-  from (values ('100, insights => -1', 'No fewer than no insights'), ('100, insights => 101', 'No flood of insights'), ('100, insights => null', 'Insights are a number'),
+  from (values ('100, insights => -1', 'No fewer than no insights'), ('100, insights => 101', 'No flood of insights'),
                ($$100, scores => '[]'$$, 'Scores are an object'), ($$100, scores => '{"x": 1}'$$, 'Scores are by id'), ('100, match_count => 0', 'From one chunk at least'),
                ($$100, filter => '[]'$$, 'A filter is an object')) as refused (arguments, description);
 
@@ -105,15 +105,15 @@ select is(pg_temp.evaluated(jsonb_build_array(jsonb_build_object('query_text', '
           'full_text 2 0.500 0.500 0.500', 'The mean of several, each by the searches it can be put to');
 select tests.refuses(format('select * from matrice.evaluate_search(%L, tests.id(''atlas''))', queries), '22023', description, hint => '%')
   from (values ('{}', 'Queries are an array'), ('[]', 'Of at least one'), ('null', 'Not null'), ('[1]', 'Of objects'), ('[{"query_text": "x"}]', 'With labels'),
-               ('[{"query_text": "x", "relevant": {}}]', 'At least one'), ('[{"relevant": {"x": 1}}]', 'And a query'), ('[{"query_text": 1, "relevant": {"x": 1}}]', 'That is a text'),
+               ('[{"query_text": "x", "relevant": {}}]', 'At least one'), ('[{"relevant": {"00000000-0000-4000-8000-000000000001": 1}}]', 'And a query'), ('[{"query_text": 1, "relevant": {"00000000-0000-4000-8000-000000000001": 1}}]', 'That is a text'),
                ('[{"query_text": "x", "relevant": {"x": 0}}]', 'Grades are above 0'), ('[{"query_text": "x", "relevant": {"x": "1"}}]', 'And numbers'),
-               ('[{"query_text": " ", "relevant": {"x": 1}}]', 'A query is not blank'), ('[{"query_embedding": [1, 2], "relevant": {"x": 1}}]', 'It has the model''s dimensions'))
+               ('[{"query_text": " ", "relevant": {"00000000-0000-4000-8000-000000000001": 1}}]', 'A query is not blank'), ('[{"query_embedding": [1, 2], "relevant": {"00000000-0000-4000-8000-000000000001": 1}}]', 'It has the model''s dimensions'))
        as refused (queries, description);
-select tests.refuses(format('select * from matrice.evaluate_search(%L, tests.id(''atlas''))', format('[{"query_text": "fine", "relevant": {"x": 1}}, %s]', query)), '22023',
+select tests.refuses(format('select * from matrice.evaluate_search(%L, tests.id(''atlas''))', format('[{"query_text": "fine", "relevant": {"00000000-0000-4000-8000-000000000001": 1}}, %s]', query)), '22023',
                      'An error about one of several queries says which: ' || query, '%', '%', message => 'query 2%')
-  from unnest(array['{"query_text": " ", "relevant": {"x": 1}}', '{"query_embedding": [1, 2], "relevant": {"x": 1}}', '{"query_embedding": [0, 0, 0], "relevant": {"x": 1}}',
-                    '{"query_embedding": [1e30, 0, 0], "relevant": {"x": 1}}', '{"query_embedding": [1, 2, "x"], "relevant": {"x": 1}}', '{"query_embedding": "[]", "relevant": {"x": 1}}',
-                    '{"query_embedding": [1e400, 0, 0], "relevant": {"x": 1}}', '{"relevant": {"x": 1}}']) query;
+  from unnest(array['{"query_text": " ", "relevant": {"00000000-0000-4000-8000-000000000001": 1}}', '{"query_embedding": [1, 2], "relevant": {"00000000-0000-4000-8000-000000000001": 1}}', '{"query_embedding": [0, 0, 0], "relevant": {"00000000-0000-4000-8000-000000000001": 1}}',
+                    '{"query_embedding": [1e30, 0, 0], "relevant": {"00000000-0000-4000-8000-000000000001": 1}}', '{"query_embedding": [1, 2, "x"], "relevant": {"00000000-0000-4000-8000-000000000001": 1}}', '{"query_embedding": "[]", "relevant": {"00000000-0000-4000-8000-000000000001": 1}}',
+                    '{"query_embedding": [1e400, 0, 0], "relevant": {"00000000-0000-4000-8000-000000000001": 1}}', '{"relevant": {"00000000-0000-4000-8000-000000000001": 1}}']) query;
 
 select * from finish();
 rollback;

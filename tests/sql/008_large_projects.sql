@@ -126,7 +126,7 @@ select ok(r.query_count = 30 and r.recall >= 0.99, 'search_recall of a large pro
 select is(r.*, row(0::bigint, null::double precision, null::double precision), 'Without embeddings there is nothing to measure') from matrice.search_recall(tests.id('large'), model => 'gte-small') r;
 select tests.refuses(format('select * from matrice.search_recall(%s)', arguments), code, description, hint => hint)
   from (values
-    ($$tests.id('large'), 0$$, '22023', 'A sample is at least one', '%'), ($$tests.id('large'), null$$, '22023', 'A sample is a number', '%'),
+    ($$tests.id('large'), 0$$, '22023', 'A sample is at least one', '%'),
     ($$tests.id('large'), 10, 0$$, '22023', 'search_recall compares at least one', '%'), ($$tests.id('large'), model => 'none'$$, '22023', 'search_recall knows the model', '%'),
     ($$null$$, '22004', 'search_recall is of one project', '%'), ($$tests.id('nowhere')$$, 'PT404', 'search_recall is of a project that is there', '%')) as refused (arguments, code, description, hint);
 select tests.as_user('mallory');

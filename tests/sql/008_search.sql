@@ -83,7 +83,9 @@ select results_eq(
   $$select id from tests.nearest(array[tests.id('large')], 50) where similarity >= 0.9$$,
   'A threshold leaves the similar ones');
 select isnt_empty($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('large'), 50, match_threshold => 0.9)$$, 'Of which there are some');
-select is_empty($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('large'), match_threshold => 1.1)$$, 'Nothing is more similar than 1');
+select tests.refuses(format($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('large'), match_threshold => %L)$$, threshold), '22023',
+                     'A similarity that nothing can have is no threshold: ' || threshold, hint => '%0.75%')
+  from unnest(array['1.1', '75', 'NaN', '-Infinity']) threshold;
 select results_eq(
   format($$select chunk_id from matrice.match_chunks('[0.3,-0.8,0.5]', null, 20, filter => %L, model => 'tiny')$$, filter),
   format($$select id from truth where similarity is not null and project_id <> tests.id('small') and %s order by similarity desc, id limit 20$$, condition),
@@ -99,7 +101,7 @@ select tests.refuses(format('select * from matrice.%s', call), code, description
   from (values
     ($$match_chunks('[1,1,1]', tests.id('large'), 0)$$, '22023', 'match_count is not 0', null, null),
     ($$match_chunks('[1,1,1]', tests.id('large'), -1)$$, '22023', 'match_count is not negative', null, null),
-    ($$match_chunks('[1,1,1]', tests.id('large'), null)$$, '22023', 'match_count is not null', null, null),
+    ($$match_chunks('[1,1,1]', tests.id('large'), null)$$, '22004', 'match_count is not null', null, null),
     ($$match_chunks('[1,1,1]', tests.id('large'), 10000000)$$, '22023', 'match_count is not ten million', null, null),
     ($$match_chunks(null, tests.id('large'))$$, '22004', 'The query vector is not null', null, null),
     ($$match_chunks('[1,1]', tests.id('large'))$$, '22023', 'The query vector has the model''s dimensions', '%3%2%', '%'),
@@ -113,11 +115,11 @@ select tests.refuses(format('select * from matrice.%s', call), code, description
     ($$match_chunks('[1,1,1]', tests.id('large'), filter => '[]')$$, '22023', 'A filter is not an array', '%array%', '%'),
     ($$match_chunks('[1,1,1]', tests.id('large'), filter => '"{}"')$$, '22023', 'A filter is not a string', '%string%', '%'),
     ($$match_chunks('[1,1,1]', tests.id('large'), filter => 'null')$$, '22023', 'A filter is not a JSON null', '%null%', '%'),
-    ($$match_chunks('[1,1,1]', tests.id('large'), filter => null)$$, '22023', 'A filter is not null', '%null%', '%'),
+    ($$match_chunks('[1,1,1]', tests.id('large'), filter => null)$$, '22004', 'A filter is not null', null, '%'),
     ($$match_chunks('[1,1,1]', tests.id('nowhere'))$$, 'PT404', 'A project that does not exist is not searched', '%', '%'),
     ($$match_chunks('[1,1,1]', tests.id('small'))$$, 'PT404', 'Somebody else''s project is not searched', '%', '%'),
     ($$search_chunks('rain', match_count => 0)$$, '22023', 'search_chunks gives at least one', null, null),
-    ($$search_chunks('rain', match_count => null)$$, '22023', 'search_chunks is told how many', null, null),
+    ($$search_chunks('rain', match_count => null)$$, '22004', 'search_chunks is told how many', null, null),
     ($$search_chunks('rain', match_count => 10000000)$$, '22023', 'search_chunks does not give ten million', null, null),
     ($$search_chunks(null)$$, '22004', 'search_chunks needs a text', null, null),
     ($$search_chunks('')$$, '22023', 'search_chunks needs a text that is not empty', null, null),
@@ -130,16 +132,16 @@ select tests.refuses(format('select * from matrice.%s', call), code, description
     ($$hybrid_search(' ', '[1,1,1]', tests.id('large'))$$, '22023', 'hybrid_search needs a text', null, null),
     ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), -1)$$, '22023', 'hybrid_search gives at least one', null, null),
     ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), rrf_k => 0)$$, '22023', 'rrf_k is positive', null, null),
-    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), rrf_k => null)$$, '22023', 'rrf_k is not null', null, null),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), rrf_k => null)$$, '22004', 'rrf_k is not null', null, null),
     ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), full_text_weight => -1)$$, '22023', 'A weight is not negative', null, null),
     ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), semantic_weight => 'NaN')$$, '22023', 'A weight is a number', null, null),
     ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), semantic_weight => 'Infinity')$$, '22023', 'A weight is finite', null, null),
-    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), semantic_weight => null)$$, '22023', 'A weight is not null', null, null),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), semantic_weight => null)$$, '22004', 'A weight is not null', null, null),
     ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), filter => '[]')$$, '22023', 'hybrid_search filters by an object', '%array%', '%'),
     ($$hybrid_search('rain', '[1,1,1]', tests.id('small'))$$, 'PT404', 'hybrid_search does not search somebody else''s project', '%', '%'),
     ($$build_context('rain', '[1,1,1]', tests.id('large'), 0)$$, '22023', 'A budget is at least one token', null, null),
     ($$build_context('rain', '[1,1,1]', tests.id('large'), -1)$$, '22023', 'A budget is not negative', null, null),
-    ($$build_context('rain', '[1,1,1]', tests.id('large'), null)$$, '22023', 'A budget is not null', null, null),
+    ($$build_context('rain', '[1,1,1]', tests.id('large'), null)$$, '22004', 'A budget is not null', null, null),
     ($$build_context('rain', '[1,1,1]', null)$$, '22004', 'A context is of one project', null, null),
     ($$build_context('rain', '[1,1]', tests.id('large'))$$, '22023', 'A context needs the model''s dimensions', '%3%2%', '%'),
     ($$build_context('', '[1,1,1]', tests.id('large'))$$, '22023', 'A context needs a question', null, null),
