@@ -63,14 +63,15 @@ create table matrice.workflow_steps (
   constraint workflow_steps_run_id_step_key_attempt_key unique (run_id, step_key, attempt),
   constraint workflow_steps_run_fkey foreign key (project_id, run_id)
     references matrice.workflow_runs (project_id, id) on delete cascade,
-  constraint workflow_steps_status_check check (status in ('success', 'failed', 'skipped')),
+  constraint workflow_steps_status_success_failed_skipped check (status in ('success', 'failed', 'skipped')),
   constraint workflow_steps_latency_ms_check check (latency_ms >= 0),
   constraint workflow_steps_tokens_input_check check (tokens_input >= 0),
   constraint workflow_steps_tokens_output_check check (tokens_output >= 0),
   constraint workflow_steps_cost_usd_check check (cost_usd >= 0),
   constraint workflow_steps_attempt_check check (attempt >= 0),
   constraint workflow_steps_usage_is_object check (jsonb_typeof(usage) = 'object'),
-  constraint workflow_steps_cost_source_check check (cost_source in ('provided', 'calculated'))
+  constraint workflow_steps_step_key_1_to_500_characters check (length(step_key) between 1 and 500),
+  constraint workflow_steps_cost_source_provided_calculated check (cost_source in ('provided', 'calculated'))
 );
 create index idx_workflow_steps_run on matrice.workflow_steps (project_id, run_id);
 
@@ -83,12 +84,12 @@ comment on column matrice.workflow_steps.status is 'success, failed or skipped.'
 comment on column matrice.workflow_steps.latency_ms is 'Duration in milliseconds.';
 comment on column matrice.workflow_steps.tokens_input is 'Input tokens used, cached and cache-written ones included.';
 comment on column matrice.workflow_steps.tokens_output is 'Output tokens generated, reasoning included.';
-comment on column matrice.workflow_steps.cost_usd is 'Cost in US dollars; null where the price is not known, never 0 for that.';
+comment on column matrice.workflow_steps.cost_usd is 'Cost in US dollars; calculated from model, tokens and usage where it is left out, and null where the price is not known, never 0 for that.';
 comment on column matrice.workflow_steps.error is 'Error details if failed.';
 comment on column matrice.workflow_steps.executed_at is 'Execution timestamp.';
 comment on column matrice.workflow_steps.model is 'The model that was called.';
 comment on column matrice.workflow_steps.usage is 'cached_tokens, cache_write_tokens, reasoning_tokens, service_tier, …: see calculate_cost.';
-comment on column matrice.workflow_steps.cost_source is 'provided by the caller, or calculated from model_prices; null while the cost is unknown.';
+comment on column matrice.workflow_steps.cost_source is 'provided by the caller, or calculated from model_prices; null while the cost is unknown. A trigger says which, whatever the client writes.';
 comment on column matrice.workflow_steps.step_key is 'The caller''s own key of the step (Inngest hashed id): the same step recorded twice is one row.';
 comment on column matrice.workflow_steps.attempt is 'Attempt, from 0. Failed attempts were billed too: a run''s cost is the sum over all.';
 
@@ -106,7 +107,46 @@ comment on function matrice_private.complete_step() is 'Fills in a step''s proje
 create trigger complete_step before insert on matrice.workflow_steps
 for each row when (new.project_id is null) execute function matrice_private.complete_step();
 
+create function matrice_private.price_step() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  calculated numeric;
+begin
+  if tg_op = 'UPDATE' and (new.cost_usd, new.model, new.tokens_input, new.tokens_output, new.usage, new.executed_at)
+     is not distinct from (old.cost_usd, old.model, old.tokens_input, old.tokens_output, old.usage, old.executed_at) then
+    new.cost_source := old.cost_source;
+    return new;
+  end if;
+  -- A restored step, of which a dump says that its cost was calculated, is taken at its word where that comes out again.
+  if new.model is not null and (new.cost_usd is null or new.cost_source = 'calculated') then
+    calculated := matrice_private.cost_if_known(new.model, new.tokens_input, new.tokens_output, new.usage, new.executed_at);
+  end if;
+  -- A calculated cost follows what it was calculated from.
+  if new.cost_usd is null or (tg_op = 'UPDATE' and old.cost_source = 'calculated' and new.cost_usd = old.cost_usd) then
+    new.cost_usd := calculated;
+  end if;
+  new.cost_source := case when new.cost_usd = calculated then 'calculated' when new.cost_usd is not null then 'provided' end;
+  return new;
+end
+$$;
+comment on function matrice_private.price_step() is
+  'Calculates a step''s cost where the client gives none, and says in cost_source which of both it is.';
+
+create trigger price_step
+before insert or update of cost_usd, cost_source, model, tokens_input, tokens_output, usage, executed_at on matrice.workflow_steps
+for each row execute function matrice_private.price_step();
+
 -- Prices -------------------------------------------------------------------------------------------------------------
+
+create function matrice_private.price_units() returns text[]
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select array['input', 'output', 'cache_read', 'cache_write', 'cache_write_1h', 'reasoning', 'input_audio', 'output_audio'];
+end;
+comment on function matrice_private.price_units() is 'What a price can be for.';
 
 create table matrice.model_prices (
   model              text        not null,

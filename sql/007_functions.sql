@@ -816,6 +816,22 @@ comment on function matrice.search_insights(text, uuid, integer, boolean) is
 
 -- Workflows and cost -------------------------------------------------------------------------------------------------
 
+create function matrice_private.require_key(argument text, value text) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if value !~ '\S' then
+    raise exception '% must not be empty', argument
+      using errcode = '22023', detail = 'An empty key would make one of all that have it.', hint = 'Leave it out where there is none.';
+  elsif length(value) > 500 then
+    raise exception '% is too long', argument
+      using errcode = '22023', detail = format('It has %s characters.', length(value)), hint = 'At most 500 characters.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_key(text, text) is 'Raises where a key of the caller''s is empty or too long; null is none.';
+
 create function matrice.start_run(
   project_id uuid, workflow_id text, event_name text, run_key text default null, phase text default null,
   input_data jsonb default '{}'
@@ -826,26 +842,36 @@ as $$
 #variable_conflict use_column
 declare
   run uuid;
+  begun text;
 begin
   perform matrice_private.require_text('workflow_id', workflow_id);
+  perform matrice_private.require_text('event_name', event_name);
+  perform matrice_private.require_key('run_key', run_key);
+  perform matrice_private.require_given('input_data', input_data);
   if phase is not null then
     perform matrice_private.require_phase('phase', phase);
   end if;
   perform matrice_private.require_role(project_id, 'editor');
   insert into matrice.workflow_runs as r (project_id, workflow_id, event_name, run_key, phase, input_data)
   values (start_run.project_id, start_run.workflow_id, start_run.event_name, start_run.run_key, start_run.phase,
-          coalesce(start_run.input_data, '{}'))
+          start_run.input_data)
   on conflict on constraint workflow_runs_project_id_run_key_key do nothing
   returning r.id into run;
   if run is null then
-    select r.id into run from matrice.workflow_runs r
+    select r.id, r.workflow_id into run, begun from matrice.workflow_runs r
      where r.project_id = start_run.project_id and r.run_key = start_run.run_key;
+    if begun is distinct from start_run.workflow_id then
+      raise exception 'the run_key is another run''s'
+        using errcode = 'PT409',
+              detail = format('It is of a run of the workflow %s.', coalesce(quote_literal(left(begun, 100)), 'that is being deleted')),
+              hint = 'A run_key stands for one run: use the id that the workflow engine gives it.';
+    end if;
   end if;
   return run;
 end
 $$;
 comment on function matrice.start_run(uuid, text, text, text, text, jsonb) is
-  'Records that a workflow run began and returns its id. The same run_key in the same project is the same run.';
+  'Records that a workflow run began and returns its id. The same run_key and workflow_id in the same project are the same run, which stays as it is; the run_key of another workflow''s run is refused (PT409).';
 
 create function matrice.record_step(
   run_id uuid, step_name text, status text, latency_ms integer default null, model text default null,
@@ -858,45 +884,57 @@ as $$
 #variable_conflict use_column
 declare
   owner_project uuid;
-  cost numeric;
   step uuid;
+  recorded text;
 begin
+  perform matrice_private.require_given('run_id', run_id);
   perform matrice_private.require_text('step_name', step_name);
   perform matrice_private.require_one_of('status', status, array['success', 'failed', 'skipped']);
-  if least(latency_ms, tokens_input, tokens_output, attempt) < 0 or cost_usd < 0 or cost_usd = 'NaN' then
-    raise exception 'latency_ms, tokens, attempt and cost_usd must not be negative'
+  perform matrice_private.require_given('tokens_input', tokens_input);
+  perform matrice_private.require_given('tokens_output', tokens_output);
+  perform matrice_private.require_given('attempt', attempt);
+  perform matrice_private.require_given('executed_at', executed_at);
+  perform matrice_private.require_usage(usage);
+  perform matrice_private.require_key('step_key', step_key);
+  if least(latency_ms, tokens_input, tokens_output, attempt) < 0 then
+    raise exception 'latency_ms, tokens and attempt must not be negative'
       using errcode = '22023', hint = 'Leave out what is not known.';
+  end if;
+  if not cost_usd between 0 and 99999999.999999999999 then
+    raise exception 'cost_usd must be from 0 to below 100,000,000'
+      using errcode = '22023', detail = format('It is %s.', left(cost_usd::text, 100)), hint = 'Leave it out to have it calculated.';
   end if;
   select r.project_id into owner_project from matrice.workflow_runs r where r.id = record_step.run_id;
   if not found then
     raise exception 'run not found'
-      using errcode = 'PT404', detail = format('There is no run %s that you can see.', coalesce(run_id::text, 'null'));
+      using errcode = 'PT404', detail = format('There is no run %s that you can see.', run_id);
   end if;
   perform matrice_private.require_role(owner_project, 'editor');
-  perform matrice_private.require_object('usage', coalesce(usage, '{}'));
-  cost := coalesce(record_step.cost_usd, matrice.calculate_cost(
-    record_step.model, coalesce(record_step.tokens_input, 0), coalesce(record_step.tokens_output, 0),
-    coalesce(record_step.usage, '{}'), coalesce(record_step.executed_at, now())));
+  -- A trigger calculates the cost that is left out.
   insert into matrice.workflow_steps as s (
     run_id, project_id, step_name, status, latency_ms, model, tokens_input, tokens_output, usage, error, step_key,
-    attempt, cost_usd, cost_source, executed_at)
+    attempt, cost_usd, executed_at)
   values (
     record_step.run_id, owner_project, record_step.step_name, record_step.status, record_step.latency_ms, record_step.model,
-    coalesce(record_step.tokens_input, 0), coalesce(record_step.tokens_output, 0), coalesce(record_step.usage, '{}'),
-    record_step.error, record_step.step_key, coalesce(record_step.attempt, 0), cost,
-    case when record_step.cost_usd is not null then 'provided' when cost is not null then 'calculated' end,
-    coalesce(record_step.executed_at, now()))
+    record_step.tokens_input, record_step.tokens_output, record_step.usage, record_step.error, record_step.step_key,
+    record_step.attempt, record_step.cost_usd, record_step.executed_at)
   on conflict on constraint workflow_steps_run_id_step_key_attempt_key do nothing
   returning s.id into step;
   if step is null then
-    select s.id into step from matrice.workflow_steps s
-     where s.run_id = record_step.run_id and s.step_key = record_step.step_key and s.attempt = coalesce(record_step.attempt, 0);
+    select s.id, s.step_name into step, recorded from matrice.workflow_steps s
+     where s.run_id = record_step.run_id and s.step_key = record_step.step_key and s.attempt = record_step.attempt;
+    if recorded is distinct from record_step.step_name then
+      raise exception 'the step_key is another step''s'
+        using errcode = 'PT409',
+              detail = format('Its attempt %s is of the step %s.', attempt, coalesce(quote_literal(left(recorded, 100)), 'that is being deleted')),
+              hint = 'A step_key stands for one step of a run.';
+    end if;
   end if;
   return step;
 end
 $$;
 comment on function matrice.record_step(uuid, text, text, integer, text, integer, integer, jsonb, jsonb, text, integer, numeric, timestamptz) is
-  'Records a step of a run with its tokens, latency and cost, and returns its id. Without cost_usd the cost is calculated. The same step_key and attempt recorded again changes nothing.';
+  'Records a step of a run with its tokens, latency and cost, and returns its id. Without cost_usd the cost is calculated, and null where it cannot be: for an unknown model, and for usage with token counts under other keys than those of calculate_cost. The same step_key and attempt recorded again changes nothing; under another step_name it is refused (PT409).';
 
 create function matrice.finish_run(run_id uuid, status text, output_data jsonb default null) returns void
 language plpgsql
@@ -945,6 +983,51 @@ begin atomic
 end;
 comment on function matrice_private.priced_model(text) is 'The name under which a model''s prices are stored, or null. Never a guess by likeness.';
 
+create function matrice_private.usage_keys() returns text[]
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select array['cached_tokens', 'cache_write_tokens', 'cache_write_5m_tokens', 'cache_write_1h_tokens', 'input_audio_tokens',
+               'reasoning_tokens', 'output_audio_tokens', 'service_tier', 'inference_geo', 'data_residency', 'speed'];
+end;
+comment on function matrice_private.usage_keys() is 'The keys in usage that a cost depends on.';
+
+create function matrice_private.require_usage(usage jsonb) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.require_object('usage', usage);
+  if octet_length(usage::text) > 16384 then
+    raise exception 'usage is too large'
+      using errcode = '54000', detail = format('It has %s bytes.', octet_length(usage::text)),
+            hint = 'At most 16 kB: pass what the model''s answer says of its usage, not the answer.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_usage(jsonb) is 'Raises unless usage is an object of reasonable size.';
+
+create function matrice_private.unknown_usage(usage jsonb) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if usage = '{}' then
+    return null;
+  end if;
+  return (
+    select left(string_agg(u.key, ', ' order by u.key), 200)
+      from jsonb_each(usage) u
+     where u.key <> all (matrice_private.usage_keys())
+       and jsonb_path_exists(jsonb_build_object(u.key, u.value),
+             '$.**{0 to 4} ? (@.type() == "object").keyvalue() ? (@.key like_regex "token" flag "i"
+                && (@.value.type() == "string" || @.value.type() == "number" && @.value != 0))')
+  );
+end
+$$;
+comment on function matrice_private.unknown_usage(jsonb) is
+  'The keys in usage that count tokens of which nobody knows what they cost, as those of vendors'' own formats do; null if there are none.';
+
 create function matrice_private.usage_tokens(usage jsonb, key text) returns bigint
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -955,22 +1038,38 @@ begin
   if usage -> key is null or usage -> key = 'null' then
     return 0;
   end if;
-  if jsonb_typeof(usage -> key) <> 'number' or (usage ->> key)::numeric < 0
-     or (usage ->> key)::numeric > 9223372036854775807 or (usage ->> key)::numeric % 1 <> 0 then
+  tokens := case jsonb_typeof(usage -> key) when 'number' then (usage ->> key)::numeric end;
+  -- So that sums of them are numbers, too.
+  if tokens is null or not tokens between 0 and 1e15 or tokens % 1 <> 0 then
     raise exception 'usage.% must be a number of tokens', key
-      using errcode = '22023', detail = format('It is %s.', usage -> key);
+      using errcode = '22023', detail = format('It is %s.', left((usage -> key)::text, 100)),
+            hint = 'A whole number from 0 to 1e15, not in quotes.';
   end if;
-  return (usage ->> key)::numeric::bigint;
+  return tokens::bigint;
 end
 $$;
 comment on function matrice_private.usage_tokens(jsonb, text) is 'A count of tokens in usage; 0 where it is left out.';
+
+create function matrice_private.usage_choice(usage jsonb, key text) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if coalesce(jsonb_typeof(usage -> key), 'null') not in ('string', 'null') then
+    raise exception 'usage.% must be a JSON string', key
+      using errcode = '22023', detail = format('It is %s.', left((usage -> key)::text, 100)), hint = 'Leave it out where there is none.';
+  end if;
+  return lower(btrim(usage ->> key));
+end
+$$;
+comment on function matrice_private.usage_choice(jsonb, text) is 'A tier, place or speed in usage, in lower case; null where it is left out.';
 
 create function matrice_private.service_tier(model text, usage jsonb, priced_at timestamptz) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  asked text := coalesce(usage ->> 'service_tier', 'standard');
+  asked text := coalesce(nullif(matrice_private.usage_choice(usage, 'service_tier'), ''), 'standard');
   tier text := case asked when 'fast' then 'priority' when 'batches' then 'batch' else asked end;
   utc timestamp := priced_at at time zone 'UTC';
 begin
@@ -1027,7 +1126,16 @@ declare
   factor     numeric := 1;
   surcharge  numeric;
 begin
-  perform matrice_private.require_object('usage', coalesce(usage, '{}'));
+  perform matrice_private.require_given('model', model);
+  perform matrice_private.require_given('tokens_input', tokens_input);
+  perform matrice_private.require_given('tokens_output', tokens_output);
+  perform matrice_private.require_usage(usage);
+  perform matrice_private.require_given('priced_at', priced_at);
+  if matrice_private.unknown_usage(usage) is not null then
+    raise exception 'usage counts tokens under unknown keys'
+      using errcode = '22023', detail = format('Unknown: %s.', matrice_private.unknown_usage(usage)),
+            hint = format('Known: %s.', array_to_string(matrice_private.usage_keys(), ', '));
+  end if;
   cached     := matrice_private.usage_tokens(usage, 'cached_tokens');
   written_1h := matrice_private.usage_tokens(usage, 'cache_write_1h_tokens');
   written    := greatest(matrice_private.usage_tokens(usage, 'cache_write_tokens'),
@@ -1068,7 +1176,7 @@ begin
     from matrice_private.rates(priced, tier, tokens_input, priced_at) r;
 
   for surcharge in
-    select m.factor from matrice.model_price_multipliers m where m.model = priced and m.value = usage ->> m.kind
+    select m.factor from matrice.model_price_multipliers m where m.model = priced and m.value = matrice_private.usage_choice(usage, m.kind)
   loop
     factor := factor * surcharge;
   end loop;
@@ -1086,7 +1194,27 @@ begin
 end
 $$;
 comment on function matrice.calculate_cost(text, bigint, bigint, jsonb, timestamptz) is
-  'Exact cost of a call in US dollars at the prices of priced_at; null for a model or unit without a price. tokens_input includes cached, cache-written and audio tokens; tokens_output includes reasoning. usage: cached_tokens, cache_write_tokens (of which cache_write_1h_tokens), input_audio_tokens, reasoning_tokens, output_audio_tokens, service_tier, inference_geo, data_residency, speed.';
+  'Exact cost of a call in US dollars at the prices of priced_at; null for a model or unit without a price. tokens_input includes cached, cache-written and audio tokens; tokens_output includes reasoning. usage: cached_tokens, cache_write_tokens (of which cache_write_1h_tokens), input_audio_tokens, reasoning_tokens, output_audio_tokens, service_tier, inference_geo, data_residency, speed. A count of tokens under another key is refused.';
+
+create function matrice_private.cost_if_known(
+  model text, tokens_input integer, tokens_output integer, usage jsonb, priced_at timestamptz
+) returns numeric
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  cost numeric;
+begin
+  perform matrice_private.require_usage(usage);
+  -- The step is kept, and its usage with it: it can be priced once somebody knows how.
+  if matrice_private.unknown_usage(usage) is null then
+    cost := round(matrice.calculate_cost(model, tokens_input, tokens_output, usage, priced_at), 12);
+  end if;
+  return case when cost between 0 and 99999999.999999999999 then cost end;
+end
+$$;
+comment on function matrice_private.cost_if_known(text, integer, integer, jsonb, timestamptz) is
+  'calculate_cost of a step; null also where usage counts tokens under unknown keys, or where the column cannot hold it.';
 
 create function matrice.workflow_metrics(
   project_id uuid, since timestamptz, until timestamptz default now(), group_by text default 'day'

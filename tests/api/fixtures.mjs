@@ -61,8 +61,8 @@ export async function createWorld(user, name) {
   const insight = { project_id, type: 'learning', title: 'Whales', content: 'They are large.', source_id }
   const old_id = await ok(user.rpc('record_insight', insight))
   const new_id = await ok(user.rpc('record_insight', { ...insight, content: 'They are very large.' }))
-  const run_id = await ok(user.rpc('start_run', { project_id, workflow_id: 'watch', event_name: 'tide' }))
-  await ok(user.rpc('record_step', { run_id, step_name: 'look', status: 'success', model: 'gpt-4o', tokens_input: 10 }))
+  const run_id = await ok(user.rpc('start_run', { project_id, workflow_id: 'watch', event_name: 'tide', run_key: 'watch-1' }))
+  await ok(user.rpc('record_step', { run_id, step_name: 'look', status: 'success', model: 'gpt-4o', tokens_input: 10, step_key: 'look-1' }))
   await ok(user.from('user_projects').insert({ project_id, user_id: CAROL }))
   const token = await ok(user.rpc('invite_member', { project_id, email: 'dave@example.org' }))
   return { project_id, source_id, chunk_id, old_id, new_id, run_id, user_id: CAROL, token }

@@ -25,16 +25,15 @@ update matrice.workflow_steps set cost_usd = 12345678.123456789012 where id = te
 select is(cost_usd, 12345678.123456789012, 'Costs of eight digits are kept to the last decimal') from matrice.workflow_steps where id = tests.id('step');
 
 select tests.remember_state();
-select tests.refuses($$update matrice.workflow_runs set status = 'done'$$, '23514', 'An unknown status of a run is refused');
-select tests.refuses($$update matrice.workflow_runs set phase = 'P0'$$, '23514', 'An unknown phase is refused');
-select tests.refuses($$update matrice.workflow_steps set status = 'completed'$$, '23514', 'An unknown status of a step is refused');
+select tests.refuses($$update matrice.workflow_runs set status = 'done'$$, '23514', 'An unknown status of a run is refused', message => '%running%completed%failed%cancelled%');
+select tests.refuses($$update matrice.workflow_runs set phase = 'P0'$$, '23514', 'An unknown phase is refused', message => '%p1_to_p6%');
+select tests.refuses($$update matrice.workflow_steps set status = 'completed'$$, '23514', 'An unknown status of a step is refused', message => '%success%failed%skipped%');
 select tests.refuses($$update matrice.workflow_steps set latency_ms = -1$$, '23514', 'No step takes less than no time');
 select tests.refuses($$update matrice.workflow_steps set tokens_input = -1$$, '23514', 'Input tokens are not negative');
 select tests.refuses($$update matrice.workflow_steps set tokens_output = -1$$, '23514', 'Output tokens are not negative');
 select tests.refuses($$update matrice.workflow_steps set cost_usd = -0.01$$, '23514', 'A cost is not negative');
 select tests.refuses($$update matrice.workflow_steps set cost_usd = 100000000$$, '22003', 'A cost that does not fit is refused, not cut');
 select tests.refuses($$update matrice.workflow_steps set attempt = -1$$, '23514', 'There is no attempt before the first');
-select tests.refuses($$update matrice.workflow_steps set cost_source = 'guessed'$$, '23514', 'A cost is provided or calculated');
 select tests.refuses($$insert into matrice.workflow_steps (run_id, project_id, step_name, status) values (tests.id('elsewhere'), tests.id('atlas'), 'x', 'success')$$, '23503',
                      'A step cannot name another project than its run''s');
 select tests.refuses($$update matrice.workflow_steps set project_id = tests.id('borea')$$, '42501', 'A step cannot move to another project', '%', '%');
@@ -65,16 +64,26 @@ select is(tests.rows_of($$select from matrice.workflow_steps$$), 0::bigint, 'A d
 
 select isnt_empty($$select from matrice.model_prices where model = 'gpt-4o-mini' and unit = 'input'$$, 'Users read the prices');
 select tests.remember_state();
-select tests.refuses($$update matrice.model_prices set usd_per_million = 0$$, '42501', 'Users change no price');
-select tests.refuses($$insert into matrice.model_prices (model, provider, unit, usd_per_million) values ('x', 'x', 'input', 0)$$, '42501', 'Users add no price');
+select tests.refuses($$update matrice.model_prices set usd_per_million = 0$$, '42501', 'Users change no price', '%', '%service_role%');
+select tests.refuses($$insert into matrice.model_prices (model, provider, unit, usd_per_million) values ('x', 'x', 'input', 0)$$, '42501', 'Users add no price', '%', '%service_role%');
 select tests.refuses($$delete from matrice.model_price_multipliers$$, '42501', 'Users delete no surcharge');
 select tests.refuses($$delete from matrice.model_price_windows$$, '42501', 'Users delete no off-peak hours');
+select tests.refuses(format(statement, reference), '42501', format('Users are told who may: ' || statement, reference), '%', '%service_role%')
+  from unnest(array['embedding_models', 'model_prices', 'model_price_windows', 'model_price_multipliers']) reference,
+       unnest(array['insert into matrice.%I default values', 'update matrice.%1$I set model = model', 'update matrice.%1$I set model = null where false',
+                    'insert into matrice.%1$I select * from matrice.%1$I on conflict do nothing',
+                    'merge into matrice.%1$I t using (select) s on false when not matched then insert default values']) statement;
+select tests.refuses(format(statement, reference), '42501', format('Users have no right to: ' || statement, reference))
+  from unnest(array['embedding_models', 'model_prices', 'model_price_windows', 'model_price_multipliers']) reference,
+       unnest(array['lock table matrice.%I in access exclusive mode', 'lock table matrice.%I in row exclusive mode', 'delete from matrice.%I', 'truncate matrice.%I']) statement;
+select is(tests.rows_of(format('select from matrice.%I for update', reference)), 0::bigint, 'Users lock no row of ' || reference)
+  from unnest(array['embedding_models', 'model_prices', 'model_price_windows', 'model_price_multipliers']) reference;
 select tests.refuses($$select matrice_private.load_price_catalogue()$$, '42501', 'Users do not load prices');
 select tests.as_service();
-select tests.refuses($$insert into matrice.model_prices (model, provider, unit, usd_per_million) values ('x', 'x', 'imput', 1)$$, '23514', 'An unknown unit has no price');
+select tests.refuses($$insert into matrice.model_prices (model, provider, unit, usd_per_million) values ('x', 'x', 'imput', 1)$$, '23514', 'An unknown unit has no price', hint => '%input%cache_write_1h%output_audio%');
 select tests.refuses($$insert into matrice.model_prices (model, provider, unit, usd_per_million) values ('x', 'x', 'input', -1)$$, '23514', 'A price is not negative');
 select tests.refuses($$insert into matrice.model_price_multipliers values ('x', 'inference_geo', 'us', 0)$$, '23514', 'A surcharge does not make a call free');
-select tests.refuses($$insert into matrice.model_price_multipliers values ('x', 'weather', 'rain', 2)$$, '23514', 'Surcharges are for place and speed');
+select tests.refuses($$insert into matrice.model_price_multipliers values ('x', 'weather', 'rain', 2)$$, '23514', 'Surcharges are for place and speed', message => '%inference_geo%data_residency%speed%');
 select tests.refuses($$insert into matrice.model_price_windows values ('x', '{1}', '12:00', '11:00')$$, '23514', 'Off-peak hours end after they begin');
 select tests.as_owner();
 select matrice_private.load_price_catalogue();
