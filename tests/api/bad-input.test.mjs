@@ -42,27 +42,35 @@ describe('unknown names', () => refusals([
   ...['chunk_text', 'ingest_source', 'chunk_source'].flatMap((name) => each(['wordperfect', ''], name, 'format', '22023')),
   ...each(['P0', 'P7', 'p1', ''], 'set_phase', 'phase', '22023'),
   ...each(['P9', 'vision'], 'start_run', 'phase', '22023'),
-  ...['save_pillar', 'restore_pillar', 'pillar_history'].flatMap((name) => each(['P0', 'vision', null], name, 'code', '22023')),
-  ...['invite_member', 'set_member_role'].flatMap((name) => each(['admin', '', null], name, 'role', '22023')),
-  ...each(['done', '', null], 'record_step', 'status', '22023'),
-  ...each(['running', '', null], 'finish_run', 'status', '22023'),
-  ...each(['decade', '', null], 'workflow_metrics', 'group_by', '22023'),
+  ...['save_pillar', 'restore_pillar', 'pillar_history'].flatMap((name) => each(['P0', 'vision', 'P1 '], name, 'code', '22023')),
+  ...['invite_member', 'set_member_role'].flatMap((name) => each(['admin', '', 'Owner'], name, 'role', '22023')),
+  ...each(['done', '', 'Success'], 'record_step', 'status', '22023'),
+  ...each(['running', ''], 'finish_run', 'status', '22023'),
+  ...each(['decade', ''], 'workflow_metrics', 'group_by', '22023'),
   ['an argument that does not exist', rpc('match_chunks', { matchcount: 1 }), 404, 'PGRST202'],
   ['a function that does not exist', () => alice.rpc('drop_everything'), 404, 'PGRST202'],
   ['a table that does not exist', () => alice.from('secrets').select(), 404, '42P01'],
   ['a phase in a row', () => alice.from('projects').update({ current_phase: 'P9' }).eq('id', world.project_id), 400, '23514'],
+  ['a setting in a row', () => alice.from('projects').update({ settings: { lang: 'english' } }).eq('id', world.project_id), 400, '22023'],
   ['a model in a row', () => alice.from('chunk_embeddings').insert({ chunk_id: world.chunk_id, embedding: [1, 2], model: 'none' }), 409, '23503'],
 ]))
+
+test('users are told who declares models and prices, and which values a status has', async () => {
+  assert.match((await refused(alice.from('embedding_models').insert({ model: 'mine', dimensions: 3 }), 403, '42501')).hint, /service_role/)
+  assert.match((await refused(alice.from('model_prices').update({ usd_per_million: 0 }).eq('model', 'gpt-4o'), 403, '42501')).hint, /service_role/)
+  assert.match((await refused(alice.from('workflow_runs').update({ status: 'done' }).eq('id', world.run_id), 400, '23514')).message,
+    /running_completed_failed_cancelled/)
+})
 
 describe('numbers out of range', () => refusals([
   ...['match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'search_insights', 'match_documents',
     'evaluate_search', 'search_recall'].flatMap((name) => each([0, -1, 1e7], name, 'match_count', '22023')),
   ...['match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks'].flatMap((name) => [
-    ...each([-0.1, 1.1, 'NaN', null], name, 'diversity', '22023'), ...each([0, -1], name, 'max_per_source', '22023'),
-    ...each([-1, 101, null], name, 'expand', '22023'),
+    ...each([-0.1, 1.1, 'NaN'], name, 'diversity', '22023'), ...each([0, -1], name, 'max_per_source', '22023'),
+    ...each([-1, 101], name, 'expand', '22023'),
   ]),
-  ...each([0, -1, 1e7, null], 'search_recall', 'sample', '22023'),
-  ...each([-1, 101, null], 'build_context', 'insights', '22023'),
+  ...each([0, -1, 1e7], 'search_recall', 'sample', '22023'),
+  ...each([-1, 101], 'build_context', 'insights', '22023'),
   ...each([2.5, 'ten'], 'match_chunks', 'match_count', '22P02'),
   ...each([1e12], 'match_chunks', 'match_count', '22003'),
   ...['chunk_text', 'ingest_source', 'chunk_source'].flatMap((name) => [
@@ -75,7 +83,7 @@ describe('numbers out of range', () => refusals([
   ...each([[-1], [999999999], [15339, null]], 'detokenize', 'tokens', '22023'),
   ...each([0, -1, 1e7], 'claim_chunks', 'batch_size', '22023'),
   ...each([0, -1, 1e7], 'claim_chunks', 'lease_seconds', '22023'),
-  ...each(['0 seconds', '-1 day', '1000 years', null], 'invite_member', 'valid_for', '22023'),
+  ...each(['0 seconds', '-1 day', '1000 years', '7'], 'invite_member', 'valid_for', '22023'),
   ...each([0, -1], 'build_context', 'token_budget', '22023'),
   ...each([-1, 'NaN', 'Infinity'], 'hybrid_search', 'semantic_weight', '22023'),
   ...each([-1, 'NaN', 'Infinity'], 'hybrid_search', 'full_text_weight', '22023'),
@@ -83,11 +91,21 @@ describe('numbers out of range', () => refusals([
   ...each([-0.1, 1.1, 'NaN'], 'record_insight', 'confidence', '22023'),
   ...['latency_ms', 'tokens_input', 'tokens_output', 'attempt'].flatMap((argument) => each([-1], 'record_step', argument, '22023')),
   ...each([-1, 'NaN'], 'record_step', 'cost_usd', '22023'),
-  ...each([1e9, 'Infinity'], 'record_step', 'cost_usd', '22003'),
+  ...each([1e9, 'Infinity'], 'record_step', 'cost_usd', '22023'),
+  ...each([1.1, 75, 'NaN'], 'match_chunks', 'match_threshold', '22023'),
   ...each([-1], 'calculate_cost', 'tokens_input', '22023'),
   ...each([-1], 'calculate_cost', 'tokens_output', '22023'),
-  ...each([{ cached_tokens: -1 }, { cached_tokens: '5' }, { cached_tokens: 1.5 }, { cached_tokens: 11 }], 'calculate_cost', 'usage', '22023'),
+  ...each([{ cached_tokens: -1 }, { cached_tokens: '5' }, { cached_tokens: 1.5 }, { cached_tokens: 11 },
+    { prompt_tokens: 10, prompt_tokens_details: { cached_tokens: 5 } }, { cache_read_input_tokens: 5 }, { service_tier: 1 }], 'calculate_cost', 'usage', '22023'),
   ...each([-1, 99], 'restore_pillar', 'version', 'PT404').map(([label, request]) => [label, request, 404, 'PT404']),
+]))
+
+// tests/sql/arguments.sql asks every function about every argument. What a client sends as null is one.
+describe('null', () => refusals([
+  ...each([null], 'match_chunks', 'match_count', '22004'), ...each([null], 'match_chunks', 'filter', '22004'),
+  ...each([null], 'create_project', 'settings', '22004'), ...each([null], 'calculate_cost', 'usage', '22004'),
+  ...each([null], 'set_member_role', 'role', '22004'), ...each([null], 'finish_run', 'run_id', '22004'),
+  ...each([null], 'rerank_chunks', 'scores', '22004'), ...each([null], 'start_run', 'input_data', '22004'),
 ]))
 
 describe('nothing where there must be something', () => refusals([
@@ -108,8 +126,8 @@ describe('nothing where there must be something', () => refusals([
   ...['invite_member', 'accept_invite'].flatMap((name, i) => [
     ...each(['', ' '], name, ['email', 'token'][i], '22023'), ...each([null], name, ['email', 'token'][i], '22004'),
   ]),
-  ...each([''], 'start_run', 'workflow_id', '22023'),
-  ...each([''], 'record_step', 'step_name', '22023'),
+  ...['workflow_id', 'event_name', 'run_key'].flatMap((argument) => each(['', ' '], 'start_run', argument, '22023')),
+  ...['step_name', 'step_key'].flatMap((argument) => each(['', ' '], 'record_step', argument, '22023')),
   ...each([null], 'workflow_metrics', 'since', '22004'),
   ...each([null], 'store_embeddings', 'chunk_ids', '22004'),
   ...['set_phase', 'save_pillar', 'ingest_source', 'build_context', 'search_insights', 'start_run', 'workflow_metrics']
@@ -140,7 +158,7 @@ describe('vectors', () => {
       [`${name}: another model's`, rpc(name, { query_embedding: embed('whale', 384) }), 400, '22023'],
     ]),
     ...[...broken, ...own].map(([label, embedding]) => [`store_embeddings: ${label}`, rpc('store_embeddings', { embeddings: [embedding] }), 400, '22023']),
-    ...each([[], [embed('a'), embed('b')], {}, 'whale', null], 'store_embeddings', 'embeddings', '22023'),
+    ...each([[], [embed('a'), embed('b')], {}, 'whale'], 'store_embeddings', 'embeddings', '22023'),
     ...own.map(([label, embedding]) => [`a row: ${label}`,
       () => alice.from('chunk_embeddings').update({ embedding }).eq('chunk_id', world.chunk_id), 400, '22023']),
   ])
@@ -148,13 +166,14 @@ describe('vectors', () => {
 
 describe('JSON of another kind', () => refusals([
   ...['match_chunks', 'search_chunks', 'hybrid_search', 'build_context', 'match_documents']
-    .flatMap((name) => each(['{"topic": "whales"}', ['whales'], 1, null], name, 'filter', '22023')),
-  ...each(['{}', [], 1, null, { whale: 1 }, { [MISSING]: 'high' }], 'rerank_chunks', 'scores', '22023'),
+    .flatMap((name) => each(['{"topic": "whales"}', ['whales'], 1], name, 'filter', '22023')),
+  ...each(['{}', [], 1, { whale: 1 }, { [MISSING]: 'high' }], 'rerank_chunks', 'scores', '22023'),
   ...each(['{}', [], { whale: 1 }], 'build_context', 'scores', '22023'),
-  ...each(['[]', {}, [], [1], [{ query_text: 'whale' }], null], 'evaluate_search', 'queries', '22023'),
-  ...each(['{}', [], null], 'create_project', 'settings', '22023'),
-  ...each(['{}', [], null], 'ingest_source', 'metadata', '22023'),
-  ...each(['squid', { a: 1 }, null], 'record_insight', 'tags', '22023'),
+  ...each(['[]', {}, [], [1], [{ query_text: 'whale' }]], 'evaluate_search', 'queries', '22023'),
+  ...each(['{}', [], { lang: 'english' }, { language: 'English' }, { language: null }, { app: 'mine' }], 'create_project', 'settings', '22023'),
+  ...each([{ app: { notes: 'x'.repeat(17000) } }], 'create_project', 'settings', '54000').map(([label, request]) => [label, request, 413, '54000']),
+  ...each(['{}', []], 'ingest_source', 'metadata', '22023'),
+  ...each(['squid', { a: 1 }, '[]'], 'record_insight', 'tags', '22023'),
   ...each(['{}', [1]], 'calculate_cost', 'usage', '22023'),
   ...each(['{}', [1]], 'record_step', 'usage', '22023'),
   ...each(['soon'], 'workflow_metrics', 'since', '22007'),
@@ -175,6 +194,8 @@ describe('ids', () => {
     ['the last owner leaves', rpc('remove_member', { user_id: ALICE }), 409, 'PT409'],
     ['the last owner steps down', rpc('set_member_role', { user_id: ALICE }), 409, 'PT409'],
     ['an insight that supersedes itself', () => alice.rpc('supersede_insight', { old_id: world.old_id, new_id: world.old_id }), 400, '22023'],
+    ['another workflow\'s run_key', () => alice.rpc('start_run', { project_id: world.project_id, workflow_id: 'listen', event_name: 'tide', run_key: 'watch-1' }), 409, 'PT409'],
+    ['another step\'s step_key', () => alice.rpc('record_step', { run_id: world.run_id, step_name: 'hear', status: 'success', step_key: 'look-1' }), 409, 'PT409'],
     ['a chunk of no source', () => alice.from('source_chunks').insert({ source_id: MISSING, chunk_index: 0, content: 'x' }), 403, '42501'],
   ])
 })
@@ -184,8 +205,8 @@ describe('tokens', () => {
   const create = { name: 'Mine' }
   const projects = async (claims, options) => (await as(claims, options)).from('projects').select()
   refusals([
-    ['a subject that is no uuid: tables', () => projects({ sub: 'alice' }), 400, '22P02'],
-    ['a subject that is no uuid: functions', async () => (await as({ sub: 'alice' })).rpc('create_project', create), 400, '22P02'],
+    ['a subject that is no uuid: create_project', async () => (await as({ sub: 'alice' })).rpc('create_project', create), 403, '42501'],
+    ['a subject that is no uuid: functions', async () => (await as({ sub: 'alice' })).rpc('save_pillar', calls(world).save_pillar), 404, 'PT404'],
     ['expired', () => projects({ sub: ALICE }, { expires: '-1h' }), 401, 'PGRST301'],
     ['forged', () => projects({ sub: ALICE }, { key: 'x'.repeat(64) }), 401, 'PGRST301'],
     ['unsigned', () => stack.client(unsigned({ role: 'authenticated', sub: ALICE })).from('projects').select(), 401, 'PGRST301'],
@@ -199,6 +220,13 @@ describe('tokens', () => {
 
   test('claims without a subject see nothing', async () => {
     assert.deepEqual(await ok(projects({})), [])
+  })
+  test('nor does a subject that is no uuid', async () => {
+    assert.deepEqual(await ok(projects({ sub: 'alice' })), [])
+  })
+  test('and is told why', async () => {
+    const { hint } = await refused((await as({ sub: 'alice' })).rpc('list_members', { project_id: world.project_id }), 404, 'PT404')
+    assert.match(hint, /UUID/)
   })
 })
 
