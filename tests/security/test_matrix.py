@@ -21,7 +21,7 @@ TABLES = {
     "user_projects": (f"user_id = '{USERS['member to change']}' and project_id = '{A}'", "role = 'editor'",
                       f"values (gen_random_uuid(), '{A}', 'viewer')"),
     "project_invitations": (f"id = '{IDS['invitation']}'", "role = 'editor', invited_by = matrice_private.current_user_id()",
-                            f"(project_id, email, token_hash) values ('{A}', 'x@y.z', '\\x00')"),
+                            f"(project_id, email, token_hash) values ('{A}', 'x@y.z', sha256('x'))"),
     "pillars": (f"id = '{IDS['pillar']}'", "content = 'x'", f"(project_id, code, name) values ('{A}', 'P2', 'acteurs')"),
     "pillar_versions": (f"pillar_id = '{IDS['pillar']}'", "content = 'x'",
                         f"(pillar_id, version, project_id, content, metadata) values ('{IDS['pillar']}', 9, '{A}', '', '{{}}')"),
