@@ -36,6 +36,8 @@ TABLES = {
     "workflow_steps": (f"id = '{IDS['step']}'", "latency_ms = 1",
                        f"(run_id, project_id, step_name, status) values ('{IDS['run']}', '{A}', 's', 'success')"),
     "audit_log": (f"project_id = '{A}'", "action = 'x'", f"(project_id, action) values ('{A}', 'x')"),
+    "quotas": ("quota = 'sources_per_project'", "allowed = 5", "values ('x', 1, 1, 'x')"),
+    "project_usage": (f"project_id = '{A}'", "bytes = 0", f"(project_id, bytes, sources) values ('{A}', 1, 1)"),
     "embedding_models": ("model = 'gte-small'", "dimensions = 384", "(model, dimensions) values ('x', 3)"),
     "model_prices": ("model = 'gpt-4o'", "usd_per_million = 0", "(model, provider, unit, usd_per_million) values ('x', 'x', 'input', 1)"),
     "model_price_windows": ("model = 'deepseek-flash'", "until_utc = until_utc", "values ('x', '{1}', '01:00', '02:00')"),

@@ -13,6 +13,7 @@ create function tests.row_of(tab text) returns text language sql as $$
     when 'model_prices' then 'model = ''bounded'''
     when 'model_price_windows' then 'model = ''bounded'''
     when 'model_price_multipliers' then 'model = ''bounded'''
+    when 'quotas' then 'quota = ''bounded'''
     else format('project_id = %L', tests.id('atlas'))
   end
 $$;
@@ -30,9 +31,10 @@ create function tests.other(tab text) returns jsonb language sql as $$
     when 'model_prices' then '{"model": "another"}'
     when 'model_price_windows' then '{"model": "another"}'
     when 'model_price_multipliers' then '{"model": "another"}'
+    when 'quotas' then '{"quota": "another"}'
     else '{}'
   end || case when tab in ('user_projects', 'embedding_leases', 'embedding_models', 'model_prices', 'model_price_windows',
-                           'model_price_multipliers') then '{}' else jsonb_build_object('id', gen_random_uuid()) end
+                           'model_price_multipliers', 'quotas') then '{}' else jsonb_build_object('id', gen_random_uuid()) end
 $$;
 
 create temp table hostile (type regtype, value text) on commit drop;
@@ -69,6 +71,7 @@ insert into matrice.workflow_steps (run_id, step_name, status) values (tests.id(
 insert into matrice.model_prices (model, provider, unit, usd_per_million) values ('bounded', 'x', 'input', 1);
 insert into matrice.model_price_windows values ('bounded', '{1}', '01:00', '02:00');
 insert into matrice.model_price_multipliers values ('bounded', 'speed', 'x', 1);
+insert into matrice.quotas values ('bounded', 1, 1, 'x');
 
 -- The hostile values of a column's type that were stored, by verb. One that a trigger replaced was not.
 create function tests.taken(tab text, col text, type regtype) returns setof text language plpgsql as $$
