@@ -135,17 +135,15 @@ $$;
 -- How much may be stored ---------------------------------------------------------------------------------------------
 
 create table matrice.quotas (
-  quota             text        not null,
-  allowed           bigint      not null,
-  allowed_anonymous bigint      not null,
-  comment           text        not null,
-  changed_at        timestamptz not null default now(),
+  quota             text   not null,
+  allowed           bigint not null,
+  allowed_anonymous bigint not null,
+  comment           text   not null,
   constraint quotas_pkey primary key (quota),
   constraint quotas_allowed_check check (allowed between 0 and 1000000000000000),
   constraint quotas_allowed_anonymous_check check (allowed_anonymous between 0 and 1000000000000000),
   constraint quotas_quota_length check (octet_length(quota) <= 200),
-  constraint quotas_comment_length check (octet_length(comment) <= 2000),
-  constraint quotas_times_check check (changed_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
+  constraint quotas_comment_length check (octet_length(comment) <= 2000)
 );
 comment on table matrice.quotas is
   'How much a user may store. A service or the owner of the tables changes a row, or deletes it: then there is no such quota. Roles that bypass row-level security have none, but what they write counts.';
@@ -153,7 +151,6 @@ comment on column matrice.quotas.quota is 'Name of the quota.';
 comment on column matrice.quotas.allowed is 'So much is allowed.';
 comment on column matrice.quotas.allowed_anonymous is 'So much is allowed to users who signed in anonymously: their claims have "is_anonymous": true, as Supabase writes it.';
 comment on column matrice.quotas.comment is 'What is counted.';
-comment on column matrice.quotas.changed_at is 'When the row was made.';
 
 insert into matrice.quotas (quota, allowed, allowed_anonymous, comment) values
   ('projects_per_user', 100, 3, 'Projects that a user created and that still exist.'),
