@@ -12,6 +12,8 @@ import numpy
 DIMENSIONS = 1536
 SMALL_PROJECTS = 1000
 BATCH = 10_000
+# At most 100,000 are allowed.
+CHUNKS_OF_A_SOURCE = 50_000
 # Of the large project's chunks, every so manyth carries the tag.
 TAGS = {"1 %": 100, "0.1 %": 1000, "1 row": None}
 
@@ -68,7 +70,8 @@ class Corpus:
         copy(owner, "matrice.projects (id, name, settings)",
              ((identifier("project", p), f"project {p}", '{"language": "english"}') for p in self.projects))
         copy(owner, "matrice.context_sources (id, project_id, name)",
-             ((identifier("source", p), identifier("project", p), f"source {p}") for p in self.projects))
+             ((self.source(p, part * CHUNKS_OF_A_SOURCE), identifier("project", p), f"source {p}.{part}")
+              for p in self.projects for part in range((len(range(*self.span(p))) - 1) // CHUNKS_OF_A_SOURCE + 1)))
         for project in self.projects:
             for start, part, random in self.batches(project):
                 self.load_chunks(owner, project, start, texts(len(part), random))
@@ -77,9 +80,12 @@ class Corpus:
     def load_chunks(self, owner, project, start, contents):
         first, _ = self.span(project)
         copy(owner, "matrice.source_chunks (id, source_id, chunk_index, content, metadata)", (
-            (identifier("chunk", number), identifier("source", project), number - first, content,
+            (identifier("chunk", number), self.source(project, number - first), (number - first) % CHUNKS_OF_A_SOURCE, content,
              '{"page": %d, "tags": [%s]}' % (number % 300, ", ".join(f'"{tag}"' for tag in TAGS if number in self.tagged(tag))))
             for number, content in enumerate(contents, start)))
+
+    def source(self, project, place):
+        return identifier("source", f"{project} {place // CHUNKS_OF_A_SOURCE}")
 
     def tagged(self, tag):
         """The numbers of the chunks that carry a tag."""

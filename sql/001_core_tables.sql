@@ -48,6 +48,73 @@ end
 $$;
 comment on function matrice_private.touch_updated_at() is 'Sets updated_at on every update.';
 
+-- Bounds -------------------------------------------------------------------------------------------------------------
+
+-- Everything that a client can write has a bound: a text by its bytes, a JSON value by its bytes and depth, a number and a time on
+-- both sides. Times lie between 1900 and 2200: what computes with them meets neither infinity nor an overflow.
+
+create function matrice_private.json_within(value jsonb, bytes integer) returns boolean
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    -- A JSON text takes at most some four times its length as jsonb. To write a larger one out would take more memory than to store it.
+    when pg_column_size(value) > 4 * bytes + 100 then false
+    -- Most functions of jsonb call themselves at each level. A value that one of them can still read may be too deep for the next.
+    when jsonb_path_exists(value, '$.**{65}') then false
+    -- A number of ten bytes can have 131,072 digits, and clients read it as infinity.
+    when jsonb_path_exists(value, 'strict $.** ? (@ > 1e308 || @ < -1e308)') then false
+    else octet_length(value::text) <= bytes
+  end;
+end
+$$;
+comment on function matrice_private.json_within(jsonb, integer) is
+  'Whether a JSON value has at most so many bytes as text, at most 64 levels, and only numbers that a double can hold.';
+
+create function matrice_private.require_bytes(argument text, value text, most integer) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if octet_length(value) > most then
+    raise exception '% is too long', argument
+      using errcode = '22023', detail = format('It has %s bytes; at most %s are allowed.', octet_length(value), most),
+            hint = 'Shorten it, or divide it.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_bytes(text, text, integer) is 'Raises where a text argument has more bytes than are allowed.';
+
+create function matrice_private.require_json(argument text, value jsonb, most integer) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not matrice_private.json_within(value, most) then
+    raise exception '% is too large', argument
+      using errcode = '22023',
+            detail = format('A JSON value here has at most %s bytes and 64 levels, and numbers between -1e308 and 1e308.', most),
+            hint = 'Store files and large values elsewhere, and their address here.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_json(text, jsonb, integer) is
+  'Raises where a JSON argument is larger or deeper than is allowed. Deeper values break functions of jsonb, which call themselves at each level.';
+
+create function matrice_private.require_time(argument text, value timestamptz) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if value not between '1900-01-01 00:00Z' and '2200-01-01 00:00Z' then
+    raise exception '% must be between the years 1900 and 2200', argument
+      using errcode = '22023', detail = format('It is %s.', value), hint = 'Leave it out for now.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_time(text, timestamptz) is 'Raises unless a time can be computed with.';
+
 -- projects -----------------------------------------------------------------------------------------------------------
 
 create table matrice.projects (
@@ -63,7 +130,14 @@ create table matrice.projects (
   constraint projects_pkey primary key (id),
   constraint projects_name_not_blank check (name ~ '\S'),
   constraint projects_current_phase_p1_to_p6_check check (current_phase in ('P1', 'P2', 'P3', 'P4', 'P5', 'P6')),
-  constraint projects_settings_is_object check (jsonb_typeof(settings) = 'object')
+  constraint projects_settings_is_object check (jsonb_typeof(settings) = 'object'),
+  constraint projects_settings_size check (matrice_private.json_within(settings, 16384)),
+  constraint projects_name_length check (octet_length(name) <= 2000),
+  constraint projects_description_length check (octet_length(description) <= 16384),
+  constraint projects_domain_length check (octet_length(domain) <= 2000),
+  constraint projects_times_check check (
+    created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'
+    and updated_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create index idx_projects_created_by on matrice.projects (created_by);
 
@@ -91,7 +165,8 @@ create table matrice.user_projects (
   created_at timestamptz not null default now(),
   constraint user_projects_pkey primary key (user_id, project_id) include (role),
   constraint user_projects_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
-  constraint user_projects_role_owner_editor_viewer check (role in ('owner', 'editor', 'viewer'))
+  constraint user_projects_role_owner_editor_viewer check (role in ('owner', 'editor', 'viewer')),
+  constraint user_projects_times_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create index idx_user_projects_project on matrice.user_projects (project_id);
 
@@ -162,7 +237,13 @@ create table matrice.project_invitations (
   constraint project_invitations_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
   constraint project_invitations_role_owner_editor_viewer check (role in ('owner', 'editor', 'viewer')),
   constraint project_invitations_email_check check (email like '%_@_%'),
-  constraint project_invitations_acceptance_check check ((accepted_at is null) = (accepted_by is null))
+  constraint project_invitations_acceptance_check check ((accepted_at is null) = (accepted_by is null)),
+  constraint project_invitations_email_length check (octet_length(email) <= 320),
+  constraint project_invitations_token_hash_length check (octet_length(token_hash) = 32),
+  constraint project_invitations_times_check check (
+    created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'
+    and expires_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'
+    and accepted_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create index idx_project_invitations_project on matrice.project_invitations (project_id);
 create unique index project_invitations_one_open on matrice.project_invitations (project_id, lower(email)) where accepted_at is null;
@@ -244,8 +325,12 @@ create table matrice.pillars (
   constraint pillars_project_id_id_key unique (project_id, id),
   constraint pillars_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
   constraint pillars_code_p1_to_p6_check check (code in ('P1', 'P2', 'P3', 'P4', 'P5', 'P6')),
-  constraint pillars_version_check check (version > 0),
-  constraint pillars_metadata_is_object check (jsonb_typeof(metadata) = 'object')
+  constraint pillars_version_check check (version between 1 and 1000000000),
+  constraint pillars_metadata_is_object check (jsonb_typeof(metadata) = 'object'),
+  constraint pillars_metadata_size check (matrice_private.json_within(metadata, 65536)),
+  constraint pillars_name_length check (octet_length(name) <= 2000),
+  constraint pillars_content_length check (octet_length(content) <= 1048576),
+  constraint pillars_times_check check (updated_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create index idx_pillars_project on matrice.pillars (project_id);
 
@@ -289,7 +374,12 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if (new.content, new.metadata) is distinct from (old.content, old.metadata) then
+  if tg_op = 'INSERT' then
+    -- Services and owners may bring a history of their own, from elsewhere.
+    if row_security_active('matrice.pillars') then
+      new.version := 1;
+    end if;
+  elsif (new.content, new.metadata) is distinct from (old.content, old.metadata) then
     new.version := old.version + 1;
     new.updated_at := now();
   else
@@ -300,7 +390,7 @@ end
 $$;
 comment on function matrice_private.number_pillar_version() is 'Counts a pillar''s versions, whatever number the client wrote.';
 
-create trigger number_pillar_version before update on matrice.pillars
+create trigger number_pillar_version before insert or update on matrice.pillars
 for each row execute function matrice_private.number_pillar_version();
 
 create function matrice_private.keep_pillar_version() returns trigger
@@ -321,3 +411,34 @@ comment on function matrice_private.keep_pillar_version() is
 
 create trigger keep_pillar_version after insert or update on matrice.pillars
 for each row execute function matrice_private.keep_pillar_version();
+
+create function matrice_private.forget_pillar_versions(keep_last integer default 100, keep_newer_than interval default '1 year')
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  forgotten bigint;
+begin
+  if keep_last is null or keep_newer_than is null then
+    raise exception 'keep_last and keep_newer_than must not be null' using errcode = '22004', hint = 'Leave them out for 100 and a year.';
+  elsif keep_last < 1 then
+    raise exception 'keep_last must be at least 1, not %', keep_last
+      using errcode = '22023', hint = 'The current version of a pillar is always kept.';
+  elsif not keep_newer_than between interval '0' and interval '100 years' then
+    raise exception 'keep_newer_than must be between 0 and 100 years, not %', keep_newer_than
+      using errcode = '22023', hint = 'Versions that are younger than this are kept.';
+  end if;
+  delete from matrice.pillar_versions v
+   using (
+     select n.pillar_id, n.version, row_number() over (partition by n.pillar_id order by n.version desc) as place
+       from matrice.pillar_versions n
+   ) numbered
+   where v.pillar_id = numbered.pillar_id and v.version = numbered.version
+     and numbered.place > keep_last and v.saved_at < now() - keep_newer_than;
+  get diagnostics forgotten = row_count;
+  return forgotten;
+end
+$$;
+comment on function matrice_private.forget_pillar_versions(integer, interval) is
+  'Deletes the versions of all pillars but the last keep_last of each and those younger than keep_newer_than, and returns how many. For the owner of the tables, on a schedule: to everybody else the history is append-only.';

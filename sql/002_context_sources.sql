@@ -29,7 +29,14 @@ create table matrice.context_sources (
   constraint context_sources_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
   constraint context_sources_status_pending_processing_ready_error check (status in ('pending', 'processing', 'ready', 'error')),
   constraint context_sources_raw_metadata_is_object check (jsonb_typeof(raw_metadata) = 'object'),
-  constraint context_sources_token_count_check check (token_count >= 0)
+  constraint context_sources_raw_metadata_size check (matrice_private.json_within(raw_metadata, 16384)),
+  constraint context_sources_type_length check (octet_length(type) <= 200),
+  constraint context_sources_name_length check (octet_length(name) <= 2000),
+  constraint context_sources_storage_path_length check (octet_length(storage_path) <= 2000),
+  constraint context_sources_token_count_check check (token_count between 0 and 1000000000),
+  constraint context_sources_times_check check (
+    created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'
+    and processed_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create index idx_sources_project on matrice.context_sources (project_id);
 create index idx_sources_status on matrice.context_sources (status);
@@ -39,7 +46,8 @@ comment on column matrice.context_sources.id is 'Primary key.';
 comment on column matrice.context_sources.project_id is 'The project.';
 comment on column matrice.context_sources.type is 'pdf, spreadsheet, api, file, …';
 comment on column matrice.context_sources.name is 'Human-readable name.';
-comment on column matrice.context_sources.storage_path is 'Path in Supabase Storage.';
+comment on column matrice.context_sources.storage_path is
+  'Path in Supabase Storage, as the client wrote it: nothing here checks that the object exists or that the client may read it. Whoever serves the file must ask storage''s own policies, as the user.';
 comment on column matrice.context_sources.status is
   'pending until chunked, processing while a client says so, ready once its chunks can be searched, error where a client gave up.';
 comment on column matrice.context_sources.raw_metadata is 'Source-specific metadata; searches filter by it.';
@@ -67,10 +75,16 @@ create table matrice.source_chunks (
   constraint source_chunks_source_id_chunk_index_key unique (source_id, chunk_index) deferrable initially immediate,
   constraint source_chunks_source_fkey foreign key (project_id, source_id)
     references matrice.context_sources (project_id, id) on delete cascade,
-  constraint source_chunks_chunk_index_check check (chunk_index >= 0),
-  constraint source_chunks_token_count_check check (token_count >= 0),
+  -- Being unique in its source, the index bounds the number of a source's chunks, too.
+  constraint source_chunks_chunk_index_check check (chunk_index between 0 and 99999),
+  constraint source_chunks_content_length check (octet_length(content) <= 1048576),
+  constraint source_chunks_token_count_check check (token_count between 0 and 1048576),
+  constraint source_chunks_metadata_size check (matrice_private.json_within(metadata, 16384)),
+  -- A source's metadata are repeated in each of its chunks: all of them together are some 64 MB at most.
+  constraint source_chunks_filterable_size check ((chunk_index + 1)::bigint * pg_column_size(filterable) <= 67108864),
   constraint source_chunks_metadata_is_object check (jsonb_typeof(metadata) = 'object'),
-  constraint source_chunks_range_check check (start_char >= 0 and end_char >= start_char)
+  constraint source_chunks_range_check check (
+    start_char between 0 and 1000000000 and end_char between 0 and 1000000000 and end_char >= start_char)
 );
 create index idx_chunks_source on matrice.source_chunks (source_id);
 create index idx_chunks_project_source on matrice.source_chunks (project_id, source_id);
@@ -205,6 +219,22 @@ end;
 comment on function matrice_private.text_search_config(uuid) is
   'The text search configuration of a project: its setting "language" where Postgres has one of that name, else simple.';
 
+create function matrice_private.require_metadata_room(chunks bigint, bytes integer) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if chunks * bytes > 67108864 then
+    raise exception 'the metadata of the source are too large for its chunks'
+      using errcode = '22023',
+            detail = format('Each of %s chunks would repeat %s bytes; at most 67108864 bytes are allowed in all.', chunks, bytes),
+            hint = 'Keep in the metadata what searches filter by, make larger chunks, or divide the source.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_metadata_room(bigint, integer) is
+  'Raises where the metadata of a source, which are repeated in each of its chunks for searches to filter by, would amount to too much.';
+
 create function matrice_private.complete_chunk() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -212,6 +242,9 @@ as $$
 declare
   source record;
 begin
+  -- Before anything reads them: constraints are asked only afterwards.
+  perform matrice_private.require_bytes('the content of a chunk', new.content, 1048576);
+  perform matrice_private.require_json('the metadata of a chunk', new.metadata, 16384);
   select s.project_id, s.type, s.raw_metadata into source from matrice.context_sources s where s.id = new.source_id;
   new.project_id := coalesce(new.project_id, source.project_id);
   if tg_op = 'INSERT' or (new.content, new.token_count) is distinct from (old.content, old.token_count) then
@@ -236,6 +269,9 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform matrice_private.require_metadata_room(
+    (select max(c.chunk_index) + 1 from matrice.source_chunks c where c.source_id = new.id),
+    pg_column_size(new.raw_metadata || jsonb_build_object('type', new.type, 'matrice.project', new.project_id)));
   update matrice.source_chunks set filterable = null where source_id = new.id;
   return null;
 end

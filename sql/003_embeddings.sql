@@ -33,7 +33,9 @@ create table matrice.embedding_models (
   is_default boolean     not null default false,
   created_at timestamptz not null default now(),
   constraint embedding_models_pkey primary key (model),
-  constraint embedding_models_dimensions_check check (dimensions between 1 and 16000)
+  constraint embedding_models_dimensions_check check (dimensions between 1 and 16000),
+  constraint embedding_models_model_length check (octet_length(model) <= 200),
+  constraint embedding_models_times_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create unique index embedding_models_one_default on matrice.embedding_models (is_default) where is_default;
 
@@ -116,11 +118,7 @@ begin
     -- The table's own constraints refuse it.
     return new;
   end if;
-  if octet_length(new.settings::text) > 16384 then
-    raise exception 'settings are too large'
-      using errcode = '54000', detail = format('They have %s bytes.', octet_length(new.settings::text)),
-            hint = 'At most 16 kB: keep what is larger in a table of your own.';
-  end if;
+  perform matrice_private.require_json('settings', new.settings, 16384);
   select s.key, jsonb_typeof(s.value) as type into wrong from jsonb_each(new.settings) s
    where s.key <> all (matrice_private.known_settings())
    order by s.key limit 1;
@@ -190,7 +188,9 @@ create table matrice.chunk_embeddings (
   constraint chunk_embeddings_chunk_id_model_key unique (chunk_id, model),
   constraint chunk_embeddings_chunk_fkey foreign key (project_id, chunk_id)
     references matrice.source_chunks (project_id, id) on delete cascade,
-  constraint chunk_embeddings_model_fkey foreign key (model) references matrice.embedding_models (model)
+  constraint chunk_embeddings_model_fkey foreign key (model) references matrice.embedding_models (model),
+  constraint chunk_embeddings_model_length check (octet_length(model) <= 200),
+  constraint chunk_embeddings_times_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 -- In the row where it fits: beside it, reading a vector takes several times as long, and as much room.
 alter table matrice.chunk_embeddings alter column embedding set storage main;
@@ -289,7 +289,10 @@ create table matrice.embedding_leases (
   constraint embedding_leases_chunk_fkey foreign key (project_id, chunk_id)
     references matrice.source_chunks (project_id, id) on delete cascade,
   constraint embedding_leases_model_fkey foreign key (model) references matrice.embedding_models (model),
-  constraint embedding_leases_attempt_check check (attempt > 0)
+  constraint embedding_leases_model_length check (octet_length(model) <= 200),
+  constraint embedding_leases_attempt_check check (attempt between 1 and 1000000000),
+  constraint embedding_leases_last_error_length check (octet_length(last_error) <= 8000),
+  constraint embedding_leases_times_check check (leased_until between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create index idx_leases_project on matrice.embedding_leases (project_id, chunk_id);
 create index idx_leases_model on matrice.embedding_leases (model);

@@ -23,6 +23,14 @@ create table matrice.insights (
     references matrice.insights (project_id, id) on delete set null (superseded_by),
   constraint insights_confidence_check check (confidence between 0 and 1),
   constraint insights_tags_is_array check (jsonb_typeof(tags) = 'array'),
+  constraint insights_tags_size check (matrice_private.json_within(tags, 16384)),
+  constraint insights_evidence_size check (matrice_private.json_within(evidence, 65536)),
+  constraint insights_type_length check (octet_length(type) <= 200),
+  constraint insights_title_length check (octet_length(title) <= 2000),
+  constraint insights_content_length check (octet_length(content) <= 65536),
+  constraint insights_times_check check (
+    created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'
+    and superseded_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
   constraint insights_not_superseded_by_itself check (superseded_by <> id)
 );
 create index idx_insights_project on matrice.insights (project_id);
@@ -51,6 +59,9 @@ as $$
 declare
   config regconfig := matrice_private.text_search_config(new.project_id);
 begin
+  -- Before anything reads them: constraints are asked only afterwards.
+  perform matrice_private.require_bytes('title', new.title, 2000);
+  perform matrice_private.require_bytes('content', new.content, 65536);
   new.fts := setweight(matrice_private.text_vector(config, new.title), 'A')
              || setweight(matrice_private.text_vector(config, new.content), 'B');
   return new;

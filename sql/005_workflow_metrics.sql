@@ -20,8 +20,15 @@ create table matrice.workflow_runs (
   constraint workflow_runs_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
   constraint workflow_runs_phase_p1_to_p6_check check (phase in ('P1', 'P2', 'P3', 'P4', 'P5', 'P6')),
   constraint workflow_runs_status_running_completed_failed_cancelled check (status in ('running', 'completed', 'failed', 'cancelled')),
+  constraint workflow_runs_workflow_id_length check (octet_length(workflow_id) <= 200),
+  constraint workflow_runs_event_name_length check (octet_length(event_name) <= 200),
   -- Longer ones would not fit into the index.
-  constraint workflow_runs_run_key_1_to_500_characters check (length(run_key) between 1 and 500)
+  constraint workflow_runs_run_key_1_to_500_characters check (length(run_key) between 1 and 500),
+  constraint workflow_runs_input_data_size check (matrice_private.json_within(input_data, 262144)),
+  constraint workflow_runs_output_data_size check (matrice_private.json_within(output_data, 262144)),
+  constraint workflow_runs_times_check check (
+    started_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'
+    and completed_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create index idx_workflow_runs_project on matrice.workflow_runs (project_id);
 create index idx_workflow_runs_status on matrice.workflow_runs (status);
@@ -64,11 +71,17 @@ create table matrice.workflow_steps (
   constraint workflow_steps_run_fkey foreign key (project_id, run_id)
     references matrice.workflow_runs (project_id, id) on delete cascade,
   constraint workflow_steps_status_success_failed_skipped check (status in ('success', 'failed', 'skipped')),
-  constraint workflow_steps_latency_ms_check check (latency_ms >= 0),
-  constraint workflow_steps_tokens_input_check check (tokens_input >= 0),
-  constraint workflow_steps_tokens_output_check check (tokens_output >= 0),
-  constraint workflow_steps_cost_usd_check check (cost_usd >= 0),
-  constraint workflow_steps_attempt_check check (attempt >= 0),
+  constraint workflow_steps_latency_ms_check check (latency_ms between 0 and 1000000000),
+  constraint workflow_steps_tokens_input_check check (tokens_input between 0 and 1000000000),
+  constraint workflow_steps_tokens_output_check check (tokens_output between 0 and 1000000000),
+  -- NaN is greater than every number.
+  constraint workflow_steps_cost_usd_check check (cost_usd >= 0 and cost_usd < 100000000),
+  constraint workflow_steps_attempt_check check (attempt between 0 and 1000000),
+  constraint workflow_steps_step_name_length check (octet_length(step_name) <= 200),
+  constraint workflow_steps_model_length check (octet_length(model) <= 200),
+  constraint workflow_steps_error_size check (matrice_private.json_within(error, 65536)),
+  constraint workflow_steps_usage_size check (matrice_private.json_within(usage, 16384)),
+  constraint workflow_steps_times_check check (executed_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
   constraint workflow_steps_usage_is_object check (jsonb_typeof(usage) = 'object'),
   constraint workflow_steps_step_key_1_to_500_characters check (length(step_key) between 1 and 500),
   constraint workflow_steps_cost_source_provided_calculated check (cost_source in ('provided', 'calculated'))
@@ -158,8 +171,13 @@ create table matrice.model_prices (
   usd_per_million    numeric     not null,
   constraint model_prices_pkey primary key (model, unit, service_tier, above_input_tokens, valid_from),
   constraint model_prices_unit_is_known check (unit = any (matrice_private.price_units())),
-  constraint model_prices_above_input_tokens_check check (above_input_tokens >= 0),
-  constraint model_prices_usd_per_million_check check (usd_per_million >= 0)
+  constraint model_prices_above_input_tokens_check check (above_input_tokens between 0 and 1000000000),
+  constraint model_prices_usd_per_million_check check (usd_per_million between 0 and 1000000),
+  constraint model_prices_model_length check (octet_length(model) <= 200),
+  constraint model_prices_provider_length check (octet_length(provider) <= 200),
+  constraint model_prices_service_tier_length check (octet_length(service_tier) <= 200),
+  -- The first rate of a model holds since ever.
+  constraint model_prices_valid_from_check check (valid_from = '-infinity' or valid_from between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create index idx_model_prices_name on matrice.model_prices (split_part(model, '/', 2));
 
@@ -194,7 +212,9 @@ create table matrice.model_price_windows (
   from_utc     time      not null,
   until_utc    time      not null,
   constraint model_price_windows_pkey primary key (model, iso_weekdays, from_utc),
-  constraint model_price_windows_order_check check (from_utc < until_utc)
+  constraint model_price_windows_order_check check (from_utc < until_utc),
+  constraint model_price_windows_iso_weekdays_check check (iso_weekdays <@ '{1,2,3,4,5,6,7}' and cardinality(iso_weekdays) between 1 and 7),
+  constraint model_price_windows_model_length check (octet_length(model) <= 200)
 );
 comment on table matrice.model_price_windows is 'When a model''s off_peak rates hold.';
 comment on column matrice.model_price_windows.model is 'The model.';
@@ -209,7 +229,9 @@ create table matrice.model_price_multipliers (
   factor numeric not null,
   constraint model_price_multipliers_pkey primary key (model, kind, value),
   constraint model_price_multipliers_kind_inference_geo_data_residency_speed check (kind in ('inference_geo', 'data_residency', 'speed')),
-  constraint model_price_multipliers_factor_check check (factor > 0)
+  constraint model_price_multipliers_factor_check check (factor > 0 and factor <= 1000),
+  constraint model_price_multipliers_model_length check (octet_length(model) <= 200),
+  constraint model_price_multipliers_value_length check (octet_length(value) <= 200)
 );
 comment on table matrice.model_price_multipliers is 'Surcharges on a whole request, by where or how fast it is processed.';
 comment on column matrice.model_price_multipliers.model is 'The model.';

@@ -177,7 +177,11 @@ declare
   new_id uuid;
 begin
   perform matrice_private.require_text('name', name);
+  perform matrice_private.require_bytes('name', name, 2000);
+  perform matrice_private.require_bytes('description', description, 16384);
+  perform matrice_private.require_bytes('domain', domain, 2000);
   perform matrice_private.require_object('settings', settings);
+  perform matrice_private.require_json('settings', settings, 16384);
   if matrice_private.current_user_id() is null then
     raise exception 'only a signed-in user can create a project'
       using errcode = '42501',
@@ -241,6 +245,8 @@ begin
   if metadata is not null then
     perform matrice_private.require_object('metadata', metadata);
   end if;
+  perform matrice_private.require_bytes('content', content, 1048576);
+  perform matrice_private.require_json('metadata', metadata, 65536);
   perform matrice_private.require_role(project_id, 'editor');
   -- A project that a client inserted by itself has no pillars yet.
   insert into matrice.pillars (project_id, code, name)
@@ -446,6 +452,10 @@ begin
   perform matrice_private.require_text('content', content);
   perform matrice_private.require_text('type', type);
   perform matrice_private.require_object('metadata', metadata);
+  perform matrice_private.require_bytes('name', name, 2000);
+  perform matrice_private.require_bytes('type', type, 200);
+  perform matrice_private.require_bytes('storage_path', storage_path, 2000);
+  perform matrice_private.require_json('metadata', metadata, 16384);
   perform matrice_private.require_role(project_id, 'editor');
   insert into matrice.context_sources as s (project_id, type, name, storage_path, raw_metadata)
   values (ingest_source.project_id, ingest_source.type, ingest_source.name, ingest_source.storage_path, ingest_source.metadata)
@@ -456,6 +466,28 @@ end
 $$;
 comment on function matrice.ingest_source(uuid, text, text, text, text, integer, integer, text, jsonb) is
   'Adds a document to a project and cuts it into chunks, ready for full-text search and for claim_chunks. Returns the source''s id.';
+
+create function matrice_private.cut_is_bounded(chunks bigint, max_tokens integer, metadata_bytes integer) returns boolean
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if chunks > 100000 then
+    raise exception 'the text has too many chunks'
+      using errcode = '22023', detail = format('It has %s chunks of at most %s tokens; a source has at most 100000.', chunks, max_tokens),
+            hint = 'Raise max_tokens, or divide the text into several sources.';
+  elsif chunks > 10000 and max_tokens < 16 then
+    -- A row takes some thousand bytes, however short its text is.
+    raise exception 'the text has too many chunks for so small ones'
+      using errcode = '22023', detail = format('It has %s chunks of at most %s tokens.', chunks, max_tokens),
+            hint = 'A source of more than 10000 chunks needs a max_tokens of at least 16.';
+  end if;
+  perform matrice_private.require_metadata_room(chunks, metadata_bytes);
+  return true;
+end
+$$;
+comment on function matrice_private.cut_is_bounded(bigint, integer, integer) is
+  'Raises unless the chunks of a text, and the metadata that each repeats, are of a bounded number and size: a small request must not write much.';
 
 create function matrice.chunk_source(
   source_id uuid, content text, format text default 'text', max_tokens integer default 512, overlap_tokens integer default 64
@@ -468,6 +500,7 @@ declare
   owner_project uuid;
 begin
   perform matrice_private.require_text('content', content);
+  perform matrice_private.require_bytes('content', content, 67108864);
   perform matrice_private.require_given('format', format);
   perform matrice_private.require_given('max_tokens', max_tokens);
   perform matrice_private.require_given('overlap_tokens', overlap_tokens);
@@ -485,12 +518,19 @@ begin
   with cut as materialized (
     select c.*, row_number() over (partition by c.content order by c.chunk_index) as occurrence
       from matrice.chunk_text(chunk_source.content, chunk_source.max_tokens, chunk_source.overlap_tokens, chunk_source.format) c
+  ), bounded as materialized (
+    select matrice_private.cut_is_bounded(
+             count(*), chunk_source.max_tokens,
+             coalesce(max(pg_column_size(cut.metadata)), 0) + (
+               select pg_column_size(s.raw_metadata || jsonb_build_object('type', s.type, 'matrice.project', s.project_id))
+                 from matrice.context_sources s where s.id = chunk_source.source_id)) as holds
+      from cut
   ), stored as materialized (
     select c.id, row_number() over (partition by c.content order by c.chunk_index) as occurrence, c.content
       from matrice.source_chunks c
      where c.source_id = chunk_source.source_id
   ), matched as materialized (
-    select cut.*, stored.id from cut left join stored using (content, occurrence)
+    select cut.*, stored.id from cut left join stored using (content, occurrence) where (select b.holds from bounded b)
   ), gone as (
     delete from matrice.source_chunks c
      where c.source_id = chunk_source.source_id and c.id not in (select m.id from matched m where m.id is not null)
@@ -715,7 +755,12 @@ begin
     raise exception 'confidence must be between 0 and 1, not %', confidence
       using errcode = '22023', hint = 'Leave it out for 0.5.';
   end if;
+  perform matrice_private.require_bytes('type', type, 200);
+  perform matrice_private.require_bytes('title', title, 2000);
+  perform matrice_private.require_bytes('content', content, 65536);
   perform matrice_private.require_given('tags', tags);
+  perform matrice_private.require_json('tags', tags, 16384);
+  perform matrice_private.require_json('evidence', evidence, 65536);
   if jsonb_typeof(tags) <> 'array' then
     raise exception 'tags must be a JSON array'
       using errcode = '22023', detail = format('It is %s.', jsonb_typeof(tags)),
@@ -826,7 +871,7 @@ begin
       using errcode = '22023', detail = 'An empty key would make one of all that have it.', hint = 'Leave it out where there is none.';
   elsif length(value) > 500 then
     raise exception '% is too long', argument
-      using errcode = '22023', detail = format('It has %s characters.', length(value)), hint = 'At most 500 characters.';
+      using errcode = '22023', detail = format('It has %s characters; at most 500 are allowed.', length(value)), hint = 'Hash what is longer.';
   end if;
 end
 $$;
@@ -848,6 +893,9 @@ begin
   perform matrice_private.require_text('event_name', event_name);
   perform matrice_private.require_key('run_key', run_key);
   perform matrice_private.require_given('input_data', input_data);
+  perform matrice_private.require_bytes('workflow_id', workflow_id, 200);
+  perform matrice_private.require_bytes('event_name', event_name, 200);
+  perform matrice_private.require_json('input_data', input_data, 262144);
   if phase is not null then
     perform matrice_private.require_phase('phase', phase);
   end if;
@@ -896,14 +944,23 @@ begin
   perform matrice_private.require_given('executed_at', executed_at);
   perform matrice_private.require_usage(usage);
   perform matrice_private.require_key('step_key', step_key);
+  perform matrice_private.require_bytes('step_name', step_name, 200);
+  perform matrice_private.require_bytes('model', model, 200);
+  perform matrice_private.require_json('error', error, 65536);
   if least(latency_ms, tokens_input, tokens_output, attempt) < 0 then
     raise exception 'latency_ms, tokens and attempt must not be negative'
       using errcode = '22023', hint = 'Leave out what is not known.';
+  end if;
+  if greatest(latency_ms, tokens_input, tokens_output) > 1000000000 or attempt > 1000000 then
+    raise exception 'latency_ms, tokens or attempt is too large'
+      using errcode = '22023', detail = 'latency_ms and tokens are at most 1000000000, attempt is at most 1000000.',
+            hint = 'Leave out what is not known.';
   end if;
   if not cost_usd between 0 and 99999999.999999999999 then
     raise exception 'cost_usd must be from 0 to below 100,000,000'
       using errcode = '22023', detail = format('It is %s.', left(cost_usd::text, 100)), hint = 'Leave it out to have it calculated.';
   end if;
+  perform matrice_private.require_time('executed_at', executed_at);
   select r.project_id into owner_project from matrice.workflow_runs r where r.id = record_step.run_id;
   if not found then
     raise exception 'run not found'
@@ -946,6 +1003,7 @@ declare
 begin
   perform matrice_private.require_given('run_id', run_id);
   perform matrice_private.require_one_of('status', status, array['completed', 'failed', 'cancelled']);
+  perform matrice_private.require_json('output_data', output_data, 262144);
   select r.project_id, r.status into run from matrice.workflow_runs r where r.id = finish_run.run_id;
   if not found then
     raise exception 'run not found'
@@ -998,11 +1056,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform matrice_private.require_object('usage', usage);
-  if octet_length(usage::text) > 16384 then
-    raise exception 'usage is too large'
-      using errcode = '54000', detail = format('It has %s bytes.', octet_length(usage::text)),
-            hint = 'At most 16 kB: pass what the model''s answer says of its usage, not the answer.';
-  end if;
+  perform matrice_private.require_json('usage', usage, 16384);
 end
 $$;
 comment on function matrice_private.require_usage(jsonb) is 'Raises unless usage is an object of reasonable size.';

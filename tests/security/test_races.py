@@ -117,3 +117,27 @@ def test_a_run_started_twice_at_once_is_one_run(project):
     start = "select matrice.start_run(%s, 'w', 'e', 'key')"
     assert both(project, (ALICE, start, [project.project]), (ALICE, start, [project.project])) == "done"
     assert project.value("select count(*) from matrice.workflow_runs") == 1
+
+
+def test_a_quota_of_projects_holds_against_two_at_once(project):
+    project.rows("update matrice.quotas set allowed = 2 where quota = 'projects_per_user'")
+    create = "select matrice.create_project('one more')"
+    assert both(project, (ALICE, create, []), (ALICE, create, [])) == "PT402"
+    assert project.value("select count(*) from matrice.projects") == 2
+
+
+def test_who_stores_in_one_project_does_not_wait_for_others(project):
+    """Nor does adding up the usage: there are more rows of it than are kept."""
+    project.rows("insert into matrice.project_usage (project_id, bytes, sources) select %s, 1, 0 from generate_series(1, 100)", [project.project])
+    before = project.value("select sum(bytes) from matrice.project_usage")
+    writers = [session(project, ALICE, psycopg.IsolationLevel.READ_COMMITTED) for _ in range(3)]
+    for writer in writers:
+        writer.execute("select set_config('lock_timeout', '2s', false)")
+        writer.execute("select matrice.ingest_source(%s, 's', 'some words')", [project.project])
+    for writer in writers:
+        writer.commit()
+        writer.close()
+    stored = project.value("select sum(bytes) from matrice.project_usage") - before
+    project.rows("select matrice_private.recount_usage()")
+    assert project.value("select sum(bytes) from matrice.project_usage") == before - 100 + stored
+    assert project.value("select sum(sources) from matrice.project_usage") == 3

@@ -36,7 +36,7 @@ select results_eq(
 
 select lives_ok($$update matrice.projects set settings = '{"language": "french", "app": {"colour": "blue", "nested": [{"a": null}]}}' where id = tests.id('atlas')$$,
                 'What an application keeps with a project goes into app');
-select tests.remember('nested', matrice.create_project('Nested', settings => jsonb_build_object('app', jsonb_build_object('a', (repeat('[', 8100) || repeat(']', 8100))::jsonb))));
+select tests.remember('nested', matrice.create_project('Nested', settings => jsonb_build_object('app', jsonb_build_object('a', (repeat('[', 60) || repeat(']', 60))::jsonb))));
 select lives_ok($$delete from matrice.projects where id = tests.id('nested')$$, 'A project whose settings are nested as deep as fits can be deleted');
 
 -- Refused projects -------------------------------------------------------------------------------------------------
@@ -62,7 +62,7 @@ select tests.refuses(format('select matrice.create_project(%L, settings => %s)',
     ($$'{"": 1}'$$, '22023', '%', '%language%'), ($$'{"language": ["french"]}'$$, '22023', '%array%', '%'), ($$'{"language": null}'$$, '22023', '%null%', '%'),
     ($$'{"language": "FRENCH"}'$$, '22023', null, '%french%'), ($$'{"language": "pg_catalog.french"}'$$, '22023', null, '%french%'),
     ($$'{"embedding_model": {"name": "gte-small"}}'$$, '22023', '%object%', '%'), ($$'{"embedding_model": "gte-small "}'$$, '22023', null, '%gte-small%'),
-    ($$'{"app": "mine"}'$$, '22023', '%string%', '%'), ($$jsonb_build_object('app', jsonb_build_object('x', repeat('x', 17000)))$$, '54000', '%17%', '%16 kB%'),
+    ($$'{"app": "mine"}'$$, '22023', '%string%', '%'), ($$jsonb_build_object('app', jsonb_build_object('x', repeat('x', 17000)))$$, '22023', '%16384%', '%'),
     ($$jsonb_build_object(repeat('x', 10000), 1)$$, '22023', '%', '%language%')
   ) as refused (settings, code, detail, hint);
 select tests.refuses($$insert into matrice.projects (name, created_by) values ('x', tests.id('edith'))$$, '42501',
