@@ -153,11 +153,11 @@ revoke all on all tables in schema matrice from public, anon, authenticated, ser
 grant select, insert, update, delete on all tables in schema matrice to service_role;
 grant select, insert, update, delete on
   matrice.projects, matrice.user_projects, matrice.pillars, matrice.context_sources, matrice.source_chunks,
-  matrice.chunk_embeddings, matrice.embedding_leases, matrice.insights, matrice.workflow_runs, matrice.workflow_steps
+  matrice.chunk_embeddings, matrice.insights, matrice.workflow_runs, matrice.workflow_steps
 to authenticated;
 grant select, insert, update, delete on matrice.project_invitations to authenticated;
 grant select on
-  matrice.pillar_versions, matrice.audit_log, matrice.embedding_models,
+  matrice.pillar_versions, matrice.audit_log, matrice.embedding_leases, matrice.embedding_models,
   matrice.model_prices, matrice.model_price_windows, matrice.model_price_multipliers
 to authenticated;
 revoke delete on matrice.pillars from authenticated;
@@ -237,6 +237,8 @@ begin
     execute format(
       'create policy "viewers read" on matrice.%I for select to authenticated
          using (project_id = any ((select matrice_private.project_ids(''viewer''))::uuid[]))', content_table);
+    -- Leases are written by the functions of the queue alone.
+    continue when content_table = 'embedding_leases';
     execute format(
       'create policy "editors insert" on matrice.%I for insert to authenticated
          with check (project_id = any ((select matrice_private.project_ids(''editor''))::uuid[]))', content_table);
