@@ -36,6 +36,42 @@ $$;
 comment on function matrice_private.require_role(uuid, text) is
   'Raises unless the caller has at least this role in the project. Roles that bypass row-level security have every role.';
 
+create function matrice_private.hold_project_of_member(project_id uuid) returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from matrice.projects p
+    where p.id = hold_project_of_member.project_id and p.id = any (matrice_private.project_ids())
+      for key share;
+  return found;
+end
+$$;
+comment on function matrice_private.hold_project_of_member(uuid) is
+  'Locks a project of the caller as foreign keys do. SECURITY DEFINER: a lock needs the right to change the row, which editors have not.';
+
+create function matrice_private.hold_project(project_id uuid) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  held boolean;
+begin
+  if row_security_active('matrice.projects') then
+    held := matrice_private.hold_project_of_member(project_id);
+  else
+    perform from matrice.projects p where p.id = hold_project.project_id for key share;
+    held := found;
+  end if;
+  if not held then
+    raise exception 'project not found'
+      using errcode = 'PT404', detail = format('Project %s has just been deleted.', project_id);
+  end if;
+end
+$$;
+comment on function matrice_private.hold_project(uuid) is
+  'Keeps a project from being deleted until the transaction ends. A project is locked before what belongs to it, as its deletion does: whoever is second waits, and neither for the other.';
+
 create function matrice_private.require_text(argument text, value text) returns void
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -385,6 +421,7 @@ as $$
 begin
   perform matrice_private.require_one_of('role', role, array['owner', 'editor', 'viewer']);
   perform matrice_private.require_role(project_id, 'owner');
+  perform matrice_private.hold_project(project_id);
   perform matrice_private.require_member(project_id, user_id);
   update matrice.user_projects m
      set role = set_member_role.role
@@ -403,6 +440,7 @@ begin
   -- Leaving needs no role.
   perform matrice_private.require_role(
     project_id, case when user_id = matrice_private.current_user_id() then 'viewer' else 'owner' end);
+  perform matrice_private.hold_project(project_id);
   perform matrice_private.require_member(project_id, user_id);
   delete from matrice.user_projects m
    where m.project_id = remove_member.project_id and m.user_id = remove_member.user_id;
@@ -429,6 +467,7 @@ begin
   perform matrice_private.require_text('type', type);
   perform matrice_private.require_object('metadata', metadata);
   perform matrice_private.require_role(project_id, 'editor');
+  perform matrice_private.hold_project(project_id);
   insert into matrice.context_sources as s (project_id, type, name, storage_path, raw_metadata)
   values (ingest_source.project_id, ingest_source.type, ingest_source.name, ingest_source.storage_path, ingest_source.metadata)
   returning s.id into new_id;
@@ -466,6 +505,8 @@ begin
     raise exception 'source not found'
       using errcode = 'PT404', detail = format('Source %s has just been deleted.', source_id);
   end if;
+  -- All before the first changes: whoever changes one of them waits for its index to be free, which another may be moving to.
+  perform from matrice.source_chunks c where c.source_id = chunk_source.source_id order by c.id for update;
 
   -- A stored chunk whose text is among the new ones keeps its row, in order where a text occurs more than once.
   with cut as materialized (
@@ -511,11 +552,14 @@ comment on function matrice.chunk_source(uuid, text, text, integer, integer) is
 
 -- The queue ----------------------------------------------------------------------------------------------------------
 --
--- It is derived: a chunk without an embedding and without a live lease is claimable. A worker that has to wait for a
--- chunk holds no other meanwhile, so that workers can be in no circle of transactions that wait for each other, in whatever
--- order editors, deletions and changes of language lock chunks. Claims lock what they take and pass over what others have locked;
--- store_embeddings locks its chunks all or none, as foreign keys do; fail_chunks passes over what others have locked.
--- Where both are locked, chunks are before leases, and leases before embeddings, each in the order of the chunks' ids.
+-- It is derived: a chunk without an embedding and without a live lease is claimable.
+--
+-- Everybody locks in this order: a project, then its sources, then their chunks, then leases, then embeddings; several of
+-- a kind by their ids. What writes chunks of a source locks the source first (chunk_source, a change of its metadata, of the
+-- project's language, a deletion). Workers are among them all and lock neither projects nor sources: a worker that waits for a
+-- chunk holds no other, so that nobody waits for it. Claims pass over what others have locked. store_embeddings locks its
+-- chunks all or none, as foreign keys do. fail_chunks passes over leases that others have locked.
+-- (A client's own statement over many sources or chunks locks them as it finds them.)
 
 create function matrice_private.hold_claimable(project_ids uuid[], model text, most integer)
 returns table (chunk_id uuid, bytes integer)
@@ -523,64 +567,80 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+  project uuid;
+  source  uuid;
+  found_here integer;
 begin
-  return query
-    select c.id, octet_length(c.content)
-      from unnest(project_ids) with ordinality as p (id, place)
-      join matrice.context_sources s on s.project_id = p.id
-      join matrice.source_chunks c on c.project_id = s.project_id and c.source_id = s.id
-     where not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = hold_claimable.model)
-       and not exists (
-         select from matrice.embedding_leases l
-          where l.chunk_id = c.id and l.model = hold_claimable.model and l.leased_until > now()
-       )
-     order by p.place, s.created_at, s.id, c.chunk_index
-     limit most
-       for no key update of c skip locked;
+  -- A source at a time: the planner would rather sort the whole backlog for each batch.
+  foreach project in array project_ids loop
+    for source in select s.id from matrice.context_sources s where s.project_id = project order by s.created_at, s.id loop
+      return query
+        select c.id, octet_length(c.content)
+          from matrice.source_chunks c
+         where c.source_id = source
+           and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = hold_claimable.model)
+           and not exists (
+             select from matrice.embedding_leases l
+              where l.chunk_id = c.id and l.model = hold_claimable.model and l.leased_until > now()
+           )
+         order by c.chunk_index
+         limit most
+           for no key update of c skip locked;
+      get diagnostics found_here = row_count;
+      most := most - found_here;
+      if most = 0 then
+        return;
+      end if;
+    end loop;
+  end loop;
 end
 $$;
 comment on function matrice_private.hold_claimable(uuid[], text, integer) is
   'Locks claimable chunks that nobody else has locked: project by project as they are given, in each the oldest sources first.';
 
 create function matrice_private.take_leases(chunk_ids uuid[], model text, lease_seconds integer, lease_id uuid, project_ids uuid[])
-returns setof uuid
+returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+  caller uuid := matrice_private.current_user_id();
+  taken  integer;
 begin
-  return query
-    with ended as materialized (
-      select l.chunk_id
-        from matrice.embedding_leases l
-       where l.chunk_id = any (take_leases.chunk_ids) and l.model = take_leases.model and l.leased_until <= now()
-         for update skip locked
-    )
-    insert into matrice.embedding_leases as l (chunk_id, model, project_id, leased_until, lease_id, leased_by, text_hash)
-    select c.id, take_leases.model, c.project_id, now() + make_interval(secs => lease_seconds), take_leases.lease_id,
-           matrice_private.current_user_id(), matrice_private.text_hash(c.content)
-      from matrice.source_chunks c
-     where c.id = any (take_leases.chunk_ids)
-       and (take_leases.project_ids is null or c.project_id = any (take_leases.project_ids))
-       and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = take_leases.model)
-       and (c.id in (select ended.chunk_id from ended) or not exists (
-         select from matrice.embedding_leases l where l.chunk_id = c.id and l.model = take_leases.model
-       ))
-     order by c.id
-    on conflict on constraint embedding_leases_pkey do update
-      set leased_until = excluded.leased_until, lease_id = excluded.lease_id, leased_by = excluded.leased_by,
-          text_hash = excluded.text_hash,
-          -- A new text has not failed yet.
-          attempt = case when l.text_hash = excluded.text_hash then least(l.attempt + 1, 1000000) else 1 end,
-          last_error = case when l.text_hash = excluded.text_hash then l.last_error end
-      where l.leased_until <= now()
-    returning l.chunk_id;
+  with ended as materialized (
+    select l.chunk_id
+      from matrice.embedding_leases l
+     where l.chunk_id = any (take_leases.chunk_ids) and l.model = take_leases.model and l.leased_until <= now()
+       for update skip locked
+  )
+  insert into matrice.embedding_leases as l (chunk_id, model, project_id, leased_until, lease_id, leased_by, text_hash)
+  select c.id, take_leases.model, c.project_id, now() + make_interval(secs => lease_seconds), take_leases.lease_id,
+         caller, matrice_private.text_hash(c.content)
+    from matrice.source_chunks c
+   where c.id = any (take_leases.chunk_ids)
+     and (take_leases.project_ids is null or c.project_id = any (take_leases.project_ids))
+     and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = take_leases.model)
+     and (c.id in (select ended.chunk_id from ended) or not exists (
+       select from matrice.embedding_leases l where l.chunk_id = c.id and l.model = take_leases.model
+     ))
+   order by c.id
+  on conflict on constraint embedding_leases_pkey do update
+    set leased_until = excluded.leased_until, lease_id = excluded.lease_id, leased_by = excluded.leased_by,
+        text_hash = excluded.text_hash,
+        -- A new text has not failed yet.
+        attempt = case when l.text_hash = excluded.text_hash then least(l.attempt + 1, 1000000) else 1 end,
+        last_error = case when l.text_hash = excluded.text_hash then l.last_error end
+    where l.leased_until <= now();
+  get diagnostics taken = row_count;
+  return taken;
 end
 $$;
 comment on function matrice_private.take_leases(uuid[], text, integer, uuid, uuid[]) is
-  'Leases those of the chunks that are still claimable, in these projects or, where they are null, in all. The caller has locked the chunks, so that nobody takes them meanwhile. It asks nobody about the projects: for services and take_leases_of_member.';
+  'Leases those of the chunks that are still claimable, and returns how many, in these projects or, where they are null, in all. The caller has locked the chunks, so that nobody takes them meanwhile. It asks nobody about the projects: for services and take_leases_of_member.';
 
-create function matrice_private.take_leases_of_member(chunk_ids uuid[], model text, lease_seconds integer, lease_id uuid) returns setof uuid
+create function matrice_private.take_leases_of_member(chunk_ids uuid[], model text, lease_seconds integer, lease_id uuid) returns integer
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -588,7 +648,7 @@ begin
   if lease_seconds is null or lease_seconds not between 1 and 86400 or lease_id is null then
     raise exception 'no such lease' using errcode = '22023', hint = 'claim_chunks makes leases.';
   end if;
-  return query select * from matrice_private.take_leases(
+  return matrice_private.take_leases(
     chunk_ids, model, lease_seconds, lease_id, matrice_private.project_ids('editor'));
 end
 $$;
@@ -606,10 +666,11 @@ declare
   standard text;
   projects uuid[];
   lease    uuid := gen_random_uuid();
-  claimed  uuid[] := '{}';
+  offered  uuid[] := '{}';
+  claimed  integer := 0;
   asked    integer;
   held     integer;
-  measured integer;
+  taken    integer;
   fitting  uuid[];
   room     bigint := 8000000;
   began    timestamptz := clock_timestamp();
@@ -641,41 +702,45 @@ begin
 
   <<waiting>>
   loop
+    -- In the order of ids, which are random: found soon where there is much, and cheaper than the search below where there
+    -- is nothing.
+    exit waiting when not exists (
+      select from matrice.source_chunks c
+       where c.project_id = any (projects)
+         and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = wanted)
+         and not exists (select from matrice.embedding_leases l where l.chunk_id = c.id and l.model = wanted and l.leased_until > now()));
     begin
       loop
-        asked := batch_size - cardinality(claimed);
+        asked := batch_size - claimed;
         -- As many as fit, but at least one: the first.
-        select count(*), coalesce(array_agg(h.chunk_id order by h.place) filter (where h.total <= room or h.place = 1 and claimed = '{}'), '{}')
+        select count(*), coalesce(array_agg(h.chunk_id order by h.place) filter (where h.total <= room or h.place = 1 and claimed = 0), '{}')
           into held, fitting
           from (
             select h.chunk_id, h.place, sum(h.bytes) over (order by h.place) as total
               from matrice_private.hold_claimable(projects, wanted, asked) with ordinality as h (chunk_id, bytes, place)
           ) h;
-        measured := cardinality(fitting);
         if row_security_active('matrice.embedding_leases') then
-          fitting := array(
-            select f.id from unnest(fitting) with ordinality as f (id, place)
-              join matrice_private.take_leases_of_member(fitting, wanted, lease_seconds, lease) as t (id) using (id) order by f.place);
+          taken := matrice_private.take_leases_of_member(fitting, wanted, lease_seconds, lease);
         else
-          fitting := array(
-            select f.id from unnest(fitting) with ordinality as f (id, place)
-              join matrice_private.take_leases(fitting, wanted, lease_seconds, lease, null) as t (id) using (id) order by f.place);
+          taken := matrice_private.take_leases(fitting, wanted, lease_seconds, lease, null);
         end if;
-        claimed := claimed || fitting;
+        offered := offered || fitting;
+        claimed := claimed + taken;
         -- Of a full measure some may have been taken by others since its statement began: there are more behind them.
-        exit when held < asked or measured < held or cardinality(fitting) = asked;
-        room := room - (select coalesce(sum(octet_length(c.content)), 0) from matrice.source_chunks c where c.id = any (fitting));
+        exit when held < asked or cardinality(fitting) < held or taken = asked;
+        room := room - (
+          select coalesce(sum(octet_length(c.content)), 0)
+            from matrice.source_chunks c
+            join matrice.embedding_leases l on l.chunk_id = c.id and l.model = wanted
+           where c.id = any (fitting) and l.lease_id = lease);
       end loop;
-      exit waiting when claimed <> '{}';
+      exit waiting when claimed > 0;
       raise exception using errcode = 'MT001', message = 'nothing was claimed';
     exception when sqlstate 'MT001' then
       -- Gives back what was locked and turned out to be taken.
+      offered := '{}';
     end;
-    exit waiting when clock_timestamp() > began + interval '5 seconds' or not exists (
-      select from matrice.source_chunks c
-       where c.project_id = any (projects)
-         and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = wanted)
-         and not exists (select from matrice.embedding_leases l where l.chunk_id = c.id and l.model = wanted and l.leased_until > now()));
+    exit waiting when clock_timestamp() > began + interval '5 seconds';
     -- What is left is in the hands of transactions that have not ended yet: they may take it, change it or let it go.
     perform pg_sleep(pause);
     pause := least(pause * 2, 0.5);
@@ -683,9 +748,9 @@ begin
 
   return query
     select c.id, c.project_id, c.content, c.token_count, l.attempt, l.lease_id
-      from unnest(claimed) with ordinality as given (id, place)
+      from unnest(offered) with ordinality as given (id, place)
+      join matrice.embedding_leases l on l.chunk_id = given.id and l.model = wanted and l.lease_id = lease
       join matrice.source_chunks c on c.id = given.id
-      join matrice.embedding_leases l on l.chunk_id = c.id and l.model = wanted
      order by given.place;
 end
 $$;
