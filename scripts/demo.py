@@ -138,11 +138,12 @@ def embed(worker, alice, project, run, model):
     total = value(worker, "select count(*) from matrice.source_chunks where project_id = %s", [project])
     heading(f"a worker embeds {total} chunks with {model.model}")
     done, batch = 0, 0
-    while claimed := worker.execute("select chunk_id, content, token_count from matrice.claim_chunks(%s, 128, project_id => %s)",
+    while claimed := worker.execute("select chunk_id, content, token_count, lease_id from matrice.claim_chunks(%s, 128, project_id => %s)",
                                     [model.model, project]).fetchall():
         started = time.perf_counter()
-        ids, contents, tokens = zip(*claimed)
-        done += value(worker, "select matrice.store_embeddings(%s, %s, %s)", [model.model, list(ids), Jsonb(model.embed(list(contents)))])
+        ids, contents, tokens, leases = zip(*claimed)
+        done += value(worker, "select matrice.store_embeddings(%s, %s, %s, %s)",
+                      [model.model, list(ids), Jsonb(model.embed(list(contents))), leases[0]])
         latency = round((time.perf_counter() - started) * 1000)
         # What an offline model costs is known: nothing. Others are priced by their name.
         cost = 0 if isinstance(model, embedder.Offline) else None

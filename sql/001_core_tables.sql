@@ -280,6 +280,10 @@ begin
     raise exception 'only a signed-in user can accept an invitation'
       using errcode = '42501', hint = 'Sign in first; the invitation stays open.';
   end if;
+  -- A project is locked before what belongs to it, as its deletion does.
+  perform from matrice.projects p
+    where p.id = (select i.project_id from matrice.project_invitations i where i.token_hash = sha256(convert_to(token, 'UTF8')))
+      for key share;
   -- Of two who accept at the same moment, the second finds it accepted.
   update matrice.project_invitations i
      set accepted_at = now(), accepted_by = caller

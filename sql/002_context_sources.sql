@@ -287,6 +287,9 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- Whoever writes several chunks of a source locks the source first, and several sources are locked in the order of
+  -- their ids: nobody waits for the other, and no source is cut in the old language meanwhile.
+  perform from matrice.context_sources s where s.project_id = new.id order by s.id for no key update;
   update matrice.source_chunks set fts = null where project_id = new.id;
   update matrice.insights set fts = null where project_id = new.id;
   return null;

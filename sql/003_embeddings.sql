@@ -176,12 +176,21 @@ for each row when (old.dimensions <> new.dimensions) execute function matrice_pr
 
 -- chunk_embeddings ---------------------------------------------------------------------------------------------------
 
+create function matrice_private.from_project() returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select null::text;
+end;
+comment on function matrice_private.from_project() is
+  'Default of a model that a trigger takes from the project. Being a default, it makes the column optional in generated client types.';
+
 create table matrice.chunk_embeddings (
   id         uuid        not null default gen_random_uuid(),
   chunk_id   uuid        not null,
   project_id uuid        not null default matrice_private.from_parent(),
   embedding  vector      not null,
-  model      text        not null default 'text-embedding-3-small',
+  model      text        not null default matrice_private.from_project(),
   created_at timestamptz not null default now(),
   code       bit varying generated always as (binary_quantize(embedding)) stored,
   constraint chunk_embeddings_pkey primary key (id),
@@ -204,7 +213,7 @@ comment on column matrice.chunk_embeddings.id is 'Primary key.';
 comment on column matrice.chunk_embeddings.chunk_id is 'The chunk.';
 comment on column matrice.chunk_embeddings.project_id is 'The chunk''s project; filled in when left out.';
 comment on column matrice.chunk_embeddings.embedding is 'The vector, of the dimensions that the model declares.';
-comment on column matrice.chunk_embeddings.model is 'The embedding model.';
+comment on column matrice.chunk_embeddings.model is 'The embedding model; the project''s when left out, else the default one.';
 comment on column matrice.chunk_embeddings.created_at is 'When the embedding was stored.';
 comment on column matrice.chunk_embeddings.code is
   'The signs of the vector''s numbers, a bit each. Searches compare these first, then the vectors of those that come near.';
@@ -217,11 +226,14 @@ begin
   if new.project_id is null then
     select c.project_id into new.project_id from matrice.source_chunks c where c.id = new.chunk_id;
   end if;
+  if new.model is null then
+    new.model := matrice_private.embedding_model(null, new.project_id);
+  end if;
   perform matrice_private.require_comparable(new.embedding, new.model);
   return new;
 end
 $$;
-comment on function matrice_private.check_embedding() is 'Fills in an embedding''s project and refuses what cannot be compared with the model''s other embeddings.';
+comment on function matrice_private.check_embedding() is 'Fills in an embedding''s project and model, and refuses what cannot be compared with the model''s other embeddings.';
 
 create trigger check_embedding before insert or update of embedding, model, project_id on matrice.chunk_embeddings
 for each row execute function matrice_private.check_embedding();
@@ -261,13 +273,27 @@ $$;
 select matrice_private.build_embedding_index();
 
 -- A new text needs a new embedding.
+create function matrice_private.hold_text() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from matrice.source_chunks c where c.id = old.id for update;
+  return new;
+end
+$$;
+comment on function matrice_private.hold_text() is
+  'Locks a chunk whose text changes as if its key changed: store_embeddings holds chunks as foreign keys do, and so either waits for the new text or is waited for and then forgotten.';
+
+create trigger hold_text before update of content on matrice.source_chunks
+for each row when (old.content is distinct from new.content) execute function matrice_private.hold_text();
+
 create function matrice_private.forget_embeddings() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   delete from matrice.chunk_embeddings where chunk_id = new.id;
-  delete from matrice.embedding_leases where chunk_id = new.id;
   return null;
 end
 $$;
@@ -285,37 +311,72 @@ create table matrice.embedding_leases (
   attempt      integer     not null default 1,
   leased_until timestamptz not null,
   last_error   text,
+  lease_id     uuid                 default gen_random_uuid(),
+  leased_by    uuid                 default matrice_private.current_user_id(),
+  text_hash    bytea,
   constraint embedding_leases_pkey primary key (chunk_id, model),
   constraint embedding_leases_chunk_fkey foreign key (project_id, chunk_id)
     references matrice.source_chunks (project_id, id) on delete cascade,
   constraint embedding_leases_model_fkey foreign key (model) references matrice.embedding_models (model),
   constraint embedding_leases_model_length check (octet_length(model) <= 200),
-  constraint embedding_leases_attempt_check check (attempt between 1 and 1000000000),
-  constraint embedding_leases_last_error_length check (octet_length(last_error) <= 8000),
+  constraint embedding_leases_attempt_check check (attempt between 1 and 1000000),
+  constraint embedding_leases_last_error_length check (length(last_error) <= 2000),
+  constraint embedding_leases_text_hash_length check (octet_length(text_hash) = 32),
   constraint embedding_leases_times_check check (leased_until between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create index idx_leases_project on matrice.embedding_leases (project_id, chunk_id);
 create index idx_leases_model on matrice.embedding_leases (model);
 
 comment on table matrice.embedding_leases is
-  'Chunks that a worker has claimed and not yet embedded. The queue itself is derived: a chunk without an embedding and without a live lease is claimable.';
+  'Chunks that a worker has claimed and not yet embedded, or has given back. Written by claim_chunks, store_embeddings and fail_chunks alone. The queue itself is derived: a chunk without an embedding and without a live lease is claimable.';
 comment on column matrice.embedding_leases.chunk_id is 'The chunk.';
 comment on column matrice.embedding_leases.model is 'The embedding model.';
 comment on column matrice.embedding_leases.project_id is 'The chunk''s project.';
-comment on column matrice.embedding_leases.attempt is 'How often the chunk has been claimed for this model.';
+comment on column matrice.embedding_leases.attempt is 'How often this text of the chunk has been claimed for this model.';
 comment on column matrice.embedding_leases.leased_until is 'Nobody else is given the chunk before this time.';
 comment on column matrice.embedding_leases.last_error is 'What fail_chunks last said.';
+comment on column matrice.embedding_leases.lease_id is 'The call of claim_chunks that it comes from. Null: it was given back, and waits until leased_until.';
+comment on column matrice.embedding_leases.leased_by is 'The user who claimed it; null for a service.';
+comment on column matrice.embedding_leases.text_hash is 'SHA-256 of the text that was handed out: no embedding of another text is stored for it.';
+
+create function matrice_private.text_hash(content text) returns bytea
+language sql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select sha256(convert_to(content, 'UTF8'));
+end;
+comment on function matrice_private.text_hash(text) is 'What a lease knows a text by.';
 
 create function matrice_private.complete_lease() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  chunk record;
 begin
-  select c.project_id into new.project_id from matrice.source_chunks c where c.id = new.chunk_id;
+  select c.project_id, c.content into chunk from matrice.source_chunks c where c.id = new.chunk_id;
+  new.project_id := coalesce(new.project_id, chunk.project_id);
+  new.text_hash := coalesce(new.text_hash, matrice_private.text_hash(chunk.content));
   return new;
 end
 $$;
-comment on function matrice_private.complete_lease() is 'Fills in a lease''s project from its chunk.';
+comment on function matrice_private.complete_lease() is 'Fills in a lease''s project and text from its chunk.';
 
 create trigger complete_lease before insert on matrice.embedding_leases
-for each row when (new.project_id is null) execute function matrice_private.complete_lease();
+for each row when (new.project_id is null or new.text_hash is null) execute function matrice_private.complete_lease();
+
+create function matrice_private.forget_failures() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A lease that somebody holds stays: the text is not given to the next worker while the first may still answer.
+  delete from matrice.embedding_leases where chunk_id = new.id and lease_id is null;
+  return null;
+end
+$$;
+comment on function matrice_private.forget_failures() is
+  'Forgets that a chunk''s former text could not be embedded, so that the new one does not wait. SECURITY DEFINER: no client may write leases; it touches those of the changed chunk alone.';
+
+create trigger forget_failures after update of content on matrice.source_chunks
+for each row when (old.content is distinct from new.content) execute function matrice_private.forget_failures();

@@ -268,7 +268,7 @@ begin
   for counted in
     select * from (values
       ('context_sources', '1000 + octet_length(name) + coalesce(octet_length(storage_path), 0) + octet_length(raw_metadata::text)', 1),
-      ('source_chunks',   '8192 + 2 * octet_length(content) + octet_length(metadata::text) + octet_length(filterable::text)', 0),
+      ('source_chunks',   '8192 + 2 * octet_length(content) + octet_length(metadata::text) + coalesce(octet_length(filterable::text), 0)', 0),
       ('insights',        '1000 + 3 * octet_length(content) + octet_length(tags::text) + coalesce(octet_length(evidence::text), 0)', 0),
       ('workflow_runs',   '500 + octet_length(input_data::text) + coalesce(octet_length(output_data::text), 0)', 0),
       ('workflow_steps',  '500 + octet_length(usage::text) + coalesce(octet_length(error::text), 0)', 0),
@@ -422,11 +422,11 @@ revoke all on all tables in schema matrice from public, anon, authenticated, ser
 grant select, insert, update, delete on all tables in schema matrice to service_role;
 grant select, insert, update, delete on
   matrice.projects, matrice.user_projects, matrice.pillars, matrice.context_sources, matrice.source_chunks,
-  matrice.chunk_embeddings, matrice.embedding_leases, matrice.insights, matrice.workflow_runs, matrice.workflow_steps
+  matrice.chunk_embeddings, matrice.insights, matrice.workflow_runs, matrice.workflow_steps
 to authenticated;
 grant select, insert, update, delete on matrice.project_invitations to authenticated;
 grant select on
-  matrice.pillar_versions, matrice.audit_log, matrice.embedding_models,
+  matrice.pillar_versions, matrice.audit_log, matrice.embedding_leases, matrice.embedding_models,
   matrice.model_prices, matrice.model_price_windows, matrice.model_price_multipliers, matrice.quotas, matrice.project_usage
 to authenticated;
 revoke delete on matrice.pillars from authenticated;
@@ -506,6 +506,8 @@ begin
     execute format(
       'create policy "viewers read" on matrice.%I for select to authenticated
          using (project_id = any ((select matrice_private.project_ids(''viewer''))::uuid[]))', content_table);
+    -- Leases are written by the functions of the queue alone.
+    continue when content_table = 'embedding_leases';
     execute format(
       'create policy "editors insert" on matrice.%I for insert to authenticated
          with check (project_id = any ((select matrice_private.project_ids(''editor''))::uuid[]))', content_table);

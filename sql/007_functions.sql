@@ -50,6 +50,42 @@ $$;
 comment on function matrice_private.require_role(uuid, text) is
   'Raises unless the caller has at least this role in the project. Roles that bypass row-level security have every role.';
 
+create function matrice_private.hold_project_of_member(project_id uuid) returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from matrice.projects p
+    where p.id = hold_project_of_member.project_id and p.id = any (matrice_private.project_ids())
+      for key share;
+  return found;
+end
+$$;
+comment on function matrice_private.hold_project_of_member(uuid) is
+  'Locks a project of the caller as foreign keys do. SECURITY DEFINER: a lock needs the right to change the row, which editors have not.';
+
+create function matrice_private.hold_project(project_id uuid) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  held boolean;
+begin
+  if row_security_active('matrice.projects') then
+    held := matrice_private.hold_project_of_member(project_id);
+  else
+    perform from matrice.projects p where p.id = hold_project.project_id for key share;
+    held := found;
+  end if;
+  if not held then
+    raise exception 'project not found'
+      using errcode = 'PT404', detail = format('Project %s has just been deleted.', project_id);
+  end if;
+end
+$$;
+comment on function matrice_private.hold_project(uuid) is
+  'Keeps a project from being deleted until the transaction ends. A project is locked before what belongs to it, as its deletion does: whoever is second waits, and neither for the other.';
+
 create function matrice_private.require_text(argument text, value text) returns void
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -409,6 +445,7 @@ as $$
 begin
   perform matrice_private.require_one_of('role', role, array['owner', 'editor', 'viewer']);
   perform matrice_private.require_role(project_id, 'owner');
+  perform matrice_private.hold_project(project_id);
   perform matrice_private.require_member(project_id, user_id);
   update matrice.user_projects m
      set role = set_member_role.role
@@ -427,6 +464,7 @@ begin
   -- Leaving needs no role.
   perform matrice_private.require_role(
     project_id, case when user_id = matrice_private.current_user_id() then 'viewer' else 'owner' end);
+  perform matrice_private.hold_project(project_id);
   perform matrice_private.require_member(project_id, user_id);
   delete from matrice.user_projects m
    where m.project_id = remove_member.project_id and m.user_id = remove_member.user_id;
@@ -457,6 +495,7 @@ begin
   perform matrice_private.require_bytes('storage_path', storage_path, 2000);
   perform matrice_private.require_json('metadata', metadata, 16384);
   perform matrice_private.require_role(project_id, 'editor');
+  perform matrice_private.hold_project(project_id);
   insert into matrice.context_sources as s (project_id, type, name, storage_path, raw_metadata)
   values (ingest_source.project_id, ingest_source.type, ingest_source.name, ingest_source.storage_path, ingest_source.metadata)
   returning s.id into new_id;
@@ -511,8 +550,14 @@ begin
       using errcode = 'PT404', detail = format('There is no source %s that you can see.', source_id);
   end if;
   perform matrice_private.require_role(owner_project, 'editor');
-  -- One at a time for each source.
-  perform from matrice.context_sources s where s.id = chunk_source.source_id for update;
+  -- One at a time for each source, and before its chunks.
+  perform from matrice.context_sources s where s.id = chunk_source.source_id for no key update;
+  if not found then
+    raise exception 'source not found'
+      using errcode = 'PT404', detail = format('Source %s has just been deleted.', source_id);
+  end if;
+  -- All before the first changes: whoever changes one of them waits for its index to be free, which another may be moving to.
+  perform from matrice.source_chunks c where c.source_id = chunk_source.source_id order by c.id for update;
 
   -- A stored chunk whose text is among the new ones keeps its row, in order where a text occurs more than once.
   with cut as materialized (
@@ -563,15 +608,131 @@ $$;
 comment on function matrice.chunk_source(uuid, text, text, integer, integer) is
   'Cuts a source''s text again. Chunks whose text did not change keep their row, id and embeddings, wherever they moved.';
 
-create function matrice_private.lease_chunks(model text, batch_size integer, lease_seconds integer, in_project uuid)
-returns table (chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer)
+-- The queue ----------------------------------------------------------------------------------------------------------
+--
+-- It is derived: a chunk without an embedding and without a live lease is claimable.
+--
+-- Everybody locks in this order: a project, then its sources, then their chunks, then leases, then embeddings; several of
+-- a kind by their ids. What writes chunks of a source locks the source first (chunk_source, a change of its metadata, of the
+-- project's language, a deletion). Workers are among them all and lock neither projects nor sources: a worker that waits for a
+-- chunk holds no other, so that nobody waits for it. Claims pass over what others have locked. store_embeddings locks its
+-- chunks all or none, as foreign keys do. fail_chunks passes over leases that others have locked.
+-- (A client's own statement over many sources or chunks locks them as it finds them.)
+
+create function matrice_private.hold_claimable(project_ids uuid[], model text, most integer)
+returns table (chunk_id uuid, bytes integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  wanted text;
+  project uuid;
+  source  uuid;
+  found_here integer;
+begin
+  -- A source at a time: the planner would rather sort the whole backlog for each batch.
+  foreach project in array project_ids loop
+    for source in select s.id from matrice.context_sources s where s.project_id = project order by s.created_at, s.id loop
+      return query
+        select c.id, octet_length(c.content)
+          from matrice.source_chunks c
+         where c.source_id = source
+           and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = hold_claimable.model)
+           and not exists (
+             select from matrice.embedding_leases l
+              where l.chunk_id = c.id and l.model = hold_claimable.model and l.leased_until > now()
+           )
+         order by c.chunk_index
+         limit most
+           for no key update of c skip locked;
+      get diagnostics found_here = row_count;
+      most := most - found_here;
+      if most = 0 then
+        return;
+      end if;
+    end loop;
+  end loop;
+end
+$$;
+comment on function matrice_private.hold_claimable(uuid[], text, integer) is
+  'Locks claimable chunks that nobody else has locked: project by project as they are given, in each the oldest sources first.';
+
+create function matrice_private.take_leases(chunk_ids uuid[], model text, lease_seconds integer, lease_id uuid, project_ids uuid[])
+returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  caller uuid := matrice_private.current_user_id();
+  taken  integer;
+begin
+  with ended as materialized (
+    select l.chunk_id
+      from matrice.embedding_leases l
+     where l.chunk_id = any (take_leases.chunk_ids) and l.model = take_leases.model and l.leased_until <= now()
+       for update skip locked
+  )
+  insert into matrice.embedding_leases as l (chunk_id, model, project_id, leased_until, lease_id, leased_by, text_hash)
+  select c.id, take_leases.model, c.project_id, now() + make_interval(secs => lease_seconds), take_leases.lease_id,
+         caller, matrice_private.text_hash(c.content)
+    from matrice.source_chunks c
+   where c.id = any (take_leases.chunk_ids)
+     and (take_leases.project_ids is null or c.project_id = any (take_leases.project_ids))
+     and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = take_leases.model)
+     and (c.id in (select ended.chunk_id from ended) or not exists (
+       select from matrice.embedding_leases l where l.chunk_id = c.id and l.model = take_leases.model
+     ))
+   order by c.id
+  on conflict on constraint embedding_leases_pkey do update
+    set leased_until = excluded.leased_until, lease_id = excluded.lease_id, leased_by = excluded.leased_by,
+        text_hash = excluded.text_hash,
+        -- A new text has not failed yet.
+        attempt = case when l.text_hash = excluded.text_hash then least(l.attempt + 1, 1000000) else 1 end,
+        last_error = case when l.text_hash = excluded.text_hash then l.last_error end
+    where l.leased_until <= now();
+  get diagnostics taken = row_count;
+  return taken;
+end
+$$;
+comment on function matrice_private.take_leases(uuid[], text, integer, uuid, uuid[]) is
+  'Leases those of the chunks that are still claimable, and returns how many, in these projects or, where they are null, in all. The caller has locked the chunks, so that nobody takes them meanwhile. It asks nobody about the projects: for services and take_leases_of_member.';
+
+create function matrice_private.take_leases_of_member(chunk_ids uuid[], model text, lease_seconds integer, lease_id uuid) returns integer
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if lease_seconds is null or lease_seconds not between 1 and 86400 or lease_id is null then
+    raise exception 'no such lease' using errcode = '22023', hint = 'claim_chunks makes leases.';
+  end if;
+  return matrice_private.take_leases(
+    chunk_ids, model, lease_seconds, lease_id, matrice_private.project_ids('editor'));
+end
+$$;
+comment on function matrice_private.take_leases_of_member(uuid[], text, integer, uuid) is
+  'take_leases in the projects that the caller edits. SECURITY DEFINER: no client may write leases. It leases to the caller alone, and nothing that is leased.';
+
+create function matrice_private.lease_chunks(model text, batch_size integer, lease_seconds integer, in_project uuid)
+returns table (chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  wanted   text;
+  standard text;
   projects uuid[];
+  lease    uuid := gen_random_uuid();
+  offered  uuid[] := '{}';
+  claimed  integer := 0;
+  asked    integer;
+  held     integer;
+  taken    integer;
+  fitting  uuid[];
+  room     bigint := 8000000;
+  began    timestamptz := clock_timestamp();
+  pause    double precision := 0.005;
 begin
   perform matrice_private.require_given('batch_size', batch_size);
   perform matrice_private.require_given('lease_seconds', lease_seconds);
@@ -584,39 +745,73 @@ begin
       using errcode = '22023', hint = 'A little longer than one call of the embedding model takes.';
   end if;
   wanted := matrice_private.embedding_model(lease_chunks.model, in_project);
-  projects := matrice_private.searchable_projects(in_project);
   if in_project is not null then
     perform matrice_private.require_role(in_project, 'editor');
-  elsif row_security_active('matrice.projects') then
-    projects := matrice_private.project_ids('editor');
+    projects := array[in_project];
+  else
+    standard := (select m.model from matrice.embedding_models m where m.is_default);
+    -- Each time in another order, so that one project's backlog does not keep the others waiting. Their settings are read
+    -- here, once a claim.
+    projects := array(
+      select p.id
+        from matrice.projects p
+       where (not row_security_active('matrice.projects') or p.id = any ((select matrice_private.project_ids('editor'))::uuid[]))
+         and coalesce(p.settings ->> 'embedding_model', standard) = wanted
+       order by random());
   end if;
-  return query
-    with claimable as (
-      select c.id, c.project_id, c.content, c.token_count
-        from matrice.source_chunks c
+
+  <<waiting>>
+  loop
+    -- In the order of ids, which are random: found soon where there is much, and cheaper than the search below where there
+    -- is nothing.
+    exit waiting when not exists (
+      select from matrice.source_chunks c
        where c.project_id = any (projects)
-         -- Unless a model or a project is named, each project is embedded with its own model alone.
-         and (lease_chunks.model is not null or in_project is not null or wanted = (
-           select coalesce(p.settings ->> 'embedding_model', wanted) from matrice.projects p where p.id = c.project_id
-         ))
          and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = wanted)
-         and not exists (
-           select from matrice.embedding_leases l where l.chunk_id = c.id and l.model = wanted and l.leased_until > now()
-         )
-       order by c.source_id, c.chunk_index
-       limit batch_size
-         for update of c skip locked
-    ), leased as (
-      insert into matrice.embedding_leases as l (chunk_id, model, project_id, leased_until)
-      select c.id, wanted, c.project_id, now() + make_interval(secs => lease_seconds) from claimable c
-      on conflict on constraint embedding_leases_pkey do update
-        set leased_until = excluded.leased_until, attempt = l.attempt + 1
-        -- Somebody else may have claimed it since this statement began.
-        where l.leased_until <= now()
-      returning l.chunk_id, l.attempt
-    )
-    select c.id, c.project_id, c.content, c.token_count, l.attempt
-      from claimable c join leased l on l.chunk_id = c.id;
+         and not exists (select from matrice.embedding_leases l where l.chunk_id = c.id and l.model = wanted and l.leased_until > now()));
+    begin
+      loop
+        asked := batch_size - claimed;
+        -- As many as fit, but at least one: the first.
+        select count(*), coalesce(array_agg(h.chunk_id order by h.place) filter (where h.total <= room or h.place = 1 and claimed = 0), '{}')
+          into held, fitting
+          from (
+            select h.chunk_id, h.place, sum(h.bytes) over (order by h.place) as total
+              from matrice_private.hold_claimable(projects, wanted, asked) with ordinality as h (chunk_id, bytes, place)
+          ) h;
+        if row_security_active('matrice.embedding_leases') then
+          taken := matrice_private.take_leases_of_member(fitting, wanted, lease_seconds, lease);
+        else
+          taken := matrice_private.take_leases(fitting, wanted, lease_seconds, lease, null);
+        end if;
+        offered := offered || fitting;
+        claimed := claimed + taken;
+        -- Of a full measure some may have been taken by others since its statement began: there are more behind them.
+        exit when held < asked or cardinality(fitting) < held or taken = asked;
+        room := room - (
+          select coalesce(sum(octet_length(c.content)), 0)
+            from matrice.source_chunks c
+            join matrice.embedding_leases l on l.chunk_id = c.id and l.model = wanted
+           where c.id = any (fitting) and l.lease_id = lease);
+      end loop;
+      exit waiting when claimed > 0;
+      raise exception using errcode = 'MT001', message = 'nothing was claimed';
+    exception when sqlstate 'MT001' then
+      -- Gives back what was locked and turned out to be taken.
+      offered := '{}';
+    end;
+    exit waiting when clock_timestamp() > began + interval '5 seconds';
+    -- What is left is in the hands of transactions that have not ended yet: they may take it, change it or let it go.
+    perform pg_sleep(pause);
+    pause := least(pause * 2, 0.5);
+  end loop;
+
+  return query
+    select c.id, c.project_id, c.content, c.token_count, l.attempt, l.lease_id
+      from unnest(offered) with ordinality as given (id, place)
+      join matrice.embedding_leases l on l.chunk_id = given.id and l.model = wanted and l.lease_id = lease
+      join matrice.source_chunks c on c.id = given.id
+     order by given.place;
 end
 $$;
 comment on function matrice_private.lease_chunks(text, integer, integer, uuid) is
@@ -629,12 +824,14 @@ as $$
 declare
   project uuid;
 begin
-  if chunk_ids is null or array_ndims(chunk_ids) = 1 and array_position(chunk_ids, null) is not null then
+  if array_ndims(chunk_ids) > 1 then
+    raise exception 'chunk_ids must be a plain list'
+      using errcode = '22023', detail = format('It has %s dimensions.', array_ndims(chunk_ids)),
+            hint = 'Pass the chunk_id values that claim_chunks gave.';
+  end if;
+  if chunk_ids is null or array_position(chunk_ids, null) is not null then
     raise exception 'chunk_ids must not be null, nor hold a null'
       using errcode = '22004', hint = 'Pass the chunk_id values that claim_chunks gave.';
-  end if;
-  if array_ndims(chunk_ids) > 1 then
-    raise exception 'chunk_ids must be a plain array' using errcode = '22023', hint = 'Pass the ids side by side, not arrays of them.';
   end if;
   if cardinality(chunk_ids) > 0 and not exists (select from matrice.source_chunks c where c.id = any (chunk_ids)) then
     raise exception 'chunks not found'
@@ -652,23 +849,160 @@ comment on function matrice_private.require_chunks(uuid[]) is
 
 create function matrice.claim_chunks(
   model text default null, batch_size integer default 64, lease_seconds integer default 300, project_id uuid default null
-) returns table (chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer)
+) returns table (chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid)
 language sql
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select l.chunk_id, l.project_id, l.content, l.token_count, l.attempt
+  select l.chunk_id, l.project_id, l.content, l.token_count, l.attempt, l.lease_id
     from matrice_private.lease_chunks(model, batch_size, lease_seconds, project_id) l;
 end;
 comment on function matrice.claim_chunks(text, integer, integer, uuid) is
-  'Gives a worker chunks to embed, and nobody else the same ones until the lease ends. Without a model: the project''s; without a project either: the default model, for the projects that use it.';
+  'Gives a worker chunks to embed, and nobody else the same ones until the lease ends: as many as batch_size, of 8 MB of text at most but at least one, the oldest sources first. Without a model: the project''s; without a project either: the default model. Without a project: of the projects that use the model, in turns. Nothing comes when nothing is claimable.';
 
-create function matrice.store_embeddings(model text, chunk_ids uuid[], embeddings jsonb) returns integer
+create function matrice_private.hold_chunks(chunk_ids uuid[]) returns uuid[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  wanted  uuid[] := chunk_ids;
+  awaited uuid;
+  held    uuid[];
+begin
+  loop
+    begin
+      if awaited is not null then
+        -- Nothing else is held while this waits.
+        perform from matrice.source_chunks c where c.id = awaited for key share;
+        if not found then
+          wanted := array_remove(wanted, awaited);
+        end if;
+      end if;
+      held := array(select c.id from matrice.source_chunks c where c.id = any (wanted) for key share skip locked);
+      select c.id into awaited
+        from matrice.source_chunks c
+       where c.id = any (wanted) and not exists (select from unnest(held) as h (id) where h.id = c.id)
+       order by c.id limit 1;
+      if not found then
+        return held;
+      end if;
+      raise exception using errcode = 'MT001', message = 'not all chunks could be locked';
+    exception when sqlstate 'MT001' then
+      -- Gives back what was locked.
+    end;
+  end loop;
+end
+$$;
+comment on function matrice_private.hold_chunks(uuid[]) is
+  'Locks those of the chunks that exist against deletion and a new text, all or, while it waits for one, none. Returns them.';
+
+create function matrice_private.end_leases(chunk_ids uuid[], model text, lease_id uuid, project_ids uuid[]) returns uuid[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  caller uuid := matrice_private.current_user_id();
+  ours   uuid[];
+begin
+  perform from matrice.embedding_leases l
+    where l.chunk_id = any (end_leases.chunk_ids) and l.model = end_leases.model
+      and (end_leases.project_ids is null or l.project_id = any (end_leases.project_ids))
+    order by l.chunk_id
+      for update;
+  with lease as materialized (
+    select c.id, c.content, l.text_hash, l.lease_id is not null and l.leased_until > now() as live,
+           coalesce(case when end_leases.lease_id is null then l.lease_id is not null and l.leased_by is not distinct from caller
+                         else l.lease_id = end_leases.lease_id
+                              and (end_leases.project_ids is null or l.leased_by is not distinct from caller) end, false) as own
+      from matrice.source_chunks c
+      left join matrice.embedding_leases l on l.chunk_id = c.id and l.model = end_leases.model
+     where c.id = any (end_leases.chunk_ids)
+       and (end_leases.project_ids is null or c.project_id = any (end_leases.project_ids))
+  ), judged as materialized (
+    select id, own,
+           -- What the caller leased must be the text that it was given. What nobody leases may be stored by anybody who
+           -- read it, but not under the name of a lease that there is no more.
+           case when own then text_hash = matrice_private.text_hash(content)
+                else end_leases.lease_id is null and not live end as may
+      from lease
+  ), ended as (
+    delete from matrice.embedding_leases l
+     using judged j
+     where l.chunk_id = j.id and l.model = end_leases.model and j.may
+  ), freed as (
+    -- The lease is kept, or the old text's embedding would be taken if it came a second time.
+    update matrice.embedding_leases l
+       set leased_until = now()
+      from judged j
+     where l.chunk_id = j.id and l.model = end_leases.model and j.own and not j.may and l.leased_until > now()
+  )
+  select coalesce(array_agg(id), '{}') into ours from judged where may;
+  return ours;
+end
+$$;
+comment on function matrice_private.end_leases(uuid[], text, uuid, uuid[]) is
+  'Ends the caller''s leases of chunks, which it has locked, in these projects or, where they are null, in all. Returns the chunks whose embeddings it may store: leased by it and of the same text still, or leased by nobody. It asks nobody about the projects: for services and end_leases_of_member.';
+
+create function matrice_private.end_leases_of_member(chunk_ids uuid[], model text, lease_id uuid) returns uuid[]
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return matrice_private.end_leases(chunk_ids, model, lease_id, matrice_private.project_ids('editor'));
+end
+$$;
+comment on function matrice_private.end_leases_of_member(uuid[], text, uuid) is
+  'end_leases in the projects that the caller edits. SECURITY DEFINER: no client may write leases. It ends the caller''s own, and such as have ended.';
+
+create function matrice_private.return_leases(chunk_ids uuid[], model text, error text, lease_id uuid, project_ids uuid[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  caller uuid := matrice_private.current_user_id();
+begin
+  with own as materialized (
+    select l.chunk_id
+      from matrice.embedding_leases l
+     where l.chunk_id = any (return_leases.chunk_ids) and l.model = return_leases.model
+       and (return_leases.project_ids is null or l.project_id = any (return_leases.project_ids))
+       and case when return_leases.lease_id is null then l.lease_id is not null and l.leased_by is not distinct from caller
+                else l.lease_id = return_leases.lease_id
+                     and (return_leases.project_ids is null or l.leased_by is not distinct from caller) end
+       for update skip locked
+  )
+  -- The first failure is mostly a blip: again at once. Each further one waits four times longer, up to an hour.
+  update matrice.embedding_leases l
+     set last_error = left(return_leases.error, 2000), lease_id = null, leased_by = null,
+         leased_until = now() + case when l.attempt = 1 then interval '0'
+                                     else least(interval '1 hour', interval '10 seconds' * 4 ^ least(l.attempt - 2, 10)) end
+    from own
+   where l.chunk_id = own.chunk_id and l.model = return_leases.model;
+end
+$$;
+comment on function matrice_private.return_leases(uuid[], text, text, uuid, uuid[]) is
+  'Gives the caller''s leases of chunks back, in these projects or, where they are null, in all. It asks nobody about the projects: for services and return_leases_of_member.';
+
+create function matrice_private.return_leases_of_member(chunk_ids uuid[], model text, error text, lease_id uuid) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.return_leases(chunk_ids, model, error, lease_id, matrice_private.project_ids('editor'));
+end
+$$;
+comment on function matrice_private.return_leases_of_member(uuid[], text, text, uuid) is
+  'return_leases in the projects that the caller edits. SECURITY DEFINER: no client may write leases. It gives the caller''s own back.';
+
+create function matrice.store_embeddings(model text, chunk_ids uuid[], embeddings jsonb, lease_id uuid default null) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
   wanted text;
+  ours uuid[];
   stored integer;
   refusal text;
 begin
@@ -684,13 +1018,21 @@ begin
                    else 'embeddings is ' || coalesce(jsonb_typeof(embeddings), 'null') end),
             hint = 'embeddings is a JSON array of arrays of numbers.';
   end if;
+  -- A chunk that was re-cut away since it was claimed needs no embedding any more, so it is passed over; and so is one
+  -- whose embedding would be another text's.
+  ours := matrice_private.hold_chunks(chunk_ids);
+  if row_security_active('matrice.embedding_leases') then
+    ours := matrice_private.end_leases_of_member(ours, wanted, store_embeddings.lease_id);
+  else
+    ours := matrice_private.end_leases(ours, wanted, store_embeddings.lease_id, null);
+  end if;
   begin
-    -- A chunk that was re-cut away since it was claimed needs no embedding any more, so it is passed over.
     insert into matrice.chunk_embeddings as e (chunk_id, project_id, model, embedding)
     select distinct on (c.id) c.id, c.project_id, wanted, matrice_private.to_vector(given.embedding #>> '{}')
       from unnest(chunk_ids) with ordinality as given_id (id, position)
       join lateral (select embeddings -> (given_id.position - 1)::integer as embedding) given on true
       join matrice.source_chunks c on c.id = given_id.id
+     where c.id = any (ours)
      order by c.id, given_id.position desc
     on conflict on constraint chunk_embeddings_chunk_id_model_key do update
       set embedding = excluded.embedding, created_at = now();
@@ -704,18 +1046,16 @@ begin
     raise exception 'an embedding is not a vector of numbers'
       using errcode = '22023', detail = refusal, hint = 'embeddings is a JSON array of arrays of finite numbers.';
   end;
-  delete from matrice.embedding_leases l where l.chunk_id = any (chunk_ids) and l.model = wanted;
   return stored;
 end
 $$;
-comment on function matrice.store_embeddings(text, uuid[], jsonb) is
-  'Stores the embeddings of claimed chunks, an array of arrays in the order of chunk_ids, and ends their leases. Returns how many were stored: all or, on an error, none; chunks that no longer exist are passed over.';
+comment on function matrice.store_embeddings(text, uuid[], jsonb, uuid) is
+  'Stores the embeddings of claimed chunks, an array of arrays in the order of chunk_ids, and ends their leases. Returns how many were stored; on an error, none. Passed over are chunks that no longer exist, whose text changed since they were claimed (they can be claimed again), or that somebody else leases. With lease_id, as claim_chunks gave it, also those that are not of that lease any more.';
 
-create function matrice.fail_chunks(model text, chunk_ids uuid[], error text) returns void
+create function matrice.fail_chunks(model text, chunk_ids uuid[], error text, lease_id uuid default null) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
 declare
   wanted text;
 begin
@@ -723,16 +1063,15 @@ begin
   perform matrice_private.require_given('error', error);
   wanted := matrice_private.embedding_model(model, null);
   perform matrice_private.require_chunks(chunk_ids);
-  -- The first failure is mostly a blip: again at once. Each further one waits four times longer, up to an hour.
-  update matrice.embedding_leases l
-     set last_error = left(fail_chunks.error, 2000),
-         leased_until = now() + case when l.attempt = 1 then interval '0'
-                                     else least(interval '1 hour', interval '10 seconds' * 4 ^ least(l.attempt - 2, 10)) end
-   where l.chunk_id = any (chunk_ids) and l.model = wanted;
+  if row_security_active('matrice.embedding_leases') then
+    perform matrice_private.return_leases_of_member(chunk_ids, wanted, error, lease_id);
+  else
+    perform matrice_private.return_leases(chunk_ids, wanted, error, lease_id, null);
+  end if;
 end
 $$;
-comment on function matrice.fail_chunks(text, uuid[], text) is
-  'Gives claimed chunks back with an error. They can be claimed again: at once after the first failure, later after more of them, an hour at most.';
+comment on function matrice.fail_chunks(text, uuid[], text, uuid) is
+  'Gives chunks back that the caller leases, with an error. They can be claimed again: at once after the first failure, later after more of them, an hour at most. With lease_id: those of that lease alone.';
 
 -- Insights -----------------------------------------------------------------------------------------------------------
 

@@ -1285,7 +1285,8 @@ declare
 begin
   for function in
     select p.oid::regprocedure as signature, p.prorettype = 'trigger'::regtype as is_trigger,
-           p.proname in ('build_embedding_index', 'load_price_catalogue', 'forget_pillar_versions', 'recount_usage') as is_owners_tool, p.proname = 'nearest_chunks' as is_for_services
+           p.proname in ('build_embedding_index', 'load_price_catalogue', 'forget_pillar_versions', 'recount_usage') as is_owners_tool,
+           p.proname in ('nearest_chunks', 'take_leases', 'end_leases', 'return_leases') as is_for_services
       from pg_proc p
      where p.pronamespace in ('matrice'::regnamespace, 'matrice_private'::regnamespace)
        and p.proowner = current_user::regrole

@@ -76,7 +76,7 @@ def test_killed_in_the_middle_of_ingestion():
             connection.execute("drop extension if exists matrice; drop schema if exists matrice, matrice_private cascade")
             connection.execute("create extension if not exists vector; create extension matrice")
             sign_in(connection)
-            project = connection.execute("select matrice.create_project('Crash')").fetchone()[0]
+            project = connection.execute("select matrice.create_project('Crash', settings => '{\"embedding_model\": \"gte-small\"}')").fetchone()[0]
         begun = [threading.Event(), threading.Event()]
         workers = [threading.Thread(target=ingest_until_killed, args=(project, begun[0])),
                    threading.Thread(target=embed_until_killed, args=(begun[1],))]

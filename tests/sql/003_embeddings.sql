@@ -61,8 +61,6 @@ select tests.refuses($$insert into matrice.chunk_embeddings (chunk_id, project_i
                      'An embedding cannot name another project than its chunk''s');
 select tests.refuses($$update matrice.chunk_embeddings set project_id = tests.id('borea')$$, '42501', 'An embedding cannot move to another project', '%', '%');
 select tests.refuses($$update matrice.chunk_embeddings set chunk_id = tests.id('other') where model = 'bert'$$, '23503', 'An embedding cannot move to another project''s chunk');
-select tests.refuses($$insert into matrice.embedding_leases (chunk_id, project_id, model, leased_until) values (tests.id('other'), tests.id('atlas'), 'tiny', now())$$, '23503',
-                     'A lease cannot name another project than its chunk''s');
 select tests.refuses($$insert into matrice.embedding_models (model, dimensions) values ('mine', 3)$$, '42501', 'A user declares no model', '%', '%service_role%');
 select tests.as_user('victor');
 select tests.refuses($$insert into matrice.chunk_embeddings (chunk_id, embedding, model) values (tests.id('other'), '[1,1,1]', 'tiny')$$, '42501', 'A viewer adds no embedding');
@@ -71,6 +69,8 @@ select tests.as_user('mallory');
 select is(tests.rows_of($$select from matrice.chunk_embeddings$$), 0::bigint, 'An outsider sees no embedding');
 select tests.refuses($$insert into matrice.chunk_embeddings (chunk_id, embedding, model) values (tests.id('other'), '[1,1,1]', 'tiny')$$, '42501', 'An outsider adds no embedding');
 select tests.as_service();
+select tests.refuses($$insert into matrice.embedding_leases (chunk_id, project_id, model, leased_until) values (tests.id('other'), tests.id('atlas'), 'tiny', now())$$, '23503',
+                     'A lease cannot name another project than its chunk''s');
 select tests.refuses($$insert into matrice.embedding_models (model, dimensions) values ('none', 0)$$, '23514', 'A model has at least one dimension');
 select tests.refuses($$insert into matrice.embedding_models (model, dimensions) values ('huge', 16001)$$, '23514', 'A model has no more dimensions than pgvector stores');
 select tests.refuses($$insert into matrice.embedding_models (model, dimensions, is_default) values ('second', 3, true)$$, '23505', 'There is one default model');
@@ -78,19 +78,41 @@ select tests.unchanged('Refused embeddings leave no trace');
 
 -- A new text -------------------------------------------------------------------------------------------------------
 
-select tests.as_user('edith');
+select tests.as_service();
 insert into matrice.embedding_leases (chunk_id, model, leased_until) values (tests.id('first'), 'text-embedding-ada-002', now() + interval '1 hour');
-select is(project_id, tests.id('atlas'), 'A lease takes its project from its chunk') from matrice.embedding_leases;
+select results_eq($$select project_id, text_hash, leased_by from matrice.embedding_leases$$, $$values (tests.id('atlas'), sha256('First'), null::uuid)$$,
+                  'A lease takes its project and its text from its chunk');
+insert into matrice.embedding_leases (chunk_id, model, leased_until, lease_id) values (tests.id('first'), 'voyage-3.5', now() + interval '1 hour', null);
+select tests.as_user('edith');
 update matrice.source_chunks set metadata = '{"page": 1}', chunk_index = 5 where id = tests.id('first');
 select is(tests.rows_of($$select from matrice.chunk_embeddings where chunk_id = tests.id('first')$$), 6::bigint, 'A chunk that moves keeps its embeddings');
 update matrice.source_chunks set content = content where id = tests.id('first');
 select is(tests.rows_of($$select from matrice.chunk_embeddings where chunk_id = tests.id('first')$$), 6::bigint, 'A text that is written again keeps its embeddings');
 update matrice.source_chunks set content = 'Rewritten' where id = tests.id('first');
 select is(tests.rows_of($$select from matrice.chunk_embeddings where chunk_id = tests.id('first')$$), 0::bigint, 'A new text loses the embeddings of the old one');
-select is(tests.rows_of($$select from matrice.embedding_leases where chunk_id = tests.id('first')$$), 0::bigint, 'A new text loses the leases of the old one');
+select results_eq($$select model from matrice.embedding_leases where chunk_id = tests.id('first')$$, $$values ('text-embedding-ada-002')$$,
+                  'A new text does not wait for what failed with the old one; a lease that a worker holds stays, for the old text');
 select is(tests.rows_of($$select from matrice.chunk_embeddings where chunk_id = tests.id('second')$$), 1::bigint, 'Other chunks keep theirs');
 delete from matrice.source_chunks where id = tests.id('second');
 select is(tests.rows_of($$select from matrice.chunk_embeddings$$), 0::bigint, 'A deleted chunk takes its embeddings along');
+
+-- The model ----------------------------------------------------------------------------------------------------------
+
+select tests.as_owner();
+select tests.project('own', '{"embedding_model": "tiny"}');
+insert into matrice.context_sources (id, project_id, name) values (tests.id('its'), tests.id('own'), 'Its');
+insert into matrice.source_chunks (id, source_id, chunk_index, content) values (tests.id('its chunk'), tests.id('its'), 0, 'Its');
+select tests.as_user('edith');
+select lives_ok($$insert into matrice.chunk_embeddings (chunk_id, embedding) values (tests.id('its chunk'), '[1,2,3]')$$, 'chunk_embeddings: the model may be left out');
+select results_eq($$select model from matrice.chunk_embeddings where chunk_id = tests.id('its chunk')$$, $$values ('tiny')$$, 'It is the project''s own');
+select tests.as_service();
+update matrice.embedding_models set is_default = false where is_default;
+update matrice.embedding_models set is_default = true where model = 'bert';
+select tests.as_user('edith');
+insert into matrice.chunk_embeddings (chunk_id, embedding) values (tests.id('first'), tests.vec(768, 1));
+select results_eq($$select model from matrice.chunk_embeddings where chunk_id = tests.id('first')$$, $$values ('bert')$$, 'Else the default one, whichever that is');
+select is(column_default is not null, true, 'And optional in generated types') from information_schema.columns
+ where table_schema = 'matrice' and table_name = 'chunk_embeddings' and column_name = 'model';
 
 -- The index --------------------------------------------------------------------------------------------------------
 

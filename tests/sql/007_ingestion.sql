@@ -114,7 +114,7 @@ select tests.remember('omega', id) from matrice.source_chunks where content = 'o
 
 select tests.as_user('edith');
 select results_eq(
-  $$select * from matrice.claim_chunks('tiny', 2)$$,
+  $$select chunk_id, project_id, content, token_count, attempt from matrice.claim_chunks('tiny', 2)$$,
   $$select id, tests.id('atlas'), content, token_count, 1 from matrice.source_chunks where content in ('alpha', 'beta') order by chunk_index$$,
   'A worker is given the first chunks of the projects it edits, on their first attempt');
 select results_eq($$select chunk_id, model, leased_until from matrice.embedding_leases order by chunk_id$$,
@@ -122,7 +122,7 @@ select results_eq($$select chunk_id, model, leased_until from matrice.embedding_
                   'A claim is a lease of five minutes');
 select results_eq($$select content, attempt from matrice.claim_chunks('tiny', 1)$$, $$values ('gamma', 1)$$, 'A claimed chunk is not given twice, nor does it take another''s place');
 select is_empty($$select * from matrice.claim_chunks('tiny')$$, 'When all are claimed there is nothing to claim');
-select is(tests.rows_of($$select * from matrice.claim_chunks('gte-small')$$), 3::bigint, 'Another model has its own queue');
+select is(tests.rows_of($$select * from matrice.claim_chunks('gte-small', project_id => tests.id('atlas'))$$), 3::bigint, 'Another model has its own queue');
 select is_empty($$select * from matrice.claim_chunks(project_id => tests.id('atlas'))$$, 'A claim in a project is for the project''s model');
 select is_empty($$select * from matrice.claim_chunks()$$, 'A claim that names neither gives no chunk of a project that has a model of its own');
 select tests.as_user('mallory');
@@ -137,6 +137,7 @@ select results_eq($$select content, attempt from matrice.claim_chunks('tiny', le
 select is(leased_until, now() + interval '60 seconds', 'A worker chooses how long it needs') from matrice.embedding_leases
  where chunk_id = tests.id('gamma') and model = 'tiny';
 
+select tests.as_user('edith');
 select matrice.fail_chunks('tiny', array[tests.id('alpha')], 'the network was down');
 select is(last_error, 'the network was down', 'A failure says why') from matrice.embedding_leases where chunk_id = tests.id('alpha') and model = 'tiny';
 select results_eq($$select content, attempt from matrice.claim_chunks('tiny')$$, $$values ('alpha', 2)$$,
@@ -169,10 +170,13 @@ select tests.as_user('mallory');
 select tests.refuses($$select matrice.store_embeddings('tiny', array[tests.id('beta')], '[[1,2,3]]')$$, 'PT404', 'An outsider stores nothing for somebody else''s chunk', '%', '%');
 select tests.refuses($$select matrice.fail_chunks('tiny', array[tests.id('beta')], 'sabotage')$$, 'PT404', 'An outsider''s report of a failure is not heard', '%', '%');
 select tests.unchanged('And neither changes anything');
-select results_eq($$select content from matrice.claim_chunks('voyage-3.5')$$, $$values ('omega')$$, 'A worker is given the chunks of its own projects only');
+select results_eq($$select content from matrice.claim_chunks('voyage-3.5', project_id => tests.id('cove'))$$, $$values ('omega')$$, 'A worker is given the chunks of its own projects only');
 
 -- Storing ----------------------------------------------------------------------------------------------------------
 
+select tests.as_owner();
+-- Alice's lease of gamma has ended.
+update matrice.embedding_leases set leased_until = now() where chunk_id = tests.id('gamma') and model = 'tiny';
 select tests.as_user('edith');
 select is(matrice.store_embeddings('tiny', array[tests.id('alpha'), tests.id('beta')], '[[1, 2.5, -3e-1], [0, 0, 1]]'), 2, 'Two embeddings are stored');
 select results_eq(
@@ -221,6 +225,7 @@ select tests.unchanged('Refused embeddings leave no trace');
 -- Services ---------------------------------------------------------------------------------------------------------
 
 select tests.as_service();
+update matrice.projects set settings = settings || '{"embedding_model": "text-embedding-ada-002"}' where id in (tests.id('atlas'), tests.id('cove'));
 select is(tests.rows_of($$select * from matrice.claim_chunks('text-embedding-ada-002')$$), 4::bigint, 'A service is given the chunks of every project');
 select is(matrice.store_embeddings('tiny', array[tests.id('omega'), tests.id('beta')], '[[1,1,1],[0,0,1]]'), 2, 'A service stores embeddings for every project');
 

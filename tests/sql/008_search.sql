@@ -29,8 +29,8 @@ select md5('chunk ' || n)::uuid, source, n,
 insert into matrice.chunk_embeddings (chunk_id, embedding, model) select md5('chunk ' || n)::uuid, embedding, 'tiny' from made;
 -- Two of the middling project's chunks have no embedding, and others also one of another model.
 delete from matrice.chunk_embeddings where chunk_id in (md5('chunk 429')::uuid, md5('chunk 430')::uuid);
-insert into matrice.chunk_embeddings (chunk_id, embedding)
-select md5('chunk ' || n)::uuid, tests.vec(1536, n - 450, 1) from made where n between 451 and 460;
+insert into matrice.chunk_embeddings (chunk_id, embedding, model)
+select md5('chunk ' || n)::uuid, tests.vec(1536, n - 450, 1), 'text-embedding-3-small' from made where n between 451 and 460;
 
 -- What is true, worked out without the functions that are tested, by somebody who sees everything.
 create temp table truth on commit drop as

@@ -28,7 +28,7 @@ insert into valid values
   ('phase', $$'P1'$$), ('code', $$'P1'$$), ('content', $$'x'$$), ('metadata', $$'{}'$$), ('expected_version', '2'), ('version', '1'),
   ('email', $$'erin@example.org'$$), ('role', $$'viewer'$$), ('valid_for', $$'7 days'$$), ('token', $$'a guess'$$),
   ('type', $$'x'$$), ('format', $$'text'$$), ('max_tokens', '512'), ('overlap_tokens', '64'), ('storage_path', $$'x'$$),
-  ('model', $$'text-embedding-3-small'$$), ('batch_size', '1'), ('lease_seconds', '60'), ('error', $$'x'$$), ('tokens', $$'{1}'$$),
+  ('model', $$'text-embedding-3-small'$$), ('batch_size', '1'), ('lease_id', 'gen_random_uuid()'), ('lease_seconds', '60'), ('error', $$'x'$$), ('tokens', $$'{1}'$$),
   ('embeddings', $$jsonb_build_array(to_jsonb(array_fill(0.1, array[1536])))$$),
   ('query_embedding', 'array_fill(0.1, array[1536])::' || :'vector_schema' || '.vector'), ('query_text', $$'wind'$$), ('match_count', '10'),
   ('match_threshold', '0.5'), ('filter', $$'{}'$$), ('diversity', '0'), ('max_per_source', '1'), ('expand', '0'), ('highlight', 'true'),

@@ -25,9 +25,9 @@ insert into contract values
   ('chunk_source', '{source_id uuid,content text,format text DEFAULT ''text'',max_tokens integer DEFAULT 512,overlap_tokens integer DEFAULT 64}',
    'table', '{total integer,added integer,kept integer,removed integer}'),
   ('claim_chunks', '{model text DEFAULT NULL,batch_size integer DEFAULT 64,lease_seconds integer DEFAULT 300,project_id uuid DEFAULT NULL}',
-   'table', '{chunk_id uuid,project_id uuid,content text,token_count integer,attempt integer}'),
-  ('store_embeddings', '{model text,chunk_ids uuid[],embeddings jsonb}', 'integer', null),
-  ('fail_chunks', '{model text,chunk_ids uuid[],error text}', 'void', null),
+   'table', '{chunk_id uuid,project_id uuid,content text,token_count integer,attempt integer,lease_id uuid}'),
+  ('store_embeddings', '{model text,chunk_ids uuid[],embeddings jsonb,lease_id uuid DEFAULT NULL}', 'integer', null),
+  ('fail_chunks', '{model text,chunk_ids uuid[],error text,lease_id uuid DEFAULT NULL}', 'void', null),
 
   ('match_chunks', '{query_embedding vector,project_id uuid DEFAULT NULL,match_count integer DEFAULT 10,match_threshold double precision DEFAULT NULL,"filter jsonb DEFAULT ''{}''",model text DEFAULT NULL}',
    'table', '{chunk_id uuid,source_id uuid,source_name text,chunk_index integer,content text,token_count integer,metadata jsonb,similarity double precision}'),

@@ -1,0 +1,398 @@
+"""The queue of embeddings with many workers, editors, changes of language and deletions at the same moment.
+
+QUEUE_SOAK_SECONDS says how long everybody works at once (15 seconds unless it is set).
+"""
+
+import hashlib
+import json
+import os
+import random
+import threading
+import time
+import uuid
+from collections import Counter
+
+import psycopg
+import pytest
+
+from conftest import sign_in
+
+SECONDS = float(os.environ.get("QUEUE_SOAK_SECONDS", "15"))
+WORKERS, BATCH = 8, 16
+OWNER, *EDITORS = (str(uuid.UUID(int=0xE0 + n)) for n in range(4))
+WORDS = "amber birch cedar delta ember fjord grove heath inlet".split()
+CLAIMABLE = """
+    select count(*) from matrice.source_chunks c
+     where not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = 'tiny')
+       and not exists (select from matrice.embedding_leases l where l.chunk_id = c.id and l.model = 'tiny' and l.leased_until > now())"""
+
+
+def vector_of(text):
+    """A vector that tells which text it is of, in numbers that a float holds exactly."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return [1 + int.from_bytes(digest[n:n + 2], "big") for n in (0, 2, 4)]
+
+
+def session(database, user=None, autocommit=True):
+    """As a user, or as a service."""
+    connection = psycopg.connect(dbname=database.name, user="postgres", autocommit=True)
+    connection.execute("select set_config('statement_timeout', '120s', false)")
+    if user:
+        sign_in(connection, user)
+    else:
+        connection.execute("set role service_role")
+    connection.autocommit = autocommit
+    return connection
+
+
+def new_project(connection, language="english"):
+    """With an owner and three editors; made by whoever may do without invitations."""
+    project = connection.execute(
+        "insert into matrice.projects (name, created_by, settings) values ('Race', %s, %s) returning id",
+        [OWNER, json.dumps({"embedding_model": "tiny", "language": language})]).fetchone()[0]
+    connection.cursor().executemany("insert into matrice.user_projects (user_id, project_id, role) values (%s, %s, 'editor')",
+                                    [(editor, project) for editor in EDITORS])
+    return project
+
+
+def text(chunks, rng=random):
+    """Lines of which one or two are a chunk, many of them in other texts, too."""
+    return "\n\n".join(" ".join(rng.choices(WORDS, k=3)) for _ in range(chunks))
+
+
+def ingest(connection, project, chunks):
+    return connection.execute("select matrice.ingest_source(%s, 'text', %s, max_tokens => 8, overlap_tokens => 0)",
+                              [project, text(chunks)]).fetchone()[0]
+
+
+def cut(connection, source, chunks):
+    connection.execute("select matrice.chunk_source(%s, %s, max_tokens => 8, overlap_tokens => 0)", [source, text(chunks)])
+
+
+def claim(connection, batch=BATCH, lease_seconds=300, project=None):
+    return connection.execute("select chunk_id, content, lease_id from matrice.claim_chunks('tiny', %s, %s, %s)",
+                              [batch, lease_seconds, project]).fetchall()
+
+
+def store(connection, claimed, with_lease=True):
+    return connection.execute(
+        "select matrice.store_embeddings('tiny', %s, %s, %s)",
+        [[row[0] for row in claimed], json.dumps([vector_of(row[1]) for row in claimed]), claimed[0][2] if with_lease else None]).fetchone()[0]
+
+
+def drain(connection):
+    while claimed := claim(connection, 500):
+        store(connection, claimed)
+
+
+def wrong_vectors(database):
+    """The chunks whose embedding is not the one of their text, or is missing."""
+    with database.connect() as connection:
+        rows = connection.execute(
+            "select c.content, (select json_agg(e.embedding::text) from matrice.chunk_embeddings e where e.chunk_id = c.id)"
+            "  from matrice.source_chunks c").fetchall()
+    assert rows
+    return [row for row in rows if row[1] is None or [json.loads(vector) for vector in row[1]] != [vector_of(row[0])]]
+
+
+def run(*jobs):
+    """Runs functions at once; what they raise is raised."""
+    raised = []
+
+    def guarded(job):
+        try:
+            job()
+        except BaseException as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(job,)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if raised:
+        raise raised[0]
+
+
+def when_waiting(database, job, then):
+    """Starts a job, and does something else when it waits for a lock or sleeps."""
+    thread = threading.Thread(target=job)
+    thread.start()
+    with database.connect() as watcher:
+        for _ in range(200):
+            if watcher.execute("select count(*) from pg_stat_activity where datname = %s and (wait_event_type = 'Lock' or wait_event = 'PgSleep')",
+                               [database.name]).fetchone()[0]:
+                break
+            thread.join(0.02)
+        else:
+            pytest.fail("nobody waits")
+    then()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+@pytest.fixture
+def world(matrice_database):
+    database = matrice_database()
+    with database.connect() as connection:
+        connection.execute("insert into matrice.embedding_models (model, dimensions) values ('tiny', 3)")
+        database.project = new_project(connection)
+    return database
+
+
+# Two at the same moment ---------------------------------------------------------------------------------------------------
+
+
+def chunks_of(database, source):
+    return database.rows("select id, content from matrice.source_chunks where source_id = %s order by chunk_index", [source])
+
+
+def test_a_batch_is_not_lost_with_a_chunk_that_is_cut_away_meanwhile(world):
+    editor, worker = session(world, EDITORS[0]), session(world)
+    source = editor.execute("select matrice.ingest_source(%s, 's', E'one\\n\\ntwo\\n\\nthree', max_tokens => 2, overlap_tokens => 0)", [world.project]).fetchone()[0]
+    claimed = claim(worker)
+    assert [row[1] for row in claimed] == ["one", "two", "three"]
+    editor.autocommit = False
+    editor.execute("select matrice.chunk_source(%s, E'one\\n\\nthree\\n\\nfour', max_tokens => 2, overlap_tokens => 0)", [source])
+    stored = []
+    when_waiting(world, lambda: stored.append(store(worker, claimed)), editor.commit)
+    assert stored == [2]
+    drain(worker)
+    assert wrong_vectors(world) == []
+
+
+def test_a_text_that_changes_while_it_is_stored_gets_no_old_vector(world):
+    editor, worker = session(world, EDITORS[0]), session(world)
+    ingest(editor, world.project, 1)
+    # First the editor, then the worker.
+    claimed = claim(worker)
+    editor.autocommit = False
+    editor.execute("update matrice.source_chunks set content = 'changed once'")
+    stored = []
+    when_waiting(world, lambda: stored.append(store(worker, claimed)), editor.commit)
+    assert stored == [0]
+    # First the worker, then the editor.
+    claimed = claim(worker)
+    assert [row[1] for row in claimed] == ["changed once"]
+    worker.autocommit, editor.autocommit = False, True
+    assert store(worker, claimed) == 1
+    when_waiting(world, lambda: editor.execute("update matrice.source_chunks set content = 'changed twice'"), worker.commit)
+    assert world.value(CLAIMABLE) == 1
+    worker.autocommit = True
+    drain(worker)
+    assert wrong_vectors(world) == []
+
+
+def test_an_empty_batch_means_that_there_is_nothing(world):
+    editor, first, second = session(world, EDITORS[0]), session(world, autocommit=False), session(world)
+    ingest(editor, world.project, 5)
+    total = world.value(CLAIMABLE)
+    # Who rolls back, gives back.
+    assert len(claim(first)) == total
+    claimed = []
+    when_waiting(world, lambda: claimed.extend(claim(second)), first.rollback)
+    assert len(claimed) == total
+    store(second, claimed)
+    # What is being cut is not there yet; it is when that has ended.
+    editor.autocommit = False
+    editor.execute("update matrice.source_chunks set content = content || '!'")
+    editor.execute("delete from matrice.chunk_embeddings")
+    editor.commit()
+    editor.execute("update matrice.source_chunks set metadata = '{}'")
+    claimed = []
+    when_waiting(world, lambda: claimed.extend(claim(second)), editor.commit)
+    assert len(claimed) == total
+    # And who commits, has them.
+    world.rows("delete from matrice.embedding_leases")
+    assert len(claim(first)) == total
+    claimed = []
+    when_waiting(world, lambda: claimed.extend(claim(second)), first.commit)
+    assert claimed == []
+
+
+def test_a_claim_does_not_wait_for_ever(world):
+    editor, first, second = session(world, EDITORS[0]), session(world, autocommit=False), session(world)
+    ingest(editor, world.project, 5)
+    assert claim(first)
+    second.execute("set statement_timeout = '60s'")
+    assert claim(second) == []
+
+
+@pytest.mark.parametrize("isolation", [psycopg.IsolationLevel.REPEATABLE_READ, psycopg.IsolationLevel.SERIALIZABLE], ids=lambda level: level.name)
+def test_with_one_snapshot_a_claim_is_full_or_is_to_be_repeated(world, isolation):
+    editor, first, second = session(world, EDITORS[0]), session(world, autocommit=False), session(world)
+    ingest(editor, world.project, 4 * BATCH)
+    total = world.value(CLAIMABLE)
+    assert total >= 2 * BATCH
+    first.isolation_level = isolation
+    first.execute("select 1 from matrice.projects").fetchall()
+    assert len(claim(second)) == BATCH
+    with pytest.raises(psycopg.errors.SerializationFailure):
+        claim(first)
+    first.rollback()
+    assert len(claim(first)) == BATCH
+    first.commit()
+    assert world.value(CLAIMABLE) == total - 2 * BATCH
+
+
+def test_a_source_that_is_deleted_meanwhile_is_not_found(world):
+    one, two = session(world, EDITORS[0]), session(world, EDITORS[1], autocommit=False)
+    source = ingest(one, world.project, 3)
+    two.execute("delete from matrice.context_sources where id = %s", [source])
+    refused = []
+
+    def cut_it():
+        try:
+            cut(one, source, 3)
+        except psycopg.Error as error:
+            refused.append(error.sqlstate)
+
+    when_waiting(world, cut_it, two.commit)
+    assert refused == ["PT404"]
+
+
+def test_a_project_that_is_deleted_meanwhile_is_not_found(world):
+    owner = session(world, OWNER, autocommit=False)
+    for call in ("select matrice.ingest_source(%s, 's', 'text')", "select matrice.remove_member(%s, '{0}')", "select matrice.set_member_role(%s, '{0}', 'viewer')"):
+        with world.connect() as connection:
+            project = new_project(connection)
+        owner.execute("delete from matrice.projects where id = %s", [project])
+        refused = []
+
+        def call_it():
+            try:
+                session(world, OWNER).execute(call.format(EDITORS[0]), [project])
+            except psycopg.Error as error:
+                refused.append(error.sqlstate)
+
+        when_waiting(world, call_it, owner.commit)
+        assert refused == ["PT404"], call
+
+
+# Many at once -------------------------------------------------------------------------------------------------------------
+
+
+def test_eight_workers_get_full_batches_until_there_is_nothing(world):
+    with world.connect() as connection:
+        projects = [world.project, new_project(connection), new_project(connection)]
+    editor = session(world, EDITORS[0])
+    for n in range(45):
+        ingest(editor, projects[n % 3], 80)
+    total = world.value("select count(*) from matrice.source_chunks")
+    given, short, empty, start = [], [], [], threading.Barrier(WORKERS)
+
+    def work(number):
+        with session(world, EDITORS[number % 3] if number % 2 else None) as worker, world.connect() as watcher:
+            start.wait()
+            while True:
+                claimed = claim(worker)
+                # Nothing is given back here, so that there can only be less by now.
+                left = watcher.execute(CLAIMABLE).fetchone()[0]
+                given.extend(row[0] for row in claimed)
+                if not claimed:
+                    empty.append(left)
+                    return
+                if len(claimed) < BATCH:
+                    short.append(left)
+                assert store(worker, claimed) == len(claimed)
+
+    run(*(lambda n=n: work(n) for n in range(WORKERS)))
+    assert len(given) == len(set(given)) == total, "each chunk is given out once"
+    assert empty == [0] * WORKERS, "an empty batch while there is work"
+    # What the others are just taking is not there for the taking.
+    assert all(left <= WORKERS * BATCH for left in short), "a batch that is not full while there is work"
+    assert wrong_vectors(world) == []
+
+
+def test_workers_editors_languages_and_deletions_at_once(world):
+    """No deadlock, no lost batch, no error but "not found", and at the end each chunk has the vector of its text."""
+    with world.connect() as connection:
+        projects = [world.project, *(new_project(connection) for _ in range(2))]
+    with session(world, EDITORS[0]) as editor:
+        for project in projects:
+            for _ in range(3):
+                ingest(editor, project, 30)
+    end = time.monotonic() + SECONDS
+    errors, done = Counter(), Counter()
+
+    def keep_on(name, user, act):
+        rng = random.Random(name)
+        with session(world, user) as connection:
+            while time.monotonic() < end:
+                try:
+                    act(connection, rng)
+                    done[name.rstrip("0123456789")] += 1
+                except psycopg.Error as error:
+                    # A chunk, a source or a project that somebody else has deleted.
+                    if error.sqlstate != "PT404":
+                        errors[f"{name.rstrip('0123456789')}: {error.sqlstate} {error}"] += 1
+
+    def work(number):
+        # Without lease_id a worker is known by its user alone, and so its leases do not end before it answers.
+        with_lease = number % 4 < 2
+
+        def act(connection, rng):
+            claimed = claim(connection, rng.choice((1, BATCH, 64)), 1 if with_lease else 300)
+            done["batches"] += 1
+            if not claimed:
+                time.sleep(0.01)
+                return
+            if with_lease and rng.random() < 0.05:
+                time.sleep(1.2)
+            if rng.random() < 0.1:
+                connection.execute("select matrice.fail_chunks('tiny', %s, 'by chance', %s)",
+                                   [[row[0] for row in claimed], claimed[0][2] if with_lease else None])
+            else:
+                done["stored"] += store(connection, claimed, with_lease)
+
+        keep_on(f"worker{number}", EDITORS[number % 3] if number % 2 else None, act)
+
+    def edit(number):
+        def act(connection, rng):
+            sources = [row[0] for row in connection.execute("select id from matrice.context_sources order by id").fetchall()]
+            what = rng.random()
+            if what < 0.15 or not sources:
+                ingest(connection, rng.choice(projects), 30)
+            elif what < 0.25 and len(sources) > 12:
+                connection.execute("delete from matrice.context_sources where id = %s", [rng.choice(sources)])
+            elif what < 0.4:
+                connection.execute("update matrice.source_chunks set content = content || '!' where id = (select id from matrice.source_chunks order by random() limit 1)")
+            elif what < 0.5:
+                connection.execute("update matrice.context_sources set raw_metadata = %s where id = %s", [json.dumps({"n": rng.random()}), rng.choice(sources)])
+            else:
+                cut(connection, rng.choice(sources), 30)
+
+        keep_on(f"editor{number}", EDITORS[number], act)
+
+    def own(connection, rng):
+        project = rng.choice(projects[:2])
+        connection.execute("update matrice.projects set settings = settings || %s where id = %s",
+                           [json.dumps({"language": rng.choice(["english", "french", "simple"])}), project])
+        connection.execute("select matrice.set_member_role(%s, %s, 'editor')", [project, rng.choice(EDITORS)])
+        time.sleep(0.05)
+
+    def rebuild(connection, rng):
+        # The third project goes and comes.
+        connection.execute("delete from matrice.projects where id = %s", [projects[2]])
+        with world.connect() as builder:
+            projects[2] = new_project(builder)
+        for _ in range(3):
+            ingest(connection, projects[2], 30)
+        time.sleep(0.1)
+
+    def change_members(connection, rng):
+        project = projects[2]
+        connection.execute("select matrice.set_member_role(%s, %s, %s)", [project, EDITORS[2], rng.choice(["editor", "owner"])])
+        time.sleep(0.01)
+
+    run(*(lambda n=n: work(n) for n in range(WORKERS)), *(lambda n=n: edit(n) for n in range(3)),
+        lambda: keep_on("owner", OWNER, own), lambda: keep_on("builder", OWNER, rebuild), lambda: keep_on("members", OWNER, change_members))
+    print(dict(done))
+    assert not errors, errors
+    # Everybody came to something.
+    assert all(done[name] > 5 for name in ("batches", "stored", "editor", "owner", "builder", "members")), done
+    world.rows("delete from matrice.embedding_leases")
+    with session(world) as worker:
+        drain(worker)
+    assert wrong_vectors(world) == []
+    assert world.value("select count(*) from matrice.embedding_leases") == 0
