@@ -179,16 +179,18 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if new.project_id is null then
-    select c.project_id into new.project_id from matrice.source_chunks c where c.id = new.chunk_id;
-  end if;
   perform matrice_private.require_comparable(new.embedding, new.model);
   return new;
 end
 $$;
-comment on function matrice_private.check_embedding() is 'Fills in an embedding''s project and refuses what cannot be compared with the model''s other embeddings.';
+comment on function matrice_private.check_embedding() is 'Refuses an embedding that cannot be compared with the model''s other embeddings.';
 
-create trigger check_embedding before insert or update of embedding, model, project_id on matrice.chunk_embeddings
+create trigger a_project_from_parent before insert on matrice.chunk_embeddings
+for each row execute function matrice_private.project_from_parent();
+create trigger a_project_of_new_parent before update of chunk_id on matrice.chunk_embeddings
+for each row when (old.chunk_id is distinct from new.chunk_id) execute function matrice_private.project_from_parent();
+
+create trigger check_embedding before insert or update of embedding, model on matrice.chunk_embeddings
 for each row execute function matrice_private.check_embedding();
 
 -- The seed asks for ivfflat. An ivfflat index takes its centroids from the rows it is built on: built on an empty
@@ -268,16 +270,7 @@ comment on column matrice.embedding_leases.attempt is 'How often the chunk has b
 comment on column matrice.embedding_leases.leased_until is 'Nobody else is given the chunk before this time.';
 comment on column matrice.embedding_leases.last_error is 'What fail_chunks last said.';
 
-create function matrice_private.complete_lease() returns trigger
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  select c.project_id into new.project_id from matrice.source_chunks c where c.id = new.chunk_id;
-  return new;
-end
-$$;
-comment on function matrice_private.complete_lease() is 'Fills in a lease''s project from its chunk.';
-
-create trigger complete_lease before insert on matrice.embedding_leases
-for each row when (new.project_id is null) execute function matrice_private.complete_lease();
+create trigger a_project_from_parent before insert on matrice.embedding_leases
+for each row execute function matrice_private.project_from_parent();
+create trigger a_project_of_new_parent before update of chunk_id on matrice.embedding_leases
+for each row when (old.chunk_id is distinct from new.chunk_id) execute function matrice_private.project_from_parent();
