@@ -9,6 +9,20 @@ comment on schema matrice_private is 'Internals of matrice: policy helpers and t
 
 -- Who calls ----------------------------------------------------------------------------------------------------------
 
+create function matrice_private.is_trusted(owner oid) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from pg_roles r
+     where r.oid = owner and (r.rolsuper or r.oid = (select n.nspowner from pg_namespace n where n.nspname = 'matrice'))
+  );
+end
+$$;
+comment on function matrice_private.is_trusted(oid) is
+  'Whether what a role has made may be used here: a superuser''s and the owner''s of matrice. Whoever may create schemas could make one called auth.';
+
 create function matrice_private.current_user_id() returns uuid
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -23,11 +37,14 @@ begin
   if claim <> claims then
     return null;
   end if;
-  if to_regprocedure('auth.uid()') is null then
+  if not exists (
+    select from pg_namespace n join pg_proc p on p.pronamespace = n.oid
+     where n.nspname = 'auth' and p.proname = 'uid' and p.pronargs = 0 and matrice_private.is_trusted(n.nspowner)
+  ) then
     return coalesce(claim, claims)::uuid;
   end if;
   -- Dynamic, because elsewhere there is no such function to name.
-  execute format('select %s', to_regprocedure('auth.uid()')) into caller;
+  execute 'select auth.uid()' into caller;
   return caller;
 exception when data_exception then
   -- Other issuers of tokens have subjects that are no UUIDs. Whoever they are, they are no user of these tables.
@@ -35,18 +52,36 @@ exception when data_exception then
 end
 $$;
 comment on function matrice_private.current_user_id() is
-  'The caller''s id: auth.uid() where it exists, else the subject of the JWT claims that PostgREST sets; null without claims, where their subject is no UUID, or where the two settings that hold them disagree.';
+  'The caller''s id: auth.uid() where the schema auth belongs to a superuser or to the owner of matrice, else the subject of the JWT claims that PostgREST sets; null without claims, where their subject is no UUID, or where the two settings that hold them disagree.';
 
 create function matrice_private.touch_updated_at() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  new.updated_at := now();
+  -- A service may bring a row with its past.
+  if tg_op = 'UPDATE' or row_security_active(tg_relid) then
+    new.updated_at := now();
+  end if;
   return new;
 end
 $$;
-comment on function matrice_private.touch_updated_at() is 'Sets updated_at on every update.';
+comment on function matrice_private.touch_updated_at() is 'Sets updated_at on every update, and on what a client inserts.';
+
+create function matrice_private.refuse_change() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_argv[0] = 'clients' and not row_security_active(tg_relid) then
+    return new;
+  end if;
+  raise exception '% of % cannot be changed', tg_argv[1], tg_table_name
+    using errcode = '42501', detail = 'It is set when the row is made, and stays.', hint = 'Leave it out of the update.';
+end
+$$;
+comment on function matrice_private.refuse_change() is
+  'Refuses a change of the columns that its trigger names, to anybody, or to clients alone. A trigger rather than missing privileges: an upsert writes every column, the unchanged ones too.';
 
 -- Bounds -------------------------------------------------------------------------------------------------------------
 
@@ -153,20 +188,68 @@ comment on column matrice.projects.created_at is 'Creation timestamp.';
 comment on column matrice.projects.updated_at is 'Last update.';
 comment on column matrice.projects.created_by is 'The user who created the project and became its first owner.';
 
-create trigger touch_updated_at before update on matrice.projects
+create trigger touch_updated_at before insert or update on matrice.projects
 for each row execute function matrice_private.touch_updated_at();
+
+create trigger keep_creation before update of created_by, created_at on matrice.projects
+for each row when ((old.created_by, old.created_at) is distinct from (new.created_by, new.created_at))
+execute function matrice_private.refuse_change('clients', 'created_by and created_at');
+
+-- What a project's id stands for outlives the project: its entries in the audit trail, files in a bucket, rows elsewhere.
+create table matrice_private.taken_project_ids (
+  id uuid not null,
+  constraint taken_project_ids_pkey primary key (id)
+);
+alter table matrice_private.taken_project_ids enable row level security;
+
+comment on table matrice_private.taken_project_ids is
+  'Every id that ever was a project''s. Clients may choose ids, and whoever could take a deleted project''s would read what is left of it.';
+comment on column matrice_private.taken_project_ids.id is 'The id.';
+
+create function matrice_private.take_project_id() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into matrice_private.taken_project_ids (id) values (new.id);
+  return null;
+exception when unique_violation then
+  -- In the words of a project that is there: nobody is to learn the difference.
+  raise exception 'duplicate key value violates unique constraint "projects_pkey"'
+    using errcode = '23505', schema = 'matrice', table = 'projects', constraint = 'projects_pkey';
+end
+$$;
+comment on function matrice_private.take_project_id() is
+  'Refuses an id that another project had. SECURITY DEFINER: nobody may read or write which ids are taken. A unique key rather than a look: no snapshot is too old for it.';
+
+create trigger take_project_id after insert on matrice.projects
+for each row execute function matrice_private.take_project_id();
+
+create function matrice_private.is_free_project_id(id uuid) returns boolean
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return not exists (select from matrice_private.taken_project_ids t where t.id = is_free_project_id.id);
+end
+$$;
+comment on function matrice_private.is_free_project_id(uuid) is
+  'Whether no project has or had this id. SECURITY DEFINER: policies ask it as the caller. It says no more than inserting a project would, and not whether the other is still there.';
 
 -- user_projects ------------------------------------------------------------------------------------------------------
 
 create table matrice.user_projects (
-  user_id    uuid        not null,
-  project_id uuid        not null,
-  role       text        not null default 'viewer',
-  created_at timestamptz not null default now(),
+  user_id     uuid        not null,
+  project_id  uuid        not null,
+  role        text        not null default 'viewer',
+  created_at  timestamptz not null default now(),
+  accepted_at timestamptz          default now(),
   constraint user_projects_pkey primary key (user_id, project_id) include (role),
   constraint user_projects_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
   constraint user_projects_role_owner_editor_viewer check (role in ('owner', 'editor', 'viewer')),
-  constraint user_projects_times_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
+  constraint user_projects_times_check check (
+    created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'
+    and accepted_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create index idx_user_projects_project on matrice.user_projects (project_id);
 
@@ -176,6 +259,33 @@ comment on column matrice.user_projects.project_id is 'The project.';
 comment on column matrice.user_projects.role is
   'viewer reads everything of the project; editor also writes its content; owner also manages members, settings and deletion.';
 comment on column matrice.user_projects.created_at is 'When the user became a member.';
+comment on column matrice.user_projects.accepted_at is
+  'When the user agreed: by creating the project or accepting an invitation, or because a service says so. Null: a service added somebody who was not asked; no owner can make them an owner.';
+
+create trigger keep_membership before update of user_id, created_at, accepted_at on matrice.user_projects
+for each row when ((old.user_id, old.created_at, old.accepted_at) is distinct from (new.user_id, new.created_at, new.accepted_at))
+execute function matrice_private.refuse_change('clients', 'user_id, created_at and accepted_at');
+
+create function matrice_private.require_acceptance() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if row_security_active(tg_relid) then
+    raise exception 'the member has not agreed to be one'
+      using errcode = 'PT409',
+            detail = format('A service added user %s to project %s.', new.user_id, new.project_id),
+            hint = 'Invite them as an owner: invite_member().';
+  end if;
+  return new;
+end
+$$;
+comment on function matrice_private.require_acceptance() is
+  'Refuses to make an owner of somebody who never agreed to be a member: an owner answers for the project, and the last one cannot leave.';
+
+create trigger require_acceptance before update of role on matrice.user_projects
+for each row when (new.role = 'owner' and old.role <> 'owner' and new.accepted_at is null)
+execute function matrice_private.require_acceptance();
 
 create function matrice_private.add_first_owner() returns trigger
 language plpgsql security definer
@@ -236,9 +346,11 @@ create table matrice.project_invitations (
   constraint project_invitations_token_hash_key unique (token_hash),
   constraint project_invitations_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
   constraint project_invitations_role_owner_editor_viewer check (role in ('owner', 'editor', 'viewer')),
-  constraint project_invitations_email_check check (email like '%_@_%'),
+  constraint project_invitations_email_check check (
+    email ~ '^[^[:space:][:cntrl:]\u00a0\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+@[^[:space:][:cntrl:]\u00a0\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+$'
+    and length(email) <= 254
+  ),
   constraint project_invitations_acceptance_check check ((accepted_at is null) = (accepted_by is null)),
-  constraint project_invitations_email_length check (octet_length(email) <= 320),
   constraint project_invitations_token_hash_length check (octet_length(token_hash) = 32),
   constraint project_invitations_times_check check (
     created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'
@@ -248,13 +360,14 @@ create table matrice.project_invitations (
 create index idx_project_invitations_project on matrice.project_invitations (project_id);
 create unique index project_invitations_one_open on matrice.project_invitations (project_id, lower(email)) where accepted_at is null;
 
-comment on table matrice.project_invitations is 'Who was invited to a project. Made by invite_member, used up by accept_invite; owners see and withdraw them.';
+comment on table matrice.project_invitations is
+  'Who was invited to a project. Only invite_member and accept_invite write it; owners see and withdraw them. Those of an owner go when they are no owner any more.';
 comment on column matrice.project_invitations.id is 'Primary key.';
 comment on column matrice.project_invitations.project_id is 'The project.';
 comment on column matrice.project_invitations.email is 'Whom the token was made for. Whoever holds it can accept: it is sent to this address.';
 comment on column matrice.project_invitations.role is 'What the invited user becomes.';
 comment on column matrice.project_invitations.token_hash is 'SHA-256 of the token. The token itself is stored nowhere.';
-comment on column matrice.project_invitations.invited_by is 'The owner who invited; void once they are no owner any more. Null: a service did.';
+comment on column matrice.project_invitations.invited_by is 'The owner who invited. Null: a service did.';
 comment on column matrice.project_invitations.created_at is 'When.';
 comment on column matrice.project_invitations.expires_at is 'The token is void from this time on.';
 comment on column matrice.project_invitations.accepted_at is 'When it was accepted.';
@@ -305,13 +418,33 @@ begin
   insert into matrice.user_projects as m (user_id, project_id, role)
   values (caller, invitation.project_id, invitation.role)
   on conflict on constraint user_projects_pkey do update
-    set role = excluded.role
-    where matrice_private.role_rank(excluded.role) > matrice_private.role_rank(m.role);
+    set role = case when matrice_private.role_rank(excluded.role) > matrice_private.role_rank(m.role) then excluded.role else m.role end,
+        accepted_at = coalesce(m.accepted_at, excluded.accepted_at)
+    where matrice_private.role_rank(excluded.role) > matrice_private.role_rank(m.role) or m.accepted_at is null;
   return invitation.project_id;
 end
 $$;
 comment on function matrice_private.accept_invitation(text) is
   'Makes the caller a member by a token. SECURITY DEFINER: the caller is no member yet and may see neither the invitation nor the memberships.';
+
+create function matrice_private.void_invitations() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from matrice.project_invitations i
+   where i.project_id = old.project_id and i.invited_by = old.user_id and i.accepted_at is null;
+  return null;
+end
+$$;
+comment on function matrice_private.void_invitations() is
+  'Withdraws the open invitations of an owner who is none any more; they do not come back with the role. SECURITY DEFINER: whoever leaves may not write to invitations any more.';
+
+create trigger void_invitations after delete on matrice.user_projects
+for each row when (old.role = 'owner') execute function matrice_private.void_invitations();
+create trigger void_invitations_of_former after update of role, user_id, project_id on matrice.user_projects
+for each row when (old.role = 'owner' and (old.role, old.user_id, old.project_id) is distinct from (new.role, new.user_id, new.project_id))
+execute function matrice_private.void_invitations();
 
 -- pillars ------------------------------------------------------------------------------------------------------------
 
@@ -379,23 +512,28 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if tg_op = 'INSERT' then
-    -- Services and owners may bring a history of their own, from elsewhere.
-    if row_security_active('matrice.pillars') then
+    -- A service may bring a pillar with its past.
+    if row_security_active(tg_relid) then
       new.version := 1;
+      new.updated_at := now();
     end if;
   elsif (new.content, new.metadata) is distinct from (old.content, old.metadata) then
     new.version := old.version + 1;
     new.updated_at := now();
   else
     new.version := old.version;
+    new.updated_at := old.updated_at;
   end if;
   return new;
 end
 $$;
-comment on function matrice_private.number_pillar_version() is 'Counts a pillar''s versions, whatever number the client wrote.';
+comment on function matrice_private.number_pillar_version() is 'Counts a pillar''s versions and dates them, whatever the client wrote.';
 
 create trigger number_pillar_version before insert or update on matrice.pillars
 for each row execute function matrice_private.number_pillar_version();
+
+create trigger keep_code before update of code on matrice.pillars
+for each row when (old.code is distinct from new.code) execute function matrice_private.refuse_change('anybody', 'code');
 
 create function matrice_private.keep_pillar_version() returns trigger
 language plpgsql security definer
@@ -404,8 +542,10 @@ as $$
 begin
   insert into matrice.pillar_versions (pillar_id, version, project_id, content, metadata, saved_by, restored_from)
   values (new.id, new.version, new.project_id, new.content, new.metadata, matrice_private.current_user_id(),
-          -- restore_pillar says so, for its own save alone.
-          nullif(current_setting('matrice.restored_version', true), '')::integer)
+          -- restore_pillar says so, for its own save alone; anybody else may say so, too.
+          (select v.version from matrice.pillar_versions v
+            where v.pillar_id = new.id and v.version::text = current_setting('matrice.restored_version', true)
+              and (v.content, v.metadata) = (new.content, new.metadata)))
   on conflict do nothing;
   return null;
 end

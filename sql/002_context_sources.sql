@@ -1,7 +1,7 @@
 -- The documents of a project and the chunks they are cut into.
 
 -- A row below another one belongs to that row's project. Clients may leave project_id out; a trigger fills it in from
--- the parent, and composite foreign keys hold it true.
+-- the parent and refuses another, and composite foreign keys hold it true.
 create function matrice_private.from_parent() returns uuid
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -10,6 +10,40 @@ begin atomic
 end;
 comment on function matrice_private.from_parent() is
   'Default of project_id where a trigger takes it from the parent row. Being a default, it makes the column optional in generated client types.';
+
+create function matrice_private.project_from_parent() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  parents_project uuid;
+begin
+  case tg_table_name
+    when 'source_chunks' then
+      select s.project_id into parents_project from matrice.context_sources s where s.id = new.source_id;
+    when 'workflow_steps' then
+      select r.project_id into parents_project from matrice.workflow_runs r where r.id = new.run_id;
+    else
+      select c.project_id into parents_project from matrice.source_chunks c where c.id = new.chunk_id;
+  end case;
+  if tg_op = 'INSERT' then
+    if new.project_id is null then
+      new.project_id := parents_project;
+    elsif new.project_id is distinct from parents_project and row_security_active(tg_relid) then
+      -- The policies refuse it, before any key is asked.
+      new.project_id := null;
+    end if;
+  elsif parents_project is distinct from old.project_id then
+    raise exception 'a row cannot be moved to another project'
+      using errcode = '42501',
+            detail = format('This row of %I belongs to project %s.', tg_table_name, old.project_id),
+            hint = 'Create it in the other project and delete it here.';
+  end if;
+  return new;
+end
+$$;
+comment on function matrice_private.project_from_parent() is
+  'Takes a new row''s project from its parent, and keeps a row below parents of its project. It looks as the caller does: another''s parent is as one that does not exist, and both are refused before unique and foreign keys could tell them apart.';
 
 -- context_sources ----------------------------------------------------------------------------------------------------
 
@@ -245,8 +279,7 @@ begin
   -- Before anything reads them: constraints are asked only afterwards.
   perform matrice_private.require_bytes('the content of a chunk', new.content, 1048576);
   perform matrice_private.require_json('the metadata of a chunk', new.metadata, 16384);
-  select s.project_id, s.type, s.raw_metadata into source from matrice.context_sources s where s.id = new.source_id;
-  new.project_id := coalesce(new.project_id, source.project_id);
+  select s.type, s.raw_metadata into source from matrice.context_sources s where s.id = new.source_id;
   if tg_op = 'INSERT' or (new.content, new.token_count) is distinct from (old.content, old.token_count) then
     new.token_count := matrice.count_tokens(new.content);
   end if;
@@ -259,7 +292,13 @@ begin
   return new;
 end
 $$;
-comment on function matrice_private.complete_chunk() is 'Fills in a chunk''s project_id where a client leaves it out, and its token_count, fts and filterable whatever a client writes.';
+comment on function matrice_private.complete_chunk() is 'Fills in a chunk''s token_count, fts and filterable, whatever a client writes.';
+
+-- Triggers fire in the order of their names: the project comes first.
+create trigger a_project_from_parent before insert on matrice.source_chunks
+for each row execute function matrice_private.project_from_parent();
+create trigger a_project_of_new_parent before update of source_id on matrice.source_chunks
+for each row when (old.source_id is distinct from new.source_id) execute function matrice_private.project_from_parent();
 
 create trigger complete_chunk before insert or update of content, metadata, fts, filterable, token_count, source_id, project_id on matrice.source_chunks
 for each row execute function matrice_private.complete_chunk();

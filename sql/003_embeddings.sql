@@ -223,9 +223,6 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if new.project_id is null then
-    select c.project_id into new.project_id from matrice.source_chunks c where c.id = new.chunk_id;
-  end if;
   if new.model is null then
     new.model := matrice_private.embedding_model(null, new.project_id);
   end if;
@@ -233,9 +230,14 @@ begin
   return new;
 end
 $$;
-comment on function matrice_private.check_embedding() is 'Fills in an embedding''s project and model, and refuses what cannot be compared with the model''s other embeddings.';
+comment on function matrice_private.check_embedding() is 'Fills in an embedding''s model, and refuses what cannot be compared with the model''s other embeddings.';
 
-create trigger check_embedding before insert or update of embedding, model, project_id on matrice.chunk_embeddings
+create trigger a_project_from_parent before insert on matrice.chunk_embeddings
+for each row execute function matrice_private.project_from_parent();
+create trigger a_project_of_new_parent before update of chunk_id on matrice.chunk_embeddings
+for each row when (old.chunk_id is distinct from new.chunk_id) execute function matrice_private.project_from_parent();
+
+create trigger check_embedding before insert or update of embedding, model on matrice.chunk_embeddings
 for each row execute function matrice_private.check_embedding();
 
 -- The seed asks for ivfflat. An ivfflat index takes its centroids from the rows it is built on: built on an empty
@@ -347,23 +349,24 @@ begin atomic
 end;
 comment on function matrice_private.text_hash(text) is 'What a lease knows a text by.';
 
+create trigger a_project_from_parent before insert on matrice.embedding_leases
+for each row execute function matrice_private.project_from_parent();
+create trigger a_project_of_new_parent before update of chunk_id on matrice.embedding_leases
+for each row when (old.chunk_id is distinct from new.chunk_id) execute function matrice_private.project_from_parent();
+
 create function matrice_private.complete_lease() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  chunk record;
 begin
-  select c.project_id, c.content into chunk from matrice.source_chunks c where c.id = new.chunk_id;
-  new.project_id := coalesce(new.project_id, chunk.project_id);
-  new.text_hash := coalesce(new.text_hash, matrice_private.text_hash(chunk.content));
+  select matrice_private.text_hash(c.content) into new.text_hash from matrice.source_chunks c where c.id = new.chunk_id;
   return new;
 end
 $$;
-comment on function matrice_private.complete_lease() is 'Fills in a lease''s project and text from its chunk.';
+comment on function matrice_private.complete_lease() is 'Fills in a lease''s text from its chunk.';
 
 create trigger complete_lease before insert on matrice.embedding_leases
-for each row when (new.project_id is null or new.text_hash is null) execute function matrice_private.complete_lease();
+for each row when (new.text_hash is null) execute function matrice_private.complete_lease();
 
 create function matrice_private.forget_failures() returns trigger
 language plpgsql security definer

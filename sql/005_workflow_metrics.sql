@@ -106,19 +106,10 @@ comment on column matrice.workflow_steps.cost_source is 'provided by the caller,
 comment on column matrice.workflow_steps.step_key is 'The caller''s own key of the step (Inngest hashed id): the same step recorded twice is one row.';
 comment on column matrice.workflow_steps.attempt is 'Attempt, from 0. Failed attempts were billed too: a run''s cost is the sum over all.';
 
-create function matrice_private.complete_step() returns trigger
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  select r.project_id into new.project_id from matrice.workflow_runs r where r.id = new.run_id;
-  return new;
-end
-$$;
-comment on function matrice_private.complete_step() is 'Fills in a step''s project from its run.';
-
-create trigger complete_step before insert on matrice.workflow_steps
-for each row when (new.project_id is null) execute function matrice_private.complete_step();
+create trigger a_project_from_parent before insert on matrice.workflow_steps
+for each row execute function matrice_private.project_from_parent();
+create trigger a_project_of_new_parent before update of run_id on matrice.workflow_steps
+for each row when (old.run_id is distinct from new.run_id) execute function matrice_private.project_from_parent();
 
 create function matrice_private.price_step() returns trigger
 language plpgsql

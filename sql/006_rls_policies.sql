@@ -24,17 +24,6 @@ $$;
 comment on function matrice_private.project_ids(text) is
   'The projects in which the caller has at least this role: viewer, editor or owner. SECURITY DEFINER: the policy on user_projects calls it, and would otherwise call itself without end. PL/pgSQL, because its plans outlive the statement.';
 
-create function matrice_private.has_members(project_id uuid) returns boolean
-language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return exists (select from matrice.user_projects m where m.project_id = has_members.project_id);
-end
-$$;
-comment on function matrice_private.has_members(uuid) is
-  'Whether a project has any member yet. SECURITY DEFINER: the policy on projects asks it about a project whose members the caller may not see.';
-
 -- What is written to the audit trail ---------------------------------------------------------------------------------
 
 create table matrice.audit_log (
@@ -50,14 +39,15 @@ create table matrice.audit_log (
 create index idx_audit_log_project on matrice.audit_log (project_id, created_at);
 
 comment on table matrice.audit_log is
-  'Who changed memberships, invited, deleted a project or a source, or restored a pillar. Append-only; read by the project''s owners.';
+  'Who changed memberships, invited, deleted a project or a source, or restored a pillar. Append-only; read by the project''s owners. The owner of the database empties it with matrice_private.purge_audit_log().';
 comment on column matrice.audit_log.id is 'Primary key.';
 comment on column matrice.audit_log.project_id is 'The project. No foreign key: the entry outlives it.';
 comment on column matrice.audit_log.actor is 'The user; null for a session without claims.';
 comment on column matrice.audit_log.actor_role is 'The database role: authenticated, service_role, …';
 comment on column matrice.audit_log.action is
-  'member added, member changed, member removed, invitation made, invitation withdrawn, project deleted, source deleted or pillar restored.';
-comment on column matrice.audit_log.details is 'What it was done to, as it was before, and for changes as it is after.';
+  'member added, member changed, member removed, invitation made, invitation changed, invitation accepted, invitation withdrawn, project deleted, source deleted or pillar restored.';
+comment on column matrice.audit_log.details is
+  'What it was done to, as it was before, and for changes as it is after: the few columns that tell which one it is, texts cut to 500 characters.';
 comment on column matrice.audit_log.created_at is 'When.';
 
 create function matrice_private.audit() returns trigger
@@ -65,21 +55,62 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  before  jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) - 'token_hash' end;
-  after   jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) - 'token_hash' end;
-  project uuid  := coalesce(after, before) ->> case tg_table_name when 'projects' then 'id' else 'project_id' end;
+  project uuid;
+  before  jsonb;
+  after   jsonb;
 begin
+  -- Never whole rows: they hold what a client likes, of any size and depth.
+  if tg_table_name = 'user_projects' then
+    project := coalesce(new.project_id, old.project_id);
+    before := jsonb_build_object('user_id', old.user_id, 'role', old.role, 'accepted_at', old.accepted_at);
+    after := jsonb_build_object('user_id', new.user_id, 'role', new.role, 'accepted_at', new.accepted_at);
+  elsif tg_table_name = 'project_invitations' then
+    project := coalesce(new.project_id, old.project_id);
+    before := jsonb_build_object('id', old.id, 'email', left(old.email, 500), 'role', old.role, 'invited_by', old.invited_by,
+                                 'expires_at', old.expires_at, 'accepted_at', old.accepted_at, 'accepted_by', old.accepted_by);
+    after := jsonb_build_object('id', new.id, 'email', left(new.email, 500), 'role', new.role, 'invited_by', new.invited_by,
+                                'expires_at', new.expires_at, 'accepted_at', new.accepted_at, 'accepted_by', new.accepted_by);
+  elsif tg_table_name = 'projects' then
+    project := old.id;
+    before := jsonb_build_object('name', left(old.name, 500), 'created_by', old.created_by, 'created_at', old.created_at);
+  elsif tg_table_name = 'context_sources' then
+    project := old.project_id;
+    before := jsonb_build_object('id', old.id, 'type', left(old.type, 500), 'name', left(old.name, 500),
+                                 'storage_path', left(old.storage_path, 500), 'created_at', old.created_at);
+  else
+    project := new.project_id;
+    after := jsonb_build_object('pillar_id', new.pillar_id, 'version', new.version, 'restored_from', new.restored_from);
+  end if;
   -- What a project takes with it when it is deleted is said by one entry.
   if tg_table_name = 'projects' or tg_op = 'INSERT' or exists (select from matrice.projects p where p.id = project) then
     insert into matrice.audit_log (project_id, actor, actor_role, action, details)
     values (project, matrice_private.current_user_id(), current_setting('role', true), tg_argv[0],
-            jsonb_strip_nulls(jsonb_build_object('before', before, 'after', after)));
+            jsonb_strip_nulls(jsonb_build_object('before', case when tg_op <> 'INSERT' then before end,
+                                                 'after', case when tg_op <> 'DELETE' then after end)));
   end if;
   return null;
 end
 $$;
 comment on function matrice_private.audit() is
   'Writes an entry of the audit trail. SECURITY DEFINER: the trail is append-only, so no client may write it.';
+
+create function matrice_private.purge_audit_log(before timestamptz) returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  purged bigint;
+begin
+  if before is null then
+    raise exception 'before must not be null' using errcode = '22004', hint = 'Pass the time from which on entries are kept.';
+  end if;
+  delete from matrice.audit_log a where a.created_at < before;
+  get diagnostics purged = row_count;
+  return purged;
+end
+$$;
+comment on function matrice_private.purge_audit_log(timestamptz) is
+  'Deletes the entries of the audit trail that are older than a time, of all projects, and returns how many. For the owner of the tables: nobody else may shorten the trail.';
 
 create trigger audit_add after insert on matrice.user_projects
 for each row execute function matrice_private.audit('member added');
@@ -90,7 +121,13 @@ for each row execute function matrice_private.audit('member removed');
 create trigger audit_invite after insert on matrice.project_invitations
 for each row execute function matrice_private.audit('invitation made');
 create trigger audit_reinvite after update on matrice.project_invitations
-for each row when (old.token_hash is distinct from new.token_hash) execute function matrice_private.audit('invitation made');
+for each row when (old.token_hash <> new.token_hash) execute function matrice_private.audit('invitation made');
+create trigger audit_accept after update on matrice.project_invitations
+for each row when (old.token_hash = new.token_hash and old.accepted_at is null and new.accepted_at is not null)
+execute function matrice_private.audit('invitation accepted');
+create trigger audit_reword after update on matrice.project_invitations
+for each row when (old.token_hash = new.token_hash and not (old.accepted_at is null and new.accepted_at is not null))
+execute function matrice_private.audit('invitation changed');
 create trigger audit_withdraw after delete on matrice.project_invitations
 for each row execute function matrice_private.audit('invitation withdrawn');
 create trigger audit_delete after delete on matrice.projects
@@ -100,7 +137,7 @@ for each row execute function matrice_private.audit('source deleted');
 create trigger audit_restore after insert on matrice.pillar_versions
 for each row when (new.restored_from is not null) execute function matrice_private.audit('pillar restored');
 
--- What belongs to a project stays with it ----------------------------------------------------------------------------
+-- What belongs to a project stays with it, under its id --------------------------------------------------------------
 
 create function matrice_private.stay_in_project() returns trigger
 language plpgsql
@@ -117,17 +154,27 @@ comment on function matrice_private.stay_in_project() is 'Refuses to move a row 
 
 do $$
 declare
-  tenant_table name;
+  tenant record;
 begin
-  for tenant_table in
-    select c.table_name from information_schema.columns c
-      join information_schema.tables t using (table_schema, table_name)
-     where c.table_schema = 'matrice' and c.column_name = 'project_id' and t.table_type = 'BASE TABLE'
+  for tenant in
+    select c.relname as name,
+           exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'project_id') as has_project,
+           exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'id') as has_id
+      from pg_class c
+     where c.relnamespace = 'matrice'::regnamespace and c.relkind = 'r'
   loop
-    execute format(
-      'create trigger stay_in_project before update of project_id on matrice.%I
-         for each row when (old.project_id is distinct from new.project_id)
-         execute function matrice_private.stay_in_project()', tenant_table);
+    if tenant.has_project then
+      execute format(
+        'create trigger stay_in_project before update of project_id on matrice.%I
+           for each row when (old.project_id is distinct from new.project_id)
+           execute function matrice_private.stay_in_project()', tenant.name);
+    end if;
+    if tenant.has_id then
+      execute format(
+        'create trigger keep_id before update of id on matrice.%I
+           for each row when (old.id is distinct from new.id)
+           execute function matrice_private.refuse_change(''anybody'', ''id'')', tenant.name);
+    end if;
   end loop;
 end
 $$;
@@ -405,26 +452,96 @@ for each statement execute function matrice_private.limit_invitations();
 -- as there with an owner of storage objects.)
 do $$
 begin
-  if to_regclass('auth.users') is not null then
+  if exists (
+    select from pg_namespace n
+      join pg_class c on c.relnamespace = n.oid
+      join pg_attribute a on a.attrelid = c.oid
+     where n.nspname = 'auth' and c.relname = 'users' and c.relkind = 'r' and a.attname = 'id' and a.atttypid = 'uuid'::regtype
+       and matrice_private.is_trusted(n.nspowner)
+  ) then
     alter table matrice.user_projects add constraint user_projects_user_id_fkey
       foreign key (user_id) references auth.users (id) on delete cascade;
   end if;
 end
 $$;
 
+-- What the planner may know ------------------------------------------------------------------------------------------
+
+create function matrice_private.keep_no_statistics() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  command text;
+begin
+  for command in
+    select format('alter table %s alter column %I set statistics 0', c.oid::regclass, a.attname)
+      from pg_class c join pg_attribute a on a.attrelid = c.oid
+     where c.relnamespace = 'matrice'::regnamespace and c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped
+       and c.relname not in ('embedding_models', 'model_prices', 'model_price_windows', 'model_price_multipliers')
+    union all
+    select format('alter index %s alter column %s set statistics 0', i.indexrelid::regclass, a.attnum)
+      from pg_class c join pg_index i on i.indrelid = c.oid join pg_attribute a on a.attrelid = i.indexrelid
+     where c.relnamespace = 'matrice'::regnamespace and c.relkind in ('r', 'p') and i.indkey[a.attnum - 1] = 0
+       and c.relname not in ('embedding_models', 'model_prices', 'model_price_windows', 'model_price_multipliers')
+  loop
+    execute command;
+  end loop;
+end
+$$;
+comment on function matrice_private.keep_no_statistics() is
+  'Has ANALYZE keep no statistics of values in the tables of tenants, nor of what their indexes compute. Estimates are told to everybody, by EXPLAIN and by PostgREST''s count=planned: with statistics they give away which values are common in the rows of others. For the owner of the tables: after columns or indexes were added.';
+
 -- Grants -------------------------------------------------------------------------------------------------------------
+
+create function matrice_private.revoke_from_everybody(kind text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  command text;
+begin
+  for command in
+    select format('revoke all on %s %s from %s cascade', o.kind, o.name, case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end)
+      from (
+        select 'schema' as kind, n.oid, quote_ident(n.nspname) as name, n.nspname as schema, n.nspowner as owner, n.nspacl as acl from pg_namespace n
+        union all
+        select 'table', c.oid, c.oid::regclass::text, n.nspname, c.relowner, c.relacl
+          from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+        union all
+        select 'routine', p.oid, p.oid::regprocedure::text, n.nspname, p.proowner, coalesce(p.proacl, acldefault('f', p.proowner))
+          from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+      ) o
+     cross join lateral aclexplode(o.acl) a
+     where o.kind = revoke_from_everybody.kind and o.schema in ('matrice', 'matrice_private')
+       and o.owner = current_user::regrole and a.grantee <> o.owner
+       -- Not the engine's, which the extension's script grants.
+       and not exists (select from pg_depend d where d.objid = o.oid and d.deptype = 'e')
+     group by o.kind, o.name, a.grantee
+  loop
+    execute command;
+  end loop;
+end
+$$;
+comment on function matrice_private.revoke_from_everybody(text) is
+  'Takes every privilege on our schemas, tables or routines from everybody but their owner: a database''s default privileges grant what is made to whom they like. For the owner, before what is meant to be granted is.';
+
+select matrice_private.revoke_from_everybody('schema'), matrice_private.revoke_from_everybody('table');
 
 grant usage on schema matrice to authenticated, service_role;
 -- Functions that run as the caller name their helpers by schema. The tables in here are not granted.
 grant usage on schema matrice_private to authenticated, service_role;
+grant select on matrice_private.migrations to service_role;
 
-revoke all on all tables in schema matrice from public, anon, authenticated, service_role;
 grant select, insert, update, delete on all tables in schema matrice to service_role;
 grant select, insert, update, delete on
-  matrice.projects, matrice.user_projects, matrice.pillars, matrice.context_sources, matrice.source_chunks,
+  matrice.projects, matrice.pillars, matrice.context_sources, matrice.source_chunks,
   matrice.chunk_embeddings, matrice.insights, matrice.workflow_runs, matrice.workflow_steps
 to authenticated;
-grant select, insert, update, delete on matrice.project_invitations to authenticated;
+-- Nobody is made a member by somebody else: by accepting an invitation, or by a service.
+grant select, update, delete on matrice.user_projects to authenticated;
+-- invite_member writes them.
+grant select, delete on matrice.project_invitations to authenticated;
 grant select on
   matrice.pillar_versions, matrice.audit_log, matrice.embedding_leases, matrice.embedding_models,
   matrice.model_prices, matrice.model_price_windows, matrice.model_price_multipliers, matrice.quotas, matrice.project_usage
@@ -440,25 +557,27 @@ alter table matrice.projects enable row level security;
 create policy "members read their projects" on matrice.projects for select to authenticated
 using (
   id = any ((select matrice_private.project_ids())::uuid[])
-  -- INSERT … RETURNING asks this before the trigger has made the creator a member. From then on the project has one.
-  or (created_by = (select matrice_private.current_user_id()) and not matrice_private.has_members(id))
+  -- INSERT … RETURNING asks this before the triggers have taken the id and made the creator a member.
+  or (created_by = (select matrice_private.current_user_id()) and matrice_private.is_free_project_id(id))
 );
 create policy "users create projects as themselves" on matrice.projects for insert to authenticated
-with check (created_by = (select matrice_private.current_user_id()));
+with check (
+  created_by = (select matrice_private.current_user_id())
+  -- Another's project and one that was deleted are refused alike, before a key is asked; an upsert finds the caller's own.
+  and (matrice_private.is_free_project_id(id) or id = any ((select matrice_private.project_ids('owner'))::uuid[]))
+);
 create policy "owners change their projects" on matrice.projects for update to authenticated
 using (id = any ((select matrice_private.project_ids('owner'))::uuid[]))
 with check (id = any ((select matrice_private.project_ids('owner'))::uuid[]));
 create policy "owners delete their projects" on matrice.projects for delete to authenticated
 using (id = any ((select matrice_private.project_ids('owner'))::uuid[]));
 
--- user_projects: members read, owners change, everybody may leave ----------------------------------------------------
+-- user_projects: members read, owners change roles and remove, everybody may leave -----------------------------------
 
 alter table matrice.user_projects enable row level security;
 
 create policy "members read the members" on matrice.user_projects for select to authenticated
 using (project_id = any ((select matrice_private.project_ids())::uuid[]));
-create policy "owners add members" on matrice.user_projects for insert to authenticated
-with check (project_id = any ((select matrice_private.project_ids('owner'))::uuid[]));
 create policy "owners change roles" on matrice.user_projects for update to authenticated
 using (project_id = any ((select matrice_private.project_ids('owner'))::uuid[]))
 with check (project_id = any ((select matrice_private.project_ids('owner'))::uuid[]));
@@ -474,17 +593,6 @@ alter table matrice.project_invitations enable row level security;
 
 create policy "owners read invitations" on matrice.project_invitations for select to authenticated
 using (project_id = any ((select matrice_private.project_ids('owner'))::uuid[]));
-create policy "owners invite as themselves" on matrice.project_invitations for insert to authenticated
-with check (
-  project_id = any ((select matrice_private.project_ids('owner'))::uuid[])
-  and invited_by = (select matrice_private.current_user_id()) and accepted_at is null
-);
-create policy "owners renew invitations as themselves" on matrice.project_invitations for update to authenticated
-using (project_id = any ((select matrice_private.project_ids('owner'))::uuid[]) and accepted_at is null)
-with check (
-  project_id = any ((select matrice_private.project_ids('owner'))::uuid[])
-  and invited_by = (select matrice_private.current_user_id()) and accepted_at is null
-);
 create policy "owners withdraw invitations" on matrice.project_invitations for delete to authenticated
 using (project_id = any ((select matrice_private.project_ids('owner'))::uuid[]));
 
@@ -570,3 +678,5 @@ begin
   end loop;
 end
 $$;
+
+select matrice_private.keep_no_statistics();

@@ -358,51 +358,100 @@ comment on function matrice.pillar_history(uuid, text) is 'All versions of a pil
 
 -- Members ------------------------------------------------------------------------------------------------------------
 
-create function matrice.invite_member(
-  project_id uuid, email text, role text default 'viewer', valid_for interval default '7 days'
-) returns text
+create function matrice_private.trimmed(value text) returns text
+language sql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select btrim(value, E' \t\n\r\f\u000b\u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202f\u205f\u2060\u3000\ufeff');
+end;
+comment on function matrice_private.trimmed(text) is 'A text without white space, or marks that nobody sees, around it: people paste them along.';
+
+create function matrice_private.make_invitation(project_id uuid, email text, role text, valid_for interval, invited_by uuid) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
   -- 244 random bits; only their hash is stored.
-  token text := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
+  token   text := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
+  address text;
 begin
-  perform matrice_private.require_text('email', email);
+  perform matrice_private.require_text('email', left(email, 1000));
+  -- As the table's check has it; what is too long is not even looked at.
+  if octet_length(email) <= 4000 then
+    address := normalize(matrice_private.trimmed(email), nfc);
+  end if;
+  if address is null or length(address) > 254
+     or address !~ '^[^[:space:][:cntrl:]\u00a0\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+@[^[:space:][:cntrl:]\u00a0\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+$' then
+    raise exception 'not an e-mail address: %', quote_literal(left(email, 100))
+      using errcode = '22023', hint = 'The token is to be sent there: name@domain, at most 254 characters, none of them white space.';
+  end if;
   perform matrice_private.require_one_of('role', role, array['owner', 'editor', 'viewer']);
   perform matrice_private.require_given('valid_for', valid_for);
-  if email not like '%_@_%' then
-    raise exception 'not an e-mail address: %', quote_literal(left(email, 100))
-      using errcode = '22023', hint = 'The token is to be sent there.';
-  end if;
   if not valid_for between interval '1 minute' and interval '365 days' then
     raise exception 'valid_for must be between a minute and a year'
       using errcode = '22023', hint = 'Leave it out for 7 days.';
   end if;
-  perform matrice_private.require_role(project_id, 'owner');
-  insert into matrice.project_invitations (project_id, email, role, token_hash, expires_at)
-  values (invite_member.project_id, invite_member.email, invite_member.role, sha256(convert_to(token, 'UTF8')), now() + valid_for)
+  insert into matrice.project_invitations (project_id, email, role, token_hash, expires_at, invited_by)
+  values (make_invitation.project_id, address, make_invitation.role, sha256(convert_to(token, 'UTF8')), now() + valid_for,
+          make_invitation.invited_by)
   on conflict (project_id, lower(email)) where accepted_at is null do update
     set role = excluded.role, token_hash = excluded.token_hash, expires_at = excluded.expires_at,
         invited_by = excluded.invited_by, created_at = now();
   return token;
 end
 $$;
+comment on function matrice_private.make_invitation(uuid, text, text, interval, uuid) is
+  'Stores an invitation, in place of an open one for the same address, and returns its token. As its caller: for services.';
+
+create function matrice_private.invite_as_owner(project_id uuid, email text, role text, valid_for interval) returns text
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  caller uuid := matrice_private.current_user_id();
+begin
+  -- Waits for whoever is removing the caller: that withdraws the invitations it finds.
+  perform from matrice.user_projects m
+    where m.project_id = invite_as_owner.project_id and m.user_id = caller and m.role = 'owner' for share;
+  if not found then
+    raise exception 'this needs the role owner'
+      using errcode = '42501', detail = 'Only owners invite.', hint = 'Ask an owner of the project.';
+  end if;
+  return matrice_private.make_invitation(project_id, email, role, valid_for, caller);
+end
+$$;
+comment on function matrice_private.invite_as_owner(uuid, text, text, interval) is
+  'Invites somebody in the caller''s name. SECURITY DEFINER: no client writes invitations, so that token, inviter and end are not theirs to choose. Refused unless the caller is an owner of the project.';
+
+create function matrice.invite_member(
+  project_id uuid, email text, role text default 'viewer', valid_for interval default '7 days'
+) returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.require_role(project_id, 'owner');
+  if row_security_active('matrice.project_invitations') then
+    return matrice_private.invite_as_owner(project_id, email, role, valid_for);
+  end if;
+  return matrice_private.make_invitation(project_id, email, role, valid_for, matrice_private.current_user_id());
+end
+$$;
 comment on function matrice.invite_member(uuid, text, text, interval) is
-  'Invites somebody to a project and returns the one-time token to send them; it cannot be read again. Inviting the same address again makes the earlier token void. For owners.';
+  'Invites somebody to a project and returns the one-time token to send them; it cannot be read again. Inviting the same address again makes the earlier token void. White space around the address is no part of it. For owners.';
 
 create function matrice.accept_invite(token text) returns uuid
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform matrice_private.require_text('token', token);
-  return matrice_private.accept_invitation(token);
+  perform matrice_private.require_text('token', left(token, 1000));
+  return matrice_private.accept_invitation(matrice_private.trimmed(left(token, 1000)));
 end
 $$;
 comment on function matrice.accept_invite(text) is
-  'Makes the caller a member of the project that the token is for, once, and returns the project''s id. A member who has a higher role keeps it.';
+  'Makes the caller a member by the token of an invitation, once, and returns the project''s id. A member who has a higher role keeps it. White space around the token is no part of it.';
 
 create function matrice.list_members(project_id uuid)
 returns table (user_id uuid, role text, member_since timestamptz)
@@ -454,7 +503,7 @@ begin
 end
 $$;
 comment on function matrice.set_member_role(uuid, uuid, text) is
-  'Changes the role of a member: owner, editor or viewer. The last owner stays one (PT409). For owners.';
+  'Changes the role of a member: owner, editor or viewer. The last owner stays one (PT409), and only who agreed to be a member can become one (PT409). For owners.';
 
 create function matrice.remove_member(project_id uuid, user_id uuid) returns void
 language plpgsql
@@ -472,6 +521,28 @@ end
 $$;
 comment on function matrice.remove_member(uuid, uuid) is
   'Removes a member: owners anybody, everybody themselves. The last owner stays (PT409).';
+
+-- Requests -----------------------------------------------------------------------------------------------------------
+
+create function matrice.refuse_planned_counts() returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- As PostgREST tells it: {"prefer": "return=representation, count=planned", …}. As json, which keeps a key that comes twice.
+  if exists (
+    select from json_each_text(nullif(current_setting('request.headers', true), '')::json) header
+     where lower(header.key) = 'prefer' and header.value ~* 'count\s*=\s*"?(planned|estimated)'
+  ) then
+    raise exception 'planned and estimated counts are not answered'
+      using errcode = '22023',
+            detail = 'They come from the planner, which counts the rows of everybody.',
+            hint = 'Ask for count=exact, which counts the rows that you see.';
+  end if;
+end
+$$;
+comment on function matrice.refuse_planned_counts() is
+  'Refuses requests with Prefer: count=planned or count=estimated. For PostgREST''s db-pre-request.';
 
 -- Ingestion ----------------------------------------------------------------------------------------------------------
 

@@ -1279,20 +1279,21 @@ $$;
 -- Of all functions. They are born executable by everybody. Here: the API by users and services, helpers by who runs into them
 -- (policies, triggers, defaults and the API all run as the caller), the owner's tools by the owner, and what searches
 -- whatever projects it is told by services.
+select matrice_private.revoke_from_everybody('routine');
 do $$
 declare
   function record;
 begin
   for function in
     select p.oid::regprocedure as signature, p.prorettype = 'trigger'::regtype as is_trigger,
-           p.proname in ('build_embedding_index', 'load_price_catalogue', 'forget_pillar_versions', 'recount_usage') as is_owners_tool,
+           p.proname in ('build_embedding_index', 'load_price_catalogue', 'forget_pillar_versions', 'recount_usage', 'purge_audit_log',
+                         'keep_no_statistics', 'revoke_from_everybody') as is_owners_tool,
            p.proname in ('nearest_chunks', 'take_leases', 'end_leases', 'return_leases') as is_for_services
       from pg_proc p
      where p.pronamespace in ('matrice'::regnamespace, 'matrice_private'::regnamespace)
        and p.proowner = current_user::regrole
        and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')
   loop
-    execute format('revoke all on function %s from public', function.signature);
     continue when function.is_trigger or function.is_owners_tool;
     execute format('grant execute on function %s to service_role', function.signature);
     continue when function.is_for_services;
@@ -1300,3 +1301,6 @@ begin
   end loop;
 end
 $$;
+
+-- Of what came after 006.
+select matrice_private.keep_no_statistics();

@@ -1,6 +1,23 @@
 -- The end of the extension's script: it runs as a superuser even where a database's owner installs the extension
 -- (trusted = true), so it calls nothing but what it has just made and pg_catalog, by their full names.
 
+-- The tables will belong to the owner of the schema: no one else than the role that creates the extension. (A dump brings its
+-- schema, and tables, with it.)
+do $$
+declare
+  creator pg_catalog.oid := '@extowner@'::pg_catalog.regrole;
+  owner   pg_catalog.oid := (select n.nspowner from pg_catalog.pg_namespace n where n.nspname operator(pg_catalog.=) 'matrice');
+begin
+  if pg_catalog.current_setting('row_security')::pg_catalog.bool and owner operator(pg_catalog.<>) creator
+     and not (select pg_catalog.bool_and(r.rolsuper) from pg_catalog.pg_roles r where r.oid operator(pg_catalog.=) any (array[owner, creator])) then
+    raise exception 'must be owner of schema matrice'
+      using errcode = '42501',
+            detail = pg_catalog.format('It belongs to %s, the extension would belong to %s.', owner::pg_catalog.regrole, creator::pg_catalog.regrole),
+            hint = pg_catalog.format('Create the extension as %s, or ALTER SCHEMA matrice OWNER TO %s.', owner::pg_catalog.regrole, creator::pg_catalog.regrole);
+  end if;
+end
+$$;
+
 -- Supabase's API roles, where they are missing: plain Postgres then behaves like Supabase.
 do $$
 begin
@@ -31,6 +48,28 @@ comment on function matrice.price_catalogue() is 'The catalogue of model prices 
 comment on function matrice.migrate() is
   'Applies the migrations of the schema that this database has not had yet and returns their names. For the owner of the schema.';
 
+-- A database's default privileges may have granted them to anybody.
+do $$
+declare
+  command text;
+begin
+  for command in
+    select pg_catalog.format('revoke all on function %s from %s', p.oid::pg_catalog.regprocedure,
+                             case a.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) end)
+      from pg_catalog.pg_depend d
+      join pg_catalog.pg_extension e on e.oid operator(pg_catalog.=) d.refobjid
+      join pg_catalog.pg_proc p on p.oid operator(pg_catalog.=) d.objid
+     cross join lateral pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) a
+     where e.extname operator(pg_catalog.=) 'matrice'
+       and d.refclassid operator(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
+       and d.classid operator(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
+       and a.grantee operator(pg_catalog.<>) p.proowner
+  loop
+    execute command;
+  end loop;
+end
+$$;
+
 do $$
 declare
   engine text;
@@ -42,9 +81,7 @@ begin
     'matrice.truncate_tokens(text, integer, text)',
     'matrice.chunk_text(text, integer, integer, text, text)'
   ] loop
-    execute pg_catalog.format('revoke all on function %s from public', engine);
-    execute pg_catalog.format('grant execute on function %s to authenticated, service_role', engine);
-    execute pg_catalog.format('grant execute on function %s to @extowner@', engine);
+    execute pg_catalog.format('grant execute on function %s to authenticated, service_role, @extowner@', engine);
   end loop;
 end
 $$;
@@ -61,7 +98,6 @@ begin
     'matrice.price_catalogue()',
     'matrice.nearest_codes(oid, uuid[], text, real[], integer, uuid[])'
   ] loop
-    execute pg_catalog.format('revoke all on function %s from public', tool);
     execute pg_catalog.format('grant execute on function %s to @extowner@, %s', tool, owner);
   end loop;
 end

@@ -15,4 +15,3 @@ comment on column matrice_private.migrations.applied_at is 'When.';
 
 alter table matrice_private.migrations enable row level security;
 create policy "service_role reads the log" on matrice_private.migrations for select to service_role using (true);
-grant select on matrice_private.migrations to service_role;

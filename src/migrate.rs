@@ -38,6 +38,7 @@ fn migrate() -> Result<Vec<String>, ErrorReport> {
     }
     database.require_owner()?;
     database.require_pgvector()?;
+    database.require_no_strangers()?;
     // Until migrate() returns: its own SET search_path bounds this one.
     Spi::get_one_with_args::<String>(
         "select set_config('search_path', 'pg_catalog, ' || quote_ident($1) || ', pg_temp', true)",
@@ -58,6 +59,35 @@ fn creating_extension() -> bool {
     // SAFETY: a plain boolean that only this thread writes.
     unsafe { pg_sys::creating_extension }
 }
+
+/// What is in the way of a first migration; the arguments are the owner of the schema and the schema of pgvector. It is what
+/// the schemas hold that belongs to neither that owner nor a superuser. And it is what pgvector's schema, which the migrations
+/// search, holds of such a role under a name of the server's own: a function that takes an argument's type more exactly
+/// than the server's would be called in its place.
+const STRANGERS: &str = "
+    with strangers as (
+      select o.classid, o.objid, r.rolname
+        from pg_shdepend o join pg_roles r on r.oid = o.refobjid
+       where not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                          where n.nspname = 'matrice_private' and c.relname = 'migrations' and (n.nspowner, c.relowner) = ($1, $1))
+         and o.dbid = (select oid from pg_database where datname = current_database())
+         and o.refclassid = 'pg_authid'::regclass and o.deptype = 'o' and o.refobjid <> $1 and not r.rolsuper
+    )
+    select pg_describe_object('pg_namespace'::regclass, n.oid, 0), s.rolname::text
+      from pg_namespace n join strangers s on s.classid = 'pg_namespace'::regclass and s.objid = n.oid
+     where n.nspname in ('matrice', 'matrice_private')
+    union all
+    select pg_describe_object(s.classid, s.objid, 0), s.rolname::text
+      from strangers s
+      join pg_depend d on d.classid = s.classid and d.objid = s.objid and d.refclassid = 'pg_namespace'::regclass
+      join pg_namespace n on n.oid = d.refobjid
+     where n.nspname in ('matrice', 'matrice_private')
+        or n.nspname = $2 and (
+          exists (select from pg_proc p join pg_proc b on b.proname = p.proname
+                   where s.classid = 'pg_proc'::regclass and p.oid = s.objid and b.pronamespace = 'pg_catalog'::regnamespace)
+          or exists (select from pg_operator p join pg_operator b on b.oprname = p.oprname
+                      where s.classid = 'pg_operator'::regclass and p.oid = s.objid and b.oprnamespace = 'pg_catalog'::regnamespace))
+     limit 1";
 
 /// What migrate() needs to know of the database it is called in.
 struct Database {
@@ -121,6 +151,38 @@ impl Database {
         .set_hint("ALTER SCHEMA matrice OWNER TO the role that is to own the tables."))
     }
 
+    /// Before the first migration nobody else's work may lie where it steps. Later the owner has let in whom they liked.
+    fn require_no_strangers(&self) -> Result<(), ErrorReport> {
+        let stranger = Spi::connect(|client| {
+            let row = client
+                .select(
+                    STRANGERS,
+                    Some(1),
+                    &[self.schema_owner.into(), self.vector_schema.as_str().into()],
+                )
+                .map_err(internal)?;
+            if row.is_empty() {
+                return Ok(None);
+            }
+            let row = row.first();
+            let object: Option<String> = row.get(1).map_err(internal)?;
+            let owner: Option<String> = row.get(2).map_err(internal)?;
+            Ok::<_, ErrorReport>(object.zip(owner))
+        })?;
+        let Some((object, owner)) = stranger else {
+            return Ok(());
+        };
+        Err(ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("{object} is in the way"),
+            "migrate",
+        )
+        .set_detail(format!(
+            "It belongs to {owner}, who is neither the owner of schema matrice nor a superuser."
+        ))
+        .set_hint("Drop it, or ALTER its OWNER, and try again."))
+    }
+
     fn require_pgvector(&self) -> Result<(), ErrorReport> {
         let mut numbers = self.vector_version.split('.').map_while(|part| part.parse().ok());
         let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
@@ -142,7 +204,8 @@ impl Database {
 ///
 /// A trusted extension's script runs as the bootstrap superuser. The schema's files must not: whatever the
 /// installing role may have laid out before (a table with a trigger, a function of a likely name) would run with
-/// a superuser's rights. As the owner they can do only what that role could do anyway.
+/// a superuser's rights. As the owner they can do only what that role could do anyway. Restricted, they leave nothing behind
+/// that would run once the caller is itself again: no deferred trigger, no cursor, no setting.
 fn as_owner_of_the_schema<T>(
     owner: pg_sys::Oid,
     work: fn() -> Result<T, ErrorReport>,
@@ -151,21 +214,28 @@ fn as_owner_of_the_schema<T>(
     let mut caller = pg_sys::Oid::INVALID;
     let mut security = 0;
     // SAFETY: out-pointers to locals, and a role that exists.
-    unsafe {
+    let settings = unsafe {
         pg_sys::GetUserIdAndSecContext(&raw mut caller, &raw mut security);
-        let local = pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
-        pg_sys::SetUserIdAndSecContext(owner, security | local);
+        let restricted =
+            (pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION) as i32;
+        pg_sys::SetUserIdAndSecContext(owner, security | restricted);
         pg_sys::creating_extension = false;
-    }
-    PgTryBuilder::new(work)
-        .finally(move || {
-            // SAFETY: the values read above.
-            unsafe {
-                pg_sys::SetUserIdAndSecContext(caller, security);
-                pg_sys::creating_extension = creating;
-            }
-        })
-        .execute()
+        pg_sys::NewGUCNestLevel()
+    };
+    PgTryBuilder::new(move || {
+        let done = work()?;
+        // SAFETY: the level that was begun above; after an error the end of the transaction undoes it.
+        unsafe { pg_sys::AtEOXact_GUC(false, settings) };
+        Ok(done)
+    })
+    .finally(move || {
+        // SAFETY: the values read above.
+        unsafe {
+            pg_sys::SetUserIdAndSecContext(caller, security);
+            pg_sys::creating_extension = creating;
+        }
+    })
+    .execute()
 }
 
 fn apply_pending() -> Result<Vec<String>, ErrorReport> {

@@ -215,13 +215,16 @@ select tests.refuses($$update matrice.user_projects set project_id = tests.id('a
                         where project_id = tests.id('borea') and user_id = tests.id('alice')$$, '42501',
                      'A membership cannot move to another project', '%', '%');
 select tests.refuses($$update matrice.user_projects set user_id = tests.id('zoe'), role = 'viewer'
+                        where project_id = tests.id('borea') and user_id = tests.id('alice')$$, '42501',
+                     'L3: a membership cannot become somebody else''s', '%', '%');
+select tests.as_service();
+select tests.refuses($$update matrice.user_projects set user_id = tests.id('zoe'), role = 'viewer'
                         where project_id = tests.id('borea') and user_id = tests.id('alice')$$, 'PT409',
-                     'The last ownership cannot become somebody else''s membership', '%', '%');
+                     'The last ownership cannot become somebody else''s membership, not even by a service', '%', '%');
 select tests.refuses($$insert into matrice.user_projects (project_id, user_id, role) values (tests.id('borea'), tests.id('zoe'), 'king')$$, '23514',
                      'There are no other roles than owner, editor and viewer');
 select tests.refuses($$insert into matrice.user_projects (project_id, user_id, role) values (tests.id('borea'), tests.id('edith'), 'viewer')$$, '23505',
                      'Nobody is a member twice');
-select tests.as_service();
 select tests.refuses($$delete from matrice.user_projects where project_id = tests.id('borea')$$, 'PT409',
                      'Not even a service removes all members together', '%', '%');
 select tests.as_user('edith');

@@ -97,14 +97,14 @@ select tests.refuses($$insert into matrice.source_chunks (source_id, chunk_index
 select tests.refuses($$insert into matrice.source_chunks (source_id, chunk_index, content, start_char, end_char) values (tests.id('log'), 9, 'x', 5, 4)$$, '23514', 'A chunk does not end before it starts');
 select tests.refuses($$insert into matrice.source_chunks (source_id, chunk_index, content, start_char, end_char) values (tests.id('log'), 9, 'x', -1, 4)$$, '23514', 'A chunk does not start before the text');
 
-select tests.refuses($$insert into matrice.source_chunks (source_id, project_id, chunk_index, content) values (tests.id('log'), tests.id('borea'), 9, 'x')$$, '23503',
+select tests.refuses($$insert into matrice.source_chunks (source_id, project_id, chunk_index, content) values (tests.id('log'), tests.id('borea'), 9, 'x')$$, '42501',
                      'A chunk cannot name another project than its source''s, even to a member of both');
 select tests.refuses($$update matrice.source_chunks set project_id = tests.id('borea') where id = tests.id('first')$$, '42501', 'A chunk cannot move to another project', '%', '%');
-select tests.refuses($$update matrice.source_chunks set source_id = tests.id('map') where id = tests.id('first')$$, '23503', 'A chunk cannot move to another project''s source');
+select tests.refuses($$update matrice.source_chunks set source_id = tests.id('map') where id = tests.id('first')$$, '42501', 'A chunk cannot move to another project''s source');
 select tests.refuses($$update matrice.context_sources set project_id = tests.id('borea') where id = tests.id('note')$$, '42501', 'A source cannot move to another project, not even without chunks', '%', '%');
 select tests.as_user('mallory');
 select tests.refuses($$insert into matrice.source_chunks (source_id, chunk_index, content) values (tests.id('log'), 9, 'x')$$, '42501', 'Nobody adds chunks to somebody else''s source');
-select tests.refuses($$insert into matrice.source_chunks (source_id, project_id, chunk_index, content) values (tests.id('log'), tests.id('cove'), 9, 'x')$$, '23503',
+select tests.refuses($$insert into matrice.source_chunks (source_id, project_id, chunk_index, content) values (tests.id('log'), tests.id('cove'), 9, 'x')$$, '42501',
                      'Somebody else''s source cannot be claimed for one''s own project');
 select tests.refuses($$insert into matrice.source_chunks (source_id, project_id, chunk_index, content) values (tests.id('log'), tests.id('atlas'), 9, 'x')$$, '42501', 'Naming somebody else''s project does not help');
 select is(tests.rows_of($$update matrice.context_sources set project_id = tests.id('cove')$$), 0::bigint, 'Somebody else''s sources cannot be moved to one''s own project');

@@ -57,10 +57,10 @@ select tests.refuses($$insert into matrice.chunk_embeddings (chunk_id, embedding
 select tests.refuses($$insert into matrice.chunk_embeddings (chunk_id, embedding) values (tests.id('second'), null)$$, '23502', 'An embedding needs a vector');
 select tests.refuses($$insert into matrice.chunk_embeddings (chunk_id, embedding, model) values (tests.id('first'), '[1,1,1]', 'tiny')$$, '23505',
                      'A chunk has one embedding for each model');
-select tests.refuses($$insert into matrice.chunk_embeddings (chunk_id, project_id, embedding, model) values (tests.id('other'), tests.id('atlas'), '[1,1,1]', 'tiny')$$, '23503',
+select tests.refuses($$insert into matrice.chunk_embeddings (chunk_id, project_id, embedding, model) values (tests.id('other'), tests.id('atlas'), '[1,1,1]', 'tiny')$$, '42501',
                      'An embedding cannot name another project than its chunk''s');
 select tests.refuses($$update matrice.chunk_embeddings set project_id = tests.id('borea')$$, '42501', 'An embedding cannot move to another project', '%', '%');
-select tests.refuses($$update matrice.chunk_embeddings set chunk_id = tests.id('other') where model = 'bert'$$, '23503', 'An embedding cannot move to another project''s chunk');
+select tests.refuses($$update matrice.chunk_embeddings set chunk_id = tests.id('other') where model = 'bert'$$, '42501', 'An embedding cannot move to another project''s chunk');
 select tests.refuses($$insert into matrice.embedding_models (model, dimensions) values ('mine', 3)$$, '42501', 'A user declares no model', '%', '%service_role%');
 select tests.as_user('victor');
 select tests.refuses($$insert into matrice.chunk_embeddings (chunk_id, embedding, model) values (tests.id('other'), '[1,1,1]', 'tiny')$$, '42501', 'A viewer adds no embedding');

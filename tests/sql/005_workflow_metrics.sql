@@ -34,10 +34,10 @@ select tests.refuses($$update matrice.workflow_steps set tokens_output = -1$$, '
 select tests.refuses($$update matrice.workflow_steps set cost_usd = -0.01$$, '23514', 'A cost is not negative');
 select tests.refuses($$update matrice.workflow_steps set cost_usd = 100000000$$, '22003', 'A cost that does not fit is refused, not cut');
 select tests.refuses($$update matrice.workflow_steps set attempt = -1$$, '23514', 'There is no attempt before the first');
-select tests.refuses($$insert into matrice.workflow_steps (run_id, project_id, step_name, status) values (tests.id('elsewhere'), tests.id('atlas'), 'x', 'success')$$, '23503',
+select tests.refuses($$insert into matrice.workflow_steps (run_id, project_id, step_name, status) values (tests.id('elsewhere'), tests.id('atlas'), 'x', 'success')$$, '42501',
                      'A step cannot name another project than its run''s');
 select tests.refuses($$update matrice.workflow_steps set project_id = tests.id('borea')$$, '42501', 'A step cannot move to another project', '%', '%');
-select tests.refuses($$update matrice.workflow_steps set run_id = tests.id('elsewhere')$$, '23503', 'A step cannot move to another project''s run');
+select tests.refuses($$update matrice.workflow_steps set run_id = tests.id('elsewhere')$$, '42501', 'A step cannot move to another project''s run');
 select tests.refuses($$update matrice.workflow_runs set project_id = tests.id('borea') where id = tests.id('bare')$$, '42501', 'A run cannot move to another project', '%', '%');
 select tests.as_user('victor');
 select tests.refuses($$insert into matrice.workflow_runs (project_id, workflow_id) values (tests.id('atlas'), 'x')$$, '42501', 'A viewer adds no run');

@@ -104,7 +104,8 @@ select matrice.restore_pillar(tests.id('atlas'), 'P2', 1);
 select matrice.save_pillar(tests.id('atlas'), 'P2', 'two');
 select results_eq(
   $$select action, count(*)::int from matrice.audit_log where project_id = tests.id('atlas') group by action order by action collate "C"$$,
-  $$values ('invitation made', 5), ('member added', 4), ('member changed', 2), ('member removed', 3), ('pillar restored', 1), ('source deleted', 1)$$,
+  $$values ('invitation accepted', 2), ('invitation changed', 1), ('invitation made', 5), ('invitation withdrawn', 2), ('member added', 4), ('member changed', 2), ('member removed', 3),
+           ('pillar restored', 1), ('source deleted', 1)$$,
   'The audit trail has every change of membership, the invitations, the source and the restored pillar');
 select is(actor, tests.id('victor'), 'It says who') from matrice.audit_log where action = 'member removed' and details #>> '{before,user_id}' = tests.id('victor')::text;
 select is(actor_role, 'authenticated', 'And as what') from matrice.audit_log where action = 'source deleted';
@@ -121,7 +122,7 @@ delete from matrice.projects where id = tests.id('atlas');
 select tests.as_service();
 select is(count(*), 1::bigint, 'The deletion of a project is one entry, which stays')
   from matrice.audit_log where project_id = tests.id('atlas') and action = 'project deleted' and actor = tests.id('edith');
-select is(count(*), 16::bigint, 'With all that came before it, and without what it took along') from matrice.audit_log where project_id = tests.id('atlas') and action <> 'project deleted';
+select is(count(*), 21::bigint, 'With all that came before it, and without what it took along') from matrice.audit_log where project_id = tests.id('atlas') and action <> 'project deleted';
 
 -- Whose claims -----------------------------------------------------------------------------------------------------
 
