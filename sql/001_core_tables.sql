@@ -350,6 +350,8 @@ create table matrice.pillar_versions (
   saved_by      uuid,
   restored_from integer,
   constraint pillar_versions_pkey primary key (pillar_id, version),
+  constraint pillar_versions_version_check check (version between 1 and 1000000000),
+  constraint pillar_versions_restored_from_check check (restored_from between 1 and version),
   constraint pillar_versions_pillar_fkey foreign key (project_id, pillar_id)
     references matrice.pillars (project_id, id) on delete cascade
 );
