@@ -170,9 +170,8 @@ create table matrice.projects (
   constraint projects_name_length check (octet_length(name) <= 2000),
   constraint projects_description_length check (octet_length(description) <= 16384),
   constraint projects_domain_length check (octet_length(domain) <= 2000),
-  constraint projects_times_check check (
-    created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'
-    and updated_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
+  constraint projects_created_at_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
+  constraint projects_updated_at_check check (updated_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create index idx_projects_created_by on matrice.projects (created_by);
 
@@ -247,9 +246,8 @@ create table matrice.user_projects (
   constraint user_projects_pkey primary key (user_id, project_id) include (role),
   constraint user_projects_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
   constraint user_projects_role_owner_editor_viewer check (role in ('owner', 'editor', 'viewer')),
-  constraint user_projects_times_check check (
-    created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'
-    and accepted_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
+  constraint user_projects_created_at_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
+  constraint user_projects_accepted_at_check check (accepted_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create index idx_user_projects_project on matrice.user_projects (project_id);
 
@@ -352,10 +350,9 @@ create table matrice.project_invitations (
   ),
   constraint project_invitations_acceptance_check check ((accepted_at is null) = (accepted_by is null)),
   constraint project_invitations_token_hash_length check (octet_length(token_hash) = 32),
-  constraint project_invitations_times_check check (
-    created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'
-    and expires_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'
-    and accepted_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
+  constraint project_invitations_created_at_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
+  constraint project_invitations_expires_at_check check (expires_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
+  constraint project_invitations_accepted_at_check check (accepted_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create index idx_project_invitations_project on matrice.project_invitations (project_id);
 create unique index project_invitations_one_open on matrice.project_invitations (project_id, lower(email)) where accepted_at is null;
@@ -467,7 +464,7 @@ create table matrice.pillars (
   constraint pillars_metadata_size check (matrice_private.json_within(metadata, 65536)),
   constraint pillars_name_length check (octet_length(name) <= 2000),
   constraint pillars_content_length check (octet_length(content) <= 1048576),
-  constraint pillars_times_check check (updated_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
+  constraint pillars_updated_at_check check (updated_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create index idx_pillars_project on matrice.pillars (project_id);
 
@@ -491,6 +488,8 @@ create table matrice.pillar_versions (
   saved_by      uuid,
   restored_from integer,
   constraint pillar_versions_pkey primary key (pillar_id, version),
+  constraint pillar_versions_version_check check (version between 1 and 1000000000),
+  constraint pillar_versions_restored_from_check check (restored_from between 1 and version),
   constraint pillar_versions_pillar_fkey foreign key (project_id, pillar_id)
     references matrice.pillars (project_id, id) on delete cascade
 );

@@ -68,9 +68,8 @@ create table matrice.context_sources (
   constraint context_sources_name_length check (octet_length(name) <= 2000),
   constraint context_sources_storage_path_length check (octet_length(storage_path) <= 2000),
   constraint context_sources_token_count_check check (token_count between 0 and 1000000000),
-  constraint context_sources_times_check check (
-    created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'
-    and processed_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
+  constraint context_sources_created_at_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
+  constraint context_sources_processed_at_check check (processed_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create index idx_sources_project on matrice.context_sources (project_id);
 create index idx_sources_status on matrice.context_sources (status);
@@ -117,8 +116,9 @@ create table matrice.source_chunks (
   -- A source's metadata are repeated in each of its chunks: all of them together are some 64 MB at most.
   constraint source_chunks_filterable_size check ((chunk_index + 1)::bigint * pg_column_size(filterable) <= 67108864),
   constraint source_chunks_metadata_is_object check (jsonb_typeof(metadata) = 'object'),
-  constraint source_chunks_range_check check (
-    start_char between 0 and 1000000000 and end_char between 0 and 1000000000 and end_char >= start_char)
+  constraint source_chunks_start_char_check check (start_char between 0 and 1000000000),
+  constraint source_chunks_end_char_check check (end_char between 0 and 1000000000),
+  constraint source_chunks_range_check check (end_char >= start_char)
 );
 create index idx_chunks_source on matrice.source_chunks (source_id);
 create index idx_chunks_project_source on matrice.source_chunks (project_id, source_id);

@@ -35,7 +35,7 @@ create table matrice.embedding_models (
   constraint embedding_models_pkey primary key (model),
   constraint embedding_models_dimensions_check check (dimensions between 1 and 16000),
   constraint embedding_models_model_length check (octet_length(model) <= 200),
-  constraint embedding_models_times_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
+  constraint embedding_models_created_at_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create unique index embedding_models_one_default on matrice.embedding_models (is_default) where is_default;
 
@@ -199,7 +199,7 @@ create table matrice.chunk_embeddings (
     references matrice.source_chunks (project_id, id) on delete cascade,
   constraint chunk_embeddings_model_fkey foreign key (model) references matrice.embedding_models (model),
   constraint chunk_embeddings_model_length check (octet_length(model) <= 200),
-  constraint chunk_embeddings_times_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
+  constraint chunk_embeddings_created_at_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 -- In the row where it fits: beside it, reading a vector takes several times as long, and as much room.
 alter table matrice.chunk_embeddings alter column embedding set storage main;
@@ -324,7 +324,7 @@ create table matrice.embedding_leases (
   constraint embedding_leases_attempt_check check (attempt between 1 and 1000000),
   constraint embedding_leases_last_error_length check (length(last_error) <= 2000),
   constraint embedding_leases_text_hash_length check (octet_length(text_hash) = 32),
-  constraint embedding_leases_times_check check (leased_until between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
+  constraint embedding_leases_leased_until_check check (leased_until between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create index idx_leases_project on matrice.embedding_leases (project_id, chunk_id);
 create index idx_leases_model on matrice.embedding_leases (model);

@@ -28,9 +28,8 @@ create table matrice.insights (
   constraint insights_type_length check (octet_length(type) <= 200),
   constraint insights_title_length check (octet_length(title) <= 2000),
   constraint insights_content_length check (octet_length(content) <= 65536),
-  constraint insights_times_check check (
-    created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'
-    and superseded_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
+  constraint insights_created_at_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
+  constraint insights_superseded_at_check check (superseded_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
   constraint insights_not_superseded_by_itself check (superseded_by <> id)
 );
 create index idx_insights_project on matrice.insights (project_id);

@@ -26,9 +26,8 @@ create table matrice.workflow_runs (
   constraint workflow_runs_run_key_1_to_500_characters check (length(run_key) between 1 and 500),
   constraint workflow_runs_input_data_size check (matrice_private.json_within(input_data, 262144)),
   constraint workflow_runs_output_data_size check (matrice_private.json_within(output_data, 262144)),
-  constraint workflow_runs_times_check check (
-    started_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'
-    and completed_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
+  constraint workflow_runs_started_at_check check (started_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
+  constraint workflow_runs_completed_at_check check (completed_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create index idx_workflow_runs_project on matrice.workflow_runs (project_id);
 create index idx_workflow_runs_status on matrice.workflow_runs (status);
@@ -81,7 +80,7 @@ create table matrice.workflow_steps (
   constraint workflow_steps_model_length check (octet_length(model) <= 200),
   constraint workflow_steps_error_size check (matrice_private.json_within(error, 65536)),
   constraint workflow_steps_usage_size check (matrice_private.json_within(usage, 16384)),
-  constraint workflow_steps_times_check check (executed_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
+  constraint workflow_steps_executed_at_check check (executed_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
   constraint workflow_steps_usage_is_object check (jsonb_typeof(usage) = 'object'),
   constraint workflow_steps_step_key_1_to_500_characters check (length(step_key) between 1 and 500),
   constraint workflow_steps_cost_source_provided_calculated check (cost_source in ('provided', 'calculated'))
@@ -204,7 +203,8 @@ create table matrice.model_price_windows (
   until_utc    time      not null,
   constraint model_price_windows_pkey primary key (model, iso_weekdays, from_utc),
   constraint model_price_windows_order_check check (from_utc < until_utc),
-  constraint model_price_windows_iso_weekdays_check check (iso_weekdays <@ '{1,2,3,4,5,6,7}' and cardinality(iso_weekdays) between 1 and 7),
+  constraint model_price_windows_iso_weekdays_check check (iso_weekdays <@ '{1,2,3,4,5,6,7}'),
+  constraint model_price_windows_iso_weekdays_length check (cardinality(iso_weekdays) between 1 and 7),
   constraint model_price_windows_model_length check (octet_length(model) <= 200)
 );
 comment on table matrice.model_price_windows is 'When a model''s off_peak rates hold.';

@@ -364,6 +364,7 @@ begin
     begin
       -- What is stored meanwhile would be counted twice, or not.
       lock table matrice.project_usage in share row exclusive mode;
+      -- Those also that were left behind by who wrote to a project while it was deleted.
       delete from matrice.project_usage where true;
       insert into matrice.project_usage (project_id, bytes, sources)
       select r.project_id, sum(r.bytes), sum(r.sources) from (%s) r group by 1;
