@@ -16,7 +16,7 @@ select n, case when n <= 100 then 'first' else 'second' end as project, case n %
 insert into matrice.source_chunks (id, source_id, chunk_index, content, metadata)
 select md5('chunk ' || n)::uuid, tests.id(project || kind), n, 'Chunk ' || n || ' of the rain.', jsonb_build_object('even', n % 2 = 0, 'secret', kind = 'secret') from made;
 insert into matrice.chunk_embeddings (chunk_id, model, embedding) select md5('chunk ' || n)::uuid, 'tiny', embedding from made;
-insert into matrice.chunk_embeddings (chunk_id, embedding) select md5('chunk ' || n)::uuid, tests.vec(1536, 1, n / 100.0) from made where project = 'first';
+insert into matrice.chunk_embeddings (chunk_id, model, embedding) select md5('chunk ' || n)::uuid, 'text-embedding-3-small', tests.vec(1536, 1, n / 100.0) from made where project = 'first';
 create temp table truth on commit drop as
 select md5('chunk ' || n)::uuid as id, tests.id(project) as project_id, kind = 'open' as is_open, n % 2 = 0 as is_even, 1 - (embedding <=> '[1,0,0.02]') as similarity from made;
 grant select on truth to public;

@@ -180,8 +180,8 @@ end
 $$;
 select tests.as_user('alice');
 select unalike(coalesce(tests.code_of(call), 'none'), 'XX%', 'L8: ' || function || ' has no internal error for nulls') from internals;
-select is_empty($$select * from matrice_private.nearest_to_member((select embedding from matrice.chunk_embeddings limit 1), null, 'no-such-model', 10, '{}')$$,
-                'L8: nearest_to_member finds nothing of a model that is not declared');
+select tests.refuses($$select * from matrice_private.nearest_to_member((select embedding from matrice.chunk_embeddings limit 1), null, 'no-such-model', 10, '{}')$$,
+                     '22023', 'L8: nearest_to_member refuses a model that is not declared', hint => '%');
 
 select * from finish();
 rollback;
