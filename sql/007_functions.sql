@@ -43,7 +43,8 @@ as $$
 begin
   if value is null then
     raise exception '% must not be null', argument using errcode = '22004', hint = 'Pass a text.';
-  elsif value !~ '\S' then
+  -- A regular expression takes four times the text, which of a large one is more than Postgres gives.
+  elsif left(value, 10000) !~ '\S' and (length(value) <= 10000 or btrim(value, E' \t\n\r\f\v') = '') then
     raise exception '% must not be empty', argument
       using errcode = '22023', detail = 'It has nothing but white space.', hint = 'Pass a text.';
   end if;
@@ -425,9 +426,12 @@ declare
   new_id uuid;
 begin
   perform matrice_private.require_text('name', name);
-  perform matrice_private.require_text('content', content);
   perform matrice_private.require_text('type', type);
   perform matrice_private.require_object('metadata', metadata);
+  if format is null or max_tokens is null or overlap_tokens is null then
+    raise exception 'format, max_tokens and overlap_tokens must not be null'
+      using errcode = '22004', hint = 'Leave them out to use their defaults.';
+  end if;
   perform matrice_private.require_role(project_id, 'editor');
   insert into matrice.context_sources as s (project_id, type, name, storage_path, raw_metadata)
   values (ingest_source.project_id, ingest_source.type, ingest_source.name, ingest_source.storage_path, ingest_source.metadata)
@@ -437,10 +441,10 @@ begin
 end
 $$;
 comment on function matrice.ingest_source(uuid, text, text, text, text, integer, integer, text, jsonb) is
-  'Adds a document to a project and cuts it into chunks, ready for full-text search and for claim_chunks. Returns the source''s id.';
+  'Adds a document to a project and cuts it into chunks, ready for full-text search and for claim_chunks. Returns the source''s id. How it is cut is remembered for chunk_source. overlap_tokens: at most half of max_tokens; the default, 64, is as much of that as may be.';
 
 create function matrice.chunk_source(
-  source_id uuid, content text, format text default 'text', max_tokens integer default 512, overlap_tokens integer default 64
+  source_id uuid, content text, format text default null, max_tokens integer default null, overlap_tokens integer default null
 ) returns table (total integer, added integer, kept integer, removed integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -448,11 +452,11 @@ as $$
 #variable_conflict use_column
 declare
   owner_project uuid;
+  message       text;
+  remedy        text;
 begin
-  perform matrice_private.require_text('content', content);
-  if format is null or max_tokens is null or overlap_tokens is null then
-    raise exception 'format, max_tokens and overlap_tokens must not be null'
-      using errcode = '22004', hint = 'Leave them out to use their defaults.';
+  if content is null then
+    raise exception 'content must not be null' using errcode = '22004', hint = 'Pass a text.';
   end if;
   select s.project_id into owner_project from matrice.context_sources s where s.id = chunk_source.source_id;
   if not found then
@@ -462,6 +466,12 @@ begin
   perform matrice_private.require_role(owner_project, 'editor');
   -- One at a time for each source.
   perform from matrice.context_sources s where s.id = chunk_source.source_id for update;
+
+  select coalesce(chunk_source.format, s.format, 'text'), coalesce(chunk_source.max_tokens, s.max_tokens, 512),
+         coalesce(chunk_source.overlap_tokens, s.overlap_tokens, 64)
+    into format, max_tokens, overlap_tokens
+    from matrice.context_sources s
+   where s.id = chunk_source.source_id;
 
   -- A stored chunk whose text is among the new ones keeps its row, in order where a text occurs more than once.
   with cut as materialized (
@@ -480,7 +490,9 @@ begin
   ), moved as (
     update matrice.source_chunks c
        set chunk_index = m.chunk_index, start_char = m.start_char, end_char = m.end_char,
-           metadata = (c.metadata - 'headings') || m.metadata
+           -- What a client says of a text is true wherever that stands, but for the page.
+           metadata = case when (c.start_char, c.end_char) is distinct from (m.start_char, m.end_char)
+                           then c.metadata - '{headings,page,pages}'::text[] else c.metadata - 'headings' end || m.metadata
       from matched m
      where c.id = m.id
        and (c.chunk_index, c.start_char, c.end_char, c.metadata -> 'headings')
@@ -496,14 +508,27 @@ begin
          (select count(*) from matched m where m.id is not null), (select count(*) from gone)
     into total, added, kept, removed;
 
+  if total = 0 then
+    raise exception 'content must not be empty'
+      using errcode = '22023', detail = 'It has nothing but white space.', hint = 'Pass a text, or delete the source.';
+  end if;
   update matrice.context_sources s
-     set status = 'ready', processed_at = now(), token_count = matrice.count_tokens(chunk_source.content)
+     set status = 'ready', processed_at = now(), token_count = matrice.count_tokens(chunk_source.content),
+         format = chunk_source.format, max_tokens = chunk_source.max_tokens, overlap_tokens = chunk_source.overlap_tokens
    where s.id = chunk_source.source_id;
   return next;
+exception when program_limit_exceeded then
+  -- Of Postgres itself, which cannot index as many words as one chunk has. Our own limits say what to do.
+  get stacked diagnostics message = message_text, remedy = pg_exception_hint;
+  if remedy <> '' then
+    raise;
+  end if;
+  raise exception 'a chunk is too large to be stored'
+    using errcode = '54000', detail = message, hint = 'Pass a smaller max_tokens: embedding models take some thousand tokens.';
 end
 $$;
 comment on function matrice.chunk_source(uuid, text, text, integer, integer) is
-  'Cuts a source''s text again. Chunks whose text did not change keep their row, id and embeddings, wherever they moved.';
+  'Cuts a source''s text again. Chunks whose text did not change keep their row, id, embeddings and metadata, wherever they moved; but a page or pages only where they stand as before. Without format, max_tokens or overlap_tokens: as last time, else text, 512 and 64. overlap_tokens: at most half of max_tokens; 64 is as much of that as may be.';
 
 create function matrice_private.lease_chunks(model text, batch_size integer, lease_seconds integer, in_project uuid)
 returns table (chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer)
