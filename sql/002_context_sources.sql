@@ -48,16 +48,19 @@ comment on function matrice_private.project_from_parent() is
 -- context_sources ----------------------------------------------------------------------------------------------------
 
 create table matrice.context_sources (
-  id           uuid        not null default gen_random_uuid(),
-  project_id   uuid        not null,
-  type         text        not null default 'file',
-  name         text        not null,
-  storage_path text,
-  status       text        not null default 'pending',
-  raw_metadata jsonb       not null default '{}',
-  token_count  integer,
-  processed_at timestamptz,
-  created_at   timestamptz not null default now(),
+  id             uuid        not null default gen_random_uuid(),
+  project_id     uuid        not null,
+  type           text        not null default 'file',
+  name           text        not null,
+  storage_path   text,
+  status         text        not null default 'pending',
+  raw_metadata   jsonb       not null default '{}',
+  token_count    integer,
+  processed_at   timestamptz,
+  created_at     timestamptz not null default now(),
+  format         text,
+  max_tokens     integer,
+  overlap_tokens integer,
   constraint context_sources_pkey primary key (id),
   constraint context_sources_project_id_id_key unique (project_id, id),
   constraint context_sources_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
@@ -69,7 +72,10 @@ create table matrice.context_sources (
   constraint context_sources_storage_path_length check (octet_length(storage_path) <= 2000),
   constraint context_sources_token_count_check check (token_count between 0 and 1000000000),
   constraint context_sources_created_at_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
-  constraint context_sources_processed_at_check check (processed_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
+  constraint context_sources_processed_at_check check (processed_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
+  constraint context_sources_format_length check (octet_length(format) between 1 and 100),
+  constraint context_sources_max_tokens_check check (max_tokens between 1 and 1000000000),
+  constraint context_sources_overlap_tokens_check check (overlap_tokens between 0 and 1000000000)
 );
 create index idx_sources_project on matrice.context_sources (project_id);
 create index idx_sources_status on matrice.context_sources (status);
@@ -87,6 +93,9 @@ comment on column matrice.context_sources.raw_metadata is 'Source-specific metad
 comment on column matrice.context_sources.token_count is 'Tokens of the whole text in the default encoding, as chunk_source counted them; else the client''s word, since the text is not kept.';
 comment on column matrice.context_sources.processed_at is 'When the source was last chunked.';
 comment on column matrice.context_sources.created_at is 'Upload timestamp.';
+comment on column matrice.context_sources.format is 'How the text was cut: text, markdown or a programming language. chunk_source cuts in the same way unless told otherwise.';
+comment on column matrice.context_sources.max_tokens is 'The max_tokens that the text was cut with; chunk_source uses it again.';
+comment on column matrice.context_sources.overlap_tokens is 'The overlap_tokens that the text was cut with; chunk_source uses it again.';
 
 -- source_chunks ------------------------------------------------------------------------------------------------------
 
@@ -133,7 +142,8 @@ comment on column matrice.source_chunks.project_id is 'The source''s project; fi
 comment on column matrice.source_chunks.chunk_index is 'Order within the source, from 0.';
 comment on column matrice.source_chunks.content is 'The chunk''s text.';
 comment on column matrice.source_chunks.token_count is 'Tokens of the content in the default encoding, counted by a trigger whatever the client says.';
-comment on column matrice.source_chunks.metadata is 'Heading path, page number, section, …; searches filter by it.';
+comment on column matrice.source_chunks.metadata is
+  'Heading path, page, section, …; searches filter by it. "page" is a number or a short text, "pages" an array of them: passages and citations say so. Both are dropped where the chunk''s place in the text changes.';
 comment on column matrice.source_chunks.start_char is 'Offset of the first character in the source''s text, from 0.';
 comment on column matrice.source_chunks.end_char is 'Offset behind the last character.';
 comment on column matrice.source_chunks.fts is

@@ -92,7 +92,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform matrice_private.require_given(argument, value);
-  if value !~ '\S' then
+  -- A regular expression takes four times the text, which of a large one is more than Postgres gives.
+  if left(value, 10000) !~ '\S' and (length(value) <= 10000 or btrim(value, E' \t\n\r\f\v') = '') then
     raise exception '% must not be empty', argument
       using errcode = '22023', detail = 'It has nothing but white space.', hint = 'Pass a text.';
   end if;
@@ -558,9 +559,11 @@ declare
   new_id uuid;
 begin
   perform matrice_private.require_text('name', name);
-  perform matrice_private.require_text('content', content);
   perform matrice_private.require_text('type', type);
   perform matrice_private.require_object('metadata', metadata);
+  perform matrice_private.require_given('format', format);
+  perform matrice_private.require_given('max_tokens', max_tokens);
+  perform matrice_private.require_given('overlap_tokens', overlap_tokens);
   perform matrice_private.require_bytes('name', name, 2000);
   perform matrice_private.require_bytes('type', type, 200);
   perform matrice_private.require_bytes('storage_path', storage_path, 2000);
@@ -575,7 +578,7 @@ begin
 end
 $$;
 comment on function matrice.ingest_source(uuid, text, text, text, text, integer, integer, text, jsonb) is
-  'Adds a document to a project and cuts it into chunks, ready for full-text search and for claim_chunks. Returns the source''s id.';
+  'Adds a document to a project and cuts it into chunks, ready for full-text search and for claim_chunks. Returns the source''s id. How it is cut is remembered for chunk_source. overlap_tokens: at most half of max_tokens; the default, 64, is as much of that as may be.';
 
 create function matrice_private.cut_is_bounded(chunks bigint, max_tokens integer, metadata_bytes integer) returns boolean
 language plpgsql immutable
@@ -600,7 +603,7 @@ comment on function matrice_private.cut_is_bounded(bigint, integer, integer) is
   'Raises unless the chunks of a text, and the metadata that each repeats, are of a bounded number and size: a small request must not write much.';
 
 create function matrice.chunk_source(
-  source_id uuid, content text, format text default 'text', max_tokens integer default 512, overlap_tokens integer default 64
+  source_id uuid, content text, format text default null, max_tokens integer default null, overlap_tokens integer default null
 ) returns table (total integer, added integer, kept integer, removed integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -608,12 +611,11 @@ as $$
 #variable_conflict use_column
 declare
   owner_project uuid;
+  message       text;
+  remedy        text;
 begin
-  perform matrice_private.require_text('content', content);
+  perform matrice_private.require_given('content', content);
   perform matrice_private.require_bytes('content', content, 67108864);
-  perform matrice_private.require_given('format', format);
-  perform matrice_private.require_given('max_tokens', max_tokens);
-  perform matrice_private.require_given('overlap_tokens', overlap_tokens);
   perform matrice_private.require_given('source_id', source_id);
   select s.project_id into owner_project from matrice.context_sources s where s.id = chunk_source.source_id;
   if not found then
@@ -629,6 +631,12 @@ begin
   end if;
   -- All before the first changes: whoever changes one of them waits for its index to be free, which another may be moving to.
   perform from matrice.source_chunks c where c.source_id = chunk_source.source_id order by c.id for update;
+
+  select coalesce(chunk_source.format, s.format, 'text'), coalesce(chunk_source.max_tokens, s.max_tokens, 512),
+         coalesce(chunk_source.overlap_tokens, s.overlap_tokens, 64)
+    into format, max_tokens, overlap_tokens
+    from matrice.context_sources s
+   where s.id = chunk_source.source_id;
 
   -- A stored chunk whose text is among the new ones keeps its row, in order where a text occurs more than once.
   with cut as materialized (
@@ -654,7 +662,9 @@ begin
   ), moved as (
     update matrice.source_chunks c
        set chunk_index = m.chunk_index, start_char = m.start_char, end_char = m.end_char,
-           metadata = (c.metadata - 'headings') || m.metadata
+           -- What a client says of a text is true wherever that stands, but for the page.
+           metadata = case when (c.start_char, c.end_char) is distinct from (m.start_char, m.end_char)
+                           then c.metadata - '{headings,page,pages}'::text[] else c.metadata - 'headings' end || m.metadata
       from matched m
      where c.id = m.id
        and (c.chunk_index, c.start_char, c.end_char, c.metadata -> 'headings')
@@ -670,14 +680,28 @@ begin
          (select count(*) from matched m where m.id is not null), (select count(*) from gone)
     into total, added, kept, removed;
 
+  if total = 0 then
+    raise exception 'content must not be empty'
+      using errcode = '22023', detail = 'It has nothing but white space.', hint = 'Pass a text, or delete the source.';
+  end if;
   update matrice.context_sources s
-     set status = 'ready', processed_at = now(), token_count = matrice.count_tokens(chunk_source.content)
+     set status = 'ready', processed_at = now(), token_count = matrice.count_tokens(chunk_source.content),
+         format = chunk_source.format, max_tokens = least(chunk_source.max_tokens, 1000000000),
+         overlap_tokens = least(chunk_source.overlap_tokens, 1000000000)
    where s.id = chunk_source.source_id;
   return next;
+exception when program_limit_exceeded then
+  -- Of Postgres itself, which cannot index as many words as one chunk has. Our own limits say what to do.
+  get stacked diagnostics message = message_text, remedy = pg_exception_hint;
+  if remedy <> '' then
+    raise;
+  end if;
+  raise exception 'a chunk is too large to be stored'
+    using errcode = '54000', detail = message, hint = 'Pass a smaller max_tokens: embedding models take some thousand tokens.';
 end
 $$;
 comment on function matrice.chunk_source(uuid, text, text, integer, integer) is
-  'Cuts a source''s text again. Chunks whose text did not change keep their row, id and embeddings, wherever they moved.';
+  'Cuts a source''s text again. Chunks whose text did not change keep their row, id, embeddings and metadata, wherever they moved; but a page or pages only where they stand as before. Without format, max_tokens or overlap_tokens: as last time, else text, 512 and 64. overlap_tokens: at most half of max_tokens; 64 is as much of that as may be.';
 
 -- The queue ----------------------------------------------------------------------------------------------------------
 --

@@ -690,8 +690,50 @@ $$;
 comment on function matrice_private.continuation(text, integer, integer) is
   'What a chunk adds to a text that has told its source up to a character.';
 
+create function matrice_private.pages_of(chunks_metadata jsonb[]) returns jsonb
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Mostly there are none.
+  if not exists (select from unnest(chunks_metadata) metadata where metadata ?| '{page,pages}') then
+    return '[]';
+  end if;
+  return (
+    select coalesce(jsonb_agg(p.page order by
+                      case when p.all_numbers then (case when jsonb_typeof(p.page) = 'number' then p.page end)::numeric end, p.place), '[]')
+      from (
+        select page, min(chunk * 1000 + nth) as place, bool_and(bool_and(jsonb_typeof(page) = 'number')) over () as all_numbers
+          from unnest(chunks_metadata) with ordinality as given (metadata, chunk),
+               jsonb_array_elements(case
+                 when metadata @? '$.pages[0]' and jsonb_typeof(metadata -> 'pages') = 'array' then metadata -> 'pages'
+                 when metadata ? 'page' then jsonb_build_array(metadata -> 'page')
+                 else '[]' end) with ordinality as said (page, nth)
+         -- What a client wrote there may be anything. A page is a number, or something like "iv" or "A-3".
+         where nth <= 1000 and jsonb_typeof(page) in ('number', 'string')
+           and length(page #>> '{}') between 1 and 20 and page #>> '{}' !~ '[[:cntrl:]]' and page #>> '{}' ~ '\S'
+         group by page
+      ) p
+  );
+end
+$$;
+comment on function matrice_private.pages_of(jsonb[]) is
+  'The pages that chunks, given in their order, stand on by their metadata, each once: numbers ascending, others as they come.';
+
+create function matrice_private.with_pages(metadata jsonb, pages jsonb) returns jsonb
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when pages = matrice_private.pages_of(array[metadata]) then metadata else metadata || jsonb_build_object('pages', pages) end;
+end
+$$;
+comment on function matrice_private.with_pages(jsonb, jsonb) is
+  'A chunk''s metadata with the pages of a passage that begins with it, or is around it, where those are others.';
+
 create function matrice_private.stretches(chunk_ids uuid[], expand integer)
-returns table (best bigint, source_id uuid, first_index integer, last_index integer, stretch_ids uuid[], start_char integer, end_char integer, content text)
+returns table (best bigint, source_id uuid, first_index integer, last_index integer, stretch_ids uuid[], start_char integer, end_char integer, content text,
+               pages jsonb)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -700,9 +742,10 @@ begin
   return query
     select c.best, c.source_id, c.first_index, c.last_index, array_agg(c.id order by c.chunk_index), min(c.start_char), max(c.end_char),
            string_agg(case when c.is_first then c.content else matrice_private.continuation(c.content, c.start_char, c.told_until) end, ''
-                      order by c.chunk_index)
+                      order by c.chunk_index),
+           matrice_private.pages_of(array_agg(c.metadata order by c.chunk_index))
       from (
-        select r.*, c.id, c.chunk_index, c.content, c.start_char, c.end_char, row_number() over by_index = 1 as is_first,
+        select r.*, c.id, c.chunk_index, c.content, c.metadata, c.start_char, c.end_char, row_number() over by_index = 1 as is_first,
                max(c.end_char) over (by_index rows between unbounded preceding and 1 preceding) as told_until
           from matrice_private.runs(chunk_ids, expand) r
          -- OFFSET 0 has each run looked up by itself: the planner takes its length to be a share of the table.
@@ -736,7 +779,7 @@ begin
   end if;
   return query
     select t.best, c.id, c.source_id, s.name, c.chunk_index, t.content, matrice.count_tokens(t.content),
-           c.metadata || jsonb_build_object('expanded', jsonb_build_object(
+           matrice_private.with_pages(c.metadata, t.pages) || jsonb_build_object('expanded', jsonb_build_object(
              'first_index', t.first_index, 'last_index', t.last_index, 'start_char', t.start_char, 'end_char', t.end_char))
       from matrice_private.stretches(chunk_ids, expand) t
      cross join lateral (select n.* from matrice.source_chunks n where n.id = chunk_ids[t.best] offset 0) c
@@ -784,7 +827,7 @@ begin
 end
 $$;
 comment on function matrice.match_chunks(vector, uuid, integer, double precision, jsonb, text, double precision, integer, integer) is
-  'The chunks nearest to a vector, by cosine similarity: min(match_count, visible matching chunks) rows. Without project_id: in all projects of the caller. match_threshold: at least this similarity. filter: metadata of chunk and source, by containment. diversity: 0 the nearest, towards 1 those that differ from each other (maximal marginal relevance among five times as many). max_per_source: no more of one source. expand: with so many chunks before and after each, as one row where they touch; metadata.expanded tells which.';
+  'The chunks nearest to a vector, by cosine similarity: min(match_count, visible matching chunks) rows. Without project_id: in all projects of the caller. match_threshold: at least this similarity. filter: metadata of chunk and source, by containment. diversity: 0 the nearest, towards 1 those that differ from each other (maximal marginal relevance among five times as many). max_per_source: no more of one source. expand: with so many chunks before and after each, as one row where they touch; metadata.expanded tells which, metadata.pages all their pages.';
 
 create function matrice_private.highlighted(source_id uuid, content text, query_text text) returns text
 language plpgsql stable
@@ -960,15 +1003,20 @@ create function matrice_private.headed(title text, metadata jsonb) returns text
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  pages jsonb := matrice_private.pages_of(array[metadata]);
 begin
-  return title
-         || coalesce(' — ' || nullif(array_to_string(array(
-              select jsonb_array_elements_text(case jsonb_typeof(metadata -> 'headings') when 'array' then metadata -> 'headings' else '[]' end)),
-              ' › '), ''), '')
-         || coalesce(', p. ' || (metadata ->> 'page'), '');
+  -- In one line, or a name could pretend to be a passage.
+  return regexp_replace(
+    title
+    || coalesce(' — ' || nullif(array_to_string(array(
+         select jsonb_array_elements_text(case jsonb_typeof(metadata -> 'headings') when 'array' then metadata -> 'headings' else '[]' end)),
+         ' › '), ''), '')
+    || coalesce(', p. ' || (pages ->> 0), '') || case when jsonb_array_length(pages) > 1 then '–' || (pages ->> -1) else '' end,
+    '\s+', ' ', 'g');
 end
 $$;
-comment on function matrice_private.headed(text, jsonb) is 'Where a passage is from, as a person would say: source, heading path, page.';
+comment on function matrice_private.headed(text, jsonb) is 'Where a passage is from, as a person would say: source, heading path, page or pages.';
 
 create function matrice_private.context_passages(chunk_ids uuid[])
 returns table (number bigint, citation jsonb, heading text, content text)
@@ -987,7 +1035,9 @@ begin
            matrice_private.headed(p.source_name, p.metadata), p.content
       from (
         select n.best_of_source, n.source_id, n.source_name, n.passage, array_agg(n.id order by n.chunk_index) as ids,
-               min(n.start_char) as start_char, max(n.end_char) as end_char, (array_agg(n.metadata order by n.chunk_index))[1] as metadata,
+               min(n.start_char) as start_char, max(n.end_char) as end_char,
+               matrice_private.with_pages((array_agg(n.metadata order by n.chunk_index))[1],
+                                          matrice_private.pages_of(array_agg(n.metadata order by n.chunk_index))) as metadata,
                string_agg(case when n.starts then n.content else matrice_private.continuation(n.content, n.start_char, n.told_until) end, ''
                           order by n.chunk_index) as content
           from (
@@ -1008,7 +1058,7 @@ begin
 end
 $$;
 comment on function matrice_private.context_passages(uuid[]) is
-  'Chunks, given best first, as the passages of a context: numbered for reading, those that follow each other in one.';
+  'Chunks, given best first, as the passages of a context: numbered for reading, those that follow each other in one. Its metadata are those of the first, with all their pages.';
 
 create function matrice_private.written_context(insight_ids uuid[], chunk_ids uuid[]) returns table (context text, citations jsonb)
 language plpgsql stable

@@ -89,8 +89,10 @@ pub fn chunk_text(data: &[u8]) {
 /// Data: encoding, size, overlap, a text.
 pub fn chunk_markdown(data: &[u8]) {
     let (header, text) = split(data);
-    check(&text, Format::Markdown, header, |config| {
-        indices(MarkdownSplitter::new(config).chunk_indices(&text))
+    // To text-splitter a byte order mark is a part of the first line.
+    let text = text.trim_start_matches('\u{feff}');
+    check(text, Format::Markdown, header, |config| {
+        indices(MarkdownSplitter::new(config).chunk_indices(text))
     });
 }
 

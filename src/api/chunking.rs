@@ -1,4 +1,5 @@
 use super::INTERRUPT;
+use crate::core::Error;
 use crate::core::chunk::{Chunk, Format, Size, chunks};
 use crate::core::token::Encoding;
 use pgrx::JsonB;
@@ -8,15 +9,16 @@ use serde_json::json;
 
 type Row<'a> = (i32, &'a str, i32, i32, i32, JsonB);
 
-/// Makes each row when it is asked for: all of them together would be many times as large as the text.
-#[pg_extern(immutable, strict, parallel_safe)]
+/// Makes each row when it is asked for: all of them together would be many times as large as the text. Not strict: a null
+/// option would silently be no chunks.
+#[pg_extern(immutable, parallel_safe)]
 #[allow(clippy::type_complexity)]
 fn chunk_text<'a>(
-    content: &'a str,
-    max_tokens: default!(i32, 512),
-    overlap_tokens: default!(i32, 64),
-    format: default!(&'a str, "'text'"),
-    model: default!(&'a str, "'text-embedding-3-small'"),
+    content: Option<&'a str>,
+    max_tokens: default!(Option<i32>, 512),
+    overlap_tokens: default!(Option<i32>, 64),
+    format: default!(Option<&'a str>, "'text'"),
+    model: default!(Option<&'a str>, "'text-embedding-3-small'"),
 ) -> Result<
     TableIterator<
         'a,
@@ -31,8 +33,14 @@ fn chunk_text<'a>(
     >,
     ErrorReport,
 > {
-    let format = Format::named(format)?;
-    let size = Size::new(max_tokens, overlap_tokens, Encoding::of_model(model)?)?;
+    let max_tokens = max_tokens.ok_or(Error::Null("max_tokens"))?;
+    let overlap_tokens = overlap_tokens.ok_or(Error::Null("overlap_tokens"))?;
+    let format = Format::named(format.ok_or(Error::Null("format"))?)?;
+    let encoding = Encoding::of_model(model.ok_or(Error::Null("model"))?)?;
+    let size = Size::new(max_tokens, overlap_tokens, encoding)?;
+    let Some(content) = content else {
+        return Ok(TableIterator::new(std::iter::empty()));
+    };
     // Reporting an error ends the statement.
     let report = |error| ErrorReport::from(error).report(PgLogLevel::ERROR);
     let rows = chunks(content, format, size, INTERRUPT)?

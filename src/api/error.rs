@@ -6,11 +6,11 @@ use pgrx::prelude::*;
 
 impl From<Error> for ErrorReport {
     fn from(error: Error) -> Self {
-        let mut report = ErrorReport::new(
-            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-            shortened(error.to_string()),
-            "matrice",
-        );
+        let code = match error {
+            Error::Null(_) => PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+            _ => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+        };
+        let mut report = ErrorReport::new(code, shortened(error.to_string()), "matrice");
         if let Some(detail) = error.detail() {
             report = report.set_detail(shortened(detail));
         }

@@ -69,6 +69,9 @@ impl ProgrammingLanguage {
     }
 }
 
+/// The overlap of who asks for none: of small chunks it is half.
+pub(crate) const DEFAULT_OVERLAP: usize = 64;
+
 /// How large chunks are, counted in tokens of `encoding`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Size {
@@ -79,16 +82,19 @@ pub(crate) struct Size {
 
 impl Size {
     /// # Errors
-    /// `max_tokens` below 1, `overlap_tokens` negative or not below `max_tokens`.
+    /// `max_tokens` below 1, `overlap_tokens` negative or more than half of `max_tokens`: of an overlap near the size, a small
+    /// text would become chunks of many times as much.
     pub(crate) fn new(max_tokens: i32, overlap_tokens: i32, encoding: Encoding) -> Result<Self, Error> {
         let max = usize::try_from(max_tokens)
             .ok()
             .filter(|&max| max > 0)
             .ok_or(Error::MaxTokens(max_tokens))?;
         let overlap = usize::try_from(overlap_tokens).map_err(|_| Error::NegativeOverlap(overlap_tokens))?;
-        if overlap >= max {
-            return Err(Error::OverlapTooLarge { overlap, max });
-        }
+        let overlap = match overlap {
+            DEFAULT_OVERLAP => overlap.min(max / 2),
+            _ if overlap > max / 2 => return Err(Error::OverlapTooLarge { overlap, max }),
+            _ => overlap,
+        };
         Ok(Size {
             max,
             overlap,
@@ -234,8 +240,21 @@ mod tests {
         assert_eq!(new(0, 0), Err(Error::MaxTokens(0)));
         assert_eq!(new(-5, 0), Err(Error::MaxTokens(-5)));
         assert_eq!(new(5, -1), Err(Error::NegativeOverlap(-1)));
-        assert_eq!(new(5, 5), Err(Error::OverlapTooLarge { overlap: 5, max: 5 }));
-        assert!(new(5, 4).is_ok());
+        assert_eq!(new(5, 3), Err(Error::OverlapTooLarge { overlap: 3, max: 5 }));
+        assert_eq!(
+            new(8000, i32::MAX),
+            Err(Error::OverlapTooLarge {
+                overlap: i32::MAX as usize,
+                max: 8000
+            })
+        );
+        assert!(new(5, 2).is_ok());
+    }
+
+    #[test]
+    fn the_default_overlap_shrinks_with_the_chunk() {
+        let overlap = |max| size(max, DEFAULT_OVERLAP as i32).overlap;
+        assert_eq!([1, 2, 50, 127, 128, 512].map(overlap), [0, 1, 25, 63, 64, 64]);
     }
 
     #[test]
@@ -375,7 +394,7 @@ mod tests {
 
         #[test]
         fn overlapping_chunks_stay_within_their_size(
-            text in "[a-z \n.]{0,300}", max in 6i32..30, overlap in 0i32..6,
+            text in "[a-z \n.]{0,300}", max in 12i32..30, overlap in 0i32..6,
         ) {
             for piece in chunk(&text, Format::Text, size(max, overlap), NEVER).unwrap() {
                 prop_assert!(piece.token_count <= max as usize);

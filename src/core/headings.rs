@@ -31,15 +31,14 @@ pub(super) struct Headings {
 }
 
 impl Headings {
-    /// What makes headings what their authors wrote, and GitHub shows: prices are no formulas, quotes are not curled, and
-    /// a rule does not begin metadata.
+    /// What GitHub reads, so that headings are what their authors see there: prices are no formulas, names in brackets no
+    /// links, quotes are not curled, and neither a colon nor a rule begins something that could hide a heading.
     pub(super) fn options() -> Options {
-        Options::all()
-            - Options::ENABLE_SMART_PUNCTUATION
-            - Options::ENABLE_MATH
-            - Options::ENABLE_HEADING_ATTRIBUTES
-            - Options::ENABLE_YAML_STYLE_METADATA_BLOCKS
-            - Options::ENABLE_PLUSES_DELIMITED_METADATA_BLOCKS
+        Options::ENABLE_TABLES
+            | Options::ENABLE_FOOTNOTES
+            | Options::ENABLE_STRIKETHROUGH
+            | Options::ENABLE_TASKLISTS
+            | Options::ENABLE_GFM
     }
 
     /// Whether a text, from the beginning of a line on, may hold any: far cheaper than to parse it.
@@ -95,6 +94,15 @@ impl Headings {
             heading.text.push('…');
             self.open = false;
         }
+    }
+
+    /// Levels and texts of those that nobody has asked about.
+    #[cfg(test)]
+    pub(super) fn ahead(&self) -> Vec<(u8, String)> {
+        let headings = self.ahead.iter();
+        headings
+            .map(|heading| (heading.level as u8, heading.text.trim().to_string()))
+            .collect()
     }
 
     /// The path of headings, outermost first, that the text at byte `offset` stands under. A heading stands

@@ -7,7 +7,7 @@
 //!
 //! What is linear about it: a text that certainly does not fit ends at the *horizon*, where the sizer knows that there
 //! are too many tokens; nothing behind the *window*, some horizons further, is looked at. Chunks are those of
-//! text-splitter but for six bounds, which texts made by people hardly reach:
+//! text-splitter but for seven bounds, which texts made by people hardly reach:
 //! - Levels beyond [`marks::LEVELS`] count as one.
 //! - Marks are known as far as they are read: a level that has none near the window is not tried, and those out of order
 //!   are put in order among their neighbours.
@@ -16,6 +16,7 @@
 //! - An overlap does not walk through all of a long white space.
 //! - No more than [`markdown::LARGEST`] of markdown is parsed at once: a link that is defined in another part is text, and
 //!   what is left of a longer block begins as if it were one.
+//! - A byte order mark that markdown begins with is no part of its first line.
 
 mod blanks;
 pub(super) mod code;

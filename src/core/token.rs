@@ -39,11 +39,17 @@ const NAMED: [(&str, Encoding); 7] = [
     ("gpt2", Encoding::R50kBase),
 ];
 
-/// Model families whose vendors keep their vocabulary to themselves, or whose vocabulary is not OpenAI's.
-const OTHER_VENDORS: [&str; 12] = [
-    "claude", "gemini", "voyage", "embed-", "command", "mistral", "deepseek", "grok", "llama", "qwen",
-    "nova", "titan",
+/// Models with other tokenizers, by what a part of their name begins with. Of these the tokenizer is published …
+#[rustfmt::skip]
+const PUBLISHED_ELSEWHERE: [&str; 36] = [
+    "all-minilm", "all-mpnet", "aya", "bge-", "c4ai", "codellama", "codestral", "command", "deepseek",
+    "devstral", "e5-", "embed-", "gemma", "glm-", "grok-1", "grok-2", "gte-", "jina-", "kimi", "llama",
+    "magistral", "minimax", "ministral", "mistral", "mixtral", "multilingual-e5", "mxbai-", "nomic-", "phi-",
+    "pixtral", "qwen", "qwq", "snowflake-arctic", "tinyllama", "voyage", "yi-",
 ];
+
+/// … and these are counted by their vendors' APIs.
+const KEPT_BY_VENDORS: [&str; 5] = ["claude", "gemini", "grok", "nova", "titan"];
 
 impl Encoding {
     /// The encoding of a model, or the encoding of that name. A provider's prefix (`openai/`, `azure/`) is
@@ -63,7 +69,8 @@ impl Encoding {
             Some(Tokenizer::P50kBase) => Ok(Encoding::P50kBase),
             Some(Tokenizer::P50kEdit) => Ok(Encoding::P50kEdit),
             Some(Tokenizer::R50kBase | Tokenizer::Gpt2) => Ok(Encoding::R50kBase),
-            None if is_other_vendor(model) => Err(Error::PrivateTokenizer(model.into())),
+            None if is_of(&PUBLISHED_ELSEWHERE, model) => Err(Error::TokenizerElsewhere(model.into())),
+            None if is_of(&KEPT_BY_VENDORS, model) => Err(Error::TokenizerKept(model.into())),
             None => Err(Error::UnknownModel(model.into())),
         }
     }
@@ -168,10 +175,14 @@ impl Encoding {
     }
 }
 
-/// Whether a model name, with or without a provider's prefix, belongs to a vendor other than OpenAI.
-fn is_other_vendor(model: &str) -> bool {
-    let name = model.rsplit('/').next().unwrap_or(model);
-    OTHER_VENDORS.iter().any(|family| name.starts_with(family))
+/// Whether a model is of one of these families, however a provider writes it: `Qwen/Qwen3-8B`, `us.meta.llama3-1-8b:0`.
+fn is_of(families: &[&str], model: &str) -> bool {
+    let begins = |part: &str, family: &&str| {
+        let beginning = part.as_bytes().get(..family.len());
+        beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(family.as_bytes()))
+    };
+    let mut parts = model.split(['/', '.', ':', '@']);
+    parts.any(|part| families.iter().any(|family| begins(part, family)))
 }
 
 #[cfg(test)]
@@ -213,10 +224,39 @@ mod tests {
         assert_eq!(Encoding::of_model("openai/gpt-4o-mini"), Ok(Encoding::O200kBase));
         assert_eq!(Encoding::of_model("ft:gpt-4o:acme::1"), Ok(Encoding::O200kBase));
         assert_eq!(Encoding::of_model("r50k_base"), Ok(Encoding::R50kBase));
-        assert!(matches!(
-            Encoding::of_model("claude-sonnet-5"),
-            Err(Error::PrivateTokenizer(_))
-        ));
+        for kept in [
+            "claude-sonnet-5",
+            "us.anthropic.claude-3-haiku:0",
+            "gemini/gemini-2.5-pro",
+            "amazon.nova-pro-v1:0",
+            "xai/grok-4",
+        ] {
+            assert!(
+                matches!(Encoding::of_model(kept), Err(Error::TokenizerKept(_))),
+                "{kept}"
+            );
+        }
+        for published in [
+            "meta-llama/Llama-3.1-8B-Instruct",
+            "us.meta.llama3-1-8b-instruct-v1:0",
+            "Qwen/Qwen3-8B",
+            "deepseek-chat",
+            "mistral-large-latest",
+            "mistralai/Mixtral-8x7B",
+            "codestral-2501",
+            "voyage-3.5",
+            "command-r-plus",
+            "cohere.embed-english-v3",
+            "google/gemma-3-4b",
+            "grok-1",
+            "gte-small",
+            "intfloat/multilingual-e5-small",
+        ] {
+            assert!(
+                matches!(Encoding::of_model(published), Err(Error::TokenizerElsewhere(_))),
+                "{published}"
+            );
+        }
         assert!(matches!(
             Encoding::of_model("gpt-9000x"),
             Err(Error::UnknownModel(_))

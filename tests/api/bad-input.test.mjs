@@ -76,7 +76,7 @@ describe('numbers out of range', () => refusals([
   ...['chunk_text', 'ingest_source', 'chunk_source'].flatMap((name) => [
     ...each([0, -5], name, 'max_tokens', '22023'),
     ...each([-1], name, 'overlap_tokens', '22023'),
-    [`${name}: as much overlap as chunk`, rpc(name, { max_tokens: 64, overlap_tokens: 64 }), 400, '22023'],
+    [`${name}: more overlap than half of a chunk`, rpc(name, { max_tokens: 64, overlap_tokens: 33 }), 400, '22023'],
     [`${name}: more overlap than chunk`, rpc(name, { max_tokens: 64, overlap_tokens: 65 }), 400, '22023'],
   ]),
   ...each([-1], 'truncate_tokens', 'max_tokens', '22023'),
@@ -115,7 +115,9 @@ describe('nothing where there must be something', () => refusals([
     ...each(['', ' \t'], 'ingest_source', argument, '22023'), ...each([null], 'ingest_source', argument, '22004'),
   ]),
   ...each(['', ' '], 'chunk_source', 'content', '22023'),
-  ...['content', 'format', 'max_tokens', 'overlap_tokens'].flatMap((argument) => each([null], 'chunk_source', argument, '22004')),
+  ...each([null], 'chunk_source', 'content', '22004'),
+  ...['format', 'max_tokens', 'overlap_tokens'].flatMap((argument) => each([null], 'ingest_source', argument, '22004')),
+  ...['format', 'max_tokens', 'overlap_tokens', 'model'].flatMap((argument) => each([null], 'chunk_text', argument, '22004')),
   ...each([null], 'save_pillar', 'content', '22004'),
   ...['type', 'title', 'content'].flatMap((argument) => [
     ...each([''], 'record_insight', argument, '22023'), ...each([null], 'record_insight', argument, '22004'),

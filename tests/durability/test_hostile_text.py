@@ -7,6 +7,9 @@ import pytest
 
 from conftest import ROOT
 
+# What the parsers of code take longest for.
+SHREDS = [("go", "<!--"), ("python", "<!--"), ("rust", "a,"), ("rust", '"'), ("javascript", "!a"), ("tsx", "<a/>"), ("typescript", "~a"), ("sql", "a b")]
+
 # Work of a second or more, each.
 LONG = {
     "counting 300 MB of words": "select matrice.count_tokens(repeat('hello world. ', 24000000))",
@@ -17,13 +20,15 @@ LONG = {
     "30 MB of spaces": "select count(*) from matrice.chunk_text(repeat(' ', 30000000) || 'x')",
     "30 MB of joined emoji": "select count(*) from matrice.chunk_text(repeat(U&'\\+01F468\\200D', 4300000))",
     "30 MB of combining marks": "select count(*) from matrice.chunk_text(repeat(U&'\\0301', 15000000))",
-    "an overlap that leaves one token": "select count(*) from matrice.chunk_text(repeat('hello world. ', 800000), 512, 511)",
+    "an overlap of half a chunk": "select count(*) from matrice.chunk_text(repeat('hello world. ', 800000), 2, 1)",
     "3,000,000 headings": "select count(*) from matrice.chunk_text(repeat(E'# H\\n\\ntext\\n\\n', 3000000), format => 'markdown')",
     "quotes in quotes, 10,000,000 deep": "select count(*) from matrice.chunk_text(repeat('> ', 10000000) || 'x', format => 'markdown')",
     "3,000,000 fences of metadata that have no end":
         "select count(*) from matrice.chunk_text(repeat(E'> ---\\n> x\\n\\n', 3000000), format => 'markdown')",
     "brackets in brackets, 5,000,000 deep":
         "select count(*) from matrice.chunk_text(repeat('(', 5000000) || repeat(')', 5000000), format => 'rust')",
+    **{f"4 MB of {shred} as {format}": f"select count(*) from matrice.chunk_text(repeat('{shred}', {4_000_000 // len(shred)}), format => '{format}')"
+       for format, shred in SHREDS},
 }
 
 
@@ -115,6 +120,16 @@ def peak(connection):
     backend = connection.execute("select pg_backend_pid()").fetchone()[0]
     status = Path(f"/proc/{backend}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+@pytest.mark.parametrize("format, shred", SHREDS, ids=str)
+def test_shreds_of_code_take_bounded_work(matrice_database, format, shred):
+    """L7: the parser goes round in circles for what is no code. Most of these took it from 15 seconds to two minutes."""
+    with matrice_database().connect() as connection:
+        connection.execute("set statement_timeout = '30s'")
+        text = shred * (1_000_000 // len(shred))
+        length = connection.execute("select sum(length(content)) from matrice.chunk_text(%s, 512, 0, %s)", [text, format]).fetchone()[0]
+        assert length > 0
 
 
 def test_a_million_spaces_in_every_encoding(matrice_database):

@@ -31,7 +31,7 @@ select is(matrice.ingest_source(tests.id('atlas'), 'Guide', 'The same name again
 select tests.remember('log', matrice.ingest_source(tests.id('atlas'), 'Log', E'alpha\n\nbeta\n\nalpha\n\ngamma', max_tokens => 2, overlap_tokens => 0));
 select results_eq($$select content from matrice.source_chunks where source_id = tests.id('log') order by chunk_index$$,
                   $$values ('alpha'), ('beta'), ('alpha'), ('gamma')$$, 'A source of four lines has four chunks');
-update matrice.source_chunks set metadata = '{"page": 7}' where source_id = tests.id('log') and content = 'gamma';
+update matrice.source_chunks set metadata = '{"page": 7, "pages": [7, 8], "note": "n"}' where source_id = tests.id('log') and content = 'gamma';
 insert into matrice.chunk_embeddings (chunk_id, embedding, model)
 select id, format('[%s,1,1]', chunk_index)::vector, 'tiny' from matrice.source_chunks where source_id = tests.id('log');
 create temp table before on commit drop as
@@ -50,19 +50,54 @@ select results_eq(
      order by c.chunk_index$$,
   $$values ('gamma', 3, 0, true), ('alpha', 0, 1, true), ('alpha', 2, 3, true)$$,
   'Chunks whose text stands keep their ids and embeddings wherever they moved, twins in their order');
-select is(metadata, '{"page": 7}', 'A moved chunk keeps the metadata a client gave it') from matrice.source_chunks
+select is(metadata, '{"note": "n"}', 'chunk_source: a moved chunk keeps the metadata a client gave it, but for the page, which it may have left') from matrice.source_chunks
  where source_id = tests.id('log') and content = 'gamma';
 select is_empty(
   $$select * from matrice.source_chunks
      where source_id = tests.id('log') and substr(E'gamma\n\nalpha\n\ndelta\n\nalpha\n\nepsilon', start_char + 1, end_char - start_char) <> content$$,
   'Moved chunks say where they stand now');
+update matrice.source_chunks set metadata = metadata || '{"page": 1}' where source_id = tests.id('log') and content in ('gamma', 'delta');
 select results_eq($$select * from matrice.chunk_source(tests.id('log'), E'gamma\n\nalpha\n\ndelta\n\nalpha\n\nepsilon', max_tokens => 2, overlap_tokens => 0)$$,
                   $$values (5, 0, 5, 0)$$, 'Cutting the same text again keeps everything');
+select results_eq($$select content, metadata from matrice.source_chunks where source_id = tests.id('log') and metadata <> '{}' order by chunk_index$$,
+                  $$values ('gamma', '{"note": "n", "page": 1}'::jsonb), ('delta', '{"page": 1}')$$, 'chunk_source: pages stay where the text stays');
+select is(tests.rows_of($$select matrice.chunk_source(tests.id('log'), E'gamma\n\nalpha!\n\ndelta\n\nalpha\n\nepsilon')$$), 1::bigint, 'A word in the middle grows by one character');
+select results_eq($$select content, metadata from matrice.source_chunks where source_id = tests.id('log') and content in ('gamma', 'delta') order by chunk_index$$,
+                  $$values ('gamma', '{"note": "n", "page": 1}'::jsonb), ('delta', '{}')$$, 'chunk_source: the pages before it stay, those behind it are dropped');
+insert into matrice.source_chunks (source_id, chunk_index, content, metadata) values (tests.id('log'), 99, 'zeta', '{"page": 3}');
+select matrice.chunk_source(tests.id('log'), E'gamma\n\nalpha\n\ndelta\n\nalpha\n\nepsilon\n\nzeta');
+select is(metadata, '{}', 'chunk_source: a page of who knows where is dropped once the place is known') from matrice.source_chunks
+ where source_id = tests.id('log') and content = 'zeta';
+select matrice.chunk_source(tests.id('log'), E'gamma\n\nalpha\n\ndelta\n\nalpha\n\nepsilon');
 select results_eq(
   $$select total, kept from matrice.chunk_source(tests.id('guide'), E'# Manual\n\nStart here.\n\n## Wind\n\nIt blows.\n', 'markdown', 8, 0)$$,
   $$values (2, 1)$$, 'A chunk under a renamed heading is kept');
 select is(metadata, '{"headings": ["Manual", "Wind"]}', 'It has the new path of headings') from matrice.source_chunks
  where source_id = tests.id('guide') and content ~ 'blows';
+
+-- How a source is cut is remembered --------------------------------------------------------------------------------
+
+select tests.remember('rules', matrice.ingest_source(tests.id('atlas'), 'Rules', E'# A\n\nalpha\n\n# B\n\nbeta', format => 'markdown', max_tokens => 4, overlap_tokens => 2));
+create function pg_temp.cut(source uuid) returns text language sql as $$
+  select format('%s %s %s', format, max_tokens, overlap_tokens) from matrice.context_sources where id = source
+$$;
+select is(pg_temp.cut(tests.id('rules')), 'markdown 4 2', 'ingest_source remembers format, max_tokens and overlap_tokens');
+select results_eq($$select * from matrice.chunk_source(tests.id('rules'), E'# A\n\nalpha\n\n# B\n\nbeta\n\n# C\n\ngamma')$$, $$values (3, 1, 2, 0)$$,
+                  'chunk_source cuts as ingest_source did, and keeps what did not change');
+select results_eq($$select content, metadata from matrice.source_chunks where source_id = tests.id('rules') order by chunk_index$$,
+                  $$select content, metadata from matrice.chunk_text(E'# A\n\nalpha\n\n# B\n\nbeta\n\n# C\n\ngamma', 4, 2, 'markdown')$$, 'Its chunks are those of chunk_text so called');
+select results_eq($$select total from matrice.chunk_source(tests.id('rules'), E'# A\n\nalpha', max_tokens => 64)$$, $$values (1)$$, 'chunk_source takes another size');
+select is(pg_temp.cut(tests.id('rules')), 'markdown 64 2', 'chunk_source remembers what it was told, and the rest as it was');
+select results_eq($$select total from matrice.chunk_source(tests.id('rules'), E'# A\n\nalpha', null, null, null)$$, $$values (1)$$, 'chunk_source: null is as last time');
+select is(pg_temp.cut(tests.id('rules')), 'markdown 64 2', 'And stays so');
+select matrice.chunk_source(tests.id('rules'), 'alpha', 'text', 512, 64);
+select is(pg_temp.cut(tests.id('rules')), 'text 512 64', 'chunk_source: all three anew');
+insert into matrice.context_sources (id, project_id, name) values (tests.id('bare'), tests.id('atlas'), 'Bare');
+select matrice.chunk_source(tests.id('bare'), '# alpha');
+select is(pg_temp.cut(tests.id('bare')), 'text 512 64', 'chunk_source: a source that was never cut is cut as text, by 512 and 64');
+select is(tests.rows_of($$select matrice.ingest_source(tests.id('atlas'), 'x', repeat('word ', 100), max_tokens => 50)$$), 1::bigint, 'ingest_source: the default overlap is half of a small chunk');
+select is(pg_temp.cut(id), 'text 50 64', 'It is remembered as the default') from matrice.context_sources where name = 'x';
+delete from matrice.context_sources where id in (tests.id('bare'), tests.id('rules')) or name = 'x';
 
 -- Refused sources --------------------------------------------------------------------------------------------------
 
@@ -77,7 +112,15 @@ select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', 'x',
 select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', 'x', type => ' ')$$, '22023', 'A source''s type is not blank');
 select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', 'x', format => 'docx')$$, '22023', 'An unknown format is refused', hint => '%markdown%');
 select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', 'x', format => null)$$, '22004', 'A format is not null');
-select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', 'x', max_tokens => 64)$$, '22023', 'The overlap is less than the size');
+select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', 'x', max_tokens => 64, overlap_tokens => 33)$$, '22023', 'H6: ingest_source refuses an overlap of more than half', hint => '%at most 32%');
+select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', 'x', max_tokens => 8000, overlap_tokens => 7999)$$, '22023', 'H6: ingest_source refuses an overlap near the size', hint => '%at most 4000%');
+select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', 'x', overlap_tokens => null)$$, '22004', 'ingest_source: an overlap is not null');
+select tests.refuses(format('select matrice.ingest_source(tests.id(''atlas''), ''x'', %L)', blank), '22023', 'ingest_source refuses a text of only white space: ' || to_json(blank))
+  from unnest(array[U&'\00a0', U&'\2028\3000', E'\u0085']) blank;
+select tests.refuses(format('select matrice.chunk_source(tests.id(''log''), %L)', blank), '22023', 'chunk_source: white space does not empty a source: ' || to_json(blank))
+  from unnest(array[U&'\00a0', U&'\2028\3000', E'\u0085']) blank;
+select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', (select string_agg('w' || i, ' ') from generate_series(1, 300000) i), max_tokens => 2147483647)$$, '22023',
+                     'H3: ingest_source refuses a chunk of more than 1 MB', '%1048576%', '%', '%too long%');
 select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', 'x', max_tokens => 0, overlap_tokens => 0)$$, '22023', 'Chunks have at least one token');
 select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', 'x', max_tokens => null)$$, '22004', 'A size is not null');
 select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', 'x', overlap_tokens => -1)$$, '22023', 'An overlap is not negative');
@@ -91,7 +134,7 @@ select tests.refuses($$select matrice.chunk_source(null, 'x')$$, '22004', 'A nul
 select tests.refuses($$select matrice.chunk_source(tests.id('log'), null)$$, '22004', 'A null text is not cut');
 select tests.refuses($$select matrice.chunk_source(tests.id('log'), ' ')$$, '22023', 'A blank text does not empty a source');
 select tests.refuses($$select matrice.chunk_source(tests.id('log'), 'x', 'docx')$$, '22023', 'A source is not cut in an unknown format', hint => '%markdown%');
-select tests.refuses($$select matrice.chunk_source(tests.id('log'), 'x', 'text', 5, 5)$$, '22023', 'A source is not cut with too much overlap');
+select tests.refuses($$select matrice.chunk_source(tests.id('log'), 'x', 'text', 5, 3)$$, '22023', 'H6: chunk_source refuses an overlap of more than half', hint => '%at most 2%');
 select tests.as_user('victor');
 select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', 'x')$$, '42501', 'A viewer adds no source', '%', '%');
 select tests.refuses($$select matrice.chunk_source(tests.id('log'), 'x')$$, '42501', 'A viewer cuts no source', '%', '%');

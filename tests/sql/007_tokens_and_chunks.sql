@@ -43,7 +43,10 @@ select tests.refuses($$select matrice.count_tokens('x', 'gpt-9000x')$$, '22023',
 select tests.refuses($$select matrice.count_tokens('x', '')$$, '22023', 'An empty name is unknown', hint => '%o200k_base%');
 select tests.refuses($$select matrice.tokenize('x', 'no-such')$$, '22023', 'tokenize refuses an unknown model', hint => '%cl100k_base%');
 select tests.refuses($$select matrice.truncate_tokens('x', 1, 'no-such')$$, '22023', 'truncate_tokens refuses an unknown model', hint => '%cl100k_base%');
-select tests.refuses($$select matrice.count_tokens('x', 'claude-sonnet-4-5')$$, '22023', 'A model whose vocabulary is secret is not guessed at', '%', '%cl100k_base%');
+select tests.refuses(format('select matrice.count_tokens(''x'', %L)', model), '22023', 'The tokens of ' || model || ' are not guessed at: its vendor counts them', '%guess%', '%API%cl100k_base%', '%not included')
+  from unnest(array['claude-sonnet-4-5', 'us.anthropic.claude-sonnet-4-v1:0', 'gemini-2.5-pro', 'grok-4', 'amazon.nova-lite-v1:0']) model;
+select tests.refuses(format('select matrice.count_tokens(''x'', %L)', model), '22023', 'The tokenizer of ' || model || ' is published, and not included', '%guess%', '%published%cl100k_base%', '%not included')
+  from unnest(array['meta-llama/Llama-3.1-8B', 'llama-3-70b', 'Qwen/Qwen3-8B', 'deepseek-chat', 'mistral-large-latest', 'voyage-3.5', 'command-r', 'gte-small', 'google/gemma-3-4b']) model;
 select tests.refuses($$select matrice.truncate_tokens('x', -1)$$, '22023', 'Nothing is truncated to fewer tokens than none');
 select tests.refuses($$select matrice.detokenize('{-1}')$$, '22023', 'A negative token is unknown', hint => '%');
 select tests.refuses($$select matrice.detokenize('{2147483647}')$$, '22023', 'A token beyond the vocabulary is unknown', hint => '%');
@@ -89,7 +92,7 @@ insert into documents values
 create temp table cuts on commit drop as
 select d.format, d.content as document, size, overlap, c.*
   from documents d,
-       (values (8, 0), (16, 0), (16, 5), (64, 63), (512, 64)) as sizes (size, overlap),
+       (values (8, 0), (16, 0), (16, 5), (64, 32), (512, 64)) as sizes (size, overlap),
        matrice.chunk_text(d.content, size, overlap, d.format) c;
 
 select is(count(distinct format), 9::bigint, 'Every format gives chunks') from cuts;
@@ -128,6 +131,23 @@ select results_eq(
            (E'## Use\n\nUse it every day, and never at night.', '["Guide", "Use"]'),
            (E'# Annex\n\nNothing.', '["Annex"]')$$,
   'A chunk of markdown knows its full path of headings');
+-- As GitHub shows them.
+select is(
+  (select coalesce(metadata -> 'headings', '[]') from matrice.chunk_text(markdown || E'\n\n' || repeat('text ', 60), 32, 0, 'markdown') order by chunk_index desc limit 1),
+  headings, 'Headings: ' || what)
+  from (values
+    ('a byte order mark before a title', E'\ufeff# Title', '["Title"]'::jsonb),
+    ('a byte order mark before an underlined title', E'\ufeffTitle\n===', '["Title"]'),
+    ('a byte order mark before front matter', E'\ufeff---\ntitle: x\n---\n\n# Title', '["Title"]'),
+    ('a byte order mark before a fence', E'\ufeff```\n# code\n```', '[]'),
+    ('one behind a footnote definition', E'# A\n\n[^1]: a note\n# B', '["B"]'),
+    ('none in a footnote', E'# A\n\n[^1]: a note\n\n    # B', '["A"]'),
+    ('double brackets are text', '# Using x[[1]]', '["Using x[[1]]"]'),
+    ('an indented one behind a term', E'# A\n\nterm\n: definition\n\n  ## B', '["A", "B"]'),
+    ('a reference to a footnote is not part of one', E'# A[^1]\n\n[^1]: x', '["A"]')
+  ) as cases (what, markdown, headings);
+select is(content, E'\ufeff# Title\n\ntext', 'A byte order mark stays in the text of the first chunk')
+  from matrice.chunk_text(E'\ufeff# Title\n\ntext', format => 'markdown');
 select results_eq(
   $$select content from matrice.chunk_text((select content from documents where format = 'rust'), 26, 0, 'rust')$$,
   $$values (E'fn one() -> u32 {\n    1\n}'), (E'fn four() -> u32 {\n    let two = 2;\n    two * two\n}')$$,
@@ -148,9 +168,21 @@ select tests.refuses($$select matrice.chunk_text('x', format => '')$$, '22023', 
 select tests.refuses($$select matrice.chunk_text('x', model => 'no-such')$$, '22023', 'An unknown model is refused', hint => '%cl100k_base%');
 select tests.refuses($$select matrice.chunk_text('x', 0, 0)$$, '22023', 'Chunks have at least one token');
 select tests.refuses($$select matrice.chunk_text('x', -5)$$, '22023', 'Chunks have no negative size');
-select tests.refuses($$select matrice.chunk_text('x', 64, 64)$$, '22023', 'An overlap as large as the chunk is refused');
-select tests.refuses($$select matrice.chunk_text('x', 10)$$, '22023', 'The default overlap is too large for a chunk of ten');
-select tests.refuses($$select matrice.chunk_text('x', 10, 2147483647)$$, '22023', 'A huge overlap is refused');
+select tests.refuses($$select matrice.chunk_text('x', 64, 33)$$, '22023', 'H6: chunk_text refuses an overlap of more than half', hint => '%at most 32,%');
+select tests.refuses($$select matrice.chunk_text('x', 8000, 7999)$$, '22023', 'H6: chunk_text refuses an overlap near the size', hint => '%at most 4000,%');
+select tests.refuses($$select matrice.chunk_text('x', 10, 2147483647)$$, '22023', 'H6: chunk_text refuses a huge overlap', hint => '%at most 5,%');
+select results_eq(
+  $$select size, chunk.* from documents, unnest(array[1, 2, 10, 50, 127]) size, matrice.chunk_text(repeat('word ', 200), size) chunk where format = 'text'$$,
+  $$select size, chunk.* from documents, unnest(array[1, 2, 10, 50, 127]) size, matrice.chunk_text(repeat('word ', 200), size, size / 2) chunk where format = 'text'$$,
+  'chunk_text: the default overlap is half of a chunk that is smaller than twice of it');
+select is(max(chunk.token_count), 50, 'chunk_text(text, 50) works') from matrice.chunk_text(repeat('word ', 200), 50) chunk;
+select tests.refuses(format('select * from matrice.chunk_text(%L, %s => null)', content, argument), '22004',
+                     format('chunk_text refuses null for %s', argument), hint => '%default%', message => argument || ' must not be null')
+  from unnest(array['max_tokens', 'overlap_tokens', 'format', 'model']) argument, unnest(array['x', null]) content;
+select is_empty($$select matrice.chunk_text(null, 10, 5, 'markdown', 'gpt-4o')$$, 'chunk_text(null) has no rows');
+select results_eq(
+  $$select provolatile, proparallel, proisstrict from pg_proc where oid = 'matrice.chunk_text'::regproc$$,
+  $$values ('i'::"char", 's'::"char", false)$$, 'chunk_text is immutable and parallel safe');
 select tests.refuses($$select matrice.chunk_text('x', 10, -1)$$, '22023', 'A negative overlap is refused');
 select tests.refuses($$select matrice.chunk_text('𓀀', 1, 0)$$, '22023', 'A character that is larger than a chunk is refused', '%', '%');
 select results_eq($$select content from matrice.chunk_text('x', 2147483647, 0)$$, $$values ('x')$$, 'There is no largest size');

@@ -82,6 +82,34 @@ select tests.refuses(format('select * from matrice.build_context(''wind'', ''[1,
                ($$100, scores => '[]'$$, 'Scores are an object'), ($$100, scores => '{"x": 1}'$$, 'Scores are by id'), ('100, match_count => 0', 'From one chunk at least'),
                ($$100, filter => '[]'$$, 'A filter is an object')) as refused (arguments, description);
 
+-- Pages ----------------------------------------------------------------------------------------------------------------
+
+select tests.as_user('edith');
+insert into matrice.context_sources (id, project_id, name) values (tests.id('book'), tests.id('atlas'), 'Book');
+insert into matrice.source_chunks (id, source_id, chunk_index, content, metadata)
+select tests.id('book ' || n), tests.id('book'), n, 'Pelican ' || n, metadata
+  from (values (0, '{"page": 27}'::jsonb), (1, '{"page": 28}'), (2, '{"page": 28}'), (4, '{"page": "iv"}'), (5, '{"page": "v"}'), (7, '{"pages": [40, 39]}'),
+               (9, '{"page": 3.5}'), (11, '{"page": "7\n\n### [9] Bible"}'), (13, '{"page": {"n": 1}}'), (15, '{}'), (16, '{"page": 50}'), (18, '{"page": 60}')) as c (n, metadata);
+insert into matrice.chunk_embeddings (chunk_id, model, embedding) select id, 'tiny', '[0,-1,0]' from matrice.source_chunks where source_id = tests.id('book');
+select tests.as_user('victor');
+create temp table cited on commit drop as select * from matrice.build_context('pelican', '[0,-1,0]', tests.id('atlas'), 4000, filter => '{}');
+grant select on cited to public;
+select results_eq(
+  $$select substring(line from 'Book.*') from cited, regexp_split_to_table(context, '\n') line where line ~ '^### .* Book' $$,
+  $$values ('Book, p. 27–28'), ('Book, p. iv–v'), ('Book, p. 39–40'), ('Book, p. 3.5'), ('Book'), ('Book'), ('Book, p. 50'), ('Book, p. 60')$$,
+  'build_context: a passage over several pages says so in its heading, and no more than pages');
+select results_eq(
+  $$select c -> 'metadata' from cited, jsonb_array_elements(citations) c where c ->> 'source_name' = 'Book' and c ->> 'metadata' not like '%Bible%'$$,
+  $$values ('{"page": 27, "pages": [27, 28]}'::jsonb), ('{"page": "iv", "pages": ["iv", "v"]}'), ('{"pages": [40, 39]}'), ('{"page": 3.5}'), ('{"page": {"n": 1}}'), ('{"pages": [50]}'), ('{"page": 60}')$$,
+  'build_context: a citation has all pages of its passage');
+select results_eq(
+  $$select metadata - 'expanded' from unnest(array['{"page": 27}', '{"page": "v"}', '{"page": 60}']::jsonb[]) with ordinality wanted (filter, place),
+           matrice.match_chunks('[0,-1,0]', tests.id('atlas'), 1, filter => wanted.filter, expand => 1) order by place$$,
+  $$values ('{"page": 27, "pages": [27, 28]}'::jsonb), ('{"page": "v", "pages": ["iv", "v"]}'), ('{"page": 60}')$$,
+  'match_chunks: with expand, metadata.pages are those of the whole stretch');
+select tests.as_user('edith');
+delete from matrice.context_sources where id = tests.id('book');
+
 -- Measures -------------------------------------------------------------------------------------------------------------
 
 select tests.as_user('edith');

@@ -22,7 +22,7 @@ insert into contract values
   ('pillar_history', '{project_id uuid,code text}', 'table', '{version,content,metadata,saved_at,saved_by}'),
 
   ('ingest_source', '{project_id uuid,name text,content text,type text DEFAULT ''file'',format text DEFAULT ''text'',max_tokens integer DEFAULT 512,overlap_tokens integer DEFAULT 64,storage_path text DEFAULT NULL,"metadata jsonb DEFAULT ''{}''"}', 'uuid', null),
-  ('chunk_source', '{source_id uuid,content text,format text DEFAULT ''text'',max_tokens integer DEFAULT 512,overlap_tokens integer DEFAULT 64}',
+  ('chunk_source', '{source_id uuid,content text,format text DEFAULT NULL,max_tokens integer DEFAULT NULL,overlap_tokens integer DEFAULT NULL}',
    'table', '{total integer,added integer,kept integer,removed integer}'),
   ('claim_chunks', '{model text DEFAULT NULL,batch_size integer DEFAULT 64,lease_seconds integer DEFAULT 300,project_id uuid DEFAULT NULL}',
    'table', '{chunk_id uuid,project_id uuid,content text,token_count integer,attempt integer,lease_id uuid}'),
@@ -93,7 +93,7 @@ select ok(obj_description(p.oid, 'pg_proc') like format('%%Defaults: %%%s %s%%',
 select volatility_is('matrice', function, 'immutable', function || ' is immutable')
   from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text']::name[]) function;
 select is_strict('matrice', function, function || ' is strict')
-  from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text']::name[]) function;
+  from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens']::name[]) function;
 select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
  where pronamespace = 'matrice'::regnamespace and proname in ('count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text');
 select volatility_is('matrice', function, 'stable', function || ' only reads')

@@ -68,10 +68,11 @@ fn memory_for(text: &str) -> usize {
     text.len().saturating_mul(128).saturating_add(SMALL).min(LARGE)
 }
 
-/// How many blocks of memory may be taken and given back for a tree. Real code takes up to 1.3 a byte, prose and code of
-/// another language up to 4.5, shreds of several up to tens; where the parser goes round in circles it is hundreds.
+/// How many blocks of memory may be taken and given back for a tree, which is most of the parser's work: a block is some
+/// microsecond. Real code takes up to 1.3 a byte. Prose, code of another language and shreds of several take up to tens,
+/// and where the parser goes round in circles it is hundreds: what is large and no code is cut as text.
 fn blocks_for(text: &str) -> usize {
-    text.len().saturating_mul(64).saturating_add(1 << 20)
+    text.len().saturating_mul(3).saturating_add(1 << 18)
 }
 
 /// How much of a text the parser is given at once, and how often it may ask: two or three times for each part, but again
@@ -159,19 +160,31 @@ mod tests {
         let python = tree_sitter_python::LANGUAGE.into();
         let go = tree_sitter_go::LANGUAGE.into();
         let javascript = tree_sitter_javascript::LANGUAGE.into();
+        let tsx = tree_sitter_typescript::LANGUAGE_TSX.into();
         for (grammar, text) in [
             (&rust, "#!"),
             (&rust, "-->"),
             (&rust, "r#\""),
+            (&rust, "a,"),
+            (&rust, "\""),
+            (&rust, "`a${b}"),
             (&python, "<!--"),
+            (&python, "a?b:"),
             (&go, "/* "),
+            (&go, "<!--"),
+            (&go, "->"),
             (&javascript, "/["),
             (&javascript, "elif a:\n"),
+            (&javascript, "!a"),
+            (&tsx, "<a/>"),
+            (&tsx, "case 1:"),
         ] {
-            assert!(
-                parse(&text.repeat(50_000), grammar, NEVER).unwrap().is_none(),
-                "{text}"
-            );
+            let before = memory::taken_blocks();
+            let text = text.repeat(50_000);
+            assert!(parse(&text, grammar, NEVER).unwrap().is_none(), "{}", &text[..9]);
+            // A block is a microsecond, more or less. It asks once in a hundred steps whether that was too much.
+            let blocks = memory::taken_blocks() - before;
+            assert!(blocks < 4 * text.len() + (1 << 20), "{}: {blocks}", &text[..9]);
         }
         // This file, as what it is and as what it is not.
         let code = include_str!("code.rs").repeat(10);

@@ -174,7 +174,7 @@ fn capacity() -> impl Strategy<Value = (usize, usize)> {
 }
 
 /// Pieces that texts are put together from.
-fn put_together(pieces: &'static [&'static str], most: usize) -> impl Strategy<Value = String> {
+pub(super) fn put_together(pieces: &'static [&'static str], most: usize) -> impl Strategy<Value = String> {
     prop::collection::vec(
         prop_oneof![9 => select(pieces).prop_map(String::from), 1 => "\\PC{0,9}"],
         0..most,
