@@ -705,21 +705,22 @@ set search_path = pg_catalog, pg_temp
 set client_min_messages = warning
 as $$
 declare
-  any_word tsquery := (select string_agg(term[1], ' | ')::tsquery from regexp_matches(query::text, $r$('(?:[^']|'')*'(?::\*)?)$r$, 'g') term);
-  accented tsquery;
-  piece    text;
-  best     text;
-  found    tsvector;
+  -- Of its words: for a phrase of ten words ts_headline takes minutes, or all memory.
+  terms     text[]  := array(select distinct term[1] from regexp_matches(query::text, $r$('(?:[^']|'')*'(?::\*)?)$r$, 'g') term limit 50);
+  any_word  tsquery := array_to_string(terms, ' | ')::tsquery;
+  all_words tsquery := case when cardinality(terms) <= 10 then array_to_string(terms, ' & ')::tsquery end;
+  accented  tsquery;
+  piece     text;
+  best      text;
+  found     tsvector;
 begin
-  -- The excerpt is of one piece of the text: the first that has all words, else the first that has any.
+  -- The excerpt is of one piece of the text: the first that matches the query, else the first that has any word.
   foreach piece in array matrice._pieces(content, 8192) loop
     found := matrice_private.text_vector(config, piece);
-    if found @@ query then
-      best := piece;
-      exit;
-    elsif best is null and found @@ any_word then
+    if found @@ query or best is null and found @@ any_word then
       best := piece;
     end if;
+    exit when found @@ query;
   end loop;
   best := coalesce(best, left(content, 200));
   -- The excerpt keeps its accents and the query has none: so by the words of the text that it finds.
@@ -727,8 +728,10 @@ begin
     from (select distinct token from ts_parse('default', best) where octet_length(token) > length(token)) word,
          unnest(tsvector_to_array(to_tsvector(config, token))) lexeme
    where matrice_private.text_vector(config, token) @@ any_word;
-  -- As it was written: _pieces put these two characters into it.
-  return translate(ts_headline(config, best, query || coalesce(accented, '')), chr(26) || chr(31), '<');
+  return translate(
+    ts_headline(config, best, case when to_tsvector(config, best) @@ all_words then all_words else any_word end || coalesce(accented, '')),
+    -- As it was written: _pieces put these two into it.
+    chr(26) || chr(31), '<');
 end
 $$;
 comment on function matrice_private.highlighted(regconfig, text, tsquery) is 'An excerpt of a text with the words of a query marked.';
