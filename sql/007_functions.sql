@@ -803,13 +803,15 @@ begin
   perform matrice_private.require_role(project_id, 'viewer');
   query := matrice_private.text_query(matrice_private.text_search_config(project_id), query_text);
   return query
-    select i.id, i.source_id, i.type, i.title, i.content, i.confidence, i.tags, i.created_at, i.superseded_by,
-           ts_rank_cd(i.fts, query)
+    select i.id, i.source_id, i.type, i.title, i.content, i.confidence, i.tags, i.created_at, i.superseded_by, r.rank
       from matrice.insights i
+     -- As matching_chunks ranks.
+     cross join lateral (
+       select case when numnode(query) <= 100 then ts_rank_cd(i.fts, query) else ts_rank(i.fts, query || query) end as rank offset 0) r
      where i.project_id = search_insights.project_id
        and i.fts @@ query
        and (include_superseded or i.superseded_by is null)
-     order by ts_rank_cd(i.fts, query) * i.confidence desc, i.id
+     order by r.rank * i.confidence desc, i.id
      limit match_count;
 end
 $$;

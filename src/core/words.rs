@@ -242,7 +242,7 @@ pub(crate) fn query(text: &str, interrupt: Interrupt) -> Query {
 }
 
 fn is_gap(letter: char) -> bool {
-    letter.is_whitespace() || matches!(letter, '!' | '&' | '|' | '(' | ')' | BREAK)
+    letter.is_whitespace() || matches!(letter, '!' | '&' | '|' | '(' | ')' | '<' | BREAK)
 }
 
 /// Whether it can be in a beginning.
@@ -464,6 +464,7 @@ mod tests {
             ("--flag a -- b", "flag a  b"),
             ("--- | --- | x -\"a b\" --\"c\"", " |  | x -\"a b\" \"c\""),
             ("a-b a--b a -", "a-b a--b a "),
+            ("-<-<-(-!-a -<b", "<<(!a -\u{1a}b"),
             ("\"- - -\" -", "\"- - -\" "),
         ] {
             assert_eq!(asked(text).0, words, "{text}");

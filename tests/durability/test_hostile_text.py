@@ -24,6 +24,9 @@ LONG = {
         "select count(*) from matrice.chunk_text(repeat(E'> ---\\n> x\\n\\n', 3000000), format => 'markdown')",
     "brackets in brackets, 5,000,000 deep":
         "select count(*) from matrice.chunk_text(repeat('(', 5000000) || repeat(')', 5000000), format => 'rust')",
+    "folding 60 MB of combining marks": "select length(matrice._fold(repeat(U&'\\0301\\0316', 15000000)))",
+    "reading 60 MB of combining marks": "select cardinality(matrice._pieces(repeat(U&'\\0301\\0316', 15000000), 32768))",
+    "the words of 10 MB that the parser looks ahead in": "select length(matrice_private.text_vector('simple', repeat('_a', 5000000)))",
 }
 
 
