@@ -147,53 +147,65 @@ comment on column matrice.source_chunks.metadata is
 comment on column matrice.source_chunks.start_char is 'Offset of the first character in the source''s text, from 0.';
 comment on column matrice.source_chunks.end_char is 'Offset behind the last character.';
 comment on column matrice.source_chunks.fts is
-  'The content for full-text search, in the project''s language, without accents; and the project''s id, so that one index lookup finds words in one project. Kept by a trigger.';
+  'The content for full-text search, in the project''s language, without accents; and a word for the project, so that one index lookup finds words in one project. Kept by a trigger.';
 comment on column matrice.source_chunks.filterable is
   'What the filter of a search must be contained in: metadata over the source''s type and raw_metadata, and the project''s id, so that one index lookup finds them in one project. Kept by a trigger.';
 
-create function matrice_private.fold(value text) returns text
-language sql immutable strict parallel safe
-set search_path = pg_catalog, pg_temp
-begin atomic
-  -- A mark that follows no letter stays: what is left of a lexeme must not be empty.
-  select normalize(regexp_replace(normalize(
-           translate(replace(replace(replace(lower(value), 'œ', 'oe'), 'æ', 'ae'), 'ß', 'ss'), 'øłđð', 'oldd'),
-         nfd), '([^'' ])[\u0300-\u036f]+', '\1', 'g'), nfc);
-end;
-comment on function matrice_private.fold(text) is 'A text in lower case without accents. In Postgres''s own terms: the extension unaccent is not everywhere.';
-
 create function matrice_private.text_vector(config regconfig, content text) returns tsvector
-language plpgsql immutable
+language plpgsql immutable strict
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- Half of what a tsvector can hold: an insight has two of them.
+  most  constant integer := 500000;
+  words tsvector := '';
+  piece text;
+  found tsvector;
+begin
+  -- Piece by piece, because Postgres's parser cannot be stopped. What the engine gives it takes no long time.
+  foreach piece in array matrice._pieces(content, 32768) loop
+    if octet_length(piece) = length(piece) then
+      found := to_tsvector(config, piece);
+    else
+      -- Stemmers and stop words want accents; searchers leave them out: the words stand as both would write them.
+      found := (matrice._fold(to_tsvector(config, piece)::text) || ' ' || to_tsvector(config, matrice._fold(piece))::text)::tsvector;
+    end if;
+    exit when pg_column_size(words) + pg_column_size(found) > most;
+    words := words || found;
+  end loop;
+  return words;
+end
+$$;
+comment on function matrice_private.text_vector(regconfig, text) is
+  'A text for full-text search, accents folded. Of a text whose different words take more than 500 kB, as far as that goes: a megabyte of prose takes less.';
+
+create function matrice_private.project_word(project_id uuid) returns text
+language plpgsql immutable strict
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if octet_length(content) = length(content) then
-    return to_tsvector(config, content);
-  end if;
-  -- Stemmers and stop words want accents, in one piece with their letters; searchers leave them out: the words stand as
-  -- both would write them.
-  return (matrice_private.fold(to_tsvector(config, normalize(content, nfc))::text)
-          || ' ' || to_tsvector(config, matrice_private.fold(content))::text)::tsvector;
+  return ' ' || project_id;
 end
 $$;
-comment on function matrice_private.text_vector(regconfig, text) is 'A text for full-text search, accents folded.';
+comment on function matrice_private.project_word(uuid) is
+  'The word that stands for a project in its chunks'' fts. It begins with a blank: no word that is read from a text or a query does, nor is it found by a beginning.';
 
 create function matrice_private.folded_lexemes(config regconfig, content text) returns text[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return tsvector_to_array(matrice_private.fold(to_tsvector(config, content)::text)::tsvector);
+  return tsvector_to_array(matrice._fold(to_tsvector(config, content)::text)::tsvector);
 end
 $$;
-comment on function matrice_private.folded_lexemes(regconfig, text) is 'The lexemes of a text, accents folded.';
+comment on function matrice_private.folded_lexemes(regconfig, text) is 'The lexemes of a short text, accents folded.';
 
 create function matrice_private.prefix_term(config regconfig, word text) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  beginning text   := matrice_private.fold(word);
+  beginning text   := matrice._fold(word);
   endings   text[] := string_to_array('ation ations ing ings ement ements edness ity ities able ally ive izer ies ité ités ique euses ung ungen keit lichen ación aciones dad mente azione ação', ' ');
   -- The stored words are stems, of which "running" is no prefix but "run" is; and "installat" begins a word whose stem
   -- is "instal". So the word is looked for as it is, and completed in the ways that stemmers undo.
@@ -201,7 +213,8 @@ declare
   whole     text[] := (
     select matrice_private.folded_lexemes(config, string_agg(distinct word || substr(ending, first), ' '))
       from unnest(endings) ending, generate_series(1, length(ending)) first
-     where word ~ '^[[:alnum:]]+$');
+     -- What is longer is no word of a language.
+     where word ~ '^[[:alnum:]]{1,40}$');
 begin
   return (
     select '( ' || string_agg('''' || replace(replace(term, '\', '\\'), '''', '''''') || '''' || suffix, ' | ') || ' )'
@@ -222,32 +235,26 @@ set search_path = pg_catalog, pg_temp
 set client_min_messages = warning
 as $$
 declare
-  words    text := normalize(query_text, nfc);
-  -- Longest first: "b*" is in "ab*", too.
-  prefixes text[] := array(
-    select match.words[1] from regexp_matches(words, '([^\s"*()|&!:<>''\\-][^\s"*()|&!:<>''\\]*)\*', 'g') as match (words)
-     group by match.words[1] order by length(match.words[1]) desc limit 20);
-  found    text;
-  folded   text;
+  query  record;
+  found  text;
+  folded text;
 begin
-  -- websearch_to_tsquery knows no prefixes: a number that no dictionary changes stands in for each.
-  for i in 1 .. cardinality(prefixes) loop
-    words := replace(words, prefixes[i] || '*', format('70000000000000%s', 1000 + i));
-  end loop;
-  found := matrice_private.fold(websearch_to_tsquery(config, words)::text);
+  -- websearch_to_tsquery knows no beginnings: a number that no dictionary changes stands in for each.
+  select q.words, q.marks, q.beginnings into query from matrice._read_query(query_text) q;
+  found := matrice._fold(websearch_to_tsquery(config, query.words)::text);
   -- Without its accents a stop word may be another word: "été" is also "ete", and finds what that finds.
-  folded := websearch_to_tsquery(config, matrice_private.fold(words))::text;
+  folded := websearch_to_tsquery(config, matrice._fold(query.words))::text;
   if folded <> found then
     found := (found::tsquery || folded::tsquery)::text;
   end if;
-  for i in 1 .. cardinality(prefixes) loop
-    found := replace(found, format('''70000000000000%s''', 1000 + i), matrice_private.prefix_term(config, prefixes[i]));
+  for i in 1 .. cardinality(query.marks) loop
+    found := replace(found, quote_literal(query.marks[i]), matrice_private.prefix_term(config, query.beginnings[i]));
   end loop;
   return found::tsquery;
 end
 $$;
 comment on function matrice_private.text_query(regconfig, text) is
-  'A query as people type it, "a phrase", or, -not, begin*, accents folded, for what text_vector made.';
+  'A query as people type it, "a phrase", or, -not, begin*, accents folded, for what text_vector made. Twenty beginnings at most; a star beyond is none.';
 
 create function matrice_private.text_search_config(project_id uuid) returns regconfig
 language sql stable
@@ -295,7 +302,7 @@ begin
   end if;
   if tg_op = 'INSERT' or (new.content, new.fts) is distinct from (old.content, old.fts) then
     new.fts := matrice_private.text_vector(matrice_private.text_search_config(new.project_id), new.content)
-               || array_to_tsvector(array_remove(array[new.project_id::text], null));
+               || array_to_tsvector(array_remove(array[matrice_private.project_word(new.project_id)], null));
   end if;
   new.filterable := source.raw_metadata || jsonb_build_object('type', source.type) || new.metadata
                     || jsonb_build_object('matrice.project', new.project_id);

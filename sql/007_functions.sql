@@ -104,6 +104,8 @@ comment on function matrice_private.require_text(text, text) is 'Raises unless a
 create function matrice_private.require_query(query_text text) returns void
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
+-- Nobody needs to be told that a query is only stop words.
+set client_min_messages = warning
 as $$
 declare
   words integer;
@@ -115,7 +117,7 @@ begin
             hint = 'At most 10,000 characters: search for what matters in it.';
   end if;
   -- Of an operator between any two words, and the words.
-  words := (numnode(websearch_to_tsquery('pg_catalog.simple', query_text)) + 1) / 2;
+  words := (select (numnode(websearch_to_tsquery('pg_catalog.simple', q.words)) + 1) / 2 from matrice._read_query(query_text) q);
   -- Ranking takes memory by the number of words.
   if words > 500 then
     raise exception 'query_text has too many words'
@@ -141,6 +143,34 @@ begin
 end
 $$;
 comment on function matrice_private.require_object(text, jsonb) is 'Raises unless a jsonb argument is an object.';
+
+create function matrice_private.require_filter(filter jsonb) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  parts integer;
+begin
+  perform matrice_private.require_object('filter', filter);
+  -- Containment compares each part with each of the metadata, and cannot be stopped meanwhile.
+  if pg_column_size(filter) > 16384 then
+    raise exception 'filter is too large'
+      using errcode = '22023', detail = format('It takes %s bytes.', pg_column_size(filter)), hint = 'At most 16,384 bytes.';
+  end if;
+  parts := (select count(*) from jsonb_path_query(filter, 'strict $.**'));
+  if parts > 200 then
+    raise exception 'filter has too many parts'
+      using errcode = '22023', detail = format('It has %s objects, arrays and values.', parts), hint = 'At most 200.';
+  end if;
+  if jsonb_typeof(filter -> 'type') <> 'string' then
+    raise exception 'type in a filter must be a string'
+      using errcode = '22023',
+            detail = format('It is %s: a source has one type, so this would find nothing.', jsonb_typeof(filter -> 'type')),
+            hint = 'An array asks for all of its elements, not for any of them: search once for each type.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_filter(jsonb) is 'Raises unless a filter is an object of reasonable size that something can match.';
 
 create function matrice_private.require_one_of(argument text, value text, allowed text[]) returns void
 language plpgsql immutable
@@ -1280,13 +1310,15 @@ begin
   perform matrice_private.require_role(project_id, 'viewer');
   query := matrice_private.text_query(matrice_private.text_search_config(project_id), query_text);
   return query
-    select i.id, i.source_id, i.type, i.title, i.content, i.confidence, i.tags, i.created_at, i.superseded_by,
-           ts_rank_cd(i.fts, query)
+    select i.id, i.source_id, i.type, i.title, i.content, i.confidence, i.tags, i.created_at, i.superseded_by, r.rank
       from matrice.insights i
+     -- As matching_chunks ranks.
+     cross join lateral (
+       select case when numnode(query) <= 100 then ts_rank_cd(i.fts, query) else ts_rank(i.fts, query || query) end as rank offset 0) r
      where i.project_id = search_insights.project_id
        and i.fts @@ query
        and (include_superseded or i.superseded_by is null)
-     order by ts_rank_cd(i.fts, query) * i.confidence desc, i.id
+     order by r.rank * i.confidence desc, i.id
      limit match_count;
 end
 $$;

@@ -44,7 +44,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform matrice_private.require_match_count(match_count);
-  perform matrice_private.require_object('filter', filter);
+  perform matrice_private.require_filter(filter);
   perform matrice_private.require_given('diversity', diversity);
   perform matrice_private.require_given('expand', expand);
   if not diversity between 0 and 1 then
@@ -190,7 +190,10 @@ begin
   return (
     select coalesce(array_agg(c.id), '{}')
       from unnest(project_ids) as p (id)
-      join matrice.source_chunks c on c.filterable @> (filter || jsonb_build_object('matrice.project', p.id))
+      join matrice.source_chunks c
+        on c.filterable @> (filter || jsonb_build_object('matrice.project', p.id))
+       -- What finds the rows is no proof of whose they are. (IS TRUE: not by reading the projects' own index as well.)
+       and (c.project_id = p.id) is true
   );
 end
 $$;
@@ -413,25 +416,40 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 as $$
 #variable_conflict use_column
+declare
+  -- A chunk of a source that a policy hides has no place in what is found.
+  restricted boolean := row_security_active('matrice.context_sources');
 begin
   return query
     with projects as materialized (
-      select id, matrice_private.text_search_config(id) as config from unnest(project_ids) id
+      select p.config, array_agg(p.id) as ids,
+             string_agg(quote_literal(matrice_private.project_word(p.id)), ' | ')::tsquery as any_project
+        from (
+          select p.id, p.config, row_number() over (partition by p.config) / 100 as hundred
+            from (select id, matrice_private.text_search_config(id) as config from unnest(project_ids) id) p
+        ) p
+       group by p.config, p.hundred
     ), queries as materialized (
       select config, matrice_private.text_query(config, query_text) as words from (select distinct config from projects) configs
     )
-    select c.id, ts_rank_cd(c.fts, q.words)
+    -- Cover density takes the words of the query times those of the chunk, and more: seconds for hundreds in a large one.
+    select c.id, case when numnode(q.words) <= 100 then ts_rank_cd(c.fts, q.words) else ts_rank(c.fts, q.words || q.words) end
       from projects p
       join queries q using (config)
-      join matrice.source_chunks c on c.fts @@ (q.words && quote_literal(p.id)::tsquery)
+      join matrice.source_chunks c
+        -- One lookup of the words for many projects: each beginning is looked up in all of the index.
+        on c.fts @@ (q.words && p.any_project)
+       -- What finds the rows is no proof of whose they are. (IS TRUE: not by reading the projects' own index as well.)
+       and (c.project_id = any (p.ids)) is true
      where numnode(q.words) > 0
-       and (filter = '{}' or c.filterable @> filter)
-     order by ts_rank_cd(c.fts, q.words) desc, c.id
+       and (filter = '{}' or c.filterable @> (filter || jsonb_build_object('matrice.project', c.project_id)))
+       and (not restricted or exists (select from matrice.context_sources s where s.id = c.source_id))
+     order by 2 desc, c.id
      limit match_count;
 end
 $$;
 comment on function matrice_private.matching_chunks(text, uuid[], integer, jsonb) is
-  'The chunks that match a full-text query best, each project in its own language, by cover density; ties by id.';
+  'The chunks that match a full-text query best, each project in its own language, by cover density, or if it has more than some fifty words by how often they stand; ties by id.';
 
 create function matrice_private.matching_of_member(query_text text, project_id uuid, match_count integer, filter jsonb)
 returns table (chunk_id uuid, rank real)
@@ -451,13 +469,25 @@ returns table (chunk_id uuid, rank real)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
+declare
+  ids   uuid[];
+  ranks real[];
 begin
   if row_security_active('matrice.source_chunks') then
-    return query select * from matrice_private.matching_of_member(query_text, project_id, match_count, filter);
-  else
-    return query select * from matrice_private.matching_chunks(
-      query_text, matrice_private.searchable_projects(project_id), match_count, filter);
+    select array_agg(m.chunk_id order by m.rank desc, m.chunk_id), array_agg(m.rank order by m.rank desc, m.chunk_id)
+      into ids, ranks from matrice_private.matching_of_member(query_text, matching.project_id, match_count, filter) m;
+    -- Where a policy of the user's own hides some of them, others take their places.
+    if not exists (
+      select from unnest(ids) f (id)
+       where not exists (select from matrice.source_chunks c join matrice.context_sources s on s.id = c.source_id where c.id = f.id)
+    ) then
+      return query select f.id, f.rank from unnest(ids, ranks) f (id, rank);
+      return;
+    end if;
   end if;
+  return query select * from matrice_private.matching_chunks(
+    query_text, matrice_private.searchable_projects(matching.project_id), match_count, filter);
 end
 $$;
 comment on function matrice_private.matching(text, uuid, integer, jsonb) is 'matching_chunks in one project, or all, that the caller may search.';
@@ -792,6 +822,85 @@ comment on function matrice_private.passages(uuid[], integer) is
 
 -- The searches -------------------------------------------------------------------------------------------------------
 
+create function matrice_private.has_chunks(project_ids uuid[], filter jsonb) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+begin
+  return exists (
+    select from unnest(project_ids) as p (id)
+      join matrice.source_chunks c
+        on c.filterable @> (filter || jsonb_build_object('matrice.project', p.id)) and (c.project_id = p.id) is true
+  );
+end
+$$;
+comment on function matrice_private.has_chunks(uuid[], jsonb) is 'Whether a filter is contained in any chunk of the projects.';
+
+create function matrice_private.member_has_chunks(project_id uuid, filter jsonb) returns boolean
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return matrice_private.has_chunks(matrice_private.projects_of_member(project_id), filter);
+end
+$$;
+comment on function matrice_private.member_has_chunks(uuid, jsonb) is
+  'has_chunks in the caller''s projects. SECURITY DEFINER: policies keep filters from their index. It looks into no project that the caller is not a member of.';
+
+create function matrice_private.unmatched(filter jsonb, project_id uuid) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  asked   record;
+  matched boolean;
+  none    text[] := '{}';
+begin
+  -- By itself, of each that it asks for.
+  for asked in
+    select filter as part, true as is_all
+    union all
+    select part, false from (select jsonb_build_object(e.key, e.value) as part from jsonb_each(filter) e order by e.key limit 10) parts
+  loop
+    if row_security_active('matrice.source_chunks') then
+      matched := matrice_private.member_has_chunks(project_id, asked.part);
+    else
+      matched := matrice_private.has_chunks(matrice_private.searchable_projects(project_id), asked.part);
+    end if;
+    if matched and asked.is_all then
+      return null;
+    elsif not matched and not asked.is_all then
+      none := none || left(asked.part::text, 200);
+    end if;
+  end loop;
+  return case when none = '{}' then 'Some have each of what it asks for, and none has all.'
+              else format('None has %s.', array_to_string(none, ', nor ')) end;
+end
+$$;
+comment on function matrice_private.unmatched(jsonb, uuid) is
+  'What of a filter no chunk has; null where some chunk has all of it.';
+
+create function matrice_private.tell_unmatched(filter jsonb, project_id uuid) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  reason text;
+begin
+  if filter <> '{}' then
+    reason := matrice_private.unmatched(filter, project_id);
+    if reason is not null then
+      raise notice 'no chunk has what filter asks for'
+        using detail = reason,
+              hint = 'A filter is contained in the metadata of the chunk, or of its source, or is its type. An array asks for all of its elements. Ids and names of sources are no metadata.';
+    end if;
+  end if;
+end
+$$;
+comment on function matrice_private.tell_unmatched(jsonb, uuid) is
+  'Tells by a notice that a search found nothing because of its filter.';
+
 create function matrice.match_chunks(
   query_embedding vector, project_id uuid default null, match_count integer default 10,
   match_threshold double precision default null, filter jsonb default '{}', model text default null,
@@ -824,31 +933,50 @@ begin
       from matrice_private.passages(array(select h.chunk_id from hits h order by h.place), expand) p
       join hits h on h.chunk_id = p.chunk_id
      order by p.place;
+  if not found then
+    perform matrice_private.tell_unmatched(filter, match_chunks.project_id);
+  end if;
 end
 $$;
 comment on function matrice.match_chunks(vector, uuid, integer, double precision, jsonb, text, double precision, integer, integer) is
   'The chunks nearest to a vector, by cosine similarity: min(match_count, visible matching chunks) rows. Without project_id: in all projects of the caller. match_threshold: at least this similarity. filter: metadata of chunk and source, by containment. diversity: 0 the nearest, towards 1 those that differ from each other (maximal marginal relevance among five times as many). max_per_source: no more of one source. expand: with so many chunks before and after each, as one row where they touch; metadata.expanded tells which, metadata.pages all their pages.';
 
-create function matrice_private.highlighted(source_id uuid, content text, query_text text) returns text
+create function matrice_private.highlighted(config regconfig, content text, query tsquery) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
 as $$
 declare
-  text_    text      := normalize(content, nfc);
-  config   regconfig := matrice_private.text_search_config((select s.project_id from matrice.context_sources s where s.id = highlighted.source_id));
-  query    tsquery   := matrice_private.text_query(config, query_text);
-  any_word tsquery   := (select string_agg(term[1], ' | ')::tsquery from regexp_matches(query::text, $r$('(?:[^']|'')*'(?::\*)?)$r$, 'g') term);
-  accented tsquery;
+  -- Of its words: for a phrase of ten words ts_headline takes minutes, or all memory.
+  terms     text[]  := array(select distinct term[1] from regexp_matches(query::text, $r$('(?:[^']|'')*'(?::\*)?)$r$, 'g') term limit 50);
+  any_word  tsquery := array_to_string(terms, ' | ')::tsquery;
+  all_words tsquery := case when cardinality(terms) <= 10 then array_to_string(terms, ' & ')::tsquery end;
+  accented  tsquery;
+  piece     text;
+  best      text;
+  found     tsvector;
 begin
+  -- The excerpt is of one piece of the text: the first that matches the query, else the first that has any word.
+  foreach piece in array matrice._pieces(content, 8192) loop
+    found := matrice_private.text_vector(config, piece);
+    if found @@ query or best is null and found @@ any_word then
+      best := piece;
+    end if;
+    exit when found @@ query;
+  end loop;
+  best := coalesce(best, left(content, 200));
   -- The excerpt keeps its accents and the query has none: so by the words of the text that it finds.
   select string_agg(quote_literal(lexeme), ' | ')::tsquery into accented
-    from (select distinct token from ts_parse('default', text_) where octet_length(token) > length(token)) word,
+    from (select distinct token from ts_parse('default', best) where octet_length(token) > length(token)) word,
          unnest(tsvector_to_array(to_tsvector(config, token))) lexeme
    where matrice_private.text_vector(config, token) @@ any_word;
-  return ts_headline(config, text_, query || coalesce(accented, ''));
+  return translate(
+    ts_headline(config, best, case when to_tsvector(config, best) @@ all_words then all_words else any_word end || coalesce(accented, '')),
+    -- As it was written: _pieces put these two into it.
+    chr(26) || chr(31), '<');
 end
 $$;
-comment on function matrice_private.highlighted(uuid, text, text) is 'An excerpt of a text of a source with the words of a query marked.';
+comment on function matrice_private.highlighted(regconfig, text, tsquery) is 'An excerpt of a text with the words of a query marked.';
 
 create function matrice.search_chunks(
   query_text text, project_id uuid default null, match_count integer default 10, filter jsonb default '{}',
@@ -873,18 +1001,29 @@ begin
     with hits as materialized (
       select h.* from matrice_private.best_hits(query_text, null, search_chunks.project_id, match_count, null,
                                                 null, null, null, filter, wanted, diversity, max_per_source) h
+    ), passages as materialized (
+      select p.*, h.score, case when highlight then matrice_private.text_search_config(s.project_id) end as config
+        from matrice_private.passages(array(select h.chunk_id from hits h order by h.place), expand) p
+        join hits h on h.chunk_id = p.chunk_id
+        join matrice.context_sources s on s.id = p.source_id
+    ), queries as materialized (
+      select c.config, matrice_private.text_query(c.config, query_text) as words
+        from (select distinct p.config from passages p where p.config is not null) c
     )
     select p.chunk_id, p.source_id, p.source_name, p.chunk_index, p.content, p.token_count,
-           case when highlight then p.metadata || jsonb_build_object('highlight', matrice_private.highlighted(p.source_id, p.content, query_text))
+           case when highlight then p.metadata || jsonb_build_object('highlight', matrice_private.highlighted(p.config, p.content, q.words))
                 else p.metadata end,
-           h.score::real
-      from matrice_private.passages(array(select h.chunk_id from hits h order by h.place), expand) p
-      join hits h on h.chunk_id = p.chunk_id
+           p.score::real
+      from passages p
+      left join queries q on q.config = p.config
      order by p.place;
+  if not found then
+    perform matrice_private.tell_unmatched(filter, search_chunks.project_id);
+  end if;
 end
 $$;
 comment on function matrice.search_chunks(text, uuid, integer, jsonb, double precision, integer, integer, boolean) is
-  'Full-text search as people type it: "a phrase", or, -not, begin* of a word or its stem; words in the project''s language, accents folded. Ranked by cover density (ts_rank_cd): how often, and how near to each other, the words stand. A query of only stop words matches nothing; one whose accents make it a stop word, as in été, is searched without them. highlight puts an excerpt into metadata.highlight, with the words that were found between <b> and </b>; other text is not escaped for HTML. The others as in match_chunks.';
+  'Full-text search as people type it: "a phrase", or, -not, begin* of a word or its stem; words in the project''s language, accents folded. Ranked by cover density (ts_rank_cd): how often, and how near to each other, the words stand; a query of more than some fifty words by how often alone. A query of only stop words matches nothing; one whose accents make it a stop word, as in été, is searched without them. highlight puts an excerpt into metadata.highlight, with the words that were found between <b> and </b>; other text is not escaped for HTML. The others as in match_chunks.';
 
 create function matrice.hybrid_search(
   query_text text, query_embedding vector, project_id uuid default null, match_count integer default 10,
@@ -918,6 +1057,9 @@ begin
       from matrice_private.passages(array(select h.chunk_id from hits h order by h.place), expand) p
       join hits h on h.chunk_id = p.chunk_id
      order by p.place;
+  if not found then
+    perform matrice_private.tell_unmatched(filter, hybrid_search.project_id);
+  end if;
 end
 $$;
 comment on function matrice.hybrid_search(text, vector, uuid, integer, double precision, double precision, integer, jsonb, text, double precision, integer, integer) is
@@ -1224,6 +1366,9 @@ begin
     perform matrice_private.check_query(query_embedding, wanted);
     ids := array(select f.chunk_id from matrice_private.fused(query_text, query_embedding, build_context.project_id, match_count, 1, 1, 50,
                                                               filter, wanted) f order by f.score desc, f.chunk_id);
+    if ids = '{}' then
+      perform matrice_private.tell_unmatched(filter, build_context.project_id);
+    end if;
   else
     perform matrice_private.check_scores(scores);
     ids := array(select s.chunk_id from matrice_private.scored(scores, build_context.project_id) s order by s.score desc, s.chunk_id limit match_count);
@@ -1283,13 +1428,16 @@ begin
   if match_count is not null then
     perform matrice_private.require_match_count(match_count);
   end if;
-  perform matrice_private.require_object('filter', filter);
+  perform matrice_private.require_filter(filter);
   perform matrice_private.check_query(query_embedding, wanted);
   return query
     select d.id, d.content, d.metadata, d.embedding, d.similarity
       -- LangChain for Python, and for JavaScript with a function as filter, names no count and limits the result itself:
       -- to no more than the 1,000 rows that Supabase lets through by default.
       from matrice_private.document_rows(query_embedding, wanted, coalesce(match_count, 1000), filter) d;
+  if not found then
+    perform matrice_private.tell_unmatched(filter, null);
+  end if;
 end
 $$;
 comment on function matrice.match_documents(vector, integer, jsonb) is

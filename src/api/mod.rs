@@ -5,6 +5,7 @@ mod codes;
 mod error;
 mod pricing;
 mod tokens;
+mod words;
 
 use crate::core::Interrupt;
 use pgrx::pg_sys;

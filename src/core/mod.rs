@@ -8,6 +8,7 @@ mod places;
 mod sizer;
 mod split;
 pub(crate) mod token;
+pub(crate) mod words;
 
 pub(crate) use error::Error;
 

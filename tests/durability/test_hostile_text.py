@@ -29,6 +29,9 @@ LONG = {
         "select count(*) from matrice.chunk_text(repeat('(', 5000000) || repeat(')', 5000000), format => 'rust')",
     **{f"4 MB of {shred} as {format}": f"select count(*) from matrice.chunk_text(repeat('{shred}', {4_000_000 // len(shred)}), format => '{format}')"
        for format, shred in SHREDS},
+    "folding 60 MB of combining marks": "select length(matrice._fold(repeat(U&'\\0301\\0316', 15000000)))",
+    "reading 60 MB of combining marks": "select cardinality(matrice._pieces(repeat(U&'\\0301\\0316', 15000000), 32768))",
+    "the words of 10 MB that the parser looks ahead in": "select length(matrice_private.text_vector('simple', repeat('_a', 5000000)))",
 }
 
 

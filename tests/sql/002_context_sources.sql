@@ -7,7 +7,7 @@ select tests.project('borea');
 insert into matrice.projects (id, name, created_by) values (tests.id('cove'), 'Cove', tests.id('mallory'));
 
 -- The words of a chunk, without its project.
-create function tests.words(fts tsvector) returns tsvector language sql as $$ select ts_delete(fts, tests.id('atlas')::text) $$;
+create function tests.words(fts tsvector) returns tsvector language sql as $$ select ts_delete(fts, matrice_private.project_word(tests.id('atlas'))) $$;
 
 -- What a client may leave out --------------------------------------------------------------------------------------
 
