@@ -842,6 +842,8 @@ create function matrice_private.lease_chunks(model text, batch_size integer, lea
 returns table (chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid)
 language plpgsql
 set search_path = pg_catalog, pg_temp
+-- A session keeps its plans. Those that read whole tables, made when there were few chunks, would do it for each of many.
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 declare
@@ -987,6 +989,8 @@ comment on function matrice.claim_chunks(text, integer, integer, uuid) is
 create function matrice_private.hold_chunks(chunk_ids uuid[]) returns uuid[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
+-- As claim_chunks.
+set enable_seqscan = off
 as $$
 declare
   wanted  uuid[] := chunk_ids;
@@ -1023,6 +1027,8 @@ comment on function matrice_private.hold_chunks(uuid[]) is
 create function matrice_private.end_leases(chunk_ids uuid[], model text, lease_id uuid, project_ids uuid[]) returns uuid[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
+-- As claim_chunks.
+set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
@@ -1082,6 +1088,8 @@ comment on function matrice_private.end_leases_of_member(uuid[], text, uuid) is
 create function matrice_private.return_leases(chunk_ids uuid[], model text, error text, lease_id uuid, project_ids uuid[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
+-- As claim_chunks.
+set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
@@ -1123,6 +1131,8 @@ comment on function matrice_private.return_leases_of_member(uuid[], text, text, 
 create function matrice.store_embeddings(model text, chunk_ids uuid[], embeddings jsonb, lease_id uuid default null) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
+-- As claim_chunks.
+set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
