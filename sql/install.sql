@@ -25,8 +25,8 @@ comment on function matrice.truncate_tokens(text, integer, text) is
   'What the first max_tokens tokens of a text spell, in whole characters: at most as many tokens by itself.';
 comment on function matrice.chunk_text(text, integer, integer, text, text) is
   'Cuts a text into chunks of at most max_tokens tokens at the best boundaries its format has: text, markdown, go, javascript, python, rust, sql, tsx or typescript. substr(content, start_char + 1, end_char - start_char) is the chunk; metadata.headings is, in markdown, the path of headings that the chunk begins under. overlap_tokens is the most that a chunk repeats of the one before, in whole sections.';
-comment on function matrice.nearest_codes(oid, uuid[], text, real[], integer, uuid[]) is
-  'The chunks whose bit codes are nearest to that of a vector, by Hamming distance, nearest first, ties by id: of some projects and a model, and if given among some chunks. Reads an index of codes, matrice.idx_embeddings_codes. For match_chunks, as its owner or another who reads the table without row-level security; everybody else is refused.';
+comment on function matrice.nearest_codes(uuid[], text, real[], integer, uuid[]) is
+  'For each of some projects the chunks of a model whose bit codes are nearest to a vector, nearest first, ties by id; if given, among some chunks. A code is as far as the vector''s numbers are large whose signs differ from it, in fifteenths of the largest. of_codes is how many codes the project has, about. Reads matrice.idx_embeddings_codes. For match_chunks, as the owner of the tables or another who reads them without row-level security; everybody else is refused.';
 comment on function matrice.price_catalogue() is 'The catalogue of model prices that this version ships, a JSON document; the table model_prices holds what is charged.';
 comment on function matrice.migrate() is
   'Applies the migrations of the schema that this database has not had yet and returns their names. For the owner of the schema.';
@@ -59,7 +59,7 @@ begin
   foreach tool in array array[
     'matrice.migrate()',
     'matrice.price_catalogue()',
-    'matrice.nearest_codes(oid, uuid[], text, real[], integer, uuid[])'
+    'matrice.nearest_codes(uuid[], text, real[], integer, uuid[])'
   ] loop
     execute pg_catalog.format('revoke all on function %s from public', tool);
     execute pg_catalog.format('grant execute on function %s to @extowner@, %s', tool, owner);

@@ -5,29 +5,51 @@
 //! asked whether it is visible.
 
 use crate::core::Interrupt;
-use crate::core::nearest::{Id, Nearest};
+use crate::core::nearest::{Id, Nearest, Query};
 use pgrx::datum::Uuid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::{PgRelation, itemptr, pg_sys, varlena};
+use pgrx::{PgRelation, itemptr, name_data_to_str, pg_sys, varlena};
 use std::cell::Cell;
+use std::collections::{BTreeSet, HashSet};
+use std::ffi::{CStr, c_char};
 use std::slice;
 
+const SCHEMA: &CStr = c"matrice";
+const TABLE: &CStr = c"chunk_embeddings";
+const INDEX: &CStr = c"idx_embeddings_codes";
+
 /// What the index holds: `(project_id, model) include (code, chunk_id)`.
-const COLUMNS: [pg_sys::Oid; 4] = [
-    pg_sys::UUIDOID,
-    pg_sys::TEXTOID,
-    pg_sys::VARBITOID,
-    pg_sys::UUIDOID,
+const COLUMNS: [(&str, pg_sys::Oid); 4] = [
+    ("project_id", pg_sys::UUIDOID),
+    ("model", pg_sys::TEXTOID),
+    ("code", pg_sys::VARBITOID),
+    ("chunk_id", pg_sys::UUIDOID),
 ];
 const KEYS: usize = 2;
 const CODE: i32 = 3;
 const CHUNK_ID: i32 = 4;
 
-/// How many entries are read between two questions whether to stop.
-const INTERRUPT_EVERY: usize = 1024;
+/// By which operators its keys are ordered, and in which collation: uuid_ops and text_ops.
+const ORDERS: [(u32, pg_sys::Oid); KEYS] =
+    [(2968, pg_sys::InvalidOid), (1994, pg_sys::DEFAULT_COLLATION_OID)];
 
-/// An index of codes that the current user may read.
+/// Of the four bytes that tell of a compressed value, those bits that tell how long it is by itself.
+const EXTENT: u32 = (1 << 30) - 1;
+
+/// How many entries are read between two questions whether to stop.
+const INTERRUPT_EVERY: i64 = 1024;
+
+/// A code that is near: where it stands among those of its project, from 1.
+pub(crate) struct Near {
+    pub(crate) project_id: Uuid,
+    pub(crate) chunk_id: Uuid,
+    pub(crate) place: i32,
+    /// How many codes the project has, about: those of old versions of rows are among them.
+    pub(crate) of: i64,
+}
+
+/// The index of codes, if the current user may read it.
 pub(crate) struct CodeIndex {
     table: PgRelation,
     index: PgRelation,
@@ -36,63 +58,132 @@ pub(crate) struct CodeIndex {
 impl CodeIndex {
     /// # Errors
     /// `42501` unless the user may read the table, all of it: rows are read without asking its policies.
-    /// `42809` for anything but an index of codes, `55000` for one that is not built.
-    pub(crate) fn open(index: pg_sys::Oid) -> Result<Self, ErrorReport> {
-        let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
-        // SAFETY: gives no table for an OID that is not an index's.
-        let table = unsafe { pg_sys::IndexGetRelation(index, true) };
-        if table == pg_sys::InvalidOid {
+    /// `55000` where the index is not there, is not built, or is another one by that name.
+    pub(crate) fn open() -> Result<Self, ErrorReport> {
+        // SAFETY: both look up a name, and give no OID where there is none.
+        let (table, index) = unsafe {
+            let schema = pg_sys::get_namespace_oid(SCHEMA.as_ptr(), true);
+            (
+                pg_sys::get_relname_relid(TABLE.as_ptr(), schema),
+                pg_sys::get_relname_relid(INDEX.as_ptr(), schema),
+            )
+        };
+        if table == pg_sys::InvalidOid || index == pg_sys::InvalidOid {
             return Err(not_of_codes());
         }
         require_readable(table)?;
-        // SAFETY: both exist, the table as long as it is locked and the index with it.
-        let (table, index) = unsafe {
-            (
-                PgRelation::with_lock(table, lock),
-                PgRelation::with_lock(index, lock),
-            )
+        let opened = CodeIndex {
+            table: open(table).ok_or_else(not_of_codes)?,
+            index: open(index).ok_or_else(not_of_codes)?,
         };
-        // SAFETY: the index is open, so these are there.
-        let (kind, valid) = unsafe { ((*index.rd_rel).relam, (*index.rd_index).indisvalid) };
-        let has_columns = index
-            .tuple_desc()
-            .iter()
-            .map(|column| column.atttypid)
-            .eq(COLUMNS);
-        if kind != pg_sys::BTREE_AM_OID || !has_columns {
-            return Err(not_of_codes());
+        if opened.is_of_codes() {
+            Ok(opened)
+        } else {
+            Err(not_of_codes())
         }
-        if !valid {
-            return Err(ErrorReport::new(
-                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!("the index \"{}\" is not valid", index.name()),
-                "matrice",
-            )
-            .set_hint("Build it again: REINDEX INDEX CONCURRENTLY."));
-        }
-        Ok(CodeIndex { table, index })
     }
 
-    /// Offers all codes of a model in some projects that the current snapshot sees.
-    pub(crate) fn offer(
-        &self,
-        project_ids: impl Iterator<Item = Uuid>,
-        model: &str,
-        nearest: &mut Nearest,
-        interrupt: Interrupt,
-    ) {
-        let mut scan = Scan::begin(self);
-        for project_id in project_ids {
-            scan.restart(project_id, model);
-            let mut number = 0;
-            while scan.advance() {
-                if number % INTERRUPT_EVERY == 0 {
-                    interrupt.check();
-                }
-                number += 1;
-                nearest.offer(scan.code(), || scan.chunk_id(), || scan.is_visible());
-            }
+    /// Whether table and index are what [`Scan`] reads. An owner of the tables can make others by these names, of any columns.
+    fn is_of_codes(&self) -> bool {
+        // SAFETY: of an open relation this is there.
+        let (table, index) = unsafe { (&*self.table.rd_rel, &*self.index.rd_rel) };
+        let is_table = table.relkind == pg_sys::RELKIND_RELATION as c_char
+            && table.relpersistence == pg_sys::RELPERSISTENCE_PERMANENT as c_char
+            && table.relam == pg_sys::HEAP_TABLE_AM_OID;
+        let is_btree =
+            index.relkind == pg_sys::RELKIND_INDEX as c_char && index.relam == pg_sys::BTREE_AM_OID;
+        is_table && is_btree && self.is_whole() && self.has_columns() && self.has_orders()
+    }
+
+    /// Whether it is an index of the table with all its rows in it. Only for an index.
+    fn is_whole(&self) -> bool {
+        // SAFETY: of an open index this is there.
+        let index = unsafe { &*self.index.rd_index };
+        // SAFETY: the relation is an open index.
+        let is_plain = unsafe {
+            pg_sys::RelationGetIndexPredicate(self.index.as_ptr()).is_null()
+                && pg_sys::RelationGetIndexExpressions(self.index.as_ptr()).is_null()
+        };
+        let is_built = index.indisvalid && index.indisready && index.indislive;
+        index.indrelid == self.table.oid() && is_built && is_plain
+    }
+
+    /// Whether the columns are those, in table and index. Only for an index.
+    fn has_columns(&self) -> bool {
+        // SAFETY: of an open index this is there.
+        let index = unsafe { &*self.index.rd_index };
+        if usize::from(index.indnatts.unsigned_abs()) != COLUMNS.len()
+            || usize::from(index.indnkeyatts.unsigned_abs()) != KEYS
+        {
+            return false;
         }
+        // SAFETY: there are as many as the index has columns.
+        let numbers = unsafe { index.indkey.values.as_slice(COLUMNS.len()) };
+        let (of_table, of_index) = (self.table.tuple_desc(), self.index.tuple_desc());
+        let column_of_table = |number: i16| of_table.get(usize::try_from(number).ok()?.checked_sub(1)?);
+        of_index.len() == COLUMNS.len()
+            && numbers
+                .iter()
+                .zip(of_index.iter())
+                .zip(COLUMNS)
+                .all(|((&number, held), (name, kind))| {
+                    held.atttypid == kind
+                        && column_of_table(number).is_some_and(|column| {
+                            !column.attisdropped
+                                && column.atttypid == kind
+                                && name_data_to_str(&column.attname) == name
+                        })
+                })
+    }
+
+    /// Whether its keys are ordered as the keys of [`Scan::restart`] are compared. Only for an index with such columns.
+    fn has_orders(&self) -> bool {
+        // SAFETY: an open index has these for each of its keys.
+        unsafe {
+            ORDERS.iter().enumerate().all(|(key, (family, collation))| {
+                (*self.index.rd_opfamily.add(key)).to_u32() == *family
+                    && *self.index.rd_indcollation.add(key) == *collation
+            })
+        }
+    }
+
+    /// For each of some projects, the nearest codes of a model that the current snapshot sees, nearest first, ties by id.
+    ///
+    /// # Errors
+    /// `22023` for a code that has other dimensions than the query, or none.
+    pub(crate) fn nearest(
+        &self,
+        project_ids: BTreeSet<Id>,
+        model: &str,
+        query: &Query,
+        count: usize,
+        among: Option<&HashSet<Id>>,
+        interrupt: Interrupt,
+    ) -> Result<Vec<Near>, ErrorReport> {
+        let mut found = Vec::new();
+        let mut scan = Scan::begin(self)?;
+        for project_id in project_ids {
+            let mut nearest = Nearest::new(query, count, among);
+            scan.restart(project_id, model);
+            let of = scan.offer(query.dimensions(), &mut nearest, interrupt)?;
+            found.extend(nearest.into_ids().zip(1..).map(|(chunk_id, place)| Near {
+                project_id: Uuid::from_bytes(project_id),
+                chunk_id: Uuid::from_bytes(chunk_id),
+                place,
+                of,
+            }));
+        }
+        Ok(found)
+    }
+}
+
+/// Locks and opens a relation, if it is still there.
+fn open(relation: pg_sys::Oid) -> Option<PgRelation> {
+    // SAFETY: what is given is null or open, and counted once, so that it is closed once. The lock stays to the end of the
+    // transaction, as that of a query does.
+    unsafe {
+        let relation = pg_sys::try_relation_open(relation, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
+        (!relation.is_null()).then(|| PgRelation::from_pg_owned(relation))
     }
 }
 
@@ -117,11 +208,23 @@ fn require_readable(table: pg_sys::Oid) -> Result<(), ErrorReport> {
 
 fn not_of_codes() -> ErrorReport {
     ErrorReport::new(
-        PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
-        "not an index of codes",
+        PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        "matrice.idx_embeddings_codes is not there, not built, or not the index that searches read",
         "matrice",
     )
-    .set_hint("Pass matrice.idx_embeddings_codes.")
+    .set_hint(
+        "Drop it, and create index idx_embeddings_codes on matrice.chunk_embeddings (project_id, model) include (code, chunk_id), \
+         whose columns are uuid, text, bit varying and uuid.",
+    )
+}
+
+fn not_comparable(dimensions: usize) -> ErrorReport {
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("an embedding's code cannot be compared with {dimensions} numbers"),
+        "matrice",
+    )
+    .set_hint("Query and embeddings have the dimensions of their model, and chunk_embeddings.code is binary_quantize(embedding).")
 }
 
 /// A scan of a [`CodeIndex`].
@@ -137,8 +240,16 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn begin(of: &'a CodeIndex) -> Self {
-        // SAFETY: the relations are open and locked, and an active snapshot is there while a query runs.
+    fn begin(of: &'a CodeIndex) -> Result<Self, ErrorReport> {
+        // SAFETY: reads a flag.
+        if !unsafe { pg_sys::ActiveSnapshotSet() } {
+            return Err(ErrorReport::new(
+                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "codes are read by queries only",
+                "matrice",
+            ));
+        }
+        // SAFETY: the relations are open and locked, and there is an active snapshot.
         unsafe {
             let (table, index) = (of.table.as_ptr(), of.index.as_ptr());
             let snapshot = pg_sys::GetActiveSnapshot();
@@ -147,21 +258,21 @@ impl<'a> Scan<'a> {
             #[cfg(feature = "pg18")]
             let scan = pg_sys::index_beginscan(table, index, snapshot, std::ptr::null_mut(), KEYS as i32, 0);
             (*scan).xs_want_itup = true;
-            Scan {
+            Ok(Scan {
                 of,
                 scan,
                 slot: pg_sys::table_slot_create(table, std::ptr::null_mut()),
                 map_page: Cell::new(pg_sys::InvalidBuffer as pg_sys::Buffer),
                 unpacked: Cell::new(std::ptr::null_mut()),
-            }
+            })
         }
     }
 
     /// Begins with the codes of a project and model.
-    fn restart(&mut self, project_id: Uuid, model: &str) {
+    fn restart(&mut self, project_id: Id, model: &str) {
         let mut keys = [pg_sys::ScanKeyData::default(); KEYS];
         let values = [
-            (pg_sys::F_UUID_EQ, project_id.into_datum()),
+            (pg_sys::F_UUID_EQ, Uuid::from_bytes(project_id).into_datum()),
             (pg_sys::F_TEXTEQ, model.into_datum()),
         ];
         // SAFETY: there are as many keys as said, of the types of the columns that they are compared with; the scan
@@ -184,56 +295,96 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// Offers all entries from here on, and tells how many there are.
+    fn offer(
+        &mut self,
+        dimensions: usize,
+        nearest: &mut Nearest,
+        interrupt: Interrupt,
+    ) -> Result<i64, ErrorReport> {
+        let mut number = 0;
+        while self.advance() {
+            if number % INTERRUPT_EVERY == 0 {
+                interrupt.check();
+            }
+            number += 1;
+            match self.code(dimensions) {
+                Some(code) => nearest.offer(code, || self.chunk_id(), || self.is_visible()),
+                None if self.is_visible() => return Err(not_comparable(dimensions)),
+                None => {}
+            }
+        }
+        Ok(number)
+    }
+
     /// Goes to the next entry, if there is one.
     #[inline]
     fn advance(&mut self) -> bool {
         // SAFETY: the scan has been restarted.
-        !unsafe { pg_sys::index_getnext_tid(self.scan, pg_sys::ScanDirection::ForwardScanDirection) }
-            .is_null()
+        unsafe {
+            !pg_sys::index_getnext_tid(self.scan, pg_sys::ScanDirection::ForwardScanDirection).is_null()
+                && !(*self.scan).xs_itup.is_null()
+        }
     }
 
-    /// The entry's code.
+    /// The entry's code, if all of its values are there and the code has so many bits.
     #[inline]
-    fn code(&self) -> &[u8] {
-        // SAFETY: the value is of the type that `open` has seen, not null, and stays where it is until the scan advances.
+    fn code(&self, dimensions: usize) -> Option<&[u8]> {
+        // SAFETY: the scan stands at an entry.
+        if u32::from(unsafe { (*(*self.scan).xs_itup).t_info }) & pg_sys::INDEX_NULL_MASK != 0 {
+            return None;
+        }
         // A bit string is its length in bits, and its bytes.
-        let bits = unsafe {
-            let code = self.unpack(self.value(CODE).cast_mut_ptr());
+        let bytes = dimensions.div_ceil(8);
+        // SAFETY: the value is a bit string, as `open` has seen, is not null, and stays where it is until the scan advances.
+        let value = unsafe {
+            let code = self.unpack(self.value(CODE).cast_mut_ptr(), size_of::<i32>() + bytes)?;
             slice::from_raw_parts(
-                varlena::vardata_any(code).cast(),
+                varlena::vardata_any(code).cast::<u8>(),
                 varlena::varsize_any_exhdr(code),
             )
         };
-        bits.get(size_of::<i32>()..).unwrap_or_default()
+        let (bits, code) = value.split_first_chunk()?;
+        (usize::try_from(i32::from_ne_bytes(*bits)) == Ok(dimensions) && code.len() == bytes).then_some(code)
     }
 
-    /// Whose code it is.
+    /// Whose code it is. Only for an entry that has a code.
     fn chunk_id(&self) -> Id {
-        // SAFETY: the value is of the type that `open` has seen, and not null.
+        // SAFETY: the value is a UUID, as `open` has seen, and where the code was found no value is null.
         unsafe { *self.value(CHUNK_ID).cast_mut_ptr::<Id>() }
     }
 
-    /// A value of the entry, of which none is null.
+    /// A value of the entry. Only for an entry without nulls.
     #[inline]
     fn value(&self, column: i32) -> pg_sys::Datum {
         // SAFETY: the scan stands at an entry, which has the columns that `open` has seen.
         unsafe { pg_sys::nocache_index_getattr((*self.scan).xs_itup, column, (*self.scan).xs_itupdesc) }
     }
 
+    /// The value as it is by itself, if it is not kept elsewhere and is, where it is compressed, of this length.
+    ///
     /// # Safety
     /// `code` is a value of the entry.
     #[inline]
-    unsafe fn unpack(&self, code: *mut pg_sys::varlena) -> *mut pg_sys::varlena {
-        // SAFETY: by the caller. What was unpacked for the entry before is not used any more.
+    unsafe fn unpack(&self, code: *mut pg_sys::varlena, length: usize) -> Option<*mut pg_sys::varlena> {
+        // SAFETY: by the caller. What was unpacked for the entry before is not used any more. A compressed value begins with
+        // its header and four bytes that tell of it.
         unsafe {
+            if varlena::varatt_is_1b_e(code) {
+                return None;
+            }
             if !varlena::varatt_is_4b_c(code) {
-                return code;
+                return Some(code);
+            }
+            let extent = code.cast::<u32>().add(1).read_unaligned() & EXTENT;
+            if usize::try_from(extent) != Ok(length) {
+                return None;
             }
             let before = self.unpacked.replace(pg_sys::pg_detoast_datum_packed(code));
             if !before.is_null() {
                 pg_sys::pfree(before.cast());
             }
-            self.unpacked.get()
+            Some(self.unpacked.get())
         }
     }
 

@@ -1,8 +1,7 @@
 use super::INTERRUPT;
-use crate::codes::CodeIndex;
-use crate::core::nearest::{Id, Nearest};
+use crate::codes::{CodeIndex, Near};
+use crate::core::nearest::{Id, Query};
 use pgrx::datum::Uuid;
-use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
@@ -10,16 +9,53 @@ use pgrx::prelude::*;
 #[pg_extern(stable, parallel_safe)]
 #[search_path(pg_catalog, pg_temp)]
 fn nearest_codes(
-    codes: pg_sys::Oid,
-    project_ids: Vec<Option<Uuid>>,
-    model: &str,
-    query: Vec<f32>,
-    count: i32,
+    project_ids: Option<Vec<Option<Uuid>>>,
+    model: Option<&str>,
+    query: Option<Vec<Option<f32>>>,
+    count: Option<i32>,
     among: default!(Option<Vec<Option<Uuid>>>, "NULL"),
-) -> Result<Vec<Uuid>, ErrorReport> {
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(project_id, Uuid),
+            name!(chunk_id, Uuid),
+            name!(place, i32),
+            name!(of_codes, i64),
+        ),
+    >,
+    ErrorReport,
+> {
     let id = |id: Uuid| -> Id { *id.as_bytes() };
+    let project_ids = given("project_ids", project_ids)?
+        .into_iter()
+        .flatten()
+        .map(id)
+        .collect();
+    let model = given("model", model)?;
+    let numbers: Option<Vec<f32>> = given("query", query)?.into_iter().collect();
+    let query = numbers.as_deref().and_then(Query::new).ok_or_else(not_numbers)?;
+    let count = usize::try_from(given("count", count)?).unwrap_or(0);
     let among = among.map(|ids| ids.into_iter().flatten().map(id).collect());
-    let mut nearest = Nearest::new(&query, usize::try_from(count).unwrap_or(0), among);
-    CodeIndex::open(codes)?.offer(project_ids.into_iter().flatten(), model, &mut nearest, INTERRUPT);
-    Ok(nearest.into_ids().map(Uuid::from_bytes).collect())
+    let near = CodeIndex::open()?.nearest(project_ids, model, &query, count, among.as_ref(), INTERRUPT)?;
+    let row = |near: Near| (near.project_id, near.chunk_id, near.place, near.of);
+    Ok(TableIterator::new(near.into_iter().map(row)))
+}
+
+fn given<T>(argument: &str, value: Option<T>) -> Result<T, ErrorReport> {
+    value.ok_or_else(|| {
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+            format!("{argument} must not be null"),
+            "nearest_codes",
+        )
+    })
+}
+
+fn not_numbers() -> ErrorReport {
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+        "query must be finite numbers",
+        "nearest_codes",
+    )
 }

@@ -1,27 +1,118 @@
-//! The nearest of many bit codes, which are the signs of a vector's numbers, by Hamming distance.
+//! The nearest of many bit codes, which are the signs of a vector's numbers, to a query that is kept as numbers.
+//!
+//! Where the signs of a query's number and of a vector's differ, the vector is farther by the size of the query's number,
+//! in fifteenths of its largest. Of 50,000 vectors of 1536 dimensions, the true ten nearest are so among some 40 codes, and
+//! among some 100 where each differing sign counts alike.
 
 use std::collections::{BinaryHeap, HashSet};
 
 /// What a code belongs to: the 16 bytes of a UUID.
 pub(crate) type Id = [u8; 16];
 
+/// The bits of a number's size, and the largest size.
+const PLANES: usize = 4;
+const LARGEST: f32 = ((1 << PLANES) - 1) as f32;
+const BYTES: usize = size_of::<u64>();
+
+/// What 64 bits of a code are compared with.
+#[derive(Debug, Clone, Copy, Default)]
+struct Word {
+    signs: u64,
+    /// Bit by bit the sizes of the query's numbers, the lowest first.
+    sizes: [u64; PLANES],
+}
+
+/// A vector to which codes are compared.
+#[derive(Debug)]
+pub(crate) struct Query {
+    words: Vec<Word>,
+    dimensions: usize,
+}
+
+impl Query {
+    /// None unless all the numbers are finite.
+    pub(crate) fn new(numbers: &[f32]) -> Option<Self> {
+        let largest = numbers.iter().try_fold(0f32, |largest, number| {
+            number.is_finite().then(|| largest.max(number.abs()))
+        })?;
+        let size = |number: f32| match largest {
+            0.0 => 0,
+            // At most 15 by what it is divided by.
+            _ => (number.abs() / largest * LARGEST).round() as u64,
+        };
+        let mut words = vec![Word::default(); numbers.len().div_ceil(u64::BITS as usize)];
+        for (word, numbers) in words.iter_mut().zip(numbers.chunks(u64::BITS as usize)) {
+            for (place, &number) in numbers.iter().enumerate() {
+                // The first number in the highest place of the first byte, as pgvector's `binary_quantize` has it.
+                let bit = u64::BITS as usize - 1 - place;
+                word.signs |= u64::from(number > 0.0) << bit;
+                for (plane, bits) in word.sizes.iter_mut().enumerate() {
+                    *bits |= (size(number) >> plane & 1) << bit;
+                }
+            }
+        }
+        Some(Query {
+            words,
+            dimensions: numbers.len(),
+        })
+    }
+
+    /// How many numbers it has, which is how many bits a code must have to be compared.
+    pub(crate) fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// How far a code is.
+    #[inline]
+    fn distance(&self, code: &[u8]) -> u32 {
+        #[cfg(target_arch = "x86_64")]
+        if std::is_x86_feature_detected!("popcnt") {
+            // SAFETY: the processor has the instruction.
+            return unsafe { self.distance_by_popcnt(code) };
+        }
+        self.sum_of_differing(code)
+    }
+
+    /// Without it, counting bits takes several times as long, and all processors of the last decade have it.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "popcnt")]
+    fn distance_by_popcnt(&self, code: &[u8]) -> u32 {
+        self.sum_of_differing(code)
+    }
+
+    #[inline(always)]
+    fn sum_of_differing(&self, code: &[u8]) -> u32 {
+        let (whole, rest) = code.as_chunks::<BYTES>();
+        let mut last = [0; BYTES];
+        last[..rest.len()].copy_from_slice(rest);
+        let parts = whole.iter().chain(std::iter::once(&last));
+        self.words.iter().zip(parts).fold(0, |sum, (word, part)| {
+            let differing = u64::from_be_bytes(*part) ^ word.signs;
+            let sizes = word.sizes.iter().enumerate();
+            sum + sizes
+                .map(|(plane, bits)| (differing & bits).count_ones() << plane)
+                .sum::<u32>()
+        })
+    }
+}
+
 /// Keeps the nearest of the codes that it is offered.
-pub(crate) struct Nearest {
-    query: Vec<u8>,
+pub(crate) struct Nearest<'a> {
+    query: &'a Query,
     count: usize,
     /// The only ids that are wanted, if not all are.
-    among: Option<HashSet<Id>>,
+    among: Option<&'a HashSet<Id>>,
     /// The farthest of them first.
     kept: BinaryHeap<(u32, Id)>,
     /// How far a code may be to be among them.
     farthest: u32,
 }
 
-impl Nearest {
-    /// For the `count` nearest to the code of `query`.
-    pub(crate) fn new(query: &[f32], count: usize, among: Option<HashSet<Id>>) -> Self {
+impl<'a> Nearest<'a> {
+    /// For the `count` nearest to `query`.
+    pub(crate) fn new(query: &'a Query, count: usize, among: Option<&'a HashSet<Id>>) -> Self {
         Nearest {
-            query: code_of(query),
+            query,
             count,
             among,
             kept: BinaryHeap::new(),
@@ -33,7 +124,7 @@ impl Nearest {
     /// are far.
     #[inline]
     pub(crate) fn offer(&mut self, code: &[u8], id: impl FnOnce() -> Id, valid: impl FnOnce() -> bool) {
-        let distance = distance(&self.query, code);
+        let distance = self.query.distance(code);
         if distance <= self.farthest {
             self.offer_near((distance, id()), valid);
         }
@@ -44,7 +135,7 @@ impl Nearest {
         if full && self.kept.peek().is_none_or(|farthest| near >= *farthest) {
             return;
         }
-        if self.among.as_ref().is_some_and(|among| !among.contains(&near.1)) || !valid() {
+        if self.among.is_some_and(|among| !among.contains(&near.1)) || !valid() {
             return;
         }
         if full {
@@ -64,88 +155,100 @@ impl Nearest {
     }
 }
 
-/// A bit for each number, the first in the highest place of the first byte: 1 if it is above zero. As pgvector's
-/// `binary_quantize` has it.
-fn code_of(numbers: &[f32]) -> Vec<u8> {
-    let byte = |eight: &[f32]| {
-        let bits = eight.iter().enumerate();
-        bits.fold(0, |byte, (place, &number)| {
-            byte | u8::from(number > 0.0) << (7 - place)
-        })
-    };
-    numbers.chunks(8).map(byte).collect()
-}
-
-/// How many bits of two codes differ.
-#[inline]
-fn distance(a: &[u8], b: &[u8]) -> u32 {
-    #[cfg(target_arch = "x86_64")]
-    if std::is_x86_feature_detected!("popcnt") {
-        // SAFETY: the processor has the instruction.
-        return unsafe { distance_by_popcnt(a, b) };
-    }
-    differing_bits(a, b)
-}
-
-/// Without it, counting bits takes several times as long, and all processors of the last decade have it.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "popcnt")]
-fn distance_by_popcnt(a: &[u8], b: &[u8]) -> u32 {
-    differing_bits(a, b)
-}
-
-#[inline(always)]
-fn differing_bits(a: &[u8], b: &[u8]) -> u32 {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    let words = a
-        .iter()
-        .zip(b)
-        .map(|(a, b)| (u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b)).count_ones());
-    let rest = a_rest.iter().zip(b_rest).map(|(a, b)| (a ^ b).count_ones());
-    words.sum::<u32>() + rest.sum::<u32>()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// The signs as pgvector's `binary_quantize` has them.
+    fn code_of(numbers: &[f32]) -> Vec<u8> {
+        let byte = |eight: &[f32]| {
+            let bits = eight.iter().enumerate();
+            bits.fold(0, |byte, (place, &number)| {
+                byte | u8::from(number > 0.0) << (7 - place)
+            })
+        };
+        numbers.chunks(8).map(byte).collect()
+    }
+
+    /// What the distance is to be, number by number.
+    fn expected(query: &[f32], vector: &[f32]) -> u32 {
+        let largest = query
+            .iter()
+            .fold(0f32, |largest, number| largest.max(number.abs()));
+        let differing = query
+            .iter()
+            .zip(vector)
+            .filter(|(q, v)| (**q > 0.0) != (**v > 0.0));
+        differing
+            .map(|(q, _)| {
+                if largest == 0.0 {
+                    0
+                } else {
+                    (q.abs() / largest * 15.0).round() as u32
+                }
+            })
+            .sum()
+    }
+
     #[test]
-    fn a_code_is_the_signs() {
-        assert_eq!(
-            code_of(&[1.0, -1.0, 0.0, 0.5, -0.0, 2.0, 3.0, -4.0, 1.0]),
-            [0b1001_0110, 0b1000_0000]
-        );
-        assert_eq!(code_of(&[]), [0u8; 0]);
+    fn a_code_is_farther_by_the_numbers_whose_signs_differ() {
+        let query = Query::new(&[3.0, -1.0, 0.0, 0.2, -3.0, 0.01, 1.0, 1.0, 2.0]).unwrap();
+        assert_eq!(query.dimensions(), 9);
+        assert_eq!(query.distance(&[0b1001_0111, 0b1000_0000]), 0);
+        assert_eq!(query.distance(&[0b0001_0111, 0b1000_0000]), 15);
+        assert_eq!(query.distance(&[0b1101_1111, 0b0000_0000]), 5 + 15 + 10);
+    }
+
+    #[test]
+    fn only_finite_numbers_are_a_query() {
+        for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert!(Query::new(&[1.0, number]).is_none());
+        }
+        for numbers in [&[0.0; 70][..], &[], &[f32::MIN_POSITIVE / 4.0, -f32::MAX]] {
+            assert!(Query::new(numbers).is_some());
+        }
+        assert_eq!(Query::new(&[0.0, -0.0]).unwrap().distance(&[0xFF]), 0);
+    }
+
+    #[test]
+    fn a_code_of_any_length_is_compared_without_harm() {
+        let query = Query::new(&[1.0; 130]).unwrap();
+        for bytes in 0..40 {
+            assert!(query.distance(&vec![0; bytes]) <= 15 * 192);
+        }
     }
 
     #[test]
     fn what_is_not_valid_or_not_wanted_takes_no_place() {
-        let ids = |among| {
-            let mut nearest = Nearest::new(&[1.0; 8], 2, among);
+        let query = Query::new(&[1.0; 8]).unwrap();
+        let ids = |among: Option<&HashSet<Id>>| {
+            let mut nearest = Nearest::new(&query, 2, among);
             for (number, code) in [0xFF, 0xFE, 0xF0, 0x00].into_iter().enumerate() {
                 nearest.offer(&[code], || [number as u8; 16], || number != 1);
             }
             nearest.into_ids().map(|id| id[0]).collect::<Vec<_>>()
         };
         assert_eq!(ids(None), [0, 2]);
-        assert_eq!(ids(Some(HashSet::from([[2; 16], [3; 16]]))), [2, 3]);
+        assert_eq!(ids(Some(&HashSet::from([[2; 16], [3; 16]]))), [2, 3]);
     }
 
     proptest! {
         #[test]
         fn the_nearest_are_those_of_a_sort(
-            codes in prop::collection::vec(prop::collection::vec(any::<u8>(), 25), 0..60),
-            query in prop::collection::vec(-1f32..1.0, 200),
-            count in 1usize..20,
+            (query, vectors) in (1usize..200).prop_flat_map(|dimensions| {
+                let vector = prop::collection::vec(-1f32..1.0, dimensions);
+                (vector.clone(), prop::collection::vec(vector, 0..60))
+            }),
+            count in 0usize..20,
         ) {
-            let mut nearest = Nearest::new(&query, count, None);
+            let compared = Query::new(&query).unwrap();
+            let mut nearest = Nearest::new(&compared, count, None);
             let mut all = Vec::new();
-            for (number, code) in codes.iter().enumerate() {
+            for (number, vector) in vectors.iter().enumerate() {
                 let id = [number as u8; 16];
-                nearest.offer(code, || id, || true);
-                let differ = |bit: &usize| (code[bit / 8] >> (7 - bit % 8) & 1 == 1) != (query[*bit] > 0.0);
-                all.push(((0..200).filter(differ).count(), id));
+                nearest.offer(&code_of(vector), || id, || true);
+                all.push((expected(&query, vector), id));
             }
             all.sort();
             all.truncate(count);

@@ -61,7 +61,7 @@ describe('numbers out of range', () => refusals([
     ...each([-0.1, 1.1, 'NaN', null], name, 'diversity', '22023'), ...each([0, -1], name, 'max_per_source', '22023'),
     ...each([-1, 101, null], name, 'expand', '22023'),
   ]),
-  ...each([0, -1, 1e7, null], 'search_recall', 'sample', '22023'),
+  ...each([0, -1, 1e7], 'search_recall', 'sample', '22023'), ...each([null], 'search_recall', 'sample', '22004'),
   ...each([-1, 101, null], 'build_context', 'insights', '22023'),
   ...each([2.5, 'ten'], 'match_chunks', 'match_count', '22P02'),
   ...each([1e12], 'match_chunks', 'match_count', '22003'),

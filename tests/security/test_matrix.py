@@ -45,7 +45,7 @@ VECTOR = "array_fill(0.1, array[1536])::extensions.vector"
 # For each function of the API: a call that concerns project A.
 CALLS = {
     "count_tokens": "('x')", "tokenize": "('x')", "detokenize": "('{1}')", "truncate_tokens": "('x', 1)", "chunk_text": "('x')",
-    "nearest_codes": f"('matrice.idx_embeddings_codes'::regclass, '{{{A}}}', 'text-embedding-3-small', '{{1}}', 1)",
+    "nearest_codes": f"('{{{A}}}', 'text-embedding-3-small', '{{1}}', 1)",
     "price_catalogue": "()", "migrate": "()",
     "create_project": "('x')", "set_phase": f"('{A}', 'P2')",
     "save_pillar": f"('{A}', 'P1', 'x')", "restore_pillar": f"('{A}', 'P1', 1)", "pillar_history": f"('{A}', 'P1')",

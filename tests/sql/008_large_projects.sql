@@ -86,37 +86,80 @@ select is_empty(format($$select from unnest(matrice_private.chunks_having(array[
 -- nearest_codes --------------------------------------------------------------------------------------------------
 
 select tests.as_owner();
-create function tests.codes(embedding vector, projects text[], k integer, among uuid[] default null) returns uuid[] language sql stable as $$
-  select matrice.nearest_codes('matrice.idx_embeddings_codes'::regclass, array(select tests.id(name) from unnest(projects) name), 'wide', embedding::real[], k, among)
+create function tests.codes(embedding vector, projects text[], k integer, among uuid[] default null)
+returns table (project_id uuid, chunk_id uuid, place integer) language sql stable as $$
+  select n.project_id, n.chunk_id, n.place from matrice.nearest_codes(array(select tests.id(name) from unnest(projects) name), 'wide', embedding::real[], k, among) n
 $$;
-select is(tests.codes(q.embedding, projects, k),
-          array(select e.chunk_id from matrice.chunk_embeddings e
-                 where e.model = 'wide' and e.project_id in (select tests.id(name) from unnest(projects) name)
-                 order by e.code <~> binary_quantize(q.embedding), e.chunk_id limit k),
-          format('The %s nearest codes of %s are those that come first by distance and id', k, projects))
-  from questions q, (values ('{large}'::text[], 1), ('{large}', 200), ('{middling,small}', 50), ('{large,middling,small}', 4000), ('{}', 5)) asked (projects, k)
- where q.n = 3;
-select is(tests.codes(q.embedding, '{large,small}', 2, among => array[md5('chunk 5')::uuid, md5('chunk 3501')::uuid, md5('chunk 3101')::uuid, null]),
-          array(select e.chunk_id from matrice.chunk_embeddings e where e.chunk_id in (md5('chunk 5')::uuid, md5('chunk 3501')::uuid)
-                 order by e.code <~> binary_quantize(q.embedding), e.chunk_id), 'Among some chunks, those of the projects')
-  from questions q where n = 4;
-select is(tests.codes(embedding, '{large}', 0), '{}', 'None of none') from questions where n = 4;
+-- How far a code is, number by number: where signs differ, by the size of the query's number in fifteenths of the largest.
+create function tests.distance(code bit varying, embedding vector) returns numeric language sql stable as $$
+  select coalesce(sum(round(abs(number) / largest * 15)) filter (where (number > 0) <> (get_bit(code, place::integer - 1) = 1)), 0)::numeric
+    from unnest(embedding::real[]) with ordinality q (number, place), (select max(abs(number)) as largest from unnest(embedding::real[]) number) l
+$$;
+create temp table distances on commit drop as
+select e.project_id, e.chunk_id, tests.distance(e.code, q.embedding) as distance
+  from matrice.chunk_embeddings e, questions q where e.model = 'wide' and q.n = 3;
+select results_eq(
+  format('select project_id, chunk_id, place from questions, tests.codes(embedding, %L, %s) where n = 3 order by project_id, place', projects, k),
+  format($$select project_id, chunk_id, place
+             from (select *, row_number() over (partition by project_id order by distance, chunk_id)::integer as place
+                     from distances where project_id in (select tests.id(name) from unnest(%L::text[]) name)) d
+            where place <= %s order by project_id, place$$, projects, k),
+  format('nearest_codes: the %s nearest codes of each of %s are those that come first by distance and id', k, projects))
+  from (values ('{large}'::text[], 1), ('{large}', 200), ('{middling,small}', 50), ('{large,middling,small,small}', 4000), ('{}', 5)) asked (projects, k);
+select set_eq(
+  format('select chunk_id from tests.codes(%L, %L, 2, %L)', embedding, '{large,small}', array[md5('chunk 5')::uuid, md5('chunk 3501')::uuid, md5('chunk 3101')::uuid, null]),
+  array[md5('chunk 5')::uuid, md5('chunk 3501')::uuid], 'nearest_codes: among some chunks, those of the projects')
+  from questions where n = 4;
+select is_empty(format('select from tests.codes(%L, %L, %s)', embedding, '{large}', k), format('nearest_codes: none of %s', k))
+  from questions, unnest(array[0, -1, -2147483648]) k where n = 4;
+select is(count(*), 2995::bigint, 'nearest_codes: all there are of more than there are') from questions, tests.codes(embedding, '{large}', 2147483647) where n = 4;
+select is_empty($$select from questions, matrice.nearest_codes(array[null, null]::uuid[], 'wide', embedding::real[], 5) where n = 4$$,
+                'nearest_codes: of no project nothing');
+select tests.refuses(format('select matrice.nearest_codes(%s)', arguments), code, 'H8: nearest_codes refuses ' || what)
+  from (values
+    ($$null, 'wide', array_fill(1, array[512])::real[], 1$$, '22004', 'no projects'),
+    ($$array[tests.id('large')], null, array_fill(1, array[512])::real[], 1$$, '22004', 'no model'),
+    ($$array[tests.id('large')], 'wide', null, 1$$, '22004', 'no query'),
+    ($$array[tests.id('large')], 'wide', array_fill(1, array[512])::real[], null$$, '22004', 'no count'),
+    ($$array[tests.id('large')], 'wide', array_fill('NaN'::real, array[512]), 1$$, '22023', 'NaN'),
+    ($$array[tests.id('large')], 'wide', array_fill(1, array[511])::real[] || '-Infinity'::real, 1$$, '22023', 'infinity'),
+    ($$array[tests.id('large')], 'wide', array_fill(1, array[511])::real[] || null::real, 1$$, '22023', 'a null among the numbers'),
+    ($$array[tests.id('large')], 'wide', array_fill(1, array[511])::real[], 1$$, '22023', 'a query that is too short'),
+    ($$array[tests.id('large')], 'wide', array_fill(1, array[513])::real[], 1$$, '22023', 'a query that is too long'),
+    ($$array[tests.id('large')], 'wide', '{}', 1$$, '22023', 'a query without numbers')) refused (arguments, code, what);
 
 -- What others have not committed, or was rolled back, is in the index and is not found.
 savepoint before;
 update matrice.chunk_embeddings set embedding = (select embedding from questions where n = 5) where chunk_id = md5('chunk 78')::uuid;
-select is(tests.codes(embedding, '{large}', 1), array[md5('chunk 78')::uuid], 'One''s own change is found') from questions where n = 5;
+select is(c.chunk_id, md5('chunk 78')::uuid, 'One''s own change is found') from questions, tests.codes(embedding, '{large}', 1) c where n = 5;
 rollback to before;
-select isnt((tests.codes(embedding, '{large}', 1))[1], md5('chunk 78')::uuid, 'What was rolled back is not') from questions where n = 5;
+select isnt(c.chunk_id, md5('chunk 78')::uuid, 'What was rolled back is not') from questions, tests.codes(embedding, '{large}', 1) c where n = 5;
 
-select tests.refuses(format($$select matrice.nearest_codes(%s, '{}', 'wide', '{1}', 1)$$, index), '42809', description, hint => '%idx_embeddings_codes%')
-  from (values ($$'matrice.chunk_embeddings'::regclass$$, 'A table is no index of codes'), ('0', 'Nor is nothing'),
-               ($$'matrice.idx_embeddings_project'::regclass$$, 'Nor is an index of something else')) refused (index, description);
-select tests.as_owner();
-grant execute on function matrice.nearest_codes(oid, uuid[], text, real[], integer, uuid[]) to authenticated;
+grant execute on function matrice.nearest_codes(uuid[], text, real[], integer, uuid[]) to authenticated;
 select tests.as_user('victor');
-select tests.refuses(format($$select matrice.nearest_codes('matrice.idx_embeddings_codes'::regclass, array[%L]::uuid[], 'wide', array_fill(1, array[512])::real[], 1)$$, tests.id('large')),
+select tests.refuses(format($$select matrice.nearest_codes(array[%L]::uuid[], 'wide', array_fill(1, array[512])::real[], 1)$$, tests.id('large')),
                      '42501', 'Whoever reads the table under row-level security is refused, even of a project of theirs', hint => '%match_chunks%');
+
+-- Arguments that no search passes: nobody else's mistake, and no error of the server -------------------------------------
+
+select tests.as_service();
+select tests.refuses(format('select * from matrice_private.nearest_chunks(%s)', arguments), code, 'L8: nearest_chunks refuses ' || what)
+  from (values
+    ($$null, array[tests.id('large')], 'wide', 10, '{}'$$, '22004', 'no query'),
+    ($$array_fill(1, array[512])::vector, null, 'wide', 10, '{}'$$, '22004', 'no projects'),
+    ($$array_fill(1, array[512])::vector, array[tests.id('large')], null, 10, '{}'$$, '22004', 'no model'),
+    ($$array_fill(1, array[512])::vector, array[tests.id('large')], 'none', 10, '{}'$$, '22023', 'an unknown model'),
+    ($$array_fill(1, array[511])::vector, array[tests.id('large')], 'wide', 10, '{}'$$, '22023', 'other dimensions'),
+    ($$array_fill(1, array[512])::vector, array[tests.id('large')], 'wide', -1, '{}'$$, '22023', 'a negative count'),
+    ($$array_fill(1, array[512])::vector, array[tests.id('large')], 'wide', 2147483647, '{}'$$, '22023', 'a huge count'),
+    ($$array_fill(1, array[512])::vector, array[tests.id('large')], 'wide', 10, '[]'$$, '22023', 'a filter that is none')) refused (arguments, code, what);
+select tests.as_user('victor');
+select tests.refuses(format('select * from matrice_private.%s', call), code, 'L8: so does ' || call)
+  from (values
+    ($$nearest_to_member(null, null, 'wide', 10, '{}')$$, '22004'), ($$nearest_to_member('[1]', null, 'wide', 10, '{}')$$, '22023'),
+    ($$nearest_to_member(array_fill(1, array[512])::vector, null, null, 10, '{}')$$, '22004'),
+    ($$nearest(null, null, 'wide', 10, '{}')$$, '22004'), ($$nearest(array_fill(1, array[512])::vector, null, null, 10, '{}')$$, '22004'),
+    ($$recall_of(null, tests.id('large'), 'wide', 10, null)$$, '22004'), ($$document_rows(null, 'wide', 10, '{}')$$, '22004')) refused (call, code);
 
 -- search_recall --------------------------------------------------------------------------------------------------
 
@@ -126,11 +169,55 @@ select ok(r.query_count = 30 and r.recall >= 0.99, 'search_recall of a large pro
 select is(r.*, row(0::bigint, null::double precision, null::double precision), 'Without embeddings there is nothing to measure') from matrice.search_recall(tests.id('large'), model => 'gte-small') r;
 select tests.refuses(format('select * from matrice.search_recall(%s)', arguments), code, description, hint => hint)
   from (values
-    ($$tests.id('large'), 0$$, '22023', 'A sample is at least one', '%'), ($$tests.id('large'), null$$, '22023', 'A sample is a number', '%'),
+    ($$tests.id('large'), 0$$, '22023', 'A sample is at least one', '%'), ($$tests.id('large'), null$$, '22004', 'A sample is a number', '%'),
     ($$tests.id('large'), 10, 0$$, '22023', 'search_recall compares at least one', '%'), ($$tests.id('large'), model => 'none'$$, '22023', 'search_recall knows the model', '%'),
     ($$null$$, '22004', 'search_recall is of one project', '%'), ($$tests.id('nowhere')$$, 'PT404', 'search_recall is of a project that is there', '%')) as refused (arguments, code, description, hint);
+select tests.refuses(format('select * from matrice.search_recall(%s)', arguments), code, 'L6: search_recall refuses ' || what, hint => '%')
+  from (values ($$tests.id('large'), 1001$$, '22023', 'a sample of more than 1,000'), ($$tests.id('large'), 5, 1001$$, '22023', 'to look for more than 1,000')) refused (arguments, code, what);
+-- A model's dimensions cannot change under its embeddings; here they do, because vectors of 16,000 numbers would take long to make.
+select tests.as_owner();
+alter table matrice.embedding_models disable trigger keep_dimensions;
+update matrice.embedding_models set dimensions = 16000 where model = 'wide';
+select tests.as_user('victor');
+select tests.refuses($$select * from matrice.search_recall(tests.id('large'), 1000)$$, '54000', 'L6: search_recall refuses what would take minutes', '%16000%', '%at most 4%');
+select lives_ok($$select matrice_private.check_recall_work(tests.id('large'), 'wide', 400)$$, 'L6: check_recall_work lets a smaller sample pass');
+select tests.as_owner();
+update matrice.embedding_models set dimensions = 512 where model = 'wide';
+alter table matrice.embedding_models enable trigger keep_dimensions;
 select tests.as_user('mallory');
 select tests.refuses($$select * from matrice.search_recall(tests.id('large'))$$, 'PT404', 'Nobody measures somebody else''s project');
+
+-- evaluate_search --------------------------------------------------------------------------------------------------
+
+select tests.as_owner();
+create function tests.labelled(queries integer, words text default 'rain', grade text default '1') returns jsonb language sql as $$
+  select jsonb_agg(jsonb_build_object('query_text', words, 'relevant', jsonb_build_object(tests.id('x'), grade::numeric))) from generate_series(1, queries)
+$$;
+create function tests.is_cancelled(statement text, description text) returns text language plpgsql as $$
+begin
+  execute statement;
+  return fail(description || ': it ended by itself');
+exception when query_canceled then
+  return pass(description);
+end
+$$;
+select tests.as_user('victor');
+select tests.refuses(format('select * from matrice.evaluate_search(%s)', arguments), code, 'L6: evaluate_search refuses ' || what, hint => '%')
+  from (values
+    ('null', '22004', 'no queries'),
+    ($$tests.labelled(1001), tests.id('small')$$, '54000', 'more than 1,000 queries'),
+    ($$tests.labelled(21), tests.id('small'), 10000$$, '54000', 'more than 200,000 results'),
+    ($$tests.labelled(1000, (select string_agg(md5(n::text), ' ') from generate_series(1, 2500) n)), tests.id('small')$$, '54000', 'more than 64 MB'),
+    ($$tests.labelled(1, grade => '1e-400'), tests.id('small')$$, '22023', 'a grade that is next to nothing'),
+    ($$tests.labelled(1, grade => '1001'), tests.id('small')$$, '22023', 'a grade that is huge'),
+    ($$tests.labelled(1, grade => '0'), tests.id('small')$$, '22023', 'a grade of zero')) refused (arguments, code, what);
+select is(e.*, row('full_text'::text, 1000::bigint, 0::double precision, 0::double precision, 0::double precision), 'L6: evaluate_search takes 1,000 queries')
+  from matrice.evaluate_search(tests.labelled(1000), tests.id('small')) e;
+-- Work that takes long ends when it is told to. (A statement's timeout is that of the client's statement.)
+set local statement_timeout = '500ms';
+select tests.is_cancelled($$select * from matrice.search_recall(tests.id('large'), 1000, 1000)$$, 'L6: search_recall can be cancelled');
+select tests.is_cancelled($$select * from matrice.evaluate_search(tests.labelled(1000, 'chunk'), tests.id('large'), 200)$$, 'L6: evaluate_search can be cancelled');
+set local statement_timeout = 0;
 
 select * from finish();
 rollback;
