@@ -1,10 +1,12 @@
 """Search as members of projects against pgvector's own index, and against the seed's policies with Supabase's guide.
 
-BENCH_CHUNKS scales it. BENCH_REUSE=1 measures the database of the run before again.
+BENCH_CHUNKS scales it. BENCH_REUSE=1 measures the database of the run before again. BENCH_PARTS names some of its parts: search, and
+sets, which is recall on vectors of many kinds.
 """
 
 import json
 import os
+import sys
 import time
 import uuid
 
@@ -13,6 +15,9 @@ import psycopg
 
 import harness
 from corpus import TAGS, WORDS, Corpus, identifier, vectors
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "tests"))
+import vector_sets  # noqa: E402
 
 NAME = "bench_retrieval"
 CHUNKS = int(os.environ.get("BENCH_CHUNKS", 150_000))
@@ -151,7 +156,51 @@ def storage(owner):
         ["pgvector's HNSW, for comparison", hnsw // chunks, f"{build_:.0f}"], ["loading all of it", "", f"{load:.0f}"]])
 
 
+def recall_by_set():
+    """Each set in a project of its own, searched by a member."""
+    name, counts, asked = "bench_sets", [1, 3, 10, 100], 100
+    own = int(os.environ.get("BENCH_SET", 50_000))
+    sets = {**vector_sets.all_sets(), f"the benchmark's own, {own:,}": (vectors(own, numpy.random.default_rng(5)), vectors(QUERIES, numpy.random.default_rng(7)))}
+    owner = harness.database(name)
+    owner.execute(f"drop index matrice.idx_embeddings_vector; alter database {name} set track_functions = 'all'")
+    for of, (stored, _) in sets.items():
+        project = vector_sets.load(owner, of, stored)
+        owner.execute("insert into matrice.user_projects values (%s, %s, 'viewer')", [MEMBER, project])
+    owner.execute("vacuum analyze")
+    member = harness.signed_in(name, MEMBER)
+    rows = []
+    for of, (stored, queries) in sets.items():
+        project, queries = vector_sets.identifier("project", of), queries[:asked]
+        texts = [vector_sets.as_text(query) for query in queries]
+        similar = vector_sets.similarities(stored, queries)
+        number = {vector_sets.identifier("chunk", of, place): place for place in range(len(stored))}
+        recalls = []
+        for count in counts:
+            search = "select chunk_id from matrice.match_chunks(%s::vector, %s, %s)"
+            with member.transaction():
+                found = [[number[row[0]] for row in member.execute(search, [text, project, count]).fetchall()] for text in texts]
+                if count == 10:
+                    in_full = member.execute("select coalesce(sum(calls), 0) from pg_stat_xact_user_functions where funcname = 'nearest_in'").fetchone()[0]
+            recalls.append(float(numpy.mean([vector_sets.recall(row, some, count) for row, some in zip(similar, found)])))
+        said = member.execute("select recall from matrice.search_recall(%s, 40)", [project]).fetchone()[0]
+        calls = {"match": (member, "select chunk_id from matrice.match_chunks(%s::vector, %s)", [[text, project] for text in texts]),
+                 "scan": (owner, "select chunk_id from matrice_private.nearest_in(%s::vector, array[%s]::uuid[], %s, 10)",
+                          [[text, project, vector_sets.model_of(stored)] for text in texts])}
+        took = harness.medians_ms(calls, runs=30, warm_up=3)
+        rows.append([of, f"{len(stored):,} × {stored.shape[1]}", *(f"{value:.4f}" for value in recalls), f"{said:.4f}", f"{int(in_full) / asked:.2f}",
+                     took["match"], took["scan"]])
+    harness.table(["set", "vectors", *(f"recall@{count}" for count in counts), "search_recall", "read in full", "match_chunks, ms", "all vectors, ms"], rows)
+
+
 def main():
+    parts = os.environ.get("BENCH_PARTS", "search sets").split()
+    if "sets" in parts:
+        recall_by_set()
+    if "search" in parts:
+        search()
+
+
+def search():
     corpus = Corpus(CHUNKS)
     owner = psycopg.connect(dbname=NAME, autocommit=True) if os.environ.get("BENCH_REUSE") else build(corpus)
     queries = vectors(QUERIES, numpy.random.default_rng(7))
