@@ -1635,14 +1635,14 @@ begin atomic
               select e.chunk_id, e.embedding, row_number() over by_id as number,
                      e.direction + lag(e.direction) over by_id + lag(e.direction, 2) over by_id + lag(e.direction, 3) over by_id as mixed
                 from (
-                  -- Ids are random, so the first ones are a random sample, and the same each time.
+                  -- A random sample, the same each time. Not the first ids: among codes that are alike these are the nearest.
                   select e.chunk_id, e.embedding, l2_normalize(e.embedding) as direction
                     from matrice.chunk_embeddings e
                    where e.project_id = sampled_recall.project_id and e.model = sampled_recall.model
-                   order by e.chunk_id
+                   order by uuid_hash(e.chunk_id), e.chunk_id
                    limit sample
                 ) e
-              window by_id as (order by e.chunk_id)
+              window by_id as (order by uuid_hash(e.chunk_id), e.chunk_id)
             ) v
         ) s
     ) q;

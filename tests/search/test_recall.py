@@ -68,7 +68,7 @@ def test_c3_the_true_nearest_are_found(member, name):
         assert mean_recall(member, [name], queries[:60 if count == 10 else 20], count, search) >= LEAST, count
 
 
-@pytest.mark.parametrize("name", ["E5", "E5, one-signed", "E5, mean removed", "1,000 near copies of each of 4"])
+@pytest.mark.parametrize("name", ["E5, two versions", "E5, one-signed, two versions", "E5, mean removed, two versions", "1,000 near copies of each of 4"])
 @pytest.mark.parametrize("tag", FILTERS)
 def test_c3_the_true_nearest_that_match_a_filter_are_found(member, name, tag):
     project, (vectors, queries) = identifier("project", name), SETS[name]
@@ -78,7 +78,7 @@ def test_c3_the_true_nearest_that_match_a_filter_are_found(member, name, tag):
         assert mean_recall(member, [name], queries[:20], count, search, matching) >= LEAST, count
 
 
-MIXED = ["E5, mean removed", "E5, one-signed", "E5", "1,000 near copies of each of 4", "7 vectors"]
+MIXED = ["E5, mean removed, two versions", "E5, one-signed, two versions", "E5", "1,000 near copies of each of 4", "7 vectors"]
 
 
 @pytest.mark.parametrize("asked", MIXED)
@@ -112,17 +112,20 @@ def test_c3_of_equal_vectors_the_first_ids_are_found(member):
         assert [row[0] for row in rows] == sorted(identifier("chunk", name, number) for number in equal)[:10]
 
 
-@pytest.mark.parametrize("name", ["E5", "E5, one-signed", "E5, sparse and not negative", "E5, mean removed", "WordLlama", "10 versions of each of 400"])
+@pytest.mark.parametrize("name", ["E5", "E5, one-signed", "E5, sparse and not negative", "E5, mean removed", "WordLlama"])
 @pytest.mark.parametrize("codes_are", ["checked", "believed"])
 def test_c3_search_recall_tells_the_truth(database, name, codes_are):
     """Also where searches are bad, because codes are believed that should not be."""
     project, queries = identifier("project", name), SETS[name][1]
     with database.connect() as owner:
-        stored = owner.execute("select pg_get_functiondef('matrice_private.doubtful_projects'::regproc)").fetchone()[0]
+        stored = [owner.execute("select pg_get_functiondef(%s::regproc)", [f"matrice_private.{function}"]).fetchone()[0]
+                  for function in ("doubtful_projects", "rerank_depth")]
         if codes_are == "believed":
             owner.execute("""create or replace function matrice_private.doubtful_projects(
                                project_ids uuid[], chunk_ids uuid[], places integer[], similarities double precision[], depth integer, best_count integer)
                              returns uuid[] language sql stable as $$ select '{}'::uuid[] $$""")
+            owner.execute("""create or replace function matrice_private.rerank_depth(match_count integer, model text)
+                             returns integer language sql stable as $$ select 150 $$""")
         try:
             with database.connect() as member:
                 sign_in(member, str(MEMBER))
@@ -130,8 +133,11 @@ def test_c3_search_recall_tells_the_truth(database, name, codes_are):
                 outside = mean_recall(member, [name], queries[:60], 10, search)
                 count, inside, least = member.execute("select * from matrice.search_recall(%s, 60)", [project]).fetchone()
         finally:
-            owner.execute(stored)
-    print(name, codes_are, outside, inside, least)
+            for function in stored:
+                owner.execute(function)
     assert count == 60 and least <= inside
     assert abs(inside - outside) < 0.15
-    assert codes_are == "believed" or inside >= LEAST
+    if codes_are == "checked":
+        assert inside >= LEAST and outside >= LEAST
+    elif name in ("E5", "E5, one-signed"):
+        assert inside < 0.7 and outside < 0.7
