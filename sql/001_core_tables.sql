@@ -39,7 +39,8 @@ begin
   end if;
   if not exists (
     select from pg_namespace n join pg_proc p on p.pronamespace = n.oid
-     where n.nspname = 'auth' and p.proname = 'uid' and p.pronargs = 0 and matrice_private.is_trusted(n.nspowner)
+     where n.nspname = 'auth' and p.proname = 'uid' and p.pronargs = 0 and p.prorettype = 'uuid'::regtype
+       and matrice_private.is_trusted(n.nspowner)
   ) then
     return coalesce(claim, claims)::uuid;
   end if;
@@ -261,7 +262,8 @@ comment on column matrice.user_projects.accepted_at is
   'When the user agreed: by creating the project or accepting an invitation, or because a service says so. Null: a service added somebody who was not asked; no owner can make them an owner.';
 
 create trigger keep_membership before update of user_id, created_at, accepted_at on matrice.user_projects
-for each row when ((old.user_id, old.created_at, old.accepted_at) is distinct from (new.user_id, new.created_at, new.accepted_at))
+for each row when (old.user_id is distinct from new.user_id or old.created_at is distinct from new.created_at
+  or old.accepted_at is distinct from new.accepted_at)
 execute function matrice_private.refuse_change('clients', 'user_id, created_at and accepted_at');
 
 create function matrice_private.require_acceptance() returns trigger
@@ -440,7 +442,8 @@ comment on function matrice_private.void_invitations() is
 create trigger void_invitations after delete on matrice.user_projects
 for each row when (old.role = 'owner') execute function matrice_private.void_invitations();
 create trigger void_invitations_of_former after update of role, user_id, project_id on matrice.user_projects
-for each row when (old.role = 'owner' and (old.role, old.user_id, old.project_id) is distinct from (new.role, new.user_id, new.project_id))
+for each row when (old.role = 'owner'
+  and (new.role <> 'owner' or old.user_id is distinct from new.user_id or old.project_id is distinct from new.project_id))
 execute function matrice_private.void_invitations();
 
 -- pillars ------------------------------------------------------------------------------------------------------------

@@ -245,8 +245,10 @@ for each row execute function matrice_private.check_embedding();
 -- sets matrice.embedding_index_method = 'ivfflat' and calls the function once there are rows.
 create function matrice_private.build_embedding_index(method text default null) returns void
 language plpgsql
+set search_path = pg_catalog, pg_temp
 as $$
 declare
+  home   text := (select quote_ident(n.nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector');
   chosen text := coalesce(method, nullif(current_setting('matrice.embedding_index_method', true), ''), 'hnsw');
 begin
   if chosen not in ('hnsw', 'ivfflat') then
@@ -256,8 +258,9 @@ begin
   drop index if exists matrice.idx_embeddings_vector;
   execute format(
     'create index idx_embeddings_vector on matrice.chunk_embeddings using %s
-       ((embedding::vector(1536)) vector_cosine_ops) %s where (model = ''text-embedding-3-small'')',
-    chosen, case chosen when 'ivfflat' then 'with (lists = 100)' else '' end);
+       ((embedding::%s.vector(1536)) %s.vector_cosine_ops) %s where (model = ''text-embedding-3-small'')',
+    chosen, home, home, case chosen when 'ivfflat' then 'with (lists = 100)' else '' end);
+  alter index matrice.idx_embeddings_vector alter column 1 set statistics 0;
   comment on index matrice.idx_embeddings_vector is
     'Approximate neighbours among all embeddings of the default model. Clients'' own queries may use it; match_chunks compares a project''s codes and does not.';
 end
@@ -265,13 +268,6 @@ $$;
 comment on function matrice_private.build_embedding_index(text) is
   'Builds idx_embeddings_vector by hnsw or ivfflat: the argument, else matrice.embedding_index_method, else hnsw. For the owner of the tables.';
 
--- Its search_path is the migration's, which ends with pgvector's schema: types and operator classes cannot be bound early in dynamic SQL.
-do $$
-begin
-  execute format('alter function matrice_private.build_embedding_index(text) set search_path = %s',
-                 current_setting('search_path'));
-end
-$$;
 select matrice_private.build_embedding_index();
 
 -- A new text needs a new embedding.

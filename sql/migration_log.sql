@@ -1,6 +1,6 @@
 -- Which of the numbered files this database has had. Made by migrate() before the first of them.
 
-create schema matrice_private;
+create schema if not exists matrice_private;
 
 create table matrice_private.migrations (
   name       text        not null,

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { ALICE, MISSING, MODEL, calls, createWorld, embed, ok, refused } from './fixtures.mjs'
+import { ALICE, CAROL, MISSING, MODEL, calls, createWorld, embed, ok, refused } from './fixtures.mjs'
 import { startStack } from './stack.mjs'
 
 let stack, alice, world, snapshot
@@ -11,7 +11,7 @@ let stack, alice, world, snapshot
 before(async () => {
   stack = await startStack()
   alice = await stack.user(ALICE)
-  world = await createWorld(alice, 'Alice\'s')
+  world = await createWorld(alice, 'Alice\'s', await stack.user(CAROL))
   snapshot = stack.snapshot()
 })
 after(() => stack?.stop())

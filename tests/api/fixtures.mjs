@@ -45,8 +45,8 @@ export async function refused(call, status, code) {
   return error
 }
 
-/** A project with one of everything in it; returns the ids. */
-export async function createWorld(user, name) {
+/** A project with one of everything in it, Carol among its members; returns the ids. */
+export async function createWorld(user, name, carol) {
   const project_id = await ok(user.rpc('create_project', { name }))
   const source_id = await ok(user.rpc('ingest_source', {
     project_id, name: 'notes.md', format: 'markdown', max_tokens: 16, overlap_tokens: 0, metadata: { topic: 'whales' },
@@ -63,7 +63,7 @@ export async function createWorld(user, name) {
   const new_id = await ok(user.rpc('record_insight', { ...insight, content: 'They are very large.' }))
   const run_id = await ok(user.rpc('start_run', { project_id, workflow_id: 'watch', event_name: 'tide', run_key: 'watch-1' }))
   await ok(user.rpc('record_step', { run_id, step_name: 'look', status: 'success', model: 'gpt-4o', tokens_input: 10, step_key: 'look-1' }))
-  await ok(user.from('user_projects').insert({ project_id, user_id: CAROL }))
+  await ok(carol.rpc('accept_invite', { token: await ok(user.rpc('invite_member', { project_id, email: 'carol@example.org' })) }))
   const token = await ok(user.rpc('invite_member', { project_id, email: 'dave@example.org' }))
   return { project_id, source_id, chunk_id, old_id, new_id, run_id, user_id: CAROL, token }
 }
@@ -115,6 +115,8 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     finish_run: { run_id, status: 'completed', output_data: { seen: 1 } },
     workflow_metrics: { project_id, since: '2020-01-01', group_by: 'day' },
     calculate_cost: { model: 'gpt-4o', tokens_input: 10, usage: { cached_tokens: 5, service_tier: 'standard' } },
+    // Requests
+    refuse_planned_counts: {},
     // Ingestion
     store_embeddings: { model: MODEL, chunk_ids: [chunk_id], embeddings: [query_embedding] },
     fail_chunks: { model: MODEL, chunk_ids: [chunk_id], error: 'out of breath' },

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { ALICE, BOB, calls, createWorld, ok } from './fixtures.mjs'
+import { ALICE, BOB, CAROL, calls, createWorld, ok } from './fixtures.mjs'
 import { startStack } from './stack.mjs'
 
 const PAYLOADS = [
@@ -33,8 +33,8 @@ before(async () => {
   stack = await startStack()
   alice = await stack.user(ALICE)
   bob = await stack.user(BOB)
-  hers = await createWorld(alice, 'Alice\'s secret')
-  his = await createWorld(bob, 'Bob\'s')
+  hers = await createWorld(alice, 'Alice\'s secret', await stack.user(CAROL))
+  his = await createWorld(bob, 'Bob\'s', await stack.user(CAROL))
   const headers = { 'Accept-Profile': 'matrice', Authorization: `Bearer ${await stack.token({ role: 'service_role' })}` }
   const { paths } = await (await fetch(`${stack.url}/rest/v1/`, { headers })).json()
   // [function, argument, format] of everything that takes text or JSON

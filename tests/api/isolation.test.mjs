@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { ALICE, BOB, MISSING, calls, createWorld, ok, refused } from './fixtures.mjs'
+import { ALICE, BOB, CAROL, MISSING, calls, createWorld, ok, refused } from './fixtures.mjs'
 import { startStack } from './stack.mjs'
 
 // Readable by everybody signed in, writable by services.
@@ -13,7 +13,7 @@ const HISTORIES = ['pillar_versions', 'audit_log']
 // Columns that nobody writes.
 const GENERATED = { chunk_embeddings: ['code'] }
 // Functions of their arguments alone, and the one that makes a project of the caller's own.
-const OPEN = ['calculate_cost', 'chunk_text', 'count_tokens', 'create_project', 'detokenize', 'tokenize', 'truncate_tokens']
+const OPEN = ['calculate_cost', 'chunk_text', 'count_tokens', 'create_project', 'detokenize', 'refuse_planned_counts', 'tokenize', 'truncate_tokens']
 // What the others answer to Bob who names Alice's ids: 404, except
 const EMPTY = { match_documents: [], rerank_chunks: [] }
 // and those whose project_id is optional find nothing without it.
@@ -26,7 +26,7 @@ before(async () => {
   alice = await stack.user(ALICE)
   bob = await stack.user(BOB)
   service = await stack.service()
-  world = await createWorld(alice, 'Alice\'s')
+  world = await createWorld(alice, 'Alice\'s', await stack.user(CAROL))
   const published = await openapi({ role: 'service_role' })
   tables = published.filter((path) => !path.startsWith('rpc/'))
   functions = published.filter((path) => path.startsWith('rpc/')).map((path) => path.slice('rpc/'.length))
@@ -91,7 +91,7 @@ test('Bob can neither add, change nor delete rows of Alice\'s', async () => {
 })
 
 test('Bob cannot move his rows into Alice\'s project', async () => {
-  await createWorld(bob, 'Bob\'s')
+  await createWorld(bob, 'Bob\'s', await stack.user(CAROL))
   const before = stack.snapshot()
   for (const table of ofTenants().filter((name) => !['projects', ...HISTORIES].includes(name))) {
     assert.ok((await ok(bob.from(table).select('project_id'))).length > 0)

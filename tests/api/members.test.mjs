@@ -48,8 +48,17 @@ test('who is removed sees nothing any more', async () => {
   assert.deepEqual(await members(), [[ALICE, 'owner']])
 })
 
+test('H7: nobody is made a member who did not accept', async () => {
+  await refused(alice.from('user_projects').insert({ project_id, user_id: BOB, role: 'viewer' }), 403, '42501')
+  await refused(alice.from('user_projects').upsert({ project_id, user_id: BOB, role: 'owner' }), 403, '42501')
+  await ok((await stack.service()).from('user_projects').insert({ project_id, user_id: CAROL, accepted_at: null }))
+  const error = await refused(alice.rpc('set_member_role', { project_id, user_id: CAROL, role: 'owner' }), 409, 'PT409')
+  assert.ok(error.details && error.hint)
+  await ok(alice.rpc('remove_member', { project_id, user_id: CAROL }))
+})
+
 test('an owner can hand over and leave', async () => {
-  await ok(alice.from('user_projects').insert({ project_id, user_id: BOB, role: 'owner' }))
+  await ok(bob.rpc('accept_invite', { token: ` ${await ok(alice.rpc('invite_member', { project_id, email: ' bob@example.org\n', role: 'owner' }))}\n` }))
   await ok(alice.rpc('remove_member', { project_id, user_id: ALICE }))
   assert.deepEqual(await ok(alice.from('projects').select()), [])
   assert.equal(await ok(save(bob)), 3)

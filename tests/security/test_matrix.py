@@ -65,6 +65,7 @@ CALLS = {
     "search_insights": f"('words', '{A}')",
     "start_run": f"('{A}', 'w', 'e')", "record_step": f"('{IDS['run']}', 's', 'success')", "finish_run": f"('{IDS['run']}', 'completed')",
     "calculate_cost": "('gpt-4o', 1)", "workflow_metrics": f"('{A}', now() - interval '1 day')",
+    "refuse_planned_counts": "()",
 }
 
 
