@@ -7,9 +7,9 @@ import { ALICE, BOB, CAROL, MISSING, calls, createWorld, ok, refused } from './f
 import { startStack } from './stack.mjs'
 
 // Readable by everybody signed in, writable by services.
-const REFERENCE = ['embedding_models', 'model_prices', 'model_price_windows', 'model_price_multipliers']
+const REFERENCE = ['embedding_models', 'model_prices', 'model_price_windows', 'model_price_multipliers', 'quotas']
 // Written by triggers only.
-const HISTORIES = ['pillar_versions', 'audit_log']
+const HISTORIES = ['pillar_versions', 'audit_log', 'project_usage']
 // Columns that nobody writes.
 const GENERATED = { chunk_embeddings: ['code'] }
 // Functions of their arguments alone, and the one that makes a project of the caller's own.
@@ -106,8 +106,9 @@ test('everybody reads the reference data, nobody but services writes it', async 
   for (const table of REFERENCE) {
     const [row] = await ok(bob.from(table).select().limit(1))
     await refused(bob.from(table).insert(row), 403, '42501')
-    await refused(bob.from(table).update(row).eq('model', row.model), 403, '42501')
-    await refused(bob.from(table).delete().eq('model', row.model), 403, '42501')
+    const key = 'model' in row ? 'model' : 'quota'
+    await refused(bob.from(table).update(row).eq(key, row[key]), 403, '42501')
+    await refused(bob.from(table).delete().eq(key, row[key]), 403, '42501')
   }
   assert.equal(stack.snapshot(), before)
 })
