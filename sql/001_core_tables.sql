@@ -45,7 +45,7 @@ begin
     return coalesce(claim, claims)::uuid;
   end if;
   -- Dynamic, because elsewhere there is no such function to name.
-  execute 'select auth.uid()' into caller;
+  execute format('select %I.%I()', 'auth', 'uid') into caller;
   return caller;
 exception when data_exception then
   -- Other issuers of tokens have subjects that are no UUIDs. Whoever they are, they are no user of these tables.
@@ -201,6 +201,7 @@ create table matrice_private.taken_project_ids (
   constraint taken_project_ids_pkey primary key (id)
 );
 alter table matrice_private.taken_project_ids enable row level security;
+create policy "service_role reads the ids" on matrice_private.taken_project_ids for select to service_role using (true);
 
 comment on table matrice_private.taken_project_ids is
   'Every id that ever was a project''s. Clients may choose ids, and whoever could take a deleted project''s would read what is left of it.';

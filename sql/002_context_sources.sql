@@ -158,7 +158,7 @@ as $$
 declare
   -- Half of what a tsvector can hold: an insight has two of them.
   most  constant integer := 500000;
-  words tsvector := '';
+  words tsvector := ''::tsvector;
   piece text;
   found tsvector;
 begin

@@ -851,7 +851,7 @@ declare
   standard text;
   projects uuid[];
   lease    uuid := gen_random_uuid();
-  offered  uuid[] := '{}';
+  offered  uuid[] := array[]::uuid[];
   claimed  integer := 0;
   asked    integer;
   held     integer;
@@ -1011,14 +1011,13 @@ begin
         from matrice.source_chunks c
        where c.id = any (wanted) and not exists (select from unnest(held) as h (id) where h.id = c.id)
        order by c.id limit 1;
-      if not found then
-        return held;
-      end if;
+      exit when not found;
       raise exception using errcode = 'MT001', message = 'not all chunks could be locked';
     exception when sqlstate 'MT001' then
       -- Gives back what was locked.
     end;
   end loop;
+  return held;
 end
 $$;
 comment on function matrice_private.hold_chunks(uuid[]) is

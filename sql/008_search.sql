@@ -262,10 +262,10 @@ declare
   similarities double precision[];
   doubtful     uuid[];
   -- The projects all of whose vectors are compared.
-  whole        uuid[] := '{}';
+  whole        uuid[] := array[]::uuid[];
   -- What is true of the others.
-  found              uuid[] := '{}';
-  found_similarities double precision[] := '{}';
+  found              uuid[] := array[]::uuid[];
+  found_similarities double precision[] := array[]::double precision[];
 begin
   perform matrice_private.check_nearest(query_embedding, nearest_chunks.project_ids, nearest_chunks.model, match_count, filter);
   if filter <> '{}' then
@@ -727,7 +727,7 @@ as $$
 begin
   -- Mostly there are none.
   if not exists (select from unnest(chunks_metadata) metadata where metadata ?| '{page,pages}') then
-    return '[]';
+    return jsonb_build_array();
   end if;
   return (
     select coalesce(jsonb_agg(p.page order by
@@ -855,7 +855,7 @@ as $$
 declare
   asked   record;
   matched boolean;
-  none    text[] := '{}';
+  none    text[] := array[]::text[];
 begin
   -- By itself, of each that it asks for.
   for asked in

@@ -47,14 +47,14 @@ isOneToOne: false
                   ]
                 },"context_sources": {
                   Row: {
-                    "created_at": string,"id": string,"name": string,"processed_at": string | null,"project_id": string,"raw_metadata": NonNullable<Json>,"status": string,"storage_path": string | null,"token_count": number | null,"type": string
+                    "created_at": string,"format": string | null,"id": string,"max_tokens": number | null,"name": string,"overlap_tokens": number | null,"processed_at": string | null,"project_id": string,"raw_metadata": NonNullable<Json>,"status": string,"storage_path": string | null,"token_count": number | null,"type": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"id"?: string,"name": string,"processed_at"?: string | null,"project_id": string,"raw_metadata"?: NonNullable<Json>,"status"?: string,"storage_path"?: string | null,"token_count"?: number | null,"type"?: string
+                    "created_at"?: string,"format"?: string | null,"id"?: string,"max_tokens"?: number | null,"name": string,"overlap_tokens"?: number | null,"processed_at"?: string | null,"project_id": string,"raw_metadata"?: NonNullable<Json>,"status"?: string,"storage_path"?: string | null,"token_count"?: number | null,"type"?: string
                   }
                   Update: {
-                    "created_at"?: string,"id"?: string,"name"?: string,"processed_at"?: string | null,"project_id"?: string,"raw_metadata"?: NonNullable<Json>,"status"?: string,"storage_path"?: string | null,"token_count"?: number | null,"type"?: string
+                    "created_at"?: string,"format"?: string | null,"id"?: string,"max_tokens"?: number | null,"name"?: string,"overlap_tokens"?: number | null,"processed_at"?: string | null,"project_id"?: string,"raw_metadata"?: NonNullable<Json>,"status"?: string,"storage_path"?: string | null,"token_count"?: number | null,"type"?: string
                   }
                   Relationships: [
                     {
@@ -67,14 +67,14 @@ isOneToOne: false
                   ]
                 },"embedding_leases": {
                   Row: {
-                    "attempt": number,"chunk_id": string,"last_error": string | null,"leased_until": string,"model": string,"project_id": string
+                    "attempt": number,"chunk_id": string,"last_error": string | null,"lease_id": string | null,"leased_by": string | null,"leased_until": string,"model": string,"project_id": string,"text_hash": string | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "attempt"?: number,"chunk_id": string,"last_error"?: string | null,"leased_until": string,"model": string,"project_id"?: string
+                    "attempt"?: number,"chunk_id": string,"last_error"?: string | null,"lease_id"?: string | null,"leased_by"?: string | null,"leased_until": string,"model": string,"project_id"?: string,"text_hash"?: string | null
                   }
                   Update: {
-                    "attempt"?: number,"chunk_id"?: string,"last_error"?: string | null,"leased_until"?: string,"model"?: string,"project_id"?: string
+                    "attempt"?: number,"chunk_id"?: string,"last_error"?: string | null,"lease_id"?: string | null,"leased_by"?: string | null,"leased_until"?: string,"model"?: string,"project_id"?: string,"text_hash"?: string | null
                   }
                   Relationships: [
                     {
@@ -239,6 +239,20 @@ isOneToOne: false
       referencedColumns: ["id"]
     }
                   ]
+                },"project_usage": {
+                  Row: {
+                    "bytes": number,"id": string,"project_id": string,"sources": number
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "bytes": number,"id"?: string,"project_id": string,"sources": number
+                  }
+                  Update: {
+                    "bytes"?: number,"id"?: string,"project_id"?: string,"sources"?: number
+                  }
+                  Relationships: [
+                    
+                  ]
                 },"projects": {
                   Row: {
                     "created_at": string,"created_by": string | null,"current_phase": string,"description": string | null,"domain": string | null,"id": string,"name": string,"settings": NonNullable<Json>,"updated_at": string
@@ -249,6 +263,20 @@ isOneToOne: false
                   }
                   Update: {
                     "created_at"?: string,"created_by"?: string | null,"current_phase"?: string,"description"?: string | null,"domain"?: string | null,"id"?: string,"name"?: string,"settings"?: NonNullable<Json>,"updated_at"?: string
+                  }
+                  Relationships: [
+                    
+                  ]
+                },"quotas": {
+                  Row: {
+                    "allowed": number,"allowed_anonymous": number,"comment": string,"quota": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "allowed": number,"allowed_anonymous": number,"comment": string,"quota": string
+                  }
+                  Update: {
+                    "allowed"?: number,"allowed_anonymous"?: number,"comment"?: string,"quota"?: string
                   }
                   Relationships: [
                     
@@ -275,14 +303,14 @@ isOneToOne: false
                   ]
                 },"user_projects": {
                   Row: {
-                    "created_at": string,"project_id": string,"role": string,"user_id": string
+                    "accepted_at": string | null,"created_at": string,"project_id": string,"role": string,"user_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"project_id": string,"role"?: string,"user_id": string
+                    "accepted_at"?: string | null,"created_at"?: string,"project_id": string,"role"?: string,"user_id": string
                   }
                   Update: {
-                    "created_at"?: string,"project_id"?: string,"role"?: string,"user_id"?: string
+                    "accepted_at"?: string | null,"created_at"?: string,"project_id"?: string,"role"?: string,"user_id"?: string
                   }
                   Relationships: [
                     {
@@ -339,7 +367,18 @@ isOneToOne: false
             [_ in never]: never
           }
           Functions: {
-            "accept_invite":
+            "_fold":
+{ Args: { "content": string }; Returns: string
+                           },
+"_pieces":
+{ Args: { "content": string,"most_bytes": number }; Returns: (string)[]
+                           },
+"_read_query":
+{ Args: { "query_text": string }; Returns: {
+              "beginnings": (string)[],"marks": (string)[],"words": string
+            }[]
+                           },
+"accept_invite":
 { Args: { "token": string }; Returns: string
                            },
 "build_context":
@@ -362,7 +401,7 @@ isOneToOne: false
                            },
 "claim_chunks":
 { Args: { "batch_size"?: number,"lease_seconds"?: number,"model"?: string,"project_id"?: string }; Returns: {
-              "attempt": number,"chunk_id": string,"content": string,"project_id": string,"token_count": number
+              "attempt": number,"chunk_id": string,"content": string,"lease_id": string,"project_id": string,"token_count": number
             }[]
                            },
 "count_tokens":
@@ -380,7 +419,7 @@ isOneToOne: false
             }[]
                            },
 "fail_chunks":
-{ Args: { "chunk_ids": (string)[],"error": string,"model": string }; Returns: undefined
+{ Args: { "chunk_ids": (string)[],"error": string,"lease_id"?: string,"model": string }; Returns: undefined
                            },
 "finish_run":
 { Args: { "output_data"?: Json,"run_id": string,"status": string }; Returns: undefined
@@ -415,7 +454,9 @@ isOneToOne: false
 { Args: Record<PropertyKey, never>; Returns: (string)[]
                            },
 "nearest_codes":
-{ Args: { "among"?: (string)[],"codes": unknown,"count": number,"model": string,"project_ids": (string)[],"query": (number)[] }; Returns: (string)[]
+{ Args: { "among"?: (string)[],"count": number,"model": string,"project_ids": (string)[],"query": (number)[] }; Returns: {
+              "chunk_id": string,"of_codes": number,"place": number,"project_id": string
+            }[]
                            },
 "pillar_history":
 { Args: { "code": string,"project_id": string }; Returns: {
@@ -430,6 +471,9 @@ isOneToOne: false
                            },
 "record_step":
 { Args: { "attempt"?: number,"cost_usd"?: number,"error"?: Json,"executed_at"?: string,"latency_ms"?: number,"model"?: string,"run_id": string,"status": string,"step_key"?: string,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: Json }; Returns: string
+                           },
+"refuse_planned_counts":
+{ Args: Record<PropertyKey, never>; Returns: undefined
                            },
 "remove_member":
 { Args: { "project_id": string,"user_id": string }; Returns: undefined
@@ -470,7 +514,7 @@ isOneToOne: false
 { Args: { "event_name": string,"input_data"?: Json,"phase"?: string,"project_id": string,"run_key"?: string,"workflow_id": string }; Returns: string
                            },
 "store_embeddings":
-{ Args: { "chunk_ids": (string)[],"embeddings": Json,"model": string }; Returns: number
+{ Args: { "chunk_ids": (string)[],"embeddings": Json,"lease_id"?: string,"model": string }; Returns: number
                            },
 "supersede_insight":
 { Args: { "new_id": string,"old_id": string }; Returns: undefined
