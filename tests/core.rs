@@ -30,7 +30,10 @@ fn real_texts_are_as_in_the_reference() {
         .collect();
     assert!(files.len() > 50, "{files:?}");
     for file in files.iter().chain(&[root.join("README.md")]) {
-        let text = fs::read_to_string(file).unwrap();
+        // Data that is no text stands beside the texts.
+        let Ok(text) = fs::read_to_string(file) else {
+            continue;
+        };
         for part in text.split_inclusive('\n').chain([&*text]) {
             for (name, reference) in [
                 (

@@ -135,6 +135,16 @@ def test_shreds_of_code_take_bounded_work(matrice_database, format, shred):
         assert length > 0
 
 
+@pytest.mark.parametrize("format", ["go", "javascript", "python", "rust", "sql", "tsx", "typescript"])
+@pytest.mark.parametrize("opening", ["{a:", "{a", "(", "[", "<a>", "a?", "a<", "a => ", "if a {", "((a,"])
+def test_what_opens_and_never_closes_leaves_the_server_standing(matrice_database, format, opening):
+    """The parser of code recurses where it is ambiguous: 1 MB of {a: as JavaScript was the end of all connections."""
+    with matrice_database().connect() as connection:
+        text = opening * (2_000_000 // len(opening))
+        connection.execute("set statement_timeout = '60s'")
+        assert connection.execute("select count(*) from matrice.chunk_text(%s, 512, 0, %s)", [text, format]).fetchone()[0] > 0
+
+
 def test_a_million_spaces_in_every_encoding(matrice_database):
     with matrice_database().connect() as connection:
         for encoding in ("o200k_base", "cl100k_base", "p50k_base", "r50k_base"):

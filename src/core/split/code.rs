@@ -75,6 +75,11 @@ fn blocks_for(text: &str) -> usize {
     text.len().saturating_mul(3).saturating_add(1 << 18)
 }
 
+/// How many nodes the parser's stack may have. It gives them back by recursion where they are ambiguous: 1 MB of `{a:` as
+/// JavaScript went through the end of the server's own stack. Postgres keeps half a megabyte of that free, and a call takes
+/// about a hundred bytes. Real code has some tens.
+const DEEPEST: usize = 4096;
+
 /// How much of a text the parser is given at once, and how often it may ask: two or three times for each part, but again
 /// and again where it looks far ahead for the end of each token.
 const PART: usize = 1024;
@@ -97,6 +102,7 @@ pub(super) fn parse(text: &str, grammar: &Language, interrupt: Interrupt) -> Res
         // Once it is, it remains so, whatever is given back.
         let is_too_much = || {
             let now = memory::held() > memory_for(text)
+                || memory::stack_nodes() > DEEPEST
                 || memory::taken_blocks().wrapping_sub(before) > blocks_for(text)
                 || reads.get() > reads_for(text);
             too_much.set(too_much.get() || now);
@@ -142,7 +148,7 @@ mod tests {
         let parse = |text: &str| parse(text, &rust, NEVER).unwrap();
         let before = memory::held();
         let code = "fn one() { one(1 + 2) }\n".repeat(50_000);
-        for text in [&code[..], &";".repeat(10_000), &"(".repeat(10_000)] {
+        for text in [&code[..], &";".repeat(10_000), &"(".repeat(1000)] {
             let tree = parse(text).expect("real code, or little of it");
             assert!((1..=memory_for(text)).contains(&(memory::held() - before)));
             drop(tree);
@@ -151,6 +157,34 @@ mod tests {
             assert!(parse(&dense.repeat(2_000_000)).is_none(), "{dense}");
         }
         assert_eq!(memory::held(), before, "all is given back");
+    }
+
+    /// On a stack that is smaller than the server's.
+    #[test]
+    fn a_deep_parse_is_given_up_before_the_stack_ends() {
+        let parses = || {
+            let javascript: Language = tree_sitter_javascript::LANGUAGE.into();
+            let typescript = tree_sitter_typescript::LANGUAGE_TYPESCRIPT.into();
+            let rust = tree_sitter_rust::LANGUAGE.into();
+            let deep = |grammar: &Language, text: &str, times| {
+                parse(&text.repeat(times), grammar, NEVER).unwrap().is_none()
+            };
+            for (grammar, text) in [
+                (&javascript, "{a:"),
+                (&javascript, "{"),
+                (&typescript, "{a:"),
+                (&rust, "{a:"),
+                (&rust, "("),
+            ] {
+                assert!(deep(grammar, text, 400_000), "{text}");
+                // If the stack's nodes are not known any more, they have another size.
+                assert_eq!(memory::stack_nodes(), 0);
+            }
+            assert!(!deep(&rust, "(", DEEPEST / 4));
+            assert!(deep(&rust, "(", DEEPEST + 200), "stack nodes are counted");
+        };
+        let thread = std::thread::Builder::new().stack_size(1 << 19).spawn(parses);
+        thread.unwrap().join().unwrap();
     }
 
     /// What the parser would take minutes for.

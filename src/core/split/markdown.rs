@@ -565,10 +565,12 @@ mod tests {
         }
 
         /// But for what the two parsers take differently and hardly anybody writes: a table of one column right behind
-        /// another line, an end tag in the lazy line of a list, one tilde within a word, a lone carriage return.
+        /// another line, an indented row of a table with an underlined line behind it, an end tag in the lazy line of a list,
+        /// one tilde within a word, a lone carriage return.
         #[test]
         fn headings_are_those_of_github(text in put_together(HEADINGS, 12), mark in any::<bool>(), piece in 1usize..100) {
             prop_assume!(front_matter(&text) == 0);
+            prop_assume!(!text.contains("|---|\n    "));
             let text = if mark { format!("\u{feff}{text}") } else { text };
             prop_assert_eq!(by_pieces(&text, piece), of_github(&text));
         }

@@ -1,6 +1,7 @@
 //! Counts what tree-sitter holds: of a text of semicolons it makes a tree of four hundred bytes a byte.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::ffi::c_void;
 use std::sync::Once;
 use tree_sitter::{Allocator, set_allocator};
@@ -15,7 +16,12 @@ thread_local! {
     static HELD: Cell<usize> = const { Cell::new(0) };
     /// Blocks, given back or not.
     static TAKEN: Cell<usize> = const { Cell::new(0) };
+    /// Where the nodes of the parser's stack are.
+    static NODES: RefCell<HashSet<usize>> = RefCell::default();
 }
+
+/// What tree-sitter asks for when it needs a node of its stack, and only then: `sizeof(StackNode)`.
+const NODE: usize = 232;
 
 /// Has tree-sitter's memory counted from now on.
 pub(super) fn count() {
@@ -42,9 +48,18 @@ pub(super) fn taken_blocks() -> usize {
     TAKEN.get()
 }
 
+/// How many nodes the parser's stack has.
+pub(super) fn stack_nodes() -> usize {
+    NODES.with_borrow(HashSet::len)
+}
+
 unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
     // SAFETY: libc's contract is the caller's.
-    unsafe { taken(libc::malloc(size), size) }
+    let block = unsafe { taken(libc::malloc(size), size) };
+    if size == NODE {
+        NODES.with_borrow_mut(|nodes| nodes.insert(block.addr()));
+    }
+    block
 }
 
 unsafe extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
@@ -85,5 +100,10 @@ unsafe fn taken(block: *mut c_void, size: usize) -> *mut c_void {
 /// As for [`taken`].
 unsafe fn given_back(block: *mut c_void) {
     // SAFETY: by the caller. The size of null is 0.
-    HELD.set(HELD.get().wrapping_sub(unsafe { size_of_block(block) }));
+    let size = unsafe { size_of_block(block) };
+    HELD.set(HELD.get().wrapping_sub(size));
+    // A block may be a little larger than was asked for.
+    if (NODE..2 * NODE).contains(&size) {
+        NODES.with_borrow_mut(|nodes| nodes.remove(&block.addr()));
+    }
 }
