@@ -28,23 +28,24 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  claim  text := nullif(current_setting('request.jwt.claim.sub', true), '');
-  claims text := nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub';
-  caller uuid;
+  claim    text := nullif(current_setting('request.jwt.claim.sub', true), '');
+  claims   text := nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub';
+  identity regprocedure;
+  caller   uuid;
 begin
   -- A session without claims is nobody, and so is one that claims to be two: null matches no row.
   if claim <> claims then
     return null;
   end if;
-  if not exists (
-    select from pg_namespace n join pg_proc p on p.pronamespace = n.oid
-     where n.nspname = 'auth' and p.proname = 'uid' and p.pronargs = 0 and p.prorettype = 'uuid'::regtype
-       and matrice_private.is_trusted(n.nspowner)
-  ) then
+  select p.oid into identity
+    from pg_namespace n join pg_proc p on p.pronamespace = n.oid
+   where n.nspname = 'auth' and p.proname = 'uid' and p.pronargs = 0 and p.prorettype = 'uuid'::regtype
+     and matrice_private.is_trusted(n.nspowner);
+  if identity is null then
     return coalesce(claim, claims)::uuid;
   end if;
   -- Dynamic, because elsewhere there is no such function to name.
-  execute 'select auth.uid()' into caller;
+  execute format('select %s', identity) into caller;
   return caller;
 end
 $$;
@@ -124,6 +125,7 @@ create table matrice_private.taken_project_ids (
   constraint taken_project_ids_pkey primary key (id)
 );
 alter table matrice_private.taken_project_ids enable row level security;
+create policy "nobody reads them" on matrice_private.taken_project_ids for select to authenticated using (false);
 
 comment on table matrice_private.taken_project_ids is
   'Every id that ever was a project''s. Clients may choose ids, and whoever could take a deleted project''s would read what is left of it.';
