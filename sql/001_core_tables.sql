@@ -28,24 +28,25 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  claim  text := nullif(current_setting('request.jwt.claim.sub', true), '');
-  claims text;
-  caller uuid;
+  claim    text := nullif(current_setting('request.jwt.claim.sub', true), '');
+  claims   text;
+  identity regprocedure;
+  caller   uuid;
 begin
   claims := nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub';
   -- A session without claims is nobody, and so is one that claims to be two: null matches no row.
   if claim <> claims then
     return null;
   end if;
-  if not exists (
-    select from pg_namespace n join pg_proc p on p.pronamespace = n.oid
-     where n.nspname = 'auth' and p.proname = 'uid' and p.pronargs = 0 and p.prorettype = 'uuid'::regtype
-       and matrice_private.is_trusted(n.nspowner)
-  ) then
+  select p.oid into identity
+    from pg_namespace n join pg_proc p on p.pronamespace = n.oid
+   where n.nspname = 'auth' and p.proname = 'uid' and p.pronargs = 0 and p.prorettype = 'uuid'::regtype
+     and matrice_private.is_trusted(n.nspowner);
+  if identity is null then
     return coalesce(claim, claims)::uuid;
   end if;
   -- Dynamic, because elsewhere there is no such function to name.
-  execute format('select %I.%I()', 'auth', 'uid') into caller;
+  execute format('select %s', identity) into caller;
   return caller;
 exception when data_exception then
   -- Other issuers of tokens have subjects that are no UUIDs. Whoever they are, they are no user of these tables.

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT, Database, fill
 
 CLUSTER = "replication"
-SEEDED = ["embedding_models", "model_prices", "model_price_windows", "model_price_multipliers"]
+SEEDED = ["embedding_models", "model_prices", "model_price_windows", "model_price_multipliers", "quotas"]
 
 
 def cluster(*arguments):
