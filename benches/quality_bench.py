@@ -86,7 +86,7 @@ def main():
     rows = member.execute("select search, recall, mrr, ndcg from matrice.evaluate_search(%s, %s)", [Jsonb(queries), project]).fetchall()
     harness.table(["search", "recall@10", "MRR", "nDCG@10"], [[name, *(f"{value:.3f}" for value in values)] for name, *values in rows])
     found = member.execute("select query_count, recall from matrice.search_recall(%s, 200)", [project]).fetchone()
-    print(f"search_recall: {found[1]:.4f} of the ten nearest for {found[0]} of its own vectors")
+    print(f"search_recall: {found[1]:.4f} of the ten nearest for {found[0]} queries")
 
 
 main()
