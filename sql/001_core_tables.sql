@@ -202,7 +202,7 @@ create table matrice_private.taken_project_ids (
   constraint taken_project_ids_pkey primary key (id)
 );
 alter table matrice_private.taken_project_ids enable row level security;
-create policy "service_role reads the ids" on matrice_private.taken_project_ids for select to service_role using (true);
+create policy "nobody reads them" on matrice_private.taken_project_ids for select to authenticated using (false);
 
 comment on table matrice_private.taken_project_ids is
   'Every id that ever was a project''s. Clients may choose ids, and whoever could take a deleted project''s would read what is left of it.';
