@@ -641,8 +641,6 @@ as $$
 #variable_conflict use_column
 declare
   owner_project uuid;
-  message       text;
-  remedy        text;
 begin
   perform matrice_private.require_given('content', content);
   perform matrice_private.require_bytes('content', content, 67108864);
@@ -654,19 +652,18 @@ begin
   end if;
   perform matrice_private.require_role(owner_project, 'editor');
   -- One at a time for each source, and before its chunks.
-  perform from matrice.context_sources s where s.id = chunk_source.source_id for no key update;
+  select coalesce(chunk_source.format, s.format, 'text'), coalesce(chunk_source.max_tokens, s.max_tokens, 512),
+         coalesce(chunk_source.overlap_tokens, s.overlap_tokens, 64)
+    into format, max_tokens, overlap_tokens
+    from matrice.context_sources s
+   where s.id = chunk_source.source_id
+     for no key update;
   if not found then
     raise exception 'source not found'
       using errcode = 'PT404', detail = format('Source %s has just been deleted.', source_id);
   end if;
   -- All before the first changes: whoever changes one of them waits for its index to be free, which another may be moving to.
   perform from matrice.source_chunks c where c.source_id = chunk_source.source_id order by c.id for update;
-
-  select coalesce(chunk_source.format, s.format, 'text'), coalesce(chunk_source.max_tokens, s.max_tokens, 512),
-         coalesce(chunk_source.overlap_tokens, s.overlap_tokens, 64)
-    into format, max_tokens, overlap_tokens
-    from matrice.context_sources s
-   where s.id = chunk_source.source_id;
 
   -- A stored chunk whose text is among the new ones keeps its row, in order where a text occurs more than once.
   with cut as materialized (
@@ -720,14 +717,6 @@ begin
          overlap_tokens = least(chunk_source.overlap_tokens, 1000000000)
    where s.id = chunk_source.source_id;
   return next;
-exception when program_limit_exceeded then
-  -- Of Postgres itself, which cannot index as many words as one chunk has. Our own limits say what to do.
-  get stacked diagnostics message = message_text, remedy = pg_exception_hint;
-  if remedy <> '' then
-    raise;
-  end if;
-  raise exception 'a chunk is too large to be stored'
-    using errcode = '54000', detail = message, hint = 'Pass a smaller max_tokens: embedding models take some thousand tokens.';
 end
 $$;
 comment on function matrice.chunk_source(uuid, text, text, integer, integer) is
