@@ -1,8 +1,11 @@
-//! Writes the tables that src/core/token reads, so that no process has to build them: the vocabularies of OpenAI's
+//! Lists the files of sql/ for migrate(), and writes the tables that src/core/token reads, so that no process has to build them: the vocabularies of OpenAI's
 //! encodings, as tiktoken-rs carries them, and the Unicode classes that their pre-tokenizers ask for, as the regex
 //! crates define them.
 
-use std::{env, error::Error, fs, path::Path};
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, error::Error, fs};
 
 #[path = "src/core/token/layout.rs"]
 #[allow(dead_code, reason = "what only reads the tables")]
@@ -18,7 +21,36 @@ fn main() -> Result<(), Box<dyn Error>> {
     vocabulary(out, "cl100k_base", &tiktoken_rs::cl100k_base()?, 100_256, None)?;
     vocabulary(out, "p50k_base", &tiktoken_rs::p50k_base()?, 50_281, Some(50_256))?;
     vocabulary(out, "r50k_base", &tiktoken_rs::r50k_base()?, 50_256, None)?;
-    unicode_classes(out)
+    unicode_classes(out)?;
+    schema(out)
+}
+
+/// The names and texts of the schema's files: `ONCE`, those of sql/ that begin with a digit, and `CODE`, those of
+/// sql/007_functions/, both in the order of their names.
+fn schema(out: &Path) -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=sql");
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let mut lists = String::new();
+    for (list, folder, prefix) in [
+        ("ONCE", "sql", ""),
+        ("CODE", "sql/007_functions", "007_functions/"),
+    ] {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(root.join(folder))? {
+            let path = entry?.path();
+            let name = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+            let is_numbered = name.starts_with(|first: char| first.is_ascii_digit());
+            if is_numbered && path.extension().is_some_and(|ending| ending == "sql") {
+                files.push(format!(
+                    "({:?}, include_str!({path:?}))",
+                    format!("{prefix}{name}")
+                ));
+            }
+        }
+        files.sort();
+        writeln!(lists, "const {list}: &[(&str, &str)] = &[{}];", files.join(", "))?;
+    }
+    Ok(fs::write(out.join("schema.rs"), lists)?)
 }
 
 /// The ordinary tokens 0 … `tokens`: their bytes, one after the other; where each begins; a hash table of them, with a

@@ -20,7 +20,7 @@ begin
   );
 end
 $$;
-comment on function matrice_private.is_trusted(oid) is
+comment on function matrice_private.is_trusted is
   'Whether what a role has made may be used here: a superuser''s and the owner''s of matrice. Whoever may create schemas could make one called auth.';
 
 create function matrice_private.current_user_id() returns uuid
@@ -53,37 +53,8 @@ exception when data_exception then
   return null;
 end
 $$;
-comment on function matrice_private.current_user_id() is
+comment on function matrice_private.current_user_id is
   'The caller''s id: auth.uid() where the schema auth belongs to a superuser or to the owner of matrice, else the subject of the JWT claims that PostgREST sets; null without claims, where their subject is no UUID, or where the two settings that hold them disagree.';
-
-create function matrice_private.touch_updated_at() returns trigger
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- A service may bring a row with its past.
-  if tg_op = 'UPDATE' or row_security_active(tg_relid) then
-    new.updated_at := now();
-  end if;
-  return new;
-end
-$$;
-comment on function matrice_private.touch_updated_at() is 'Sets updated_at on every update, and on what a client inserts.';
-
-create function matrice_private.refuse_change() returns trigger
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if tg_argv[0] = 'clients' and not row_security_active(tg_relid) then
-    return new;
-  end if;
-  raise exception '% of % cannot be changed', tg_argv[1], tg_table_name
-    using errcode = '42501', detail = 'It is set when the row is made, and stays.', hint = 'Leave it out of the update.';
-end
-$$;
-comment on function matrice_private.refuse_change() is
-  'Refuses a change of the columns that its trigger names, to anybody, or to clients alone. A trigger rather than missing privileges: an upsert writes every column, the unchanged ones too.';
 
 -- Bounds -------------------------------------------------------------------------------------------------------------
 
@@ -106,51 +77,8 @@ begin
   end;
 end
 $$;
-comment on function matrice_private.json_within(jsonb, integer) is
+comment on function matrice_private.json_within is
   'Whether a JSON value has at most so many bytes as text, at most 64 levels, and only numbers that a double can hold.';
-
-create function matrice_private.require_bytes(argument text, value text, most integer) returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if octet_length(value) > most then
-    raise exception '% is too long', argument
-      using errcode = '22023', detail = format('It has %s bytes; at most %s are allowed.', octet_length(value), most),
-            hint = 'Shorten it, or divide it.';
-  end if;
-end
-$$;
-comment on function matrice_private.require_bytes(text, text, integer) is 'Raises where a text argument has more bytes than are allowed.';
-
-create function matrice_private.require_json(argument text, value jsonb, most integer) returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if not matrice_private.json_within(value, most) then
-    raise exception '% is too large', argument
-      using errcode = '22023',
-            detail = format('A JSON value here has at most %s bytes and 64 levels, and numbers between -1e308 and 1e308.', most),
-            hint = 'Store files and large values elsewhere, and their address here.';
-  end if;
-end
-$$;
-comment on function matrice_private.require_json(text, jsonb, integer) is
-  'Raises where a JSON argument is larger or deeper than is allowed. Deeper values break functions of jsonb, which call themselves at each level.';
-
-create function matrice_private.require_time(argument text, value timestamptz) returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if value not between '1900-01-01 00:00Z' and '2200-01-01 00:00Z' then
-    raise exception '% must be between the years 1900 and 2200', argument
-      using errcode = '22023', detail = format('It is %s.', value), hint = 'Leave it out for now.';
-  end if;
-end
-$$;
-comment on function matrice_private.require_time(text, timestamptz) is 'Raises unless a time can be computed with.';
 
 -- projects -----------------------------------------------------------------------------------------------------------
 
@@ -189,43 +117,19 @@ comment on column matrice.projects.created_at is 'Creation timestamp.';
 comment on column matrice.projects.updated_at is 'Last update.';
 comment on column matrice.projects.created_by is 'The user who created the project and became its first owner.';
 
-create trigger touch_updated_at before insert or update on matrice.projects
-for each row execute function matrice_private.touch_updated_at();
-
-create trigger keep_creation before update of created_by, created_at on matrice.projects
-for each row when ((old.created_by, old.created_at) is distinct from (new.created_by, new.created_at))
-execute function matrice_private.refuse_change('clients', 'created_by and created_at');
-
 -- What a project's id stands for outlives the project: its entries in the audit trail, files in a bucket, rows elsewhere.
 create table matrice_private.taken_project_ids (
   id uuid not null,
   constraint taken_project_ids_pkey primary key (id)
 );
+
 alter table matrice_private.taken_project_ids enable row level security;
+
 create policy "nobody reads them" on matrice_private.taken_project_ids for select to authenticated using (false);
 
 comment on table matrice_private.taken_project_ids is
   'Every id that ever was a project''s. Clients may choose ids, and whoever could take a deleted project''s would read what is left of it.';
 comment on column matrice_private.taken_project_ids.id is 'The id.';
-
-create function matrice_private.take_project_id() returns trigger
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  insert into matrice_private.taken_project_ids (id) values (new.id);
-  return null;
-exception when unique_violation then
-  -- In the words of a project that is there: nobody is to learn the difference.
-  raise exception 'duplicate key value violates unique constraint "projects_pkey"'
-    using errcode = '23505', schema = 'matrice', table = 'projects', constraint = 'projects_pkey';
-end
-$$;
-comment on function matrice_private.take_project_id() is
-  'Refuses an id that another project had. SECURITY DEFINER: nobody may read or write which ids are taken. A unique key rather than a look: no snapshot is too old for it.';
-
-create trigger take_project_id after insert on matrice.projects
-for each row execute function matrice_private.take_project_id();
 
 create function matrice_private.is_free_project_id(id uuid) returns boolean
 language plpgsql stable security definer
@@ -235,7 +139,7 @@ begin
   return not exists (select from matrice_private.taken_project_ids t where t.id = is_free_project_id.id);
 end
 $$;
-comment on function matrice_private.is_free_project_id(uuid) is
+comment on function matrice_private.is_free_project_id is
   'Whether no project has or had this id. SECURITY DEFINER: policies ask it as the caller. It says no more than inserting a project would, and not whether the other is still there.';
 
 -- user_projects ------------------------------------------------------------------------------------------------------
@@ -262,74 +166,6 @@ comment on column matrice.user_projects.role is
 comment on column matrice.user_projects.created_at is 'When the user became a member.';
 comment on column matrice.user_projects.accepted_at is
   'When the user agreed: by creating the project or accepting an invitation, or because a service says so. Null: a service added somebody who was not asked; no owner can make them an owner.';
-
-create trigger keep_membership before update of user_id, created_at, accepted_at on matrice.user_projects
-for each row when (old.user_id is distinct from new.user_id or old.created_at is distinct from new.created_at
-  or old.accepted_at is distinct from new.accepted_at)
-execute function matrice_private.refuse_change('clients', 'user_id, created_at and accepted_at');
-
-create function matrice_private.require_acceptance() returns trigger
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if row_security_active(tg_relid) then
-    raise exception 'the member has not agreed to be one'
-      using errcode = 'PT409',
-            detail = format('A service added user %s to project %s.', new.user_id, new.project_id),
-            hint = 'Invite them as an owner: invite_member().';
-  end if;
-  return new;
-end
-$$;
-comment on function matrice_private.require_acceptance() is
-  'Refuses to make an owner of somebody who never agreed to be a member: an owner answers for the project, and the last one cannot leave.';
-
-create trigger require_acceptance before update of role on matrice.user_projects
-for each row when (new.role = 'owner' and old.role <> 'owner' and new.accepted_at is null)
-execute function matrice_private.require_acceptance();
-
-create function matrice_private.add_first_owner() returns trigger
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  insert into matrice.user_projects (user_id, project_id, role)
-  values (new.created_by, new.id, 'owner')
-  on conflict do nothing;
-  return null;
-end
-$$;
-comment on function matrice_private.add_first_owner() is
-  'Makes the creator of a project its owner. SECURITY DEFINER: nobody may grant themselves a membership, and there is no owner yet who could.';
-
-create trigger add_first_owner after insert on matrice.projects
-for each row when (new.created_by is not null) execute function matrice_private.add_first_owner();
-
-create function matrice_private.keep_an_owner() returns trigger
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- Writing the project's row makes concurrent departures wait for each other (or fail, if serializable).
-  -- No row: the project itself is being deleted.
-  update matrice.projects set updated_at = now() where id = old.project_id;
-  if found and not exists (
-    select from matrice.user_projects m where m.project_id = old.project_id and m.role = 'owner'
-  ) then
-    raise exception 'a project must keep an owner'
-      using errcode = 'PT409',
-            detail = format('User %s is the last owner of project %s.', old.user_id, old.project_id),
-            hint = 'Make another member an owner first, or delete the project.';
-  end if;
-  return null;
-end
-$$;
-comment on function matrice_private.keep_an_owner() is
-  'Refuses the departure or demotion of a project''s last owner. SECURITY DEFINER: it must see every owner and lock the project whoever leaves.';
-
-create trigger keep_an_owner after delete or update on matrice.user_projects
-for each row when (old.role = 'owner') execute function matrice_private.keep_an_owner();
 
 -- project_invitations ------------------------------------------------------------------------------------------------
 
@@ -373,80 +209,6 @@ comment on column matrice.project_invitations.created_at is 'When.';
 comment on column matrice.project_invitations.expires_at is 'The token is void from this time on.';
 comment on column matrice.project_invitations.accepted_at is 'When it was accepted.';
 comment on column matrice.project_invitations.accepted_by is 'Who accepted it.';
-
-create function matrice_private.role_rank(role text) returns integer
-language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-begin atomic
-  select array_position(array['viewer', 'editor', 'owner'], role);
-end;
-comment on function matrice_private.role_rank(text) is 'viewer 1, editor 2, owner 3.';
-
-create function matrice_private.accept_invitation(token text) returns uuid
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  caller     uuid := matrice_private.current_user_id();
-  invitation record;
-begin
-  if caller is null then
-    raise exception 'only a signed-in user can accept an invitation'
-      using errcode = '42501', hint = 'Sign in first; the invitation stays open.';
-  end if;
-  -- A project is locked before what belongs to it, as its deletion does.
-  perform from matrice.projects p
-    where p.id = (select i.project_id from matrice.project_invitations i where i.token_hash = sha256(convert_to(token, 'UTF8')))
-      for key share;
-  -- Of two who accept at the same moment, the second finds it accepted.
-  update matrice.project_invitations i
-     set accepted_at = now(), accepted_by = caller
-   where i.token_hash = sha256(convert_to(token, 'UTF8'))
-     and i.accepted_at is null
-     and i.expires_at > now()
-     -- Or an owner could invite a second self, be removed, and come back.
-     and (i.invited_by is null or exists (
-       select from matrice.user_projects m
-        where m.project_id = i.project_id and m.user_id = i.invited_by and m.role = 'owner'
-     ))
-  returning i.project_id, i.role into invitation;
-  if not found then
-    raise exception 'invitation not found'
-      using errcode = 'PT404',
-            detail = 'The token is unknown, used up, expired, or from somebody who is no owner any more.',
-            hint = 'Ask an owner of the project to invite you again.';
-  end if;
-  insert into matrice.user_projects as m (user_id, project_id, role)
-  values (caller, invitation.project_id, invitation.role)
-  on conflict on constraint user_projects_pkey do update
-    set role = case when matrice_private.role_rank(excluded.role) > matrice_private.role_rank(m.role) then excluded.role else m.role end,
-        accepted_at = coalesce(m.accepted_at, excluded.accepted_at)
-    where matrice_private.role_rank(excluded.role) > matrice_private.role_rank(m.role) or m.accepted_at is null;
-  return invitation.project_id;
-end
-$$;
-comment on function matrice_private.accept_invitation(text) is
-  'Makes the caller a member by a token. SECURITY DEFINER: the caller is no member yet and may see neither the invitation nor the memberships.';
-
-create function matrice_private.void_invitations() returns trigger
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  delete from matrice.project_invitations i
-   where i.project_id = old.project_id and i.invited_by = old.user_id and i.accepted_at is null;
-  return null;
-end
-$$;
-comment on function matrice_private.void_invitations() is
-  'Withdraws the open invitations of an owner who is none any more; they do not come back with the role. SECURITY DEFINER: whoever leaves may not write to invitations any more.';
-
-create trigger void_invitations after delete on matrice.user_projects
-for each row when (old.role = 'owner') execute function matrice_private.void_invitations();
-create trigger void_invitations_of_former after update of role, user_id, project_id on matrice.user_projects
-for each row when (old.role = 'owner'
-  and (new.role <> 'owner' or old.user_id is distinct from new.user_id or old.project_id is distinct from new.project_id))
-execute function matrice_private.void_invitations();
 
 -- pillars ------------------------------------------------------------------------------------------------------------
 
@@ -509,84 +271,3 @@ comment on column matrice.pillar_versions.metadata is 'The pillar''s metadata in
 comment on column matrice.pillar_versions.saved_at is 'When the version was saved.';
 comment on column matrice.pillar_versions.saved_by is 'Who saved it; null for a session without claims.';
 comment on column matrice.pillar_versions.restored_from is 'The older version that restore_pillar saved again as this one.';
-
-create function matrice_private.number_pillar_version() returns trigger
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if tg_op = 'INSERT' then
-    -- A service may bring a pillar with its past.
-    if row_security_active(tg_relid) then
-      new.version := 1;
-      new.updated_at := now();
-    end if;
-  elsif (new.content, new.metadata) is distinct from (old.content, old.metadata) then
-    new.version := old.version + 1;
-    new.updated_at := now();
-  else
-    new.version := old.version;
-    new.updated_at := old.updated_at;
-  end if;
-  return new;
-end
-$$;
-comment on function matrice_private.number_pillar_version() is 'Counts a pillar''s versions and dates them, whatever the client wrote.';
-
-create trigger number_pillar_version before insert or update on matrice.pillars
-for each row execute function matrice_private.number_pillar_version();
-
-create trigger keep_code before update of code on matrice.pillars
-for each row when (old.code is distinct from new.code) execute function matrice_private.refuse_change('anybody', 'code');
-
-create function matrice_private.keep_pillar_version() returns trigger
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  insert into matrice.pillar_versions (pillar_id, version, project_id, content, metadata, saved_by, restored_from)
-  values (new.id, new.version, new.project_id, new.content, new.metadata, matrice_private.current_user_id(),
-          -- restore_pillar says so, for its own save alone; anybody else may say so, too.
-          (select v.version from matrice.pillar_versions v
-            where v.pillar_id = new.id and v.version::text = current_setting('matrice.restored_version', true)
-              and (v.content, v.metadata) = (new.content, new.metadata)))
-  on conflict do nothing;
-  return null;
-end
-$$;
-comment on function matrice_private.keep_pillar_version() is
-  'Appends a pillar''s new version to its history. SECURITY DEFINER: the history is append-only, so no client may write it.';
-
-create trigger keep_pillar_version after insert or update on matrice.pillars
-for each row execute function matrice_private.keep_pillar_version();
-
-create function matrice_private.forget_pillar_versions(keep_last integer default 100, keep_newer_than interval default '1 year')
-returns bigint
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  forgotten bigint;
-begin
-  if keep_last is null or keep_newer_than is null then
-    raise exception 'keep_last and keep_newer_than must not be null' using errcode = '22004', hint = 'Leave them out for 100 and a year.';
-  elsif keep_last < 1 then
-    raise exception 'keep_last must be at least 1, not %', keep_last
-      using errcode = '22023', hint = 'The current version of a pillar is always kept.';
-  elsif not keep_newer_than between interval '0' and interval '100 years' then
-    raise exception 'keep_newer_than must be between 0 and 100 years, not %', keep_newer_than
-      using errcode = '22023', hint = 'Versions that are younger than this are kept.';
-  end if;
-  delete from matrice.pillar_versions v
-   using (
-     select n.pillar_id, n.version, row_number() over (partition by n.pillar_id order by n.version desc) as place
-       from matrice.pillar_versions n
-   ) numbered
-   where v.pillar_id = numbered.pillar_id and v.version = numbered.version
-     and numbered.place > keep_last and v.saved_at < now() - keep_newer_than;
-  get diagnostics forgotten = row_count;
-  return forgotten;
-end
-$$;
-comment on function matrice_private.forget_pillar_versions(integer, interval) is
-  'Deletes the versions of all pillars but the last keep_last of each and those younger than keep_newer_than, and returns how many. For the owner of the tables, on a schedule: to everybody else the history is append-only.';

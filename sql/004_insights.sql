@@ -50,23 +50,3 @@ comment on column matrice.insights.evidence is 'What supports it, as the caller 
 comment on column matrice.insights.superseded_by is 'The insight that replaced this one.';
 comment on column matrice.insights.superseded_at is 'When it was replaced.';
 comment on column matrice.insights.fts is 'Title and content for full-text search. Kept by a trigger.';
-
-create function matrice_private.complete_insight() returns trigger
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  config regconfig := matrice_private.text_search_config(new.project_id);
-begin
-  -- Before anything reads them: constraints are asked only afterwards.
-  perform matrice_private.require_bytes('title', new.title, 2000);
-  perform matrice_private.require_bytes('content', new.content, 65536);
-  new.fts := setweight(matrice_private.text_vector(config, new.title), 'A')
-             || setweight(matrice_private.text_vector(config, new.content), 'B');
-  return new;
-end
-$$;
-comment on function matrice_private.complete_insight() is 'Keeps an insight''s full-text index: the title weighs more than the content.';
-
-create trigger complete_insight before insert or update of title, content, fts, project_id on matrice.insights
-for each row execute function matrice_private.complete_insight();

@@ -105,42 +105,6 @@ comment on column matrice.workflow_steps.cost_source is 'provided by the caller,
 comment on column matrice.workflow_steps.step_key is 'The caller''s own key of the step (Inngest hashed id): the same step recorded twice is one row.';
 comment on column matrice.workflow_steps.attempt is 'Attempt, from 0. Failed attempts were billed too: a run''s cost is the sum over all.';
 
-create trigger a_project_from_parent before insert on matrice.workflow_steps
-for each row execute function matrice_private.project_from_parent();
-create trigger a_project_of_new_parent before update of run_id on matrice.workflow_steps
-for each row when (old.run_id is distinct from new.run_id) execute function matrice_private.project_from_parent();
-
-create function matrice_private.price_step() returns trigger
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  calculated numeric;
-begin
-  if tg_op = 'UPDATE' and (new.cost_usd, new.model, new.tokens_input, new.tokens_output, new.usage, new.executed_at)
-     is not distinct from (old.cost_usd, old.model, old.tokens_input, old.tokens_output, old.usage, old.executed_at) then
-    new.cost_source := old.cost_source;
-    return new;
-  end if;
-  -- A restored step, of which a dump says that its cost was calculated, is taken at its word where that comes out again.
-  if new.model is not null and (new.cost_usd is null or new.cost_source = 'calculated') then
-    calculated := matrice_private.cost_if_known(new.model, new.tokens_input, new.tokens_output, new.usage, new.executed_at);
-  end if;
-  -- A calculated cost follows what it was calculated from.
-  if new.cost_usd is null or (tg_op = 'UPDATE' and old.cost_source = 'calculated' and new.cost_usd = old.cost_usd) then
-    new.cost_usd := calculated;
-  end if;
-  new.cost_source := case when new.cost_usd = calculated then 'calculated' when new.cost_usd is not null then 'provided' end;
-  return new;
-end
-$$;
-comment on function matrice_private.price_step() is
-  'Calculates a step''s cost where the client gives none, and says in cost_source which of both it is.';
-
-create trigger price_step
-before insert or update of cost_usd, cost_source, model, tokens_input, tokens_output, usage, executed_at on matrice.workflow_steps
-for each row execute function matrice_private.price_step();
-
 -- Prices -------------------------------------------------------------------------------------------------------------
 
 create function matrice_private.price_units() returns text[]
@@ -149,7 +113,7 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select array['input', 'output', 'cache_read', 'cache_write', 'cache_write_1h', 'reasoning', 'input_audio', 'output_audio'];
 end;
-comment on function matrice_private.price_units() is 'What a price can be for.';
+comment on function matrice_private.price_units is 'What a price can be for.';
 
 create table matrice.model_prices (
   model              text        not null,
@@ -181,21 +145,6 @@ comment on column matrice.model_prices.above_input_tokens is 'The rate holds for
 comment on column matrice.model_prices.valid_from is 'The rate holds from this time on, until a later row of the same rate.';
 comment on column matrice.model_prices.usd_per_million is 'US dollars for a million tokens.';
 
--- The names of other constraints tell the values; these are too many for a name.
-create function matrice_private.refuse_unit() returns trigger
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  raise exception 'unknown unit: %', quote_literal(left(new.unit, 100))
-    using errcode = '23514', hint = format('It is one of %s.', array_to_string(matrice_private.price_units(), ', '));
-end
-$$;
-comment on function matrice_private.refuse_unit() is 'Refuses a price for an unknown unit, and says which are known.';
-
-create trigger refuse_unit before insert or update of unit on matrice.model_prices
-for each row when (new.unit <> all (matrice_private.price_units())) execute function matrice_private.refuse_unit();
-
 create table matrice.model_price_windows (
   model        text      not null,
   iso_weekdays integer[] not null,
@@ -207,6 +156,7 @@ create table matrice.model_price_windows (
   constraint model_price_windows_iso_weekdays_length check (cardinality(iso_weekdays) between 1 and 7),
   constraint model_price_windows_model_length check (octet_length(model) <= 200)
 );
+
 comment on table matrice.model_price_windows is 'When a model''s off_peak rates hold.';
 comment on column matrice.model_price_windows.model is 'The model.';
 comment on column matrice.model_price_windows.iso_weekdays is 'Days of the week in UTC, Monday is 1.';
@@ -224,46 +174,9 @@ create table matrice.model_price_multipliers (
   constraint model_price_multipliers_model_length check (octet_length(model) <= 200),
   constraint model_price_multipliers_value_length check (octet_length(value) <= 200)
 );
+
 comment on table matrice.model_price_multipliers is 'Surcharges on a whole request, by where or how fast it is processed.';
 comment on column matrice.model_price_multipliers.model is 'The model.';
 comment on column matrice.model_price_multipliers.kind is 'Key in usage: inference_geo, data_residency or speed.';
 comment on column matrice.model_price_multipliers.value is 'The value in usage that the surcharge is for.';
 comment on column matrice.model_price_multipliers.factor is 'The cost is multiplied by this.';
-
-create function matrice_private.load_price_catalogue() returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  catalogue jsonb := matrice.price_catalogue()::jsonb;
-begin
-  insert into matrice.model_price_windows (model, iso_weekdays, from_utc, until_utc)
-  select w ->> 0, array(select jsonb_array_elements_text(w -> 1)::integer), (w ->> 2)::time, (w ->> 3)::time
-    from jsonb_array_elements(catalogue -> 'windows') w
-  on conflict do nothing;
-
-  insert into matrice.model_price_multipliers (model, kind, value, factor)
-  select m ->> 0, m ->> 1, m ->> 2, (m ->> 3)::numeric
-    from jsonb_array_elements(catalogue -> 'multipliers') m
-  on conflict do nothing;
-
-  -- A rate that has changed since it was loaded becomes a row from now on.
-  insert into matrice.model_prices (model, provider, unit, service_tier, above_input_tokens, usd_per_million, valid_from)
-  select r ->> 0, r ->> 1, r ->> 2, r ->> 3, (r ->> 4)::integer, (r ->> 5)::numeric,
-         case when last.usd_per_million is null then '-infinity' else now() end
-    from jsonb_array_elements(catalogue -> 'rates') r
-    left join lateral (
-      select p.usd_per_million
-        from matrice.model_prices p
-       where (p.model, p.unit, p.service_tier, p.above_input_tokens) = (r ->> 0, r ->> 2, r ->> 3, (r ->> 4)::integer)
-       order by p.valid_from desc
-       limit 1
-    ) last on true
-   where last.usd_per_million is distinct from (r ->> 5)::numeric
-  on conflict do nothing;
-end
-$$;
-comment on function matrice_private.load_price_catalogue() is
-  'Brings model_prices to the catalogue that the installed version ships, keeping the rates that held before.';
-
-select matrice_private.load_price_catalogue();

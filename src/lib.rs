@@ -3,7 +3,7 @@
 //! - [`core`]: what is computed, in pure Rust.
 //! - [`api`]: the engine's SQL functions, thin wrappers over `core`.
 //! - [`codes`]: reads the codes that searches compare from their index.
-//! - [`migrate`]: applies the schema, `sql/001…008`, which belongs to the user and not to the extension.
+//! - [`migrate`]: applies the schema, the numbered files of `sql/`, which belongs to the user and not to the extension.
 
 mod api;
 mod codes;

@@ -1,33 +1,21 @@
-//! Applies the schema. The files `sql/001…008` are not part of the extension's script: what they make belongs to
-//! the role that owns the extension, as tables of a migration would, so that pg_dump carries all of it and
-//! DROP EXTENSION leaves it alone.
+//! Applies the schema. The numbered files of `sql/` are not part of the extension's script: what they make belongs to the role
+//! that owns the extension, as tables of a migration would, so that pg_dump carries all of it and DROP EXTENSION leaves
+//! it alone. `sql/README.md` says which files run once and which run again.
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{PgTryBuilder, Spi, pg_sys};
+use std::collections::HashMap;
 
-/// The schema's files, in the order they are applied.
-const MIGRATIONS: [(&str, &str); 8] = [
-    ("001_core_tables", include_str!("../sql/001_core_tables.sql")),
-    (
-        "002_context_sources",
-        include_str!("../sql/002_context_sources.sql"),
-    ),
-    ("003_embeddings", include_str!("../sql/003_embeddings.sql")),
-    ("004_insights", include_str!("../sql/004_insights.sql")),
-    (
-        "005_workflow_metrics",
-        include_str!("../sql/005_workflow_metrics.sql"),
-    ),
-    ("006_rls_policies", include_str!("../sql/006_rls_policies.sql")),
-    ("007_functions", include_str!("../sql/007_functions.sql")),
-    ("008_search", include_str!("../sql/008_search.sql")),
-];
+// build.rs lists the files: ONCE, which own rows, and CODE, which is made anew wherever it changed.
+include!(concat!(env!("OUT_DIR"), "/schema.rs"));
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The oldest pgvector that has iterative index scans.
 const OLDEST_PGVECTOR: (u32, u32) = (0, 8);
 
-/// Applies the migrations that this database has not had yet and returns their names.
+/// Applies the schema's files that this database has not had yet, or had with another text, and returns their names.
 #[pg_extern(volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
 fn migrate() -> Result<Vec<String>, ErrorReport> {
@@ -238,27 +226,91 @@ fn as_owner_of_the_schema<T>(
     .execute()
 }
 
+/// Applies the files that are due, in their order, and returns their names. A file of `ONCE` is due until it was applied. A file
+/// of `CODE` is due when its text is not the one that was applied, and all of them are when a table may have changed. The
+/// last one, the grants, is due whenever another was applied, and once for each version.
 fn apply_pending() -> Result<Vec<String>, ErrorReport> {
     prepare_log()?;
+    let log = read_log()?;
     let mut applied = Vec::new();
-    for (name, sql) in MIGRATIONS {
-        let done = Spi::get_one_with_args::<bool>(
-            "select exists (select from matrice_private.migrations where name = $1)",
-            &[name.into()],
-        )
-        .map_err(internal)?;
-        if done == Some(true) {
-            continue;
+    for &(name, sql) in ONCE {
+        if !log.contains_key(name) {
+            applied.push(apply(name, sql)?);
         }
-        Spi::run(sql).map_err(internal)?;
-        Spi::run_with_args(
-            "insert into matrice_private.migrations (name, version) values ($1, $2)",
-            &[name.into(), env!("CARGO_PKG_VERSION").into()],
-        )
-        .map_err(internal)?;
-        applied.push(name.to_owned());
+    }
+    let Some((&(grants, grants_sql), domains)) = CODE.split_last() else {
+        return Ok(applied);
+    };
+    let tables_changed = !applied.is_empty();
+    for &(name, sql) in domains {
+        if tables_changed || has_changed(log.get(name), sql)? {
+            applied.push(apply(name, sql)?);
+        }
+    }
+    let is_other_version = log.get(grants).is_none_or(|entry| entry.version != VERSION);
+    if !applied.is_empty() || is_other_version || has_changed(log.get(grants), grants_sql)? {
+        applied.push(apply(grants, grants_sql)?);
     }
     Ok(applied)
+}
+
+/// What the log knows of a file.
+struct Entry {
+    version: String,
+    hash: String,
+}
+
+fn read_log() -> Result<HashMap<String, Entry>, ErrorReport> {
+    Spi::connect(|client| {
+        let rows = client
+            .select(
+                "select name, version, hash from matrice_private.migrations",
+                None,
+                &[],
+            )
+            .map_err(internal)?;
+        let mut log = HashMap::new();
+        for row in rows {
+            let text = |column| Ok::<_, ErrorReport>(row.get(column).map_err(internal)?.unwrap_or_default());
+            log.insert(
+                text(1)?,
+                Entry {
+                    version: text(2)?,
+                    hash: text(3)?,
+                },
+            );
+        }
+        Ok(log)
+    })
+}
+
+fn has_changed(entry: Option<&Entry>, sql: &str) -> Result<bool, ErrorReport> {
+    let Some(entry) = entry else {
+        return Ok(true);
+    };
+    Ok(entry.hash != hash_of(sql)?)
+}
+
+/// SHA-256 in hexadecimal digits, by the server.
+fn hash_of(sql: &str) -> Result<String, ErrorReport> {
+    Spi::get_one_with_args::<String>(
+        "select encode(sha256(convert_to($1, 'UTF8')), 'hex')",
+        &[sql.into()],
+    )
+    .map_err(internal)?
+    .ok_or_else(|| internal("no hash"))
+}
+
+/// Applies a file, and writes it into the log.
+fn apply(name: &str, sql: &str) -> Result<String, ErrorReport> {
+    Spi::run(sql).map_err(internal)?;
+    Spi::run_with_args(
+        "insert into matrice_private.migrations (name, version, hash) values ($1, $2, $3)
+         on conflict (name) do update set version = excluded.version, hash = excluded.hash, applied_at = excluded.applied_at",
+        &[name.into(), VERSION.into(), hash_of(sql)?.into()],
+    )
+    .map_err(internal)?;
+    Ok(name.to_owned())
 }
 
 /// Makes the log of migrations where it is missing, and lets one caller at a time pass.

@@ -11,7 +11,7 @@ import psycopg
 from conftest import ROOT, Database, sign_in
 
 CLUSTER = "crash"
-TEXT = (ROOT / "sql" / "007_functions.sql").read_text()
+TEXT = "".join(file.read_text() for file in sorted((ROOT / "sql" / "007_functions").glob("2*.sql")))
 
 
 def cluster(action):

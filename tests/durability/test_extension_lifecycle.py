@@ -1,13 +1,9 @@
-"""Installing, dropping, re-creating and upgrading the extension; who owns what; what a hostile database can do."""
-
-import os
-import subprocess
-from pathlib import Path
+"""Installing, dropping and re-creating the extension; who owns what; what a hostile database can do."""
 
 import psycopg
 import pytest
 
-from conftest import ROOT, fill, sign_in
+from conftest import fill, sign_in
 
 
 @pytest.fixture
@@ -121,7 +117,7 @@ def test_migrations_run_as_the_owner_and_never_as_superuser(app_database):
     """The installing role may have laid out a trap where the migrations will step."""
     app_database.psql("""
         create schema matrice_private;
-        create table matrice_private.migrations (name text primary key, version text, applied_at timestamptz default now());
+        create table matrice_private.migrations (name text primary key, version text, hash text, applied_at timestamptz default now());
         create table public.seen (who text);
         create function public.trap() returns trigger language plpgsql as $$
           begin insert into public.seen values (current_user); return new; end $$;
@@ -182,58 +178,3 @@ def test_ivfflat_by_choice(empty_database):
     assert "USING ivfflat" in database.value("select pg_get_indexdef('matrice.idx_embeddings_vector'::regclass)")
     database.psql("select matrice_private.build_embedding_index('hnsw')")
     assert "USING hnsw" in database.value("select pg_get_indexdef('matrice.idx_embeddings_vector'::regclass)")
-
-
-# Upgrades -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def old_version():
-    """A made-up version 0.0.9: its engine lacked truncate_tokens, its schema ended with 006."""
-    shared = subprocess.run(["pg_config", "--sharedir"], capture_output=True, text=True, check=True).stdout.strip()
-    folder = Path(shared) / "extension"
-    assert folder.is_relative_to(os.environ["MATRICE_STATE"]), "only the private copy of PostgreSQL is written to"
-    current = (folder / "matrice--0.1.0.sql").read_text()
-    begin, end = "/* <begin connected objects> */", "/* </end connected objects> */"
-    blocks = [block.split(end)[0] for block in current.split(begin)[1:]]
-    truncate = next(block for block in blocks if 'FUNCTION "truncate_tokens"' in block)
-    tail = next(block for block in blocks if "-- finalize" in block)
-    grants = [line for line in tail.splitlines() if "truncate_tokens" in line]
-    old = current.replace(truncate, "").replace("select matrice.migrate();", "")
-    comment = tail[tail.index("comment on function matrice.truncate_tokens"):].split(";")[0]
-    old = old.replace(comment + ";", "")
-    for line in grants:
-        if line.strip().startswith("'"):
-            old = old.replace(line, "")
-    upgrade = truncate.replace("'MODULE_PATHNAME'", "'$libdir/matrice'") + comment + """;
-        revoke all on function matrice.truncate_tokens(text, integer, text) from public;
-        grant execute on function matrice.truncate_tokens(text, integer, text) to authenticated, service_role, @extowner@;
-        select matrice.migrate();"""
-    files = {"matrice--0.0.9.sql": old, "matrice--0.0.9--0.1.0.sql": upgrade}
-    for name, text in files.items():
-        (folder / name).write_text(text)
-    yield
-    for name in files:
-        (folder / name).unlink()
-
-
-def test_an_upgraded_database_is_a_fresh_one(old_version, empty_database, matrice_database):
-    database = empty_database()
-    database.psql("create schema extensions; create extension vector schema extensions; create extension matrice version '0.0.9';")
-    files = sorted((ROOT / "sql").glob("00[1-6]_*.sql"))
-    assert len(files) == 6
-    database.psql("set search_path = pg_catalog, extensions, pg_temp;\n"
-                  + (ROOT / "sql" / "migration_log.sql").read_text()
-                  + "".join(file.read_text() + f"\ninsert into matrice_private.migrations values ('{file.stem}', '0.0.9');\n" for file in files))
-    assert database.value("select to_regprocedure('matrice.truncate_tokens(text, integer, text)')") is None
-    database.psql("insert into matrice.projects (name) values ('older than the upgrade')")
-
-    database.psql("alter extension matrice update")
-    assert database.value("select extversion from pg_extension where extname = 'matrice'") == "0.1.0"
-    fresh = matrice_database()
-    assert database.dump("--schema-only") == fresh.dump("--schema-only")
-    members = ("select pg_describe_object(d.classid, d.objid, 0) from pg_depend d join pg_extension e on e.oid = d.refobjid"
-               " where e.extname = 'matrice' and d.deptype = 'e' order by 1")
-    assert database.rows(members) == fresh.rows(members)
-    assert database.value("select name from matrice.projects") == "older than the upgrade"
-    fill(database)

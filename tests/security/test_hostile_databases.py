@@ -90,7 +90,7 @@ def test_h9_the_owner_of_a_schema_installs_into_it(database):
     assert database.value("select relowner::regrole::text from pg_class where oid = 'matrice.projects'::regclass") == "matrice_stranger"
     # A superuser who migrates such a schema runs none of its owner's code as a superuser, nor keeps its settings.
     as_stranger(database, SEEN + """
-        delete from matrice_private.migrations where name = '008_search';
+        delete from matrice_private.migrations where name = '007_functions/35_search';
         create constraint trigger trap after insert on matrice_private.migrations deferrable initially deferred for each row execute function public.trap();""")
     refused = database.psql("select matrice.migrate()", check=False)
     assert refused.returncode != 0

@@ -64,7 +64,7 @@ select fk_ok('matrice', child, columns, 'matrice', parent, keys, format('%s belo
 select is_empty(
   $$select name from unnest(array['001_core_tables', '002_context_sources', '003_embeddings', '004_insights', '005_workflow_metrics',
                                   '006_rls_policies', '007_functions']) name
-    except select name from matrice_private.migrations$$,
+    except select split_part(name, '/', 1) from matrice_private.migrations$$,
   'The seven files of the seed are applied');
 
 -- What holds of everything -------------------------------------------------------------------------------------------

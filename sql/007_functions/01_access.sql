@@ -1,0 +1,110 @@
+-- Who may do what in a project: roles, and the projects that a caller may read.
+
+create or replace function matrice_private.role_rank(role text) returns integer
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select array_position(array['viewer', 'editor', 'owner'], role);
+end;
+comment on function matrice_private.role_rank is 'viewer 1, editor 2, owner 3.';
+
+create or replace function matrice_private.require_role(project_id uuid, least_role text) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.require_given('project_id', project_id);
+  if not exists (select from matrice.projects p where p.id = require_role.project_id) then
+    raise exception 'project not found'
+      using errcode = 'PT404',
+            detail = format('There is no project %s that you are a member of.', project_id),
+            hint = case when row_security_active('matrice.projects') and matrice_private.current_user_id() is null
+                        then 'Nobody is signed in: the session''s JWT claims have no sub that is a UUID.'
+                        else 'Check the id, or ask an owner of the project for an invitation.' end;
+  end if;
+  if row_security_active('matrice.projects')
+     and project_id <> all (matrice_private.project_ids(least_role)) then
+    raise exception 'this needs the role %', least_role
+      using errcode = '42501',
+            detail = format('You are a member of project %s with a lesser role.', project_id),
+            hint = 'Ask an owner of the project.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_role is
+  'Raises unless the caller has at least this role in the project. Roles that bypass row-level security have every role.';
+
+create or replace function matrice_private.hold_project_of_member(project_id uuid) returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from matrice.projects p
+    where p.id = hold_project_of_member.project_id and p.id = any (matrice_private.project_ids())
+      for key share;
+  return found;
+end
+$$;
+comment on function matrice_private.hold_project_of_member is
+  'Locks a project of the caller as foreign keys do. SECURITY DEFINER: a lock needs the right to change the row, which editors have not.';
+
+create or replace function matrice_private.hold_project(project_id uuid) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  held boolean;
+begin
+  if row_security_active('matrice.projects') then
+    held := matrice_private.hold_project_of_member(project_id);
+  else
+    perform from matrice.projects p where p.id = hold_project.project_id for key share;
+    held := found;
+  end if;
+  if not held then
+    raise exception 'project not found'
+      using errcode = 'PT404', detail = format('Project %s has just been deleted.', project_id);
+  end if;
+end
+$$;
+comment on function matrice_private.hold_project is
+  'Keeps a project from being deleted until the transaction ends. A project is locked before what belongs to it, as its deletion does: whoever is second waits, and neither for the other.';
+
+create or replace function matrice_private.searchable_projects(project_id uuid) returns uuid[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if project_id is null then
+    return array(select p.id from matrice.projects p);
+  end if;
+  perform matrice_private.require_role(project_id, 'viewer');
+  return array[project_id];
+end
+$$;
+comment on function matrice_private.searchable_projects is 'The one project that is named, or all that the caller can see.';
+
+create or replace function matrice_private.require_searchable(project_id uuid) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if project_id is not null then
+    perform matrice_private.require_role(project_id, 'viewer');
+  end if;
+end
+$$;
+comment on function matrice_private.require_searchable is 'Raises unless the caller may search the project; null is all that they may.';
+
+create or replace function matrice_private.projects_of_member(project_id uuid) returns uuid[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  mine uuid[] := matrice_private.project_ids();
+begin
+  return case when project_id is null then mine when project_id = any (mine) then array[project_id] else '{}' end;
+end
+$$;
+comment on function matrice_private.projects_of_member is
+  'The project if the caller is a member of it, or all that the caller is a member of; never another.';

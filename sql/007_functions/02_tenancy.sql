@@ -1,0 +1,159 @@
+-- What holds for every table of a project: a row keeps its id and its project, takes its project from its parent, and leaves
+-- no statistics.
+
+create or replace function matrice_private.touch_updated_at() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A service may bring a row with its past.
+  if tg_op = 'UPDATE' or row_security_active(tg_relid) then
+    new.updated_at := now();
+  end if;
+  return new;
+end
+$$;
+comment on function matrice_private.touch_updated_at is 'Sets updated_at on every update, and on what a client inserts.';
+
+create or replace function matrice_private.refuse_change() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_argv[0] = 'clients' and not row_security_active(tg_relid) then
+    return new;
+  end if;
+  raise exception '% of % cannot be changed', tg_argv[1], tg_table_name
+    using errcode = '42501', detail = 'It is set when the row is made, and stays.', hint = 'Leave it out of the update.';
+end
+$$;
+comment on function matrice_private.refuse_change is
+  'Refuses a change of the columns that its trigger names, to anybody, or to clients alone. A trigger rather than missing privileges: an upsert writes every column, the unchanged ones too.';
+
+create or replace function matrice_private.project_from_parent() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  parents_project uuid;
+begin
+  case tg_table_name
+    when 'source_chunks' then
+      select s.project_id into parents_project from matrice.context_sources s where s.id = new.source_id;
+    when 'workflow_steps' then
+      select r.project_id into parents_project from matrice.workflow_runs r where r.id = new.run_id;
+    else
+      select c.project_id into parents_project from matrice.source_chunks c where c.id = new.chunk_id;
+  end case;
+  if tg_op = 'INSERT' then
+    if new.project_id is null then
+      new.project_id := parents_project;
+    elsif new.project_id is distinct from parents_project and row_security_active(tg_relid) then
+      -- The policies refuse it, before any key is asked.
+      new.project_id := null;
+    end if;
+  elsif parents_project is distinct from old.project_id then
+    raise exception 'a row cannot be moved to another project'
+      using errcode = '42501',
+            detail = format('This row of %I belongs to project %s.', tg_table_name, old.project_id),
+            hint = 'Create it in the other project and delete it here.';
+  end if;
+  return new;
+end
+$$;
+comment on function matrice_private.project_from_parent is
+  'Takes a new row''s project from its parent, and keeps a row below parents of its project. It looks as the caller does: another''s parent is as one that does not exist, and both are refused before unique and foreign keys could tell them apart.';
+
+create or replace function matrice_private.stay_in_project() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'a row cannot be moved to another project'
+    using errcode = '42501',
+          detail = format('This row of %I belongs to project %s.', tg_table_name, old.project_id),
+          hint = 'Create it in the other project and delete it here.';
+end
+$$;
+comment on function matrice_private.stay_in_project is 'Refuses to move a row to another project.';
+
+do $$
+declare
+  tenant text;
+begin
+  foreach tenant in array array[
+    'user_projects', 'project_invitations', 'pillars', 'pillar_versions', 'context_sources', 'source_chunks', 'chunk_embeddings',
+    'embedding_leases', 'insights', 'workflow_runs', 'workflow_steps', 'audit_log'
+  ] loop
+    execute format(
+      'create or replace trigger stay_in_project before update of project_id on matrice.%I
+         for each row when (old.project_id is distinct from new.project_id)
+         execute function matrice_private.stay_in_project()', tenant);
+  end loop;
+  foreach tenant in array array[
+    'projects', 'project_invitations', 'pillars', 'context_sources', 'source_chunks', 'chunk_embeddings', 'insights',
+    'workflow_runs', 'workflow_steps', 'audit_log'
+  ] loop
+    execute format(
+      'create or replace trigger keep_id before update of id on matrice.%I
+         for each row when (old.id is distinct from new.id)
+         execute function matrice_private.refuse_change(''anybody'', ''id'')', tenant);
+  end loop;
+end
+$$;
+
+create or replace function matrice_private.refuse_clients() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if row_security_active(tg_relid) then
+    raise exception 'permission denied for table %', tg_table_name
+      using errcode = '42501', detail = 'It is the same for all projects: users read it.',
+            hint = 'service_role and the owner of the tables write it.';
+  end if;
+  return null;
+end
+$$;
+comment on function matrice_private.refuse_clients is 'Refuses whoever is under row-level security, and says who may.';
+
+do $$
+declare
+  reference_table text;
+begin
+  foreach reference_table in array array[
+    'embedding_models', 'model_prices', 'model_price_windows', 'model_price_multipliers', 'quotas'
+  ] loop
+    execute format(
+      'create or replace trigger refuse_clients before insert or update on matrice.%I
+         for each statement execute function matrice_private.refuse_clients()', reference_table);
+  end loop;
+end
+$$;
+
+create or replace function matrice_private.keep_no_statistics() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  command text;
+begin
+  for command in
+    select format('alter table %s alter column %I set statistics 0', c.oid::regclass, a.attname)
+      from pg_class c join pg_attribute a on a.attrelid = c.oid
+     where c.relnamespace = 'matrice'::regnamespace and c.relowner = current_user::regrole and c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped
+       and c.relname not in ('embedding_models', 'model_prices', 'model_price_windows', 'model_price_multipliers')
+    union all
+    select format('alter index %s alter column %s set statistics 0', i.indexrelid::regclass, a.attnum)
+      from pg_class c join pg_index i on i.indrelid = c.oid join pg_attribute a on a.attrelid = i.indexrelid
+     where c.relnamespace = 'matrice'::regnamespace and c.relowner = current_user::regrole and c.relkind in ('r', 'p') and i.indkey[a.attnum - 1] = 0
+       and c.relname not in ('embedding_models', 'model_prices', 'model_price_windows', 'model_price_multipliers')
+  loop
+    execute command;
+  end loop;
+end
+$$;
+comment on function matrice_private.keep_no_statistics is
+  'Has ANALYZE keep no statistics of values in the tables of tenants, nor of what their indexes compute. Estimates are told to everybody, by EXPLAIN and by PostgREST''s count=planned: with statistics they give away which values are common in the rows of others. For the owner of the tables: after columns or indexes were added.';
+
+select matrice_private.keep_no_statistics();

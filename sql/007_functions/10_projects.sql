@@ -1,0 +1,139 @@
+-- Projects: their ids, settings and phases.
+
+create or replace trigger touch_updated_at before insert or update on matrice.projects
+for each row execute function matrice_private.touch_updated_at();
+create or replace trigger keep_creation before update of created_by, created_at on matrice.projects
+for each row when ((old.created_by, old.created_at) is distinct from (new.created_by, new.created_at))
+execute function matrice_private.refuse_change('clients', 'created_by and created_at');
+
+create or replace function matrice_private.take_project_id() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into matrice_private.taken_project_ids (id) values (new.id);
+  return null;
+exception when unique_violation then
+  -- In the words of a project that is there: nobody is to learn the difference.
+  raise exception 'duplicate key value violates unique constraint "projects_pkey"'
+    using errcode = '23505', schema = 'matrice', table = 'projects', constraint = 'projects_pkey';
+end
+$$;
+comment on function matrice_private.take_project_id is
+  'Refuses an id that another project had. SECURITY DEFINER: nobody may read or write which ids are taken. A unique key rather than a look: no snapshot is too old for it.';
+
+create or replace trigger take_project_id after insert on matrice.projects
+for each row execute function matrice_private.take_project_id();
+
+create or replace function matrice_private.known_settings() returns text[]
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select array['embedding_model', 'language', 'app'];
+end;
+comment on function matrice_private.known_settings is 'The keys that settings of a project may have.';
+
+create or replace function matrice_private.check_settings() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  wrong    record;
+  language text := new.settings ->> 'language';
+begin
+  if jsonb_typeof(new.settings) is distinct from 'object' then
+    -- The table's own constraints refuse it.
+    return new;
+  end if;
+  perform matrice_private.require_json('settings', new.settings, 16384);
+  select s.key, jsonb_typeof(s.value) as type into wrong from jsonb_each(new.settings) s
+   where s.key <> all (matrice_private.known_settings())
+   order by s.key limit 1;
+  if found then
+    raise exception 'unknown setting: "%"', left(wrong.key, 100)
+      using errcode = '22023',
+            detail = 'A setting that matrice does not know would do nothing.',
+            hint = format('Known: %s. What your application keeps with a project goes into "app", an object.',
+                          array_to_string(matrice_private.known_settings(), ', '));
+  end if;
+  select s.key, jsonb_typeof(s.value) as type into wrong from jsonb_each(new.settings) s
+   where jsonb_typeof(s.value) <> case s.key when 'app' then 'object' else 'string' end
+   order by s.key limit 1;
+  if found then
+    raise exception 'setting "%" must be a JSON %', wrong.key, case wrong.key when 'app' then 'object' else 'string' end
+      using errcode = '22023', detail = format('It is %s.', wrong.type), hint = 'Leave it out where there is nothing to say.';
+  end if;
+  if new.settings ? 'embedding_model' then
+    perform matrice_private.require_model(new.settings ->> 'embedding_model');
+  end if;
+  if language is not null and not exists (
+    select from pg_ts_config c where c.cfgname = language and c.cfgnamespace = 'pg_catalog'::regnamespace
+  ) then
+    raise exception 'unknown language: "%"', left(language, 100)
+      using errcode = '22023', hint = format('Known: %s.',
+        (select string_agg(c.cfgname, ', ' order by c.cfgname) from pg_ts_config c where c.cfgnamespace = 'pg_catalog'::regnamespace));
+  end if;
+  return new;
+end
+$$;
+comment on function matrice_private.check_settings is
+  'Refuses settings of a project with an unknown key, a value of another type, an unknown embedding model or language, or more than 16 kB.';
+
+create or replace trigger check_settings before insert or update of settings on matrice.projects
+for each row execute function matrice_private.check_settings();
+
+create or replace function matrice.create_project(
+  name text, description text default null, domain text default null, settings jsonb default '{}'
+) returns uuid
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  new_id uuid;
+begin
+  perform matrice_private.require_text('name', name);
+  perform matrice_private.require_bytes('name', name, 2000);
+  perform matrice_private.require_bytes('description', description, 16384);
+  perform matrice_private.require_bytes('domain', domain, 2000);
+  perform matrice_private.require_object('settings', settings);
+  perform matrice_private.require_json('settings', settings, 16384);
+  if matrice_private.current_user_id() is null then
+    raise exception 'only a signed-in user can create a project'
+      using errcode = '42501',
+            detail = 'The session''s JWT claims have no sub that is a UUID, so the project would have no owner.',
+            hint = 'A service can insert into matrice.projects with created_by set to the owner''s id.';
+  end if;
+  insert into matrice.projects as p (name, description, domain, settings)
+  values (create_project.name, create_project.description, create_project.domain, create_project.settings)
+  returning p.id into new_id;
+  -- As editor of the new project; its membership was made by the insert above.
+  insert into matrice.pillars (project_id, code, name)
+  select new_id, pillar.code, matrice_private.pillar_name(pillar.code)
+    from unnest(array['P1', 'P2', 'P3', 'P4', 'P5', 'P6']) as pillar (code);
+  return new_id;
+end
+$$;
+comment on function matrice.create_project is
+  'Creates a project with its six pillars; the caller becomes its owner. Returns its id. Defaults: settings ''{}''.';
+
+create or replace function matrice_private.require_phase(argument text, value text) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.require_one_of(argument, value, array['P1', 'P2', 'P3', 'P4', 'P5', 'P6']);
+end
+$$;
+comment on function matrice_private.require_phase is 'Raises unless an argument is P1 to P6.';
+
+create or replace function matrice.set_phase(project_id uuid, phase text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.require_phase('phase', phase);
+  perform matrice_private.require_role(project_id, 'owner');
+  update matrice.projects p set current_phase = set_phase.phase where p.id = set_phase.project_id;
+end
+$$;
+comment on function matrice.set_phase is 'Sets the current phase of a project, P1 to P6. For owners.';

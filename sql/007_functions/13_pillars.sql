@@ -1,0 +1,178 @@
+-- The six pillars P1 to P6 of a project and their versions.
+
+create or replace function matrice_private.number_pillar_version() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_op = 'INSERT' then
+    -- A service may bring a pillar with its past.
+    if row_security_active(tg_relid) then
+      new.version := 1;
+      new.updated_at := now();
+    end if;
+  elsif (new.content, new.metadata) is distinct from (old.content, old.metadata) then
+    new.version := old.version + 1;
+    new.updated_at := now();
+  else
+    new.version := old.version;
+    new.updated_at := old.updated_at;
+  end if;
+  return new;
+end
+$$;
+comment on function matrice_private.number_pillar_version is 'Counts a pillar''s versions and dates them, whatever the client wrote.';
+
+create or replace trigger number_pillar_version before insert or update on matrice.pillars
+for each row execute function matrice_private.number_pillar_version();
+create or replace trigger keep_code before update of code on matrice.pillars
+for each row when (old.code is distinct from new.code) execute function matrice_private.refuse_change('anybody', 'code');
+
+create or replace function matrice_private.keep_pillar_version() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into matrice.pillar_versions (pillar_id, version, project_id, content, metadata, saved_by, restored_from)
+  values (new.id, new.version, new.project_id, new.content, new.metadata, matrice_private.current_user_id(),
+          -- restore_pillar says so, for its own save alone; anybody else may say so, too.
+          (select v.version from matrice.pillar_versions v
+            where v.pillar_id = new.id and v.version::text = current_setting('matrice.restored_version', true)
+              and (v.content, v.metadata) = (new.content, new.metadata)))
+  on conflict do nothing;
+  return null;
+end
+$$;
+comment on function matrice_private.keep_pillar_version is
+  'Appends a pillar''s new version to its history. SECURITY DEFINER: the history is append-only, so no client may write it.';
+
+create or replace trigger keep_pillar_version after insert or update on matrice.pillars
+for each row execute function matrice_private.keep_pillar_version();
+
+create or replace function matrice_private.forget_pillar_versions(keep_last integer default 100, keep_newer_than interval default '1 year')
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  forgotten bigint;
+begin
+  if keep_last is null or keep_newer_than is null then
+    raise exception 'keep_last and keep_newer_than must not be null' using errcode = '22004', hint = 'Leave them out for 100 and a year.';
+  elsif keep_last < 1 then
+    raise exception 'keep_last must be at least 1, not %', keep_last
+      using errcode = '22023', hint = 'The current version of a pillar is always kept.';
+  elsif not keep_newer_than between interval '0' and interval '100 years' then
+    raise exception 'keep_newer_than must be between 0 and 100 years, not %', keep_newer_than
+      using errcode = '22023', hint = 'Versions that are younger than this are kept.';
+  end if;
+  delete from matrice.pillar_versions v
+   using (
+     select n.pillar_id, n.version, row_number() over (partition by n.pillar_id order by n.version desc) as place
+       from matrice.pillar_versions n
+   ) numbered
+   where v.pillar_id = numbered.pillar_id and v.version = numbered.version
+     and numbered.place > keep_last and v.saved_at < now() - keep_newer_than;
+  get diagnostics forgotten = row_count;
+  return forgotten;
+end
+$$;
+comment on function matrice_private.forget_pillar_versions is
+  'Deletes the versions of all pillars but the last keep_last of each and those younger than keep_newer_than, and returns how many. For the owner of the tables, on a schedule: to everybody else the history is append-only.';
+
+create or replace function matrice_private.pillar_name(code text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select case code when 'P1' then 'vision' when 'P2' then 'acteurs' when 'P3' then 'donnees' else code end;
+end;
+comment on function matrice_private.pillar_name is 'Name of a pillar; P4 to P6 carry their code until they are named.';
+
+create or replace function matrice.save_pillar(
+  project_id uuid, code text, content text, metadata jsonb default null, expected_version integer default null
+) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  stored integer;
+begin
+  perform matrice_private.require_phase('code', code);
+  perform matrice_private.require_given('content', content);
+  if metadata is not null then
+    perform matrice_private.require_object('metadata', metadata);
+  end if;
+  perform matrice_private.require_bytes('content', content, 1048576);
+  perform matrice_private.require_json('metadata', metadata, 65536);
+  perform matrice_private.require_role(project_id, 'editor');
+  -- A project that a client inserted by itself has no pillars yet.
+  insert into matrice.pillars (project_id, code, name)
+  values (save_pillar.project_id, save_pillar.code, matrice_private.pillar_name(save_pillar.code))
+  on conflict on constraint pillars_project_id_code_key do nothing;
+  select p.version into stored
+    from matrice.pillars p
+   where p.project_id = save_pillar.project_id and p.code = save_pillar.code
+     for update;
+  if expected_version <> stored then
+    raise exception 'the pillar has changed since version %', expected_version
+      using errcode = 'PT409',
+            detail = format('Pillar %s is at version %s.', code, stored),
+            hint = 'Read the pillar again, merge, and save with its version.';
+  end if;
+  update matrice.pillars p
+     set content = save_pillar.content, metadata = coalesce(save_pillar.metadata, p.metadata)
+   where p.project_id = save_pillar.project_id and p.code = save_pillar.code
+  returning p.version into stored;
+  return stored;
+end
+$$;
+comment on function matrice.save_pillar is
+  'Saves a pillar and returns its version, a new one where something changed. With expected_version, a pillar that somebody else changed meanwhile is left alone (PT409).';
+
+create or replace function matrice.restore_pillar(project_id uuid, code text, version integer) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  old_content text;
+  old_metadata jsonb;
+  saved integer;
+begin
+  perform matrice_private.require_phase('code', code);
+  perform matrice_private.require_given('version', version);
+  perform matrice_private.require_role(project_id, 'editor');
+  select v.content, v.metadata into old_content, old_metadata
+    from matrice.pillar_versions v
+    join matrice.pillars p on p.id = v.pillar_id
+   where p.project_id = restore_pillar.project_id and p.code = restore_pillar.code and v.version = restore_pillar.version;
+  if not found then
+    raise exception 'pillar % has no version %', code, version
+      using errcode = 'PT404', hint = 'pillar_history() lists the versions.';
+  end if;
+  perform set_config('matrice.restored_version', version::text, true);
+  saved := matrice.save_pillar(project_id, code, old_content, old_metadata);
+  perform set_config('matrice.restored_version', '', true);
+  return saved;
+end
+$$;
+comment on function matrice.restore_pillar is
+  'Saves an old version of a pillar again, as a new version, and returns its number. Nothing of the history is lost.';
+
+create or replace function matrice.pillar_history(project_id uuid, code text)
+returns table (version integer, content text, metadata jsonb, saved_at timestamptz, saved_by uuid)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  perform matrice_private.require_phase('code', code);
+  perform matrice_private.require_role(project_id, 'viewer');
+  return query
+    select v.version, v.content, v.metadata, v.saved_at, v.saved_by
+      from matrice.pillar_versions v
+      join matrice.pillars p on p.id = v.pillar_id
+     where p.project_id = pillar_history.project_id and p.code = pillar_history.code
+     order by v.version desc;
+end
+$$;
+comment on function matrice.pillar_history is 'All versions of a pillar, newest first.';

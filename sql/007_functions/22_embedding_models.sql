@@ -1,0 +1,131 @@
+-- Embedding models, and what every embedding must satisfy. build_embedding_index stands beside the index, in 003.
+
+-- Embeddings: pgvector holds them, embedding_models declares their dimensions, embedding_leases who is computing them.
+
+create or replace function matrice_private.dimensions_of(embedding vector) returns integer
+language sql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select vector_dims(embedding);
+end;
+comment on function matrice_private.dimensions_of is
+  'Dimensions of a vector. Bound to pgvector''s function at creation, so that PL/pgSQL, whose search_path has no schema of pgvector, can call it.';
+
+create or replace function matrice_private.norm_of(embedding vector) returns double precision
+language sql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select vector_norm(embedding);
+end;
+comment on function matrice_private.norm_of is 'Euclidean norm of a vector. Bound at creation, as dimensions_of is.';
+
+create or replace function matrice_private.to_vector(embedding text) returns vector
+language sql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select embedding::vector;
+end;
+comment on function matrice_private.to_vector is 'Reads a vector from its text form, "[1, 2.5, 3]".';
+
+create or replace function matrice_private.require_model(model text) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from matrice.embedding_models m where m.model = require_model.model) then
+    raise exception 'unknown embedding model: "%"', left(model, 100)
+      using errcode = '22023', hint = format('Known: %s. Declare others in matrice.embedding_models.',
+        (select string_agg(m.model, ', ' order by m.model) from matrice.embedding_models m));
+  end if;
+end
+$$;
+comment on function matrice_private.require_model is 'Raises unless an embedding model is declared.';
+
+create or replace function matrice_private.require_comparable(embedding vector, model text) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  declared integer;
+  norm     double precision := matrice_private.norm_of(embedding);
+begin
+  select m.dimensions into declared from matrice.embedding_models m where m.model = require_comparable.model;
+  if matrice_private.dimensions_of(embedding) <> declared then
+    raise exception 'wrong number of dimensions for model "%"', left(model, 100)
+      using errcode = '22023',
+            detail = format('Expected %s dimensions, got %s.', declared, matrice_private.dimensions_of(embedding)),
+            hint = 'Name the model that the embedding was made with; declare new models in matrice.embedding_models.';
+  end if;
+  if norm = 0 then
+    raise exception 'an embedding of only zeros has no direction'
+      using errcode = '22023', hint = 'Embed the text again: the model returned nothing.';
+  end if;
+  -- pgvector adds up squares in single precision, which holds them from 1e-38 to 1e38.
+  if norm not between 1e-18 and 1e18 then
+    raise exception 'an embedding is too % to be compared', case when norm > 1 then 'long' else 'short' end
+      using errcode = '22023',
+            detail = format('Its norm is %s; cosine similarity is exact between 1e-18 and 1e18.', norm),
+            hint = 'Scale it, to a norm of 1 for instance: only its direction counts.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_comparable is
+  'Raises unless a vector has the dimensions that its model declares, and a cosine distance to others.';
+
+create or replace function matrice_private.keep_dimensions() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (select from matrice.chunk_embeddings e where e.model = old.model) then
+    raise exception 'the model has embeddings of % dimensions', old.dimensions
+      using errcode = 'PT409',
+            detail = format('There are embeddings of %s in matrice.chunk_embeddings.', quote_literal(old.model)),
+            hint = 'Declare the model with other dimensions under another name, and embed with that.';
+  end if;
+  return new;
+end
+$$;
+comment on function matrice_private.keep_dimensions is 'Refuses to change the dimensions of a model while there are embeddings of it.';
+
+create or replace trigger keep_dimensions before update of dimensions on matrice.embedding_models
+for each row when (old.dimensions <> new.dimensions) execute function matrice_private.keep_dimensions();
+
+create or replace function matrice_private.check_embedding() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if new.model is null then
+    new.model := matrice_private.embedding_model(null, new.project_id);
+  end if;
+  perform matrice_private.require_comparable(new.embedding, new.model);
+  return new;
+end
+$$;
+comment on function matrice_private.check_embedding is 'Fills in an embedding''s model, and refuses what cannot be compared with the model''s other embeddings.';
+
+create or replace trigger a_project_from_parent before insert on matrice.chunk_embeddings
+for each row execute function matrice_private.project_from_parent();
+create or replace trigger a_project_of_new_parent before update of chunk_id on matrice.chunk_embeddings
+for each row when (old.chunk_id is distinct from new.chunk_id) execute function matrice_private.project_from_parent();
+create or replace trigger check_embedding before insert or update of embedding, model on matrice.chunk_embeddings
+for each row execute function matrice_private.check_embedding();
+
+create or replace function matrice_private.embedding_model(model text, project_id uuid) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  chosen text := coalesce(
+    model,
+    (select p.settings ->> 'embedding_model' from matrice.projects p where p.id = embedding_model.project_id),
+    (select m.model from matrice.embedding_models m where m.is_default)
+  );
+begin
+  perform matrice_private.require_model(chosen);
+  return chosen;
+end
+$$;
+comment on function matrice_private.embedding_model is
+  'The embedding model meant: the one named, else the project''s setting "embedding_model", else the default one.';

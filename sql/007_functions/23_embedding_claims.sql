@@ -1,0 +1,282 @@
+-- The embedding queue, first half: a worker claims chunks that have no embedding yet, under a lease.
+--
+-- Whatever takes several locks takes them in one order: the project, its chunks by id, their leases by id.
+
+create or replace function matrice_private.text_hash(content text) returns bytea
+language sql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select sha256(convert_to(content, 'UTF8'));
+end;
+comment on function matrice_private.text_hash is 'What a lease knows a text by.';
+
+create or replace trigger a_project_from_parent before insert on matrice.embedding_leases
+for each row execute function matrice_private.project_from_parent();
+create or replace trigger a_project_of_new_parent before update of chunk_id on matrice.embedding_leases
+for each row when (old.chunk_id is distinct from new.chunk_id) execute function matrice_private.project_from_parent();
+
+create or replace function matrice_private.complete_lease() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  select matrice_private.text_hash(c.content) into new.text_hash from matrice.source_chunks c where c.id = new.chunk_id;
+  return new;
+end
+$$;
+comment on function matrice_private.complete_lease is 'Fills in a lease''s text from its chunk.';
+
+create or replace trigger complete_lease before insert on matrice.embedding_leases
+for each row when (new.text_hash is null) execute function matrice_private.complete_lease();
+
+--
+-- It is derived: a chunk without an embedding and without a live lease is claimable.
+--
+-- Everybody locks in this order: a project, then its sources, then their chunks, then leases, then embeddings; several of
+-- a kind by their ids. What writes chunks of a source locks the source first (chunk_source, a change of its metadata, of the
+-- project's language, a deletion). Workers are among them all and lock neither projects nor sources: a worker that waits for a
+-- chunk holds no other, so that nobody waits for it. Claims pass over what others have locked. store_embeddings locks its
+-- chunks all or none, as foreign keys do. fail_chunks passes over leases that others have locked.
+-- (A client's own statement over many sources or chunks locks them as it finds them.)
+
+create or replace function matrice_private.hold_claimable(project_ids uuid[], model text, most integer)
+returns table (chunk_id uuid, bytes integer)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  project uuid;
+  source  uuid;
+  found_here integer;
+begin
+  -- A source at a time: the planner would rather sort the whole backlog for each batch.
+  foreach project in array project_ids loop
+    for source in select s.id from matrice.context_sources s where s.project_id = project order by s.created_at, s.id loop
+      return query
+        select c.id, octet_length(c.content)
+          from matrice.source_chunks c
+         where c.source_id = source
+           and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = hold_claimable.model)
+           and not exists (
+             select from matrice.embedding_leases l
+              where l.chunk_id = c.id and l.model = hold_claimable.model and l.leased_until > now()
+           )
+         order by c.chunk_index
+         limit most
+           for no key update of c skip locked;
+      get diagnostics found_here = row_count;
+      most := most - found_here;
+      if most = 0 then
+        return;
+      end if;
+    end loop;
+  end loop;
+end
+$$;
+comment on function matrice_private.hold_claimable is
+  'Locks claimable chunks that nobody else has locked: project by project as they are given, in each the oldest sources first.';
+
+create or replace function matrice_private.take_leases(chunk_ids uuid[], model text, lease_seconds integer, lease_id uuid, project_ids uuid[])
+returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  caller uuid := matrice_private.current_user_id();
+  taken  integer;
+begin
+  with ended as materialized (
+    select l.chunk_id
+      from matrice.embedding_leases l
+     where l.chunk_id = any (take_leases.chunk_ids) and l.model = take_leases.model and l.leased_until <= now()
+       for update skip locked
+  )
+  insert into matrice.embedding_leases as l (chunk_id, model, project_id, leased_until, lease_id, leased_by, text_hash)
+  select c.id, take_leases.model, c.project_id, now() + make_interval(secs => lease_seconds), take_leases.lease_id,
+         caller, matrice_private.text_hash(c.content)
+    from matrice.source_chunks c
+   where c.id = any (take_leases.chunk_ids)
+     and (take_leases.project_ids is null or c.project_id = any (take_leases.project_ids))
+     and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = take_leases.model)
+     and (c.id in (select ended.chunk_id from ended) or not exists (
+       select from matrice.embedding_leases l where l.chunk_id = c.id and l.model = take_leases.model
+     ))
+   order by c.id
+  on conflict on constraint embedding_leases_pkey do update
+    set leased_until = excluded.leased_until, lease_id = excluded.lease_id, leased_by = excluded.leased_by,
+        text_hash = excluded.text_hash,
+        -- A new text has not failed yet.
+        attempt = case when l.text_hash = excluded.text_hash then least(l.attempt + 1, 1000000) else 1 end,
+        last_error = case when l.text_hash = excluded.text_hash then l.last_error end
+    where l.leased_until <= now();
+  get diagnostics taken = row_count;
+  return taken;
+end
+$$;
+comment on function matrice_private.take_leases is
+  'Leases those of the chunks that are still claimable, and returns how many, in these projects or, where they are null, in all. The caller has locked the chunks, so that nobody takes them meanwhile. It asks nobody about the projects: for services and take_leases_of_member.';
+
+create or replace function matrice_private.take_leases_of_member(chunk_ids uuid[], model text, lease_seconds integer, lease_id uuid) returns integer
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if lease_seconds is null or lease_seconds not between 1 and 86400 or lease_id is null then
+    raise exception 'no such lease' using errcode = '22023', hint = 'claim_chunks makes leases.';
+  end if;
+  return matrice_private.take_leases(
+    chunk_ids, model, lease_seconds, lease_id, matrice_private.project_ids('editor'));
+end
+$$;
+comment on function matrice_private.take_leases_of_member is
+  'take_leases in the projects that the caller edits. SECURITY DEFINER: no client may write leases. It leases to the caller alone, and nothing that is leased.';
+
+create or replace function matrice_private.lease_chunks(model text, batch_size integer, lease_seconds integer, in_project uuid)
+returns table (chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+-- A session keeps its plans. Those that read whole tables, made when there were few chunks, would do it for each of many.
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+#variable_conflict use_column
+declare
+  wanted   text;
+  standard text;
+  projects uuid[];
+  lease    uuid := gen_random_uuid();
+  offered  uuid[] := array[]::uuid[];
+  claimed  integer := 0;
+  asked    integer;
+  held     integer;
+  taken    integer;
+  fitting  uuid[];
+  room     bigint := 8000000;
+  began    timestamptz := clock_timestamp();
+  pause    double precision := 0.005;
+begin
+  perform matrice_private.require_given('batch_size', batch_size);
+  perform matrice_private.require_given('lease_seconds', lease_seconds);
+  if batch_size not between 1 and 10000 then
+    raise exception 'batch_size must be between 1 and 10000, not %', batch_size
+      using errcode = '22023', hint = 'Claim as many as one call of the embedding model takes.';
+  end if;
+  if lease_seconds not between 1 and 86400 then
+    raise exception 'lease_seconds must be between 1 and 86400, not %', lease_seconds
+      using errcode = '22023', hint = 'A little longer than one call of the embedding model takes.';
+  end if;
+  wanted := matrice_private.embedding_model(lease_chunks.model, in_project);
+  if in_project is not null then
+    perform matrice_private.require_role(in_project, 'editor');
+    projects := array[in_project];
+  else
+    standard := (select m.model from matrice.embedding_models m where m.is_default);
+    -- Each time in another order, so that one project's backlog does not keep the others waiting. Their settings are read
+    -- here, once a claim.
+    projects := array(
+      select p.id
+        from matrice.projects p
+       where (not row_security_active('matrice.projects') or p.id = any ((select matrice_private.project_ids('editor'))::uuid[]))
+         and coalesce(p.settings ->> 'embedding_model', standard) = wanted
+       order by random());
+  end if;
+
+  <<waiting>>
+  loop
+    -- In the order of ids, which are random: found soon where there is much, and cheaper than the search below where there
+    -- is nothing.
+    exit waiting when not exists (
+      select from matrice.source_chunks c
+       where c.project_id = any (projects)
+         and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = wanted)
+         and not exists (select from matrice.embedding_leases l where l.chunk_id = c.id and l.model = wanted and l.leased_until > now()));
+    begin
+      loop
+        asked := batch_size - claimed;
+        -- As many as fit, but at least one: the first.
+        select count(*), coalesce(array_agg(h.chunk_id order by h.place) filter (where h.total <= room or h.place = 1 and claimed = 0), '{}')
+          into held, fitting
+          from (
+            select h.chunk_id, h.place, sum(h.bytes) over (order by h.place) as total
+              from matrice_private.hold_claimable(projects, wanted, asked) with ordinality as h (chunk_id, bytes, place)
+          ) h;
+        if row_security_active('matrice.embedding_leases') then
+          taken := matrice_private.take_leases_of_member(fitting, wanted, lease_seconds, lease);
+        else
+          taken := matrice_private.take_leases(fitting, wanted, lease_seconds, lease, null);
+        end if;
+        offered := offered || fitting;
+        claimed := claimed + taken;
+        -- Of a full measure some may have been taken by others since its statement began: there are more behind them.
+        exit when held < asked or cardinality(fitting) < held or taken = asked;
+        room := room - (
+          select coalesce(sum(octet_length(c.content)), 0)
+            from matrice.source_chunks c
+            join matrice.embedding_leases l on l.chunk_id = c.id and l.model = wanted
+           where c.id = any (fitting) and l.lease_id = lease);
+      end loop;
+      exit waiting when claimed > 0;
+      raise exception using errcode = 'MT001', message = 'nothing was claimed';
+    exception when sqlstate 'MT001' then
+      -- Gives back what was locked and turned out to be taken.
+      offered := '{}';
+    end;
+    exit waiting when clock_timestamp() > began + interval '5 seconds';
+    -- What is left is in the hands of transactions that have not ended yet: they may take it, change it or let it go.
+    perform pg_sleep(pause);
+    pause := least(pause * 2, 0.5);
+  end loop;
+
+  return query
+    select c.id, c.project_id, c.content, c.token_count, l.attempt, l.lease_id
+      from unnest(offered) with ordinality as given (id, place)
+      join matrice.embedding_leases l on l.chunk_id = given.id and l.model = wanted and l.lease_id = lease
+      join matrice.source_chunks c on c.id = given.id
+     order by given.place;
+end
+$$;
+comment on function matrice_private.lease_chunks is
+  'claim_chunks, whose project_id goes in and comes out: PL/pgSQL cannot have both under one name.';
+
+create or replace function matrice_private.require_chunks(chunk_ids uuid[]) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  project uuid;
+begin
+  if array_ndims(chunk_ids) > 1 then
+    raise exception 'chunk_ids must be a plain list'
+      using errcode = '22023', detail = format('It has %s dimensions.', array_ndims(chunk_ids)),
+            hint = 'Pass the chunk_id values that claim_chunks gave.';
+  end if;
+  if chunk_ids is null or array_position(chunk_ids, null) is not null then
+    raise exception 'chunk_ids must not be null, nor hold a null'
+      using errcode = '22004', hint = 'Pass the chunk_id values that claim_chunks gave.';
+  end if;
+  if cardinality(chunk_ids) > 0 and not exists (select from matrice.source_chunks c where c.id = any (chunk_ids)) then
+    raise exception 'chunks not found'
+      using errcode = 'PT404',
+            detail = format('None of the %s chunks is there for you to see.', cardinality(chunk_ids)),
+            hint = 'They may have been cut anew since they were claimed: claim again.';
+  end if;
+  for project in select distinct c.project_id from matrice.source_chunks c where c.id = any (chunk_ids) loop
+    perform matrice_private.require_role(project, 'editor');
+  end loop;
+end
+$$;
+comment on function matrice_private.require_chunks is
+  'Raises unless the caller may write to the chunks, of which some may be gone but not all.';
+
+create or replace function matrice.claim_chunks(
+  model text default null, batch_size integer default 64, lease_seconds integer default 300, project_id uuid default null
+) returns table (chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid)
+language sql
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select l.chunk_id, l.project_id, l.content, l.token_count, l.attempt, l.lease_id
+    from matrice_private.lease_chunks(model, batch_size, lease_seconds, project_id) l;
+end;
+comment on function matrice.claim_chunks is
+  'Gives a worker chunks to embed, and nobody else the same ones until the lease ends: as many as batch_size, of 8 MB of text at most but at least one, the oldest sources first. Without a model: the project''s; without a project either: the default model. Without a project: of the projects that use the model, in turns. Nothing comes when nothing is claimable. Defaults: batch_size 64, lease_seconds 300.';

@@ -1,0 +1,268 @@
+-- The embedding queue, second half: a worker stores embeddings or gives chunks back, and a chunk's new text ends both.
+
+-- A new text needs a new embedding.
+create or replace function matrice_private.hold_text() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from matrice.source_chunks c where c.id = old.id for update;
+  return new;
+end
+$$;
+comment on function matrice_private.hold_text is
+  'Locks a chunk whose text changes as if its key changed: store_embeddings holds chunks as foreign keys do, and so either waits for the new text or is waited for and then forgotten.';
+
+create or replace trigger hold_text before update of content on matrice.source_chunks
+for each row when (old.content is distinct from new.content) execute function matrice_private.hold_text();
+
+create or replace function matrice_private.forget_embeddings() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from matrice.chunk_embeddings where chunk_id = new.id;
+  return null;
+end
+$$;
+comment on function matrice_private.forget_embeddings is 'Drops the embeddings of a chunk whose text changed, so that it is claimed again.';
+
+create or replace trigger forget_embeddings after update of content on matrice.source_chunks
+for each row when (old.content is distinct from new.content) execute function matrice_private.forget_embeddings();
+
+create or replace function matrice_private.forget_failures() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A lease that somebody holds stays: the text is not given to the next worker while the first may still answer.
+  delete from matrice.embedding_leases where chunk_id = new.id and lease_id is null;
+  return null;
+end
+$$;
+comment on function matrice_private.forget_failures is
+  'Forgets that a chunk''s former text could not be embedded, so that the new one does not wait. SECURITY DEFINER: no client may write leases; it touches those of the changed chunk alone.';
+
+create or replace trigger forget_failures after update of content on matrice.source_chunks
+for each row when (old.content is distinct from new.content) execute function matrice_private.forget_failures();
+
+create or replace function matrice_private.hold_chunks(chunk_ids uuid[]) returns uuid[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+-- As claim_chunks.
+set enable_seqscan = off
+as $$
+declare
+  wanted  uuid[] := chunk_ids;
+  awaited uuid;
+  held    uuid[];
+begin
+  loop
+    begin
+      if awaited is not null then
+        -- Nothing else is held while this waits.
+        perform from matrice.source_chunks c where c.id = awaited for key share;
+        if not found then
+          wanted := array_remove(wanted, awaited);
+        end if;
+      end if;
+      held := array(select c.id from matrice.source_chunks c where c.id = any (wanted) for key share skip locked);
+      select c.id into awaited
+        from matrice.source_chunks c
+       where c.id = any (wanted) and not exists (select from unnest(held) as h (id) where h.id = c.id)
+       order by c.id limit 1;
+      exit when not found;
+      raise exception using errcode = 'MT001', message = 'not all chunks could be locked';
+    exception when sqlstate 'MT001' then
+      -- Gives back what was locked.
+    end;
+  end loop;
+  return held;
+end
+$$;
+comment on function matrice_private.hold_chunks is
+  'Locks those of the chunks that exist against deletion and a new text, all or, while it waits for one, none. Returns them.';
+
+create or replace function matrice_private.end_leases(chunk_ids uuid[], model text, lease_id uuid, project_ids uuid[]) returns uuid[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+-- As claim_chunks.
+set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+  caller uuid := matrice_private.current_user_id();
+  ours   uuid[];
+begin
+  perform from matrice.embedding_leases l
+    where l.chunk_id = any (end_leases.chunk_ids) and l.model = end_leases.model
+      and (end_leases.project_ids is null or l.project_id = any (end_leases.project_ids))
+    order by l.chunk_id
+      for update;
+  with lease as materialized (
+    select c.id, c.content, l.text_hash, l.lease_id is not null and l.leased_until > now() as live,
+           coalesce(case when end_leases.lease_id is null then l.lease_id is not null and l.leased_by is not distinct from caller
+                         else l.lease_id = end_leases.lease_id
+                              and (end_leases.project_ids is null or l.leased_by is not distinct from caller) end, false) as own
+      from matrice.source_chunks c
+      left join matrice.embedding_leases l on l.chunk_id = c.id and l.model = end_leases.model
+     where c.id = any (end_leases.chunk_ids)
+       and (end_leases.project_ids is null or c.project_id = any (end_leases.project_ids))
+  ), judged as materialized (
+    select id, own,
+           -- What the caller leased must be the text that it was given. What nobody leases may be stored by anybody who
+           -- read it, but not under the name of a lease that there is no more.
+           case when own then text_hash = matrice_private.text_hash(content)
+                else end_leases.lease_id is null and not live end as may
+      from lease
+  ), ended as (
+    delete from matrice.embedding_leases l
+     using judged j
+     where l.chunk_id = j.id and l.model = end_leases.model and j.may
+  ), freed as (
+    -- The lease is kept, or the old text's embedding would be taken if it came a second time.
+    update matrice.embedding_leases l
+       set leased_until = now()
+      from judged j
+     where l.chunk_id = j.id and l.model = end_leases.model and j.own and not j.may and l.leased_until > now()
+  )
+  select coalesce(array_agg(id), '{}') into ours from judged where may;
+  return ours;
+end
+$$;
+comment on function matrice_private.end_leases is
+  'Ends the caller''s leases of chunks, which it has locked, in these projects or, where they are null, in all. Returns the chunks whose embeddings it may store: leased by it and of the same text still, or leased by nobody. It asks nobody about the projects: for services and end_leases_of_member.';
+
+create or replace function matrice_private.end_leases_of_member(chunk_ids uuid[], model text, lease_id uuid) returns uuid[]
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return matrice_private.end_leases(chunk_ids, model, lease_id, matrice_private.project_ids('editor'));
+end
+$$;
+comment on function matrice_private.end_leases_of_member is
+  'end_leases in the projects that the caller edits. SECURITY DEFINER: no client may write leases. It ends the caller''s own, and such as have ended.';
+
+create or replace function matrice_private.return_leases(chunk_ids uuid[], model text, error text, lease_id uuid, project_ids uuid[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+-- As claim_chunks.
+set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+  caller uuid := matrice_private.current_user_id();
+begin
+  with own as materialized (
+    select l.chunk_id
+      from matrice.embedding_leases l
+     where l.chunk_id = any (return_leases.chunk_ids) and l.model = return_leases.model
+       and (return_leases.project_ids is null or l.project_id = any (return_leases.project_ids))
+       and case when return_leases.lease_id is null then l.lease_id is not null and l.leased_by is not distinct from caller
+                else l.lease_id = return_leases.lease_id
+                     and (return_leases.project_ids is null or l.leased_by is not distinct from caller) end
+       for update skip locked
+  )
+  -- The first failure is mostly a blip: again at once. Each further one waits four times longer, up to an hour.
+  update matrice.embedding_leases l
+     set last_error = left(return_leases.error, 2000), lease_id = null, leased_by = null,
+         leased_until = now() + case when l.attempt = 1 then interval '0'
+                                     else least(interval '1 hour', interval '10 seconds' * 4 ^ least(l.attempt - 2, 10)) end
+    from own
+   where l.chunk_id = own.chunk_id and l.model = return_leases.model;
+end
+$$;
+comment on function matrice_private.return_leases is
+  'Gives the caller''s leases of chunks back, in these projects or, where they are null, in all. It asks nobody about the projects: for services and return_leases_of_member.';
+
+create or replace function matrice_private.return_leases_of_member(chunk_ids uuid[], model text, error text, lease_id uuid) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.return_leases(chunk_ids, model, error, lease_id, matrice_private.project_ids('editor'));
+end
+$$;
+comment on function matrice_private.return_leases_of_member is
+  'return_leases in the projects that the caller edits. SECURITY DEFINER: no client may write leases. It gives the caller''s own back.';
+
+create or replace function matrice.store_embeddings(model text, chunk_ids uuid[], embeddings jsonb, lease_id uuid default null) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+-- As claim_chunks.
+set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+  wanted text;
+  ours uuid[];
+  stored integer;
+  refusal text;
+begin
+  perform matrice_private.require_text('model', model);
+  wanted := matrice_private.embedding_model(model, null);
+  perform matrice_private.require_chunks(chunk_ids);
+  perform matrice_private.require_given('embeddings', embeddings);
+  if jsonb_typeof(embeddings) is distinct from 'array' or jsonb_array_length(embeddings) <> cardinality(chunk_ids) then
+    raise exception 'embeddings must be an array with one vector for each of chunk_ids'
+      using errcode = '22023',
+            detail = format('%s chunk_ids, %s.', cardinality(chunk_ids),
+              case when jsonb_typeof(embeddings) = 'array' then jsonb_array_length(embeddings) || ' embeddings'
+                   else 'embeddings is ' || coalesce(jsonb_typeof(embeddings), 'null') end),
+            hint = 'embeddings is a JSON array of arrays of numbers.';
+  end if;
+  -- A chunk that was re-cut away since it was claimed needs no embedding any more, so it is passed over; and so is one
+  -- whose embedding would be another text's.
+  ours := matrice_private.hold_chunks(chunk_ids);
+  if row_security_active('matrice.embedding_leases') then
+    ours := matrice_private.end_leases_of_member(ours, wanted, store_embeddings.lease_id);
+  else
+    ours := matrice_private.end_leases(ours, wanted, store_embeddings.lease_id, null);
+  end if;
+  begin
+    insert into matrice.chunk_embeddings as e (chunk_id, project_id, model, embedding)
+    select distinct on (c.id) c.id, c.project_id, wanted, matrice_private.to_vector(given.embedding #>> '{}')
+      from unnest(chunk_ids) with ordinality as given_id (id, position)
+      join lateral (select embeddings -> (given_id.position - 1)::integer as embedding) given on true
+      join matrice.source_chunks c on c.id = given_id.id
+     where c.id = any (ours)
+     order by c.id, given_id.position desc
+    on conflict on constraint chunk_embeddings_chunk_id_model_key do update
+      set embedding = excluded.embedding, created_at = now();
+    get diagnostics stored = row_count;
+  exception when data_exception or not_null_violation or program_limit_exceeded then
+    if sqlstate = '22023' then
+      raise;
+    end if;
+    get stacked diagnostics refusal = message_text;
+    refusal := left(refusal, 200);
+    raise exception 'an embedding is not a vector of numbers'
+      using errcode = '22023', detail = refusal, hint = 'embeddings is a JSON array of arrays of finite numbers.';
+  end;
+  return stored;
+end
+$$;
+comment on function matrice.store_embeddings is
+  'Stores the embeddings of claimed chunks, an array of arrays in the order of chunk_ids, and ends their leases. Returns how many were stored; on an error, none. Passed over are chunks that no longer exist, whose text changed since they were claimed (they can be claimed again), or that somebody else leases. With lease_id, as claim_chunks gave it, also those that are not of that lease any more.';
+
+create or replace function matrice.fail_chunks(model text, chunk_ids uuid[], error text, lease_id uuid default null) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  wanted text;
+begin
+  perform matrice_private.require_text('model', model);
+  perform matrice_private.require_given('error', error);
+  wanted := matrice_private.embedding_model(model, null);
+  perform matrice_private.require_chunks(chunk_ids);
+  if row_security_active('matrice.embedding_leases') then
+    perform matrice_private.return_leases_of_member(chunk_ids, wanted, error, lease_id);
+  else
+    perform matrice_private.return_leases(chunk_ids, wanted, error, lease_id, null);
+  end if;
+end
+$$;
+comment on function matrice.fail_chunks is
+  'Gives chunks back that the caller leases, with an error. They can be claimed again: at once after the first failure, later after more of them, an hour at most. With lease_id: those of that lease alone.';

@@ -1,0 +1,122 @@
+-- Candidates of a search by words. 30_search_vectors says why there are two functions.
+
+create or replace function matrice_private.matching_chunks(query_text text, project_ids uuid[], match_count integer, filter jsonb)
+returns table (chunk_id uuid, rank real)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+-- The planner cannot know the words, and would read whole tables for them.
+set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+  -- A chunk of a source that a policy hides has no place in what is found.
+  restricted boolean := row_security_active('matrice.context_sources');
+begin
+  return query
+    with projects as materialized (
+      select p.config, array_agg(p.id) as ids,
+             string_agg(quote_literal(matrice_private.project_word(p.id)), ' | ')::tsquery as any_project
+        from (
+          select p.id, p.config, row_number() over (partition by p.config) / 100 as hundred
+            from (select id, matrice_private.text_search_config(id) as config from unnest(project_ids) id) p
+        ) p
+       group by p.config, p.hundred
+    ), queries as materialized (
+      select config, matrice_private.text_query(config, query_text) as words from (select distinct config from projects) configs
+    )
+    -- Cover density takes the words of the query times those of the chunk, and more: seconds for hundreds in a large one.
+    select c.id, case when numnode(q.words) <= 100 then ts_rank_cd(c.fts, q.words) else ts_rank(c.fts, q.words || q.words) end
+      from projects p
+      join queries q using (config)
+      join matrice.source_chunks c
+        -- One lookup of the words for many projects: each beginning is looked up in all of the index.
+        on c.fts @@ (q.words && p.any_project)
+       -- What finds the rows is no proof of whose they are. (IS TRUE: not by reading the projects' own index as well.)
+       and (c.project_id = any (p.ids)) is true
+     where numnode(q.words) > 0
+       and (filter = '{}' or c.filterable @> (filter || jsonb_build_object('matrice.project', c.project_id)))
+       and (not restricted or exists (select from matrice.context_sources s where s.id = c.source_id))
+     order by 2 desc, c.id
+     limit match_count;
+end
+$$;
+comment on function matrice_private.matching_chunks is
+  'The chunks that match a full-text query best, each project in its own language, by cover density, or if it has more than some fifty words by how often they stand; ties by id.';
+
+create or replace function matrice_private.matching_of_member(query_text text, project_id uuid, match_count integer, filter jsonb)
+returns table (chunk_id uuid, rank real)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query select * from matrice_private.matching_chunks(
+    query_text, matrice_private.projects_of_member(project_id), match_count, filter);
+end
+$$;
+comment on function matrice_private.matching_of_member is
+  'matching_chunks in the caller''s projects. SECURITY DEFINER: policies keep full-text search from its index. It searches no project that the caller is not a member of.';
+
+create or replace function matrice_private.matching(query_text text, project_id uuid, match_count integer, filter jsonb)
+returns table (chunk_id uuid, rank real)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  ids   uuid[];
+  ranks real[];
+begin
+  if row_security_active('matrice.source_chunks') then
+    select array_agg(m.chunk_id order by m.rank desc, m.chunk_id), array_agg(m.rank order by m.rank desc, m.chunk_id)
+      into ids, ranks from matrice_private.matching_of_member(query_text, matching.project_id, match_count, filter) m;
+    -- Where a policy of the user's own hides some of them, others take their places.
+    if not exists (
+      select from unnest(ids) f (id)
+       where not exists (select from matrice.source_chunks c join matrice.context_sources s on s.id = c.source_id where c.id = f.id)
+    ) then
+      return query select f.id, f.rank from unnest(ids, ranks) f (id, rank);
+      return;
+    end if;
+  end if;
+  return query select * from matrice_private.matching_chunks(
+    query_text, matrice_private.searchable_projects(matching.project_id), match_count, filter);
+end
+$$;
+comment on function matrice_private.matching is 'matching_chunks in one project, or all, that the caller may search.';
+
+create or replace function matrice_private.highlighted(config regconfig, content text, query tsquery) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $$
+declare
+  -- Of its words: for a phrase of ten words ts_headline takes minutes, or all memory.
+  terms     text[]  := array(select distinct term[1] from regexp_matches(query::text, $r$('(?:[^']|'')*'(?::\*)?)$r$, 'g') term limit 50);
+  any_word  tsquery := array_to_string(terms, ' | ')::tsquery;
+  all_words tsquery := case when cardinality(terms) <= 10 then array_to_string(terms, ' & ')::tsquery end;
+  accented  tsquery;
+  piece     text;
+  best      text;
+  found     tsvector;
+begin
+  -- The excerpt is of one piece of the text: the first that matches the query, else the first that has any word.
+  foreach piece in array matrice._pieces(content, 8192) loop
+    found := matrice_private.text_vector(config, piece);
+    if found @@ query or best is null and found @@ any_word then
+      best := piece;
+    end if;
+    exit when found @@ query;
+  end loop;
+  best := coalesce(best, left(content, 200));
+  -- The excerpt keeps its accents and the query has none: so by the words of the text that it finds.
+  select string_agg(quote_literal(lexeme), ' | ')::tsquery into accented
+    from (select distinct token from ts_parse('default', best) where octet_length(token) > length(token)) word,
+         unnest(tsvector_to_array(to_tsvector(config, token))) lexeme
+   where matrice_private.text_vector(config, token) @@ any_word;
+  return translate(
+    ts_headline(config, best, case when to_tsvector(config, best) @@ all_words then all_words else any_word end || coalesce(accented, '')),
+    -- As it was written: _pieces put these two into it.
+    chr(26) || chr(31), '<');
+end
+$$;
+comment on function matrice_private.highlighted is 'An excerpt of a text with the words of a query marked.';

@@ -1,0 +1,185 @@
+-- From candidates to hits: fusion of both rankings, diversity, and a limit per source.
+
+create or replace function matrice_private.fused(
+  query_text text, query_embedding vector, project_id uuid, match_count integer,
+  full_text_weight double precision, semantic_weight double precision, rrf_k integer, filter jsonb, model text
+) returns table (chunk_id uuid, score double precision, semantic_rank integer, full_text_rank integer)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  -- Deep enough for a chunk that is middling in both lists to win.
+  depth integer := least(greatest(match_count * 5, 100), 10000);
+begin
+  return query
+    with semantic as materialized (
+      select n.chunk_id, row_number() over (order by n.similarity desc, n.chunk_id)::integer as rank
+        from matrice_private.nearest(query_embedding, fused.project_id, fused.model, depth, filter) n
+    ), full_text as materialized (
+      select m.chunk_id, row_number() over (order by m.rank desc, m.chunk_id)::integer as rank
+        from matrice_private.matching(query_text, fused.project_id, depth, filter) m
+    )
+    select coalesce(v.chunk_id, t.chunk_id),
+           coalesce(semantic_weight / (rrf_k + v.rank), 0) + coalesce(full_text_weight / (rrf_k + t.rank), 0),
+           v.rank, t.rank
+      from semantic v full join full_text t on t.chunk_id = v.chunk_id
+     order by 2 desc, 1
+     limit match_count;
+end
+$$;
+comment on function matrice_private.fused is
+  'Chunks by reciprocal rank fusion of nearest and matching, ties by id.';
+
+create or replace function matrice_private.hits(
+  query_text text, query_embedding vector, project_id uuid, match_count integer,
+  full_text_weight double precision, semantic_weight double precision, rrf_k integer, filter jsonb, model text
+) returns table (chunk_id uuid, score double precision, semantic_rank integer, full_text_rank integer)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if query_text is null then
+    return query select n.chunk_id, n.similarity, null::integer, null::integer
+                   from matrice_private.nearest(query_embedding, project_id, model, match_count, filter) n;
+  elsif query_embedding is null then
+    return query select m.chunk_id, m.rank::double precision, null::integer, null::integer
+                   from matrice_private.matching(query_text, project_id, match_count, filter) m;
+  else
+    return query select * from matrice_private.fused(
+      query_text, query_embedding, project_id, match_count, full_text_weight, semantic_weight, rrf_k, filter, model);
+  end if;
+end
+$$;
+comment on function matrice_private.hits is
+  'What a search finds, best first: by meaning without a text, by words without a vector, else by both.';
+
+create or replace function matrice_private.similarities(chunk_ids uuid[], chunk_id uuid, model text) returns double precision[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select array_agg(coalesce(1 - (e.embedding <=> (
+           select one.embedding from matrice.chunk_embeddings one
+            where one.chunk_id = similarities.chunk_id and one.model = similarities.model)), 0) order by given.place)
+    from unnest(chunk_ids) with ordinality as given (id, place)
+    left join matrice.chunk_embeddings e on e.chunk_id = given.id and e.model = similarities.model;
+end;
+comment on function matrice_private.similarities is
+  'How similar each of some chunks is to one; 0 where either has no embedding.';
+
+create or replace function matrice_private.on_one_scale(scores double precision[]) returns double precision[]
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select array_agg(case when ends.high > ends.low then (s.score - ends.low) / (ends.high - ends.low) else 1 end order by s.place)
+    from unnest(scores) with ordinality as s (score, place),
+         (select min(score) as low, max(score) as high from unnest(scores) score) ends;
+end;
+comment on function matrice_private.on_one_scale is 'Scores stretched to between 0 and 1, so that they compare with similarities.';
+
+create or replace function matrice_private.most_diverse(
+  chunk_ids uuid[], relevance double precision[], match_count integer, diversity double precision, max_per_source integer, model text
+) returns uuid[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  sources  uuid[] := array(select c.source_id from unnest(chunk_ids) with ordinality given (id, place)
+                             left join matrice.source_chunks c on c.id = given.id order by given.place);
+  likeness double precision[] := array_fill(0, array[cardinality(chunk_ids)]);
+  chosen   integer[] := array[]::integer[];
+  best     integer;
+begin
+  while cardinality(chosen) < match_count loop
+    select candidate.place::integer into best
+      from unnest(sources, relevance, likeness) with ordinality candidate (source, relevance, likeness, place)
+     where candidate.place <> all (chosen)
+       and (max_per_source is null or max_per_source > (
+         select count(*) from unnest(chosen) taken where sources[taken] = candidate.source))
+     order by (1 - diversity) * candidate.relevance - diversity * candidate.likeness desc, candidate.place
+     limit 1;
+    exit when not found;
+    chosen := chosen || best;
+    likeness := array(
+      select greatest(already, now)
+        from unnest(likeness, matrice_private.similarities(chunk_ids, chunk_ids[best], model)) with ordinality both_ (already, now, place)
+       order by place);
+  end loop;
+  return array(select chunk_ids[taken] from unnest(chosen) with ordinality c (taken, place) order by place);
+end
+$$;
+comment on function matrice_private.most_diverse is
+  'Maximal marginal relevance: one after the other the chunk with the highest (1 - diversity) · relevance - diversity · similarity to the most similar one chosen before.';
+
+create or replace function matrice_private.choose(
+  chunk_ids uuid[], scores double precision[], are_similarities boolean, match_count integer,
+  diversity double precision, max_per_source integer, model text
+) returns uuid[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if diversity > 0 and cardinality(chunk_ids) > 0 then
+    return matrice_private.most_diverse(
+      chunk_ids, case when are_similarities then scores else matrice_private.on_one_scale(scores) end,
+      match_count, diversity, max_per_source, model);
+  end if;
+  return array(
+    select numbered.id
+      from (
+        select given.id, given.place, row_number() over (partition by c.source_id order by given.place) as in_source
+          from unnest(chunk_ids) with ordinality given (id, place)
+          join matrice.source_chunks c on c.id = given.id
+      ) numbered
+     where max_per_source is null or numbered.in_source <= max_per_source
+     order by numbered.place
+     limit match_count);
+end
+$$;
+comment on function matrice_private.choose is
+  'Of chunks, given best first, the set that is wanted.';
+
+create or replace function matrice_private.best_hits(
+  query_text text, query_embedding vector, project_id uuid, match_count integer, match_threshold double precision,
+  full_text_weight double precision, semantic_weight double precision, rrf_k integer, filter jsonb, model text,
+  diversity double precision, max_per_source integer
+) returns table (place bigint, chunk_id uuid, score double precision, semantic_rank integer, full_text_rank integer)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  plain  boolean := diversity = 0 and max_per_source is null;
+  depth  integer := case when plain then match_count else least(greatest(match_count * 5, 50), 10000) end;
+  ids    uuid[];
+  scores double precision[];
+  ranks  integer[][];
+  chosen uuid[];
+begin
+  if plain then
+    return query
+      select row_number() over (), h.*
+        from matrice_private.hits(query_text, query_embedding, best_hits.project_id, depth, full_text_weight, semantic_weight,
+                                  rrf_k, filter, best_hits.model) h
+       where match_threshold is null or h.score >= match_threshold;
+    return;
+  end if;
+  -- Until there are enough of them: all near ones may be of one source.
+  loop
+    select array_agg(h.chunk_id order by h.score desc, h.chunk_id), array_agg(h.score order by h.score desc, h.chunk_id),
+           array_agg(array[h.semantic_rank, h.full_text_rank] order by h.score desc, h.chunk_id)
+      into ids, scores, ranks
+      from matrice_private.hits(query_text, query_embedding, best_hits.project_id, depth, full_text_weight, semantic_weight,
+                                rrf_k, filter, best_hits.model) h;
+    chosen := matrice_private.choose(ids, scores, query_text is null, match_count, diversity, max_per_source, best_hits.model);
+    exit when cardinality(chosen) >= match_count or cardinality(ids) < depth or ids is null or depth = 10000;
+    depth := least(depth * 4, 10000);
+  end loop;
+  return query
+    select c.place, c.id, scores[array_position(ids, c.id)], ranks[array_position(ids, c.id)][1], ranks[array_position(ids, c.id)][2]
+      from unnest(chosen) with ordinality c (id, place)
+     where match_threshold is null or scores[array_position(ids, c.id)] >= match_threshold;
+end
+$$;
+comment on function matrice_private.best_hits is
+  'The hits of a search that are wanted, in order.';

@@ -1,0 +1,141 @@
+-- From hits to passages: a hit and its neighbours in the source, as one text.
+
+create or replace function matrice_private.runs(chunk_ids uuid[], expand integer)
+returns table (best bigint, source_id uuid, first_index integer, last_index integer)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  return query
+    select min(r.place), r.source_id, greatest(min(r.chunk_index) - expand, 0), max(r.chunk_index) + expand
+      from (
+        select g.*, count(*) filter (where g.starts) over (partition by g.source_id order by g.chunk_index) as run
+          from (
+            select given.place, c.source_id, c.chunk_index,
+                   coalesce(c.chunk_index - lag(c.chunk_index) over (partition by c.source_id order by c.chunk_index) > 2 * expand + 1, true) as starts
+              from unnest(chunk_ids) with ordinality as given (id, place)
+              join matrice.source_chunks c on c.id = given.id
+          ) g
+      ) r
+     group by r.source_id, r.run;
+end
+$$;
+comment on function matrice_private.runs is
+  'The stretches of their sources that chunks, given best first, and their neighbours cover: merged where they touch, with the place of the best.';
+
+create or replace function matrice_private.continuation(content text, start_char integer, told_until integer) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    when told_until is null or start_char is null or start_char > told_until + 1 then E'\n\n' || content
+    -- Between two chunks nothing but white space is lost.
+    when start_char > told_until then E'\n' || content
+    else substr(content, told_until - start_char + 1)
+  end;
+end
+$$;
+comment on function matrice_private.continuation is
+  'What a chunk adds to a text that has told its source up to a character.';
+
+create or replace function matrice_private.pages_of(chunks_metadata jsonb[]) returns jsonb
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Mostly there are none.
+  if not exists (select from unnest(chunks_metadata) metadata where metadata ?| '{page,pages}') then
+    return jsonb_build_array();
+  end if;
+  return (
+    select coalesce(jsonb_agg(p.page order by
+                      case when p.all_numbers then (case when jsonb_typeof(p.page) = 'number' then p.page end)::numeric end, p.place), '[]')
+      from (
+        select page, min(chunk * 1000 + nth) as place, bool_and(bool_and(jsonb_typeof(page) = 'number')) over () as all_numbers
+          from unnest(chunks_metadata) with ordinality as given (metadata, chunk),
+               jsonb_array_elements(case
+                 when metadata @? '$.pages[0]' and jsonb_typeof(metadata -> 'pages') = 'array' then metadata -> 'pages'
+                 when metadata ? 'page' then jsonb_build_array(metadata -> 'page')
+                 else '[]' end) with ordinality as said (page, nth)
+         -- What a client wrote there may be anything. A page is a number, or something like "iv" or "A-3".
+         where nth <= 1000 and jsonb_typeof(page) in ('number', 'string')
+           and length(page #>> '{}') between 1 and 20 and page #>> '{}' !~ '[[:cntrl:]]' and page #>> '{}' ~ '\S'
+         group by page
+      ) p
+  );
+end
+$$;
+comment on function matrice_private.pages_of is
+  'The pages that chunks, given in their order, stand on by their metadata, each once: numbers ascending, others as they come.';
+
+create or replace function matrice_private.with_pages(metadata jsonb, pages jsonb) returns jsonb
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when pages = matrice_private.pages_of(array[metadata]) then metadata else metadata || jsonb_build_object('pages', pages) end;
+end
+$$;
+comment on function matrice_private.with_pages is
+  'A chunk''s metadata with the pages of a passage that begins with it, or is around it, where those are others.';
+
+create or replace function matrice_private.stretches(chunk_ids uuid[], expand integer)
+returns table (best bigint, source_id uuid, first_index integer, last_index integer, stretch_ids uuid[], start_char integer, end_char integer, content text,
+               pages jsonb)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  return query
+    select c.best, c.source_id, c.first_index, c.last_index, array_agg(c.id order by c.chunk_index), min(c.start_char), max(c.end_char),
+           string_agg(case when c.is_first then c.content else matrice_private.continuation(c.content, c.start_char, c.told_until) end, ''
+                      order by c.chunk_index),
+           matrice_private.pages_of(array_agg(c.metadata order by c.chunk_index))
+      from (
+        select r.*, c.id, c.chunk_index, c.content, c.metadata, c.start_char, c.end_char, row_number() over by_index = 1 as is_first,
+               max(c.end_char) over (by_index rows between unbounded preceding and 1 preceding) as told_until
+          from matrice_private.runs(chunk_ids, expand) r
+         -- OFFSET 0 has each run looked up by itself: the planner takes its length to be a share of the table.
+         cross join lateral (
+           select n.* from matrice.source_chunks n
+            where n.source_id = r.source_id and n.chunk_index between r.first_index and r.last_index offset 0) c
+        window by_index as (partition by r.best order by c.chunk_index)
+      ) c
+     group by c.best, c.source_id, c.first_index, c.last_index;
+end
+$$;
+comment on function matrice_private.stretches is
+  'The runs of chunks, given best first, and their neighbours, each as one text that tells what chunks share once.';
+
+create or replace function matrice_private.passages(chunk_ids uuid[], expand integer)
+returns table (place bigint, chunk_id uuid, source_id uuid, source_name text, chunk_index integer, content text, token_count integer, metadata jsonb)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  if expand = 0 then
+    return query
+      -- OFFSET 0 has each looked up by its key: of a table that was just filled the planner knows little.
+      select given.place, c.id, c.source_id, s.name, c.chunk_index, c.content, c.token_count, c.metadata
+        from unnest(chunk_ids) with ordinality as given (id, place)
+       cross join lateral (select n.* from matrice.source_chunks n where n.id = given.id offset 0) c
+       cross join lateral (select o.* from matrice.context_sources o where o.id = c.source_id offset 0) s
+       order by given.place;
+    return;
+  end if;
+  return query
+    select t.best, c.id, c.source_id, s.name, c.chunk_index, t.content, matrice.count_tokens(t.content),
+           matrice_private.with_pages(c.metadata, t.pages) || jsonb_build_object('expanded', jsonb_build_object(
+             'first_index', t.first_index, 'last_index', t.last_index, 'start_char', t.start_char, 'end_char', t.end_char))
+      from matrice_private.stretches(chunk_ids, expand) t
+     cross join lateral (select n.* from matrice.source_chunks n where n.id = chunk_ids[t.best] offset 0) c
+     cross join lateral (select o.* from matrice.context_sources o where o.id = c.source_id offset 0) s
+     order by t.best;
+end
+$$;
+comment on function matrice_private.passages is
+  'The rows of chunks, given best first; with expand, each with its neighbours, one row for those that touch.';

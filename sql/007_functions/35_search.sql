@@ -1,0 +1,223 @@
+-- The searches that clients call.
+
+create or replace function matrice.match_chunks(
+  query_embedding vector, project_id uuid default null, match_count integer default 10,
+  match_threshold double precision default null, filter jsonb default '{}', model text default null,
+  diversity double precision default 0, max_per_source integer default null, expand integer default 0
+) returns table (
+  chunk_id uuid, source_id uuid, source_name text, chunk_index integer, content text, token_count integer,
+  metadata jsonb, similarity double precision
+)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  wanted text;
+begin
+  perform matrice_private.check_set(match_count, filter, diversity, max_per_source, expand);
+  if not match_threshold between -1 and 1 then
+    raise exception 'match_threshold must be between -1 and 1, not %', match_threshold
+      using errcode = '22023', hint = 'It is the least cosine similarity: 0.75 rather than 75. Leave it out for no limit.';
+  end if;
+  perform matrice_private.require_searchable(match_chunks.project_id);
+  wanted := matrice_private.embedding_model(match_chunks.model, match_chunks.project_id);
+  perform matrice_private.check_query(query_embedding, wanted);
+  return query
+    with hits as materialized (
+      select h.* from matrice_private.best_hits(null, query_embedding, match_chunks.project_id, match_count, match_threshold,
+                                                null, null, null, filter, wanted, diversity, max_per_source) h
+    )
+    select p.chunk_id, p.source_id, p.source_name, p.chunk_index, p.content, p.token_count, p.metadata, h.score
+      from matrice_private.passages(array(select h.chunk_id from hits h order by h.place), expand) p
+      join hits h on h.chunk_id = p.chunk_id
+     order by p.place;
+  if not found then
+    perform matrice_private.tell_unmatched(filter, match_chunks.project_id);
+  end if;
+end
+$$;
+comment on function matrice.match_chunks is
+  'The chunks nearest to a vector, by cosine similarity: min(match_count, visible matching chunks) rows. Without project_id: in all projects of the caller. match_threshold: at least this similarity. filter: metadata of chunk and source, by containment. diversity: 0 the nearest, towards 1 those that differ from each other (maximal marginal relevance among five times as many). max_per_source: no more of one source. expand: with so many chunks before and after each, as one row where they touch; metadata.expanded tells which, metadata.pages all their pages. Defaults: match_count 10, filter ''{}'', diversity 0, expand 0.';
+
+create or replace function matrice.search_chunks(
+  query_text text, project_id uuid default null, match_count integer default 10, filter jsonb default '{}',
+  diversity double precision default 0, max_per_source integer default null, expand integer default 0, highlight boolean default false
+) returns table (
+  chunk_id uuid, source_id uuid, source_name text, chunk_index integer, content text, token_count integer,
+  metadata jsonb, rank real
+)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  wanted text;
+begin
+  perform matrice_private.require_query(query_text);
+  perform matrice_private.check_set(match_count, filter, diversity, max_per_source, expand);
+  perform matrice_private.require_given('highlight', highlight);
+  perform matrice_private.require_searchable(search_chunks.project_id);
+  wanted := matrice_private.embedding_model(null, search_chunks.project_id);
+  return query
+    with hits as materialized (
+      select h.* from matrice_private.best_hits(query_text, null, search_chunks.project_id, match_count, null,
+                                                null, null, null, filter, wanted, diversity, max_per_source) h
+    ), passages as materialized (
+      select p.*, h.score, case when highlight then matrice_private.text_search_config(s.project_id) end as config
+        from matrice_private.passages(array(select h.chunk_id from hits h order by h.place), expand) p
+        join hits h on h.chunk_id = p.chunk_id
+        join matrice.context_sources s on s.id = p.source_id
+    ), queries as materialized (
+      select c.config, matrice_private.text_query(c.config, query_text) as words
+        from (select distinct p.config from passages p where p.config is not null) c
+    )
+    select p.chunk_id, p.source_id, p.source_name, p.chunk_index, p.content, p.token_count,
+           case when highlight then p.metadata || jsonb_build_object('highlight', matrice_private.highlighted(p.config, p.content, q.words))
+                else p.metadata end,
+           p.score::real
+      from passages p
+      left join queries q on q.config = p.config
+     order by p.place;
+  if not found then
+    perform matrice_private.tell_unmatched(filter, search_chunks.project_id);
+  end if;
+end
+$$;
+comment on function matrice.search_chunks is
+  'Full-text search as people type it: "a phrase", or, -not, begin* of a word or its stem; words in the project''s language, accents folded. Ranked by cover density (ts_rank_cd): how often, and how near to each other, the words stand; a query of more than some fifty words by how often alone. A query of only stop words matches nothing; one whose accents make it a stop word, as in été, is searched without them. highlight puts an excerpt into metadata.highlight, with the words that were found between <b> and </b>; other text is not escaped for HTML. The others as in match_chunks. Defaults: match_count 10, filter ''{}'', diversity 0, expand 0, highlight false.';
+
+create or replace function matrice.hybrid_search(
+  query_text text, query_embedding vector, project_id uuid default null, match_count integer default 10,
+  full_text_weight double precision default 1, semantic_weight double precision default 1, rrf_k integer default 50,
+  filter jsonb default '{}', model text default null,
+  diversity double precision default 0, max_per_source integer default null, expand integer default 0
+) returns table (
+  chunk_id uuid, source_id uuid, source_name text, chunk_index integer, content text, token_count integer,
+  metadata jsonb, score double precision, semantic_rank integer, full_text_rank integer
+)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  wanted text;
+begin
+  perform matrice_private.require_query(query_text);
+  perform matrice_private.check_set(match_count, filter, diversity, max_per_source, expand);
+  perform matrice_private.check_fusion(full_text_weight, semantic_weight, rrf_k);
+  perform matrice_private.require_searchable(hybrid_search.project_id);
+  wanted := matrice_private.embedding_model(hybrid_search.model, hybrid_search.project_id);
+  perform matrice_private.check_query(query_embedding, wanted);
+  return query
+    with hits as materialized (
+      select h.* from matrice_private.best_hits(query_text, query_embedding, hybrid_search.project_id, match_count, null,
+                                                full_text_weight, semantic_weight, rrf_k, filter, wanted, diversity, max_per_source) h
+    )
+    select p.chunk_id, p.source_id, p.source_name, p.chunk_index, p.content, p.token_count, p.metadata,
+           h.score, h.semantic_rank, h.full_text_rank
+      from matrice_private.passages(array(select h.chunk_id from hits h order by h.place), expand) p
+      join hits h on h.chunk_id = p.chunk_id
+     order by p.place;
+  if not found then
+    perform matrice_private.tell_unmatched(filter, hybrid_search.project_id);
+  end if;
+end
+$$;
+comment on function matrice.hybrid_search is
+  'match_chunks and search_chunks in one list, by reciprocal rank fusion: score = Σ weight / (rrf_k + rank), ties by id. The ranks show what each search thought; null where it did not find the chunk among its first 100, or five times match_count. The others as in match_chunks. Defaults: match_count 10, full_text_weight 1, semantic_weight 1, rrf_k 50, filter ''{}'', diversity 0, expand 0.';
+
+create or replace function matrice_private.scored(scores jsonb, project_id uuid) returns table (chunk_id uuid, score double precision)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  return query
+    -- What is nearer to 0 than a double can be is 0.
+    select c.id, max(case when abs(s.value::numeric) < 1e-300 then 0 else s.value::text::double precision end)
+      from jsonb_each(scores) s
+      join matrice.source_chunks c on c.id = s.key::uuid
+     where scored.project_id is null or c.project_id = scored.project_id
+     -- An id can be written in two ways.
+     group by c.id
+     order by 2 desc, 1;
+end
+$$;
+comment on function matrice_private.scored is 'The chunks that the caller can see among those that they scored, best first.';
+
+create or replace function matrice.rerank_chunks(
+  scores jsonb, match_count integer default 10, diversity double precision default 0, max_per_source integer default null,
+  expand integer default 0, model text default null
+) returns table (
+  chunk_id uuid, source_id uuid, source_name text, chunk_index integer, content text, token_count integer,
+  metadata jsonb, score double precision
+)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  wanted text := matrice_private.embedding_model(rerank_chunks.model, null);
+  ids    uuid[];
+  values_ double precision[];
+begin
+  perform matrice_private.check_set(match_count, '{}', diversity, max_per_source, expand);
+  perform matrice_private.check_scores(scores);
+  select array_agg(s.chunk_id order by s.score desc, s.chunk_id), array_agg(s.score order by s.score desc, s.chunk_id)
+    into ids, values_ from matrice_private.scored(scores, null) s;
+  return query
+    select p.chunk_id, p.source_id, p.source_name, p.chunk_index, p.content, p.token_count, p.metadata,
+           values_[array_position(ids, p.chunk_id)]
+      from matrice_private.passages(
+        matrice_private.choose(ids, values_, false, match_count, diversity, max_per_source, wanted), expand) p
+     order by p.place;
+end
+$$;
+comment on function matrice.rerank_chunks is
+  'Chunks by the scores that the caller brings, {"<chunk_id>": score, …}: those of a cross-encoder, of a vote, of clicks. The set is chosen as in match_chunks; with diversity, model says by which embeddings. Chunks that the caller cannot see are left out. Defaults: match_count 10, diversity 0, expand 0.';
+
+create or replace function matrice_private.document_rows(query_embedding vector, model text, match_count integer, filter jsonb)
+returns table (id uuid, content text, metadata jsonb, embedding vector, similarity double precision)
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select c.id, c.content,
+         -- All that a filter is contained in, so that a client's own conditions see the same.
+         s.raw_metadata || jsonb_build_object('type', s.type) || c.metadata
+           || jsonb_build_object('source_id', c.source_id, 'source_name', s.name, 'chunk_index', c.chunk_index),
+         e.embedding, n.similarity
+    from matrice_private.nearest(query_embedding, null, document_rows.model, match_count, filter) n
+    join matrice.source_chunks c on c.id = n.chunk_id
+    join matrice.context_sources s on s.id = c.source_id
+    join matrice.chunk_embeddings e on e.chunk_id = c.id and e.model = document_rows.model
+   order by n.similarity desc, c.id;
+end;
+comment on function matrice_private.document_rows is 'Nearest chunks in the shape of match_documents.';
+
+create or replace function matrice.match_documents(query_embedding vector, match_count integer default null, filter jsonb default '{}')
+returns table (id uuid, content text, metadata jsonb, embedding vector, similarity double precision)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  wanted text := matrice_private.embedding_model(null, null);
+begin
+  if match_count is not null then
+    perform matrice_private.require_match_count(match_count);
+  end if;
+  perform matrice_private.require_filter(filter);
+  perform matrice_private.check_query(query_embedding, wanted);
+  return query
+    select d.id, d.content, d.metadata, d.embedding, d.similarity
+      -- LangChain for Python, and for JavaScript with a function as filter, names no count and limits the result itself:
+      -- to no more than the 1,000 rows that Supabase lets through by default.
+      from matrice_private.document_rows(query_embedding, wanted, coalesce(match_count, 1000), filter) d;
+  if not found then
+    perform matrice_private.tell_unmatched(filter, null);
+  end if;
+end
+$$;
+comment on function matrice.match_documents is
+  'match_chunks over all projects of the caller, in the shape that LangChain''s and LlamaIndex''s Supabase vector stores call. Without match_count: the 1,000 nearest. Defaults: filter ''{}''.';

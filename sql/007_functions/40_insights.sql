@@ -1,0 +1,146 @@
+-- Insights: what was learnt, and what replaced it.
+
+create or replace function matrice_private.complete_insight() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  config regconfig := matrice_private.text_search_config(new.project_id);
+begin
+  -- Before anything reads them: constraints are asked only afterwards.
+  perform matrice_private.require_bytes('title', new.title, 2000);
+  perform matrice_private.require_bytes('content', new.content, 65536);
+  new.fts := setweight(matrice_private.text_vector(config, new.title), 'A')
+             || setweight(matrice_private.text_vector(config, new.content), 'B');
+  return new;
+end
+$$;
+comment on function matrice_private.complete_insight is 'Keeps an insight''s full-text index: the title weighs more than the content.';
+
+create or replace trigger complete_insight before insert or update of title, content, fts, project_id on matrice.insights
+for each row execute function matrice_private.complete_insight();
+
+create or replace function matrice.record_insight(
+  project_id uuid, type text, title text, content text, confidence double precision default 0.5,
+  tags jsonb default '[]', source_id uuid default null, evidence jsonb default null
+) returns uuid
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  new_id uuid;
+begin
+  perform matrice_private.require_text('type', type);
+  perform matrice_private.require_text('title', title);
+  perform matrice_private.require_text('content', content);
+  perform matrice_private.require_given('confidence', confidence);
+  if not confidence between 0 and 1 then
+    raise exception 'confidence must be between 0 and 1, not %', confidence
+      using errcode = '22023', hint = 'Leave it out for 0.5.';
+  end if;
+  perform matrice_private.require_bytes('type', type, 200);
+  perform matrice_private.require_bytes('title', title, 2000);
+  perform matrice_private.require_bytes('content', content, 65536);
+  perform matrice_private.require_given('tags', tags);
+  perform matrice_private.require_json('tags', tags, 16384);
+  perform matrice_private.require_json('evidence', evidence, 65536);
+  if jsonb_typeof(tags) <> 'array' then
+    raise exception 'tags must be a JSON array'
+      using errcode = '22023', detail = format('It is %s.', jsonb_typeof(tags)),
+            hint = 'A string that holds JSON is a string: pass the array itself.';
+  end if;
+  perform matrice_private.require_role(project_id, 'editor');
+  if source_id is not null and not exists (
+    select from matrice.context_sources s where s.id = record_insight.source_id and s.project_id = record_insight.project_id
+  ) then
+    raise exception 'source not found'
+      using errcode = 'PT404', detail = format('Project %s has no source %s.', project_id, source_id);
+  end if;
+  insert into matrice.insights as i (project_id, source_id, type, title, content, confidence, tags, evidence)
+  values (record_insight.project_id, record_insight.source_id, record_insight.type, record_insight.title,
+          record_insight.content, record_insight.confidence, record_insight.tags, record_insight.evidence)
+  returning i.id into new_id;
+  return new_id;
+end
+$$;
+comment on function matrice.record_insight is
+  'Records an insight and returns its id. Defaults: confidence 0.5, tags ''[]''.';
+
+create or replace function matrice.supersede_insight(old_id uuid, new_id uuid) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  old_insight record;
+  new_project uuid;
+begin
+  perform matrice_private.require_given('old_id', old_id);
+  perform matrice_private.require_given('new_id', new_id);
+  select i.project_id, i.superseded_by into old_insight from matrice.insights i where i.id = old_id;
+  if not found then
+    raise exception 'insight not found' using errcode = 'PT404', detail = format('There is no insight %s that you can see.', old_id);
+  end if;
+  select i.project_id into new_project from matrice.insights i where i.id = new_id;
+  if not found or new_project <> old_insight.project_id then
+    raise exception 'insight not found'
+      using errcode = 'PT404', detail = format('The project of %s has no insight %s.', old_id, new_id);
+  end if;
+  perform matrice_private.require_role(old_insight.project_id, 'editor');
+  -- One supersession at a time in a project, or two could close a circle.
+  perform from matrice.insights i
+    where i.project_id = old_insight.project_id and i.id in (old_id, new_id) order by i.id for update;
+  if old_insight.superseded_by is not null and old_insight.superseded_by <> new_id then
+    raise exception 'the insight is superseded already'
+      using errcode = 'PT409', detail = format('Insight %s supersedes it.', old_insight.superseded_by);
+  end if;
+  if exists (
+    with recursive successors as (
+      select i.id, i.superseded_by from matrice.insights i where i.id = new_id
+      union
+      select i.id, i.superseded_by from matrice.insights i join successors s on i.id = s.superseded_by
+    )
+    select from successors s where s.id = old_id
+  ) then
+    raise exception 'an insight cannot supersede itself, directly or by others'
+      using errcode = '22023', detail = format('Insight %s is, or is superseded by way of, %s.', new_id, old_id);
+  end if;
+  update matrice.insights i set superseded_by = new_id, superseded_at = coalesce(i.superseded_at, now()) where i.id = old_id;
+end
+$$;
+comment on function matrice.supersede_insight is
+  'Marks an insight as replaced by a newer one of the same project. search_insights then leaves it out; nothing is deleted.';
+
+create or replace function matrice.search_insights(
+  query_text text, project_id uuid, match_count integer default 10, include_superseded boolean default false
+) returns table (
+  insight_id uuid, source_id uuid, type text, title text, content text, confidence double precision, tags jsonb,
+  created_at timestamptz, superseded_by uuid, rank real
+)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  query tsquery;
+begin
+  perform matrice_private.require_query(query_text);
+  perform matrice_private.require_match_count(match_count);
+  perform matrice_private.require_given('include_superseded', include_superseded);
+  perform matrice_private.require_role(project_id, 'viewer');
+  query := matrice_private.text_query(matrice_private.text_search_config(project_id), query_text);
+  return query
+    select i.id, i.source_id, i.type, i.title, i.content, i.confidence, i.tags, i.created_at, i.superseded_by, r.rank
+      from matrice.insights i
+     -- As matching_chunks ranks.
+     cross join lateral (
+       select case when numnode(query) <= 100 then ts_rank_cd(i.fts, query) else ts_rank(i.fts, query || query) end as rank offset 0) r
+     where i.project_id = search_insights.project_id
+       and i.fts @@ query
+       and (include_superseded or i.superseded_by is null)
+     order by r.rank * i.confidence desc, i.id
+     limit match_count;
+end
+$$;
+comment on function matrice.search_insights is
+  'Full-text search in a project''s insights, best first by rank times confidence; superseded ones only on request. Defaults: match_count 10, include_superseded false.';

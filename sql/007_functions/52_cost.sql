@@ -1,0 +1,218 @@
+-- What a call cost, from its tokens and its usage object.
+
+create or replace function matrice_private.price_step() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  calculated numeric;
+begin
+  if tg_op = 'UPDATE' and (new.cost_usd, new.model, new.tokens_input, new.tokens_output, new.usage, new.executed_at)
+     is not distinct from (old.cost_usd, old.model, old.tokens_input, old.tokens_output, old.usage, old.executed_at) then
+    new.cost_source := old.cost_source;
+    return new;
+  end if;
+  -- A restored step, of which a dump says that its cost was calculated, is taken at its word where that comes out again.
+  if new.model is not null and (new.cost_usd is null or new.cost_source = 'calculated') then
+    calculated := matrice_private.cost_if_known(new.model, new.tokens_input, new.tokens_output, new.usage, new.executed_at);
+  end if;
+  -- A calculated cost follows what it was calculated from.
+  if new.cost_usd is null or (tg_op = 'UPDATE' and old.cost_source = 'calculated' and new.cost_usd = old.cost_usd) then
+    new.cost_usd := calculated;
+  end if;
+  new.cost_source := case when new.cost_usd = calculated then 'calculated' when new.cost_usd is not null then 'provided' end;
+  return new;
+end
+$$;
+comment on function matrice_private.price_step is
+  'Calculates a step''s cost where the client gives none, and says in cost_source which of both it is.';
+
+create or replace trigger price_step
+before insert or update of cost_usd, cost_source, model, tokens_input, tokens_output, usage, executed_at on matrice.workflow_steps
+for each row execute function matrice_private.price_step();
+
+create or replace function matrice_private.usage_keys() returns text[]
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select array['cached_tokens', 'cache_write_tokens', 'cache_write_5m_tokens', 'cache_write_1h_tokens', 'input_audio_tokens',
+               'reasoning_tokens', 'output_audio_tokens', 'service_tier', 'inference_geo', 'data_residency', 'speed'];
+end;
+comment on function matrice_private.usage_keys is 'The keys in usage that a cost depends on.';
+
+create or replace function matrice_private.require_usage(usage jsonb) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.require_object('usage', usage);
+  perform matrice_private.require_json('usage', usage, 16384);
+end
+$$;
+comment on function matrice_private.require_usage is 'Raises unless usage is an object of reasonable size.';
+
+create or replace function matrice_private.unknown_usage(usage jsonb) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if usage = '{}' then
+    return null;
+  end if;
+  return (
+    select left(string_agg(u.key, ', ' order by u.key), 200)
+      from jsonb_each(usage) u
+     where u.key <> all (matrice_private.usage_keys())
+       and jsonb_path_exists(jsonb_build_object(u.key, u.value),
+             '$.**{0 to 4} ? (@.type() == "object").keyvalue() ? (@.key like_regex "token" flag "i"
+                && (@.value.type() == "string" || @.value.type() == "number" && @.value != 0))')
+  );
+end
+$$;
+comment on function matrice_private.unknown_usage is
+  'The keys in usage that count tokens of which nobody knows what they cost, as those of vendors'' own formats do; null if there are none.';
+
+create or replace function matrice_private.usage_tokens(usage jsonb, key text) returns bigint
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  tokens numeric;
+begin
+  if usage -> key is null or usage -> key = 'null' then
+    return 0;
+  end if;
+  tokens := case jsonb_typeof(usage -> key) when 'number' then (usage ->> key)::numeric end;
+  -- So that sums of them are numbers, too.
+  if tokens is null or not tokens between 0 and 1e15 or tokens % 1 <> 0 then
+    raise exception 'usage.% must be a number of tokens', key
+      using errcode = '22023', detail = format('It is %s.', left((usage -> key)::text, 100)),
+            hint = 'A whole number from 0 to 1e15, not in quotes.';
+  end if;
+  return tokens::bigint;
+end
+$$;
+comment on function matrice_private.usage_tokens is 'A count of tokens in usage; 0 where it is left out.';
+
+create or replace function matrice_private.usage_choice(usage jsonb, key text) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if coalesce(jsonb_typeof(usage -> key), 'null') not in ('string', 'null') then
+    raise exception 'usage.% must be a JSON string', key
+      using errcode = '22023', detail = format('It is %s.', left((usage -> key)::text, 100)), hint = 'Leave it out where there is none.';
+  end if;
+  return lower(btrim(usage ->> key));
+end
+$$;
+comment on function matrice_private.usage_choice is 'A tier, place or speed in usage, in lower case; null where it is left out.';
+
+create or replace function matrice.calculate_cost(
+  model text, tokens_input bigint, tokens_output bigint default 0, usage jsonb default '{}', priced_at timestamptz default now()
+) returns numeric
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  cached     bigint;
+  written_1h bigint;
+  written    bigint;
+  heard      bigint;
+  reasoned   bigint;
+  spoken     bigint;
+  priced     text;
+  tier       text;
+  rate       record;
+  factor     numeric := 1;
+  surcharge  numeric;
+begin
+  perform matrice_private.require_given('model', model);
+  perform matrice_private.require_given('tokens_input', tokens_input);
+  perform matrice_private.require_given('tokens_output', tokens_output);
+  perform matrice_private.require_usage(usage);
+  perform matrice_private.require_given('priced_at', priced_at);
+  if matrice_private.unknown_usage(usage) is not null then
+    raise exception 'usage counts tokens under unknown keys'
+      using errcode = '22023', detail = format('Unknown: %s.', matrice_private.unknown_usage(usage)),
+            hint = format('Known: %s.', array_to_string(matrice_private.usage_keys(), ', '));
+  end if;
+  cached     := matrice_private.usage_tokens(usage, 'cached_tokens');
+  written_1h := matrice_private.usage_tokens(usage, 'cache_write_1h_tokens');
+  written    := greatest(matrice_private.usage_tokens(usage, 'cache_write_tokens'),
+                         matrice_private.usage_tokens(usage, 'cache_write_5m_tokens') + written_1h);
+  heard      := matrice_private.usage_tokens(usage, 'input_audio_tokens');
+  reasoned   := matrice_private.usage_tokens(usage, 'reasoning_tokens');
+  spoken     := matrice_private.usage_tokens(usage, 'output_audio_tokens');
+  if tokens_input < 0 or tokens_output < 0 then
+    raise exception 'tokens must not be negative'
+      using errcode = '22023', detail = format('Input %s, output %s.', tokens_input, tokens_output), hint = 'Pass 0 where there are none.';
+  end if;
+  if cached::numeric + written + heard > tokens_input or reasoned::numeric + spoken > tokens_output then
+    raise exception 'usage has more tokens than tokens_input or tokens_output'
+      using errcode = '22023',
+            detail = format('Input %s of %s, output %s of %s.', cached::numeric + written + heard, tokens_input,
+                            reasoned::numeric + spoken, tokens_output),
+            hint = 'tokens_input includes cached, cache-written and audio tokens, tokens_output includes reasoning. Anthropic''s input_tokens leaves the cached ones out: add them.';
+  end if;
+
+  priced := matrice_private.priced_model(model);
+  if priced is null then
+    return null;
+  end if;
+  tier := matrice_private.service_tier(priced, usage, priced_at);
+  select max(r.usd_per_million) filter (where r.unit = 'input')          as input,
+         max(r.usd_per_million) filter (where r.unit = 'output')         as output,
+         -- A batch has its own cache rates or none: then its input rate.
+         max(r.usd_per_million) filter (where r.unit = 'cache_read'  and (tier <> 'batch' or r.service_tier = tier)) as cache_read,
+         max(r.usd_per_million) filter (where r.unit = 'cache_write' and (tier <> 'batch' or r.service_tier = tier)) as cache_write,
+         max(r.usd_per_million) filter (where r.unit = 'cache_write_1h' and (tier <> 'batch' or r.service_tier = tier)) as cache_write_1h,
+         max(r.usd_per_million) filter (where r.unit = 'input_audio')    as input_audio,
+         max(r.usd_per_million) filter (where r.unit = 'output_audio')   as output_audio,
+         -- Reasoning at the tier's own rate; else as the tier's output; else at the standard rate of reasoning.
+         coalesce(max(r.usd_per_million) filter (where r.unit = 'reasoning' and r.service_tier = tier),
+                  max(r.usd_per_million) filter (where r.unit = 'output' and r.service_tier = tier and tier <> 'standard'),
+                  max(r.usd_per_million) filter (where r.unit = 'reasoning')) as reasoning
+    into rate
+    from matrice_private.rates(priced, tier, tokens_input, priced_at) r;
+
+  for surcharge in
+    select m.factor from matrice.model_price_multipliers m where m.model = priced and m.value = matrice_private.usage_choice(usage, m.kind)
+  loop
+    factor := factor * surcharge;
+  end loop;
+
+  -- An unpriced unit that was used makes the cost unknown: null, not 0. Multiplying by a millionth is exact, dividing is not.
+  return trim_scale(0.000001 * factor * (
+      case when tokens_input = cached + written + heard then 0 else (tokens_input - cached - written - heard) * rate.input end
+    + case when cached = 0 then 0 else cached * coalesce(rate.cache_read, rate.input) end
+    + case when written = written_1h then 0 else (written - written_1h) * coalesce(rate.cache_write, rate.input) end
+    + case when written_1h = 0 then 0 else written_1h * coalesce(rate.cache_write_1h, rate.cache_write, rate.input) end
+    + case when heard = 0 then 0 else heard * coalesce(rate.input_audio, rate.input) end
+    + case when tokens_output = reasoned + spoken then 0 else (tokens_output - reasoned - spoken) * rate.output end
+    + case when reasoned = 0 then 0 else reasoned * coalesce(rate.reasoning, rate.output) end
+    + case when spoken = 0 then 0 else spoken * coalesce(rate.output_audio, rate.output) end));
+end
+$$;
+comment on function matrice.calculate_cost is
+  'Exact cost of a call in US dollars at the prices of priced_at; null for a model or unit without a price. tokens_input includes cached, cache-written and audio tokens; tokens_output includes reasoning. usage: cached_tokens, cache_write_tokens (of which cache_write_1h_tokens), input_audio_tokens, reasoning_tokens, output_audio_tokens, service_tier, inference_geo, data_residency, speed. A count of tokens under another key is refused. Defaults: tokens_output 0, usage ''{}'', priced_at now().';
+
+create or replace function matrice_private.cost_if_known(
+  model text, tokens_input integer, tokens_output integer, usage jsonb, priced_at timestamptz
+) returns numeric
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  cost numeric;
+begin
+  perform matrice_private.require_usage(usage);
+  -- The step is kept, and its usage with it: it can be priced once somebody knows how.
+  if matrice_private.unknown_usage(usage) is null then
+    cost := round(matrice.calculate_cost(model, tokens_input, tokens_output, usage, priced_at), 12);
+  end if;
+  return case when cost between 0 and 99999999.999999999999 then cost end;
+end
+$$;
+comment on function matrice_private.cost_if_known is
+  'calculate_cost of a step; null also where usage counts tokens under unknown keys, or where the column cannot hold it.';
