@@ -42,7 +42,7 @@ comment on function matrice.truncate_tokens(text, integer, text) is
   'What the first max_tokens tokens of a text spell, in whole characters: at most as many tokens by itself. Defaults: model ''text-embedding-3-small''.';
 comment on function matrice.chunk_text(text, integer, integer, text, text) is
   'Cuts a text into chunks of at most max_tokens tokens at the best boundaries its format has: text, markdown, go, javascript, python, rust, sql, tsx or typescript. substr(content, start_char + 1, end_char - start_char) is the chunk; metadata.headings is, in markdown, the path of headings that the chunk begins under. overlap_tokens is the most that a chunk repeats of the one before, in whole sections: at most half of max_tokens; the default, 64, is as much of that as may be. A null content has no chunks; the other arguments must not be null. Defaults: max_tokens 512, overlap_tokens 64, format ''text'', model ''text-embedding-3-small''.';
-comment on function matrice.nearest_codes(uuid[], text, real[], integer, uuid[]) is
+comment on function matrice._nearest_codes(uuid[], text, real[], integer, uuid[]) is
   'For each of some projects the chunks of a model whose bit codes are nearest to a vector, nearest first, ties by id; if given, among some chunks. A code is as far as the vector''s numbers are large whose signs differ from it, in fifteenths of the largest. of_codes is how many codes the project has, about. Reads matrice.idx_embeddings_codes. For match_chunks, as the owner of the tables or another who reads them without row-level security; everybody else is refused.';
 comment on function matrice._fold(text) is
   'A text in lower case without accents, œ as oe, æ as ae, ß as ss. For the schema''s full-text search.';
@@ -50,7 +50,7 @@ comment on function matrice._pieces(text, integer) is
   'A text as Postgres''s parser reads it in time that grows with its length, in pieces of little more than most_bytes: letters are composed; runs without white space are broken by the character 31 at 256 bytes; a < that begins no tag of less than 1 kB is the character 26. For the schema''s full-text search.';
 comment on function matrice._read_query(text) is
   'A query for websearch_to_tsquery: the first twenty beginnings, as in begin*, are taken out and a number stands in for each; hyphens in a row exclude nothing. For the schema''s full-text search.';
-comment on function matrice.price_catalogue() is 'The catalogue of model prices that this version ships, a JSON document; the table model_prices holds what is charged.';
+comment on function matrice._price_catalogue() is 'The catalogue of model prices that this version ships, a JSON document; the table model_prices holds what is charged.';
 comment on function matrice.migrate() is
   'Applies the migrations of the schema that this database has not had yet and returns their names. For the owner of the schema.';
 
@@ -85,11 +85,7 @@ begin
     'matrice.tokenize(text, text)',
     'matrice.detokenize(integer[], text)',
     'matrice.truncate_tokens(text, integer, text)',
-    'matrice.chunk_text(text, integer, integer, text, text)',
-    -- Searches run as their callers.
-    'matrice._fold(text)',
-    'matrice._pieces(text, integer)',
-    'matrice._read_query(text)'
+    'matrice.chunk_text(text, integer, integer, text, text)'
   ] loop
     execute pg_catalog.format('grant execute on function %s to authenticated, service_role, @extowner@', engine);
   end loop;
@@ -105,8 +101,11 @@ declare
 begin
   foreach tool in array array[
     'matrice.migrate()',
-    'matrice.price_catalogue()',
-    'matrice.nearest_codes(uuid[], text, real[], integer, uuid[])'
+    'matrice._fold(text)',
+    'matrice._pieces(text, integer)',
+    'matrice._read_query(text)',
+    'matrice._price_catalogue()',
+    'matrice._nearest_codes(uuid[], text, real[], integer, uuid[])'
   ] loop
     execute pg_catalog.format('grant execute on function %s to @extowner@, %s', tool, owner);
   end loop;

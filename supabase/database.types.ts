@@ -370,8 +370,16 @@ isOneToOne: false
             "_fold":
 { Args: { "content": string }; Returns: string
                            },
+"_nearest_codes":
+{ Args: { "among"?: (string)[],"count": number,"model": string,"project_ids": (string)[],"query": (number)[] }; Returns: {
+              "chunk_id": string,"of_codes": number,"place": number,"project_id": string
+            }[]
+                           },
 "_pieces":
 { Args: { "content": string,"most_bytes": number }; Returns: (string)[]
+                           },
+"_price_catalogue":
+{ Args: Record<PropertyKey, never>; Returns: string
                            },
 "_read_query":
 { Args: { "query_text": string }; Returns: {
@@ -453,18 +461,10 @@ isOneToOne: false
 "migrate":
 { Args: Record<PropertyKey, never>; Returns: (string)[]
                            },
-"nearest_codes":
-{ Args: { "among"?: (string)[],"count": number,"model": string,"project_ids": (string)[],"query": (number)[] }; Returns: {
-              "chunk_id": string,"of_codes": number,"place": number,"project_id": string
-            }[]
-                           },
 "pillar_history":
 { Args: { "code": string,"project_id": string }; Returns: {
               "content": string,"metadata": Json,"saved_at": string,"saved_by": string,"version": number
             }[]
-                           },
-"price_catalogue":
-{ Args: Record<PropertyKey, never>; Returns: string
                            },
 "record_insight":
 { Args: { "confidence"?: number,"content": string,"evidence"?: Json,"project_id": string,"source_id"?: string,"tags"?: Json,"title": string,"type": string }; Returns: string

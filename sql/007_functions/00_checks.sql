@@ -97,7 +97,7 @@ begin
             hint = 'At most 10,000 characters: search for what matters in it.';
   end if;
   -- Of an operator between any two words, and the words.
-  words := (select (numnode(websearch_to_tsquery('pg_catalog.simple', q.words)) + 1) / 2 from matrice._read_query(query_text) q);
+  words := (select (numnode(websearch_to_tsquery('pg_catalog.simple', q.words)) + 1) / 2 from matrice_private.read_query(query_text) q);
   -- Ranking takes memory by the number of words.
   if words > 500 then
     raise exception 'query_text has too many words'

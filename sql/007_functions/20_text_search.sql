@@ -1,5 +1,42 @@
 -- Full-text search of chunks and insights: how a text becomes lexemes, and a query becomes a tsquery.
 
+-- The engine's own functions, for those below. Clients may not execute them in the schema of the API, or PostgREST would offer
+-- them.
+
+create or replace function matrice_private.fold(content text) returns text
+language plpgsql immutable strict parallel safe security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return matrice._fold(content);
+end
+$$;
+comment on function matrice_private.fold is
+  'A text in lower case without accents. SECURITY DEFINER: only the owner executes the engine''s own functions. It computes from its argument alone.';
+
+create or replace function matrice_private.pieces(content text, most_bytes integer) returns text[]
+language plpgsql immutable strict parallel safe security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return matrice._pieces(content, most_bytes);
+end
+$$;
+comment on function matrice_private.pieces is
+  'A text in pieces that Postgres''s parser reads in linear time. SECURITY DEFINER: only the owner executes the engine''s own functions. It computes from its arguments alone.';
+
+create or replace function matrice_private.read_query(query_text text)
+returns table (words text, marks text[], beginnings text[])
+language plpgsql immutable strict parallel safe security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query select * from matrice._read_query(query_text);
+end
+$$;
+comment on function matrice_private.read_query is
+  'The words of a query and its beginnings, as in begin*, with the marks that stand in for them. SECURITY DEFINER: only the owner executes the engine''s own functions. It computes from its argument alone.';
+
 create or replace function matrice_private.text_vector(config regconfig, content text) returns tsvector
 language plpgsql immutable strict
 set search_path = pg_catalog, pg_temp
@@ -12,12 +49,12 @@ declare
   found tsvector;
 begin
   -- Piece by piece, because Postgres's parser cannot be stopped. What the engine gives it takes no long time.
-  foreach piece in array matrice._pieces(content, 32768) loop
+  foreach piece in array matrice_private.pieces(content, 32768) loop
     if octet_length(piece) = length(piece) then
       found := to_tsvector(config, piece);
     else
       -- Stemmers and stop words want accents; searchers leave them out: the words stand as both would write them.
-      found := (matrice._fold(to_tsvector(config, piece)::text) || ' ' || to_tsvector(config, matrice._fold(piece))::text)::tsvector;
+      found := (matrice_private.fold(to_tsvector(config, piece)::text) || ' ' || to_tsvector(config, matrice_private.fold(piece))::text)::tsvector;
     end if;
     exit when pg_column_size(words) + pg_column_size(found) > most;
     words := words || found;
@@ -44,7 +81,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return tsvector_to_array(matrice._fold(to_tsvector(config, content)::text)::tsvector);
+  return tsvector_to_array(matrice_private.fold(to_tsvector(config, content)::text)::tsvector);
 end
 $$;
 comment on function matrice_private.folded_lexemes is 'The lexemes of a short text, accents folded.';
@@ -54,7 +91,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  beginning text   := matrice._fold(word);
+  beginning text   := matrice_private.fold(word);
   endings   text[] := string_to_array('ation ations ing ings ement ements edness ity ities able ally ive izer ies ité ités ique euses ung ungen keit lichen ación aciones dad mente azione ação', ' ');
   -- The stored words are stems, of which "running" is no prefix but "run" is; and "installat" begins a word whose stem
   -- is "instal". So the word is looked for as it is, and completed in the ways that stemmers undo.
@@ -89,10 +126,10 @@ declare
   folded text;
 begin
   -- websearch_to_tsquery knows no beginnings: a number that no dictionary changes stands in for each.
-  select q.words, q.marks, q.beginnings into query from matrice._read_query(query_text) q;
-  found := matrice._fold(websearch_to_tsquery(config, query.words)::text);
+  select q.words, q.marks, q.beginnings into query from matrice_private.read_query(query_text) q;
+  found := matrice_private.fold(websearch_to_tsquery(config, query.words)::text);
   -- Without its accents a stop word may be another word: "été" is also "ete", and finds what that finds.
-  folded := websearch_to_tsquery(config, matrice._fold(query.words))::text;
+  folded := websearch_to_tsquery(config, matrice_private.fold(query.words))::text;
   if folded <> found then
     found := (found::tsquery || folded::tsquery)::text;
   end if;

@@ -198,7 +198,7 @@ begin
   end if;
   depth := matrice_private.rerank_depth(match_count, nearest_chunks.model);
   select array_agg(n.project_id), array_agg(n.chunk_id), array_agg(n.place), array_agg(n.of_codes) into codes_of, codes, places, totals
-    from matrice.nearest_codes(nearest_chunks.project_ids, nearest_chunks.model, matrice_private.numbers_of(query_embedding), 3 * depth, matching) n;
+    from matrice._nearest_codes(nearest_chunks.project_ids, nearest_chunks.model, matrice_private.numbers_of(query_embedding), 3 * depth, matching) n;
   for round in 1..2 loop
     -- All vectors of a project are read in the time in which a fifth of them is looked up.
     whole := whole || array(

@@ -100,7 +100,7 @@ declare
   found     tsvector;
 begin
   -- The excerpt is of one piece of the text: the first that matches the query, else the first that has any word.
-  foreach piece in array matrice._pieces(content, 8192) loop
+  foreach piece in array matrice_private.pieces(content, 8192) loop
     found := matrice_private.text_vector(config, piece);
     if found @@ query or best is null and found @@ any_word then
       best := piece;

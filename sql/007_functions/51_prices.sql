@@ -20,7 +20,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  catalogue jsonb := matrice.price_catalogue()::jsonb;
+  catalogue jsonb := matrice._price_catalogue()::jsonb;
 begin
   insert into matrice.model_price_windows (model, iso_weekdays, from_utc, until_utc)
   select w ->> 0, array(select jsonb_array_elements_text(w -> 1)::integer), (w ->> 2)::time, (w ->> 3)::time

@@ -73,6 +73,8 @@ begin
       'invite_as_owner',
       -- No client writes leases. These three work in the projects that the caller edits, on the caller's leases.
       'take_leases_of_member', 'end_leases_of_member', 'return_leases_of_member',
+      -- Only the owner executes the engine's own functions. These compute from their arguments alone.
+      'fold', 'pieces', 'read_query',
       -- Row-level security keeps filters and full-text search from their indexes. These search the caller's projects alone.
       'nearest_to_member', 'matching_of_member', 'member_has_chunks'
     ]),

@@ -8,7 +8,7 @@ use pgrx::prelude::*;
 /// The only function of the engine that reads from the database. What it gives is what a query of the same user would.
 #[pg_extern(stable, parallel_safe)]
 #[search_path(pg_catalog, pg_temp)]
-fn nearest_codes(
+fn _nearest_codes(
     project_ids: Option<Vec<Option<Uuid>>>,
     model: Option<&str>,
     query: Option<Vec<Option<f32>>>,
@@ -47,7 +47,7 @@ fn given<T>(argument: &str, value: Option<T>) -> Result<T, ErrorReport> {
         ErrorReport::new(
             PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
             format!("{argument} must not be null"),
-            "nearest_codes",
+            "_nearest_codes",
         )
     })
 }
@@ -56,6 +56,6 @@ fn not_numbers() -> ErrorReport {
     ErrorReport::new(
         PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
         "query must be finite numbers",
-        "nearest_codes",
+        "_nearest_codes",
     )
 }

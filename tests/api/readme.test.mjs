@@ -36,4 +36,5 @@ test('the OpenAPI document tells the defaults', async () => {
   assert.match(shown('match_chunks'), /Defaults: match_count 10, filter '\{\}', diversity 0, expand 0\./)
   assert.match(shown('chunk_text'), /Defaults: max_tokens 512/)
   assert.doesNotMatch(shown('set_phase'), /Defaults/)
+  assert.deepEqual(Object.keys(paths).filter((path) => path.startsWith('/rpc/_')), [], "the engine's own functions are not offered")
 })

@@ -32,7 +32,7 @@ def as_stranger(database, script):
     type(database)(database.name, "matrice_stranger").psql(script)
 
 
-LOG = "create table matrice_private.migrations (name text primary key, version text, applied_at timestamptz default now());"
+LOG = "create table matrice_private.migrations (name text primary key, version text, hash text, applied_at timestamptz default now());"
 SEEN = """
     create table public.seen (who text);
     grant all on public.seen to public;

@@ -48,8 +48,8 @@ VECTOR = "array_fill(0.1, array[1536])::extensions.vector"
 CALLS = {
     "count_tokens": "('x')", "tokenize": "('x')", "detokenize": "('{1}')", "truncate_tokens": "('x', 1)", "chunk_text": "('x')",
     "_fold": "('x')", "_pieces": "('x', 1)", "_read_query": "('x')",
-    "nearest_codes": f"('{{{A}}}', 'text-embedding-3-small', '{{1}}', 1)",
-    "price_catalogue": "()", "migrate": "()",
+    "_nearest_codes": f"('{{{A}}}', 'text-embedding-3-small', '{{1}}', 1)",
+    "_price_catalogue": "()", "migrate": "()",
     "create_project": "('x')", "set_phase": f"('{A}', 'P2')",
     "save_pillar": f"('{A}', 'P1', 'x')", "restore_pillar": f"('{A}', 'P1', 1)", "pillar_history": f"('{A}', 'P1')",
     "invite_member": f"('{A}', 'x@y.z')", "accept_invite": f"('{TOKEN}')", "list_members": f"('{A}')",

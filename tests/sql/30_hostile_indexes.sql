@@ -2,7 +2,7 @@ begin;
 \ir helpers/setup.psql
 select no_plan();
 
--- The owner of a database may alter, drop and make again what the engine reads by itself. Whatever stands there, nearest_codes
+-- The owner of a database may alter, drop and make again what the engine reads by itself. Whatever stands there, _nearest_codes
 -- gives the right rows or refuses: a server that falls takes all databases of the cluster with it.
 
 insert into matrice.embedding_models (model, dimensions) values ('tiny', 12);
@@ -16,7 +16,7 @@ select md5('chunk ' || n)::uuid, 'tiny', (select array_agg(sin(n * i * 12.9898))
 
 create function tests.found() returns uuid[] language sql as $$
   select coalesce(array_agg(n.chunk_id order by n.project_id, n.place), '{}')
-    from matrice.nearest_codes(array[tests.id('one'), tests.id('two')], 'tiny',
+    from matrice._nearest_codes(array[tests.id('one'), tests.id('two')], 'tiny',
                                (select array_agg(cos(i * 3.7)) from generate_series(1, 12) i)::real[], 15) n
 $$;
 create temp table right_rows on commit drop as select tests.found() as ids;
@@ -40,7 +40,7 @@ begin
     end;
     raise exception 'undo' using errcode = 'XXUND';
   exception when sqlstate 'XXUND' then
-    return is(outcome, coalesce(code, 'the right rows'), 'H8: nearest_codes and ' || description);
+    return is(outcome, coalesce(code, 'the right rows'), 'H8: _nearest_codes and ' || description);
   end;
 end
 $$;
@@ -128,14 +128,14 @@ insert into matrice.chunk_embeddings select project_id, model, null, chunk_id fr
 insert into matrice.chunk_embeddings select project_id, model, B'1', chunk_id from matrice.real_ones;
 delete from matrice.chunk_embeddings where project_id is not null;
 insert into matrice.chunk_embeddings select project_id, model, code, chunk_id from matrice.real_ones;
-select is(tests.found(), ids, 'H8: nearest_codes and wrong codes that were deleted') from right_rows;
+select is(tests.found(), ids, 'H8: _nearest_codes and wrong codes that were deleted') from right_rows;
 rollback to before;
 
 -- A compressed code of the right length is read: 3,000 bits that are all alike.
 insert into matrice.embedding_models (model, dimensions) values ('broad', 3000);
 insert into matrice.chunk_embeddings (chunk_id, model, embedding) select md5('chunk ' || n)::uuid, 'broad', array_fill(case n when 7 then 1 else -1 end, array[3000])::vector from generate_series(1, 9) n;
-select is(n.chunk_id, md5('chunk 7')::uuid, 'nearest_codes reads a code that is compressed')
-  from matrice.nearest_codes(array[tests.id('one')], 'broad', array_fill(1, array[3000])::real[], 1) n;
+select is(n.chunk_id, md5('chunk 7')::uuid, '_nearest_codes reads a code that is compressed')
+  from matrice._nearest_codes(array[tests.id('one')], 'broad', array_fill(1, array[3000])::real[], 1) n;
 
 -- The schema gone.
 select tests.with('alter schema matrice rename to elsewhere; create schema matrice; alter function elsewhere.nearest_codes set schema matrice', '55000', 'no table');

@@ -83,12 +83,12 @@ select tests.refuses(format($$select from questions, matrice_private.nearest_chu
                      '42501', 'Nor by the helper that services have');
 select is_empty(format($$select from unnest(matrice_private.chunks_having(array[%L]::uuid[], '{"only": ["one"]}'))$$, tests.id('large')), 'Nor filtered');
 
--- nearest_codes --------------------------------------------------------------------------------------------------
+-- _nearest_codes --------------------------------------------------------------------------------------------------
 
 select tests.as_owner();
 create function tests.codes(embedding vector, projects text[], k integer, among uuid[] default null)
 returns table (project_id uuid, chunk_id uuid, place integer) language sql stable as $$
-  select n.project_id, n.chunk_id, n.place from matrice.nearest_codes(array(select tests.id(name) from unnest(projects) name), 'wide', embedding::real[], k, among) n
+  select n.project_id, n.chunk_id, n.place from matrice._nearest_codes(array(select tests.id(name) from unnest(projects) name), 'wide', embedding::real[], k, among) n
 $$;
 -- How far a code is, number by number: where signs differ, by the size of the query's number in fifteenths of the largest.
 create function tests.distance(code bit varying, embedding vector) returns numeric language sql stable as $$
@@ -104,18 +104,18 @@ select results_eq(
              from (select *, row_number() over (partition by project_id order by distance, chunk_id)::integer as place
                      from distances where project_id in (select tests.id(name) from unnest(%L::text[]) name)) d
             where place <= %s order by project_id, place$$, projects, k),
-  format('nearest_codes: the %s nearest codes of each of %s are those that come first by distance and id', k, projects))
+  format('_nearest_codes: the %s nearest codes of each of %s are those that come first by distance and id', k, projects))
   from (values ('{large}'::text[], 1), ('{large}', 200), ('{middling,small}', 50), ('{large,middling,small,small}', 4000), ('{}', 5)) asked (projects, k);
 select set_eq(
   format('select chunk_id from tests.codes(%L, %L, 2, %L)', embedding, '{large,small}', array[md5('chunk 5')::uuid, md5('chunk 3501')::uuid, md5('chunk 3101')::uuid, null]),
-  array[md5('chunk 5')::uuid, md5('chunk 3501')::uuid], 'nearest_codes: among some chunks, those of the projects')
+  array[md5('chunk 5')::uuid, md5('chunk 3501')::uuid], '_nearest_codes: among some chunks, those of the projects')
   from questions where n = 4;
-select is_empty(format('select from tests.codes(%L, %L, %s)', embedding, '{large}', k), format('nearest_codes: none of %s', k))
+select is_empty(format('select from tests.codes(%L, %L, %s)', embedding, '{large}', k), format('_nearest_codes: none of %s', k))
   from questions, unnest(array[0, -1, -2147483648]) k where n = 4;
-select is(count(*), 2995::bigint, 'nearest_codes: all there are of more than there are') from questions, tests.codes(embedding, '{large}', 2147483647) where n = 4;
-select is_empty($$select from questions, matrice.nearest_codes(array[null, null]::uuid[], 'wide', embedding::real[], 5) where n = 4$$,
-                'nearest_codes: of no project nothing');
-select tests.refuses(format('select matrice.nearest_codes(%s)', arguments), code, 'H8: nearest_codes refuses ' || what)
+select is(count(*), 2995::bigint, '_nearest_codes: all there are of more than there are') from questions, tests.codes(embedding, '{large}', 2147483647) where n = 4;
+select is_empty($$select from questions, matrice._nearest_codes(array[null, null]::uuid[], 'wide', embedding::real[], 5) where n = 4$$,
+                '_nearest_codes: of no project nothing');
+select tests.refuses(format('select matrice._nearest_codes(%s)', arguments), code, 'H8: _nearest_codes refuses ' || what)
   from (values
     ($$null, 'wide', array_fill(1, array[512])::real[], 1$$, '22004', 'no projects'),
     ($$array[tests.id('large')], null, array_fill(1, array[512])::real[], 1$$, '22004', 'no model'),
@@ -135,9 +135,9 @@ select is(c.chunk_id, md5('chunk 78')::uuid, 'One''s own change is found') from 
 rollback to before;
 select isnt(c.chunk_id, md5('chunk 78')::uuid, 'What was rolled back is not') from questions, tests.codes(embedding, '{large}', 1) c where n = 5;
 
-grant execute on function matrice.nearest_codes(uuid[], text, real[], integer, uuid[]) to authenticated;
+grant execute on function matrice._nearest_codes(uuid[], text, real[], integer, uuid[]) to authenticated;
 select tests.as_user('victor');
-select tests.refuses(format($$select matrice.nearest_codes(array[%L]::uuid[], 'wide', array_fill(1, array[512])::real[], 1)$$, tests.id('large')),
+select tests.refuses(format($$select matrice._nearest_codes(array[%L]::uuid[], 'wide', array_fill(1, array[512])::real[], 1)$$, tests.id('large')),
                      '42501', 'Whoever reads the table under row-level security is refused, even of a project of theirs', hint => '%match_chunks%');
 
 -- Arguments that no search passes: nobody else's mistake, and no error of the server -------------------------------------

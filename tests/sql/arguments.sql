@@ -51,7 +51,7 @@ select p.proname::text as function, p.prolang = (select oid from pg_language whe
        coalesce((select v.value from valid v where v.argument = a.name and v.function = p.proname),
                 (select v.value from valid v where v.argument = a.name and v.function is null)) as value
   from pg_proc p cross join unnest(p.proargnames[:p.pronargs], p.proargtypes::oid[]) with ordinality as a (name, type, place)
- where p.pronamespace = 'matrice'::regnamespace and p.proname <> 'nearest_codes' and not starts_with(p.proname, '_');
+ where p.pronamespace = 'matrice'::regnamespace and not starts_with(p.proname, '_');
 grant select on arguments to public;
 
 -- Calls a function with valid arguments but for one, undoes what it did, and tells the error; a null code is none.

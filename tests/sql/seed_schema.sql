@@ -118,9 +118,9 @@ select is_empty(
 select is_empty($$select name from columns where attname = 'project_id' and not attnotnull$$, 'No row of a project is without one');
 
 -- An empty search_path would let pg_temp come first for types and relations, so that whoever makes a type pg_temp.uuid runs code as
--- the owner (C2). The engine's functions in Rust resolve no names, but for migrate and nearest_codes.
+-- the owner (C2). The engine's functions in Rust resolve no names, but for migrate and _nearest_codes.
 select is_empty($$select signature, proconfig from functions
-                   where not (is_member and proname not in ('migrate', 'nearest_codes'))
+                   where not (is_member and proname not in ('migrate', '_nearest_codes'))
                      and not coalesce(proconfig::text ~ 'search_path=pg_catalog, (extensions, |public, )?pg_temp"', false)$$,
                 'Every function that resolves names has pg_catalog first and pg_temp last in its search_path');
 select is_empty($$select signature from functions, aclexplode(coalesce(proacl, acldefault('f', proowner))) a where a.grantee = 0$$,
@@ -131,7 +131,7 @@ select is_empty($$select proname from functions where pronamespace = 'matrice'::
 select is_empty($$select signature from functions where pronamespace = 'matrice'::regnamespace and prosecdef$$,
                 'Every function of the API runs as its caller');
 select set_eq(format($$select proname from functions where pronamespace = 'matrice'::regnamespace and not has_function_privilege(%L, oid, 'execute')$$, role),
-              '{migrate,price_catalogue,nearest_codes}'::name[], format('%s may execute every function of the API but the owner''s three', role))
+              '{migrate,_price_catalogue,_nearest_codes,_fold,_pieces,_read_query}'::name[], format('%s may execute every function of the API, and none of the engine''s own', role))
   from unnest(array['authenticated', 'service_role']) role;
 select is_empty(
   $$select signature from functions where is_member and pronamespace <> 'matrice'::regnamespace$$, 'The engine''s functions are part of the API');
