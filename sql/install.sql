@@ -50,6 +50,8 @@ comment on function matrice._pieces(text, integer) is
   'A text as Postgres''s parser reads it in time that grows with its length, in pieces of little more than most_bytes: letters are composed; runs without white space are broken by the character 31 at 256 bytes; a < that begins no tag of less than 1 kB is the character 26. For the schema''s full-text search.';
 comment on function matrice._read_query(text) is
   'A query for websearch_to_tsquery: the first twenty beginnings, as in begin*, are taken out and a number stands in for each; hyphens in a row exclude nothing. For the schema''s full-text search.';
+comment on function matrice._whole_sentences(text, integer) is
+  'The longest beginning of a text that has at most most_chars characters and ends with a sentence or a line (UAX #29); else with a word. For the schema''s contexts.';
 comment on function matrice._price_catalogue() is 'The catalogue of model prices that this version ships, a JSON document; the table model_prices holds what is charged.';
 comment on function matrice.migrate() is
   'Applies the migrations of the schema that this database has not had yet and returns their names. For the owner of the schema.';
@@ -104,6 +106,7 @@ begin
     'matrice._fold(text)',
     'matrice._pieces(text, integer)',
     'matrice._read_query(text)',
+    'matrice._whole_sentences(text, integer)',
     'matrice._price_catalogue()',
     'matrice._nearest_codes(uuid[], text, real[], integer, uuid[])'
   ] loop

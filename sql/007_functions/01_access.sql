@@ -82,29 +82,18 @@ begin
   return array[project_id];
 end
 $$;
-comment on function matrice_private.searchable_projects is 'The one project that is named, or all that the caller can see.';
+comment on function matrice_private.searchable_projects is
+  'The projects that a search covers: the one that is named, else all that the caller can see. Raises where the caller may not read the one that is named.';
 
-create or replace function matrice_private.require_searchable(project_id uuid) returns void
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if project_id is not null then
-    perform matrice_private.require_role(project_id, 'viewer');
-  end if;
-end
-$$;
-comment on function matrice_private.require_searchable is 'Raises unless the caller may search the project; null is all that they may.';
-
-create or replace function matrice_private.projects_of_member(project_id uuid) returns uuid[]
+create or replace function matrice_private.projects_of_member(project_ids uuid[]) returns uuid[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   mine uuid[] := matrice_private.project_ids();
 begin
-  return case when project_id is null then mine when project_id = any (mine) then array[project_id] else '{}' end;
+  return array(select id from unnest(project_ids) id where id = any (mine));
 end
 $$;
 comment on function matrice_private.projects_of_member is
-  'The project if the caller is a member of it, or all that the caller is a member of; never another.';
+  'Those of some projects that the caller is a member of. For functions that run as the owner of the tables.';

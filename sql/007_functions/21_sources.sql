@@ -26,7 +26,6 @@ begin
   -- Before anything reads them: constraints are asked only afterwards.
   perform matrice_private.require_bytes('the content of a chunk', new.content, 1048576);
   perform matrice_private.require_json('the metadata of a chunk', new.metadata, 16384);
-  select s.type, s.raw_metadata into source from matrice.context_sources s where s.id = new.source_id;
   if tg_op = 'INSERT' or (new.content, new.token_count) is distinct from (old.content, old.token_count) then
     new.token_count := matrice.count_tokens(new.content);
   end if;
@@ -34,6 +33,7 @@ begin
     new.fts := matrice_private.text_vector(matrice_private.text_search_config(new.project_id), new.content)
                || array_to_tsvector(array_remove(array[matrice_private.project_word(new.project_id)], null));
   end if;
+  select s.type, s.raw_metadata into source from matrice.context_sources s where s.id = new.source_id;
   new.filterable := source.raw_metadata || jsonb_build_object('type', source.type) || new.metadata
                     || jsonb_build_object('matrice.project', new.project_id);
   return new;
@@ -67,6 +67,93 @@ create or replace trigger refilter_chunks after update of type, raw_metadata on 
 for each row when ((old.type, old.raw_metadata) is distinct from (new.type, new.raw_metadata))
 execute function matrice_private.refilter_chunks();
 
+create or replace function matrice_private.cut_is_bounded(chunks bigint, max_tokens integer, metadata_bytes integer) returns boolean
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if chunks > 100000 then
+    raise exception 'the text has too many chunks'
+      using errcode = '22023', detail = format('It has %s chunks of at most %s tokens; a source has at most 100000.', chunks, max_tokens),
+            hint = 'Raise max_tokens, or divide the text into several sources.';
+  elsif chunks > 10000 and max_tokens < 16 then
+    -- A row takes some thousand bytes, however short its text is.
+    raise exception 'the text has too many chunks for so small ones'
+      using errcode = '22023', detail = format('It has %s chunks of at most %s tokens.', chunks, max_tokens),
+            hint = 'A source of more than 10000 chunks needs a max_tokens of at least 16.';
+  end if;
+  perform matrice_private.require_metadata_room(chunks, metadata_bytes);
+  return true;
+end
+$$;
+comment on function matrice_private.cut_is_bounded is
+  'Raises unless the chunks of a text, and the metadata that each repeats, are of a bounded number and size: a small request must not write much.';
+
+create or replace function matrice_private.cut_source(
+  source_id uuid, project_id uuid, content text, format text, max_tokens integer, overlap_tokens integer
+) returns table (total integer, added integer, kept integer, removed integer)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  -- A stored chunk whose text is among the new ones keeps its row, in order where a text occurs more than once.
+  with cut as materialized (
+    select c.*, row_number() over (partition by c.content order by c.chunk_index) as occurrence
+      from matrice.chunk_text(cut_source.content, cut_source.max_tokens, cut_source.overlap_tokens, cut_source.format) c
+  ), bounded as materialized (
+    select matrice_private.cut_is_bounded(
+             count(*), cut_source.max_tokens,
+             coalesce(max(pg_column_size(cut.metadata)), 0) + (
+               select pg_column_size(s.raw_metadata || jsonb_build_object('type', s.type, 'matrice.project', s.project_id))
+                 from matrice.context_sources s where s.id = cut_source.source_id)) as holds
+      from cut
+  ), stored as materialized (
+    select c.id, row_number() over (partition by c.content order by c.chunk_index) as occurrence, c.content
+      from matrice.source_chunks c
+     where c.source_id = cut_source.source_id
+  ), matched as materialized (
+    select cut.*, stored.id from cut left join stored using (content, occurrence) where (select b.holds from bounded b)
+  ), gone as (
+    delete from matrice.source_chunks c
+     where c.source_id = cut_source.source_id and c.id not in (select m.id from matched m where m.id is not null)
+    returning c.id
+  ), moved as (
+    update matrice.source_chunks c
+       set chunk_index = m.chunk_index, start_char = m.start_char, end_char = m.end_char,
+           -- What a client says of a text is true wherever that stands, but for the page.
+           metadata = case when (c.start_char, c.end_char) is distinct from (m.start_char, m.end_char)
+                           then c.metadata - '{headings,page,pages}'::text[] else c.metadata - 'headings' end || m.metadata
+      from matched m
+     where c.id = m.id
+       and (c.chunk_index, c.start_char, c.end_char, c.metadata -> 'headings')
+           is distinct from (m.chunk_index, m.start_char, m.end_char, m.metadata -> 'headings')
+  ), new as (
+    insert into matrice.source_chunks (source_id, project_id, chunk_index, content, token_count, start_char, end_char, metadata)
+    select cut_source.source_id, cut_source.project_id, m.chunk_index, m.content, m.token_count, m.start_char, m.end_char, m.metadata
+      from matched m
+     where m.id is null
+    returning id
+  )
+  select (select count(*) from cut), (select count(*) from new),
+         (select count(*) from matched m where m.id is not null), (select count(*) from gone)
+    into total, added, kept, removed;
+
+  if total = 0 then
+    raise exception 'content must not be empty'
+      using errcode = '22023', detail = 'It has nothing but white space.', hint = 'Pass a text, or delete the source.';
+  end if;
+  update matrice.context_sources s
+     set status = 'ready', processed_at = now(), token_count = matrice.count_tokens(cut_source.content),
+         format = cut_source.format, max_tokens = least(cut_source.max_tokens, 1000000000),
+         overlap_tokens = least(cut_source.overlap_tokens, 1000000000)
+   where s.id = cut_source.source_id;
+  return next;
+end
+$$;
+comment on function matrice_private.cut_source is
+  'Brings the chunks of a source to a text, and the source to what was done. Trusts its arguments: its callers have asked who may, and hold the source.';
+
 create or replace function matrice.ingest_source(
   project_id uuid, name text, content text, type text default 'file', format text default 'text',
   max_tokens integer default 512, overlap_tokens integer default 64,
@@ -90,37 +177,17 @@ begin
   perform matrice_private.require_json('metadata', metadata, 16384);
   perform matrice_private.require_role(project_id, 'editor');
   perform matrice_private.hold_project(project_id);
+  perform matrice_private.require_given('content', content);
+  perform matrice_private.require_bytes('content', content, 67108864);
   insert into matrice.context_sources as s (project_id, type, name, storage_path, raw_metadata)
   values (ingest_source.project_id, ingest_source.type, ingest_source.name, ingest_source.storage_path, ingest_source.metadata)
   returning s.id into new_id;
-  perform matrice.chunk_source(new_id, content, format, max_tokens, overlap_tokens);
+  perform matrice_private.cut_source(new_id, project_id, content, format, max_tokens, overlap_tokens);
   return new_id;
 end
 $$;
 comment on function matrice.ingest_source is
   'Adds a document to a project and cuts it into chunks, ready for full-text search and for claim_chunks. Returns the source''s id. How it is cut is remembered for chunk_source. overlap_tokens: at most half of max_tokens; the default, 64, is as much of that as may be. Defaults: type ''file'', format ''text'', max_tokens 512, overlap_tokens 64, metadata ''{}''.';
-
-create or replace function matrice_private.cut_is_bounded(chunks bigint, max_tokens integer, metadata_bytes integer) returns boolean
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if chunks > 100000 then
-    raise exception 'the text has too many chunks'
-      using errcode = '22023', detail = format('It has %s chunks of at most %s tokens; a source has at most 100000.', chunks, max_tokens),
-            hint = 'Raise max_tokens, or divide the text into several sources.';
-  elsif chunks > 10000 and max_tokens < 16 then
-    -- A row takes some thousand bytes, however short its text is.
-    raise exception 'the text has too many chunks for so small ones'
-      using errcode = '22023', detail = format('It has %s chunks of at most %s tokens.', chunks, max_tokens),
-            hint = 'A source of more than 10000 chunks needs a max_tokens of at least 16.';
-  end if;
-  perform matrice_private.require_metadata_room(chunks, metadata_bytes);
-  return true;
-end
-$$;
-comment on function matrice_private.cut_is_bounded is
-  'Raises unless the chunks of a text, and the metadata that each repeats, are of a bounded number and size: a small request must not write much.';
 
 create or replace function matrice.chunk_source(
   source_id uuid, content text, format text default null, max_tokens integer default null, overlap_tokens integer default null
@@ -155,58 +222,7 @@ begin
   -- All before the first changes: whoever changes one of them waits for its index to be free, which another may be moving to.
   perform from matrice.source_chunks c where c.source_id = chunk_source.source_id order by c.id for update;
 
-  -- A stored chunk whose text is among the new ones keeps its row, in order where a text occurs more than once.
-  with cut as materialized (
-    select c.*, row_number() over (partition by c.content order by c.chunk_index) as occurrence
-      from matrice.chunk_text(chunk_source.content, chunk_source.max_tokens, chunk_source.overlap_tokens, chunk_source.format) c
-  ), bounded as materialized (
-    select matrice_private.cut_is_bounded(
-             count(*), chunk_source.max_tokens,
-             coalesce(max(pg_column_size(cut.metadata)), 0) + (
-               select pg_column_size(s.raw_metadata || jsonb_build_object('type', s.type, 'matrice.project', s.project_id))
-                 from matrice.context_sources s where s.id = chunk_source.source_id)) as holds
-      from cut
-  ), stored as materialized (
-    select c.id, row_number() over (partition by c.content order by c.chunk_index) as occurrence, c.content
-      from matrice.source_chunks c
-     where c.source_id = chunk_source.source_id
-  ), matched as materialized (
-    select cut.*, stored.id from cut left join stored using (content, occurrence) where (select b.holds from bounded b)
-  ), gone as (
-    delete from matrice.source_chunks c
-     where c.source_id = chunk_source.source_id and c.id not in (select m.id from matched m where m.id is not null)
-    returning c.id
-  ), moved as (
-    update matrice.source_chunks c
-       set chunk_index = m.chunk_index, start_char = m.start_char, end_char = m.end_char,
-           -- What a client says of a text is true wherever that stands, but for the page.
-           metadata = case when (c.start_char, c.end_char) is distinct from (m.start_char, m.end_char)
-                           then c.metadata - '{headings,page,pages}'::text[] else c.metadata - 'headings' end || m.metadata
-      from matched m
-     where c.id = m.id
-       and (c.chunk_index, c.start_char, c.end_char, c.metadata -> 'headings')
-           is distinct from (m.chunk_index, m.start_char, m.end_char, m.metadata -> 'headings')
-  ), new as (
-    insert into matrice.source_chunks (source_id, project_id, chunk_index, content, token_count, start_char, end_char, metadata)
-    select chunk_source.source_id, owner_project, m.chunk_index, m.content, m.token_count, m.start_char, m.end_char, m.metadata
-      from matched m
-     where m.id is null
-    returning id
-  )
-  select (select count(*) from cut), (select count(*) from new),
-         (select count(*) from matched m where m.id is not null), (select count(*) from gone)
-    into total, added, kept, removed;
-
-  if total = 0 then
-    raise exception 'content must not be empty'
-      using errcode = '22023', detail = 'It has nothing but white space.', hint = 'Pass a text, or delete the source.';
-  end if;
-  update matrice.context_sources s
-     set status = 'ready', processed_at = now(), token_count = matrice.count_tokens(chunk_source.content),
-         format = chunk_source.format, max_tokens = least(chunk_source.max_tokens, 1000000000),
-         overlap_tokens = least(chunk_source.overlap_tokens, 1000000000)
-   where s.id = chunk_source.source_id;
-  return next;
+  return query select * from matrice_private.cut_source(source_id, owner_project, content, format, max_tokens, overlap_tokens);
 end
 $$;
 comment on function matrice.chunk_source is

@@ -142,7 +142,7 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 declare
-  wanted   text;
+  chosen_model   text;
   standard text;
   projects uuid[];
   lease    uuid := gen_random_uuid();
@@ -166,7 +166,7 @@ begin
     raise exception 'lease_seconds must be between 1 and 86400, not %', lease_seconds
       using errcode = '22023', hint = 'A little longer than one call of the embedding model takes.';
   end if;
-  wanted := matrice_private.embedding_model(lease_chunks.model, in_project);
+  chosen_model := matrice_private.embedding_model(lease_chunks.model, in_project);
   if in_project is not null then
     perform matrice_private.require_role(in_project, 'editor');
     projects := array[in_project];
@@ -178,7 +178,7 @@ begin
       select p.id
         from matrice.projects p
        where (not row_security_active('matrice.projects') or p.id = any ((select matrice_private.project_ids('editor'))::uuid[]))
-         and coalesce(p.settings ->> 'embedding_model', standard) = wanted
+         and coalesce(p.settings ->> 'embedding_model', standard) = chosen_model
        order by random());
   end if;
 
@@ -189,8 +189,8 @@ begin
     exit waiting when not exists (
       select from matrice.source_chunks c
        where c.project_id = any (projects)
-         and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = wanted)
-         and not exists (select from matrice.embedding_leases l where l.chunk_id = c.id and l.model = wanted and l.leased_until > now()));
+         and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = chosen_model)
+         and not exists (select from matrice.embedding_leases l where l.chunk_id = c.id and l.model = chosen_model and l.leased_until > now()));
     begin
       loop
         asked := batch_size - claimed;
@@ -199,12 +199,12 @@ begin
           into held, fitting
           from (
             select h.chunk_id, h.place, sum(h.bytes) over (order by h.place) as total
-              from matrice_private.hold_claimable(projects, wanted, asked) with ordinality as h (chunk_id, bytes, place)
+              from matrice_private.hold_claimable(projects, chosen_model, asked) with ordinality as h (chunk_id, bytes, place)
           ) h;
         if row_security_active('matrice.embedding_leases') then
-          taken := matrice_private.take_leases_of_member(fitting, wanted, lease_seconds, lease);
+          taken := matrice_private.take_leases_of_member(fitting, chosen_model, lease_seconds, lease);
         else
-          taken := matrice_private.take_leases(fitting, wanted, lease_seconds, lease, null);
+          taken := matrice_private.take_leases(fitting, chosen_model, lease_seconds, lease, null);
         end if;
         offered := offered || fitting;
         claimed := claimed + taken;
@@ -213,7 +213,7 @@ begin
         room := room - (
           select coalesce(sum(octet_length(c.content)), 0)
             from matrice.source_chunks c
-            join matrice.embedding_leases l on l.chunk_id = c.id and l.model = wanted
+            join matrice.embedding_leases l on l.chunk_id = c.id and l.model = chosen_model
            where c.id = any (fitting) and l.lease_id = lease);
       end loop;
       exit waiting when claimed > 0;
@@ -231,7 +231,7 @@ begin
   return query
     select c.id, c.project_id, c.content, c.token_count, l.attempt, l.lease_id
       from unnest(offered) with ordinality as given (id, place)
-      join matrice.embedding_leases l on l.chunk_id = given.id and l.model = wanted and l.lease_id = lease
+      join matrice.embedding_leases l on l.chunk_id = given.id and l.model = chosen_model and l.lease_id = lease
       join matrice.source_chunks c on c.id = given.id
      order by given.place;
 end

@@ -195,13 +195,13 @@ set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
-  wanted text;
+  chosen_model text;
   ours uuid[];
   stored integer;
   refusal text;
 begin
   perform matrice_private.require_text('model', model);
-  wanted := matrice_private.embedding_model(model, null);
+  chosen_model := matrice_private.embedding_model(model, null);
   perform matrice_private.require_chunks(chunk_ids);
   perform matrice_private.require_given('embeddings', embeddings);
   if jsonb_typeof(embeddings) is distinct from 'array' or jsonb_array_length(embeddings) <> cardinality(chunk_ids) then
@@ -216,13 +216,13 @@ begin
   -- whose embedding would be another text's.
   ours := matrice_private.hold_chunks(chunk_ids);
   if row_security_active('matrice.embedding_leases') then
-    ours := matrice_private.end_leases_of_member(ours, wanted, store_embeddings.lease_id);
+    ours := matrice_private.end_leases_of_member(ours, chosen_model, store_embeddings.lease_id);
   else
-    ours := matrice_private.end_leases(ours, wanted, store_embeddings.lease_id, null);
+    ours := matrice_private.end_leases(ours, chosen_model, store_embeddings.lease_id, null);
   end if;
   begin
     insert into matrice.chunk_embeddings as e (chunk_id, project_id, model, embedding)
-    select distinct on (c.id) c.id, c.project_id, wanted, matrice_private.to_vector(given.embedding #>> '{}')
+    select distinct on (c.id) c.id, c.project_id, chosen_model, matrice_private.to_vector(given.embedding #>> '{}')
       from unnest(chunk_ids) with ordinality as given_id (id, position)
       join lateral (select embeddings -> (given_id.position - 1)::integer as embedding) given on true
       join matrice.source_chunks c on c.id = given_id.id
@@ -251,16 +251,16 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  wanted text;
+  chosen_model text;
 begin
   perform matrice_private.require_text('model', model);
   perform matrice_private.require_given('error', error);
-  wanted := matrice_private.embedding_model(model, null);
+  chosen_model := matrice_private.embedding_model(model, null);
   perform matrice_private.require_chunks(chunk_ids);
   if row_security_active('matrice.embedding_leases') then
-    perform matrice_private.return_leases_of_member(chunk_ids, wanted, error, lease_id);
+    perform matrice_private.return_leases_of_member(chunk_ids, chosen_model, error, lease_id);
   else
-    perform matrice_private.return_leases(chunk_ids, wanted, error, lease_id, null);
+    perform matrice_private.return_leases(chunk_ids, chosen_model, error, lease_id, null);
   end if;
 end
 $$;

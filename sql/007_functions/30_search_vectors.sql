@@ -143,7 +143,7 @@ $$;
 comment on function matrice_private.doubtful_projects is
   'The projects whose codes are not to be believed, by where the codes of their best vectors stand among the nearest codes, of which depth were compared.';
 
-create or replace function matrice_private.check_nearest(query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb) returns void
+create or replace function matrice_private.require_nearest_arguments(query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -153,12 +153,12 @@ begin
       using errcode = '22004', hint = 'match_chunks finds the model and the projects itself.';
   end if;
   perform matrice_private.require_model(model);
-  perform matrice_private.check_query(query_embedding, model);
+  perform matrice_private.require_embedding(query_embedding, model);
   perform matrice_private.require_match_count(match_count);
   perform matrice_private.require_object('filter', filter);
 end
 $$;
-comment on function matrice_private.check_nearest is 'Raises unless nearest_chunks can do with its arguments.';
+comment on function matrice_private.require_nearest_arguments is 'Raises unless nearest_chunks can do with its arguments.';
 
 create or replace function matrice_private.nearest_chunks(
   query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb
@@ -187,7 +187,7 @@ declare
   found              uuid[] := array[]::uuid[];
   found_similarities double precision[] := array[]::double precision[];
 begin
-  perform matrice_private.check_nearest(query_embedding, nearest_chunks.project_ids, nearest_chunks.model, match_count, filter);
+  perform matrice_private.require_nearest_arguments(query_embedding, nearest_chunks.project_ids, nearest_chunks.model, match_count, filter);
   if filter <> '{}' then
     matching := matrice_private.chunks_having(nearest_chunks.project_ids, filter);
     -- So many vectors are read in the time that the codes of some ten thousand chunks take.
@@ -234,18 +234,18 @@ comment on function matrice_private.nearest_chunks is
   'The nearest chunks in the projects that match a filter, by cosine similarity, ties by id: by codes where the vectors bear them out, else by every vector. SECURITY DEFINER: codes are read as the tables'' owner. It asks nobody about the projects, so only services, which see all rows, and nearest_to_member may execute it.';
 
 create or replace function matrice_private.nearest_to_member(
-  query_embedding vector, project_id uuid, model text, match_count integer, filter jsonb
+  query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb
 ) returns table (chunk_id uuid, similarity double precision)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query select * from matrice_private.nearest_chunks(
-    query_embedding, matrice_private.projects_of_member(project_id), model, match_count, filter);
+    query_embedding, matrice_private.projects_of_member(project_ids), model, match_count, filter);
 end
 $$;
 comment on function matrice_private.nearest_to_member is
-  'nearest_chunks in the caller''s projects. SECURITY DEFINER: policies keep filters from their index and ask about the project at each row. It searches no project that the caller is not a member of.';
+  'nearest_chunks in those projects that the caller is a member of. SECURITY DEFINER: policies keep filters from their index and ask about the project at each row.';
 
 create or replace function matrice_private.are_visible(chunk_ids uuid[], model text) returns boolean
 language plpgsql stable
@@ -284,8 +284,9 @@ end;
 comment on function matrice_private.nearest_visible is
   'The nearest of those chunks that the caller sees, by comparing every vector: what policies hide takes no place.';
 
-create or replace function matrice_private.nearest(query_embedding vector, project_id uuid, model text, match_count integer, filter jsonb)
-returns table (chunk_id uuid, similarity double precision)
+create or replace function matrice_private.vector_candidates(
+  query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb
+) returns table (chunk_id uuid, similarity double precision)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -296,19 +297,19 @@ declare
 begin
   if not row_security_active('matrice.source_chunks') then
     return query select * from matrice_private.nearest_chunks(
-      query_embedding, matrice_private.searchable_projects(nearest.project_id), nearest.model, match_count, filter);
+      query_embedding, project_ids, vector_candidates.model, match_count, filter);
     return;
   end if;
   select array_agg(n.chunk_id), array_agg(n.similarity) into ids, similarities
-    from matrice_private.nearest_to_member(query_embedding, nearest.project_id, nearest.model, match_count, filter) n;
-  if matrice_private.are_visible(ids, nearest.model) then
+    from matrice_private.nearest_to_member(query_embedding, project_ids, vector_candidates.model, match_count, filter) n;
+  if matrice_private.are_visible(ids, vector_candidates.model) then
     return query select * from unnest(ids, similarities);
   elsif ids is not null then
     -- Policies that somebody has added hide some of them.
     return query select * from matrice_private.nearest_visible(
-      query_embedding, matrice_private.projects_of_member(nearest.project_id), nearest.model, match_count, filter);
+      query_embedding, project_ids, vector_candidates.model, match_count, filter);
   end if;
 end
 $$;
-comment on function matrice_private.nearest is
-  'The nearest chunks in one project, or all, that the caller may search and sees.';
+comment on function matrice_private.vector_candidates is
+  'The nearest chunks in some projects that the caller sees.';

@@ -43,20 +43,20 @@ $$;
 comment on function matrice_private.matching_chunks is
   'The chunks that match a full-text query best, each project in its own language, by cover density, or if it has more than some fifty words by how often they stand; ties by id.';
 
-create or replace function matrice_private.matching_of_member(query_text text, project_id uuid, match_count integer, filter jsonb)
+create or replace function matrice_private.matching_of_member(query_text text, project_ids uuid[], match_count integer, filter jsonb)
 returns table (chunk_id uuid, rank real)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query select * from matrice_private.matching_chunks(
-    query_text, matrice_private.projects_of_member(project_id), match_count, filter);
+    query_text, matrice_private.projects_of_member(project_ids), match_count, filter);
 end
 $$;
 comment on function matrice_private.matching_of_member is
-  'matching_chunks in the caller''s projects. SECURITY DEFINER: policies keep full-text search from its index. It searches no project that the caller is not a member of.';
+  'matching_chunks in those projects that the caller is a member of. SECURITY DEFINER: policies keep full-text search from its index.';
 
-create or replace function matrice_private.matching(query_text text, project_id uuid, match_count integer, filter jsonb)
+create or replace function matrice_private.word_candidates(query_text text, project_ids uuid[], match_count integer, filter jsonb)
 returns table (chunk_id uuid, rank real)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -68,7 +68,7 @@ declare
 begin
   if row_security_active('matrice.source_chunks') then
     select array_agg(m.chunk_id order by m.rank desc, m.chunk_id), array_agg(m.rank order by m.rank desc, m.chunk_id)
-      into ids, ranks from matrice_private.matching_of_member(query_text, matching.project_id, match_count, filter) m;
+      into ids, ranks from matrice_private.matching_of_member(query_text, project_ids, match_count, filter) m;
     -- Where a policy of the user's own hides some of them, others take their places.
     if not exists (
       select from unnest(ids) f (id)
@@ -78,11 +78,10 @@ begin
       return;
     end if;
   end if;
-  return query select * from matrice_private.matching_chunks(
-    query_text, matrice_private.searchable_projects(matching.project_id), match_count, filter);
+  return query select * from matrice_private.matching_chunks(query_text, project_ids, match_count, filter);
 end
 $$;
-comment on function matrice_private.matching is 'matching_chunks in one project, or all, that the caller may search.';
+comment on function matrice_private.word_candidates is 'The chunks in some projects that match a query and that the caller sees.';
 
 create or replace function matrice_private.highlighted(config regconfig, content text, query tsquery) returns text
 language plpgsql stable

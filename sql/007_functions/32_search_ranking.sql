@@ -1,8 +1,8 @@
--- From candidates to hits: fusion of both rankings, diversity, and a limit per source.
+-- From candidates to ranked chunks: fusion of both searches, diversity, and a limit per source.
 
-create or replace function matrice_private.fused(
-  query_text text, query_embedding vector, project_id uuid, match_count integer,
-  full_text_weight double precision, semantic_weight double precision, rrf_k integer, filter jsonb, model text
+create or replace function matrice_private.fused_candidates(
+  query_text text, query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb,
+  full_text_weight double precision, semantic_weight double precision, rrf_k integer
 ) returns table (chunk_id uuid, score double precision, semantic_rank integer, full_text_rank integer)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -15,10 +15,10 @@ begin
   return query
     with semantic as materialized (
       select n.chunk_id, row_number() over (order by n.similarity desc, n.chunk_id)::integer as rank
-        from matrice_private.nearest(query_embedding, fused.project_id, fused.model, depth, filter) n
+        from matrice_private.vector_candidates(query_embedding, project_ids, fused_candidates.model, depth, filter) n
     ), full_text as materialized (
       select m.chunk_id, row_number() over (order by m.rank desc, m.chunk_id)::integer as rank
-        from matrice_private.matching(query_text, fused.project_id, depth, filter) m
+        from matrice_private.word_candidates(query_text, project_ids, depth, filter) m
     )
     select coalesce(v.chunk_id, t.chunk_id),
            coalesce(semantic_weight / (rrf_k + v.rank), 0) + coalesce(full_text_weight / (rrf_k + t.rank), 0),
@@ -28,12 +28,12 @@ begin
      limit match_count;
 end
 $$;
-comment on function matrice_private.fused is
-  'Chunks by reciprocal rank fusion of nearest and matching, ties by id.';
+comment on function matrice_private.fused_candidates is
+  'Chunks by reciprocal rank fusion of vector_candidates and word_candidates, ties by id.';
 
-create or replace function matrice_private.hits(
-  query_text text, query_embedding vector, project_id uuid, match_count integer,
-  full_text_weight double precision, semantic_weight double precision, rrf_k integer, filter jsonb, model text
+create or replace function matrice_private.candidates(
+  query_text text, query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb,
+  full_text_weight double precision default 1, semantic_weight double precision default 1, rrf_k integer default 50
 ) returns table (chunk_id uuid, score double precision, semantic_rank integer, full_text_rank integer)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -41,17 +41,17 @@ as $$
 begin
   if query_text is null then
     return query select n.chunk_id, n.similarity, null::integer, null::integer
-                   from matrice_private.nearest(query_embedding, project_id, model, match_count, filter) n;
+                   from matrice_private.vector_candidates(query_embedding, project_ids, model, match_count, filter) n;
   elsif query_embedding is null then
     return query select m.chunk_id, m.rank::double precision, null::integer, null::integer
-                   from matrice_private.matching(query_text, project_id, match_count, filter) m;
+                   from matrice_private.word_candidates(query_text, project_ids, match_count, filter) m;
   else
-    return query select * from matrice_private.fused(
-      query_text, query_embedding, project_id, match_count, full_text_weight, semantic_weight, rrf_k, filter, model);
+    return query select * from matrice_private.fused_candidates(
+      query_text, query_embedding, project_ids, model, match_count, filter, full_text_weight, semantic_weight, rrf_k);
   end if;
 end
 $$;
-comment on function matrice_private.hits is
+comment on function matrice_private.candidates is
   'What a search finds, best first: by meaning without a text, by words without a vector, else by both.';
 
 create or replace function matrice_private.similarities(chunk_ids uuid[], chunk_id uuid, model text) returns double precision[]
@@ -77,7 +77,7 @@ begin atomic
 end;
 comment on function matrice_private.on_one_scale is 'Scores stretched to between 0 and 1, so that they compare with similarities.';
 
-create or replace function matrice_private.most_diverse(
+create or replace function matrice_private.diverse_chunks(
   chunk_ids uuid[], relevance double precision[], match_count integer, diversity double precision, max_per_source integer, model text
 ) returns uuid[]
 language plpgsql stable
@@ -108,10 +108,10 @@ begin
   return array(select chunk_ids[taken] from unnest(chosen) with ordinality c (taken, place) order by place);
 end
 $$;
-comment on function matrice_private.most_diverse is
+comment on function matrice_private.diverse_chunks is
   'Maximal marginal relevance: one after the other the chunk with the highest (1 - diversity) · relevance - diversity · similarity to the most similar one chosen before.';
 
-create or replace function matrice_private.choose(
+create or replace function matrice_private.select_chunks(
   chunk_ids uuid[], scores double precision[], are_similarities boolean, match_count integer,
   diversity double precision, max_per_source integer, model text
 ) returns uuid[]
@@ -120,7 +120,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if diversity > 0 and cardinality(chunk_ids) > 0 then
-    return matrice_private.most_diverse(
+    return matrice_private.diverse_chunks(
       chunk_ids, case when are_similarities then scores else matrice_private.on_one_scale(scores) end,
       match_count, diversity, max_per_source, model);
   end if;
@@ -136,13 +136,13 @@ begin
      limit match_count);
 end
 $$;
-comment on function matrice_private.choose is
-  'Of chunks, given best first, the set that is wanted.';
+comment on function matrice_private.select_chunks is
+  'Selects match_count of the ranked chunks: diverse ones, and at most max_per_source of each source.';
 
-create or replace function matrice_private.best_hits(
-  query_text text, query_embedding vector, project_id uuid, match_count integer, match_threshold double precision,
-  full_text_weight double precision, semantic_weight double precision, rrf_k integer, filter jsonb, model text,
-  diversity double precision, max_per_source integer
+create or replace function matrice_private.ranked_chunks(
+  query_text text, query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb,
+  diversity double precision, max_per_source integer, match_threshold double precision default null,
+  full_text_weight double precision default 1, semantic_weight double precision default 1, rrf_k integer default 50
 ) returns table (place bigint, chunk_id uuid, score double precision, semantic_rank integer, full_text_rank integer)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -158,20 +158,22 @@ declare
 begin
   if plain then
     return query
-      select row_number() over (), h.*
-        from matrice_private.hits(query_text, query_embedding, best_hits.project_id, depth, full_text_weight, semantic_weight,
-                                  rrf_k, filter, best_hits.model) h
-       where match_threshold is null or h.score >= match_threshold;
+      select row_number() over (), c.*
+        from matrice_private.candidates(query_text, query_embedding, project_ids, ranked_chunks.model, depth, filter,
+                                        full_text_weight, semantic_weight, rrf_k) c
+       where match_threshold is null or c.score >= match_threshold;
     return;
   end if;
   -- Until there are enough of them: all near ones may be of one source.
   loop
-    select array_agg(h.chunk_id order by h.score desc, h.chunk_id), array_agg(h.score order by h.score desc, h.chunk_id),
-           array_agg(array[h.semantic_rank, h.full_text_rank] order by h.score desc, h.chunk_id)
+    select array_agg(c.chunk_id order by c.score desc, c.chunk_id), array_agg(c.score order by c.score desc, c.chunk_id),
+           array_agg(array[c.semantic_rank, c.full_text_rank] order by c.score desc, c.chunk_id)
       into ids, scores, ranks
-      from matrice_private.hits(query_text, query_embedding, best_hits.project_id, depth, full_text_weight, semantic_weight,
-                                rrf_k, filter, best_hits.model) h;
-    chosen := matrice_private.choose(ids, scores, query_text is null, match_count, diversity, max_per_source, best_hits.model);
+      from matrice_private.candidates(query_text, query_embedding, project_ids, ranked_chunks.model, depth, filter,
+                                      full_text_weight, semantic_weight, rrf_k) c;
+    chosen := matrice_private.select_chunks(
+      ids, scores, are_similarities => query_text is null, match_count => match_count,
+      diversity => diversity, max_per_source => max_per_source, model => ranked_chunks.model);
     exit when cardinality(chosen) >= match_count or cardinality(ids) < depth or ids is null or depth = 10000;
     depth := least(depth * 4, 10000);
   end loop;
@@ -181,5 +183,5 @@ begin
      where match_threshold is null or scores[array_position(ids, c.id)] >= match_threshold;
 end
 $$;
-comment on function matrice_private.best_hits is
-  'The hits of a search that are wanted, in order.';
+comment on function matrice_private.ranked_chunks is
+  'The chunks that a search returns, in order: its candidates, or those that diversity and max_per_source select among them.';

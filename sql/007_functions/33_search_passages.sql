@@ -1,6 +1,6 @@
 -- From hits to passages: a hit and its neighbours in the source, as one text.
 
-create or replace function matrice_private.runs(chunk_ids uuid[], expand integer)
+create or replace function matrice_private.chunk_ranges(chunk_ids uuid[], expand integer)
 returns table (best bigint, source_id uuid, first_index integer, last_index integer)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -10,7 +10,7 @@ begin
   return query
     select min(r.place), r.source_id, greatest(min(r.chunk_index) - expand, 0), max(r.chunk_index) + expand
       from (
-        select g.*, count(*) filter (where g.starts) over (partition by g.source_id order by g.chunk_index) as run
+        select g.*, count(*) filter (where g.starts) over (partition by g.source_id order by g.chunk_index) as range
           from (
             select given.place, c.source_id, c.chunk_index,
                    coalesce(c.chunk_index - lag(c.chunk_index) over (partition by c.source_id order by c.chunk_index) > 2 * expand + 1, true) as starts
@@ -18,27 +18,27 @@ begin
               join matrice.source_chunks c on c.id = given.id
           ) g
       ) r
-     group by r.source_id, r.run;
+     group by r.source_id, r.range;
 end
 $$;
-comment on function matrice_private.runs is
-  'The stretches of their sources that chunks, given best first, and their neighbours cover: merged where they touch, with the place of the best.';
+comment on function matrice_private.chunk_ranges is
+  'The ranges of their sources that chunks, given best first, and expand neighbours on each side cover. Ranges that touch are one; best is the best place in a range.';
 
-create or replace function matrice_private.continuation(content text, start_char integer, told_until integer) returns text
+create or replace function matrice_private.continuation(content text, start_char integer, covered_until integer) returns text
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   return case
-    when told_until is null or start_char is null or start_char > told_until + 1 then E'\n\n' || content
+    when covered_until is null or start_char is null or start_char > covered_until + 1 then E'\n\n' || content
     -- Between two chunks nothing but white space is lost.
-    when start_char > told_until then E'\n' || content
-    else substr(content, told_until - start_char + 1)
+    when start_char > covered_until then E'\n' || content
+    else substr(content, covered_until - start_char + 1)
   end;
 end
 $$;
 comment on function matrice_private.continuation is
-  'What a chunk adds to a text that has told its source up to a character.';
+  'What a chunk adds to a text that has its source up to a character: without what overlapping chunks repeat.';
 
 create or replace function matrice_private.pages_of(chunks_metadata jsonb[]) returns jsonb
 language plpgsql immutable parallel safe
@@ -81,8 +81,8 @@ $$;
 comment on function matrice_private.with_pages is
   'A chunk''s metadata with the pages of a passage that begins with it, or is around it, where those are others.';
 
-create or replace function matrice_private.stretches(chunk_ids uuid[], expand integer)
-returns table (best bigint, source_id uuid, first_index integer, last_index integer, stretch_ids uuid[], start_char integer, end_char integer, content text,
+create or replace function matrice_private.expanded_passages(chunk_ids uuid[], expand integer)
+returns table (best bigint, source_id uuid, first_index integer, last_index integer, passage_ids uuid[], start_char integer, end_char integer, content text,
                pages jsonb)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -91,14 +91,14 @@ as $$
 begin
   return query
     select c.best, c.source_id, c.first_index, c.last_index, array_agg(c.id order by c.chunk_index), min(c.start_char), max(c.end_char),
-           string_agg(case when c.is_first then c.content else matrice_private.continuation(c.content, c.start_char, c.told_until) end, ''
+           string_agg(case when c.is_first then c.content else matrice_private.continuation(c.content, c.start_char, c.covered_until) end, ''
                       order by c.chunk_index),
            matrice_private.pages_of(array_agg(c.metadata order by c.chunk_index))
       from (
         select r.*, c.id, c.chunk_index, c.content, c.metadata, c.start_char, c.end_char, row_number() over by_index = 1 as is_first,
-               max(c.end_char) over (by_index rows between unbounded preceding and 1 preceding) as told_until
-          from matrice_private.runs(chunk_ids, expand) r
-         -- OFFSET 0 has each run looked up by itself: the planner takes its length to be a share of the table.
+               max(c.end_char) over (by_index rows between unbounded preceding and 1 preceding) as covered_until
+          from matrice_private.chunk_ranges(chunk_ids, expand) r
+         -- OFFSET 0 has each range looked up by itself: the planner takes its length to be a share of the table.
          cross join lateral (
            select n.* from matrice.source_chunks n
             where n.source_id = r.source_id and n.chunk_index between r.first_index and r.last_index offset 0) c
@@ -107,8 +107,8 @@ begin
      group by c.best, c.source_id, c.first_index, c.last_index;
 end
 $$;
-comment on function matrice_private.stretches is
-  'The runs of chunks, given best first, and their neighbours, each as one text that tells what chunks share once.';
+comment on function matrice_private.expanded_passages is
+  'The text of each of chunk_ranges, without what overlapping chunks repeat.';
 
 create or replace function matrice_private.passages(chunk_ids uuid[], expand integer)
 returns table (place bigint, chunk_id uuid, source_id uuid, source_name text, chunk_index integer, content text, token_count integer, metadata jsonb)
@@ -131,7 +131,7 @@ begin
     select t.best, c.id, c.source_id, s.name, c.chunk_index, t.content, matrice.count_tokens(t.content),
            matrice_private.with_pages(c.metadata, t.pages) || jsonb_build_object('expanded', jsonb_build_object(
              'first_index', t.first_index, 'last_index', t.last_index, 'start_char', t.start_char, 'end_char', t.end_char))
-      from matrice_private.stretches(chunk_ids, expand) t
+      from matrice_private.expanded_passages(chunk_ids, expand) t
      cross join lateral (select n.* from matrice.source_chunks n where n.id = chunk_ids[t.best] offset 0) c
      cross join lateral (select o.* from matrice.context_sources o where o.id = c.source_id offset 0) s
      order by t.best;
@@ -139,3 +139,32 @@ end
 $$;
 comment on function matrice_private.passages is
   'The rows of chunks, given best first; with expand, each with its neighbours, one row for those that touch.';
+
+create or replace function matrice_private.passage_title(title text, metadata jsonb) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  pages jsonb := matrice_private.pages_of(array[metadata]);
+begin
+  -- In one line, or a name could pretend to be a passage.
+  return regexp_replace(
+    title
+    || coalesce(' — ' || nullif(array_to_string(array(
+         select jsonb_array_elements_text(case jsonb_typeof(metadata -> 'headings') when 'array' then metadata -> 'headings' else '[]' end)),
+         ' › '), ''), '')
+    || coalesce(', p. ' || (pages ->> 0), '') || case when jsonb_array_length(pages) > 1 then '–' || (pages ->> -1) else '' end,
+    '\s+', ' ', 'g');
+end
+$$;
+comment on function matrice_private.passage_title is 'Where a passage is from, as a person would say: source, heading path, page or pages.';
+
+create or replace function matrice_private.passage_heading(number bigint, title text) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return format('### [%s] %s', number, title) || E'\n\n';
+end
+$$;
+comment on function matrice_private.passage_heading is 'The heading of a numbered passage in a context.';

@@ -1,6 +1,6 @@
 -- Checks of the arguments of searches.
 
-create or replace function matrice_private.check_query(query_embedding vector, model text) returns void
+create or replace function matrice_private.require_embedding(query_embedding vector, model text) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -9,9 +9,9 @@ begin
   perform matrice_private.require_comparable(query_embedding, model);
 end
 $$;
-comment on function matrice_private.check_query is 'Raises unless a query vector can be compared with embeddings of the model.';
+comment on function matrice_private.require_embedding is 'Raises unless a query vector can be compared with embeddings of the model.';
 
-create or replace function matrice_private.check_set(match_count integer, filter jsonb, diversity double precision, max_per_source integer, expand integer)
+create or replace function matrice_private.require_result_options(match_count integer, filter jsonb, diversity double precision, max_per_source integer, expand integer)
 returns void
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -39,10 +39,10 @@ begin
   end if;
 end
 $$;
-comment on function matrice_private.check_set is
+comment on function matrice_private.require_result_options is
   'Raises unless the arguments that say which set of chunks is wanted are reasonable.';
 
-create or replace function matrice_private.check_fusion(full_text_weight double precision, semantic_weight double precision, rrf_k integer)
+create or replace function matrice_private.require_fusion(full_text_weight double precision, semantic_weight double precision, rrf_k integer)
 returns void
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -62,7 +62,7 @@ begin
   end if;
 end
 $$;
-comment on function matrice_private.check_fusion is
+comment on function matrice_private.require_fusion is
   'Raises unless the arguments of reciprocal rank fusion are reasonable.';
 
 create or replace function matrice_private.has_chunks(project_ids uuid[], filter jsonb) returns boolean
@@ -80,18 +80,18 @@ end
 $$;
 comment on function matrice_private.has_chunks is 'Whether a filter is contained in any chunk of the projects.';
 
-create or replace function matrice_private.member_has_chunks(project_id uuid, filter jsonb) returns boolean
+create or replace function matrice_private.member_has_chunks(project_ids uuid[], filter jsonb) returns boolean
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return matrice_private.has_chunks(matrice_private.projects_of_member(project_id), filter);
+  return matrice_private.has_chunks(matrice_private.projects_of_member(project_ids), filter);
 end
 $$;
 comment on function matrice_private.member_has_chunks is
-  'has_chunks in the caller''s projects. SECURITY DEFINER: policies keep filters from their index. It looks into no project that the caller is not a member of.';
+  'has_chunks in those projects that the caller is a member of. SECURITY DEFINER: policies keep filters from their index.';
 
-create or replace function matrice_private.unmatched(filter jsonb, project_id uuid) returns text
+create or replace function matrice_private.unmatched(filter jsonb, project_ids uuid[]) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -107,9 +107,9 @@ begin
     select part, false from (select jsonb_build_object(e.key, e.value) as part from jsonb_each(filter) e order by e.key limit 10) parts
   loop
     if row_security_active('matrice.source_chunks') then
-      matched := matrice_private.member_has_chunks(project_id, asked.part);
+      matched := matrice_private.member_has_chunks(project_ids, asked.part);
     else
-      matched := matrice_private.has_chunks(matrice_private.searchable_projects(project_id), asked.part);
+      matched := matrice_private.has_chunks(project_ids, asked.part);
     end if;
     if matched and asked.is_all then
       return null;
@@ -124,7 +124,7 @@ $$;
 comment on function matrice_private.unmatched is
   'What of a filter no chunk has; null where some chunk has all of it.';
 
-create or replace function matrice_private.tell_unmatched(filter jsonb, project_id uuid) returns void
+create or replace function matrice_private.tell_unmatched(filter jsonb, project_ids uuid[]) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -132,7 +132,7 @@ declare
   reason text;
 begin
   if filter <> '{}' then
-    reason := matrice_private.unmatched(filter, project_id);
+    reason := matrice_private.unmatched(filter, project_ids);
     if reason is not null then
       raise notice 'no chunk has what filter asks for'
         using detail = reason,
@@ -144,7 +144,7 @@ $$;
 comment on function matrice_private.tell_unmatched is
   'Tells by a notice that a search found nothing because of its filter.';
 
-create or replace function matrice_private.check_scores(scores jsonb) returns void
+create or replace function matrice_private.require_scores(scores jsonb) returns void
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -166,4 +166,4 @@ begin
   end if;
 end
 $$;
-comment on function matrice_private.check_scores is 'Raises unless an argument holds scores by chunk.';
+comment on function matrice_private.require_scores is 'Raises unless an argument holds scores by chunk.';

@@ -13,27 +13,29 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  wanted text;
+  projects     uuid[];
+  chosen_model text;
 begin
-  perform matrice_private.check_set(match_count, filter, diversity, max_per_source, expand);
+  perform matrice_private.require_result_options(match_count, filter, diversity, max_per_source, expand);
   if not match_threshold between -1 and 1 then
     raise exception 'match_threshold must be between -1 and 1, not %', match_threshold
       using errcode = '22023', hint = 'It is the least cosine similarity: 0.75 rather than 75. Leave it out for no limit.';
   end if;
-  perform matrice_private.require_searchable(match_chunks.project_id);
-  wanted := matrice_private.embedding_model(match_chunks.model, match_chunks.project_id);
-  perform matrice_private.check_query(query_embedding, wanted);
+  projects := matrice_private.searchable_projects(match_chunks.project_id);
+  chosen_model := matrice_private.embedding_model(match_chunks.model, match_chunks.project_id);
+  perform matrice_private.require_embedding(query_embedding, chosen_model);
   return query
     with hits as materialized (
-      select h.* from matrice_private.best_hits(null, query_embedding, match_chunks.project_id, match_count, match_threshold,
-                                                null, null, null, filter, wanted, diversity, max_per_source) h
+      select h.* from matrice_private.ranked_chunks(
+        null, query_embedding, projects, chosen_model, match_count, filter, diversity, max_per_source,
+        match_threshold => match_threshold) h
     )
     select p.chunk_id, p.source_id, p.source_name, p.chunk_index, p.content, p.token_count, p.metadata, h.score
       from matrice_private.passages(array(select h.chunk_id from hits h order by h.place), expand) p
       join hits h on h.chunk_id = p.chunk_id
      order by p.place;
   if not found then
-    perform matrice_private.tell_unmatched(filter, match_chunks.project_id);
+    perform matrice_private.tell_unmatched(filter, projects);
   end if;
 end
 $$;
@@ -52,17 +54,18 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  wanted text;
+  projects     uuid[];
+  chosen_model text;
 begin
   perform matrice_private.require_query(query_text);
-  perform matrice_private.check_set(match_count, filter, diversity, max_per_source, expand);
+  perform matrice_private.require_result_options(match_count, filter, diversity, max_per_source, expand);
   perform matrice_private.require_given('highlight', highlight);
-  perform matrice_private.require_searchable(search_chunks.project_id);
-  wanted := matrice_private.embedding_model(null, search_chunks.project_id);
+  projects := matrice_private.searchable_projects(search_chunks.project_id);
+  chosen_model := matrice_private.embedding_model(null, search_chunks.project_id);
   return query
     with hits as materialized (
-      select h.* from matrice_private.best_hits(query_text, null, search_chunks.project_id, match_count, null,
-                                                null, null, null, filter, wanted, diversity, max_per_source) h
+      select h.* from matrice_private.ranked_chunks(
+        query_text, null, projects, chosen_model, match_count, filter, diversity, max_per_source) h
     ), passages as materialized (
       select p.*, h.score, case when highlight then matrice_private.text_search_config(s.project_id) end as config
         from matrice_private.passages(array(select h.chunk_id from hits h order by h.place), expand) p
@@ -80,7 +83,7 @@ begin
       left join queries q on q.config = p.config
      order by p.place;
   if not found then
-    perform matrice_private.tell_unmatched(filter, search_chunks.project_id);
+    perform matrice_private.tell_unmatched(filter, projects);
   end if;
 end
 $$;
@@ -101,18 +104,20 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  wanted text;
+  projects     uuid[];
+  chosen_model text;
 begin
   perform matrice_private.require_query(query_text);
-  perform matrice_private.check_set(match_count, filter, diversity, max_per_source, expand);
-  perform matrice_private.check_fusion(full_text_weight, semantic_weight, rrf_k);
-  perform matrice_private.require_searchable(hybrid_search.project_id);
-  wanted := matrice_private.embedding_model(hybrid_search.model, hybrid_search.project_id);
-  perform matrice_private.check_query(query_embedding, wanted);
+  perform matrice_private.require_result_options(match_count, filter, diversity, max_per_source, expand);
+  perform matrice_private.require_fusion(full_text_weight, semantic_weight, rrf_k);
+  projects := matrice_private.searchable_projects(hybrid_search.project_id);
+  chosen_model := matrice_private.embedding_model(hybrid_search.model, hybrid_search.project_id);
+  perform matrice_private.require_embedding(query_embedding, chosen_model);
   return query
     with hits as materialized (
-      select h.* from matrice_private.best_hits(query_text, query_embedding, hybrid_search.project_id, match_count, null,
-                                                full_text_weight, semantic_weight, rrf_k, filter, wanted, diversity, max_per_source) h
+      select h.* from matrice_private.ranked_chunks(
+        query_text, query_embedding, projects, chosen_model, match_count, filter, diversity, max_per_source,
+        full_text_weight => full_text_weight, semantic_weight => semantic_weight, rrf_k => rrf_k) h
     )
     select p.chunk_id, p.source_id, p.source_name, p.chunk_index, p.content, p.token_count, p.metadata,
            h.score, h.semantic_rank, h.full_text_rank
@@ -120,14 +125,14 @@ begin
       join hits h on h.chunk_id = p.chunk_id
      order by p.place;
   if not found then
-    perform matrice_private.tell_unmatched(filter, hybrid_search.project_id);
+    perform matrice_private.tell_unmatched(filter, projects);
   end if;
 end
 $$;
 comment on function matrice.hybrid_search is
   'match_chunks and search_chunks in one list, by reciprocal rank fusion: score = Σ weight / (rrf_k + rank), ties by id. The ranks show what each search thought; null where it did not find the chunk among its first 100, or five times match_count. The others as in match_chunks. Defaults: match_count 10, full_text_weight 1, semantic_weight 1, rrf_k 50, filter ''{}'', diversity 0, expand 0.';
 
-create or replace function matrice_private.scored(scores jsonb, project_id uuid) returns table (chunk_id uuid, score double precision)
+create or replace function matrice_private.scored_chunks(scores jsonb, project_id uuid) returns table (chunk_id uuid, score double precision)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -138,13 +143,13 @@ begin
     select c.id, max(case when abs(s.value::numeric) < 1e-300 then 0 else s.value::text::double precision end)
       from jsonb_each(scores) s
       join matrice.source_chunks c on c.id = s.key::uuid
-     where scored.project_id is null or c.project_id = scored.project_id
+     where scored_chunks.project_id is null or c.project_id = scored_chunks.project_id
      -- An id can be written in two ways.
      group by c.id
      order by 2 desc, 1;
 end
 $$;
-comment on function matrice_private.scored is 'The chunks that the caller can see among those that they scored, best first.';
+comment on function matrice_private.scored_chunks is 'The chunks that the caller can see among those that they scored, best first.';
 
 create or replace function matrice.rerank_chunks(
   scores jsonb, match_count integer default 10, diversity double precision default 0, max_per_source integer default null,
@@ -158,19 +163,21 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  wanted text := matrice_private.embedding_model(rerank_chunks.model, null);
-  ids    uuid[];
-  values_ double precision[];
+  chosen_model text := matrice_private.embedding_model(rerank_chunks.model, null);
+  ids          uuid[];
+  values_      double precision[];
 begin
-  perform matrice_private.check_set(match_count, '{}', diversity, max_per_source, expand);
-  perform matrice_private.check_scores(scores);
+  perform matrice_private.require_result_options(match_count, '{}', diversity, max_per_source, expand);
+  perform matrice_private.require_scores(scores);
   select array_agg(s.chunk_id order by s.score desc, s.chunk_id), array_agg(s.score order by s.score desc, s.chunk_id)
-    into ids, values_ from matrice_private.scored(scores, null) s;
+    into ids, values_ from matrice_private.scored_chunks(scores, null) s;
   return query
     select p.chunk_id, p.source_id, p.source_name, p.chunk_index, p.content, p.token_count, p.metadata,
            values_[array_position(ids, p.chunk_id)]
       from matrice_private.passages(
-        matrice_private.choose(ids, values_, false, match_count, diversity, max_per_source, wanted), expand) p
+        matrice_private.select_chunks(
+          ids, values_, are_similarities => false, match_count => match_count,
+          diversity => diversity, max_per_source => max_per_source, model => chosen_model), expand) p
      order by p.place;
 end
 $$;
@@ -187,7 +194,8 @@ begin atomic
          s.raw_metadata || jsonb_build_object('type', s.type) || c.metadata
            || jsonb_build_object('source_id', c.source_id, 'source_name', s.name, 'chunk_index', c.chunk_index),
          e.embedding, n.similarity
-    from matrice_private.nearest(query_embedding, null, document_rows.model, match_count, filter) n
+    from matrice_private.vector_candidates(
+           query_embedding, matrice_private.searchable_projects(null), document_rows.model, match_count, filter) n
     join matrice.source_chunks c on c.id = n.chunk_id
     join matrice.context_sources s on s.id = c.source_id
     join matrice.chunk_embeddings e on e.chunk_id = c.id and e.model = document_rows.model
@@ -202,20 +210,20 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  wanted text := matrice_private.embedding_model(null, null);
+  chosen_model text := matrice_private.embedding_model(null, null);
 begin
   if match_count is not null then
     perform matrice_private.require_match_count(match_count);
   end if;
   perform matrice_private.require_filter(filter);
-  perform matrice_private.check_query(query_embedding, wanted);
+  perform matrice_private.require_embedding(query_embedding, chosen_model);
   return query
     select d.id, d.content, d.metadata, d.embedding, d.similarity
       -- LangChain for Python, and for JavaScript with a function as filter, names no count and limits the result itself:
       -- to no more than the 1,000 rows that Supabase lets through by default.
-      from matrice_private.document_rows(query_embedding, wanted, coalesce(match_count, 1000), filter) d;
+      from matrice_private.document_rows(query_embedding, chosen_model, coalesce(match_count, 1000), filter) d;
   if not found then
-    perform matrice_private.tell_unmatched(filter, null);
+    perform matrice_private.tell_unmatched(filter, matrice_private.searchable_projects(null));
   end if;
 end
 $$;

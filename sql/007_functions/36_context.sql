@@ -1,26 +1,7 @@
 -- build_context: the best chunks and insights as one text, within a budget of tokens, with citations.
 
-create or replace function matrice_private.headed(title text, metadata jsonb) returns text
-language plpgsql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  pages jsonb := matrice_private.pages_of(array[metadata]);
-begin
-  -- In one line, or a name could pretend to be a passage.
-  return regexp_replace(
-    title
-    || coalesce(' — ' || nullif(array_to_string(array(
-         select jsonb_array_elements_text(case jsonb_typeof(metadata -> 'headings') when 'array' then metadata -> 'headings' else '[]' end)),
-         ' › '), ''), '')
-    || coalesce(', p. ' || (pages ->> 0), '') || case when jsonb_array_length(pages) > 1 then '–' || (pages ->> -1) else '' end,
-    '\s+', ' ', 'g');
-end
-$$;
-comment on function matrice_private.headed is 'Where a passage is from, as a person would say: source, heading path, page or pages.';
-
 create or replace function matrice_private.context_passages(chunk_ids uuid[])
-returns table (number bigint, citation jsonb, heading text, content text)
+returns table (number bigint, citation jsonb, title text, content text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 -- Else it is planned at each call, which takes as long as running it.
@@ -30,93 +11,79 @@ as $$
 begin
   return query
     -- Read in the order of the sources' best chunks, each source from its beginning.
-    select row_number() over (order by p.best_of_source, p.source_id, p.passage),
-           jsonb_build_object('chunk_id', p.ids[1], 'chunk_ids', p.ids, 'source_id', p.source_id, 'source_name', p.source_name,
-                              'start_char', p.start_char, 'end_char', p.end_char, 'metadata', p.metadata),
-           matrice_private.headed(p.source_name, p.metadata), p.content
+    select row_number() over (order by p.best_of_source, p.source_id, p.first_index),
+           jsonb_build_object('chunk_id', p.passage_ids[1], 'chunk_ids', p.passage_ids, 'source_id', p.source_id, 'source_name', s.name,
+                              'start_char', p.start_char, 'end_char', p.end_char, 'metadata', first.metadata),
+           matrice_private.passage_title(s.name, first.metadata), p.content
       from (
-        select n.best_of_source, n.source_id, n.source_name, n.passage, array_agg(n.id order by n.chunk_index) as ids,
-               min(n.start_char) as start_char, max(n.end_char) as end_char,
-               matrice_private.with_pages((array_agg(n.metadata order by n.chunk_index))[1],
-                                          matrice_private.pages_of(array_agg(n.metadata order by n.chunk_index))) as metadata,
-               string_agg(case when n.starts then n.content else matrice_private.continuation(n.content, n.start_char, n.told_until) end, ''
-                          order by n.chunk_index) as content
-          from (
-            select c.*, count(*) filter (where c.starts) over (partition by c.source_id order by c.chunk_index) as passage
-              from (
-                select c.id, c.source_id, s.name as source_name, c.chunk_index, c.start_char, c.end_char, c.metadata, c.content,
-                       min(given.place) over (partition by c.source_id) as best_of_source,
-                       c.chunk_index is distinct from lag(c.chunk_index) over source + 1 as starts,
-                       max(c.end_char) over (source rows between unbounded preceding and 1 preceding) as told_until
-                  from unnest(chunk_ids) with ordinality as given (id, place)
-                  join matrice.source_chunks c on c.id = given.id
-                  join matrice.context_sources s on s.id = c.source_id
-                window source as (partition by c.source_id order by c.chunk_index)
-              ) c
-          ) n
-         group by n.best_of_source, n.source_id, n.source_name, n.passage
-      ) p;
+        select e.*, min(e.best) over (partition by e.source_id) as best_of_source
+          from matrice_private.expanded_passages(chunk_ids, 0) e
+      ) p
+      join matrice.context_sources s on s.id = p.source_id
+     cross join lateral (
+       select matrice_private.with_pages(c.metadata, p.pages) as metadata from matrice.source_chunks c where c.id = p.passage_ids[1] offset 0) first;
 end
 $$;
 comment on function matrice_private.context_passages is
-  'Chunks, given best first, as the passages of a context: numbered for reading, those that follow each other in one. Its metadata are those of the first, with all their pages.';
+  'Chunks, given best first, as the passages of a context, numbered in reading order. Chunks that follow each other are one passage: its metadata are those of the first chunk, with the pages of all.';
 
-create or replace function matrice_private.written_context(insight_ids uuid[], chunk_ids uuid[]) returns table (context text, citations jsonb)
+create or replace function matrice_private.rendered_context(insight_ids uuid[], chunk_ids uuid[]) returns table (context text, citations jsonb)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
   return query
-    select coalesce(string_agg(format('### [%s] %s%s%s', p.number, p.heading, E'\n\n', p.content), E'\n\n' order by p.number), ''),
+    select coalesce(string_agg(matrice_private.passage_heading(p.number, p.title) || p.content, E'\n\n' order by p.number), ''),
            coalesce(jsonb_agg(jsonb_build_object('number', p.number) || p.citation order by p.number), '[]')
       from (
         select given.place as number, jsonb_build_object('insight_id', i.id, 'title', i.title, 'confidence', i.confidence) as citation,
-               'Insight: ' || i.title as heading, i.content
+               'Insight: ' || i.title as title, i.content
           from unnest(insight_ids) with ordinality as given (id, place)
           join matrice.insights i on i.id = given.id
         union all
-        select cardinality(insight_ids) + c.number, c.citation, c.heading, c.content from matrice_private.context_passages(chunk_ids) c
+        select cardinality(insight_ids) + c.number, c.citation, c.title, c.content from matrice_private.context_passages(chunk_ids) c
       ) p;
 end
 $$;
-comment on function matrice_private.written_context is
-  'Insights and chunks, given best first, as one numbered markdown text, and what its numbers stand for.';
+comment on function matrice_private.rendered_context is
+  'Insights and chunks, given best first, as one numbered markdown text, and what its numbers cite.';
 
 create or replace function matrice_private.context_tokens(insight_ids uuid[], chunk_ids uuid[], target_model text) returns integer
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return (select matrice.count_tokens(w.context, target_model) from matrice_private.written_context(insight_ids, chunk_ids) w);
+  return (select matrice.count_tokens(w.context, target_model) from matrice_private.rendered_context(insight_ids, chunk_ids) w);
 end
 $$;
-comment on function matrice_private.context_tokens is 'Tokens of written_context, exactly.';
+comment on function matrice_private.context_tokens is 'Exact tokens of rendered_context.';
 
-create or replace function matrice_private.cut_at_sentence(passage text, max_tokens integer, target_model text) returns text
+create or replace function matrice_private.whole_sentences(content text, most_chars integer) returns text
+language plpgsql immutable strict parallel safe security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return matrice._whole_sentences(content, most_chars);
+end
+$$;
+comment on function matrice_private.whole_sentences is
+  'The beginning of a text up to a number of characters, to the end of a sentence. SECURITY DEFINER: only the owner executes the engine''s own functions. It computes from its arguments alone.';
+
+create or replace function matrice_private.cut_at_sentence(heading text, content text, max_tokens integer, target_model text) returns text
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  heading   text := substring(passage from '^.*?\n\n');
-  beginning text := matrice.truncate_tokens(passage, max_tokens, target_model);
-  body      text;
+  beginning text := matrice.truncate_tokens(heading || content, max_tokens, target_model);
+  body      text := matrice_private.whole_sentences(content, greatest(length(beginning) - length(heading), 0));
 begin
-  if beginning = passage then
-    return passage;
-  elsif length(beginning) <= length(heading) then
-    return '';
-  end if;
-  -- With the character behind it, which tells whether the last sentence or word is whole.
-  body := substr(passage, length(heading) + 1, length(beginning) - length(heading) + 1);
-  -- The last end of a sentence or line; where a first sentence is longer than all of it, the last whole word.
-  body := coalesce(substring(body from '^.*(?:[.!?…][])"»”’]*(?=\s)|[。！？](?=.)|\S(?=\n))'), substring(body from '^.*\S(?=\s)'),
-                   substr(beginning, length(heading) + 1));
-  return case when body ~ '[^\s#>*_-]' then heading || rtrim(body, E' \t\n') else '' end;
+  -- Markdown's marks alone are no beginning.
+  return case when body ~ '[^\s#>*_-]' then heading || body else '' end;
 end
 $$;
 comment on function matrice_private.cut_at_sentence is
-  'The beginning of a rendered passage that fits, to the end of a sentence; empty where not even some of it fits below the heading.';
+  'The beginning of a passage that fits, to the end of a sentence; empty where none of its text fits below the heading.';
 
 create or replace function matrice_private.pack_chunks(
   chunk_ids uuid[], insight_ids uuid[], token_budget integer, target_model text
@@ -139,7 +106,7 @@ begin
            -- Behind the chunk before it: neither heading nor what both share. The seam may take a token.
            case when c.before > 0 then greatest(matrice.count_tokens(c.heading || left(c.content, greatest(c.shared, 0)), target_model) - 1, 0) end as saved
       from (
-        select given.place::integer, c.id, c.content, c.token_count, '### [99] ' || matrice_private.headed(s.name, c.metadata) || E'\n\n' as heading,
+        select given.place::integer, c.id, c.content, c.token_count, matrice_private.passage_heading(99, matrice_private.passage_title(s.name, c.metadata)) as heading,
                row_number() over (partition by c.content order by given.place) > 1 as is_copy,
                case when c.chunk_index = lag(c.chunk_index) over source + 1 then lag(given.place::integer) over source end as before,
                lag(c.end_char) over source - c.start_char as shared
@@ -201,10 +168,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  wanted   text;
-  ids      uuid[];
-  chosen   uuid[];
+  ids         uuid[];
+  chosen      uuid[];
   insight_ids uuid[];
+  best        record;
 begin
   perform matrice_private.require_given('token_budget', token_budget);
   perform matrice_private.require_given('insights', insights);
@@ -218,25 +185,27 @@ begin
   end if;
   perform matrice_private.require_text('target_model', target_model);
   perform matrice_private.require_query(query_text);
-  perform matrice_private.check_set(match_count, filter, 0, null, 0);
+  perform matrice_private.require_result_options(match_count, filter, 0, null, 0);
   perform matrice_private.require_role(project_id, 'viewer');
-  wanted := matrice_private.embedding_model(build_context.model, build_context.project_id);
   if scores is null then
-    perform matrice_private.check_query(query_embedding, wanted);
-    ids := array(select f.chunk_id from matrice_private.fused(query_text, query_embedding, build_context.project_id, match_count, 1, 1, 50,
-                                                              filter, wanted) f order by f.score desc, f.chunk_id);
-    if ids = '{}' then
-      perform matrice_private.tell_unmatched(filter, build_context.project_id);
-    end if;
+    ids := array(
+      select h.chunk_id
+        from matrice.hybrid_search(query_text, query_embedding, build_context.project_id, match_count,
+                                   filter => filter, model => build_context.model) h
+       order by h.score desc, h.chunk_id);
   else
-    perform matrice_private.check_scores(scores);
-    ids := array(select s.chunk_id from matrice_private.scored(scores, build_context.project_id) s order by s.score desc, s.chunk_id limit match_count);
+    perform matrice_private.embedding_model(build_context.model, build_context.project_id);
+    perform matrice_private.require_scores(scores);
+    ids := array(
+      select s.chunk_id from matrice_private.scored_chunks(scores, build_context.project_id) s
+       order by s.score desc, s.chunk_id
+       limit match_count);
   end if;
 
   insight_ids := matrice_private.pack_insights(query_text, build_context.project_id, insights, token_budget, target_model);
   chosen := matrice_private.pack_chunks(ids, insight_ids, token_budget, target_model);
   loop
-    select w.context, w.citations into context, citations from matrice_private.written_context(insight_ids, chosen) w;
+    select w.context, w.citations into context, citations from matrice_private.rendered_context(insight_ids, chosen) w;
     token_count := matrice.count_tokens(context, target_model);
     exit when token_count <= token_budget;
     -- A text can take a token more than its parts: then without the last.
@@ -244,10 +213,13 @@ begin
   end loop;
   if citations = '[]' and cardinality(ids) > 0 then
     -- Not even the best passage fits: its beginning is better than nothing.
-    select w.context, w.citations into context, citations from matrice_private.written_context('{}', ids[:1]) w;
-    context := matrice_private.cut_at_sentence(context, token_budget, target_model);
+    select p.title, p.content, p.citation into best from matrice_private.context_passages(ids[:1]) p;
+    context := matrice_private.cut_at_sentence(matrice_private.passage_heading(1, best.title), best.content, token_budget, target_model);
+    citations := jsonb_build_array(jsonb_build_object('number', 1) || best.citation);
     token_count := matrice.count_tokens(context, target_model);
-    citations := case context when '' then '[]' else citations end;
+    if context = '' then
+      citations := '[]';
+    end if;
   end if;
   return next;
 end

@@ -1,6 +1,6 @@
 -- How good searches are: against labelled queries, and against an exact search.
 
-create or replace function matrice_private.check_labelled(queries jsonb) returns void
+create or replace function matrice_private.require_labelled_queries(queries jsonb) returns void
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -35,9 +35,9 @@ begin
   end if;
 end
 $$;
-comment on function matrice_private.check_labelled is 'Raises unless an argument is an array of labelled queries, and no more than are evaluated at once.';
+comment on function matrice_private.require_labelled_queries is 'Raises unless an argument is an array of labelled queries, and no more than are evaluated at once.';
 
-create or replace function matrice_private.graded(found uuid[], relevant jsonb) returns double precision[]
+create or replace function matrice_private.grades_of(found uuid[], relevant jsonb) returns double precision[]
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
@@ -50,9 +50,9 @@ begin atomic
        cross join lateral (select case when relevant ? given.id::text then given.id else c.source_id end::text as label) l
     ) f;
 end;
-comment on function matrice_private.graded is 'The grades of chunks that were found, in their order; 0 where they are not relevant.';
+comment on function matrice_private.grades_of is 'The grades of chunks that were found, in their order; 0 where they are not relevant.';
 
-create or replace function matrice_private.measures(grades double precision[], relevant jsonb, match_count integer)
+create or replace function matrice_private.quality_of(grades double precision[], relevant jsonb, match_count integer)
 returns table (recall double precision, reciprocal_rank double precision, ndcg double precision)
 language sql immutable
 set search_path = pg_catalog, pg_temp
@@ -66,19 +66,19 @@ begin atomic
             where i.place <= match_count)
     from unnest(grades) with ordinality as g (grade, place);
 end;
-comment on function matrice_private.measures is
+comment on function matrice_private.quality_of is
   'Recall, reciprocal rank and normalised discounted cumulative gain of one result.';
 
-create or replace function matrice_private.labelled(queries jsonb) returns table (query_text text, query_embedding vector, relevant jsonb)
+create or replace function matrice_private.labelled_queries(queries jsonb) returns table (query_text text, query_embedding vector, relevant jsonb)
 language sql immutable
 set search_path = pg_catalog, pg_temp
 begin atomic
   select q.value ->> 'query_text', (q.value ->> 'query_embedding')::vector, q.value -> 'relevant'
     from jsonb_array_elements(queries) q;
 end;
-comment on function matrice_private.labelled is 'Labelled queries as rows.';
+comment on function matrice_private.labelled_queries is 'Labelled queries as rows.';
 
-create or replace function matrice_private.check_labelled_query(place bigint, query jsonb, model text) returns void
+create or replace function matrice_private.require_labelled_query(place bigint, query jsonb, model text) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -88,8 +88,8 @@ declare
   remedy  text;
 begin
   perform case when q.query_text is not null then matrice_private.require_query(q.query_text) end,
-          case when q.query_embedding is not null then matrice_private.check_query(q.query_embedding, model) end
-    from matrice_private.labelled(jsonb_build_array(query)) q;
+          case when q.query_embedding is not null then matrice_private.require_embedding(q.query_embedding, model) end
+    from matrice_private.labelled_queries(jsonb_build_array(query)) q;
 exception when data_exception or program_limit_exceeded then
   get stacked diagnostics refusal = message_text, reason = pg_exception_detail, remedy = pg_exception_hint;
   refusal := left(refusal, 200);
@@ -99,7 +99,7 @@ exception when data_exception or program_limit_exceeded then
           hint = coalesce(nullif(remedy, ''), 'query_embedding is a JSON array of finite numbers.');
 end
 $$;
-comment on function matrice_private.check_labelled_query is
+comment on function matrice_private.require_labelled_query is
   'Raises, and tells which query it is, unless a labelled query can be searched for.';
 
 create or replace function matrice.evaluate_search(
@@ -110,28 +110,29 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  wanted text;
+  projects     uuid[];
+  chosen_model text;
 begin
-  perform matrice_private.check_labelled(queries);
-  perform matrice_private.check_set(match_count, filter, 0, null, 0);
+  perform matrice_private.require_labelled_queries(queries);
+  perform matrice_private.require_result_options(match_count, filter, 0, null, 0);
   if match_count::bigint * jsonb_array_length(queries) > 200000 then
     raise exception 'evaluate_search would look at too many results'
       using errcode = '54000', detail = format('%s queries for %s results each.', jsonb_array_length(queries), match_count),
             hint = format('With so many queries, a match_count of at most %s.', 200000 / jsonb_array_length(queries));
   end if;
-  perform matrice_private.require_searchable(evaluate_search.project_id);
-  wanted := matrice_private.embedding_model(evaluate_search.model, evaluate_search.project_id);
-  perform matrice_private.check_labelled_query(q.place, q.value, wanted) from jsonb_array_elements(queries) with ordinality q (value, place);
+  projects := matrice_private.searchable_projects(evaluate_search.project_id);
+  chosen_model := matrice_private.embedding_model(evaluate_search.model, evaluate_search.project_id);
+  perform matrice_private.require_labelled_query(q.place, q.value, chosen_model) from jsonb_array_elements(queries) with ordinality q (value, place);
   return query
     select s.search, count(*), avg(m.recall), avg(m.reciprocal_rank), avg(m.ndcg)
-      from matrice_private.labelled(queries) q
+      from matrice_private.labelled_queries(queries) q
      cross join lateral (values
        ('semantic', null, q.query_embedding), ('full_text', q.query_text, null), ('hybrid', q.query_text, q.query_embedding)
      ) s (search, words, embedding)
      cross join lateral (
-       select array(select h.chunk_id from matrice_private.hits(s.words, s.embedding, evaluate_search.project_id, match_count, 1, 1, 50, filter, wanted) h
-                     order by h.score desc, h.chunk_id) as ids) found
-     cross join lateral matrice_private.measures(matrice_private.graded(found.ids, q.relevant), q.relevant, match_count) m
+       select array(select c.chunk_id from matrice_private.candidates(s.words, s.embedding, projects, chosen_model, match_count, filter) c
+                     order by c.score desc, c.chunk_id) as ids) found
+     cross join lateral matrice_private.quality_of(matrice_private.grades_of(found.ids, q.relevant), q.relevant, match_count) m
      where (s.search = 'full_text' or s.embedding is not null) and (s.search = 'semantic' or s.words is not null)
      group by s.search
      order by s.search desc;
@@ -161,8 +162,8 @@ begin atomic
     ) exact
     left join (
       select n.similarity
-        from matrice_private.nearest(
-               query_embedding, recall_of.project_id, recall_of.model, match_count + case when left_out is null then 0 else 1 end, '{}') n
+        from matrice_private.vector_candidates(
+               query_embedding, array[recall_of.project_id], recall_of.model, match_count + case when left_out is null then 0 else 1 end, '{}') n
        where n.chunk_id is distinct from left_out
        order by n.similarity desc
        limit match_count
@@ -204,13 +205,13 @@ begin atomic
 end;
 comment on function matrice_private.sampled_recall is 'recall_of for queries made of a sample of a project''s own vectors.';
 
-create or replace function matrice_private.check_recall_work(project_id uuid, model text, sample integer) returns void
+create or replace function matrice_private.require_recall_work(project_id uuid, model text, sample integer) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  vectors    bigint := (select count(*) from matrice.chunk_embeddings e where e.project_id = check_recall_work.project_id and e.model = check_recall_work.model);
-  dimensions bigint := (select m.dimensions from matrice.embedding_models m where m.model = check_recall_work.model);
+  vectors    bigint := (select count(*) from matrice.chunk_embeddings e where e.project_id = require_recall_work.project_id and e.model = require_recall_work.model);
+  dimensions bigint := (select m.dimensions from matrice.embedding_models m where m.model = require_recall_work.model);
   -- Some minutes of work.
   most       bigint := 20000000000 / greatest(vectors * dimensions, 1);
 begin
@@ -221,7 +222,7 @@ begin
   end if;
 end
 $$;
-comment on function matrice_private.check_recall_work is 'Raises where a sample of a project''s vectors would take too long to compare with all of them.';
+comment on function matrice_private.require_recall_work is 'Raises where a sample of a project''s vectors would take too long to compare with all of them.';
 
 create or replace function matrice.search_recall(project_id uuid, sample integer default 20, match_count integer default 10, model text default null)
 returns table (query_count bigint, recall double precision, least_recall double precision)
@@ -229,7 +230,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  wanted text;
+  chosen_model text;
 begin
   perform matrice_private.require_given('sample', sample);
   if sample not between 1 and 1000 then
@@ -242,9 +243,9 @@ begin
       using errcode = '22023', hint = 'Measure as many as are asked for in practice.';
   end if;
   perform matrice_private.require_role(project_id, 'viewer');
-  wanted := matrice_private.embedding_model(search_recall.model, search_recall.project_id);
-  perform matrice_private.check_recall_work(search_recall.project_id, wanted, sample);
-  return query select * from matrice_private.sampled_recall(search_recall.project_id, wanted, sample, match_count);
+  chosen_model := matrice_private.embedding_model(search_recall.model, search_recall.project_id);
+  perform matrice_private.require_recall_work(search_recall.project_id, chosen_model, sample);
+  return query select * from matrice_private.sampled_recall(search_recall.project_id, chosen_model, sample, match_count);
 end
 $$;
 comment on function matrice.search_recall is

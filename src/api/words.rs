@@ -1,7 +1,8 @@
-//! For the schema's full-text search, which calls nothing else of Postgres with a text or query as clients send it. The
-//! underscore says that these are not the API; the schema is the extension's own, and the only one.
+//! What the schema's own functions need of the engine: its full-text search, which calls nothing else with a text or query
+//! as clients send it, and its contexts. The underscore says that these are not the API; only their owner executes them.
 
 use super::INTERRUPT;
+use crate::core::split::sentences::whole_sentences;
 use crate::core::words;
 use pgrx::prelude::*;
 
@@ -29,4 +30,9 @@ fn _read_query(
     let query = words::query(query_text, INTERRUPT);
     let (marks, beginnings) = query.beginnings.into_iter().unzip();
     TableIterator::once((query.words, marks, beginnings))
+}
+
+#[pg_extern(immutable, strict, parallel_safe)]
+fn _whole_sentences(content: &str, most_chars: i32) -> &str {
+    whole_sentences(content, usize::try_from(most_chars).unwrap_or(0))
 }

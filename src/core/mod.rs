@@ -6,7 +6,7 @@ mod headings;
 pub(crate) mod nearest;
 mod places;
 mod sizer;
-mod split;
+pub(crate) mod split;
 pub(crate) mod token;
 pub(crate) mod words;
 

@@ -22,6 +22,7 @@ mod blanks;
 pub(super) mod code;
 pub(super) mod markdown;
 mod marks;
+pub(crate) mod sentences;
 #[cfg(test)]
 mod tests;
 pub(super) mod text;

@@ -98,7 +98,7 @@ def test_c3_a_service_finds_the_same(database):
     with database.connect() as service:
         service.execute("set role service_role")
         names = [name for name in SETS if name != "WordLlama"]
-        search = "select n.chunk_id from matrice_private.nearest(%s::vector, null, 'of 384 dimensions', 10, '{}') n"
+        search = "select n.chunk_id from matrice_private.vector_candidates(%s::vector, matrice_private.searchable_projects(null), 'of 384 dimensions', 10, '{}') n"
         assert mean_recall(service, names, SETS["E5"][1][:20], 10, search) >= LEAST
 
 

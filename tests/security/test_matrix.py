@@ -47,7 +47,7 @@ VECTOR = "array_fill(0.1, array[1536])::extensions.vector"
 # For each function of the API: a call that concerns project A.
 CALLS = {
     "count_tokens": "('x')", "tokenize": "('x')", "detokenize": "('{1}')", "truncate_tokens": "('x', 1)", "chunk_text": "('x')",
-    "_fold": "('x')", "_pieces": "('x', 1)", "_read_query": "('x')",
+    "_fold": "('x')", "_pieces": "('x', 1)", "_read_query": "('x')", "_whole_sentences": "('x', 1)",
     "_nearest_codes": f"('{{{A}}}', 'text-embedding-3-small', '{{1}}', 1)",
     "_price_catalogue": "()", "migrate": "()",
     "create_project": "('x')", "set_phase": f"('{A}', 'P2')",

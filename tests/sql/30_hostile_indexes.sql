@@ -138,7 +138,7 @@ select is(n.chunk_id, md5('chunk 7')::uuid, '_nearest_codes reads a code that is
   from matrice._nearest_codes(array[tests.id('one')], 'broad', array_fill(1, array[3000])::real[], 1) n;
 
 -- The schema gone.
-select tests.with('alter schema matrice rename to elsewhere; create schema matrice; alter function elsewhere.nearest_codes set schema matrice', '55000', 'no table');
+select tests.with('alter schema matrice rename to elsewhere; create schema matrice; alter function elsewhere._nearest_codes set schema matrice', '55000', 'no table');
 select is(tests.found(), ids, 'All of it was undone') from right_rows;
 
 select * from finish();

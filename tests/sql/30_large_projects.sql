@@ -74,9 +74,9 @@ select is(chunk_id, md5('chunk 77')::uuid, 'A new embedding counts at once') fro
 -- Helpers keep to the caller's projects ------------------------------------------------------------------------------
 
 select tests.as_user('mallory');
-select is_empty(format('select from questions, matrice_private.nearest_to_member(embedding, %L, ''wide'', 10, ''{}'')', project), 'Whoever is no member has nothing compared')
+select is_empty(format('select from questions, matrice_private.nearest_to_member(embedding, array[%L]::uuid[], ''wide'', 10, ''{}'')', project), 'Whoever is no member has nothing compared')
   from (values (tests.id('large')), (null)) as asked (project);
-select is_empty(format('select from matrice_private.matching_of_member(''chunk'', %L, 10, ''{}'')', project), 'Nor matched')
+select is_empty(format('select from matrice_private.matching_of_member(''chunk'', array[%L]::uuid[], 10, ''{}'')', project), 'Nor matched')
   from (values (tests.id('large')), (null)) as asked (project);
 -- Victor has searched in this transaction: what PL/pgSQL keeps of that, his right to a function among it, is no way in for others.
 select tests.refuses(format($$select from questions, matrice_private.nearest_chunks(embedding, array[%L]::uuid[], 'wide', 10, '{}')$$, tests.id('large')),
@@ -158,7 +158,7 @@ select tests.refuses(format('select * from matrice_private.%s', call), code, 'L8
   from (values
     ($$nearest_to_member(null, null, 'wide', 10, '{}')$$, '22004'), ($$nearest_to_member('[1]', null, 'wide', 10, '{}')$$, '22023'),
     ($$nearest_to_member(array_fill(1, array[512])::vector, null, null, 10, '{}')$$, '22004'),
-    ($$nearest(null, null, 'wide', 10, '{}')$$, '22004'), ($$nearest(array_fill(1, array[512])::vector, null, null, 10, '{}')$$, '22004'),
+    ($$vector_candidates(null, null, 'wide', 10, '{}')$$, '22004'), ($$vector_candidates(array_fill(1, array[512])::vector, null, null, 10, '{}')$$, '22004'),
     ($$recall_of(null, tests.id('large'), 'wide', 10, null)$$, '22004'), ($$document_rows(null, 'wide', 10, '{}')$$, '22004')) refused (call, code);
 
 -- search_recall --------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ alter table matrice.embedding_models disable trigger keep_dimensions;
 update matrice.embedding_models set dimensions = 16000 where model = 'wide';
 select tests.as_user('victor');
 select tests.refuses($$select * from matrice.search_recall(tests.id('large'), 1000)$$, '54000', 'L6: search_recall refuses what would take minutes', '%16000%', '%at most 4%');
-select lives_ok($$select matrice_private.check_recall_work(tests.id('large'), 'wide', 400)$$, 'L6: check_recall_work lets a smaller sample pass');
+select lives_ok($$select matrice_private.require_recall_work(tests.id('large'), 'wide', 400)$$, 'L6: require_recall_work lets a smaller sample pass');
 select tests.as_owner();
 update matrice.embedding_models set dimensions = 512 where model = 'wide';
 alter table matrice.embedding_models enable trigger keep_dimensions;

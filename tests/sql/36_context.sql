@@ -64,7 +64,7 @@ select is_empty($$select context from generate_series(12, 200, 7) budget, matric
                    where context !~ '(sentence\.|follows!)$' or token_count > budget$$, 'A passage above the budget ends with a sentence');
 select ok(bool_and(token_count >= budget - 10), 'As late as it can') from generate_series(30, 200, 7) budget, matrice.build_context('sentence', '[1,0,0]', tests.id('atlas'), budget,
                       scores => jsonb_build_object((select id from matrice.source_chunks where source_id = tests.id('long')), 1));
-select is(matrice_private.cut_at_sentence(E'### [1] S\n\nunendingword another word', 10, 'gpt-4o'), E'### [1] S\n\nunendingword another', 'Where no sentence ends, with a word')
+select is(matrice_private.cut_at_sentence(E'### [1] S\n\n', 'unendingword another word', 10, 'gpt-4o'), E'### [1] S\n\nunendingword another', 'Where no sentence ends, with a word')
   where matrice.count_tokens(E'### [1] S\n\nunendingword another word', 'gpt-4o') = 11;
 
 -- Insights.

@@ -131,7 +131,7 @@ select is_empty($$select proname from functions where pronamespace = 'matrice'::
 select is_empty($$select signature from functions where pronamespace = 'matrice'::regnamespace and prosecdef$$,
                 'Every function of the API runs as its caller');
 select set_eq(format($$select proname from functions where pronamespace = 'matrice'::regnamespace and not has_function_privilege(%L, oid, 'execute')$$, role),
-              '{migrate,_price_catalogue,_nearest_codes,_fold,_pieces,_read_query}'::name[], format('%s may execute every function of the API, and none of the engine''s own', role))
+              '{migrate,_price_catalogue,_nearest_codes,_fold,_pieces,_read_query,_whole_sentences}'::name[], format('%s may execute every function of the API, and none of the engine''s own', role))
   from unnest(array['authenticated', 'service_role']) role;
 select is_empty(
   $$select signature from functions where is_member and pronamespace <> 'matrice'::regnamespace$$, 'The engine''s functions are part of the API');

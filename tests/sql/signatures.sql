@@ -91,11 +91,11 @@ select ok(obj_description(p.oid, 'pg_proc') like format('%%Defaults: %%%s %s%%',
  where p.pronamespace = 'matrice'::regnamespace and pg_get_function_arg_default(p.oid, place) !~ '^NULL';
 
 select volatility_is('matrice', function, 'immutable', function || ' is immutable')
-  from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_fold', '_pieces', '_read_query']::name[]) function;
+  from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_fold', '_pieces', '_read_query', '_whole_sentences']::name[]) function;
 select is_strict('matrice', function, function || ' is strict')
-  from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', '_fold', '_pieces', '_read_query']::name[]) function;
+  from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', '_fold', '_pieces', '_read_query', '_whole_sentences']::name[]) function;
 select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
- where pronamespace = 'matrice'::regnamespace and proname in ('count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_fold', '_pieces', '_read_query');
+ where pronamespace = 'matrice'::regnamespace and proname in ('count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_fold', '_pieces', '_read_query', '_whole_sentences');
 select volatility_is('matrice', function, 'stable', function || ' only reads')
   from unnest(array['pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
                     'evaluate_search', 'search_recall',
