@@ -5,6 +5,7 @@ clusters, where everything is found: pgvector's HNSW finds some 0.7 of the true 
 """
 
 import hashlib
+import json
 import uuid
 
 import numpy
@@ -81,7 +82,7 @@ class Corpus:
         first, _ = self.span(project)
         copy(owner, "matrice.source_chunks (id, source_id, chunk_index, content, metadata)", (
             (identifier("chunk", number), self.source(project, number - first), (number - first) % CHUNKS_OF_A_SOURCE, content,
-             '{"page": %d, "tags": [%s]}' % (number % 300, ", ".join(f'"{tag}"' for tag in TAGS if number in self.tagged(tag))))
+             json.dumps({"page": number % 300, "tags": [tag for tag in TAGS if number in self.tagged(tag)]}))
             for number, content in enumerate(contents, start)))
 
     def source(self, project, place):

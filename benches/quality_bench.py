@@ -3,20 +3,20 @@
 The manual is PostgreSQL's (Debian: postgresql-doc-15). Every section is a source, without its heading; the heading is the query.
 """
 
-import glob
 import os
 import random
 import re
 import sys
 import uuid
 from html.parser import HTMLParser
+from pathlib import Path
 
 from psycopg.types.json import Jsonb
 
 import harness
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "scripts"))
-import embedder  # noqa: E402
+import embedder
 
 NAME = "bench_quality"
 MEMBER = uuid.UUID(int=1)
@@ -60,8 +60,8 @@ class Sections(HTMLParser):
 
 
 def main():
-    sections = [section for page in sorted(glob.glob("/usr/share/doc/postgresql-doc-15/html/*.html"))
-                for section in Sections(open(page, encoding="utf-8").read()).all()]
+    sections = [section for page in sorted(Path("/usr/share/doc").glob("postgresql-doc-*/html/*.html"))
+                for section in Sections(page.read_text(encoding="utf-8")).all()]
     headings = [heading for heading, _ in sections]
     model = embedder.Offline()
     owner = harness.database(NAME)

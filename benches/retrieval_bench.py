@@ -17,7 +17,7 @@ import harness
 from corpus import TAGS, WORDS, Corpus, identifier, vectors
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "tests"))
-import vector_sets  # noqa: E402
+import vector_sets
 
 NAME = "bench_retrieval"
 CHUNKS = int(os.environ.get("BENCH_CHUNKS", 150_000))

@@ -5,8 +5,7 @@ set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=$ROOT/build
-export PGRX_HOME=$BUILD/pgrx
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$ROOT/target}
+TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 PGRX_VERSION=0.18.1
 
 say() { printf '\033[1m== %s\033[0m\n' "$*" >&2; }
@@ -25,6 +24,12 @@ as_cluster_owner() {
   if [ "$(id -u)" = 0 ]; then (cd / && setpriv --reuid=postgres --regid=postgres --init-groups -- "$@"); else "$@"; fi
 }
 
+apt_update() {
+  [ -z "${APT_UPDATED:-}" ] || return 0
+  as_root apt-get update -qq
+  export APT_UPDATED=1
+}
+
 apt_install() {
   local missing=() package
   for package in "$@"; do
@@ -33,22 +38,20 @@ apt_install() {
   [ ${#missing[@]} = 0 ] && return
   command -v apt-get >/dev/null || die "install the equivalents of these Debian packages: ${missing[*]}"
   say "installing ${missing[*]}"
-  [ -n "${APT_UPDATED:-}" ] || { as_root apt-get update -qq; APT_UPDATED=1; }
+  apt_update
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# The major version of PostgreSQL to work with: $PG_MAJOR, else the newest one here whose headers are here too,
-# else the distribution's own.
-pg_major() {
-  if [ -n "${PG_MAJOR:-}" ]; then echo "$PG_MAJOR"; return; fi
+# The newest PostgreSQL that is installed with its headers, else the one the distribution has.
+default_major() {
   local major
   for major in 18 17 16 15; do
     if [ -x "/usr/lib/postgresql/$major/bin/postgres" ] && [ -d "/usr/include/postgresql/$major/server" ]; then
       echo "$major"; return
     fi
   done
-  command -v apt-cache >/dev/null || die "install PostgreSQL 15 or newer with its headers, or set PG_MAJOR"
-  [ -n "${APT_UPDATED:-}" ] || { as_root apt-get update -qq; APT_UPDATED=1; }
+  command -v apt-cache >/dev/null || die "install PostgreSQL 15 or newer with its headers, or set PG"
+  apt_update
   apt-cache depends postgresql | sed -n 's/.*Depends: postgresql-\([0-9][0-9]*\)$/\1/p' | head -1 | grep . || die "apt knows no PostgreSQL"
 }
 
@@ -72,50 +75,62 @@ state_dir() {
 }
 STATE=$(state_dir)
 
-# A private copy of the distribution's PostgreSQL. Postgres finds its files relative to its binaries, so extensions
-# can be installed into the copy while the system's stays as it is.
-PG_HOME=$STATE/pg
-copied_major() { sed 's/[^0-9]*\([0-9]*\).*/\1/' "$PG_HOME/version"; }
-pg_bin() { echo "$PG_HOME/lib/postgresql/$(copied_major)/bin"; }
-
-# The release of cargo-pgrx that the crate is pinned to: the machine's, else one in build/.
-install_cargo_pgrx() {
-  if cargo pgrx --version 2>/dev/null | grep -qF "$PGRX_VERSION"; then return; fi
-  if ! "$BUILD/tools/bin/cargo-pgrx" pgrx --version 2>/dev/null | grep -qF "$PGRX_VERSION"; then
-    say "installing cargo-pgrx $PGRX_VERSION (a few minutes)"
-    CARGO_TARGET_DIR=$BUILD/tools/target cargo install --quiet --locked --root "$BUILD/tools" "cargo-pgrx@$PGRX_VERSION"
-    rm -rf "$BUILD/tools/target"
-  fi
-  export PATH=$BUILD/tools/bin:$PATH
+# Chooses the PostgreSQL to work with: the major version in $PG, else the default one. Each version has its own folders
+# under build/ and target/, so switching rebuilds nothing. PG_HOME is a private installation: PostgreSQL finds its files
+# relative to its binaries, so extensions can be installed there and the system's PostgreSQL stays as it is.
+use_postgres() {
+  PG=${PG:-$(default_major)}
+  [[ $PG =~ ^1[5-8]$ ]] || die "PG=$PG: matrice runs on PostgreSQL 15, 16, 17 and 18"
+  export PG
+  PG_HOME=$STATE/$PG/pg
+  PG_BIN=$PG_HOME/bin
 }
 
-# Tells pgrx which PostgreSQL to build for. (`cargo pgrx init` would also initdb a cluster, which nobody here uses and
-# root cannot.) An unchanged file stays as it is, or everything would be built again.
+# The release of a cargo subcommand that is asked for: the machine's, else one in build/.
+install_cargo_tool() {
+  local name=$1 version=$2
+  cargo "$name" --version 2>/dev/null | grep -qF "$version" && return
+  export PATH=$BUILD/tools/bin:$PATH
+  cargo "$name" --version 2>/dev/null | grep -qF "$version" && return
+  say "installing cargo-$name $version (a few minutes)"
+  CARGO_TARGET_DIR=$BUILD/tools/target cargo install --quiet --locked --root "$BUILD/tools" "cargo-$name@$version"
+  rm -rf "$BUILD/tools/target"
+}
+
+# The crate is pinned to one release of pgrx.
+install_cargo_pgrx() { install_cargo_tool pgrx "$PGRX_VERSION"; }
+
+# Sets pgrx up for a PostgreSQL. (`cargo pgrx init` would also initdb a cluster, which nobody here uses and root cannot.)
+# An unchanged file stays as it is, or everything would be built again.
 pgrx_use() {
-  local pg_config=$1 config
-  PGRX_FEATURE=pg$("$pg_config" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
-  config=$(printf '[configs]\n%s = "%s"' "$PGRX_FEATURE" "$pg_config")
+  local pg_config=$1 major config
+  major=$("$pg_config" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+  config=$(printf '[configs]\npg%s = "%s"' "$major" "$pg_config")
+  export PGRX_HOME=$BUILD/$major/pgrx CARGO_TARGET_DIR=$TARGET/$major
+  PGRX_OPTIONS=(--release --no-default-features --features "pg$major")
   mkdir -p "$PGRX_HOME"
   [ "$(cat "$PGRX_HOME/config.toml" 2>/dev/null)" = "$config" ] || echo "$config" > "$PGRX_HOME/config.toml"
 }
 
 # Builds the release extension for a PostgreSQL and installs it there.
-pgrx_install() {
+pgrx_install() (
   local pg_config=$1
   shift
   pgrx_use "$pg_config"
-  (cd "$ROOT" && cargo pgrx install --release --pg-config "$pg_config" --no-default-features --features "$PGRX_FEATURE" "$@")
-}
+  cd "$ROOT"
+  cargo pgrx install --pg-config "$pg_config" "${PGRX_OPTIONS[@]}" "$@"
+)
 
 # cargo as cargo-pgrx calls it, so that tests and lints reuse what the extension was built with.
-pgrx_cargo() {
+pgrx_cargo() (
   local command=$1
   shift
-  pgrx_use "$(pg_bin)/pg_config"
-  (cd "$ROOT" && cargo \
+  pgrx_use "$PG_BIN/pg_config"
+  cd "$ROOT"
+  cargo \
     --config "target.'cfg(all(target_family = \"unix\", not(target_os = \"macos\")))'.rustflags = [\"-C\", \"link-arg=-Wl,--no-gc-sections\"]" \
-    "$command" --release --no-default-features --features "$PGRX_FEATURE" "$@")
-}
+    "$command" "${PGRX_OPTIONS[@]}" "$@"
+)
 
 # Python with the packages of scripts/requirements.txt, in build/venv; for tests/api those of tests/api/requirements.txt,
 # in build/venv-api.
@@ -127,4 +142,20 @@ python_environment() {
   python3 -m venv --clear "$venv"
   "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
   cp "$requirements" "$venv/requirements.txt"
+}
+
+# The linters of scripts/lint-tools, in build/.
+python_tools() {
+  python_environment scripts/lint-tools
+  export TOOLS=$BUILD/venv-lint-tools/bin
+}
+
+javascript_tools() {
+  local tools=$ROOT/scripts/lint-tools folder=$BUILD/lint-tools
+  export BIOME=$folder/node_modules/.bin/biome
+  cmp -s "$tools/package-lock.json" "$folder/package-lock.json" && [ -x "$BIOME" ] && return
+  say "installing npm packages into ${folder#"$ROOT/"}"
+  mkdir -p "$folder"
+  cp "$tools/package.json" "$tools/package-lock.json" "$folder/"
+  (cd "$folder" && npm ci --silent --no-audit --no-fund)
 }

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { ALICE, CAROL, MISSING, MODEL, calls, createWorld, embed, ok, refused } from './fixtures.mjs'
+import { ALICE, CAROL, MISSING, calls, createWorld, embed, ok, refused } from './fixtures.mjs'
 import { startStack } from './stack.mjs'
 
 let stack, alice, world, snapshot

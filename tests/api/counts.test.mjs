@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test'
 import { ALICE, BOB, ok, refused } from './fixtures.mjs'
 import { startStack } from './stack.mjs'
 
-let stack, alice, bob, project_id
+let stack, alice, bob
 
 before(async () => {
   stack = await startStack({
@@ -17,7 +17,7 @@ before(async () => {
   })
   alice = await stack.user(ALICE)
   bob = await stack.user(BOB)
-  project_id = await ok(alice.rpc('create_project', { name: 'Counted' }))
+  await ok(alice.rpc('create_project', { name: 'Counted' }))
 })
 after(() => stack?.stop())
 

@@ -7,7 +7,7 @@ const AsyncFunction = (async () => {}).constructor
 /** The first code block in this language that mentions a text. */
 export async function example(language, mentions) {
   const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8')
-  const blocks = [...readme.matchAll(/^```(\w+)\n([^]*?)^```/gm)]
+  const blocks = [...readme.matchAll(/^```(\w+)\n(.*?)^```/gms)]
   const found = blocks.find(([, its, code]) => its === language && code.includes(mentions))
   if (!found) throw new Error(`README has no ${language} with ${mentions}`)
   return found[2]

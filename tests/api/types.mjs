@@ -1,7 +1,6 @@
-// The client types, as the Supabase CLI generates them from a live database. `npm run types` writes the file.
+// The client types, as the Supabase CLI generates them from a live database.
 
 import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { startStack } from './stack.mjs'
 
@@ -26,5 +25,3 @@ export async function generateTypes() {
     await stack.stop()
   }
 }
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) writeFileSync(TYPES, await generateTypes())

@@ -8,7 +8,7 @@ import time
 
 import psycopg
 
-from conftest import ROOT, Database, sign_in
+from conftest import ROOT, sign_in
 
 CLUSTER = "crash"
 TEXT = "".join(file.read_text() for file in sorted((ROOT / "sql" / "007_functions").glob("2*.sql")))
@@ -87,7 +87,7 @@ def test_killed_in_the_middle_of_ingestion():
         _, _, data = cluster_environment()
         with open(os.path.join(data, "postmaster.pid")) as file:
             postmaster = int(file.readline())
-        children = subprocess.run(["pgrep", "-P", str(postmaster)], capture_output=True, text=True).stdout.split()
+        children = subprocess.run(["pgrep", "-P", str(postmaster)], capture_output=True, text=True, check=True).stdout.split()
         for process in [postmaster, *map(int, children)]:
             os.kill(process, signal.SIGKILL)
         for worker in workers:

@@ -167,7 +167,7 @@ def test_m9_the_grants_are_those_of_a_quiet_database(database, matrice_database)
         create extension matrice;
         alter default privileges revoke all on tables from public, authenticated; alter default privileges revoke all on functions from authenticated;""")
     quiet = matrice_database()
-    unqualified = lambda rows: [(name.replace("extensions.", ""), *rest) for name, *rest in rows]  # noqa: E731
+    unqualified = lambda rows: [(name.replace("extensions.", ""), *rest) for name, *rest in rows]
     assert unqualified(database.rows(grants)) == unqualified(quiet.rows(grants))
 
 

@@ -1,7 +1,7 @@
 """Who may do what, as two tables a person can read: matrix.txt is compared with what the database answers.
 
 A table or function that is new fails here until it has a line. After reading the difference:
-UPDATE=1 pytest tests/security rewrites the file.
+`make matrix` rewrites the file.
 """
 
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from personas import A, B, IDS, PERSONAS, TOKEN, USERS, become, build
+from personas import IDS, PERSONAS, TOKEN, USERS, A, B, become, build
 
 GOLDEN = Path(__file__).with_name("matrix.txt")
 CHUNK = IDS["chunk"]

@@ -20,7 +20,7 @@ from conftest import sign_in
 SECONDS = float(os.environ.get("QUEUE_SOAK_SECONDS", "15"))
 WORKERS, BATCH = 8, 16
 OWNER, *EDITORS = (str(uuid.UUID(int=0xE0 + n)) for n in range(4))
-WORDS = "amber birch cedar delta ember fjord grove heath inlet".split()
+WORDS = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet"]
 CLAIMABLE = """
     select count(*) from matrice.source_chunks c
      where not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = 'tiny')
@@ -259,7 +259,7 @@ def test_a_project_that_is_deleted_meanwhile_is_not_found(world):
         owner.execute("delete from matrice.projects where id = %s", [project])
         refused = []
 
-        def call_it():
+        def call_it(call=call, project=project, refused=refused):
             try:
                 session(world, OWNER).execute(call.format(EDITORS[0]), [project])
             except psycopg.Error as error:

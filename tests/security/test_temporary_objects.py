@@ -7,7 +7,7 @@ is what `uuid` means inside a SECURITY DEFINER function.
 import psycopg
 import pytest
 
-from personas import A, USERS, build
+from personas import USERS, A, build
 from test_matrix import CALLS, TABLES
 
 # Notices are seen whatever catches an exception.
@@ -116,12 +116,12 @@ def test_c2_no_helper_runs_what_is_in_pg_temp(attacker):
               "regconfig": "'pg_catalog.english'::pg_catalog.regconfig", "extensions.vector": "'[1,2,3]'::extensions.vector", "real[]": "array[1::pg_catalog.float4]",
               "timestamp with time zone": "pg_catalog.now()", "interval": "'7 days'::pg_catalog.interval", "double precision[]": "array[0.5::pg_catalog.float8]"}
     helpers = attacker.execute(
-        "select p.oid::pg_catalog.regprocedure::pg_catalog.text, p.pronamespace::pg_catalog.regnamespace || '.' || p.proname,"
+        "select p.pronamespace::pg_catalog.regnamespace || '.' || p.proname,"
         "       array(select pg_catalog.format_type(t, null) from pg_catalog.unnest(p.proargtypes) t) from pg_catalog.pg_proc p"
         " where p.pronamespace = 'matrice_private'::pg_catalog.regnamespace and p.prorettype <> 'pg_catalog.trigger'::pg_catalog.regtype"
         "   and pg_catalog.has_function_privilege(p.oid, 'execute')").fetchall()
     done = 0
-    for signature, name, types in helpers:
+    for name, types in helpers:
         for nulls in (False, True):
             arguments = ", ".join("null::" + t if nulls and "vector" not in t else values.get(t, "null") for t in types)
             done += attempt(attacker, f"select {name}({arguments})")

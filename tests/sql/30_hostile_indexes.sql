@@ -79,7 +79,9 @@ select tests.with('drop index matrice.idx_embeddings_codes;' || statements, code
     ('create sequence matrice.idx_embeddings_codes', '55000', 'a sequence by its name'),
     ('create index idx_embeddings_codes on matrice.chunk_embeddings (project_id, model) include (code, chunk_id); update pg_index set indisvalid = false where indexrelid = ''matrice.idx_embeddings_codes''::regclass', '55000', 'an index that is not valid'),
     ('create index idx_embeddings_codes on matrice.chunk_embeddings (project_id, model) include (code, chunk_id); update pg_index set indisready = false where indexrelid = ''matrice.idx_embeddings_codes''::regclass', '55000', 'one that is not ready')
-  ) shapes (statements, code, description);
+  ) shapes (statements, code, description)
+ -- A server that is built without ICU has no collation in which different texts are equal.
+ where statements !~ 'provider = icu' or exists (select from pg_collation where collname like '%-x-icu');
 
 -- Another table under the name, with the same rows.
 select tests.with(
