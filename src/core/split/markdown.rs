@@ -412,7 +412,7 @@ fn level_of_tag(tag: &Tag<'_>) -> usize {
 mod tests {
     use super::*;
     use crate::core::NEVER;
-    use crate::core::split::tests::{markdown_text, put_together};
+    use crate::core::split::tests::{markdown_text, put_together, repeatable};
     use comrak::nodes::NodeValue;
     use proptest::prelude::*;
 
@@ -460,6 +460,135 @@ mod tests {
             parts.collect::<String>().trim().to_string()
         };
         headings.map(|(level, node)| (level, text_of(node))).collect()
+    }
+
+    /// Whether a text has something that pulldown-cmark and comrak read differently. All of it is rare where people write.
+    fn is_read_differently(text: &str) -> bool {
+        has_crowded_table(text)
+            || has_emptied_list_item(text)
+            || has_tag_behind_list_or_quote(text)
+            || has_indented_quote(text)
+            || has_note_in_note(text)
+            || has_note_before_spaces(text)
+            || has_broken_code_span(text)
+            || has_single_tilde(text)
+            || has_emphasis_beside_symbol(text)
+    }
+
+    /// A table that directly follows another line, or has an indented line or two delimiter rows: the parsers end the table, or
+    /// the paragraph before it, at different lines. It matters where a line behind may underline a heading or define a link.
+    fn has_crowded_table(text: &str) -> bool {
+        let is_indented = |line: &&str| line.starts_with([' ', '\t']);
+        let is_delimiter = |line: &&str| line.contains("|---|");
+        let is_crowded = |lines: Vec<&str>| match lines.iter().position(|line| is_delimiter(&line)) {
+            None => false,
+            Some(0 | 1) => {
+                lines.iter().any(is_indented) || lines.iter().copied().filter(is_delimiter).count() > 1
+            }
+            Some(_) => true,
+        };
+        (may_be_underlined(text) || text.contains("]:")) && paragraphs(text).any(is_crowded)
+    }
+
+    /// A list item of nothing but its marker before a line of spaces, or of nothing but a link definition before a blank line:
+    /// to comrak the first item goes on, to pulldown-cmark the second.
+    fn has_emptied_list_item(text: &str) -> bool {
+        let lines = text.lines().collect::<Vec<_>>();
+        lines.windows(2).any(|pair| {
+            let is_empty = pair[0].split_whitespace().next_back().is_some_and(is_list_marker);
+            let defines = pair[0].contains("]:") && begins_list_or_quote(pair[0]);
+            pair[1].trim().is_empty() && (defines || is_empty && !pair[1].is_empty())
+        })
+    }
+
+    /// A tag in a line that continues the paragraph of a list item or quote: to comrak it begins an HTML block.
+    fn has_tag_behind_list_or_quote(text: &str) -> bool {
+        paragraphs(text).any(|lines| {
+            let mut behind = lines
+                .iter()
+                .skip_while(|line| !begins_list_or_quote(line))
+                .skip(1);
+            behind.any(|line| line.trim_start().starts_with('<'))
+        })
+    }
+
+    /// A quote's `>` that is indented as code is: pulldown-cmark takes it for a quote that goes on.
+    fn has_indented_quote(text: &str) -> bool {
+        text.lines()
+            .any(|line| is_indented_as_code(line) && line.trim_start().starts_with('>'))
+    }
+
+    /// A footnote that is defined in another footnote: pulldown-cmark knows it, comrak does not.
+    fn has_note_in_note(text: &str) -> bool {
+        text.lines()
+            .any(|line| line.matches("]:").count() > usize::from(!is_indented_as_code(line)))
+    }
+
+    /// A footnote before a line of spaces and an indented line: to pulldown-cmark it goes on.
+    fn has_note_before_spaces(text: &str) -> bool {
+        let behind = text
+            .lines()
+            .skip_while(|line| !line.contains("]:"))
+            .skip(1)
+            .collect::<Vec<_>>();
+        behind
+            .windows(2)
+            .any(|pair| !pair[0].is_empty() && pair[0].trim().is_empty() && is_indented_as_code(pair[1]))
+    }
+
+    /// A code span that goes on in the next line of an underlined heading: pulldown-cmark keeps the indentation of that line,
+    /// comrak the carriage return before it.
+    fn has_broken_code_span(text: &str) -> bool {
+        let has_tick = |line: &&&str| line.contains('`');
+        may_be_underlined(text) && paragraphs(text).any(|lines| lines.iter().filter(has_tick).count() > 1)
+    }
+
+    /// One tilde by itself: within a word comrak takes a pair of them for strikethrough, pulldown-cmark does not.
+    fn has_single_tilde(text: &str) -> bool {
+        text.split(|letter| letter != '~').any(|tildes| tildes.len() == 1)
+    }
+
+    /// A sign of emphasis beside a symbol beyond ASCII: which symbols are punctuation depends on a parser's Unicode version.
+    fn has_emphasis_beside_symbol(text: &str) -> bool {
+        let letters = text.chars().collect::<Vec<_>>();
+        let is_sign = |letter: char| matches!(letter, '*' | '_' | '~');
+        let is_symbol = |letter: char| !letter.is_ascii() && !letter.is_alphanumeric();
+        let mut pairs = letters
+            .windows(2)
+            .flat_map(|pair| [(pair[0], pair[1]), (pair[1], pair[0])]);
+        pairs.any(|(sign, symbol)| is_sign(sign) && is_symbol(symbol))
+    }
+
+    /// The lines of each part of a text that has no blank lines.
+    fn paragraphs(text: &str) -> impl Iterator<Item = Vec<&str>> {
+        let lines = text.lines().collect::<Vec<_>>();
+        let parts = lines.split(|line| line.trim().is_empty()).map(<[_]>::to_vec);
+        parts
+            .filter(|lines| !lines.is_empty())
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+
+    /// Whether some line may underline a heading.
+    fn may_be_underlined(text: &str) -> bool {
+        text.lines().map(str::trim).any(|line| {
+            !line.is_empty() && (line.trim_matches('=').is_empty() || line.trim_matches('-').is_empty())
+        })
+    }
+
+    fn is_indented_as_code(line: &str) -> bool {
+        let spaces = line.bytes().take_while(|&byte| byte == b' ').count();
+        spaces >= 4 || line[spaces..].starts_with('\t')
+    }
+
+    fn begins_list_or_quote(line: &str) -> bool {
+        let line = line.trim_start();
+        line.starts_with('>') || line.split_whitespace().next().is_some_and(is_list_marker)
+    }
+
+    fn is_list_marker(word: &str) -> bool {
+        let number = word.trim_end_matches(['.', ')']);
+        matches!(word, "-" | "+" | "*") || number != word && number.bytes().all(|byte| byte.is_ascii_digit())
     }
 
     fn by_pieces(text: &str, piece: usize) -> Vec<(u8, String)> {
@@ -542,6 +671,19 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { max_global_rejects: 20_000, ..repeatable(20_000) })]
+
+        /// But for the texts of [`is_read_differently`], about one in nine of these.
+        #[test]
+        fn headings_are_those_of_github(text in put_together(HEADINGS, 12), mark in any::<bool>(), piece in 1usize..100) {
+            prop_assume!(front_matter(&text) == 0);
+            prop_assume!(!is_read_differently(&text));
+            let text = if mark { format!("\u{feff}{text}") } else { text };
+            prop_assert_eq!(by_pieces(&text, piece), of_github(&text));
+        }
+    }
+
+    proptest! {
         #![proptest_config(ProptestConfig::with_cases(20_000))]
 
         #[test]
@@ -562,17 +704,6 @@ mod tests {
             }
             let found = (0..=text.len()).any(|at| !headings.path_at(at).is_empty());
             prop_assert!(!found || Headings::may_be_in(&text));
-        }
-
-        /// But for what the two parsers take differently and hardly anybody writes: a table of one column right behind
-        /// another line, an indented row of a table with an underlined line behind it, an end tag in the lazy line of a list,
-        /// one tilde within a word, a lone carriage return.
-        #[test]
-        fn headings_are_those_of_github(text in put_together(HEADINGS, 12), mark in any::<bool>(), piece in 1usize..100) {
-            prop_assume!(front_matter(&text) == 0);
-            prop_assume!(!text.contains("|---|\n    "));
-            let text = if mark { format!("\u{feff}{text}") } else { text };
-            prop_assert_eq!(by_pieces(&text, piece), of_github(&text));
         }
 
         /// Wherever the largest piece ends, what is left is read, and its marks stand where they should.

@@ -6,6 +6,7 @@ use crate::core::token::Encoding;
 use crate::core::{NEVER, interrupts};
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::test_runner::RngSeed;
 use std::fs;
 use std::path::Path;
 use text_splitter::{ChunkConfig, ChunkSizer, CodeSplitter, MarkdownSplitter, TextSplitter};
@@ -167,6 +168,19 @@ fn compare(text: &str, kind: Kind, ruler: Ruler, max: usize, overlap: usize) {
         assert_eq!(our, their, "chunk {number}, {kind:?}, {ruler:?}, {capacity:?}");
     }
     assert_eq!(ours.len(), theirs.len(), "{kind:?}, {ruler:?}, {capacity:?}");
+}
+
+/// `cases` from a fixed seed, so that every run tries the same texts. The environment variable PROPTEST_RNG_SEED chooses
+/// another seed.
+pub(super) fn repeatable(cases: u32) -> ProptestConfig {
+    let config = ProptestConfig::with_cases(cases);
+    match config.rng_seed {
+        RngSeed::Random => ProptestConfig {
+            rng_seed: RngSeed::Fixed(0),
+            ..config
+        },
+        RngSeed::Fixed(_) => config,
+    }
 }
 
 fn capacity() -> impl Strategy<Value = (usize, usize)> {
