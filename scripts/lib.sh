@@ -107,14 +107,15 @@ pgrx_install() {
   (cd "$ROOT" && cargo pgrx install --release --pg-config "$pg_config" --no-default-features --features "$PGRX_FEATURE" "$@")
 }
 
-# cargo as cargo-pgrx calls it, so that tests and lints reuse what the extension was built with.
+# What cargo-pgrx adds to cargo's configuration: with it tests and lints reuse what the extension was built with.
+PGRX_CONFIG=(--config "target.'cfg(all(target_family = \"unix\", not(target_os = \"macos\")))'.rustflags = [\"-C\", \"link-arg=-Wl,--no-gc-sections\"]")
+
+# cargo as cargo-pgrx calls it.
 pgrx_cargo() {
   local command=$1
   shift
   pgrx_use "$(pg_bin)/pg_config"
-  (cd "$ROOT" && cargo \
-    --config "target.'cfg(all(target_family = \"unix\", not(target_os = \"macos\")))'.rustflags = [\"-C\", \"link-arg=-Wl,--no-gc-sections\"]" \
-    "$command" --release --no-default-features --features "$PGRX_FEATURE" "$@")
+  (cd "$ROOT" && cargo "${PGRX_CONFIG[@]}" "$command" --release --no-default-features --features "$PGRX_FEATURE" "$@")
 }
 
 # Python with the packages of scripts/requirements.txt, in build/venv; for tests/api those of tests/api/requirements.txt,

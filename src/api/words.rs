@@ -1,8 +1,8 @@
 //! For the schema's full-text search, which calls nothing else of Postgres with a text or query as clients send it. The
 //! underscore says that these are not the API; the schema is the extension's own, and the only one.
 
-use super::INTERRUPT;
-use crate::core::words;
+use crate::postgres::INTERRUPT;
+use matrice_core::words;
 use pgrx::prelude::*;
 
 #[pg_extern(immutable, strict, parallel_safe)]
