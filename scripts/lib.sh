@@ -121,15 +121,16 @@ pgrx_install() (
   cargo pgrx install --pg-config "$pg_config" "${PGRX_OPTIONS[@]}" "$@"
 )
 
-# cargo as cargo-pgrx calls it, so that tests and lints reuse what the extension was built with.
+# What cargo-pgrx adds to cargo's configuration: with it tests and lints reuse what the extension was built with.
+PGRX_CONFIG=(--config "target.'cfg(all(target_family = \"unix\", not(target_os = \"macos\")))'.rustflags = [\"-C\", \"link-arg=-Wl,--no-gc-sections\"]")
+
+# cargo as cargo-pgrx calls it.
 pgrx_cargo() (
   local command=$1
   shift
   pgrx_use "$PG_BIN/pg_config"
   cd "$ROOT"
-  cargo \
-    --config "target.'cfg(all(target_family = \"unix\", not(target_os = \"macos\")))'.rustflags = [\"-C\", \"link-arg=-Wl,--no-gc-sections\"]" \
-    "$command" "${PGRX_OPTIONS[@]}" "$@"
+  cargo "${PGRX_CONFIG[@]}" "$command" "${PGRX_OPTIONS[@]}" "$@"
 )
 
 # Python with the packages of scripts/requirements.txt, in build/venv; for tests/api those of tests/api/requirements.txt,

@@ -1,14 +1,11 @@
 //! matrice: the data layer of a context-engineering product, inside Postgres.
 //!
-//! - [`core`]: what is computed, in pure Rust.
-//! - [`api`]: the engine's SQL functions, thin wrappers over `core`.
-//! - [`codes`]: reads the codes that searches compare from their index.
-//! - [`migrate`]: applies the schema, the numbered files of `sql/`, which belongs to the user and not to the extension.
+//! - [`matrice_core`]: what is computed, in pure Rust.
+//! - [`api`]: the engine's SQL functions, thin wrappers over the core.
+//! - [`postgres`]: what touches the server, as the index of codes and the schema's migrations.
 
 mod api;
-mod codes;
-mod core;
-mod migrate;
+mod postgres;
 
 ::pgrx::pg_module_magic!(name, version);
 

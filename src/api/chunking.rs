@@ -1,7 +1,8 @@
-use super::INTERRUPT;
-use crate::core::Error;
-use crate::core::chunk::{Chunk, Format, Size, chunks};
-use crate::core::token::Encoding;
+use crate::postgres::INTERRUPT;
+use crate::postgres::error::of_core;
+use matrice_core::Error;
+use matrice_core::chunk::{Chunk, Format, Size, chunks};
+use matrice_core::token::Encoding;
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -33,17 +34,21 @@ fn chunk_text<'a>(
     >,
     ErrorReport,
 > {
-    let max_tokens = max_tokens.ok_or(Error::Null("max_tokens"))?;
-    let overlap_tokens = overlap_tokens.ok_or(Error::Null("overlap_tokens"))?;
-    let format = Format::named(format.ok_or(Error::Null("format"))?)?;
-    let encoding = Encoding::of_model(model.ok_or(Error::Null("model"))?)?;
-    let size = Size::new(max_tokens, overlap_tokens, encoding)?;
+    let options = || -> Result<(Format, Size), Error> {
+        let max_tokens = max_tokens.ok_or(Error::Null("max_tokens"))?;
+        let overlap_tokens = overlap_tokens.ok_or(Error::Null("overlap_tokens"))?;
+        let format = Format::named(format.ok_or(Error::Null("format"))?)?;
+        let encoding = Encoding::of_model(model.ok_or(Error::Null("model"))?)?;
+        Ok((format, Size::new(max_tokens, overlap_tokens, encoding)?))
+    };
+    let (format, size) = options().map_err(of_core)?;
     let Some(content) = content else {
         return Ok(TableIterator::new(std::iter::empty()));
     };
     // Reporting an error ends the statement.
-    let report = |error| ErrorReport::from(error).report(PgLogLevel::ERROR);
-    let rows = chunks(content, format, size, INTERRUPT)?
+    let report = |error| of_core(error).report(PgLogLevel::ERROR);
+    let rows = chunks(content, format, size, INTERRUPT)
+        .map_err(of_core)?
         .map_while(move |chunk| chunk.map_err(report).ok())
         .zip(0..)
         .map(row);

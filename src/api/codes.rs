@@ -1,6 +1,7 @@
-use super::INTERRUPT;
-use crate::codes::{CodeIndex, Near};
-use crate::core::nearest::{Id, Query};
+use crate::postgres::INTERRUPT;
+use crate::postgres::code_index::{CodeIndex, Near};
+use crate::postgres::error::error;
+use matrice_core::nearest::{Id, Query};
 use pgrx::datum::Uuid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -44,18 +45,17 @@ fn _nearest_codes(
 
 fn given<T>(argument: &str, value: Option<T>) -> Result<T, ErrorReport> {
     value.ok_or_else(|| {
-        ErrorReport::new(
+        let message = format!("{argument} must not be null");
+        error(
             PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
-            format!("{argument} must not be null"),
-            "_nearest_codes",
+            message,
+            None,
+            None,
         )
     })
 }
 
 fn not_numbers() -> ErrorReport {
-    ErrorReport::new(
-        PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-        "query must be finite numbers",
-        "_nearest_codes",
-    )
+    let code = PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE;
+    error(code, "query must be finite numbers", None, None)
 }

@@ -1,5 +1,6 @@
-use super::INTERRUPT;
-use crate::core::{Error, token::Encoding};
+use crate::postgres::INTERRUPT;
+use crate::postgres::error::of_core;
+use matrice_core::{Error, token::Encoding};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
@@ -8,7 +9,7 @@ fn count_tokens(
     content: &str,
     model: default!(&str, "'text-embedding-3-small'"),
 ) -> Result<i32, ErrorReport> {
-    let encoding = Encoding::of_model(model)?;
+    let encoding = Encoding::of_model(model).map_err(of_core)?;
     // A text is at most 1 GB and a token at least a byte.
     Ok(encoding.count(content, INTERRUPT) as i32)
 }
@@ -18,7 +19,7 @@ fn tokenize(
     content: &str,
     model: default!(&str, "'text-embedding-3-small'"),
 ) -> Result<Vec<i32>, ErrorReport> {
-    let encoding = Encoding::of_model(model)?;
+    let encoding = Encoding::of_model(model).map_err(of_core)?;
     Ok(encoding
         .encode(content, INTERRUPT)
         .into_iter()
@@ -31,12 +32,12 @@ fn detokenize(
     tokens: Vec<Option<i32>>,
     model: default!(&str, "'text-embedding-3-small'"),
 ) -> Result<String, ErrorReport> {
-    let encoding = Encoding::of_model(model)?;
+    let encoding = Encoding::of_model(model).map_err(of_core)?;
     let tokens = tokens
         .into_iter()
         .collect::<Option<Vec<_>>>()
-        .ok_or(Error::NullToken)?;
-    Ok(encoding.decode(&tokens)?)
+        .ok_or_else(|| of_core(Error::NullToken))?;
+    encoding.decode(&tokens).map_err(of_core)
 }
 
 #[pg_extern(immutable, strict, parallel_safe)]
@@ -45,7 +46,7 @@ fn truncate_tokens<'a>(
     max_tokens: i32,
     model: default!(&'a str, "'text-embedding-3-small'"),
 ) -> Result<&'a str, ErrorReport> {
-    let encoding = Encoding::of_model(model)?;
-    let max = usize::try_from(max_tokens).map_err(|_| Error::NegativeTokens(max_tokens))?;
+    let encoding = Encoding::of_model(model).map_err(of_core)?;
+    let max = usize::try_from(max_tokens).map_err(|_| of_core(Error::NegativeTokens(max_tokens)))?;
     Ok(encoding.truncate(content, max, INTERRUPT))
 }

@@ -1,9 +1,9 @@
 //! What the schema's own functions need of the engine: its full-text search, which calls nothing else with a text or query
 //! as clients send it, and its contexts. The underscore says that these are not the API; only their owner executes them.
 
-use super::INTERRUPT;
-use crate::core::split::sentences::whole_sentences;
-use crate::core::words;
+use crate::postgres::INTERRUPT;
+use matrice_core::sentences::whole_sentences;
+use matrice_core::words;
 use pgrx::prelude::*;
 
 #[pg_extern(immutable, strict, parallel_safe)]

@@ -1,0 +1,444 @@
+//! Cutting text into chunks of a size given in real tokens.
+
+use super::sizer::CountedText;
+use super::split::{self, Boundaries, Capacity, Chunks, Sizer, Trim};
+use super::token::Encoding;
+use super::{Error, Interrupt};
+use std::ops::Range;
+use std::{fmt, iter};
+
+/// What a text is, which decides where it may best be cut.
+#[derive(Debug, Clone, Copy)]
+pub enum Format {
+    /// Plain text.
+    Text,
+    /// Markdown, as GitHub reads it.
+    Markdown,
+    /// Code.
+    Code(&'static Language),
+}
+
+/// A programming language.
+pub struct Language {
+    /// The format's name.
+    pub name: &'static str,
+    /// Loads the grammar.
+    pub grammar: fn() -> tree_sitter::Language,
+}
+
+/// All programming languages.
+pub static LANGUAGES: [Language; 7] = [
+    language("go", || tree_sitter_go::LANGUAGE.into()),
+    language("javascript", || tree_sitter_javascript::LANGUAGE.into()),
+    language("python", || tree_sitter_python::LANGUAGE.into()),
+    language("rust", || tree_sitter_rust::LANGUAGE.into()),
+    language("sql", || tree_sitter_sequel::LANGUAGE.into()),
+    language("tsx", || tree_sitter_typescript::LANGUAGE_TSX.into()),
+    language("typescript", || {
+        tree_sitter_typescript::LANGUAGE_TYPESCRIPT.into()
+    }),
+];
+
+const fn language(name: &'static str, grammar: fn() -> tree_sitter::Language) -> Language {
+    Language { name, grammar }
+}
+
+impl fmt::Debug for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Format {
+    /// The format of that name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownFormat`] for any other name.
+    pub fn named(name: &str) -> Result<Self, Error> {
+        Self::all()
+            .find(|format| format.name() == name)
+            .ok_or_else(|| Error::UnknownFormat {
+                name: name.into(),
+                formats: Self::all().map(Self::name).collect::<Vec<_>>().join(", "),
+            })
+    }
+
+    /// All formats.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let code = LANGUAGES.iter().map(Format::Code);
+        [Format::Text, Format::Markdown].into_iter().chain(code)
+    }
+
+    /// Its name, such as `markdown` or `rust`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Text => "text",
+            Format::Markdown => "markdown",
+            Format::Code(language) => language.name,
+        }
+    }
+}
+
+/// The default overlap, in tokens. Chunks of less than twice as many tokens overlap by half.
+pub const DEFAULT_OVERLAP: usize = 64;
+
+/// How large chunks are, in tokens of an encoding.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    max: usize,
+    overlap: usize,
+    encoding: &'static Encoding,
+}
+
+impl Size {
+    /// Chunks of at most `max_tokens` tokens that repeat at most `overlap_tokens` tokens of the chunk before.
+    ///
+    /// # Errors
+    /// `max_tokens` is below 1, or `overlap_tokens` is negative or more than half of `max_tokens`. (With an overlap near the
+    /// size, the chunks would be many times as large as the text.)
+    pub fn new(max_tokens: i32, overlap_tokens: i32, encoding: &'static Encoding) -> Result<Self, Error> {
+        let max = usize::try_from(max_tokens)
+            .ok()
+            .filter(|&max| max > 0)
+            .ok_or(Error::MaxTokens(max_tokens))?;
+        let overlap = usize::try_from(overlap_tokens).map_err(|_| Error::NegativeOverlap(overlap_tokens))?;
+        let overlap = match overlap {
+            DEFAULT_OVERLAP => overlap.min(max / 2),
+            _ if overlap > max / 2 => {
+                return Err(Error::OverlapTooLarge {
+                    overlap,
+                    max,
+                    default: DEFAULT_OVERLAP,
+                });
+            }
+            _ => overlap,
+        };
+        Ok(Size {
+            max,
+            overlap,
+            encoding,
+        })
+    }
+
+    fn capacity(self) -> Capacity {
+        Capacity {
+            max: self.max,
+            overlap: self.overlap,
+        }
+    }
+}
+
+/// A piece of a text.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Chunk<'a> {
+    /// The text.
+    pub content: &'a str,
+    /// How many tokens `content` is, by itself.
+    pub token_count: usize,
+    /// The offset of the first character, in characters from 0.
+    pub start_char: usize,
+    /// The offset after the last character, in characters.
+    pub end_char: usize,
+    /// In markdown, the headings the chunk stands under, outermost first; `None` in other formats.
+    pub headings: Option<Vec<String>>,
+}
+
+/// Cuts `text` into chunks of the size at the best boundaries that its format has. White space at a chunk's ends is left
+/// out, and nothing else.
+///
+/// # Errors
+/// [`Error::Grammar`]; and in place of a chunk [`Error::CharacterTooLarge`], if one character alone is more tokens than a
+/// chunk may have.
+pub fn chunks(
+    text: &str,
+    format: Format,
+    size: Size,
+    interrupt: Interrupt,
+) -> Result<impl Iterator<Item = Result<Chunk<'_>, Error>>, Error> {
+    let boundaries = boundaries(text, format, interrupt)?;
+    let counted = CountedText::new(text, size.encoding, interrupt);
+    let mut builder = ChunkBuilder {
+        text,
+        max: size.max,
+        at: (0, 0),
+    };
+    let mut ranges = Chunks::new(
+        text,
+        boundaries,
+        trim(format),
+        counted,
+        size.capacity(),
+        interrupt,
+    );
+    Ok(iter::from_fn(move || {
+        let range = ranges.next()?;
+        let headings = ranges.headings_at(range.start);
+        Some(builder.chunk(range, headings, ranges.sizer()))
+    }))
+}
+
+fn boundaries(text: &str, format: Format, interrupt: Interrupt) -> Result<Boundaries<'_>, Error> {
+    Ok(match format {
+        Format::Text => split::text::boundaries(text, interrupt),
+        Format::Markdown => split::markdown::boundaries(text, interrupt),
+        Format::Code(language) => split::code::boundaries(text, &(language.grammar)(), interrupt)?,
+    })
+}
+
+fn trim(format: Format) -> Trim {
+    match format {
+        Format::Text => Trim::All,
+        Format::Markdown | Format::Code(_) => Trim::KeepIndentation,
+    }
+}
+
+/// Makes chunks of their ranges, in ascending order.
+struct ChunkBuilder<'a> {
+    text: &'a str,
+    max: usize,
+    /// A place in the text, in bytes and in characters.
+    at: (usize, usize),
+}
+
+impl<'a> ChunkBuilder<'a> {
+    fn chunk(
+        &mut self,
+        range: Range<usize>,
+        headings: Option<Vec<String>>,
+        counted: &CountedText<'a>,
+    ) -> Result<Chunk<'a>, Error> {
+        let content = &self.text[range.clone()];
+        let token_count = counted.count(content);
+        if token_count > self.max {
+            // What follows the character that is too large may add nothing to it.
+            let character = &content[..content.chars().next().map_or(0, char::len_utf8)];
+            return Err(Error::CharacterTooLarge {
+                character: character.into(),
+                tokens: counted.count(character),
+                max: self.max,
+            });
+        }
+        let start_char = self.characters_before(range.start);
+        Ok(Chunk {
+            content,
+            token_count,
+            start_char,
+            end_char: start_char + content.chars().count(),
+            headings,
+        })
+    }
+
+    fn characters_before(&mut self, byte: usize) -> usize {
+        let (bytes, characters) = self.at;
+        let characters = match self.text.get(bytes..byte) {
+            Some(between) => characters + between.chars().count(),
+            // A chunk that overlaps may keep indentation that the one before did not.
+            None => characters - self.text[byte..bytes].chars().count(),
+        };
+        self.at = (byte, characters);
+        characters
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Interrupt;
+    use proptest::prelude::*;
+
+    fn chunk(text: &str, format: Format, size: Size, interrupt: Interrupt) -> Result<Vec<Chunk<'_>>, Error> {
+        chunks(text, format, size, interrupt)?.collect()
+    }
+
+    fn cl100k() -> &'static Encoding {
+        Encoding::of_model("cl100k_base").unwrap()
+    }
+
+    fn size(max: i32, overlap: i32) -> Size {
+        Size::new(max, overlap, cl100k()).unwrap()
+    }
+
+    #[test]
+    fn every_grammar_loads() {
+        for format in Format::all() {
+            let chunks = chunk("select 1", format, size(10, 0), Interrupt::NEVER).unwrap();
+            assert_eq!(chunks.len(), 1, "{format:?}");
+        }
+    }
+
+    #[test]
+    fn bad_sizes_are_refused() {
+        let new = |max, overlap| Size::new(max, overlap, cl100k()).map(|_| ());
+        assert_eq!(new(0, 0), Err(Error::MaxTokens(0)));
+        assert_eq!(new(-5, 0), Err(Error::MaxTokens(-5)));
+        assert_eq!(new(5, -1), Err(Error::NegativeOverlap(-1)));
+        assert_eq!(
+            new(5, 3),
+            Err(Error::OverlapTooLarge {
+                overlap: 3,
+                max: 5,
+                default: 64
+            })
+        );
+        assert_eq!(
+            new(8000, i32::MAX),
+            Err(Error::OverlapTooLarge {
+                overlap: i32::MAX as usize,
+                max: 8000,
+                default: 64,
+            })
+        );
+        assert!(new(5, 2).is_ok());
+    }
+
+    #[test]
+    fn the_default_overlap_shrinks_with_the_chunk() {
+        let overlap = |max| size(max, DEFAULT_OVERLAP as i32).overlap;
+        assert_eq!([1, 2, 50, 127, 128, 512].map(overlap), [0, 1, 25, 63, 64, 64]);
+    }
+
+    #[test]
+    fn a_character_larger_than_a_chunk_is_refused() {
+        let error = chunk("𓀀", Format::Text, size(1, 0), Interrupt::NEVER).unwrap_err();
+        assert!(
+            matches!(error, Error::CharacterTooLarge { max: 1, .. }),
+            "{error}"
+        );
+        // Two characters, no more tokens than the first.
+        for max in 1..3 {
+            match chunk("ఁม", Format::Markdown, size(max, 0), Interrupt::NEVER) {
+                Err(Error::CharacterTooLarge { character, .. }) => assert_eq!(character.chars().count(), 1),
+                other => assert!(other.is_ok(), "{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn markdown_knows_its_headings() {
+        let text = "# Guide\n\nIntroduction to it.\n\n## Install\n\nRun the installer.\n";
+        let chunks = chunk(text, Format::Markdown, size(8, 0), Interrupt::NEVER).unwrap();
+        assert_eq!(chunks[0].headings.as_deref(), Some(&["Guide".to_string()][..]));
+        let last = chunks.last().unwrap();
+        assert_eq!(last.content, "## Install\n\nRun the installer.");
+        assert_eq!(last.headings.as_ref().unwrap().join("/"), "Guide/Install");
+    }
+
+    #[test]
+    fn front_matter_is_no_heading() {
+        let text = "---\ntitle: Guide\n---\n\n# Install\n\nRun the installer.\n";
+        let chunks = chunk(text, Format::Markdown, size(10, 0), Interrupt::NEVER).unwrap();
+        assert_eq!(chunks[0].headings.as_deref(), Some(&[][..]));
+        assert_eq!(
+            chunks.last().unwrap().headings.as_deref(),
+            Some(&["Install".to_string()][..])
+        );
+    }
+
+    #[test]
+    fn an_indented_heading_is_above_its_chunk() {
+        let text = "  # Guide\n\nIntroduction to it.\n\n  ## Install\n\nRun the installer.\n";
+        let chunks = chunk(text, Format::Markdown, size(10, 0), Interrupt::NEVER).unwrap();
+        let paths: Vec<_> = chunks
+            .iter()
+            .map(|c| c.headings.as_ref().unwrap().join("/"))
+            .collect();
+        assert_eq!(paths, ["Guide", "Guide/Install"], "{chunks:?}");
+    }
+
+    #[test]
+    fn tables_and_code_fences_are_kept_whole_where_they_fit() {
+        let table = "| Name | Use |\n|---|---|\n| a | first |\n| b | second |";
+        let fence = "```sh\nmake\n\nmake install\n```";
+        let prose = "Some words that stand before it, and some more of them.";
+        let text = format!("{prose}\n\n{table}\n\n{prose}\n\n{fence}\n\n{prose}\n");
+        for max in 24..40 {
+            let chunks = chunk(&text, Format::Markdown, size(max, 0), Interrupt::NEVER).unwrap();
+            for whole in [table, fence] {
+                assert!(
+                    chunks.iter().any(|piece| piece.content.contains(whole)),
+                    "{max}: {chunks:?}"
+                );
+            }
+        }
+    }
+
+    /// Deeper than a stack could hold.
+    #[test]
+    fn deep_nesting_is_cut() {
+        let rust = Format::named("rust").unwrap();
+        let python = Format::named("python").unwrap();
+        let brackets = "(".repeat(50_000) + &")".repeat(50_000);
+        let sum = "1".to_string() + &"+1".repeat(50_000);
+        let quotes = "> ".repeat(50_000) + "x";
+        let lists = "- ".repeat(50_000) + "x";
+        for (text, format) in [
+            (&brackets, rust),
+            (&sum, python),
+            (&quotes, Format::Markdown),
+            (&lists, Format::Markdown),
+        ] {
+            let chunks = chunk(text, format, size(100, 0), Interrupt::NEVER).unwrap();
+            let together: String = chunks.iter().map(|piece| piece.content).collect();
+            assert!(together.replace(' ', "") == text.replace(' ', ""), "{format:?}");
+        }
+    }
+
+    #[test]
+    fn work_stops_when_asked_to() {
+        let stop = Interrupt {
+            pending: || true,
+            raise: || panic!("stopped"),
+        };
+        let text = "fn f() {}\n\n".repeat(10_000);
+        for format in Format::all() {
+            let stopped = std::panic::catch_unwind(|| chunk(&text, format, size(100, 0), stop).map(|_| ()));
+            assert!(stopped.is_err(), "{format:?}");
+        }
+    }
+
+    #[test]
+    fn code_is_cut_between_functions() {
+        let text = "fn one() {\n    1;\n}\n\nfn two() {\n    2;\n}\n";
+        let rust = Format::named("rust").unwrap();
+        let chunks = chunk(text, rust, size(14, 0), Interrupt::NEVER).unwrap();
+        let contents: Vec<_> = chunks.iter().map(|c| c.content).collect();
+        assert_eq!(contents, ["fn one() {\n    1;\n}", "fn two() {\n    2;\n}"]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        /// Chunks are within their size, stand where they say, and together with the white space between
+        /// them are the text.
+        #[test]
+        fn chunks_cover_the_text(
+            text in "[a-zé日#*`> \n.{}()\u{1F600}\u{301}-]{0,300}",
+            max in 4i32..40,
+            format in prop::sample::select(Format::all().collect::<Vec<_>>()),
+        ) {
+            let chunks = chunk(&text, format, size(max, 0), Interrupt::NEVER).unwrap();
+            let characters: Vec<char> = text.chars().collect();
+            let mut at = 0;
+            for piece in &chunks {
+                prop_assert!(piece.token_count <= max as usize);
+                prop_assert_eq!(piece.token_count, cl100k().count(piece.content, Interrupt::NEVER));
+                let between: String = characters[at..piece.start_char].iter().collect();
+                prop_assert!(between.trim().is_empty(), "lost {:?}", between);
+                let here: String = characters[piece.start_char..piece.end_char].iter().collect();
+                prop_assert_eq!(&here, piece.content);
+                at = piece.end_char;
+            }
+            let rest: String = characters[at..].iter().collect();
+            prop_assert!(rest.trim().is_empty(), "lost {:?}", rest);
+        }
+
+        #[test]
+        fn overlapping_chunks_stay_within_their_size(
+            text in "[a-z \n.]{0,300}", max in 12i32..30, overlap in 0i32..6,
+        ) {
+            for piece in chunk(&text, Format::Text, size(max, overlap), Interrupt::NEVER).unwrap() {
+                prop_assert!(piece.token_count <= max as usize);
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The one error type of the crate.
+
+/// Why a computation was refused. Every variant but [`Error::Grammar`] is the caller's mistake.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// No encoding and no model has this name.
+    #[error("unknown model or encoding: \"{name}\"")]
+    UnknownModel {
+        /// The name as it was passed.
+        name: String,
+        /// All encoding names, for the hint.
+        encodings: String,
+    },
+    /// The model's tokenizer is published, and not included here.
+    #[error("the tokenizer of \"{name}\" is not included")]
+    TokenizerElsewhere {
+        /// The model's name as it was passed.
+        name: String,
+        /// All encoding names, for the hint.
+        encodings: String,
+    },
+    /// The model's vendor does not publish its tokenizer.
+    #[error("the tokenizer of \"{name}\" is not included")]
+    TokenizerKept {
+        /// The model's name as it was passed.
+        name: String,
+        /// All encoding names, for the hint.
+        encodings: String,
+    },
+    /// No format has this name.
+    #[error("unknown format: \"{name}\"")]
+    UnknownFormat {
+        /// The name as it was passed.
+        name: String,
+        /// All format names, for the hint.
+        formats: String,
+    },
+    /// `max_tokens` of a chunk is below 1.
+    #[error("max_tokens must be at least 1, not {0}")]
+    MaxTokens(i32),
+    /// `overlap_tokens` is negative.
+    #[error("overlap_tokens must be at least 0, not {0}")]
+    NegativeOverlap(i32),
+    /// `overlap_tokens` is more than half of `max_tokens`.
+    #[error("overlap_tokens ({overlap}) must be at most half of max_tokens ({max})")]
+    OverlapTooLarge {
+        /// In tokens.
+        overlap: usize,
+        /// In tokens.
+        max: usize,
+        /// The default overlap, in tokens, for the hint.
+        default: usize,
+    },
+    /// One character alone is more tokens than a chunk may have.
+    #[error("a character of {tokens} tokens does not fit into max_tokens ({max})")]
+    CharacterTooLarge {
+        /// The character.
+        character: String,
+        /// Its tokens.
+        tokens: usize,
+        /// How many tokens a chunk may have.
+        max: usize,
+    },
+    /// A token is not in the encoding, or is a special token of it.
+    #[error("token {token} is not in the encoding {encoding}")]
+    UnknownToken {
+        /// The token's number.
+        token: i32,
+        /// The encoding's name.
+        encoding: &'static str,
+    },
+    /// `max_tokens` of a truncation is negative.
+    #[error("max_tokens must be at least 0, not {0}")]
+    NegativeTokens(i32),
+    /// The argument of this name is null.
+    #[error("{0} must not be null")]
+    Null(&'static str),
+    /// A token of an array is null.
+    #[error("a token is null")]
+    NullToken,
+    /// The tokens spell bytes that are not UTF-8, or that hold a NUL.
+    #[error("the tokens do not spell valid text")]
+    InvalidText,
+    /// The linked tree-sitter cannot load the grammar of a language: an internal error, which a test keeps from shipping.
+    #[error("the grammar does not load: {0}")]
+    Grammar(String),
+}
+
+impl Error {
+    /// What was seen, beyond the message.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Error::TokenizerElsewhere { .. } | Error::TokenizerKept { .. } => {
+                Some("Only OpenAI's encodings are, so any count here would be a guess.".into())
+            }
+            Error::CharacterTooLarge { character, .. } => Some(format!("The text is {character:?}.")),
+            Error::InvalidText => Some(
+                "The bytes are not valid UTF-8, or hold a NUL: a cut inside a character does this.".into(),
+            ),
+            _ => None,
+        }
+    }
+
+    /// What the caller can do.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Error::UnknownModel { encodings, .. } => known(encodings),
+            Error::TokenizerElsewhere { encodings, .. } => format!(
+                "Its tokenizer is published: count outside the database, for instance with Hugging Face's tokenizers. {}",
+                known(encodings)
+            ),
+            Error::TokenizerKept { encodings, .. } => format!(
+                "Count with its vendor's API, outside the database. {}",
+                known(encodings)
+            ),
+            Error::UnknownFormat { formats, .. } => format!("Known formats: {formats}."),
+            Error::CharacterTooLarge { tokens, .. } => format!("Use max_tokens of at least {tokens}."),
+            Error::UnknownToken { .. } => "Use the model that the tokens were made with.".into(),
+            Error::InvalidText => "Pass all tokens of a text together.".into(),
+            Error::OverlapTooLarge { max, default, .. } => format!(
+                "Pass at most {}, or 0 for chunks that do not overlap. The default, {default}, is as much of that as may be.",
+                max / 2
+            ),
+            Error::MaxTokens(_) | Error::NegativeOverlap(_) => {
+                "By default max_tokens is 512 and overlap_tokens 64; pass overlap_tokens => 0 for chunks that do not overlap.".into()
+            }
+            Error::Null(_) => "Leave it out to use its default.".into(),
+            Error::NegativeTokens(_) => "0 gives the empty text.".into(),
+            Error::NullToken => "Pass an array of token numbers.".into(),
+            Error::Grammar(_) => return None,
+        })
+    }
+}
+
+fn known(encodings: &str) -> String {
+    format!("Known are the encodings {encodings} and the OpenAI models that use them.")
+}

@@ -1,0 +1,71 @@
+//! What matrice computes, without Postgres: no item here imports pgrx.
+//!
+//! - [`token`]: exact token counts in OpenAI's encodings.
+//! - [`chunk`]: cuts a text into chunks of a size given in tokens.
+//! - [`sentences`]: cuts a text at the end of a sentence.
+//! - [`words`]: prepares texts and queries for Postgres's full-text search.
+//! - [`nearest`]: finds the bit codes that are nearest to a vector.
+
+pub mod chunk;
+mod error;
+pub mod nearest;
+mod rank_select;
+pub mod sentences;
+mod sizer;
+mod split;
+pub mod token;
+pub mod words;
+
+pub use error::Error;
+
+/// How a long computation checks for cancellation.
+#[derive(Debug, Clone, Copy)]
+pub struct Interrupt {
+    /// Returns whether the computation shall stop. It must not unwind: C code calls it.
+    pub pending: fn() -> bool,
+    /// Unwinds to stop, or returns to go on.
+    pub raise: fn(),
+}
+
+impl Interrupt {
+    /// Never stops a computation.
+    pub const NEVER: Interrupt = Interrupt {
+        pending: || false,
+        raise: || {},
+    };
+
+    /// Calls `raise` if the computation shall stop. Long work calls this now and then.
+    pub fn check(self) {
+        if (self.pending)() {
+            (self.raise)();
+        }
+    }
+
+    /// Passes `items` on and checks once per 256 items, which suits items of less than a microsecond.
+    fn during<T>(self, items: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+        const EVERY: usize = 256;
+        items.enumerate().map(move |(number, item)| {
+            if number % EVERY == 0 {
+                self.check();
+            }
+            item
+        })
+    }
+}
+
+/// How often `work` checks for cancellation.
+#[cfg(test)]
+fn interrupts(work: impl FnOnce(Interrupt)) -> usize {
+    use std::cell::Cell;
+    thread_local!(static ASKED: Cell<usize> = const { Cell::new(0) });
+    let counted = Interrupt {
+        pending: || {
+            ASKED.set(ASKED.get() + 1);
+            false
+        },
+        raise: || {},
+    };
+    ASKED.set(0);
+    work(counted);
+    ASKED.get()
+}

@@ -1,0 +1,7 @@
+//! The engine's SQL functions. Each converts its arguments, calls [`matrice_core`] and converts the result.
+
+mod chunking;
+mod codes;
+mod pricing;
+mod tokens;
+mod words;

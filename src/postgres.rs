@@ -1,0 +1,8 @@
+//! What touches the server: its catalogs, indexes, errors and signals.
+
+pub(crate) mod code_index;
+pub(crate) mod error;
+mod interrupt;
+mod migrate;
+
+pub(crate) use interrupt::INTERRUPT;
