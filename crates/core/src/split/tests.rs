@@ -170,19 +170,6 @@ pub(super) fn repeatable(cases: u32) -> ProptestConfig {
     }
 }
 
-/// `cases` from a fixed seed, so that every run tries the same texts. The environment variable PROPTEST_RNG_SEED chooses
-/// another seed.
-pub(super) fn repeatable(cases: u32) -> ProptestConfig {
-    let config = ProptestConfig::with_cases(cases);
-    match config.rng_seed {
-        RngSeed::Random => ProptestConfig {
-            rng_seed: RngSeed::Fixed(0),
-            ..config
-        },
-        RngSeed::Fixed(_) => config,
-    }
-}
-
 fn capacity() -> impl Strategy<Value = (usize, usize)> {
     (1usize..120).prop_flat_map(|max| (Just(max), prop_oneof![2 => Just(0), 1 => 0..max]))
 }
