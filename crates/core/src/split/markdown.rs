@@ -492,7 +492,7 @@ mod tests {
     fn has_crowded_table(text: &str) -> bool {
         let is_indented = |line: &&str| line.starts_with([' ', '\t']);
         let is_delimiter = |line: &&str| line.contains("|---|");
-        let is_crowded = |lines: Vec<&str>| match lines.iter().position(|line| is_delimiter(line)) {
+        let is_crowded = |lines: Vec<&str>| match lines.iter().position(is_delimiter) {
             None => false,
             Some(0 | 1) => {
                 lines.iter().any(is_indented) || lines.iter().copied().filter(is_delimiter).count() > 1
