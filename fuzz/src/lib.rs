@@ -1,42 +1,10 @@
-//! What must hold for every input. The extension's pure part is compiled in, as tests/core.rs does.
+//! What must hold for every input of the core.
 
-#[path = "../../src/core/mod.rs"]
-#[allow(dead_code, reason = "what only the SQL functions call")]
-mod core;
-
-use crate::core::chunk::{Chunk, Format, Size, chunks};
-use crate::core::token::Encoding;
-use crate::core::{Error, Interrupt};
+use matrice_core::chunk::{Chunk, Format, LANGUAGES, Size, chunks};
+use matrice_core::token::{ENCODINGS, Encoding};
+use matrice_core::{Error, Interrupt};
 use std::fmt::Debug;
 use text_splitter::{ChunkConfig, ChunkSizer, CodeSplitter, MarkdownSplitter, TextSplitter};
-use tiktoken_rs::CoreBPE;
-
-const NEVER: Interrupt = Interrupt {
-    pending: || false,
-    raise: || {},
-};
-
-/// Names of the encodings, and tiktoken-rs's.
-const ENCODINGS: [(&str, fn() -> &'static CoreBPE); 6] = [
-    ("cl100k_base", tiktoken_rs::cl100k_base_singleton),
-    ("o200k_base", tiktoken_rs::o200k_base_singleton),
-    ("r50k_base", tiktoken_rs::r50k_base_singleton),
-    ("p50k_base", tiktoken_rs::p50k_base_singleton),
-    ("p50k_edit", tiktoken_rs::p50k_edit_singleton),
-    ("o200k_harmony", tiktoken_rs::o200k_harmony_singleton),
-];
-
-const LANGUAGES: [(&str, fn() -> tree_sitter::Language); 7] = [
-    ("rust", || tree_sitter_rust::LANGUAGE.into()),
-    ("python", || tree_sitter_python::LANGUAGE.into()),
-    ("sql", || tree_sitter_sequel::LANGUAGE.into()),
-    ("go", || tree_sitter_go::LANGUAGE.into()),
-    ("javascript", || tree_sitter_javascript::LANGUAGE.into()),
-    ("typescript", || {
-        tree_sitter_typescript::LANGUAGE_TYPESCRIPT.into()
-    }),
-    ("tsx", || tree_sitter_typescript::LANGUAGE_TSX.into()),
-];
 
 /// text-splitter counts a text so often that longer ones are not worth its time.
 const COMPARED_BYTES: usize = 1500;
@@ -44,11 +12,15 @@ const COMPARED_BYTES: usize = 1500;
 /// Data: a text. Counts and tokens are tiktoken-rs's.
 pub fn count(data: &[u8]) {
     let text = &text(data);
-    for (name, reference) in ENCODINGS {
-        let encoding = encoding(name);
-        let tokens = encoding.encode(text, NEVER);
-        assert_eq!(encoding.count(text, NEVER), tokens.len(), "{name}: count");
-        assert_eq!(tokens, reference().encode_ordinary(text), "{name}: tokens");
+    for encoding in &ENCODINGS {
+        let reference = known(tiktoken_rs::bpe_for_tokenizer(encoding.tokenizer()));
+        let tokens = encoding.encode(text, Interrupt::NEVER);
+        assert_eq!(
+            encoding.count(text, Interrupt::NEVER),
+            tokens.len(),
+            "{encoding:?}: count"
+        );
+        assert_eq!(tokens, reference.encode_ordinary(text), "{encoding:?}: tokens");
     }
 }
 
@@ -56,24 +28,26 @@ pub fn count(data: &[u8]) {
 pub fn round_trip(data: &[u8]) {
     let ([limit], text) = split(data);
     let text = &text;
-    for (name, _) in ENCODINGS {
-        let encoding = encoding(name);
+    for encoding in &ENCODINGS {
         let tokens: Vec<i32> = encoding
-            .encode(text, NEVER)
+            .encode(text, Interrupt::NEVER)
             .into_iter()
             .map(|token| token as i32)
             .collect();
-        assert_eq!(encoding.decode(&tokens).as_ref(), Ok(text), "{name}");
+        assert_eq!(encoding.decode(&tokens).as_ref(), Ok(text), "{encoding:?}");
         let limit = usize::from(limit);
-        let truncated = encoding.truncate(text, limit, NEVER);
-        assert!(text.starts_with(truncated), "{name}: truncated to {truncated:?}");
+        let truncated = encoding.truncate(text, limit, Interrupt::NEVER);
         assert!(
-            encoding.count(truncated, NEVER) <= limit,
-            "{name}: truncated to {truncated:?}"
+            text.starts_with(truncated),
+            "{encoding:?}: truncated to {truncated:?}"
+        );
+        assert!(
+            encoding.count(truncated, Interrupt::NEVER) <= limit,
+            "{encoding:?}: truncated to {truncated:?}"
         );
         assert!(
             tokens.len() > limit || truncated == text,
-            "{name}: truncated to {truncated:?}"
+            "{encoding:?}: truncated to {truncated:?}"
         );
     }
 }
@@ -99,9 +73,9 @@ pub fn chunk_markdown(data: &[u8]) {
 /// Data: language, encoding, size, overlap, a text.
 pub fn chunk_code(data: &[u8]) {
     let ([language, header @ ..], text) = split::<4>(data);
-    let (name, grammar) = LANGUAGES[usize::from(language) % LANGUAGES.len()];
-    check(&text, known(Format::named(name)), header, |config| {
-        indices(known(CodeSplitter::new(grammar(), config)).chunk_indices(&text))
+    let language = &LANGUAGES[usize::from(language) % LANGUAGES.len()];
+    check(&text, Format::Code(language), header, |config| {
+        indices(known(CodeSplitter::new((language.grammar)(), config)).chunk_indices(&text))
     });
 }
 
@@ -112,18 +86,19 @@ fn check(
     [number, max, overlap]: [u8; 3],
     theirs: impl FnOnce(ChunkConfig<Plain>) -> Vec<(usize, String)>,
 ) {
-    let encoding = encoding(ENCODINGS[usize::from(number) % ENCODINGS.len()].0);
+    let encoding = &ENCODINGS[usize::from(number) % ENCODINGS.len()];
     let max = usize::from(max) + 1;
     // An overlap near the size makes a chunk of every token, which takes long here and longer there.
     let overlap = usize::from(overlap) % max.div_ceil(2);
     let size = known(Size::new(max as i32, overlap as i32, encoding));
-    let chunks: Result<Vec<Chunk<'_>>, Error> = chunks(text, format, size, NEVER).and_then(Iterator::collect);
+    let chunks: Result<Vec<Chunk<'_>>, Error> =
+        chunks(text, format, size, Interrupt::NEVER).and_then(Iterator::collect);
     let chunks = match chunks {
         Ok(chunks) => chunks,
         Err(Error::CharacterTooLarge {
             character, tokens, ..
         }) => {
-            assert_eq!(encoding.count(&character, NEVER), tokens);
+            assert_eq!(encoding.count(&character, Interrupt::NEVER), tokens);
             assert!(
                 character.chars().count() == 1 && tokens > max,
                 "{character:?} is too large"
@@ -140,7 +115,7 @@ fn check(
     cover(text, &starts, &chunks, overlap);
     for chunk in &chunks {
         assert_eq!(
-            encoding.count(chunk.content, NEVER),
+            encoding.count(chunk.content, Interrupt::NEVER),
             chunk.token_count,
             "{chunk:?}"
         );
@@ -184,20 +159,16 @@ fn blank(between: &str) {
 
 /// Counts every slice anew.
 #[derive(Clone, Copy)]
-struct Plain(Encoding);
+struct Plain(&'static Encoding);
 
 impl ChunkSizer for Plain {
     fn size(&self, slice: &str) -> usize {
-        self.0.count(slice, NEVER)
+        self.0.count(slice, Interrupt::NEVER)
     }
 }
 
 fn indices<'a>(chunks: impl Iterator<Item = (usize, &'a str)>) -> Vec<(usize, String)> {
     chunks.map(|(at, chunk)| (at, chunk.into())).collect()
-}
-
-fn encoding(name: &str) -> Encoding {
-    known(Encoding::of_model(name))
 }
 
 fn known<T, E: Debug>(result: Result<T, E>) -> T {

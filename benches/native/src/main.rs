@@ -1,6 +1,7 @@
 //! Counts tokens as a Rust program does that needs no Postgres. Each line that comes in is `crate encoding file`; the
 //! line that goes out is the number of tokens and the milliseconds that counting them took.
 
+use matrice_core::{Interrupt, token::Encoding};
 use std::collections::HashMap;
 use std::error::Error;
 use std::io::{BufRead, Write, stdin, stdout};
@@ -37,6 +38,10 @@ fn counter(library: &str, encoding: &str) -> Option<Box<dyn Fn(&str) -> usize>> 
         ("bpe-openai", "o200k_base") => {
             let tokenizer = bpe_openai::o200k_base();
             Some(Box::new(|text| tokenizer.count(text)))
+        }
+        ("matrice-core", _) => {
+            let encoding = Encoding::of_model(encoding).ok()?;
+            Some(Box::new(|text| encoding.count(text, Interrupt::NEVER)))
         }
         ("tiktoken-rs", "cl100k_base") => {
             let tokenizer = tiktoken_rs::cl100k_base_singleton();

@@ -49,8 +49,8 @@ pub fn fold(text: &str, interrupt: Interrupt) -> String {
 }
 
 /// Returns a text that the parser reads in linear time, in pieces of little more than `most` bytes. Letters are composed
-/// (NFC). Runs of [`MAX_RUN_BYTES`] without white space are broken, if possible after a character that is no letter. A `<`
-/// that begins no tag of at most [`MAX_TAG_BYTES`] is replaced.
+/// (NFC). Runs of 256 bytes without white space are broken, if possible after a character that is no letter. A `<` that
+/// begins no tag of less than 1 kB is replaced.
 pub fn pieces(text: &str, most: usize, interrupt: Interrupt) -> Vec<String> {
     let text = composed(text, interrupt);
     let mut pieces = Pieces {

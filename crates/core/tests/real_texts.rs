@@ -4,7 +4,6 @@ use matrice_core::Interrupt;
 use matrice_core::token::{ENCODINGS, Encoding};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
-use tiktoken_rs::CoreBPE;
 
 /// The folders of this repository that are read. tests/data/languages.txt has what the others have no words in.
 const FOLDERS: [&str; 8] = [
@@ -27,6 +26,7 @@ fn real_texts_are_as_in_the_reference() {
         .flat_map(|folder| files(&root.join(folder)).unwrap())
         .collect();
     assert!(files.len() > 50, "{files:?}");
+    let reference = |encoding: &Encoding| tiktoken_rs::bpe_for_tokenizer(encoding.tokenizer()).unwrap();
     let encodings: Vec<_> = ENCODINGS
         .iter()
         .map(|encoding| (encoding, reference(encoding)))
@@ -51,10 +51,6 @@ fn real_texts_are_as_in_the_reference() {
             }
         }
     }
-}
-
-fn reference(encoding: &Encoding) -> &'static CoreBPE {
-    tiktoken_rs::bpe_for_tokenizer(encoding.tokenizer()).unwrap()
 }
 
 fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {

