@@ -49,12 +49,16 @@ begin
     return;
   end if;
   insert into matrice.project_usage (project_id, bytes, sources) values (add_usage.project_id, add_usage.bytes, add_usage.sources);
-  -- Of statements that store little, one in sixteen is enough to ask. By a uuid: a session can seed random().
-  if bytes < 8192 and sources <= 0 and hashtext(gen_random_uuid()::text) & 15 <> 0 then
-    return;
-  end if;
   select sum(u.bytes)::bigint as bytes, sum(u.sources) as sources, count(*) as rows into used
     from matrice.project_usage u where u.project_id = add_usage.project_id;
+  if bytes > 0 then
+    perform matrice_private.require_quota('bytes_per_project', used.bytes, format('Project %s', add_usage.project_id));
+  end if;
+  -- After some small statements the rows are added up, and the user's quota is asked. A statement that it refuses takes this
+  -- back, so that the next one is refused, too.
+  if bytes < 8192 and sources <= 0 and used.rows <= 32 then
+    return;
+  end if;
   -- Nobody waits for this, nor in it. Elsewhere than in read committed, rows that another has added up meanwhile are an error.
   if used.rows > 32 and current_setting('transaction_isolation') = 'read committed' then
     with added as (
@@ -69,14 +73,11 @@ begin
   if sources > 0 then
     perform matrice_private.require_quota('sources_per_project', used.sources, format('Project %s', add_usage.project_id));
   end if;
-  if bytes > 0 then
-    perform matrice_private.require_quota('bytes_per_project', used.bytes, format('Project %s', add_usage.project_id));
-    if creator is not null then
-      perform matrice_private.require_quota(
-        'bytes_per_user',
-        (select sum(u.bytes)::bigint from matrice.projects p join matrice.project_usage u on u.project_id = p.id where p.created_by = creator),
-        format('All projects of user %s', creator));
-    end if;
+  if bytes > 0 and creator is not null then
+    perform matrice_private.require_quota(
+      'bytes_per_user',
+      (select sum(u.bytes)::bigint from matrice.projects p join matrice.project_usage u on u.project_id = p.id where p.created_by = creator),
+      format('All projects of user %s', creator));
   end if;
 end
 $$;

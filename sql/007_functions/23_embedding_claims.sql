@@ -50,9 +50,22 @@ declare
   source  uuid;
   found_here integer;
 begin
-  -- A source at a time: the planner would rather sort the whole backlog for each batch.
   foreach project in array project_ids loop
-    for source in select s.id from matrice.context_sources s where s.project_id = project order by s.created_at, s.id loop
+    -- A project without claimable chunks takes no time, however many sources it has.
+    continue when not exists (
+      select from matrice.source_chunks c
+       where c.project_id = project
+         and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = hold_claimable.model)
+         and not exists (
+           select from matrice.embedding_leases l
+            where l.chunk_id = c.id and l.model = hold_claimable.model and l.leased_until > now()));
+    -- A source at a time: the planner would rather sort the whole backlog for each batch.
+    for source in
+      select s.id
+        from matrice.context_sources s
+       where s.project_id = project and exists (select from matrice.source_chunks c where c.source_id = s.id)
+       order by s.created_at, s.id
+    loop
       return query
         select c.id, octet_length(c.content)
           from matrice.source_chunks c

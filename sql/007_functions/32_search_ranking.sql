@@ -62,7 +62,9 @@ begin atomic
            select one.embedding from matrice.chunk_embeddings one
             where one.chunk_id = similarities.chunk_id and one.model = similarities.model)), 0) order by given.place)
     from unnest(chunk_ids) with ordinality as given (id, place)
-    left join matrice.chunk_embeddings e on e.chunk_id = given.id and e.model = similarities.model;
+    -- OFFSET 0 has each looked up by its key: under row-level security the planner may go through the whole project for each.
+    left join lateral (
+      select e.embedding from matrice.chunk_embeddings e where e.chunk_id = given.id and e.model = similarities.model offset 0) e on true;
 end;
 comment on function matrice_private.similarities is
   'How similar each of some chunks is to one; 0 where either has no embedding.';
