@@ -95,7 +95,7 @@ end
 $$;
 
 -- For the owner of the schema. Whether a caller may migrate, or reads embeddings without row-level security, the functions
--- ask themselves.
+-- ask themselves. pg_database_owner: after REASSIGN OWNED the new owner of the database owns the schema, too.
 do $$
 declare
   owner pg_catalog.regrole := (select n.nspowner from pg_catalog.pg_namespace n where n.nspname operator(pg_catalog.=) 'matrice');
@@ -110,7 +110,7 @@ begin
     'matrice._price_catalogue()',
     'matrice._nearest_codes(uuid[], text, real[], integer, uuid[])'
   ] loop
-    execute pg_catalog.format('grant execute on function %s to @extowner@, %s', tool, owner);
+    execute pg_catalog.format('grant execute on function %s to @extowner@, pg_database_owner, %s', tool, owner);
   end loop;
 end
 $$;

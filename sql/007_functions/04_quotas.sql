@@ -93,7 +93,8 @@ begin
   for counted in
     select * from (values
       ('context_sources', '1000 + octet_length(name) + coalesce(octet_length(storage_path), 0) + octet_length(raw_metadata::text)', 1),
-      ('source_chunks',   '8192 + 2 * octet_length(content) + octet_length(metadata::text) + coalesce(octet_length(filterable::text), 0)', 0),
+      ('source_chunks',   '2048 + 2 * octet_length(content) + octet_length(metadata::text) + coalesce(octet_length(filterable::text), 0)', 0),
+      ('chunk_embeddings', '500 + 5 * length(code)', 0),
       ('insights',        '1000 + 3 * octet_length(content) + octet_length(tags::text) + coalesce(octet_length(evidence::text), 0)', 0),
       ('workflow_runs',   '500 + octet_length(input_data::text) + coalesce(octet_length(output_data::text), 0)', 0),
       ('workflow_steps',  '500 + octet_length(usage::text) + coalesce(octet_length(error::text), 0)', 0),

@@ -105,6 +105,7 @@ begin
   perform matrice_private.require_bytes('content', content, 1048576);
   perform matrice_private.require_json('metadata', metadata, 65536);
   perform matrice_private.require_role(project_id, 'editor');
+  perform matrice_private.hold_project(project_id);
   -- A project that a client inserted by itself has no pillars yet.
   insert into matrice.pillars (project_id, code, name)
   values (save_pillar.project_id, save_pillar.code, matrice_private.pillar_name(save_pillar.code))
@@ -141,6 +142,7 @@ begin
   perform matrice_private.require_phase('code', code);
   perform matrice_private.require_given('version', version);
   perform matrice_private.require_role(project_id, 'editor');
+  perform matrice_private.hold_project(project_id);
   select v.content, v.metadata into old_content, old_metadata
     from matrice.pillar_versions v
     join matrice.pillars p on p.id = v.pillar_id

@@ -26,6 +26,11 @@ begin
   -- Before anything reads them: constraints are asked only afterwards.
   perform matrice_private.require_bytes('the content of a chunk', new.content, 1048576);
   perform matrice_private.require_json('the metadata of a chunk', new.metadata, 16384);
+  if tg_op = 'INSERT' then
+    -- Whoever changes the project's language or the source's metadata at this moment does not see the new row.
+    perform matrice_private.hold_settings(new.project_id);
+    perform from matrice.context_sources s where s.id = new.source_id for share;
+  end if;
   if tg_op = 'INSERT' or (new.content, new.token_count) is distinct from (old.content, old.token_count) then
     new.token_count := matrice.count_tokens(new.content);
   end if;
@@ -208,6 +213,8 @@ begin
       using errcode = 'PT404', detail = format('There is no source %s that you can see.', source_id);
   end if;
   perform matrice_private.require_role(owner_project, 'editor');
+  -- The project before its source, as a change of its language does.
+  perform matrice_private.hold_settings(owner_project);
   -- One at a time for each source, and before its chunks.
   select coalesce(chunk_source.format, s.format, 'text'), coalesce(chunk_source.max_tokens, s.max_tokens, 512),
          coalesce(chunk_source.overlap_tokens, s.overlap_tokens, 64)

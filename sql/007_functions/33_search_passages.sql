@@ -15,7 +15,7 @@ begin
             select given.place, c.source_id, c.chunk_index,
                    coalesce(c.chunk_index - lag(c.chunk_index) over (partition by c.source_id order by c.chunk_index) > 2 * expand + 1, true) as starts
               from unnest(chunk_ids) with ordinality as given (id, place)
-              join matrice.source_chunks c on c.id = given.id
+             cross join lateral (select n.* from matrice.source_chunks n where n.id = given.id offset 0) c
           ) g
       ) r
      group by r.source_id, r.range;
@@ -101,7 +101,8 @@ begin
          -- OFFSET 0 has each range looked up by itself: the planner takes its length to be a share of the table.
          cross join lateral (
            select n.* from matrice.source_chunks n
-            where n.source_id = r.source_id and n.chunk_index between r.first_index and r.last_index offset 0) c
+            where n.source_id = r.source_id and n.chunk_index between r.first_index and r.last_index
+            order by n.chunk_index offset 0) c
         window by_index as (partition by r.best order by c.chunk_index)
       ) c
      group by c.best, c.source_id, c.first_index, c.last_index;
@@ -132,7 +133,9 @@ begin
            matrice_private.with_pages(c.metadata, t.pages) || jsonb_build_object('expanded', jsonb_build_object(
              'first_index', t.first_index, 'last_index', t.last_index, 'start_char', t.start_char, 'end_char', t.end_char))
       from matrice_private.expanded_passages(chunk_ids, expand) t
-     cross join lateral (select n.* from matrice.source_chunks n where n.id = chunk_ids[t.best] offset 0) c
+      -- Not chunk_ids[t.best] below: the cast in it is not leakproof, and keeps the policy's query from the key.
+      join unnest(chunk_ids) with ordinality as given (id, place) on given.place = t.best
+     cross join lateral (select n.* from matrice.source_chunks n where n.id = given.id offset 0) c
      cross join lateral (select o.* from matrice.context_sources o where o.id = c.source_id offset 0) s
      order by t.best;
 end

@@ -5,11 +5,16 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  config regconfig := matrice_private.text_search_config(new.project_id);
+  config regconfig;
 begin
   -- Before anything reads them: constraints are asked only afterwards.
   perform matrice_private.require_bytes('title', new.title, 2000);
   perform matrice_private.require_bytes('content', new.content, 65536);
+  if tg_op = 'INSERT' then
+    -- Whoever changes the project's language at this moment does not see the new row.
+    perform matrice_private.hold_settings(new.project_id);
+  end if;
+  config := matrice_private.text_search_config(new.project_id);
   new.fts := setweight(matrice_private.text_vector(config, new.title), 'A')
              || setweight(matrice_private.text_vector(config, new.content), 'B');
   return new;
@@ -51,6 +56,7 @@ begin
             hint = 'A string that holds JSON is a string: pass the array itself.';
   end if;
   perform matrice_private.require_role(project_id, 'editor');
+  perform matrice_private.hold_project(project_id);
   if source_id is not null and not exists (
     select from matrice.context_sources s where s.id = record_insight.source_id and s.project_id = record_insight.project_id
   ) then

@@ -28,6 +28,7 @@ begin
     perform matrice_private.require_phase('phase', phase);
   end if;
   perform matrice_private.require_role(project_id, 'editor');
+  perform matrice_private.hold_project(project_id);
   insert into matrice.workflow_runs as r (project_id, workflow_id, event_name, run_key, phase, input_data)
   values (start_run.project_id, start_run.workflow_id, start_run.event_name, start_run.run_key, start_run.phase,
           start_run.input_data)

@@ -2,8 +2,8 @@
 --
 -- A new function is executable by everybody, and the default privileges of a database may grant it to more. So every
 -- function of matrice is named here: first everybody loses it, then the roles that stand before it get it. A function that
--- is missing here fails tests/sql/grants.sql, which names it. Functions that you add to these schemas are yours: nothing here
--- touches them.
+-- is missing here fails tests/security/test_grants.py, which names it. Functions that you add to these schemas under other names are
+-- yours: nothing here touches them.
 
 do $$
 declare
@@ -35,7 +35,7 @@ begin
       'is_trusted', 'current_user_id', 'json_within', 'from_parent', 'from_project', 'price_units',
       'require_bytes', 'require_json', 'require_time', 'require_given', 'require_text', 'require_query',
       'require_object', 'require_filter', 'require_one_of', 'require_match_count', 'require_key',
-      'role_rank', 'require_role', 'hold_project', 'searchable_projects', 'projects_of_member',
+      'role_rank', 'require_role', 'hold_project', 'hold_settings', 'searchable_projects', 'projects_of_member',
       'has_no_quota', 'require_quota', 'add_usage',
       'known_settings', 'require_phase',
       'require_member',
@@ -66,8 +66,8 @@ begin
       'project_ids',
       -- The policy on projects asks whether an id is free. Nobody may read which ids are taken.
       'is_free_project_id',
-      -- A lock needs the right to change the row, which editors do not have. It locks projects of the caller alone.
-      'hold_project_of_member',
+      -- A lock needs the right to change the row, which editors do not have. They lock projects of the caller alone.
+      'hold_project_of_member', 'hold_settings_of_member',
       -- Who holds a token is no member yet, and may see neither the invitation nor the memberships.
       'accept_invitation',
       -- No client writes invitations: token, inviter and end are not theirs to choose. Refused unless the caller is an owner.
@@ -98,7 +98,7 @@ begin
       'forget_embeddings', 'complete_insight', 'refuse_unit', 'price_step',
       -- SECURITY DEFINER: these write what no client may write.
       'audit', 'keep_pillar_version', 'forget_usage', 'forget_failures', 'take_project_id', 'void_invitations',
-      'count_context_sources', 'count_source_chunks', 'count_insights', 'count_workflow_runs', 'count_workflow_steps',
+      'count_context_sources', 'count_source_chunks', 'count_chunk_embeddings', 'count_insights', 'count_workflow_runs', 'count_workflow_steps',
       'count_pillar_versions', 'count_project_invitations',
       -- SECURITY DEFINER: there is no owner yet who could make the first one.
       'add_first_owner',

@@ -87,6 +87,21 @@ def test_the_owner_of_a_database_can_dump_and_restore(app_database, app_role, em
     target.user = "postgres"
 
 
+def test_a_new_owner_of_the_database_has_all_that_the_old_one_had(app_database):
+    app_database.psql("create extension matrice")
+    everybody = app_database_as_superuser(app_database)
+    fill(everybody)
+    everybody.psql("drop role if exists matrice_successor; create role matrice_successor login; reassign owned by matrice_app to matrice_successor")
+    with everybody.connect() as connection:
+        sign_in(connection)
+        assert connection.execute("select count(*) from matrice.search_chunks('create')").fetchone()[0] > 0
+        assert connection.execute(
+            "select count(*) from matrice.match_chunks((select embedding from matrice.chunk_embeddings limit 1))").fetchone()[0] > 0
+        connection.execute("select matrice.ingest_source(id, 'after', 'Works again.') from matrice.projects")
+    assert type(app_database)(app_database.name, "matrice_successor").value("select matrice.migrate()") == []
+    everybody.psql("reassign owned by matrice_successor to matrice_app; drop role matrice_successor")
+
+
 def test_a_role_that_is_no_superuser_restores_an_archive_of_the_schemas(app_role, empty_database, tmp_path):
     """Of a whole database it cannot: pgvector, its schema and their comments are there already and belong to others."""
     source, target = empty_database(owner=app_role), empty_database(owner=app_role)

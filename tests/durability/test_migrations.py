@@ -144,6 +144,16 @@ def test_what_a_user_built_on_a_function_is_never_dropped(matrice_database):
     assert schema_of(database) == before
 
 
+def test_an_overload_of_a_function_of_ours_stops_the_migration(matrice_database):
+    database = matrice_database()
+    database.psql("create function matrice.set_phase(phase text) returns text language sql as $$ select phase $$")
+    forget(database, "007_functions/10_projects")
+    before = schema_of(database)
+    with pytest.raises(psycopg.errors.AmbiguousFunction, match="set_phase"):
+        migrate(database)
+    assert schema_of(database) == before
+
+
 def test_a_users_own_work_in_the_schemas_is_left_alone(matrice_database):
     database = matrice_database()
     database.psql("""

@@ -141,3 +141,51 @@ def test_who_stores_in_one_project_does_not_wait_for_others(project):
     project.rows("select matrice_private.recount_usage()")
     assert project.value("select sum(bytes) from matrice.project_usage") == before - 100 + stored
     assert project.value("select sum(sources) from matrice.project_usage") == 3
+
+
+def found(database, query):
+    return len(database.rows("select chunk_id from matrice.search_chunks(%s, %s)", [query, database.project]))
+
+
+FRENCH = ("update matrice.projects set settings = '{\"language\": \"french\"}' where id = %s",)
+
+
+def test_a_source_ingested_while_the_language_changes_is_indexed_in_the_new_one(project):
+    ingest = (ALICE, "select matrice.ingest_source(%s, 'doc', 'Les boîtes sautent')", [project.project])
+    assert both(project, ingest, (ALICE, *FRENCH, [project.project])) == "done"
+    assert found(project, "sauter") == 1
+    assert both(project, (ALICE, *FRENCH, [project.project]), ingest) == "done"
+    assert found(project, "sauter") == 2
+
+
+def test_a_source_cut_again_while_the_language_changes_is_indexed_in_the_new_one(project):
+    with project.connect() as connection:
+        sign_in(connection, ALICE)
+        source = connection.execute("select matrice.ingest_source(%s, 'doc', 'old')", [project.project]).fetchone()[0]
+    cut = (ALICE, "select * from matrice.chunk_source(%s, 'Les boîtes sautent')", [source])
+    assert both(project, cut, (ALICE, *FRENCH, [project.project])) == "done"
+    assert found(project, "sauter") == 1
+
+
+def test_an_insight_recorded_while_the_language_changes_is_indexed_in_the_new_one(project):
+    record = (ALICE, "select matrice.record_insight(%s, 'learning', 'Boîtes', 'Les boîtes sautent')", [project.project])
+    assert both(project, record, (ALICE, *FRENCH, [project.project])) == "done"
+    assert len(project.rows("select 1 from matrice.search_insights('sauter', %s)", [project.project])) == 1
+
+
+def test_a_chunk_inserted_while_the_metadata_change_is_filtered_by_the_new_ones(project):
+    with project.connect() as connection:
+        sign_in(connection, ALICE)
+        source = connection.execute("insert into matrice.context_sources (project_id, name) values (%s, 'doc') returning id", [project.project]).fetchone()[0]
+    insert = (ALICE, "insert into matrice.source_chunks (source_id, chunk_index, content) values (%s, 0, 'a chunk')", [source])
+    change = (ALICE, "update matrice.context_sources set raw_metadata = '{\"tag\": \"new\"}' where id = %s", [source])
+    assert both(project, insert, change) == "done"
+    assert len(project.rows("select 1 from matrice.search_chunks('chunk', %s, filter => '{\"tag\": \"new\"}')", [project.project])) == 1
+
+
+@pytest.mark.parametrize("call", [
+    "select matrice.save_pillar(%s, 'P1', 'late')", "select matrice.record_insight(%s, 'learning', 'Late', 'Too late.')",
+    "select matrice.start_run(%s, 'wf', 'late')", "select matrice.ingest_source(%s, 'late', 'Too late.')"])
+def test_what_comes_while_its_project_is_deleted_is_told_so(project, call):
+    delete = (ALICE, "delete from matrice.projects where id = %s", [project.project])
+    assert both(project, delete, (ALICE, call, [project.project])) == "PT404"

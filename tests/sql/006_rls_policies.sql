@@ -281,6 +281,9 @@ select tests.refuses(format('select matrice.refuse_planned_counts() from set_con
                      'M1: refuse_planned_counts refuses ' || headers, '%', '%exact%')
   from unnest(array['{"prefer": "count=planned"}', '{"host": "x", "prefer":"return=minimal, count=estimated"}', '{"prefer": "a=\"b\", count=planned"}', '{"Prefer": "COUNT=planned"}',
                     '{"prefer": "count=planned", "prefer": "return=minimal"}', '{"prefer": "return=minimal", "prefer": "count=planned"}']) headers;
+select tests.refuses(format('select matrice.refuse_planned_counts() from set_config(''request.headers'', %L, true)', headers), '22023',
+                     'M1: refuse_planned_counts refuses ' || headers, '%', '%db-plan-enabled%')
+  from unnest(array['{"accept": "application/vnd.pgrst.plan"}', '{"Accept": "application/json, application/vnd.pgrst.plan+text; options=analyze"}']) headers;
 select lives_ok(format('select matrice.refuse_planned_counts() from set_config(''request.headers'', %L, true)', headers), 'M1: refuse_planned_counts lets pass ' || headers)
   from unnest(array['{"prefer": "count=exact"}', '{"prefer": "return=representation"}', '{"host": "count=planned"}', '{}', '']) headers;
 
