@@ -83,7 +83,7 @@ begin
             detail = format('It has %s chunks of at most %s tokens; a source has at most 100000.', chunks, max_tokens),
             hint = 'Raise max_tokens, or divide the text into several sources.';
   elsif chunks > 10000 and max_tokens < 16 then
-    -- A row takes some thousand bytes, however short its text is.
+    -- A row takes hundreds of bytes, however short its text is.
     raise exception 'the text has too many small chunks'
       using errcode = '22023', detail = format('It has %s chunks of at most %s tokens.', chunks, max_tokens),
             hint = 'A source of more than 10000 chunks needs a max_tokens of at least 16.';
