@@ -37,9 +37,9 @@ begin
 end
 $$;
 comment on function matrice_private.read_query is
-  'Reads a query that a person typed. Returns it as words, with a number in place of each prefix (begin*); these '
-  'numbers as marks; and the prefixes as beginnings. SECURITY DEFINER: only the owner may execute the engine''s '
-  'functions. The result depends on the argument alone.';
+  'Reads a query that a person typed. words: the query, with a number in place of each prefix (begin*). marks: these '
+  'numbers. beginnings: the prefixes. SECURITY DEFINER: only the owner may execute the engine''s functions. The result '
+  'depends on the argument alone.';
 
 create or replace function matrice_private.text_vector(config regconfig, content text) returns tsvector
 language plpgsql immutable strict
@@ -52,7 +52,7 @@ declare
   piece text;
   found tsvector;
 begin
-  -- PostgreSQL's parser cannot be interrupted. It reads each of these pieces in a short time.
+  -- PostgreSQL's parser cannot be interrupted, so it is given pieces that it reads in a short time.
   foreach piece in array matrice_private.pieces(content, 32768) loop
     if octet_length(piece) = length(piece) then
       found := to_tsvector(config, piece);
@@ -110,7 +110,7 @@ declare
   whole     text[] := (
     select matrice_private.folded_lexemes(config, string_agg(distinct word || substr(ending, first), ' '))
       from unnest(endings) ending, generate_series(1, length(ending)) first
-     -- A longer text is not the beginning of a word of a language.
+     -- Words of languages are not longer.
      where word ~ '^[[:alnum:]]{1,40}$');
 begin
   return (

@@ -128,7 +128,7 @@ begin
   ), moved as (
     update matrice.source_chunks c
        set chunk_index = m.chunk_index, start_char = m.start_char, end_char = m.end_char,
-           -- A client's metadata describe the text, wherever it moves. Only its page changes.
+           -- A client's metadata describe the text and stay when it moves. Only the page would be wrong then.
            metadata = case when (c.start_char, c.end_char) is distinct from (m.start_char, m.end_char)
                            then c.metadata - '{headings,page,pages}'::text[] else c.metadata - 'headings' end || m.metadata
       from matched m
@@ -160,8 +160,8 @@ begin
 end
 $$;
 comment on function matrice_private.cut_source is
-  'Cuts a text into chunks, replaces the chunks of the source by them, and records the options in the source. Returns '
-  'what chunk_source returns. Checks neither roles nor null arguments: its callers do, and lock the source.';
+  'Cuts a text into chunks, makes them the chunks of the source, and records the options in the source. Returns what '
+  'chunk_source returns. Checks neither roles nor null arguments: its callers do, and lock the source.';
 
 create or replace function matrice.ingest_source(
   project_id uuid, name text, content text, type text default 'file', format text default 'text',

@@ -110,7 +110,7 @@ begin
   on conflict on constraint embedding_leases_pkey do update
     set leased_until = excluded.leased_until, lease_id = excluded.lease_id, leased_by = excluded.leased_by,
         text_hash = excluded.text_hash,
-        -- The attempts of a new text start again.
+        -- Attempts are counted per text.
         attempt = case when l.text_hash = excluded.text_hash then least(l.attempt + 1, 1000000) else 1 end,
         last_error = case when l.text_hash = excluded.text_hash then l.last_error end
     where l.leased_until <= now();
@@ -138,8 +138,8 @@ begin
 end
 $$;
 comment on function matrice_private.take_leases_of_member is
-  'Calls take_leases for the projects of which the caller is an editor. SECURITY DEFINER: no client may write leases. '
-  'It makes leases for the caller only, and none of a chunk that is leased.';
+  'Calls take_leases for the projects that the caller may edit. SECURITY DEFINER: no client may write leases. It '
+  'makes leases for the caller only, and skips chunks that are leased.';
 
 create or replace function matrice_private.lease_chunks(model text, batch_size integer, lease_seconds integer, in_project uuid)
 returns table (chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid)
@@ -298,6 +298,5 @@ comment on function matrice.claim_chunks is
   'first. attempt says how often this text has been claimed. lease_id is for store_embeddings and fail_chunks. '
   'Returns nothing if no chunk is claimable, or if other transactions kept all claimable chunks locked for five '
   'seconds. model: if null, the model of the project; without project_id, the default model. batch_size: the most '
-  'chunks per claim, 1 to 10000. A claim also ends at 8 MB of text, but has at least one chunk. lease_seconds: 1 to '
-  '86400. project_id: if null, all projects of the caller that use the model, in random order. Defaults: batch_size '
-  '64, lease_seconds 300.';
+  'chunks per claim, 1 to 10000; a claim also has at most 8 MB of text. lease_seconds: 1 to 86400. project_id: if '
+  'null, all projects of the caller that use the model, in random order. Defaults: batch_size 64, lease_seconds 300.';

@@ -1,4 +1,6 @@
--- The embedding queue, second half: a worker stores embeddings or gives chunks back. A new text of a chunk discards both.
+-- The embedding queue, second half: a worker stores embeddings or gives chunks back.
+--
+-- When the text of a chunk changes, its embeddings and failures are deleted.
 
 create or replace function matrice_private.hold_text() returns trigger
 language plpgsql
@@ -10,8 +12,8 @@ begin
 end
 $$;
 comment on function matrice_private.hold_text is
-  'Locks a chunk whose text changes FOR UPDATE, as if its key changed. store_embeddings locks chunks FOR KEY SHARE, '
-  'so it waits for the new text, or the new text waits for it and then deletes its embedding.';
+  'Locks a chunk FOR UPDATE when its text changes, as if its key changed. store_embeddings locks chunks FOR KEY '
+  'SHARE, so it waits for the new text, or the new text waits for it and then deletes its embedding.';
 
 create or replace trigger hold_text before update of content on matrice.source_chunks
 for each row when (old.content is distinct from new.content) execute function matrice_private.hold_text();
@@ -149,8 +151,8 @@ begin
 end
 $$;
 comment on function matrice_private.end_leases_of_member is
-  'Calls end_leases for the projects of which the caller is an editor. SECURITY DEFINER: no client may write leases. '
-  'It ends the caller''s own leases, and deletes leases that are no longer live.';
+  'Calls end_leases for the projects that the caller may edit. SECURITY DEFINER: no client may write leases. It ends '
+  'the caller''s own leases, and deletes leases that are no longer live.';
 
 create or replace function matrice_private.return_leases(
   chunk_ids uuid[], model text, error text, lease_id uuid, project_ids uuid[]
@@ -199,8 +201,8 @@ begin
 end
 $$;
 comment on function matrice_private.return_leases_of_member is
-  'Calls return_leases for the projects of which the caller is an editor. SECURITY DEFINER: no client may write '
-  'leases. It gives back the caller''s own leases only.';
+  'Calls return_leases for the projects that the caller may edit. SECURITY DEFINER: no client may write leases. It '
+  'gives back the caller''s own leases only.';
 
 create or replace function matrice.store_embeddings(model text, chunk_ids uuid[], embeddings jsonb, lease_id uuid default null)
 returns integer
@@ -259,11 +261,11 @@ begin
 end
 $$;
 comment on function matrice.store_embeddings is
-  'Stores the embeddings of claimed chunks and ends their leases. Returns how many embeddings were stored; if it '
-  'raises an error, none were. Skips chunks that no longer exist, chunks whose text changed since they were claimed '
-  '(they can be claimed again), and chunks that somebody else leases. embeddings: a JSON array of arrays of numbers, '
-  'in the order of chunk_ids. lease_id: the one that claim_chunks returned; if given, chunks that this lease no '
-  'longer holds are skipped too.';
+  'Stores the embeddings of claimed chunks and ends their leases. Returns how many embeddings were stored. If it '
+  'raises an error, nothing is stored. Skips chunks that no longer exist, chunks whose text changed since they were '
+  'claimed (they can be claimed again), and chunks that somebody else leases. embeddings: a JSON array of arrays of '
+  'numbers, in the order of chunk_ids. lease_id: the one that claim_chunks returned; if given, chunks that this lease '
+  'no longer holds are skipped too.';
 
 create or replace function matrice.fail_chunks(model text, chunk_ids uuid[], error text, lease_id uuid default null) returns void
 language plpgsql

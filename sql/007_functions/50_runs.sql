@@ -162,4 +162,4 @@ end
 $$;
 comment on function matrice.finish_run is
   'Records how a run ended. status: completed, failed or cancelled. A second call with the same status changes '
-  'nothing. With another status it is refused (PT409).';
+  'nothing. A second call with another status is refused (PT409).';

@@ -1,6 +1,6 @@
 -- Prices of models: the rate for a model, unit, service tier and time.
 
--- Other check constraints list the allowed values in their names. There are too many units for that.
+-- Other check constraints list the allowed values in their names. There are too many units for that, so a trigger lists them.
 create or replace function matrice_private.refuse_unit() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
