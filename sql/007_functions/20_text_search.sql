@@ -1,7 +1,7 @@
 -- Full-text search of chunks and insights: how a text becomes lexemes, and a query becomes a tsquery.
 
--- The engine's own functions, for those below. Clients may not execute them in the schema of the API, or PostgREST would offer
--- them.
+-- The first three functions call the engine, which is written in Rust. Its functions are in the schema of the API. Clients may
+-- not execute them there, or PostgREST would offer them.
 
 create or replace function matrice_private.fold(content text) returns text
 language plpgsql immutable strict parallel safe security definer
@@ -12,7 +12,8 @@ begin
 end
 $$;
 comment on function matrice_private.fold is
-  'A text in lower case without accents. SECURITY DEFINER: only the owner executes the engine''s own functions. It computes from its argument alone.';
+  'Returns a text in lower case and without accents. SECURITY DEFINER: only the owner may execute the engine''s '
+  'functions. The result depends on the argument alone.';
 
 create or replace function matrice_private.pieces(content text, most_bytes integer) returns text[]
 language plpgsql immutable strict parallel safe security definer
@@ -23,7 +24,8 @@ begin
 end
 $$;
 comment on function matrice_private.pieces is
-  'A text in pieces that Postgres''s parser reads in linear time. SECURITY DEFINER: only the owner executes the engine''s own functions. It computes from its arguments alone.';
+  'Splits a text into pieces of little more than most_bytes bytes, which PostgreSQL''s parser reads in linear time. '
+  'SECURITY DEFINER: only the owner may execute the engine''s functions. The result depends on the arguments alone.';
 
 create or replace function matrice_private.read_query(query_text text)
 returns table (words text, marks text[], beginnings text[])
@@ -35,26 +37,30 @@ begin
 end
 $$;
 comment on function matrice_private.read_query is
-  'The words of a query and its beginnings, as in begin*, with the marks that stand in for them. SECURITY DEFINER: only the owner executes the engine''s own functions. It computes from its argument alone.';
+  'Reads a query that a person typed. words: the query, with a number in place of each prefix (begin*). marks: these '
+  'numbers. beginnings: the prefixes. SECURITY DEFINER: only the owner may execute the engine''s functions. The result '
+  'depends on the argument alone.';
 
 create or replace function matrice_private.text_vector(config regconfig, content text) returns tsvector
 language plpgsql immutable strict
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- Half of what a tsvector can hold: an insight has two of them.
+  -- Half of what a tsvector can hold, because an insight joins two.
   most  constant integer := 500000;
   words tsvector := ''::tsvector;
   piece text;
   found tsvector;
 begin
-  -- Piece by piece, because Postgres's parser cannot be stopped. What the engine gives it takes no long time.
+  -- PostgreSQL's parser cannot be interrupted, so it is given pieces that it reads in a short time.
   foreach piece in array matrice_private.pieces(content, 32768) loop
     if octet_length(piece) = length(piece) then
       found := to_tsvector(config, piece);
     else
-      -- Stemmers and stop words want accents; searchers leave them out: the words stand as both would write them.
-      found := (matrice_private.fold(to_tsvector(config, piece)::text) || ' ' || to_tsvector(config, matrice_private.fold(piece))::text)::tsvector;
+      -- Stemmers and stop words need accents, but people search without them. So accents are removed after stemming and before
+      -- it, and both results are stored.
+      found := (matrice_private.fold(to_tsvector(config, piece)::text) || ' '
+                || to_tsvector(config, matrice_private.fold(piece))::text)::tsvector;
     end if;
     exit when pg_column_size(words) + pg_column_size(found) > most;
     words := words || found;
@@ -63,7 +69,8 @@ begin
 end
 $$;
 comment on function matrice_private.text_vector is
-  'A text for full-text search, accents folded. Of a text whose different words take more than 500 kB, as far as that goes: a megabyte of prose takes less.';
+  'Converts a text to a tsvector without accents. If the tsvector would take more than 500 kB, only the beginning of '
+  'the text is indexed. A megabyte of prose takes less.';
 
 create or replace function matrice_private.project_word(project_id uuid) returns text
 language plpgsql immutable strict
@@ -74,7 +81,8 @@ begin
 end
 $$;
 comment on function matrice_private.project_word is
-  'The word that stands for a project in its chunks'' fts. It begins with a blank: no word that is read from a text or a query does, nor is it found by a beginning.';
+  'Returns the word that stands for a project in the fts of its chunks. It begins with a blank. Words of texts and '
+  'queries never begin with a blank, so no query, not even a prefix, finds it.';
 
 create or replace function matrice_private.folded_lexemes(config regconfig, content text) returns text[]
 language plpgsql stable
@@ -84,7 +92,7 @@ begin
   return tsvector_to_array(matrice_private.fold(to_tsvector(config, content)::text)::tsvector);
 end
 $$;
-comment on function matrice_private.folded_lexemes is 'The lexemes of a short text, accents folded.';
+comment on function matrice_private.folded_lexemes is 'Returns the lexemes of a short text, without accents.';
 
 create or replace function matrice_private.prefix_term(config regconfig, word text) returns text
 language plpgsql stable
@@ -92,14 +100,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   beginning text   := matrice_private.fold(word);
-  endings   text[] := string_to_array('ation ations ing ings ement ements edness ity ities able ally ive izer ies ité ités ique euses ung ungen keit lichen ación aciones dad mente azione ação', ' ');
-  -- The stored words are stems, of which "running" is no prefix but "run" is; and "installat" begins a word whose stem
-  -- is "instal". So the word is looked for as it is, and completed in the ways that stemmers undo.
+  endings   text[] := string_to_array(
+    'ation ations ing ings ement ements edness ity ities able ally ive izer ies '
+    'ité ités ique euses ung ungen keit lichen ación aciones dad mente azione ação', ' ');
+  -- The stored words are stems. The prefix "running" does not match the stem "run", and the prefix "installat" does not match
+  -- "instal", the stem of "installation". So the query looks for the prefix, for its stem, and for the stems of the words that
+  -- common endings make of it.
   stems     text[] := matrice_private.folded_lexemes(config, word);
   whole     text[] := (
     select matrice_private.folded_lexemes(config, string_agg(distinct word || substr(ending, first), ' '))
       from unnest(endings) ending, generate_series(1, length(ending)) first
-     -- What is longer is no word of a language.
+     -- Words of languages are not longer.
      where word ~ '^[[:alnum:]]{1,40}$');
 begin
   return (
@@ -112,12 +123,13 @@ begin
   );
 end
 $$;
-comment on function matrice_private.prefix_term is 'What finds words that begin like this one, as text of a tsquery.';
+comment on function matrice_private.prefix_term is
+  'Returns the part of a tsquery, as text, that finds words with this prefix.';
 
 create or replace function matrice_private.text_query(config regconfig, query_text text) returns tsquery
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
--- Nobody needs to be told that a query is only stop words: it finds nothing.
+-- Hides PostgreSQL's notice that a query has only stop words.
 set client_min_messages = warning
 as $$
 declare
@@ -125,10 +137,10 @@ declare
   found  text;
   folded text;
 begin
-  -- websearch_to_tsquery knows no beginnings: a number that no dictionary changes stands in for each.
+  -- websearch_to_tsquery cannot read prefixes. A number, which no dictionary changes, stands in for each.
   select q.words, q.marks, q.beginnings into query from matrice_private.read_query(query_text) q;
   found := matrice_private.fold(websearch_to_tsquery(config, query.words)::text);
-  -- Without its accents a stop word may be another word: "été" is also "ete", and finds what that finds.
+  -- A stop word without its accents may be an ordinary word: "été" is a stop word, "ete" is not. The query looks for both.
   folded := websearch_to_tsquery(config, matrice_private.fold(query.words))::text;
   if folded <> found then
     found := (found::tsquery || folded::tsquery)::text;
@@ -140,7 +152,9 @@ begin
 end
 $$;
 comment on function matrice_private.text_query is
-  'A query as people type it, "a phrase", or, -not, begin*, accents folded, for what text_vector made. Twenty beginnings at most; a star beyond is none.';
+  'Converts a query that a person typed to a tsquery that matches the output of text_vector. It may contain "a '
+  'phrase", or, -not and begin*. Accents are removed. At most twenty prefixes (begin*) are searched for; the star of '
+  'a further one is ignored.';
 
 create or replace function matrice_private.text_search_config(project_id uuid) returns regconfig
 language sql stable
@@ -154,22 +168,24 @@ begin atomic
   ), 'simple'::regconfig);
 end;
 comment on function matrice_private.text_search_config is
-  'The text search configuration of a project: its setting "language" where Postgres has one of that name, else simple.';
+  'Returns the text search configuration that the project''s setting "language" names. Returns simple if there is no '
+  'such setting, or no configuration of that name in pg_catalog.';
 
 create or replace function matrice_private.reindex_project_text() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Whoever writes several chunks of a source locks the source first, and several sources are locked in the order of
-  -- their ids: nobody waits for the other, and no source is cut in the old language meanwhile.
+  -- Every function that writes several chunks of a source locks the source first, and locks several sources in the order of
+  -- their ids. So there is no deadlock here, and no source is cut in the old language meanwhile.
   perform from matrice.context_sources s where s.project_id = new.id order by s.id for no key update;
   update matrice.source_chunks set fts = null where project_id = new.id;
   update matrice.insights set fts = null where project_id = new.id;
   return null;
 end
 $$;
-comment on function matrice_private.reindex_project_text is 'Brings the full-text index of a project to its new language.';
+comment on function matrice_private.reindex_project_text is
+  'Rebuilds the full-text index of a project whose language changed.';
 
 create or replace trigger reindex_project_text after update of settings on matrice.projects
 for each row when ((old.settings -> 'language') is distinct from (new.settings -> 'language'))

@@ -9,12 +9,13 @@ begin
     raise exception 'the metadata of the source are too large for its chunks'
       using errcode = '22023',
             detail = format('Each of %s chunks would repeat %s bytes; at most 67108864 bytes are allowed in all.', chunks, bytes),
-            hint = 'Keep in the metadata what searches filter by, make larger chunks, or divide the source.';
+            hint = 'Keep only what searches filter by in the metadata, make larger chunks, or divide the source.';
   end if;
 end
 $$;
 comment on function matrice_private.require_metadata_room is
-  'Raises where the metadata of a source, which are repeated in each of its chunks for searches to filter by, would amount to too much.';
+  'Raises if the metadata of a source would take more than 64 MB in all of its chunks. Each chunk repeats them, '
+  'because searches filter by them.';
 
 create or replace function matrice_private.complete_chunk() returns trigger
 language plpgsql
@@ -23,7 +24,7 @@ as $$
 declare
   source record;
 begin
-  -- Before anything reads them: constraints are asked only afterwards.
+  -- PostgreSQL checks constraints after this trigger, which would already have read a value that is too large.
   perform matrice_private.require_bytes('the content of a chunk', new.content, 1048576);
   perform matrice_private.require_json('the metadata of a chunk', new.metadata, 16384);
   if tg_op = 'INSERT' then
@@ -44,14 +45,16 @@ begin
   return new;
 end
 $$;
-comment on function matrice_private.complete_chunk is 'Fills in a chunk''s token_count, fts and filterable, whatever a client writes.';
+comment on function matrice_private.complete_chunk is
+  'Computes token_count, fts and filterable of a chunk. Replaces what a client writes there.';
 
--- Triggers fire in the order of their names: the project comes first.
+-- Triggers fire in the order of their names. The triggers that set project_id must fire first.
 create or replace trigger a_project_from_parent before insert on matrice.source_chunks
 for each row execute function matrice_private.project_from_parent();
 create or replace trigger a_project_of_new_parent before update of source_id on matrice.source_chunks
 for each row when (old.source_id is distinct from new.source_id) execute function matrice_private.project_from_parent();
-create or replace trigger complete_chunk before insert or update of content, metadata, fts, filterable, token_count, source_id, project_id on matrice.source_chunks
+create or replace trigger complete_chunk
+before insert or update of content, metadata, fts, filterable, token_count, source_id, project_id on matrice.source_chunks
 for each row execute function matrice_private.complete_chunk();
 
 create or replace function matrice_private.refilter_chunks() returns trigger
@@ -66,24 +69,27 @@ begin
   return null;
 end
 $$;
-comment on function matrice_private.refilter_chunks is 'Brings what a source''s chunks are filtered by to its new type and metadata.';
+comment on function matrice_private.refilter_chunks is
+  'Computes filterable again in all chunks of a source whose type or metadata changed.';
 
 create or replace trigger refilter_chunks after update of type, raw_metadata on matrice.context_sources
 for each row when ((old.type, old.raw_metadata) is distinct from (new.type, new.raw_metadata))
 execute function matrice_private.refilter_chunks();
 
-create or replace function matrice_private.cut_is_bounded(chunks bigint, max_tokens integer, metadata_bytes integer) returns boolean
+create or replace function matrice_private.cut_is_bounded(chunks bigint, max_tokens integer, metadata_bytes integer)
+returns boolean
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   if chunks > 100000 then
     raise exception 'the text has too many chunks'
-      using errcode = '22023', detail = format('It has %s chunks of at most %s tokens; a source has at most 100000.', chunks, max_tokens),
+      using errcode = '22023',
+            detail = format('It has %s chunks of at most %s tokens; a source has at most 100000.', chunks, max_tokens),
             hint = 'Raise max_tokens, or divide the text into several sources.';
   elsif chunks > 10000 and max_tokens < 16 then
-    -- A row takes some thousand bytes, however short its text is.
-    raise exception 'the text has too many chunks for so small ones'
+    -- A row takes hundreds of bytes, however short its text is.
+    raise exception 'the text has too many small chunks'
       using errcode = '22023', detail = format('It has %s chunks of at most %s tokens.', chunks, max_tokens),
             hint = 'A source of more than 10000 chunks needs a max_tokens of at least 16.';
   end if;
@@ -92,7 +98,8 @@ begin
 end
 $$;
 comment on function matrice_private.cut_is_bounded is
-  'Raises unless the chunks of a text, and the metadata that each repeats, are of a bounded number and size: a small request must not write much.';
+  'Returns true. Raises if a text has too many chunks, or if the chunks would repeat too much metadata: a small '
+  'request must not write a large amount of data.';
 
 create or replace function matrice_private.cut_source(
   source_id uuid, project_id uuid, content text, format text, max_tokens integer, overlap_tokens integer
@@ -102,7 +109,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-  -- A stored chunk whose text is among the new ones keeps its row, in order where a text occurs more than once.
+  -- A stored chunk whose text is among the new chunks keeps its row. If a text occurs more than once, the order decides.
   with cut as materialized (
     select c.*, row_number() over (partition by c.content order by c.chunk_index) as occurrence
       from matrice.chunk_text(cut_source.content, cut_source.max_tokens, cut_source.overlap_tokens, cut_source.format) c
@@ -126,7 +133,7 @@ begin
   ), moved as (
     update matrice.source_chunks c
        set chunk_index = m.chunk_index, start_char = m.start_char, end_char = m.end_char,
-           -- What a client says of a text is true wherever that stands, but for the page.
+           -- A client's metadata describe the text and stay when it moves. Only the page would be wrong then.
            metadata = case when (c.start_char, c.end_char) is distinct from (m.start_char, m.end_char)
                            then c.metadata - '{headings,page,pages}'::text[] else c.metadata - 'headings' end || m.metadata
       from matched m
@@ -135,7 +142,8 @@ begin
            is distinct from (m.chunk_index, m.start_char, m.end_char, m.metadata -> 'headings')
   ), new as (
     insert into matrice.source_chunks (source_id, project_id, chunk_index, content, token_count, start_char, end_char, metadata)
-    select cut_source.source_id, cut_source.project_id, m.chunk_index, m.content, m.token_count, m.start_char, m.end_char, m.metadata
+    select cut_source.source_id, cut_source.project_id, m.chunk_index, m.content, m.token_count, m.start_char, m.end_char,
+           m.metadata
       from matched m
      where m.id is null
     returning id
@@ -146,7 +154,7 @@ begin
 
   if total = 0 then
     raise exception 'content must not be empty'
-      using errcode = '22023', detail = 'It has nothing but white space.', hint = 'Pass a text, or delete the source.';
+      using errcode = '22023', detail = 'It has only white space.', hint = 'Pass a text, or delete the source.';
   end if;
   update matrice.context_sources s
      set status = 'ready', processed_at = now(), token_count = matrice.count_tokens(cut_source.content),
@@ -157,7 +165,8 @@ begin
 end
 $$;
 comment on function matrice_private.cut_source is
-  'Brings the chunks of a source to a text, and the source to what was done. Trusts its arguments: its callers have asked who may, and hold the source.';
+  'Cuts a text into chunks, makes them the chunks of the source, and records the options in the source. Returns what '
+  'chunk_source returns. Checks neither roles nor null arguments: its callers do, and lock the source.';
 
 create or replace function matrice.ingest_source(
   project_id uuid, name text, content text, type text default 'file', format text default 'text',
@@ -192,7 +201,12 @@ begin
 end
 $$;
 comment on function matrice.ingest_source is
-  'Adds a document to a project and cuts it into chunks, ready for full-text search and for claim_chunks. Returns the source''s id. How it is cut is remembered for chunk_source. overlap_tokens: at most half of max_tokens; the default, 64, is as much of that as may be. Defaults: type ''file'', format ''text'', max_tokens 512, overlap_tokens 64, metadata ''{}''.';
+  'Adds a document to a project and cuts it into chunks. Returns the id of the new source. Its chunks can be found by '
+  'full-text search at once, and claim_chunks can claim them. content: at most 64 MB. type: a word of the client''s '
+  'choice, such as file; searches can filter by it. format, max_tokens, overlap_tokens: as in chunk_text; the source '
+  'keeps them for chunk_source. overlap_tokens: at most half of max_tokens; the default, 64, is lowered to that if '
+  'necessary. storage_path: is only stored. metadata: a JSON object; searches can filter by it. Defaults: type '
+  '''file'', format ''text'', max_tokens 512, overlap_tokens 64, metadata ''{}''.';
 
 create or replace function matrice.chunk_source(
   source_id uuid, content text, format text default null, max_tokens integer default null, overlap_tokens integer default null
@@ -213,9 +227,9 @@ begin
       using errcode = 'PT404', detail = format('There is no source %s that you can see.', source_id);
   end if;
   perform matrice_private.require_role(owner_project, 'editor');
-  -- The project before its source, as a change of its language does.
+  -- Locks the project before the source, as a change of the project's language does.
   perform matrice_private.hold_settings(owner_project);
-  -- One at a time for each source, and before its chunks.
+  -- Locks the source: one call at a time cuts it, and it is locked before its chunks.
   select coalesce(chunk_source.format, s.format, 'text'), coalesce(chunk_source.max_tokens, s.max_tokens, 512),
          coalesce(chunk_source.overlap_tokens, s.overlap_tokens, 64)
     into format, max_tokens, overlap_tokens
@@ -226,11 +240,16 @@ begin
     raise exception 'source not found'
       using errcode = 'PT404', detail = format('Source %s has just been deleted.', source_id);
   end if;
-  -- All before the first changes: whoever changes one of them waits for its index to be free, which another may be moving to.
+  -- Locks all chunks before it changes the first. Otherwise another transaction could lock a chunk that this one needs, and wait
+  -- for a chunk_index that this one has just given to another chunk.
   perform from matrice.source_chunks c where c.source_id = chunk_source.source_id order by c.id for update;
 
   return query select * from matrice_private.cut_source(source_id, owner_project, content, format, max_tokens, overlap_tokens);
 end
 $$;
 comment on function matrice.chunk_source is
-  'Cuts a source''s text again. Chunks whose text did not change keep their row, id, embeddings and metadata, wherever they moved; but a page or pages only where they stand as before. Without format, max_tokens or overlap_tokens: as last time, else text, 512 and 64. overlap_tokens: at most half of max_tokens; 64 is as much of that as may be.';
+  'Replaces the text of a source and cuts it into chunks again. Returns the numbers of chunks: total, added, kept and '
+  'removed. A chunk whose text did not change keeps its row, id, embeddings and metadata, even if it moved. A chunk '
+  'that moved loses page and pages. content: at most 64 MB. format, max_tokens, overlap_tokens: if null, as last '
+  'time; if there was no last time, text, 512 and 64. overlap_tokens: at most half of max_tokens; 64 is lowered to '
+  'that if necessary.';

@@ -1,6 +1,7 @@
--- Embedding models, and what every embedding must satisfy. build_embedding_index stands beside the index, in 003.
-
--- Embeddings: pgvector holds them, embedding_models declares their dimensions, embedding_leases who is computing them.
+-- Embedding models, and the checks that every embedding must pass.
+--
+-- chunk_embeddings holds vectors of pgvector, embedding_models declares their dimensions, embedding_leases says who computes
+-- which. build_embedding_index is in 003, beside its index.
 
 create or replace function matrice_private.dimensions_of(embedding vector) returns integer
 language sql immutable strict parallel safe
@@ -9,7 +10,8 @@ begin atomic
   select vector_dims(embedding);
 end;
 comment on function matrice_private.dimensions_of is
-  'Dimensions of a vector. Bound to pgvector''s function at creation, so that PL/pgSQL, whose search_path has no schema of pgvector, can call it.';
+  'Returns the number of dimensions of a vector. The call of pgvector''s function is bound when this function is '
+  'created. So PL/pgSQL functions can call it, though pgvector''s schema is not in their search_path.';
 
 create or replace function matrice_private.norm_of(embedding vector) returns double precision
 language sql immutable strict parallel safe
@@ -17,7 +19,8 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select vector_norm(embedding);
 end;
-comment on function matrice_private.norm_of is 'Euclidean norm of a vector. Bound at creation, as dimensions_of is.';
+comment on function matrice_private.norm_of is
+  'Returns the Euclidean norm of a vector. Bound at creation, like dimensions_of.';
 
 create or replace function matrice_private.to_vector(embedding text) returns vector
 language sql immutable strict parallel safe
@@ -25,7 +28,8 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select embedding::vector;
 end;
-comment on function matrice_private.to_vector is 'Reads a vector from its text form, "[1, 2.5, 3]".';
+comment on function matrice_private.to_vector is
+  'Reads a vector from its text form, "[1, 2.5, 3]". Bound at creation, like dimensions_of.';
 
 create or replace function matrice_private.require_model(model text) returns void
 language plpgsql stable
@@ -34,12 +38,12 @@ as $$
 begin
   if not exists (select from matrice.embedding_models m where m.model = require_model.model) then
     raise exception 'unknown embedding model: "%"', left(model, 100)
-      using errcode = '22023', hint = format('Known: %s. Declare others in matrice.embedding_models.',
+      using errcode = '22023', hint = format('Known models: %s. To use another, insert a row into matrice.embedding_models.',
         (select string_agg(m.model, ', ' order by m.model) from matrice.embedding_models m));
   end if;
 end
 $$;
-comment on function matrice_private.require_model is 'Raises unless an embedding model is declared.';
+comment on function matrice_private.require_model is 'Raises unless embedding_models has a row for the model.';
 
 create or replace function matrice_private.require_comparable(embedding vector, model text) returns void
 language plpgsql stable
@@ -54,23 +58,24 @@ begin
     raise exception 'wrong number of dimensions for model "%"', left(model, 100)
       using errcode = '22023',
             detail = format('Expected %s dimensions, got %s.', declared, matrice_private.dimensions_of(embedding)),
-            hint = 'Name the model that the embedding was made with; declare new models in matrice.embedding_models.';
+            hint = 'Name the model that made the embedding. To use a new model, insert a row into matrice.embedding_models.';
   end if;
   if norm = 0 then
     raise exception 'an embedding of only zeros has no direction'
-      using errcode = '22023', hint = 'Embed the text again: the model returned nothing.';
+      using errcode = '22023', hint = 'The model returned no embedding. Embed the text again.';
   end if;
-  -- pgvector adds up squares in single precision, which holds them from 1e-38 to 1e38.
+  -- pgvector adds up the squares in single precision, whose range is 1e-38 to 1e38.
   if norm not between 1e-18 and 1e18 then
-    raise exception 'an embedding is too % to be compared', case when norm > 1 then 'long' else 'short' end
+    raise exception 'the norm of an embedding is too %', case when norm > 1 then 'large' else 'small' end
       using errcode = '22023',
-            detail = format('Its norm is %s; cosine similarity is exact between 1e-18 and 1e18.', norm),
-            hint = 'Scale it, to a norm of 1 for instance: only its direction counts.';
+            detail = format('It is %s. Cosine similarity is exact for norms between 1e-18 and 1e18.', norm),
+            hint = 'Scale the embedding, for example to a norm of 1: only its direction counts.';
   end if;
 end
 $$;
 comment on function matrice_private.require_comparable is
-  'Raises unless a vector has the dimensions that its model declares, and a cosine distance to others.';
+  'Raises unless a vector has the dimensions that its model declares, and a norm with which cosine distances are '
+  'exact.';
 
 create or replace function matrice_private.keep_dimensions() returns trigger
 language plpgsql
@@ -80,13 +85,14 @@ begin
   if exists (select from matrice.chunk_embeddings e where e.model = old.model) then
     raise exception 'the model has embeddings of % dimensions', old.dimensions
       using errcode = 'PT409',
-            detail = format('There are embeddings of %s in matrice.chunk_embeddings.', quote_literal(old.model)),
-            hint = 'Declare the model with other dimensions under another name, and embed with that.';
+            detail = format('matrice.chunk_embeddings has embeddings of the model %s.', quote_literal(old.model)),
+            hint = 'Insert the new dimensions as another model with another name, and embed with that model.';
   end if;
   return new;
 end
 $$;
-comment on function matrice_private.keep_dimensions is 'Refuses to change the dimensions of a model while there are embeddings of it.';
+comment on function matrice_private.keep_dimensions is
+  'Refuses to change the dimensions of a model that has embeddings.';
 
 create or replace trigger keep_dimensions before update of dimensions on matrice.embedding_models
 for each row when (old.dimensions <> new.dimensions) execute function matrice_private.keep_dimensions();
@@ -103,7 +109,9 @@ begin
   return new;
 end
 $$;
-comment on function matrice_private.check_embedding is 'Fills in an embedding''s model, and refuses what cannot be compared with the model''s other embeddings.';
+comment on function matrice_private.check_embedding is
+  'Sets the model of an embedding that has none. Refuses an embedding that cannot be compared with the model''s other '
+  'embeddings.';
 
 create or replace trigger a_project_from_parent before insert on matrice.chunk_embeddings
 for each row execute function matrice_private.project_from_parent();
@@ -128,4 +136,5 @@ begin
 end
 $$;
 comment on function matrice_private.embedding_model is
-  'The embedding model meant: the one named, else the project''s setting "embedding_model", else the default one.';
+  'Returns the embedding model to use: the given one; if null, the one that the project''s setting "embedding_model" '
+  'names; without that setting, the default model. Raises unless embedding_models has a row for it.';

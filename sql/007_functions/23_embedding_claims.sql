@@ -1,6 +1,16 @@
 -- The embedding queue, first half: a worker claims chunks that have no embedding yet, under a lease.
 --
--- Whatever takes several locks takes them in one order: the project, its chunks by id, their leases by id.
+-- The queue is derived: a chunk without an embedding and without a live lease is claimable.
+--
+-- Functions and triggers take locks in this order: a project, its sources, their chunks, their leases, their embeddings; and
+-- several of a kind by their ids. Every operation that writes several chunks of a source locks the source first: chunk_source, a
+-- change of the source's metadata, a change of the project's language, a deletion.
+--
+-- Workers run at the same time and lock neither projects nor sources. A worker that waits for a chunk holds no lock on another,
+-- so nobody waits for it. claim_chunks skips chunks that others have locked. store_embeddings locks all of its chunks or none,
+-- in the mode of a foreign key (FOR KEY SHARE). fail_chunks skips leases that others have locked.
+--
+-- A client's own statement over many sources or chunks locks them in the order in which it finds them.
 
 create or replace function matrice_private.text_hash(content text) returns bytea
 language sql immutable strict parallel safe
@@ -8,7 +18,8 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select sha256(convert_to(content, 'UTF8'));
 end;
-comment on function matrice_private.text_hash is 'What a lease knows a text by.';
+comment on function matrice_private.text_hash is
+  'Returns the SHA-256 of a text. A lease keeps it, to find out whether the text has changed since the claim.';
 
 create or replace trigger a_project_from_parent before insert on matrice.embedding_leases
 for each row execute function matrice_private.project_from_parent();
@@ -24,20 +35,10 @@ begin
   return new;
 end
 $$;
-comment on function matrice_private.complete_lease is 'Fills in a lease''s text from its chunk.';
+comment on function matrice_private.complete_lease is 'Sets the text_hash of a lease from its chunk.';
 
 create or replace trigger complete_lease before insert on matrice.embedding_leases
 for each row when (new.text_hash is null) execute function matrice_private.complete_lease();
-
---
--- It is derived: a chunk without an embedding and without a live lease is claimable.
---
--- Everybody locks in this order: a project, then its sources, then their chunks, then leases, then embeddings; several of
--- a kind by their ids. What writes chunks of a source locks the source first (chunk_source, a change of its metadata, of the
--- project's language, a deletion). Workers are among them all and lock neither projects nor sources: a worker that waits for a
--- chunk holds no other, so that nobody waits for it. Claims pass over what others have locked. store_embeddings locks its
--- chunks all or none, as foreign keys do. fail_chunks passes over leases that others have locked.
--- (A client's own statement over many sources or chunks locks them as it finds them.)
 
 create or replace function matrice_private.hold_claimable(project_ids uuid[], model text, most integer)
 returns table (chunk_id uuid, bytes integer)
@@ -59,7 +60,7 @@ begin
          and not exists (
            select from matrice.embedding_leases l
             where l.chunk_id = c.id and l.model = hold_claimable.model and l.leased_until > now()));
-    -- A source at a time: the planner would rather sort the whole backlog for each batch.
+    -- One source at a time. In one query, the planner would sort the whole backlog for each batch.
     for source in
       select s.id
         from matrice.context_sources s
@@ -88,10 +89,12 @@ begin
 end
 $$;
 comment on function matrice_private.hold_claimable is
-  'Locks claimable chunks that nobody else has locked: project by project as they are given, in each the oldest sources first.';
+  'Locks claimable chunks and returns them. Skips chunks that others have locked. Takes the projects in the order of '
+  'project_ids, and the oldest sources of a project first. most: the largest number of chunks.';
 
-create or replace function matrice_private.take_leases(chunk_ids uuid[], model text, lease_seconds integer, lease_id uuid, project_ids uuid[])
-returns integer
+create or replace function matrice_private.take_leases(
+  chunk_ids uuid[], model text, lease_seconds integer, lease_id uuid, project_ids uuid[]
+) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -120,7 +123,7 @@ begin
   on conflict on constraint embedding_leases_pkey do update
     set leased_until = excluded.leased_until, lease_id = excluded.lease_id, leased_by = excluded.leased_by,
         text_hash = excluded.text_hash,
-        -- A new text has not failed yet.
+        -- Attempts are counted per text.
         attempt = case when l.text_hash = excluded.text_hash then least(l.attempt + 1, 1000000) else 1 end,
         last_error = case when l.text_hash = excluded.text_hash then l.last_error end
     where l.leased_until <= now();
@@ -129,28 +132,33 @@ begin
 end
 $$;
 comment on function matrice_private.take_leases is
-  'Leases those of the chunks that are still claimable, and returns how many, in these projects or, where they are null, in all. The caller has locked the chunks, so that nobody takes them meanwhile. It asks nobody about the projects: for services and take_leases_of_member.';
+  'Leases those of the chunks that are still claimable. Returns the number of leases. project_ids: only chunks of '
+  'these projects; null: of all projects. The caller has locked the chunks, so that nobody else takes them meanwhile. '
+  'Checks no roles: for services and take_leases_of_member.';
 
-create or replace function matrice_private.take_leases_of_member(chunk_ids uuid[], model text, lease_seconds integer, lease_id uuid) returns integer
+create or replace function matrice_private.take_leases_of_member(
+  chunk_ids uuid[], model text, lease_seconds integer, lease_id uuid
+) returns integer
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   if lease_seconds is null or lease_seconds not between 1 and 86400 or lease_id is null then
-    raise exception 'no such lease' using errcode = '22023', hint = 'claim_chunks makes leases.';
+    raise exception 'invalid lease_seconds or lease_id' using errcode = '22023', hint = 'Call claim_chunks, which makes leases.';
   end if;
   return matrice_private.take_leases(
     chunk_ids, model, lease_seconds, lease_id, matrice_private.project_ids('editor'));
 end
 $$;
 comment on function matrice_private.take_leases_of_member is
-  'take_leases in the projects that the caller edits. SECURITY DEFINER: no client may write leases. It leases to the caller alone, and nothing that is leased.';
+  'Calls take_leases for the projects that the caller may edit. SECURITY DEFINER: no client may write leases. It '
+  'makes leases for the caller only, and skips chunks that are leased.';
 
 create or replace function matrice_private.lease_chunks(model text, batch_size integer, lease_seconds integer, in_project uuid)
 returns table (chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid)
 language plpgsql
 set search_path = pg_catalog, pg_temp
--- A session keeps its plans. Those that read whole tables, made when there were few chunks, would do it for each of many.
+-- A session keeps its plans. A plan that was made for few chunks would read whole tables, even when there are many chunks.
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 #variable_conflict use_column
@@ -173,11 +181,11 @@ begin
   perform matrice_private.require_given('lease_seconds', lease_seconds);
   if batch_size not between 1 and 10000 then
     raise exception 'batch_size must be between 1 and 10000, not %', batch_size
-      using errcode = '22023', hint = 'Claim as many as one call of the embedding model takes.';
+      using errcode = '22023', hint = 'Claim as many chunks as one call of the embedding model takes.';
   end if;
   if lease_seconds not between 1 and 86400 then
     raise exception 'lease_seconds must be between 1 and 86400, not %', lease_seconds
-      using errcode = '22023', hint = 'A little longer than one call of the embedding model takes.';
+      using errcode = '22023', hint = 'Choose a little more than one call of the embedding model takes.';
   end if;
   chosen_model := matrice_private.embedding_model(lease_chunks.model, in_project);
   if in_project is not null then
@@ -185,8 +193,8 @@ begin
     projects := array[in_project];
   else
     standard := (select m.model from matrice.embedding_models m where m.is_default);
-    -- Each time in another order, so that one project's backlog does not keep the others waiting. Their settings are read
-    -- here, once a claim.
+    -- In random order, so that one project's backlog does not keep the others waiting. The settings are read here, once per
+    -- claim.
     projects := array(
       select p.id
         from matrice.projects p
@@ -197,18 +205,22 @@ begin
 
   <<waiting>>
   loop
-    -- In the order of ids, which are random: found soon where there is much, and cheaper than the search below where there
-    -- is nothing.
+    -- This check reads chunks in the order of their ids, which are random. It finds one soon if many are claimable. If none is,
+    -- it is cheaper than the search below.
     exit waiting when not exists (
       select from matrice.source_chunks c
        where c.project_id = any (projects)
          and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = chosen_model)
-         and not exists (select from matrice.embedding_leases l where l.chunk_id = c.id and l.model = chosen_model and l.leased_until > now()));
+         and not exists (
+           select from matrice.embedding_leases l
+            where l.chunk_id = c.id and l.model = chosen_model and l.leased_until > now()));
     begin
       loop
         asked := batch_size - claimed;
-        -- As many as fit, but at least one: the first.
-        select count(*), coalesce(array_agg(h.chunk_id order by h.place) filter (where h.total <= room or h.place = 1 and claimed = 0), '{}')
+        -- Takes as many chunks as fit, but at least the first.
+        select count(*),
+               coalesce(array_agg(h.chunk_id order by h.place)
+                          filter (where h.total <= room or h.place = 1 and claimed = 0), '{}')
           into held, fitting
           from (
             select h.chunk_id, h.place, sum(h.bytes) over (order by h.place) as total
@@ -221,7 +233,8 @@ begin
         end if;
         offered := offered || fitting;
         claimed := claimed + taken;
-        -- Of a full measure some may have been taken by others since its statement began: there are more behind them.
+        -- Others may have taken some of these chunks after the statement began. If it found as many as it asked for, there may
+        -- be more.
         exit when held < asked or cardinality(fitting) < held or taken = asked;
         room := room - (
           select coalesce(sum(octet_length(c.content)), 0)
@@ -232,11 +245,11 @@ begin
       exit waiting when claimed > 0;
       raise exception using errcode = 'MT001', message = 'nothing was claimed';
     exception when sqlstate 'MT001' then
-      -- Gives back what was locked and turned out to be taken.
+      -- Releases the locked chunks, which others have taken.
       offered := '{}';
     end;
     exit waiting when clock_timestamp() > began + interval '5 seconds';
-    -- What is left is in the hands of transactions that have not ended yet: they may take it, change it or let it go.
+    -- Transactions that have not ended have locked the remaining chunks. They may take, change or release them.
     perform pg_sleep(pause);
     pause := least(pause * 2, 0.5);
   end loop;
@@ -250,7 +263,8 @@ begin
 end
 $$;
 comment on function matrice_private.lease_chunks is
-  'claim_chunks, whose project_id goes in and comes out: PL/pgSQL cannot have both under one name.';
+  'Does the work of claim_chunks. claim_chunks has an argument and a result column that are both named project_id, '
+  'which PL/pgSQL does not allow.';
 
 create or replace function matrice_private.require_chunks(chunk_ids uuid[]) returns void
 language plpgsql stable
@@ -262,17 +276,17 @@ begin
   if array_ndims(chunk_ids) > 1 then
     raise exception 'chunk_ids must be a plain list'
       using errcode = '22023', detail = format('It has %s dimensions.', array_ndims(chunk_ids)),
-            hint = 'Pass the chunk_id values that claim_chunks gave.';
+            hint = 'Pass the chunk_id values that claim_chunks returned.';
   end if;
   if chunk_ids is null or array_position(chunk_ids, null) is not null then
-    raise exception 'chunk_ids must not be null, nor hold a null'
-      using errcode = '22004', hint = 'Pass the chunk_id values that claim_chunks gave.';
+    raise exception 'chunk_ids must not be null and must not contain null'
+      using errcode = '22004', hint = 'Pass the chunk_id values that claim_chunks returned.';
   end if;
   if cardinality(chunk_ids) > 0 and not exists (select from matrice.source_chunks c where c.id = any (chunk_ids)) then
     raise exception 'chunks not found'
       using errcode = 'PT404',
-            detail = format('None of the %s chunks is there for you to see.', cardinality(chunk_ids)),
-            hint = 'They may have been cut anew since they were claimed: claim again.';
+            detail = format('You can see none of the %s chunks.', cardinality(chunk_ids)),
+            hint = 'Their source may have been cut again since you claimed them. Claim again.';
   end if;
   for project in select distinct c.project_id from matrice.source_chunks c where c.id = any (chunk_ids) loop
     perform matrice_private.require_role(project, 'editor');
@@ -280,7 +294,8 @@ begin
 end
 $$;
 comment on function matrice_private.require_chunks is
-  'Raises unless the caller may write to the chunks, of which some may be gone but not all.';
+  'Raises unless the caller is an editor of the chunks'' projects. Ignores chunks that no longer exist, but raises if '
+  'none exists.';
 
 create or replace function matrice.claim_chunks(
   model text default null, batch_size integer default 64, lease_seconds integer default 300, project_id uuid default null
@@ -292,4 +307,9 @@ begin atomic
     from matrice_private.lease_chunks(model, batch_size, lease_seconds, project_id) l;
 end;
 comment on function matrice.claim_chunks is
-  'Gives a worker chunks to embed, and nobody else the same ones until the lease ends: as many as batch_size, of 8 MB of text at most but at least one, the oldest sources first. Without a model: the project''s; without a project either: the default model. Without a project: of the projects that use the model, in turns. Nothing comes when nothing is claimable. Defaults: batch_size 64, lease_seconds 300.';
+  'Gives a worker chunks to embed. Nobody else gets them until the lease ends. Returns the chunks, oldest sources '
+  'first. attempt says how often this text has been claimed. lease_id is for store_embeddings and fail_chunks. '
+  'Returns nothing if no chunk is claimable, or if other transactions kept all claimable chunks locked for five '
+  'seconds. model: if null, the model of the project; without project_id, the default model. batch_size: the most '
+  'chunks per claim, 1 to 10000; a claim also has at most 8 MB of text. lease_seconds: 1 to 86400. project_id: if '
+  'null, all projects of the caller that use the model, in random order. Defaults: batch_size 64, lease_seconds 300.';

@@ -1,6 +1,7 @@
--- The embedding queue, second half: a worker stores embeddings or gives chunks back, and a chunk's new text ends both.
+-- The embedding queue, second half: a worker stores embeddings or gives chunks back.
+--
+-- When the text of a chunk changes, its embeddings and failures are deleted.
 
--- A new text needs a new embedding.
 create or replace function matrice_private.hold_text() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -11,7 +12,8 @@ begin
 end
 $$;
 comment on function matrice_private.hold_text is
-  'Locks a chunk whose text changes as if its key changed: store_embeddings holds chunks as foreign keys do, and so either waits for the new text or is waited for and then forgotten.';
+  'Locks a chunk FOR UPDATE when its text changes, as if its key changed. store_embeddings locks chunks FOR KEY '
+  'SHARE, so it waits for the new text, or the new text waits for it and then deletes its embedding.';
 
 create or replace trigger hold_text before update of content on matrice.source_chunks
 for each row when (old.content is distinct from new.content) execute function matrice_private.hold_text();
@@ -25,7 +27,8 @@ begin
   return null;
 end
 $$;
-comment on function matrice_private.forget_embeddings is 'Drops the embeddings of a chunk whose text changed, so that it is claimed again.';
+comment on function matrice_private.forget_embeddings is
+  'Deletes the embeddings of a chunk whose text changed, so that it can be claimed again.';
 
 create or replace trigger forget_embeddings after update of content on matrice.source_chunks
 for each row when (old.content is distinct from new.content) execute function matrice_private.forget_embeddings();
@@ -35,13 +38,14 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A lease that somebody holds stays: the text is not given to the next worker while the first may still answer.
+  -- A lease that a worker holds stays: nobody else gets the chunk while this worker may still answer.
   delete from matrice.embedding_leases where chunk_id = new.id and lease_id is null;
   return null;
 end
 $$;
 comment on function matrice_private.forget_failures is
-  'Forgets that a chunk''s former text could not be embedded, so that the new one does not wait. SECURITY DEFINER: no client may write leases; it touches those of the changed chunk alone.';
+  'Deletes the failures of a chunk''s former text, so that the new text can be claimed at once. SECURITY DEFINER: no '
+  'client may write leases. It deletes leases of the changed chunk only.';
 
 create or replace trigger forget_failures after update of content on matrice.source_chunks
 for each row when (old.content is distinct from new.content) execute function matrice_private.forget_failures();
@@ -49,7 +53,7 @@ for each row when (old.content is distinct from new.content) execute function ma
 create or replace function matrice_private.hold_chunks(chunk_ids uuid[]) returns uuid[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
--- As claim_chunks.
+-- For the reason given at lease_chunks.
 set enable_seqscan = off
 as $$
 declare
@@ -60,7 +64,7 @@ begin
   loop
     begin
       if awaited is not null then
-        -- Nothing else is held while this waits.
+        -- No other chunk is locked while this waits.
         perform from matrice.source_chunks c where c.id = awaited for key share;
         if not found then
           wanted := array_remove(wanted, awaited);
@@ -74,19 +78,21 @@ begin
       exit when not found;
       raise exception using errcode = 'MT001', message = 'not all chunks could be locked';
     exception when sqlstate 'MT001' then
-      -- Gives back what was locked.
+      -- Releases the locks.
     end;
   end loop;
   return held;
 end
 $$;
 comment on function matrice_private.hold_chunks is
-  'Locks those of the chunks that exist against deletion and a new text, all or, while it waits for one, none. Returns them.';
+  'Locks those of the chunks that exist, so that nobody deletes them or changes their text. Returns them. Locks all '
+  'or none: while it waits for one, it holds no other.';
 
-create or replace function matrice_private.end_leases(chunk_ids uuid[], model text, lease_id uuid, project_ids uuid[]) returns uuid[]
+create or replace function matrice_private.end_leases(chunk_ids uuid[], model text, lease_id uuid, project_ids uuid[])
+returns uuid[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
--- As claim_chunks.
+-- For the reason given at lease_chunks.
 set enable_seqscan = off
 as $$
 #variable_conflict use_column
@@ -110,8 +116,8 @@ begin
        and (end_leases.project_ids is null or c.project_id = any (end_leases.project_ids))
   ), judged as materialized (
     select id, own,
-           -- What the caller leased must be the text that it was given. What nobody leases may be stored by anybody who
-           -- read it, but not under the name of a lease that there is no more.
+           -- If the caller leases a chunk, it must still have the text that was claimed. If nobody leases it, every editor may
+           -- store its embedding; but not with a lease_id, because that lease has ended.
            case when own then text_hash = matrice_private.text_hash(content)
                 else end_leases.lease_id is null and not live end as may
       from lease
@@ -120,7 +126,7 @@ begin
      using judged j
      where l.chunk_id = j.id and l.model = end_leases.model and j.may
   ), freed as (
-    -- The lease is kept, or the old text's embedding would be taken if it came a second time.
+    -- The lease runs out but stays. Without it, the old text's embedding would be accepted if it came a second time.
     update matrice.embedding_leases l
        set leased_until = now()
       from judged j
@@ -131,7 +137,10 @@ begin
 end
 $$;
 comment on function matrice_private.end_leases is
-  'Ends the caller''s leases of chunks, which it has locked, in these projects or, where they are null, in all. Returns the chunks whose embeddings it may store: leased by it and of the same text still, or leased by nobody. It asks nobody about the projects: for services and end_leases_of_member.';
+  'Ends the caller''s leases of chunks, which the caller has locked. Returns the chunks whose embeddings the caller '
+  'may store: the chunks that it leases and whose text has not changed; and, if lease_id is null, the chunks that '
+  'nobody leases. lease_id: only this lease; null: every lease that the caller holds. project_ids: only in these '
+  'projects; null: in all projects. Checks no roles: for services and end_leases_of_member.';
 
 create or replace function matrice_private.end_leases_of_member(chunk_ids uuid[], model text, lease_id uuid) returns uuid[]
 language plpgsql security definer
@@ -142,12 +151,15 @@ begin
 end
 $$;
 comment on function matrice_private.end_leases_of_member is
-  'end_leases in the projects that the caller edits. SECURITY DEFINER: no client may write leases. It ends the caller''s own, and such as have ended.';
+  'Calls end_leases for the projects that the caller may edit. SECURITY DEFINER: no client may write leases. It ends '
+  'the caller''s own leases, and deletes leases that are no longer live.';
 
-create or replace function matrice_private.return_leases(chunk_ids uuid[], model text, error text, lease_id uuid, project_ids uuid[]) returns void
+create or replace function matrice_private.return_leases(
+  chunk_ids uuid[], model text, error text, lease_id uuid, project_ids uuid[]
+) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
--- As claim_chunks.
+-- For the reason given at lease_chunks.
 set enable_seqscan = off
 as $$
 #variable_conflict use_column
@@ -164,7 +176,8 @@ begin
                      and (return_leases.project_ids is null or l.leased_by is not distinct from caller) end
        for update skip locked
   )
-  -- The first failure is mostly a blip: again at once. Each further one waits four times longer, up to an hour.
+  -- The first failure is usually a passing one: the chunk can be claimed again at once. After the second it waits for 10 seconds,
+  -- and after each further one four times as long, up to an hour.
   update matrice.embedding_leases l
      set last_error = left(return_leases.error, 2000), lease_id = null, leased_by = null,
          leased_until = now() + case when l.attempt = 1 then interval '0'
@@ -174,9 +187,12 @@ begin
 end
 $$;
 comment on function matrice_private.return_leases is
-  'Gives the caller''s leases of chunks back, in these projects or, where they are null, in all. It asks nobody about the projects: for services and return_leases_of_member.';
+  'Gives the caller''s leases of chunks back, with an error. Skips leases that others have locked. lease_id: only this '
+  'lease; null: every lease that the caller holds. project_ids: only in these projects; null: in all projects. Checks '
+  'no roles: for services and return_leases_of_member.';
 
-create or replace function matrice_private.return_leases_of_member(chunk_ids uuid[], model text, error text, lease_id uuid) returns void
+create or replace function matrice_private.return_leases_of_member(chunk_ids uuid[], model text, error text, lease_id uuid)
+returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -185,12 +201,14 @@ begin
 end
 $$;
 comment on function matrice_private.return_leases_of_member is
-  'return_leases in the projects that the caller edits. SECURITY DEFINER: no client may write leases. It gives the caller''s own back.';
+  'Calls return_leases for the projects that the caller may edit. SECURITY DEFINER: no client may write leases. It '
+  'gives back the caller''s own leases only.';
 
-create or replace function matrice.store_embeddings(model text, chunk_ids uuid[], embeddings jsonb, lease_id uuid default null) returns integer
+create or replace function matrice.store_embeddings(model text, chunk_ids uuid[], embeddings jsonb, lease_id uuid default null)
+returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
--- As claim_chunks.
+-- For the reason given at lease_chunks.
 set enable_seqscan = off
 as $$
 #variable_conflict use_column
@@ -207,13 +225,12 @@ begin
   if jsonb_typeof(embeddings) is distinct from 'array' or jsonb_array_length(embeddings) <> cardinality(chunk_ids) then
     raise exception 'embeddings must be an array with one vector for each of chunk_ids'
       using errcode = '22023',
-            detail = format('%s chunk_ids, %s.', cardinality(chunk_ids),
-              case when jsonb_typeof(embeddings) = 'array' then jsonb_array_length(embeddings) || ' embeddings'
-                   else 'embeddings is ' || coalesce(jsonb_typeof(embeddings), 'null') end),
-            hint = 'embeddings is a JSON array of arrays of numbers.';
+            detail = format('There are %s chunk_ids. embeddings %s.', cardinality(chunk_ids),
+              case when jsonb_typeof(embeddings) = 'array' then 'has ' || jsonb_array_length(embeddings) || ' vectors'
+                   else 'is a JSON ' || coalesce(jsonb_typeof(embeddings), 'null') end),
+            hint = 'Pass embeddings as a JSON array of arrays of numbers.';
   end if;
-  -- A chunk that was re-cut away since it was claimed needs no embedding any more, so it is passed over; and so is one
-  -- whose embedding would be another text's.
+  -- Skips chunks that no longer exist, because their source was cut again since the claim; and chunks whose text changed.
   ours := matrice_private.hold_chunks(chunk_ids);
   if row_security_active('matrice.embedding_leases') then
     ours := matrice_private.end_leases_of_member(ours, chosen_model, store_embeddings.lease_id);
@@ -238,13 +255,17 @@ begin
     get stacked diagnostics refusal = message_text;
     refusal := left(refusal, 200);
     raise exception 'an embedding is not a vector of numbers'
-      using errcode = '22023', detail = refusal, hint = 'embeddings is a JSON array of arrays of finite numbers.';
+      using errcode = '22023', detail = refusal, hint = 'Pass embeddings as a JSON array of arrays of finite numbers.';
   end;
   return stored;
 end
 $$;
 comment on function matrice.store_embeddings is
-  'Stores the embeddings of claimed chunks, an array of arrays in the order of chunk_ids, and ends their leases. Returns how many were stored; on an error, none. Passed over are chunks that no longer exist, whose text changed since they were claimed (they can be claimed again), or that somebody else leases. With lease_id, as claim_chunks gave it, also those that are not of that lease any more.';
+  'Stores the embeddings of claimed chunks and ends their leases. Returns how many embeddings were stored. If it '
+  'raises an error, nothing is stored. Skips chunks that no longer exist, chunks whose text changed since they were '
+  'claimed (they can be claimed again), and chunks that somebody else leases. embeddings: a JSON array of arrays of '
+  'numbers, in the order of chunk_ids. lease_id: the one that claim_chunks returned; if given, chunks that this lease '
+  'no longer holds are skipped too.';
 
 create or replace function matrice.fail_chunks(model text, chunk_ids uuid[], error text, lease_id uuid default null) returns void
 language plpgsql
@@ -265,4 +286,6 @@ begin
 end
 $$;
 comment on function matrice.fail_chunks is
-  'Gives chunks back that the caller leases, with an error. They can be claimed again: at once after the first failure, later after more of them, an hour at most. With lease_id: those of that lease alone.';
+  'Gives back chunks that the caller leases, with an error. After the first failure they can be claimed again at '
+  'once; after each further failure they wait longer, up to an hour. error: its first 2000 characters are kept. '
+  'lease_id: the one that claim_chunks returned; if given, only chunks of this lease are given back.';

@@ -1,4 +1,4 @@
--- Insights: what was learnt, and what replaced it.
+-- Insights: recording, superseding and searching them.
 
 create or replace function matrice_private.complete_insight() returns trigger
 language plpgsql
@@ -7,7 +7,7 @@ as $$
 declare
   config regconfig;
 begin
-  -- Before anything reads them: constraints are asked only afterwards.
+  -- PostgreSQL checks constraints after this trigger, which would already have read a value that is too large.
   perform matrice_private.require_bytes('title', new.title, 2000);
   perform matrice_private.require_bytes('content', new.content, 65536);
   if tg_op = 'INSERT' then
@@ -20,7 +20,8 @@ begin
   return new;
 end
 $$;
-comment on function matrice_private.complete_insight is 'Keeps an insight''s full-text index: the title weighs more than the content.';
+comment on function matrice_private.complete_insight is
+  'Computes the full-text index (fts) of an insight. The title weighs more than the content.';
 
 create or replace trigger complete_insight before insert or update of title, content, fts, project_id on matrice.insights
 for each row execute function matrice_private.complete_insight();
@@ -42,7 +43,7 @@ begin
   perform matrice_private.require_given('confidence', confidence);
   if not confidence between 0 and 1 then
     raise exception 'confidence must be between 0 and 1, not %', confidence
-      using errcode = '22023', hint = 'Leave it out for 0.5.';
+      using errcode = '22023', hint = 'Leave it out to use 0.5.';
   end if;
   perform matrice_private.require_bytes('type', type, 200);
   perform matrice_private.require_bytes('title', title, 2000);
@@ -52,8 +53,8 @@ begin
   perform matrice_private.require_json('evidence', evidence, 65536);
   if jsonb_typeof(tags) <> 'array' then
     raise exception 'tags must be a JSON array'
-      using errcode = '22023', detail = format('It is %s.', jsonb_typeof(tags)),
-            hint = 'A string that holds JSON is a string: pass the array itself.';
+      using errcode = '22023', detail = format('It is a JSON %s.', jsonb_typeof(tags)),
+            hint = 'Pass the array itself, not a string that contains it.';
   end if;
   perform matrice_private.require_role(project_id, 'editor');
   perform matrice_private.hold_project(project_id);
@@ -71,7 +72,9 @@ begin
 end
 $$;
 comment on function matrice.record_insight is
-  'Records an insight and returns its id. Defaults: confidence 0.5, tags ''[]''.';
+  'Records an insight and returns its id. type: a word of the client''s choice, such as pattern, learning or decision. '
+  'confidence: 0 to 1. tags: a JSON array. source_id: the source that the insight came from; it must be in the same '
+  'project. evidence: any JSON. Defaults: confidence 0.5, tags ''[]''.';
 
 create or replace function matrice.supersede_insight(old_id uuid, new_id uuid) returns void
 language plpgsql
@@ -85,19 +88,20 @@ begin
   perform matrice_private.require_given('new_id', new_id);
   select i.project_id, i.superseded_by into old_insight from matrice.insights i where i.id = old_id;
   if not found then
-    raise exception 'insight not found' using errcode = 'PT404', detail = format('There is no insight %s that you can see.', old_id);
+    raise exception 'insight not found'
+      using errcode = 'PT404', detail = format('There is no insight %s that you can see.', old_id);
   end if;
   select i.project_id into new_project from matrice.insights i where i.id = new_id;
   if not found or new_project <> old_insight.project_id then
     raise exception 'insight not found'
-      using errcode = 'PT404', detail = format('The project of %s has no insight %s.', old_id, new_id);
+      using errcode = 'PT404', detail = format('The project of insight %s has no insight %s.', old_id, new_id);
   end if;
   perform matrice_private.require_role(old_insight.project_id, 'editor');
-  -- One supersession at a time in a project, or two could close a circle.
+  -- Locks both insights, or each could supersede the other at the same time.
   perform from matrice.insights i
     where i.project_id = old_insight.project_id and i.id in (old_id, new_id) order by i.id for update;
   if old_insight.superseded_by is not null and old_insight.superseded_by <> new_id then
-    raise exception 'the insight is superseded already'
+    raise exception 'the insight is already superseded'
       using errcode = 'PT409', detail = format('Insight %s supersedes it.', old_insight.superseded_by);
   end if;
   if exists (
@@ -108,14 +112,16 @@ begin
     )
     select from successors s where s.id = old_id
   ) then
-    raise exception 'an insight cannot supersede itself, directly or by others'
-      using errcode = '22023', detail = format('Insight %s is, or is superseded by way of, %s.', new_id, old_id);
+    raise exception 'an insight cannot supersede itself, directly or through others'
+      using errcode = '22023',
+            detail = format('Insight %s is %s itself, or is superseded by it directly or through others.', new_id, old_id);
   end if;
   update matrice.insights i set superseded_by = new_id, superseded_at = coalesce(i.superseded_at, now()) where i.id = old_id;
 end
 $$;
 comment on function matrice.supersede_insight is
-  'Marks an insight as replaced by a newer one of the same project. search_insights then leaves it out; nothing is deleted.';
+  'Marks an insight as superseded by another insight of the same project. search_insights then leaves the old one '
+  'out, unless include_superseded is true. Nothing is deleted.';
 
 create or replace function matrice.search_insights(
   query_text text, project_id uuid, match_count integer default 10, include_superseded boolean default false
@@ -138,9 +144,10 @@ begin
   return query
     select i.id, i.source_id, i.type, i.title, i.content, i.confidence, i.tags, i.created_at, i.superseded_by, r.rank
       from matrice.insights i
-     -- As matching_chunks ranks.
+     -- Ranks as matching_chunks does.
      cross join lateral (
-       select case when numnode(query) <= 100 then ts_rank_cd(i.fts, query) else ts_rank(i.fts, query || query) end as rank offset 0) r
+       select case when numnode(query) <= 100 then ts_rank_cd(i.fts, query) else ts_rank(i.fts, query || query) end as rank
+       offset 0) r
      where i.project_id = search_insights.project_id
        and i.fts @@ query
        and (include_superseded or i.superseded_by is null)
@@ -149,4 +156,6 @@ begin
 end
 $$;
 comment on function matrice.search_insights is
-  'Full-text search in a project''s insights, best first by rank times confidence; superseded ones only on request. Defaults: match_count 10, include_superseded false.';
+  'Searches the insights of a project by the words of a query. Returns the best first, by rank times confidence. '
+  'query_text: may contain "a phrase", or, -not and begin*. match_count: 1 to 10000. include_superseded: if true, '
+  'superseded insights are found too. Defaults: match_count 10, include_superseded false.';

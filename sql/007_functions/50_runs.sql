@@ -38,17 +38,20 @@ begin
     select r.id, r.workflow_id into run, begun from matrice.workflow_runs r
      where r.project_id = start_run.project_id and r.run_key = start_run.run_key;
     if begun is distinct from start_run.workflow_id then
-      raise exception 'the run_key is another run''s'
+      raise exception 'the run_key belongs to another run'
         using errcode = 'PT409',
-              detail = format('It is of a run of the workflow %s.', coalesce(quote_literal(left(begun, 100)), 'that is being deleted')),
-              hint = 'A run_key stands for one run: use the id that the workflow engine gives it.';
+              detail = format('It belongs to a run %s.',
+                coalesce('of the workflow ' || quote_literal(left(begun, 100)), 'that is being deleted')),
+              hint = 'Use another run_key for each run, for example the run''s id in the workflow engine.';
     end if;
   end if;
   return run;
 end
 $$;
 comment on function matrice.start_run is
-  'Records that a workflow run began and returns its id. The same run_key and workflow_id in the same project are the same run, which stays as it is; the run_key of another workflow''s run is refused (PT409). Defaults: input_data ''{}''.';
+  'Records that a workflow run began. Returns the id of the run. run_key: identifies the run in its project. A second '
+  'call with the same run_key and workflow_id changes nothing and returns the same id. A run_key of another '
+  'workflow''s run is refused (PT409). phase: P1 to P6, or null. Defaults: input_data ''{}''.';
 
 create or replace function matrice.record_step(
   run_id uuid, step_name text, status text, latency_ms integer default null, model text default null,
@@ -78,16 +81,17 @@ begin
   perform matrice_private.require_json('error', error, 65536);
   if least(latency_ms, tokens_input, tokens_output, attempt) < 0 then
     raise exception 'latency_ms, tokens and attempt must not be negative'
-      using errcode = '22023', hint = 'Leave out what is not known.';
+      using errcode = '22023', hint = 'Leave out values that you do not know.';
   end if;
   if greatest(latency_ms, tokens_input, tokens_output) > 1000000000 or attempt > 1000000 then
     raise exception 'latency_ms, tokens or attempt is too large'
       using errcode = '22023', detail = 'latency_ms and tokens are at most 1000000000, attempt is at most 1000000.',
-            hint = 'Leave out what is not known.';
+            hint = 'Leave out values that you do not know.';
   end if;
   if not cost_usd between 0 and 99999999.999999999999 then
     raise exception 'cost_usd must be from 0 to below 100,000,000'
-      using errcode = '22023', detail = format('It is %s.', left(cost_usd::text, 100)), hint = 'Leave it out to have it calculated.';
+      using errcode = '22023', detail = format('It is %s.', left(cost_usd::text, 100)),
+            hint = 'Leave it out to have it calculated.';
   end if;
   perform matrice_private.require_time('executed_at', executed_at);
   select r.project_id into owner_project from matrice.workflow_runs r where r.id = record_step.run_id;
@@ -96,7 +100,7 @@ begin
       using errcode = 'PT404', detail = format('There is no run %s that you can see.', run_id);
   end if;
   perform matrice_private.require_role(owner_project, 'editor');
-  -- A trigger calculates the cost that is left out.
+  -- If cost_usd is null, a trigger calculates it.
   insert into matrice.workflow_steps as s (
     run_id, project_id, step_name, status, latency_ms, model, tokens_input, tokens_output, usage, error, step_key,
     attempt, cost_usd, executed_at)
@@ -110,17 +114,23 @@ begin
     select s.id, s.step_name into step, recorded from matrice.workflow_steps s
      where s.run_id = record_step.run_id and s.step_key = record_step.step_key and s.attempt = record_step.attempt;
     if recorded is distinct from record_step.step_name then
-      raise exception 'the step_key is another step''s'
+      raise exception 'the step_key belongs to another step'
         using errcode = 'PT409',
-              detail = format('Its attempt %s is of the step %s.', attempt, coalesce(quote_literal(left(recorded, 100)), 'that is being deleted')),
-              hint = 'A step_key stands for one step of a run.';
+              detail = format('With attempt %s it belongs to a step %s.', attempt,
+                coalesce('named ' || quote_literal(left(recorded, 100)), 'that is being deleted')),
+              hint = 'Use another step_key for each step of a run.';
     end if;
   end if;
   return step;
 end
 $$;
 comment on function matrice.record_step is
-  'Records a step of a run with its tokens, latency and cost, and returns its id. Without cost_usd the cost is calculated, and null where it cannot be: for an unknown model, and for usage with token counts under other keys than those of calculate_cost. The same step_key and attempt recorded again changes nothing; under another step_name it is refused (PT409). Defaults: tokens_input 0, tokens_output 0, usage ''{}'', attempt 0, executed_at now().';
+  'Records a step of a run with its tokens, latency and cost. Returns the id of the step. status: success, failed or '
+  'skipped. tokens_input, tokens_output, usage: as in calculate_cost. cost_usd: if null, the cost is calculated at '
+  'the prices of executed_at. The calculated cost is null if the model has no price, or if usage counts tokens under '
+  'keys that calculate_cost does not know. step_key: identifies the step in its run. A second call with the same '
+  'step_key and attempt changes nothing and returns the same id. With another step_name it is refused (PT409). '
+  'Defaults: tokens_input 0, tokens_output 0, usage ''{}'', attempt 0, executed_at now().';
 
 create or replace function matrice.finish_run(run_id uuid, status text, output_data jsonb default null) returns void
 language plpgsql
@@ -143,7 +153,7 @@ begin
   if run.status = finish_run.status then
     return;
   elsif run.status <> 'running' then
-    raise exception 'the run has ended already'
+    raise exception 'the run has already ended'
       using errcode = 'PT409', detail = format('Its status is %s.', run.status);
   end if;
   update matrice.workflow_runs r
@@ -152,4 +162,5 @@ begin
 end
 $$;
 comment on function matrice.finish_run is
-  'Records how a run ended: completed, failed or cancelled. Saying the same again changes nothing; another ending is refused (PT409).';
+  'Records how a run ended. status: completed, failed or cancelled. A second call with the same status changes '
+  'nothing. A second call with another status is refused (PT409).';

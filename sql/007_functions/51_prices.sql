@@ -1,16 +1,17 @@
--- Prices of models: which rate holds for which model, unit, tier and time.
+-- Prices of models: the rate for a model, unit, service tier and time.
 
--- The names of other constraints tell the values; these are too many for a name.
+-- Other check constraints list the allowed values in their names. There are too many units for that, so a trigger lists them.
 create or replace function matrice_private.refuse_unit() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   raise exception 'unknown unit: %', quote_literal(left(new.unit, 100))
-    using errcode = '23514', hint = format('It is one of %s.', array_to_string(matrice_private.price_units(), ', '));
+    using errcode = '23514', hint = format('Use one of %s.', array_to_string(matrice_private.price_units(), ', '));
 end
 $$;
-comment on function matrice_private.refuse_unit is 'Refuses a price for an unknown unit, and says which are known.';
+comment on function matrice_private.refuse_unit is
+  'Refuses a price for an unknown unit. The error lists the known units.';
 
 create or replace trigger refuse_unit before insert or update of unit on matrice.model_prices
 for each row when (new.unit <> all (matrice_private.price_units())) execute function matrice_private.refuse_unit();
@@ -32,7 +33,7 @@ begin
     from jsonb_array_elements(catalogue -> 'multipliers') m
   on conflict do nothing;
 
-  -- A rate that has changed since it was loaded becomes a row from now on.
+  -- A rate that changed since it was loaded becomes a new row, valid from now on.
   insert into matrice.model_prices (model, provider, unit, service_tier, above_input_tokens, usd_per_million, valid_from)
   select r ->> 0, r ->> 1, r ->> 2, r ->> 3, (r ->> 4)::integer, (r ->> 5)::numeric,
          case when last.usd_per_million is null then '-infinity' else now() end
@@ -49,9 +50,10 @@ begin
 end
 $$;
 comment on function matrice_private.load_price_catalogue is
-  'Brings model_prices to the catalogue that the installed version ships, keeping the rates that held before.';
+  'Loads the price catalogue of the installed version into model_prices, model_price_windows and '
+  'model_price_multipliers. A changed rate is added as a new row that is valid from now on. Earlier rates stay.';
 
--- Once. Later the owner decides when the prices of a newer version hold.
+-- Only if there are no prices yet. After an upgrade, the owner decides when to load the prices of the new version.
 do $$
 begin
   if not exists (select from matrice.model_prices) then
@@ -64,7 +66,7 @@ create or replace function matrice_private.priced_model(model text) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  -- The name as it stands; else without the provider it begins with; else the one model of that name behind a provider.
+  -- Looks for the name itself; then for the name without its provider; then for the only model of that name with a provider.
   select coalesce(
     (select p.model from matrice.model_prices p where p.model = priced_model.model limit 1),
     (select p.model from matrice.model_prices p
@@ -74,7 +76,9 @@ begin atomic
      having count(distinct p.model) = 1)
   );
 end;
-comment on function matrice_private.priced_model is 'The name under which a model''s prices are stored, or null. Never a guess by likeness.';
+comment on function matrice_private.priced_model is
+  'Returns the name under which the prices of a model are stored, or null. A name that is only similar is not '
+  'accepted.';
 
 create or replace function matrice_private.service_tier(model text, usage jsonb, priced_at timestamptz) returns text
 language plpgsql stable
@@ -93,22 +97,24 @@ begin
   ) then
     return 'off_peak';
   end if;
-  -- A tier that the model has no prices for is billed as standard.
+  -- If the model has no price for the tier, the request is billed as standard.
   if exists (select from matrice.model_prices p where p.model = service_tier.model and p.service_tier = tier) then
     return tier;
   end if;
   return 'standard';
 end
 $$;
-comment on function matrice_private.service_tier is 'The tier that a request is billed at.';
+comment on function matrice_private.service_tier is
+  'Returns the service tier at which a request is billed: the tier that usage asks for, if the model has prices for '
+  'it; else standard. A request that asks for no special tier is billed as off_peak in the model''s off-peak hours.';
 
 create or replace function matrice_private.rates(model text, tier text, tokens_input bigint, priced_at timestamptz)
 returns table (unit text, service_tier text, usd_per_million numeric)
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  -- Of each unit the rate of the highest threshold that the request is above, there the tier's own before the
-  -- standard one, and of that the latest.
+  -- Chooses per unit, in this order: the highest threshold that the request exceeds; the tier's own rate rather than the standard
+  -- one; the latest rate.
   select distinct on (p.unit) p.unit, p.service_tier, p.usd_per_million
     from matrice.model_prices p
    where p.model = rates.model
@@ -117,4 +123,4 @@ begin atomic
      and p.valid_from <= priced_at
    order by p.unit, p.above_input_tokens desc, (p.service_tier = tier) desc, p.valid_from desc;
 end;
-comment on function matrice_private.rates is 'The rates that a request is billed at, one a unit.';
+comment on function matrice_private.rates is 'Returns the rates at which a request is billed, one per unit.';

@@ -1,4 +1,4 @@
--- What a call cost, from its tokens and its usage object.
+-- The cost of a call, calculated from its tokens and its usage object.
 
 create or replace function matrice_private.price_step() returns trigger
 language plpgsql
@@ -12,11 +12,11 @@ begin
     new.cost_source := old.cost_source;
     return new;
   end if;
-  -- A restored step, of which a dump says that its cost was calculated, is taken at its word where that comes out again.
+  -- A restore inserts steps with their cost_source. A cost stays "calculated" if the same cost is calculated again.
   if new.model is not null and (new.cost_usd is null or new.cost_source = 'calculated') then
     calculated := matrice_private.cost_if_known(new.model, new.tokens_input, new.tokens_output, new.usage, new.executed_at);
   end if;
-  -- A calculated cost follows what it was calculated from.
+  -- A calculated cost is calculated again when a value changes that it depends on.
   if new.cost_usd is null or (tg_op = 'UPDATE' and old.cost_source = 'calculated' and new.cost_usd = old.cost_usd) then
     new.cost_usd := calculated;
   end if;
@@ -25,7 +25,7 @@ begin
 end
 $$;
 comment on function matrice_private.price_step is
-  'Calculates a step''s cost where the client gives none, and says in cost_source which of both it is.';
+  'Calculates the cost of a step if the client gives none. Sets cost_source to calculated or provided.';
 
 create or replace trigger price_step
 before insert or update of cost_usd, cost_source, model, tokens_input, tokens_output, usage, executed_at on matrice.workflow_steps
@@ -38,7 +38,7 @@ begin atomic
   select array['cached_tokens', 'cache_write_tokens', 'cache_write_5m_tokens', 'cache_write_1h_tokens', 'input_audio_tokens',
                'reasoning_tokens', 'output_audio_tokens', 'service_tier', 'inference_geo', 'data_residency', 'speed'];
 end;
-comment on function matrice_private.usage_keys is 'The keys in usage that a cost depends on.';
+comment on function matrice_private.usage_keys is 'Returns the keys of usage that the cost of a call depends on.';
 
 create or replace function matrice_private.require_usage(usage jsonb) returns void
 language plpgsql immutable
@@ -49,7 +49,8 @@ begin
   perform matrice_private.require_json('usage', usage, 16384);
 end
 $$;
-comment on function matrice_private.require_usage is 'Raises unless usage is an object of reasonable size.';
+comment on function matrice_private.require_usage is
+  'Raises unless usage is a JSON object of an acceptable size and depth.';
 
 create or replace function matrice_private.unknown_usage(usage jsonb) returns text
 language plpgsql immutable
@@ -70,7 +71,8 @@ begin
 end
 $$;
 comment on function matrice_private.unknown_usage is
-  'The keys in usage that count tokens of which nobody knows what they cost, as those of vendors'' own formats do; null if there are none.';
+  'Returns the keys of usage that count tokens but have no known price, such as the keys of a vendor''s own format. '
+  'Returns null if there are none.';
 
 create or replace function matrice_private.usage_tokens(usage jsonb, key text) returns bigint
 language plpgsql immutable
@@ -83,16 +85,16 @@ begin
     return 0;
   end if;
   tokens := case jsonb_typeof(usage -> key) when 'number' then (usage ->> key)::numeric end;
-  -- So that sums of them are numbers, too.
+  -- The limit keeps sums of these numbers within bigint.
   if tokens is null or not tokens between 0 and 1e15 or tokens % 1 <> 0 then
     raise exception 'usage.% must be a number of tokens', key
       using errcode = '22023', detail = format('It is %s.', left((usage -> key)::text, 100)),
-            hint = 'A whole number from 0 to 1e15, not in quotes.';
+            hint = 'Pass a whole number from 0 to 1e15, without quotes.';
   end if;
   return tokens::bigint;
 end
 $$;
-comment on function matrice_private.usage_tokens is 'A count of tokens in usage; 0 where it is left out.';
+comment on function matrice_private.usage_tokens is 'Returns a number of tokens from usage; 0 if the key is missing.';
 
 create or replace function matrice_private.usage_choice(usage jsonb, key text) returns text
 language plpgsql immutable
@@ -101,12 +103,14 @@ as $$
 begin
   if coalesce(jsonb_typeof(usage -> key), 'null') not in ('string', 'null') then
     raise exception 'usage.% must be a JSON string', key
-      using errcode = '22023', detail = format('It is %s.', left((usage -> key)::text, 100)), hint = 'Leave it out where there is none.';
+      using errcode = '22023', detail = format('It is %s.', left((usage -> key)::text, 100)),
+            hint = 'Leave the key out if it has no value.';
   end if;
   return lower(btrim(usage ->> key));
 end
 $$;
-comment on function matrice_private.usage_choice is 'A tier, place or speed in usage, in lower case; null where it is left out.';
+comment on function matrice_private.usage_choice is
+  'Returns a tier, place or speed from usage in lower case; null if the key is missing.';
 
 create or replace function matrice.calculate_cost(
   model text, tokens_input bigint, tokens_output bigint default 0, usage jsonb default '{}', priced_at timestamptz default now()
@@ -134,8 +138,8 @@ begin
   perform matrice_private.require_given('priced_at', priced_at);
   if matrice_private.unknown_usage(usage) is not null then
     raise exception 'usage counts tokens under unknown keys'
-      using errcode = '22023', detail = format('Unknown: %s.', matrice_private.unknown_usage(usage)),
-            hint = format('Known: %s.', array_to_string(matrice_private.usage_keys(), ', '));
+      using errcode = '22023', detail = format('Unknown keys: %s.', matrice_private.unknown_usage(usage)),
+            hint = format('Known keys: %s.', array_to_string(matrice_private.usage_keys(), ', '));
   end if;
   cached     := matrice_private.usage_tokens(usage, 'cached_tokens');
   written_1h := matrice_private.usage_tokens(usage, 'cache_write_1h_tokens');
@@ -146,14 +150,17 @@ begin
   spoken     := matrice_private.usage_tokens(usage, 'output_audio_tokens');
   if tokens_input < 0 or tokens_output < 0 then
     raise exception 'tokens must not be negative'
-      using errcode = '22023', detail = format('Input %s, output %s.', tokens_input, tokens_output), hint = 'Pass 0 where there are none.';
+      using errcode = '22023', detail = format('tokens_input is %s, tokens_output is %s.', tokens_input, tokens_output),
+            hint = 'Pass 0 if there are none.';
   end if;
   if cached::numeric + written + heard > tokens_input or reasoned::numeric + spoken > tokens_output then
     raise exception 'usage has more tokens than tokens_input or tokens_output'
       using errcode = '22023',
-            detail = format('Input %s of %s, output %s of %s.', cached::numeric + written + heard, tokens_input,
-                            reasoned::numeric + spoken, tokens_output),
-            hint = 'tokens_input includes cached, cache-written and audio tokens, tokens_output includes reasoning. Anthropic''s input_tokens leaves the cached ones out: add them.';
+            detail = format('usage has %s input tokens, tokens_input is %s; usage has %s output tokens, tokens_output is %s.',
+                            cached::numeric + written + heard, tokens_input, reasoned::numeric + spoken, tokens_output),
+            hint = 'tokens_input includes cached, cache-written and audio tokens; '
+                   'tokens_output includes reasoning and audio tokens. '
+                   'Anthropic''s input_tokens does not include cached and cache-written tokens: add them.';
   end if;
 
   priced := matrice_private.priced_model(model);
@@ -163,13 +170,16 @@ begin
   tier := matrice_private.service_tier(priced, usage, priced_at);
   select max(r.usd_per_million) filter (where r.unit = 'input')          as input,
          max(r.usd_per_million) filter (where r.unit = 'output')         as output,
-         -- A batch has its own cache rates or none: then its input rate.
-         max(r.usd_per_million) filter (where r.unit = 'cache_read'  and (tier <> 'batch' or r.service_tier = tier)) as cache_read,
-         max(r.usd_per_million) filter (where r.unit = 'cache_write' and (tier <> 'batch' or r.service_tier = tier)) as cache_write,
-         max(r.usd_per_million) filter (where r.unit = 'cache_write_1h' and (tier <> 'batch' or r.service_tier = tier)) as cache_write_1h,
+         -- A batch uses only cache rates of its own. If there are none, its input rate is used.
+         max(r.usd_per_million) filter (where r.unit = 'cache_read'
+                                          and (tier <> 'batch' or r.service_tier = tier)) as cache_read,
+         max(r.usd_per_million) filter (where r.unit = 'cache_write'
+                                          and (tier <> 'batch' or r.service_tier = tier)) as cache_write,
+         max(r.usd_per_million) filter (where r.unit = 'cache_write_1h'
+                                          and (tier <> 'batch' or r.service_tier = tier)) as cache_write_1h,
          max(r.usd_per_million) filter (where r.unit = 'input_audio')    as input_audio,
          max(r.usd_per_million) filter (where r.unit = 'output_audio')   as output_audio,
-         -- Reasoning at the tier's own rate; else as the tier's output; else at the standard rate of reasoning.
+         -- The tier's reasoning rate; else the tier's output rate; else the standard reasoning rate.
          coalesce(max(r.usd_per_million) filter (where r.unit = 'reasoning' and r.service_tier = tier),
                   max(r.usd_per_million) filter (where r.unit = 'output' and r.service_tier = tier and tier <> 'standard'),
                   max(r.usd_per_million) filter (where r.unit = 'reasoning')) as reasoning
@@ -177,12 +187,14 @@ begin
     from matrice_private.rates(priced, tier, tokens_input, priced_at) r;
 
   for surcharge in
-    select m.factor from matrice.model_price_multipliers m where m.model = priced and m.value = matrice_private.usage_choice(usage, m.kind)
+    select m.factor
+      from matrice.model_price_multipliers m
+     where m.model = priced and m.value = matrice_private.usage_choice(usage, m.kind)
   loop
     factor := factor * surcharge;
   end loop;
 
-  -- An unpriced unit that was used makes the cost unknown: null, not 0. Multiplying by a millionth is exact, dividing is not.
+  -- If a unit was used that has no price, the cost is null, not 0. Multiplying by a millionth is exact, dividing is not.
   return trim_scale(0.000001 * factor * (
       case when tokens_input = cached + written + heard then 0 else (tokens_input - cached - written - heard) * rate.input end
     + case when cached = 0 then 0 else cached * coalesce(rate.cache_read, rate.input) end
@@ -195,7 +207,13 @@ begin
 end
 $$;
 comment on function matrice.calculate_cost is
-  'Exact cost of a call in US dollars at the prices of priced_at; null for a model or unit without a price. tokens_input includes cached, cache-written and audio tokens; tokens_output includes reasoning. usage: cached_tokens, cache_write_tokens (of which cache_write_1h_tokens), input_audio_tokens, reasoning_tokens, output_audio_tokens, service_tier, inference_geo, data_residency, speed. A count of tokens under another key is refused. Defaults: tokens_output 0, usage ''{}'', priced_at now().';
+  'Calculates the exact cost of a call in US dollars. Returns null if the model, or a unit that the call used, has no '
+  'price. tokens_input: includes cached, cache-written and audio tokens. tokens_output: includes reasoning and audio '
+  'tokens. usage: a JSON object with the keys cached_tokens, cache_write_tokens, cache_write_5m_tokens, '
+  'cache_write_1h_tokens, input_audio_tokens, reasoning_tokens, output_audio_tokens, service_tier, inference_geo, '
+  'data_residency and speed. cache_write_tokens includes the tokens of cache_write_5m_tokens and '
+  'cache_write_1h_tokens. Numbers of tokens under other keys are refused. priced_at: the prices of this time are '
+  'used. Defaults: tokens_output 0, usage ''{}'', priced_at now().';
 
 create or replace function matrice_private.cost_if_known(
   model text, tokens_input integer, tokens_output integer, usage jsonb, priced_at timestamptz
@@ -207,7 +225,7 @@ declare
   cost numeric;
 begin
   perform matrice_private.require_usage(usage);
-  -- The step is kept, and its usage with it: it can be priced once somebody knows how.
+  -- The step keeps its usage, so that its cost can be calculated when the keys are known.
   if matrice_private.unknown_usage(usage) is null then
     cost := round(matrice.calculate_cost(model, tokens_input, tokens_output, usage, priced_at), 12);
   end if;
@@ -215,4 +233,5 @@ begin
 end
 $$;
 comment on function matrice_private.cost_if_known is
-  'calculate_cost of a step; null also where usage counts tokens under unknown keys, or where the column cannot hold it.';
+  'Calls calculate_cost for a step. Returns null also if usage counts tokens under unknown keys, or if the column '
+  'cannot hold the cost.';

@@ -4,14 +4,16 @@ create or replace function matrice.workflow_metrics(
   project_id uuid, since timestamptz, until timestamptz default now(), group_by text default 'day'
 ) returns table (
   bucket text, runs bigint, succeeded bigint, failed bigint, success_rate double precision, steps bigint,
-  tokens_input bigint, tokens_output bigint, cost_usd numeric, p50_ms double precision, p95_ms double precision, p99_ms double precision
+  tokens_input bigint, tokens_output bigint, cost_usd numeric,
+  p50_ms double precision, p95_ms double precision, p99_ms double precision
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-  perform matrice_private.require_one_of('group_by', group_by, array['hour', 'day', 'week', 'month', 'workflow', 'phase', 'model']);
+  perform matrice_private.require_one_of(
+    'group_by', group_by, array['hour', 'day', 'week', 'month', 'workflow', 'phase', 'model']);
   perform matrice_private.require_given('since', since);
   perform matrice_private.require_given('until', until);
   perform matrice_private.require_role(project_id, 'viewer');
@@ -26,7 +28,9 @@ begin
                when 'phase' then r.phase
                when 'model' then s.model
                else to_char(date_trunc(group_by, r.started_at at time zone 'UTC'),
-                            case group_by when 'hour' then 'YYYY-MM-DD"T"HH24:00"Z"' when 'month' then 'YYYY-MM' else 'YYYY-MM-DD' end)
+                            case group_by
+                              when 'hour' then 'YYYY-MM-DD"T"HH24:00"Z"' when 'month' then 'YYYY-MM' else 'YYYY-MM-DD'
+                            end)
              end as bucket,
              r.id as run_id, r.status, s.id as step_id, s.tokens_input, s.tokens_output, s.cost_usd,
              s.latency_ms, s.status as step_status
@@ -53,4 +57,7 @@ begin
 end
 $$;
 comment on function matrice.workflow_metrics is
-  'Runs that started in [since, until), by hour, day, week, month (in UTC), workflow, phase or model. success_rate = succeeded / (succeeded + failed); cost_usd sums every attempt with a known cost; percentiles are of step latency, skipped steps left out. Defaults: until now(), group_by ''day''.';
+  'Returns figures of a project''s workflow runs, one row per bucket. since, until: the runs that started at or after '
+  'since, and before until. group_by: hour, day, week or month (in UTC), workflow, phase or model. success_rate: '
+  'succeeded / (succeeded + failed). cost_usd: the sum over all attempts whose cost is known. p50_ms, p95_ms, p99_ms: '
+  'percentiles of the latency of steps, without skipped steps. Defaults: until now(), group_by ''day''.';

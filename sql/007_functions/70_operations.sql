@@ -1,30 +1,31 @@
--- For who runs the API.
+-- For operators of the API.
 
 create or replace function matrice.refuse_planned_counts() returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- As PostgREST tells it: {"prefer": "return=representation, count=planned", …}. As json, which keeps a key that comes twice.
+  -- PostgREST sets {"prefer": "return=representation, count=planned", …}. A key may occur twice: json keeps both, jsonb does not.
   if exists (
     select from json_each_text(nullif(current_setting('request.headers', true), '')::json) header
      where lower(header.key) = 'prefer' and header.value ~* 'count\s*=\s*"?(planned|estimated)'
   ) then
-    raise exception 'planned and estimated counts are not answered'
+    raise exception 'planned and estimated counts are refused'
       using errcode = '22023',
-            detail = 'They come from the planner, which counts the rows of everybody.',
-            hint = 'Ask for count=exact, which counts the rows that you see.';
+            detail = 'The planner estimates them from the rows of all users.',
+            hint = 'Use count=exact, which counts the rows that you can see.';
   end if;
   if exists (
     select from json_each_text(nullif(current_setting('request.headers', true), '')::json) header
      where lower(header.key) = 'accept' and header.value ~* 'vnd\.pgrst\.plan'
   ) then
-    raise exception 'plans are not answered'
+    raise exception 'plans are refused'
       using errcode = '22023',
-            detail = 'A plan tells how many rows of everybody were read.',
+            detail = 'A plan shows how many rows of all users were read.',
             hint = 'Leave db-plan-enabled off, and explain queries as the owner of the tables.';
   end if;
 end
 $$;
 comment on function matrice.refuse_planned_counts is
-  'Refuses requests with Prefer: count=planned or count=estimated, and requests for a query''s plan. For PostgREST''s db-pre-request.';
+  'Refuses requests with Prefer: count=planned or count=estimated, and requests for the plan of a query. To use it, set '
+  'PostgREST''s db-pre-request to this function.';

@@ -151,26 +151,26 @@ FRENCH = ("update matrice.projects set settings = '{\"language\": \"french\"}' w
 
 
 def test_a_source_ingested_while_the_language_changes_is_indexed_in_the_new_one(project):
-    ingest = (ALICE, "select matrice.ingest_source(%s, 'doc', 'Les boîtes sautent')", [project.project])
+    ingest = (ALICE, "select matrice.ingest_source(%s, 'doc', 'Nous finissons')", [project.project])
     assert both(project, ingest, (ALICE, *FRENCH, [project.project])) == "done"
-    assert found(project, "sauter") == 1
+    assert found(project, "finir") == 1
     assert both(project, (ALICE, *FRENCH, [project.project]), ingest) == "done"
-    assert found(project, "sauter") == 2
+    assert found(project, "finir") == 2
 
 
 def test_a_source_cut_again_while_the_language_changes_is_indexed_in_the_new_one(project):
     with project.connect() as connection:
         sign_in(connection, ALICE)
         source = connection.execute("select matrice.ingest_source(%s, 'doc', 'old')", [project.project]).fetchone()[0]
-    cut = (ALICE, "select * from matrice.chunk_source(%s, 'Les boîtes sautent')", [source])
+    cut = (ALICE, "select * from matrice.chunk_source(%s, 'Nous finissons')", [source])
     assert both(project, cut, (ALICE, *FRENCH, [project.project])) == "done"
-    assert found(project, "sauter") == 1
+    assert found(project, "finir") == 1
 
 
 def test_an_insight_recorded_while_the_language_changes_is_indexed_in_the_new_one(project):
-    record = (ALICE, "select matrice.record_insight(%s, 'learning', 'Boîtes', 'Les boîtes sautent')", [project.project])
+    record = (ALICE, "select matrice.record_insight(%s, 'learning', 'Boîtes', 'Nous finissons')", [project.project])
     assert both(project, record, (ALICE, *FRENCH, [project.project])) == "done"
-    assert len(project.rows("select 1 from matrice.search_insights('sauter', %s)", [project.project])) == 1
+    assert len(project.rows("select 1 from matrice.search_insights('finir', %s)", [project.project])) == 1
 
 
 def test_a_chunk_inserted_while_the_metadata_change_is_filtered_by_the_new_ones(project):
