@@ -23,23 +23,23 @@
 --
 -- In each project, the search compares the vectors of the rerank_depth nearest codes and looks where the codes of the best
 -- vectors stand among these codes:
--- - If the codes are reliable, the best vectors have the first codes.
--- - If the codes say nothing, the best vectors stand anywhere. The chance that the first third of the codes holds all of the
---   twenty best is then 3^-20.
+-- - If the codes are reliable, the codes of the best vectors come first.
+-- - If the codes say nothing, the codes of the best vectors can be anywhere. The chance that all of the twenty best
+--   are in the first third is then 3^-20.
 -- - In between, the best become rarer towards the end. Let `middling` be their number between the first ninth and the first
 --   third of the codes, and `late` their number after the first third. If the numbers go on in proportion, late² / middling
 --   of the best stand after the last compared code, and are missed.
 --
 -- If the search misses more than one in 200 of the best by this estimate, it compares three times as many vectors. If the
--- estimate is still too high, it compares all vectors of the project. It also compares all vectors of a project that has only
--- a few times as many as would be compared, because this is as quick.
+-- estimate is still too high, it compares all vectors of the project. It also compares all vectors if the project has only a
+-- few times as many vectors as it would compare, because this is as quick.
 -- The estimate uses at least twenty best vectors. With only the ten nearest, unreliable codes would pass by chance now and
 -- then (recall 0.989 on sparse vectors).
 --
 -- The method was measured outside the database, with 200 queries each for the 1, 10, 100 and 1,000 nearest. Recall was 0.9998
 -- or more on the vectors of E5 as they are, shifted, one-signed, sparse, and with their mean removed; on clusters of 20 to
--- 5,000 near copies; on projects with two kinds of vectors, half each; and on the benchmark's 50,000 vectors. On the latter no
--- query for 1, 10 or 1,000 needed all vectors, and nine in ten queries for 10 needed only the first 190 codes.
+-- 5,000 near copies; on projects with two kinds of vectors, half each; and on the benchmark's 50,000 vectors. Of the queries on
+-- the benchmark's vectors, none for 1, 10 or 1,000 needed all vectors, and nine in ten for 10 needed only the first 190 codes.
 -- benches/README.md has the recall of match_chunks itself.
 
 create or replace function matrice_private.best_count(match_count integer) returns integer
@@ -56,7 +56,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A shorter code says less, so more vectors are compared. They are shorter as well, so this takes no longer.
+  -- A shorter code says less, so more vectors are compared. The vectors are shorter as well, so this takes no longer.
   return (
     select ceil((110 + 4.0 * matrice_private.best_count(match_count)) * greatest(1, 1536.0 / m.dimensions))
       from matrice.embedding_models m where m.model = rerank_depth.model
@@ -258,8 +258,8 @@ end
 $$;
 comment on function matrice_private.nearest_chunks is
   'Finds the nearest chunks in the projects that match a filter, by cosine similarity, ties by id. Uses the codes of a project '
-  'if they are reliable; else compares every vector. SECURITY DEFINER: codes are read as the owner of the tables. The function does '
-  'not check membership of the projects. So only services, which see all rows, and nearest_to_member may execute it.';
+  'if they are reliable; else compares every vector. SECURITY DEFINER: codes are read as the owner of the tables. The function '
+  'does not check membership of the projects. So only services, which see all rows, and nearest_to_member may execute it.';
 
 create or replace function matrice_private.nearest_to_member(
   query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb

@@ -24,8 +24,8 @@ begin
     ), queries as materialized (
       select config, matrice_private.text_query(config, query_text) as words from (select distinct config from projects) configs
     )
-    -- The time of cover density grows faster than the words of the query times the words of the chunk. A query of hundreds of
-    -- words takes seconds on a large chunk.
+    -- The time of cover density grows with the words of the query times the words of the chunk, or faster. With a query of
+    -- hundreds of words, a large chunk takes seconds.
     select c.id, case when numnode(q.words) <= 100 then ts_rank_cd(c.fts, q.words) else ts_rank(c.fts, q.words || q.words) end
       from projects p
       join queries q using (config)

@@ -35,7 +35,7 @@ as $$
 begin
   return case
     when covered_until is null or start_char is null or start_char > covered_until + 1 then E'\n\n' || content
-    -- Between two chunks the source has only white space.
+    -- Between two chunks the source has only white space, which a line break replaces.
     when start_char > covered_until then E'\n' || content
     else substr(content, covered_until - start_char + 1)
   end;

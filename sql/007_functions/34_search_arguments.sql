@@ -28,8 +28,8 @@ begin
       using errcode = '22023', hint = '0 returns the best results. Towards 1, results differ more from each other.';
   end if;
   if diversity > 0 and match_count > 100 then
-    raise exception 'match_count must be at most 100 if diversity is above 0, not %', match_count
-      using errcode = '22023', hint = 'With diversity, each result is compared with all candidates. Pass a smaller match_count.';
+    raise exception 'with diversity, match_count must be at most 100, not %', match_count
+      using errcode = '22023', hint = 'Each result is compared with all candidates. Pass a smaller match_count, or diversity 0.';
   end if;
   if max_per_source < 1 then
     raise exception 'max_per_source must be at least 1, not %', max_per_source
@@ -129,7 +129,7 @@ begin
 end
 $$;
 comment on function matrice_private.unmatched is
-  'Says which keys of a filter no chunk in the projects matches, as a sentence. Returns null if some chunk matches the whole '
+  'Returns a sentence that says which keys of a filter match no chunk in the projects; null if some chunk matches the whole '
   'filter.';
 
 create or replace function matrice_private.tell_unmatched(filter jsonb, project_ids uuid[]) returns void

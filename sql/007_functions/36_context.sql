@@ -76,9 +76,9 @@ begin
 end
 $$;
 comment on function matrice_private.whole_sentences is
-  'Returns the beginning of a text that has at most most_chars characters and ends with a sentence, else with a word, else '
-  'anywhere. SECURITY DEFINER: only the owner may execute the engine''s own functions. The function computes from its '
-  'arguments alone.';
+  'Returns the beginning of a text, at most most_chars characters. It ends with a sentence. If no sentence fits, it ends with a '
+  'word, and if no word fits, anywhere. SECURITY DEFINER: only the owner may execute the engine''s own functions. The function '
+  'computes from its arguments alone.';
 
 create or replace function matrice_private.cut_at_sentence(
   heading text, content text, max_tokens integer, target_model text
@@ -108,7 +108,7 @@ as $$
 declare
   chosen uuid[] := array[]::uuid[];
   taken  boolean[] := array_fill(false, array[cardinality(chunk_ids)]);
-  -- By place: how many tokens a chunk costs less because the next chunk of its source is taken.
+  -- Per place: the tokens that a chunk saves because the next chunk of its source is taken.
   saves  integer[] := array_fill(0, array[cardinality(chunk_ids)]);
   used   integer := case insight_ids when '{}' then 0 else matrice_private.context_tokens(insight_ids, '{}', target_model) end;
   chunk  record;
@@ -152,9 +152,9 @@ begin
 end
 $$;
 comment on function matrice_private.pack_chunks is
-  'Selects the chunks that fit into a budget, none with the same content as another. Adds up the tokens of the chunks, and '
-  'subtracts what chunks that become one passage save. The tokens of the whole text may differ a little from this sum. '
-  'chunk_ids: best first.';
+  'Selects the chunks that fit into a budget, and skips chunks with the same content as another. Adds up the tokens of the '
+  'chunks, and subtracts the tokens that are saved where chunks become one passage. The tokens of the whole text may differ a '
+  'little from this sum. chunk_ids: best first.';
 
 create or replace function matrice_private.pack_insights(
   query_text text, project_id uuid, how_many integer, token_budget integer, target_model text
@@ -250,9 +250,9 @@ end
 $$;
 comment on function matrice.build_context is
   'Packs the best passages for a question into one markdown text for a model. Returns the text, its number of tokens, and its '
-  'citations by number. Nothing is repeated, and the passages of a source keep their order. '
+  'citations by number. The text repeats nothing, and the passages of a source keep their order. '
   'token_budget: the text never has more tokens of target_model than this. '
-  'match_count: how many of the best chunks to choose from. They are those of hybrid_search, unless scores is given. '
+  'match_count: the number of chunks to choose from: the best of hybrid_search, or the best by scores. '
   'filter, model: as in match_chunks. '
   'scores: {"<chunk_id>": score, …}; ranks chunks by these scores instead of a search. query_embedding and filter then have no '
   'effect. '

@@ -239,7 +239,7 @@ declare
     select count(*) from matrice.chunk_embeddings e
      where e.project_id = require_recall_work.project_id and e.model = require_recall_work.model);
   dimensions bigint := (select m.dimensions from matrice.embedding_models m where m.model = require_recall_work.model);
-  -- Some minutes of work.
+  -- The limit allows some minutes of work.
   most       bigint := 20000000000 / greatest(vectors * dimensions, 1);
 begin
   if least(sample, vectors) > most then
@@ -269,7 +269,7 @@ begin
   end if;
   perform matrice_private.require_match_count(match_count);
   if match_count > 1000 then
-    raise exception 'match_count must be between 1 and 1000 for search_recall, not %', match_count
+    raise exception 'match_count of search_recall must be between 1 and 1000, not %', match_count
       using errcode = '22023', hint = 'Pass the match_count that your searches use.';
   end if;
   perform matrice_private.require_role(project_id, 'viewer');
