@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, error::Error, fs};
 
-/// Writes `schema.rs`: the names and texts of the schema's files, in the order of their names. `ONCE` has those of `sql/` that
-/// begin with a digit, `CODE` those of `sql/007_functions/`.
+/// Writes `schema.rs`, which has the names and texts of the schema's numbered files, ordered by name. `ONCE` lists the files
+/// of `sql/`, and `CODE` those of `sql/007_functions/`.
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=sql");

@@ -1,8 +1,8 @@
 //! matrice: the data layer of a context-engineering product, inside Postgres.
 //!
-//! - [`matrice_core`]: what is computed, in pure Rust.
+//! - [`matrice_core`]: the computations, in pure Rust.
 //! - [`api`]: the engine's SQL functions, thin wrappers over the core.
-//! - [`postgres`]: what touches the server, as the index of codes and the schema's migrations.
+//! - [`postgres`]: everything that touches the server, such as the index of codes and the schema's migrations.
 
 mod api;
 mod postgres;

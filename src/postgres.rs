@@ -1,4 +1,4 @@
-//! What touches the server: its catalogs, indexes, errors and signals.
+//! Everything that touches the server: its catalogs, indexes, errors and signals.
 
 pub(crate) mod code_index;
 pub(crate) mod error;

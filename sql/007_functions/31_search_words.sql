@@ -1,15 +1,15 @@
--- Candidates of a search by words. 30_search_vectors says why there are two functions.
+-- Candidates of a search by words. The head of 30_search_vectors.sql says why there are two functions.
 
 create or replace function matrice_private.matching_chunks(query_text text, project_ids uuid[], match_count integer, filter jsonb)
 returns table (chunk_id uuid, rank real)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
--- The planner cannot know the words, and would read whole tables for them.
+-- The planner does not know the words in advance, and would read whole tables.
 set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
-  -- A chunk of a source that a policy hides has no place in what is found.
+  -- If policies hide a source, its chunks must not count towards match_count.
   restricted boolean := row_security_active('matrice.context_sources');
 begin
   return query
@@ -24,14 +24,17 @@ begin
     ), queries as materialized (
       select config, matrice_private.text_query(config, query_text) as words from (select distinct config from projects) configs
     )
-    -- Cover density takes the words of the query times those of the chunk, and more: seconds for hundreds in a large one.
+    -- The time of cover density grows with the words of the query times the words of the chunk, or faster. With a query of
+    -- hundreds of words, a large chunk takes seconds.
     select c.id, case when numnode(q.words) <= 100 then ts_rank_cd(c.fts, q.words) else ts_rank(c.fts, q.words || q.words) end
       from projects p
       join queries q using (config)
       join matrice.source_chunks c
-        -- One lookup of the words for many projects: each beginning is looked up in all of the index.
+        -- One lookup of the words serves up to a hundred projects, because the beginnings in a query (begin*) are looked up in
+        -- the index of all projects.
         on c.fts @@ (q.words && p.any_project)
-       -- What finds the rows is no proof of whose they are. (IS TRUE: not by reading the projects' own index as well.)
+       -- The condition on the index does not prove which project a row belongs to, so check the column.
+       -- IS TRUE keeps the planner from also reading an index on project_id.
        and (c.project_id = any (p.ids)) is true
      where numnode(q.words) > 0
        and (filter = '{}' or c.filterable @> (filter || jsonb_build_object('matrice.project', c.project_id)))
@@ -41,10 +44,12 @@ begin
 end
 $$;
 comment on function matrice_private.matching_chunks is
-  'The chunks that match a full-text query best, each project in its own language, by cover density, or if it has more than some fifty words by how often they stand; ties by id.';
+  'Finds the chunks that match a full-text query best, ties by id. The words are read in the language of each project. Ranks by '
+  'cover density; a query of more than about fifty words is ranked by how often its words occur.';
 
-create or replace function matrice_private.matching_of_member(query_text text, project_ids uuid[], match_count integer, filter jsonb)
-returns table (chunk_id uuid, rank real)
+create or replace function matrice_private.matching_of_member(
+  query_text text, project_ids uuid[], match_count integer, filter jsonb
+) returns table (chunk_id uuid, rank real)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -54,7 +59,8 @@ begin
 end
 $$;
 comment on function matrice_private.matching_of_member is
-  'matching_chunks in those projects that the caller is a member of. SECURITY DEFINER: policies keep full-text search from its index.';
+  'Calls matching_chunks for those of the projects that the caller is a member of. SECURITY DEFINER: policies would keep '
+  'full-text search from using its index.';
 
 create or replace function matrice_private.word_candidates(query_text text, project_ids uuid[], match_count integer, filter jsonb)
 returns table (chunk_id uuid, rank real)
@@ -69,10 +75,11 @@ begin
   if row_security_active('matrice.source_chunks') then
     select array_agg(m.chunk_id order by m.rank desc, m.chunk_id), array_agg(m.rank order by m.rank desc, m.chunk_id)
       into ids, ranks from matrice_private.matching_of_member(query_text, project_ids, match_count, filter) m;
-    -- Where a policy of the user's own hides some of them, others take their places.
+    -- If policies that somebody has added hide some of these chunks, search as the caller instead: other chunks take their place.
     if not exists (
       select from unnest(ids) f (id)
-       where not exists (select from matrice.source_chunks c join matrice.context_sources s on s.id = c.source_id where c.id = f.id)
+       where not exists (
+         select from matrice.source_chunks c join matrice.context_sources s on s.id = c.source_id where c.id = f.id)
     ) then
       return query select f.id, f.rank from unnest(ids, ranks) f (id, rank);
       return;
@@ -81,7 +88,8 @@ begin
   return query select * from matrice_private.matching_chunks(query_text, project_ids, match_count, filter);
 end
 $$;
-comment on function matrice_private.word_candidates is 'The chunks in some projects that match a query and that the caller sees.';
+comment on function matrice_private.word_candidates is
+  'Finds the chunks in the projects that match a full-text query best and that the caller can see.';
 
 create or replace function matrice_private.highlighted(config regconfig, content text, query tsquery) returns text
 language plpgsql stable
@@ -89,8 +97,9 @@ set search_path = pg_catalog, pg_temp
 set client_min_messages = warning
 as $$
 declare
-  -- Of its words: for a phrase of ten words ts_headline takes minutes, or all memory.
-  terms     text[]  := array(select distinct term[1] from regexp_matches(query::text, $r$('(?:[^']|'')*'(?::\*)?)$r$, 'g') term limit 50);
+  -- Mark single words, not phrases: for a phrase of ten words ts_headline takes minutes, or all memory.
+  terms     text[]  := array(
+    select distinct term[1] from regexp_matches(query::text, $r$('(?:[^']|'')*'(?::\*)?)$r$, 'g') term limit 50);
   any_word  tsquery := array_to_string(terms, ' | ')::tsquery;
   all_words tsquery := case when cardinality(terms) <= 10 then array_to_string(terms, ' & ')::tsquery end;
   accented  tsquery;
@@ -98,7 +107,7 @@ declare
   best      text;
   found     tsvector;
 begin
-  -- The excerpt is of one piece of the text: the first that matches the query, else the first that has any word.
+  -- The excerpt comes from one piece of the text: the first that matches the query, else the first that has any of its words.
   foreach piece in array matrice_private.pieces(content, 8192) loop
     found := matrice_private.text_vector(config, piece);
     if found @@ query or best is null and found @@ any_word then
@@ -107,15 +116,17 @@ begin
     exit when found @@ query;
   end loop;
   best := coalesce(best, left(content, 200));
-  -- The excerpt keeps its accents and the query has none: so by the words of the text that it finds.
+  -- The excerpt keeps its accents, and the query has none. So also mark the words with accents that match the query.
   select string_agg(quote_literal(lexeme), ' | ')::tsquery into accented
     from (select distinct token from ts_parse('default', best) where octet_length(token) > length(token)) word,
          unnest(tsvector_to_array(to_tsvector(config, token))) lexeme
    where matrice_private.text_vector(config, token) @@ any_word;
   return translate(
-    ts_headline(config, best, case when to_tsvector(config, best) @@ all_words then all_words else any_word end || coalesce(accented, '')),
-    -- As it was written: _pieces put these two into it.
+    ts_headline(
+      config, best,
+      case when to_tsvector(config, best) @@ all_words then all_words else any_word end || coalesce(accented, '')),
+    -- Undo what _pieces changed: it replaced < by chr(26) and put chr(31) into long words.
     chr(26) || chr(31), '<');
 end
 $$;
-comment on function matrice_private.highlighted is 'An excerpt of a text with the words of a query marked.';
+comment on function matrice_private.highlighted is 'Returns an excerpt of a text in which the words of a query are marked.';

@@ -9,7 +9,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  -- Deep enough for a chunk that is middling in both lists to win.
+  -- Deep enough that a chunk with a middling rank in both lists can win.
   depth integer := least(greatest(match_count * 5, 100), 10000);
 begin
   return query
@@ -29,7 +29,7 @@ begin
 end
 $$;
 comment on function matrice_private.fused_candidates is
-  'Chunks by reciprocal rank fusion of vector_candidates and word_candidates, ties by id.';
+  'Finds the best chunks by reciprocal rank fusion of vector_candidates and word_candidates, ties by id.';
 
 create or replace function matrice_private.candidates(
   query_text text, query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb,
@@ -52,7 +52,8 @@ begin
 end
 $$;
 comment on function matrice_private.candidates is
-  'What a search finds, best first: by meaning without a text, by words without a vector, else by both.';
+  'Finds the candidates of a search, best first: by vector if query_text is null, by words if query_embedding is null, else by '
+  'both.';
 
 create or replace function matrice_private.similarities(chunk_ids uuid[], chunk_id uuid, model text) returns double precision[]
 language sql stable
@@ -67,7 +68,7 @@ begin atomic
       select e.embedding from matrice.chunk_embeddings e where e.chunk_id = given.id and e.model = similarities.model offset 0) e on true;
 end;
 comment on function matrice_private.similarities is
-  'How similar each of some chunks is to one; 0 where either has no embedding.';
+  'Returns the cosine similarity of each of the chunks to one chunk; 0 if either has no embedding.';
 
 create or replace function matrice_private.on_one_scale(scores double precision[]) returns double precision[]
 language sql immutable parallel safe
@@ -77,10 +78,12 @@ begin atomic
     from unnest(scores) with ordinality as s (score, place),
          (select min(score) as low, max(score) as high from unnest(scores) score) ends;
 end;
-comment on function matrice_private.on_one_scale is 'Scores stretched to between 0 and 1, so that they compare with similarities.';
+comment on function matrice_private.on_one_scale is
+  'Stretches scores to the range from 0 to 1, so that they can be compared with similarities. Equal scores become 1.';
 
 create or replace function matrice_private.diverse_chunks(
-  chunk_ids uuid[], relevance double precision[], match_count integer, diversity double precision, max_per_source integer, model text
+  chunk_ids uuid[], relevance double precision[], match_count integer,
+  diversity double precision, max_per_source integer, model text
 ) returns uuid[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -104,14 +107,16 @@ begin
     chosen := chosen || best;
     likeness := array(
       select greatest(already, now)
-        from unnest(likeness, matrice_private.similarities(chunk_ids, chunk_ids[best], model)) with ordinality both_ (already, now, place)
+        from unnest(likeness, matrice_private.similarities(chunk_ids, chunk_ids[best], model))
+             with ordinality both_ (already, now, place)
        order by place);
   end loop;
   return array(select chunk_ids[taken] from unnest(chosen) with ordinality c (taken, place) order by place);
 end
 $$;
 comment on function matrice_private.diverse_chunks is
-  'Maximal marginal relevance: one after the other the chunk with the highest (1 - diversity) · relevance - diversity · similarity to the most similar one chosen before.';
+  'Selects chunks by maximal marginal relevance, at most max_per_source per source. Each step selects the chunk with the '
+  'highest (1 - diversity) · relevance - diversity · similarity to the most similar chunk selected before.';
 
 create or replace function matrice_private.select_chunks(
   chunk_ids uuid[], scores double precision[], are_similarities boolean, match_count integer,
@@ -139,7 +144,7 @@ begin
 end
 $$;
 comment on function matrice_private.select_chunks is
-  'Selects match_count of the ranked chunks: diverse ones, and at most max_per_source of each source.';
+  'Selects match_count of the ranked chunks: at most max_per_source per source, and by diverse_chunks if diversity is above 0.';
 
 create or replace function matrice_private.ranked_chunks(
   query_text text, query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb,
@@ -166,7 +171,7 @@ begin
        where match_threshold is null or c.score >= match_threshold;
     return;
   end if;
-  -- Until there are enough of them: all near ones may be of one source.
+  -- Go deeper until enough chunks are selected: the best candidates may all belong to one source.
   loop
     select array_agg(c.chunk_id order by c.score desc, c.chunk_id), array_agg(c.score order by c.score desc, c.chunk_id),
            array_agg(array[c.semantic_rank, c.full_text_rank] order by c.score desc, c.chunk_id)
@@ -180,10 +185,12 @@ begin
     depth := least(depth * 4, 10000);
   end loop;
   return query
-    select c.place, c.id, scores[array_position(ids, c.id)], ranks[array_position(ids, c.id)][1], ranks[array_position(ids, c.id)][2]
+    select c.place, c.id, scores[array_position(ids, c.id)],
+           ranks[array_position(ids, c.id)][1], ranks[array_position(ids, c.id)][2]
       from unnest(chosen) with ordinality c (id, place)
      where match_threshold is null or scores[array_position(ids, c.id)] >= match_threshold;
 end
 $$;
 comment on function matrice_private.ranked_chunks is
-  'The chunks that a search returns, in order: its candidates, or those that diversity and max_per_source select among them.';
+  'Finds the chunks that a search returns, in order. These are the best candidates, or what diversity and max_per_source select '
+  'from the candidates.';

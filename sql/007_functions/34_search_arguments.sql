@@ -9,10 +9,12 @@ begin
   perform matrice_private.require_comparable(query_embedding, model);
 end
 $$;
-comment on function matrice_private.require_embedding is 'Raises unless a query vector can be compared with embeddings of the model.';
+comment on function matrice_private.require_embedding is
+  'Raises an error unless a query vector can be compared with embeddings of the model.';
 
-create or replace function matrice_private.require_result_options(match_count integer, filter jsonb, diversity double precision, max_per_source integer, expand integer)
-returns void
+create or replace function matrice_private.require_result_options(
+  match_count integer, filter jsonb, diversity double precision, max_per_source integer, expand integer
+) returns void
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -23,11 +25,11 @@ begin
   perform matrice_private.require_given('expand', expand);
   if not diversity between 0 and 1 then
     raise exception 'diversity must be between 0 and 1, not %', diversity
-      using errcode = '22023', hint = '0 takes the best, 1 the most different from each other.';
+      using errcode = '22023', hint = '0 returns the best results. Towards 1, results differ more from each other.';
   end if;
   if diversity > 0 and match_count > 100 then
-    raise exception 'diversity is for a match_count of at most 100, not %', match_count
-      using errcode = '22023', hint = 'Each result is compared with all candidates for the next.';
+    raise exception 'with diversity, match_count must be at most 100, not %', match_count
+      using errcode = '22023', hint = 'Each result is compared with all candidates. Pass a smaller match_count, or diversity 0.';
   end if;
   if max_per_source < 1 then
     raise exception 'max_per_source must be at least 1, not %', max_per_source
@@ -35,15 +37,16 @@ begin
   end if;
   if expand not between 0 and 100 then
     raise exception 'expand must be between 0 and 100, not %', expand
-      using errcode = '22023', hint = 'How many chunks before and after each hit are to come with it.';
+      using errcode = '22023', hint = 'It is the number of chunks to add before and after each hit.';
   end if;
 end
 $$;
 comment on function matrice_private.require_result_options is
-  'Raises unless the arguments that say which set of chunks is wanted are reasonable.';
+  'Raises an error unless the arguments that choose a set of chunks are valid.';
 
-create or replace function matrice_private.require_fusion(full_text_weight double precision, semantic_weight double precision, rrf_k integer)
-returns void
+create or replace function matrice_private.require_fusion(
+  full_text_weight double precision, semantic_weight double precision, rrf_k integer
+) returns void
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -53,17 +56,19 @@ begin
   perform matrice_private.require_given('rrf_k', rrf_k);
   if not (full_text_weight between 0 and 1e6 and semantic_weight between 0 and 1e6)
      or full_text_weight > 0 and full_text_weight < 1e-6 or semantic_weight > 0 and semantic_weight < 1e-6 then
-    raise exception 'weights must be numbers between 0 and 1000000'
-      using errcode = '22023', hint = 'The default of both is 1; 0 leaves a search out of the score. Smaller ones than 0.000001 are refused.';
+    raise exception 'full_text_weight and semantic_weight must be 0, or between 0.000001 and 1000000'
+      using errcode = '22023',
+            detail = format('full_text_weight is %s, and semantic_weight is %s.', full_text_weight, semantic_weight),
+            hint = 'The default of both is 1. A search with the weight 0 does not count in the score.';
   end if;
   if rrf_k not between 1 and 1000000 then
     raise exception 'rrf_k must be between 1 and 1000000, not %', rrf_k
-      using errcode = '22023', hint = 'The default is 50; less favours the first ranks more.';
+      using errcode = '22023', hint = 'The default is 50. A smaller value favours the first ranks more.';
   end if;
 end
 $$;
 comment on function matrice_private.require_fusion is
-  'Raises unless the arguments of reciprocal rank fusion are reasonable.';
+  'Raises an error unless the arguments of reciprocal rank fusion are valid.';
 
 create or replace function matrice_private.has_chunks(project_ids uuid[], filter jsonb) returns boolean
 language plpgsql stable
@@ -78,7 +83,7 @@ begin
   );
 end
 $$;
-comment on function matrice_private.has_chunks is 'Whether a filter is contained in any chunk of the projects.';
+comment on function matrice_private.has_chunks is 'Returns whether any chunk in the projects matches a filter.';
 
 create or replace function matrice_private.member_has_chunks(project_ids uuid[], filter jsonb) returns boolean
 language plpgsql stable security definer
@@ -89,7 +94,8 @@ begin
 end
 $$;
 comment on function matrice_private.member_has_chunks is
-  'has_chunks in those projects that the caller is a member of. SECURITY DEFINER: policies keep filters from their index.';
+  'Calls has_chunks for those of the projects that the caller is a member of. SECURITY DEFINER: policies would keep filters from '
+  'using their index.';
 
 create or replace function matrice_private.unmatched(filter jsonb, project_ids uuid[]) returns text
 language plpgsql stable
@@ -100,11 +106,12 @@ declare
   matched boolean;
   none    text[] := array[]::text[];
 begin
-  -- By itself, of each that it asks for.
+  -- First the whole filter, then each of its keys alone.
   for asked in
     select filter as part, true as is_all
     union all
-    select part, false from (select jsonb_build_object(e.key, e.value) as part from jsonb_each(filter) e order by e.key limit 10) parts
+    select part, false
+      from (select jsonb_build_object(e.key, e.value) as part from jsonb_each(filter) e order by e.key limit 10) parts
   loop
     if row_security_active('matrice.source_chunks') then
       matched := matrice_private.member_has_chunks(project_ids, asked.part);
@@ -117,12 +124,13 @@ begin
       none := none || left(asked.part::text, 200);
     end if;
   end loop;
-  return case when none = '{}' then 'Some have each of what it asks for, and none has all.'
-              else format('None has %s.', array_to_string(none, ', nor ')) end;
+  return case when none = '{}' then 'Each key of the filter matches some chunk, but no chunk matches all of them.'
+              else format('No chunk matches %s.', array_to_string(none, ' or ')) end;
 end
 $$;
 comment on function matrice_private.unmatched is
-  'What of a filter no chunk has; null where some chunk has all of it.';
+  'Returns a sentence that says which keys of a filter match no chunk in the projects; null if some chunk matches the whole '
+  'filter.';
 
 create or replace function matrice_private.tell_unmatched(filter jsonb, project_ids uuid[]) returns void
 language plpgsql stable
@@ -134,15 +142,16 @@ begin
   if filter <> '{}' then
     reason := matrice_private.unmatched(filter, project_ids);
     if reason is not null then
-      raise notice 'no chunk has what filter asks for'
+      raise notice 'no chunk matches the filter'
         using detail = reason,
-              hint = 'A filter is contained in the metadata of the chunk, or of its source, or is its type. An array asks for all of its elements. Ids and names of sources are no metadata.';
+              hint = 'A filter is compared with the metadata of a chunk, and with the metadata and the type of its source. '
+                     'An array asks for all of its elements. Ids and names of sources are not metadata.';
     end if;
   end if;
 end
 $$;
 comment on function matrice_private.tell_unmatched is
-  'Tells by a notice that a search found nothing because of its filter.';
+  'Raises a notice if no chunk in the projects matches the filter. Searches that find nothing call it.';
 
 create or replace function matrice_private.require_scores(scores jsonb) returns void
 language plpgsql immutable
@@ -157,13 +166,15 @@ begin
       or s.key !~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
    limit 1;
   if found then
-    raise exception 'scores must be numbers by chunk_id'
-      using errcode = '22023', detail = format('There is %s: %s.', to_json(left(wrong.key, 100)), left(wrong.value::text, 100)),
-            hint = 'Pass {"<chunk_id>": score, …}.';
+    raise exception 'scores must be an object of numbers by chunk_id'
+      using errcode = '22023',
+            detail = format('The wrong entry is %s: %s.', to_json(left(wrong.key, 100)), left(wrong.value::text, 100)),
+            hint = 'Pass {"<chunk_id>": score, …}, with scores between -1e300 and 1e300.';
   end if;
   if (select count(*) from jsonb_object_keys(scores)) > 10000 then
-    raise exception 'scores must be at most 10000' using errcode = '22023', hint = 'Score the best that a search found.';
+    raise exception 'scores must have at most 10000 entries'
+      using errcode = '22023', hint = 'Score only the best results of a search.';
   end if;
 end
 $$;
-comment on function matrice_private.require_scores is 'Raises unless an argument holds scores by chunk.';
+comment on function matrice_private.require_scores is 'Raises an error unless scores is an object of numbers by chunk_id.';

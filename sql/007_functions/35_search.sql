@@ -19,7 +19,7 @@ begin
   perform matrice_private.require_result_options(match_count, filter, diversity, max_per_source, expand);
   if not match_threshold between -1 and 1 then
     raise exception 'match_threshold must be between -1 and 1, not %', match_threshold
-      using errcode = '22023', hint = 'It is the least cosine similarity: 0.75 rather than 75. Leave it out for no limit.';
+      using errcode = '22023', hint = 'It is the lowest cosine similarity of a result, such as 0.75. Leave it out for no limit.';
   end if;
   projects := matrice_private.searchable_projects(match_chunks.project_id);
   chosen_model := matrice_private.embedding_model(match_chunks.model, match_chunks.project_id);
@@ -40,11 +40,24 @@ begin
 end
 $$;
 comment on function matrice.match_chunks is
-  'The chunks nearest to a vector, by cosine similarity: min(match_count, visible matching chunks) rows. Without project_id: in all projects of the caller. match_threshold: at least this similarity. filter: metadata of chunk and source, by containment. diversity: 0 the nearest, towards 1 those that differ from each other (maximal marginal relevance among five times as many). max_per_source: no more of one source. expand: with so many chunks before and after each, as one row where they touch; metadata.expanded tells which, metadata.pages all their pages. Defaults: match_count 10, filter ''{}'', diversity 0, expand 0.';
+  'Finds the chunks nearest to a vector, by cosine similarity, best first. Returns min(match_count, visible matching chunks) '
+  'rows; fewer if match_threshold, max_per_source or expand leave out or merge some. '
+  'project_id: the project to search; without it, all projects of the caller. '
+  'match_threshold: leaves out chunks that are less similar than this. '
+  'filter: an object that the metadata of a chunk must contain. It is compared with the metadata of the chunk, and with the '
+  'metadata and type of the source. '
+  'model: the embedding model; without it, the model of the project, or the default model. '
+  'diversity: 0 returns the nearest chunks; towards 1, results differ more from each other (maximal marginal relevance among '
+  'five times as many candidates). '
+  'max_per_source: returns no more chunks of one source than this. '
+  'expand: adds this many chunks before and after each hit; hits that then touch become one row. metadata.expanded says what the '
+  'row covers, and metadata.pages lists all of its pages. '
+  'Defaults: match_count 10, filter ''{}'', diversity 0, expand 0.';
 
 create or replace function matrice.search_chunks(
   query_text text, project_id uuid default null, match_count integer default 10, filter jsonb default '{}',
-  diversity double precision default 0, max_per_source integer default null, expand integer default 0, highlight boolean default false
+  diversity double precision default 0, max_per_source integer default null, expand integer default 0,
+  highlight boolean default false
 ) returns table (
   chunk_id uuid, source_id uuid, source_name text, chunk_index integer, content text, token_count integer,
   metadata jsonb, rank real
@@ -76,7 +89,9 @@ begin
         from (select distinct p.config from passages p where p.config is not null) c
     )
     select p.chunk_id, p.source_id, p.source_name, p.chunk_index, p.content, p.token_count,
-           case when highlight then p.metadata || jsonb_build_object('highlight', matrice_private.highlighted(p.config, p.content, q.words))
+           case when highlight
+                then p.metadata
+                     || jsonb_build_object('highlight', matrice_private.highlighted(p.config, p.content, q.words))
                 else p.metadata end,
            p.score::real
       from passages p
@@ -88,7 +103,15 @@ begin
 end
 $$;
 comment on function matrice.search_chunks is
-  'Full-text search as people type it: "a phrase", or, -not, begin* of a word or its stem; words in the project''s language, accents folded. Ranked by cover density (ts_rank_cd): how often, and how near to each other, the words stand; a query of more than some fifty words by how often alone. A query of only stop words matches nothing; one whose accents make it a stop word, as in été, is searched without them. highlight puts an excerpt into metadata.highlight, with the words that were found between <b> and </b>; other text is not escaped for HTML. The others as in match_chunks. Defaults: match_count 10, filter ''{}'', diversity 0, expand 0, highlight false.';
+  'Finds chunks by words: full-text search in the language of each project. Ranks them by cover density (ts_rank_cd): how often '
+  'the words occur, and how near to each other. A query of more than about fifty words is ranked only by how often they occur. '
+  'query_text: as people type it: "a phrase", or, -not, and begin* for the beginning of a word or of its stem. Accents and case '
+  'do not matter. A query of only stop words matches nothing. A word that is a stop word only because of its accents, such as '
+  'été, is also searched for without them. '
+  'highlight: puts an excerpt into metadata.highlight, with the words that were found between <b> and </b>. The rest of the text '
+  'is not escaped for HTML. '
+  'project_id, match_count, filter, diversity, max_per_source, expand: as in match_chunks. '
+  'Defaults: match_count 10, filter ''{}'', diversity 0, expand 0, highlight false.';
 
 create or replace function matrice.hybrid_search(
   query_text text, query_embedding vector, project_id uuid default null, match_count integer default 10,
@@ -130,26 +153,35 @@ begin
 end
 $$;
 comment on function matrice.hybrid_search is
-  'match_chunks and search_chunks in one list, by reciprocal rank fusion: score = Σ weight / (rrf_k + rank), ties by id. The ranks show what each search thought; null where it did not find the chunk among its first 100, or five times match_count. The others as in match_chunks. Defaults: match_count 10, full_text_weight 1, semantic_weight 1, rrf_k 50, filter ''{}'', diversity 0, expand 0.';
+  'Finds chunks by meaning and by words: combines the results of match_chunks and search_chunks by reciprocal rank fusion, '
+  'score = Σ weight / (rrf_k + rank), ties by id. semantic_rank and full_text_rank are the ranks of a chunk in the two searches. '
+  'A rank is null if that search did not find the chunk among its first 100 results, or its first 5 × match_count if that is '
+  'more. '
+  'full_text_weight, semantic_weight: the weights of the two searches; 0 leaves a search out of the score. '
+  'rrf_k: a smaller value favours the first ranks more. '
+  'query_text: as in search_chunks. The other arguments: as in match_chunks. '
+  'Defaults: match_count 10, full_text_weight 1, semantic_weight 1, rrf_k 50, filter ''{}'', diversity 0, expand 0.';
 
-create or replace function matrice_private.scored_chunks(scores jsonb, project_id uuid) returns table (chunk_id uuid, score double precision)
+create or replace function matrice_private.scored_chunks(scores jsonb, project_id uuid)
+returns table (chunk_id uuid, score double precision)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
   return query
-    -- What is nearer to 0 than a double can be is 0.
+    -- A double cannot hold a number so close to 0: the cast would fail.
     select c.id, max(case when abs(s.value::numeric) < 1e-300 then 0 else s.value::text::double precision end)
       from jsonb_each(scores) s
       join matrice.source_chunks c on c.id = s.key::uuid
      where scored_chunks.project_id is null or c.project_id = scored_chunks.project_id
-     -- An id can be written in two ways.
+     -- The keys may name a chunk twice, in upper and in lower case.
      group by c.id
      order by 2 desc, 1;
 end
 $$;
-comment on function matrice_private.scored_chunks is 'The chunks that the caller can see among those that they scored, best first.';
+comment on function matrice_private.scored_chunks is
+  'Returns the scored chunks that the caller can see, best first. project_id: only chunks of this project; null for all.';
 
 create or replace function matrice.rerank_chunks(
   scores jsonb, match_count integer default 10, diversity double precision default 0, max_per_source integer default null,
@@ -182,7 +214,11 @@ begin
 end
 $$;
 comment on function matrice.rerank_chunks is
-  'Chunks by the scores that the caller brings, {"<chunk_id>": score, …}: those of a cross-encoder, of a vote, of clicks. The set is chosen as in match_chunks; with diversity, model says by which embeddings. Chunks that the caller cannot see are left out. Defaults: match_count 10, diversity 0, expand 0.';
+  'Returns the chunks with the highest scores, by scores of your own. Leaves out chunks that the caller cannot see. '
+  'scores: {"<chunk_id>": score, …}, for example from a cross-encoder, from votes or from clicks. '
+  'model: the embeddings by which diversity compares chunks. '
+  'match_count, diversity, max_per_source, expand: as in match_chunks. '
+  'Defaults: match_count 10, diversity 0, expand 0.';
 
 create or replace function matrice_private.document_rows(query_embedding vector, model text, match_count integer, filter jsonb)
 returns table (id uuid, content text, metadata jsonb, embedding vector, similarity double precision)
@@ -190,7 +226,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
   select c.id, c.content,
-         -- All that a filter is contained in, so that a client's own conditions see the same.
+         -- Everything that filter is compared with, so that a client's own conditions can use it too.
          s.raw_metadata || jsonb_build_object('type', s.type) || c.metadata
            || jsonb_build_object('source_id', c.source_id, 'source_name', s.name, 'chunk_index', c.chunk_index),
          e.embedding, n.similarity
@@ -201,10 +237,12 @@ begin atomic
     join matrice.chunk_embeddings e on e.chunk_id = c.id and e.model = document_rows.model
    order by n.similarity desc, c.id;
 end;
-comment on function matrice_private.document_rows is 'Nearest chunks in the shape of match_documents.';
+comment on function matrice_private.document_rows is
+  'Finds the nearest chunks and returns them with the columns of match_documents.';
 
-create or replace function matrice.match_documents(query_embedding vector, match_count integer default null, filter jsonb default '{}')
-returns table (id uuid, content text, metadata jsonb, embedding vector, similarity double precision)
+create or replace function matrice.match_documents(
+  query_embedding vector, match_count integer default null, filter jsonb default '{}'
+) returns table (id uuid, content text, metadata jsonb, embedding vector, similarity double precision)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -219,8 +257,8 @@ begin
   perform matrice_private.require_embedding(query_embedding, chosen_model);
   return query
     select d.id, d.content, d.metadata, d.embedding, d.similarity
-      -- LangChain for Python, and for JavaScript with a function as filter, names no count and limits the result itself:
-      -- to no more than the 1,000 rows that Supabase lets through by default.
+      -- LangChain passes no match_count, in Python always and in JavaScript if the filter is a function. It limits the result
+      -- itself. By default Supabase returns at most 1,000 rows.
       from matrice_private.document_rows(query_embedding, chosen_model, coalesce(match_count, 1000), filter) d;
   if not found then
     perform matrice_private.tell_unmatched(filter, matrice_private.searchable_projects(null));
@@ -228,4 +266,8 @@ begin
 end
 $$;
 comment on function matrice.match_documents is
-  'match_chunks over all projects of the caller, in the shape that LangChain''s and LlamaIndex''s Supabase vector stores call. Without match_count: the 1,000 nearest. Defaults: filter ''{}''.';
+  'Finds the chunks nearest to a vector in all projects of the caller, by cosine similarity. The Supabase vector stores of '
+  'LangChain and LlamaIndex call it: names and columns are as they expect. '
+  'match_count: without it, the 1,000 nearest. '
+  'filter: as in match_chunks. '
+  'Defaults: filter ''{}''.';

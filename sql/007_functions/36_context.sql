@@ -4,16 +4,17 @@ create or replace function matrice_private.context_passages(chunk_ids uuid[])
 returns table (number bigint, citation jsonb, title text, content text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
--- Else it is planned at each call, which takes as long as running it.
+-- Otherwise the query is planned at each call, which takes as long as running it.
 set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 begin
   return query
-    -- Read in the order of the sources' best chunks, each source from its beginning.
+    -- Sources come in the order of their best chunks. The passages of a source come in its own order.
     select row_number() over (order by p.best_of_source, p.source_id, p.first_index),
-           jsonb_build_object('chunk_id', p.passage_ids[1], 'chunk_ids', p.passage_ids, 'source_id', p.source_id, 'source_name', s.name,
-                              'start_char', p.start_char, 'end_char', p.end_char, 'metadata', first.metadata),
+           jsonb_build_object(
+             'chunk_id', p.passage_ids[1], 'chunk_ids', p.passage_ids, 'source_id', p.source_id, 'source_name', s.name,
+             'start_char', p.start_char, 'end_char', p.end_char, 'metadata', first.metadata),
            matrice_private.passage_title(s.name, first.metadata), p.content
       from (
         select e.*, min(e.best) over (partition by e.source_id) as best_of_source
@@ -21,13 +22,17 @@ begin
       ) p
       join matrice.context_sources s on s.id = p.source_id
      cross join lateral (
-       select matrice_private.with_pages(c.metadata, p.pages) as metadata from matrice.source_chunks c where c.id = p.passage_ids[1] offset 0) first;
+       select matrice_private.with_pages(c.metadata, p.pages) as metadata
+         from matrice.source_chunks c
+        where c.id = p.passage_ids[1] offset 0) first;
 end
 $$;
 comment on function matrice_private.context_passages is
-  'Chunks, given best first, as the passages of a context, numbered in reading order. Chunks that follow each other are one passage: its metadata are those of the first chunk, with the pages of all.';
+  'Returns chunks as the passages of a context, numbered in reading order. Consecutive chunks of a source become one passage, '
+  'with the metadata of the first chunk and the pages of all. chunk_ids: best first.';
 
-create or replace function matrice_private.rendered_context(insight_ids uuid[], chunk_ids uuid[]) returns table (context text, citations jsonb)
+create or replace function matrice_private.rendered_context(insight_ids uuid[], chunk_ids uuid[])
+returns table (context text, citations jsonb)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -37,17 +42,20 @@ begin
     select coalesce(string_agg(matrice_private.passage_heading(p.number, p.title) || p.content, E'\n\n' order by p.number), ''),
            coalesce(jsonb_agg(jsonb_build_object('number', p.number) || p.citation order by p.number), '[]')
       from (
-        select given.place as number, jsonb_build_object('insight_id', i.id, 'title', i.title, 'confidence', i.confidence) as citation,
+        select given.place as number,
+               jsonb_build_object('insight_id', i.id, 'title', i.title, 'confidence', i.confidence) as citation,
                'Insight: ' || i.title as title, i.content
           from unnest(insight_ids) with ordinality as given (id, place)
           join matrice.insights i on i.id = given.id
         union all
-        select cardinality(insight_ids) + c.number, c.citation, c.title, c.content from matrice_private.context_passages(chunk_ids) c
+        select cardinality(insight_ids) + c.number, c.citation, c.title, c.content
+          from matrice_private.context_passages(chunk_ids) c
       ) p;
 end
 $$;
 comment on function matrice_private.rendered_context is
-  'Insights and chunks, given best first, as one numbered markdown text, and what its numbers cite.';
+  'Returns insights and chunks as one markdown text with numbered passages, and the citation of each number. insight_ids, '
+  'chunk_ids: best first.';
 
 create or replace function matrice_private.context_tokens(insight_ids uuid[], chunk_ids uuid[], target_model text) returns integer
 language plpgsql stable
@@ -57,7 +65,7 @@ begin
   return (select matrice.count_tokens(w.context, target_model) from matrice_private.rendered_context(insight_ids, chunk_ids) w);
 end
 $$;
-comment on function matrice_private.context_tokens is 'Exact tokens of rendered_context.';
+comment on function matrice_private.context_tokens is 'Counts the tokens of rendered_context.';
 
 create or replace function matrice_private.whole_sentences(content text, most_chars integer) returns text
 language plpgsql immutable strict parallel safe security definer
@@ -68,9 +76,13 @@ begin
 end
 $$;
 comment on function matrice_private.whole_sentences is
-  'The beginning of a text up to a number of characters, to the end of a sentence. SECURITY DEFINER: only the owner executes the engine''s own functions. It computes from its arguments alone.';
+  'Returns the beginning of a text, at most most_chars characters. It ends with a sentence. If no sentence fits, it ends with a '
+  'word, and if no word fits, anywhere. SECURITY DEFINER: only the owner may execute the engine''s own functions. The function '
+  'computes from its arguments alone.';
 
-create or replace function matrice_private.cut_at_sentence(heading text, content text, max_tokens integer, target_model text) returns text
+create or replace function matrice_private.cut_at_sentence(
+  heading text, content text, max_tokens integer, target_model text
+) returns text
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -78,12 +90,13 @@ declare
   beginning text := matrice.truncate_tokens(heading || content, max_tokens, target_model);
   body      text := matrice_private.whole_sentences(content, greatest(length(beginning) - length(heading), 0));
 begin
-  -- Markdown's marks alone are no beginning.
+  -- A beginning that has only markdown marks is useless.
   return case when body ~ '[^\s#>*_-]' then heading || body else '' end;
 end
 $$;
 comment on function matrice_private.cut_at_sentence is
-  'The beginning of a passage that fits, to the end of a sentence; empty where none of its text fits below the heading.';
+  'Returns the heading and the beginning of a passage, cut by whole_sentences to fit into max_tokens. Returns the empty text if '
+  'none of the content fits below the heading.';
 
 create or replace function matrice_private.pack_chunks(
   chunk_ids uuid[], insight_ids uuid[], token_budget integer, target_model text
@@ -95,7 +108,7 @@ as $$
 declare
   chosen uuid[] := array[]::uuid[];
   taken  boolean[] := array_fill(false, array[cardinality(chunk_ids)]);
-  -- By place, how much less a chunk costs because the one after it is taken.
+  -- Per place: the tokens that a chunk saves because the next chunk of its source is taken.
   saves  integer[] := array_fill(0, array[cardinality(chunk_ids)]);
   used   integer := case insight_ids when '{}' then 0 else matrice_private.context_tokens(insight_ids, '{}', target_model) end;
   chunk  record;
@@ -103,12 +116,18 @@ declare
 begin
   for chunk in
     select c.place, c.id, c.is_copy, c.token_count, c.heading || c.content || E'\n\n' as passage, c.before,
-           -- Behind the chunk before it: neither heading nor what both share. The seam may take a token.
-           case when c.before > 0 then greatest(matrice.count_tokens(c.heading || left(c.content, greatest(c.shared, 0)), target_model) - 1, 0) end as saved
+           -- If the chunk before it is taken, the heading and the text that both share are saved. The joint may cost one token.
+           case when c.before > 0 then
+             greatest(
+               matrice.count_tokens(c.heading || left(c.content, greatest(c.shared, 0)), target_model) - 1,
+               0)
+           end as saved
       from (
-        select given.place::integer, c.id, c.content, c.token_count, matrice_private.passage_heading(99, matrice_private.passage_title(s.name, c.metadata)) as heading,
+        select given.place::integer, c.id, c.content, c.token_count,
+               matrice_private.passage_heading(99, matrice_private.passage_title(s.name, c.metadata)) as heading,
                row_number() over (partition by c.content order by given.place) > 1 as is_copy,
-               case when c.chunk_index = lag(c.chunk_index) over source + 1 then lag(given.place::integer) over source end as before,
+               case when c.chunk_index = lag(c.chunk_index) over source + 1
+                    then lag(given.place::integer) over source end as before,
                lag(c.end_char) over source - c.start_char as shared
           from unnest(chunk_ids) with ordinality as given (id, place)
           join matrice.source_chunks c on c.id = given.id
@@ -117,9 +136,10 @@ begin
       ) c
      order by c.place
   loop
-    -- Encodings differ, but not by half.
+    -- Skip chunks that are surely too large. token_count may be of another encoding, but encodings differ by less than half.
     continue when chunk.is_copy or used + chunk.token_count / 2 > token_budget;
-    cost := matrice.count_tokens(chunk.passage, target_model) - saves[chunk.place] - case when taken[chunk.before] then chunk.saved else 0 end;
+    cost := matrice.count_tokens(chunk.passage, target_model) - saves[chunk.place]
+            - case when taken[chunk.before] then chunk.saved else 0 end;
     continue when used + cost > token_budget;
     chosen := chosen || chunk.id;
     used := used + cost;
@@ -132,10 +152,13 @@ begin
 end
 $$;
 comment on function matrice_private.pack_chunks is
-  'Of chunks, given best first, those that fit into a budget, none of them twice. By the sum of their tokens, less what chunks that become one passage save, from which the tokens of the whole text may differ a little.';
+  'Selects the chunks that fit into a budget, and skips chunks with the same content as another. Adds up the tokens of the '
+  'chunks, and subtracts the tokens that are saved where chunks become one passage. The tokens of the whole text may differ a '
+  'little from this sum. chunk_ids: best first.';
 
-create or replace function matrice_private.pack_insights(query_text text, project_id uuid, how_many integer, token_budget integer, target_model text)
-returns uuid[]
+create or replace function matrice_private.pack_insights(
+  query_text text, project_id uuid, how_many integer, token_budget integer, target_model text
+) returns uuid[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -146,7 +169,7 @@ begin
   if how_many = 0 then
     return chosen;
   end if;
-  -- A quarter at most: an insight is what was concluded, the chunks are what from.
+  -- At most a quarter of the budget: insights are conclusions, and the chunks are their evidence.
   for insight in select i.insight_id from matrice.search_insights(query_text, project_id, how_many) i loop
     if matrice_private.context_tokens(chosen || insight, '{}', target_model) <= token_budget / 4 then
       chosen := chosen || insight;
@@ -156,7 +179,7 @@ begin
 end
 $$;
 comment on function matrice_private.pack_insights is
-  'The insights that match a query best and fit into a quarter of a budget.';
+  'Selects the insights that match a query best and fit into a quarter of a budget.';
 
 create or replace function matrice.build_context(
   query_text text, query_embedding vector, project_id uuid, token_budget integer default 4000,
@@ -177,11 +200,11 @@ begin
   perform matrice_private.require_given('insights', insights);
   if token_budget < 1 then
     raise exception 'token_budget must be at least 1, not %', token_budget
-      using errcode = '22023', hint = 'Pass what the target model''s window leaves for context.';
+      using errcode = '22023', hint = 'Pass the number of tokens that the target model has left for the context.';
   end if;
   if insights not between 0 and 100 then
     raise exception 'insights must be between 0 and 100, not %', insights
-      using errcode = '22023', hint = 'How many of the project''s insights may be told beside the chunks.';
+      using errcode = '22023', hint = 'It is the largest number of the project''s insights to add.';
   end if;
   perform matrice_private.require_text('target_model', target_model);
   perform matrice_private.require_query(query_text);
@@ -208,13 +231,14 @@ begin
     select w.context, w.citations into context, citations from matrice_private.rendered_context(insight_ids, chosen) w;
     token_count := matrice.count_tokens(context, target_model);
     exit when token_count <= token_budget;
-    -- A text can take a token more than its parts: then without the last.
+    -- The whole text can take a token more than its parts. Then leave out the last chunk.
     chosen := trim_array(chosen, 1);
   end loop;
   if citations = '[]' and cardinality(ids) > 0 then
-    -- Not even the best passage fits: its beginning is better than nothing.
+    -- Not even the best passage fits. Its beginning is better than nothing.
     select p.title, p.content, p.citation into best from matrice_private.context_passages(ids[:1]) p;
-    context := matrice_private.cut_at_sentence(matrice_private.passage_heading(1, best.title), best.content, token_budget, target_model);
+    context := matrice_private.cut_at_sentence(
+      matrice_private.passage_heading(1, best.title), best.content, token_budget, target_model);
     citations := jsonb_build_array(jsonb_build_object('number', 1) || best.citation);
     token_count := matrice.count_tokens(context, target_model);
     if context = '' then
@@ -225,4 +249,12 @@ begin
 end
 $$;
 comment on function matrice.build_context is
-  'The best passages for a question as markdown for a model: never more than token_budget tokens of target_model, no text twice, each source in its own order, with citations by number. match_count: from how many of hybrid_search''s chunks, or of those in scores, {"<chunk_id>": score, …}. insights: so many of the project''s at most, in a quarter of the budget. Defaults: token_budget 4000, match_count 50, filter ''{}'', target_model ''gpt-4o'', insights 0.';
+  'Packs the best passages for a question into one markdown text for a model. Returns the text, its number of tokens, and its '
+  'citations by number. The text repeats nothing, and the passages of a source keep their order. '
+  'token_budget: the text never has more tokens of target_model than this. '
+  'match_count: the number of chunks to choose from: the best of hybrid_search, or the best by scores. '
+  'filter, model: as in match_chunks. '
+  'scores: {"<chunk_id>": score, …}; ranks chunks by these scores instead of a search. query_embedding and filter then have no '
+  'effect. '
+  'insights: the largest number of the project''s insights to add. They take at most a quarter of the budget. '
+  'Defaults: token_budget 4000, match_count 50, filter ''{}'', target_model ''gpt-4o'', insights 0.';

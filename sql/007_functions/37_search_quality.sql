@@ -1,4 +1,4 @@
--- How good searches are: against labelled queries, and against an exact search.
+-- How good searches are: measured with labelled queries, and compared with an exact search.
 
 create or replace function matrice_private.require_labelled_queries(queries jsonb) returns void
 language plpgsql immutable
@@ -14,9 +14,10 @@ begin
             hint = 'Pass [{"query_text": "…", "query_embedding": […], "relevant": {"<chunk_id or source_id>": grade}}, …].';
   end if;
   if jsonb_array_length(queries) > 1000 or pg_column_size(queries) > 64000000 then
-    raise exception 'queries are too many, or too large'
-      using errcode = '54000', detail = format('There are %s of them, %s bytes.', jsonb_array_length(queries), pg_column_size(queries)),
-            hint = 'At most 1,000 queries and 64 MB: evaluate them in parts.';
+    raise exception 'queries has too many elements, or is too large'
+      using errcode = '54000',
+            detail = format('It has %s queries in %s bytes.', jsonb_array_length(queries), pg_column_size(queries)),
+            hint = 'Pass at most 1,000 queries and 64 MB. Evaluate more queries in several calls.';
   end if;
   select q.value, q.place into wrong from jsonb_array_elements(queries) with ordinality q (value, place)
    where jsonb_typeof(q.value) <> 'object'
@@ -31,17 +32,19 @@ begin
   if found then
     raise exception 'query % is not a labelled query', wrong.place
       using errcode = '22023', detail = format('It is %s.', left(wrong.value::text, 200)),
-            hint = 'It has query_text or query_embedding, and relevant: {"<chunk_id or source_id>": grade from 0.000001 to 1000}.';
+            hint = 'A labelled query has query_text or query_embedding, and relevant: '
+                   '{"<chunk_id or source_id>": grade from 0.000001 to 1000}.';
   end if;
 end
 $$;
-comment on function matrice_private.require_labelled_queries is 'Raises unless an argument is an array of labelled queries, and no more than are evaluated at once.';
+comment on function matrice_private.require_labelled_queries is
+  'Raises an error unless queries is an array of labelled queries that is not too large for one call.';
 
 create or replace function matrice_private.grades_of(found uuid[], relevant jsonb) returns double precision[]
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  -- A source that is relevant counts once, by the first of its chunks.
+  -- A relevant source counts once: the first of its chunks that is found has the grade.
   select array_agg(case when f.nth = 1 then coalesce((relevant ->> f.label)::double precision, 0) else 0 end order by f.place)
     from (
       select given.place, l.label, row_number() over (partition by l.label order by given.place) as nth
@@ -50,14 +53,16 @@ begin atomic
        cross join lateral (select case when relevant ? given.id::text then given.id else c.source_id end::text as label) l
     ) f;
 end;
-comment on function matrice_private.grades_of is 'The grades of chunks that were found, in their order; 0 where they are not relevant.';
+comment on function matrice_private.grades_of is
+  'Returns the grades of the chunks that were found, in their order; 0 for a chunk that is not relevant.';
 
 create or replace function matrice_private.quality_of(grades double precision[], relevant jsonb, match_count integer)
 returns table (recall double precision, reciprocal_rank double precision, ndcg double precision)
 language sql immutable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select count(*) filter (where g.grade > 0)::double precision / least(match_count, (select count(*) from jsonb_object_keys(relevant))),
+  select count(*) filter (where g.grade > 0)::double precision
+           / least(match_count, (select count(*) from jsonb_object_keys(relevant))),
          coalesce(1.0 / min(g.place) filter (where g.grade > 0), 0)::double precision,
          coalesce(sum(g.grade / ln(g.place + 1)), 0) / (
            select sum(i.grade / ln(i.place + 1))
@@ -67,16 +72,17 @@ begin atomic
     from unnest(grades) with ordinality as g (grade, place);
 end;
 comment on function matrice_private.quality_of is
-  'Recall, reciprocal rank and normalised discounted cumulative gain of one result.';
+  'Returns the recall, the reciprocal rank and the normalised discounted cumulative gain of the results of one query.';
 
-create or replace function matrice_private.labelled_queries(queries jsonb) returns table (query_text text, query_embedding vector, relevant jsonb)
+create or replace function matrice_private.labelled_queries(queries jsonb)
+returns table (query_text text, query_embedding vector, relevant jsonb)
 language sql immutable
 set search_path = pg_catalog, pg_temp
 begin atomic
   select q.value ->> 'query_text', (q.value ->> 'query_embedding')::vector, q.value -> 'relevant'
     from jsonb_array_elements(queries) q;
 end;
-comment on function matrice_private.labelled_queries is 'Labelled queries as rows.';
+comment on function matrice_private.labelled_queries is 'Returns labelled queries as rows.';
 
 create or replace function matrice_private.require_labelled_query(place bigint, query jsonb, model text) returns void
 language plpgsql stable
@@ -100,7 +106,7 @@ exception when data_exception or program_limit_exceeded then
 end
 $$;
 comment on function matrice_private.require_labelled_query is
-  'Raises, and tells which query it is, unless a labelled query can be searched for.';
+  'Raises an error unless a labelled query is valid for a search. The error says which query it is.';
 
 create or replace function matrice.evaluate_search(
   queries jsonb, project_id uuid default null, match_count integer default 10, filter jsonb default '{}', model text default null
@@ -118,11 +124,12 @@ begin
   if match_count::bigint * jsonb_array_length(queries) > 200000 then
     raise exception 'evaluate_search would look at too many results'
       using errcode = '54000', detail = format('%s queries for %s results each.', jsonb_array_length(queries), match_count),
-            hint = format('With so many queries, a match_count of at most %s.', 200000 / jsonb_array_length(queries));
+            hint = format('For this number of queries, pass a match_count of at most %s.', 200000 / jsonb_array_length(queries));
   end if;
   projects := matrice_private.searchable_projects(evaluate_search.project_id);
   chosen_model := matrice_private.embedding_model(evaluate_search.model, evaluate_search.project_id);
-  perform matrice_private.require_labelled_query(q.place, q.value, chosen_model) from jsonb_array_elements(queries) with ordinality q (value, place);
+  perform matrice_private.require_labelled_query(q.place, q.value, chosen_model)
+     from jsonb_array_elements(queries) with ordinality q (value, place);
   return query
     select s.search, count(*), avg(m.recall), avg(m.reciprocal_rank), avg(m.ndcg)
       from matrice_private.labelled_queries(queries) q
@@ -130,8 +137,10 @@ begin
        ('semantic', null, q.query_embedding), ('full_text', q.query_text, null), ('hybrid', q.query_text, q.query_embedding)
      ) s (search, words, embedding)
      cross join lateral (
-       select array(select c.chunk_id from matrice_private.candidates(s.words, s.embedding, projects, chosen_model, match_count, filter) c
-                     order by c.score desc, c.chunk_id) as ids) found
+       select array(
+         select c.chunk_id
+           from matrice_private.candidates(s.words, s.embedding, projects, chosen_model, match_count, filter) c
+          order by c.score desc, c.chunk_id) as ids) found
      cross join lateral matrice_private.quality_of(matrice_private.grades_of(found.ids, q.relevant), q.relevant, match_count) m
      where (s.search = 'full_text' or s.embedding is not null) and (s.search = 'semantic' or s.words is not null)
      group by s.search
@@ -139,7 +148,14 @@ begin
 end
 $$;
 comment on function matrice.evaluate_search is
-  'How good the searches are for labelled queries, [{"query_text", "query_embedding", "relevant": {"<chunk_id or source_id>": grade}}, …]: of each search that they can be put to, semantic, full_text and hybrid, the recall among match_count, the mean reciprocal rank of the first relevant result, and nDCG. A relevant source counts once, by the first of its chunks that is found. At most 1,000 queries, 64 MB of them, and 200,000 results in all. Defaults: match_count 10, filter ''{}''.';
+  'Measures how good the searches are for labelled queries. Returns a row for each kind of search that the queries allow: '
+  'semantic, full_text and hybrid. A row has the number of queries, the mean recall among match_count results, the mean '
+  'reciprocal rank of the first relevant result (mrr), and the mean nDCG. '
+  'queries: [{"query_text": …, "query_embedding": …, "relevant": {"<chunk_id or source_id>": grade}}, …]. A query has '
+  'query_text, query_embedding or both. A relevant source counts once, at the first of its chunks that is found. '
+  'project_id, filter, model: as in match_chunks. '
+  'Limits: 1,000 queries, 64 MB, and 200,000 results in all. '
+  'Defaults: match_count 10, filter ''{}''.';
 
 create or replace function matrice_private.recall_of(
   query_embedding vector, project_id uuid, model text, match_count integer, left_out uuid
@@ -147,14 +163,18 @@ create or replace function matrice_private.recall_of(
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  -- By similarity rather than by id, so that of several equally near chunks any will do.
-  select least(1, count(n.similarity) filter (where n.similarity >= exact.least_similarity - 1e-12)::double precision / nullif(exact.count, 0))
+  -- Compare similarities, not ids: among equally near chunks, any will do.
+  select least(
+           1,
+           count(n.similarity) filter (where n.similarity >= exact.least_similarity - 1e-12)::double precision
+             / nullif(exact.count, 0))
     from (
       select min(e.similarity) as least_similarity, count(*) as count
         from (
           select v.similarity
             from matrice_private.nearest_visible(
-                   query_embedding, array[recall_of.project_id], recall_of.model, match_count + case when left_out is null then 0 else 1 end, '{}') v
+                   query_embedding, array[recall_of.project_id], recall_of.model,
+                   match_count + case when left_out is null then 0 else 1 end, '{}') v
            where v.chunk_id is distinct from left_out
            order by v.similarity desc
            limit match_count
@@ -163,7 +183,8 @@ begin atomic
     left join (
       select n.similarity
         from matrice_private.vector_candidates(
-               query_embedding, array[recall_of.project_id], recall_of.model, match_count + case when left_out is null then 0 else 1 end, '{}') n
+               query_embedding, array[recall_of.project_id], recall_of.model,
+               match_count + case when left_out is null then 0 else 1 end, '{}') n
        where n.chunk_id is distinct from left_out
        order by n.similarity desc
        limit match_count
@@ -171,7 +192,8 @@ begin atomic
    group by exact.least_similarity, exact.count;
 end;
 comment on function matrice_private.recall_of is
-  'The share of the true nearest chunks, found by comparing every vector, that a search finds; one chunk may be left out on both sides.';
+  'Returns the share of the true nearest chunks that a search finds. The true nearest are found by comparing every vector. '
+  'left_out: a chunk that counts on neither side; null for none.';
 
 create or replace function matrice_private.sampled_recall(project_id uuid, model text, sample integer, match_count integer)
 returns table (query_count bigint, recall double precision, least_recall double precision)
@@ -185,13 +207,15 @@ begin atomic
                                        case when not s.is_mixed then s.chunk_id end) as recall
         from (
           select v.chunk_id, v.embedding, v.mixed,
-                 -- Those that point against each other have no sum that points anywhere.
+                 -- The sum of vectors that cancel each other out has no direction.
                  coalesce(v.number % 4 <> 1 and vector_norm(v.mixed) > 0.001, false) as is_mixed
             from (
               select e.chunk_id, e.embedding, row_number() over by_id as number,
-                     e.direction + lag(e.direction) over by_id + lag(e.direction, 2) over by_id + lag(e.direction, 3) over by_id as mixed
+                     e.direction + lag(e.direction) over by_id
+                       + lag(e.direction, 2) over by_id + lag(e.direction, 3) over by_id as mixed
                 from (
-                  -- A random sample, the same each time. Not the first ids: among codes that are alike these are the nearest.
+                  -- A random sample that is the same each time. It is not the first ids: equal codes are ordered by id, so a
+                  -- search finds the first ids more easily.
                   select e.chunk_id, e.embedding, l2_normalize(e.embedding) as direction
                     from matrice.chunk_embeddings e
                    where e.project_id = sampled_recall.project_id and e.model = sampled_recall.model
@@ -203,29 +227,35 @@ begin atomic
         ) s
     ) q;
 end;
-comment on function matrice_private.sampled_recall is 'recall_of for queries made of a sample of a project''s own vectors.';
+comment on function matrice_private.sampled_recall is
+  'Returns the mean and the lowest recall_of over queries that are made from a sample of a project''s vectors.';
 
 create or replace function matrice_private.require_recall_work(project_id uuid, model text, sample integer) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  vectors    bigint := (select count(*) from matrice.chunk_embeddings e where e.project_id = require_recall_work.project_id and e.model = require_recall_work.model);
+  vectors    bigint := (
+    select count(*) from matrice.chunk_embeddings e
+     where e.project_id = require_recall_work.project_id and e.model = require_recall_work.model);
   dimensions bigint := (select m.dimensions from matrice.embedding_models m where m.model = require_recall_work.model);
-  -- Some minutes of work.
+  -- The limit allows some minutes of work.
   most       bigint := 20000000000 / greatest(vectors * dimensions, 1);
 begin
   if least(sample, vectors) > most then
     raise exception 'search_recall would compare too many vectors'
-      using errcode = '54000', detail = format('%s queries with %s vectors of %s dimensions.', least(sample, vectors), vectors, dimensions),
+      using errcode = '54000',
+            detail = format('%s queries with %s vectors of %s dimensions.', least(sample, vectors), vectors, dimensions),
             hint = format('Pass a sample of at most %s.', most);
   end if;
 end
 $$;
-comment on function matrice_private.require_recall_work is 'Raises where a sample of a project''s vectors would take too long to compare with all of them.';
+comment on function matrice_private.require_recall_work is
+  'Raises an error if comparing the sample with all vectors of the project would take too long.';
 
-create or replace function matrice.search_recall(project_id uuid, sample integer default 20, match_count integer default 10, model text default null)
-returns table (query_count bigint, recall double precision, least_recall double precision)
+create or replace function matrice.search_recall(
+  project_id uuid, sample integer default 20, match_count integer default 10, model text default null
+) returns table (query_count bigint, recall double precision, least_recall double precision)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -235,12 +265,12 @@ begin
   perform matrice_private.require_given('sample', sample);
   if sample not between 1 and 1000 then
     raise exception 'sample must be between 1 and 1000, not %', sample
-      using errcode = '22023', hint = 'Each is compared with every vector of the project.';
+      using errcode = '22023', hint = 'It is the number of queries. Each query is compared with every vector of the project.';
   end if;
   perform matrice_private.require_match_count(match_count);
   if match_count > 1000 then
-    raise exception 'match_count must be between 1 and 1000 here, not %', match_count
-      using errcode = '22023', hint = 'Measure as many as are asked for in practice.';
+    raise exception 'match_count of search_recall must be between 1 and 1000, not %', match_count
+      using errcode = '22023', hint = 'Pass the match_count that your searches use.';
   end if;
   perform matrice_private.require_role(project_id, 'viewer');
   chosen_model := matrice_private.embedding_model(search_recall.model, search_recall.project_id);
@@ -249,4 +279,14 @@ begin
 end
 $$;
 comment on function matrice.search_recall is
-  'How many of the true nearest chunks match_chunks finds, among match_count: the mean and the least over queries that are made of a sample of the project''s vectors. One in four is a vector that is itself left out on both sides; the others are the sum of four vectors, which lies where questions do: near to several, on none. (A vector as a query for itself is found by any search. Of codes that found 0.83 for real questions, left out vectors alone say 0.96, sums 0.86.) For operators: it compares every vector of the project with each query, at most 20 thousand million numbers. Defaults: sample 20, match_count 10.';
+  'Measures what share of the true nearest chunks match_chunks finds. Returns the number of queries, and the mean and the lowest '
+  'recall among match_count results. For operators: each query is compared with every vector of the project. '
+  'The queries are made from a sample of the project''s vectors. One query in four is a vector of the sample. Its own chunk does '
+  'not count, because any search finds it. The other queries are the sums of the directions of four vectors. Like a question, '
+  'such a sum is near several chunks and equal to none. (With codes that found 0.83 for real questions, vectors alone measured '
+  '0.96, and sums 0.86.) '
+  'sample: the number of queries, at most 1,000. '
+  'match_count: at most 1,000. '
+  'model: as in match_chunks. '
+  'Limits: queries × vectors × dimensions is at most 20,000,000,000. '
+  'Defaults: sample 20, match_count 10.';

@@ -10,8 +10,8 @@ use serde_json::json;
 
 type Row<'a> = (i32, &'a str, i32, i32, i32, JsonB);
 
-/// Makes each row when it is asked for: all of them together would be many times as large as the text. Not strict: a null
-/// option would silently be no chunks.
+/// Computes each row when it is asked for, because all rows together would be many times as large as the text. The function is
+/// not strict: with a null option it would silently return no chunks.
 #[pg_extern(immutable, parallel_safe)]
 #[allow(clippy::type_complexity)]
 fn chunk_text<'a>(

@@ -6,7 +6,8 @@ use pgrx::datum::Uuid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-/// The only function of the engine that reads from the database. What it gives is what a query of the same user would.
+/// Returns the nearest codes. No other function of the engine reads clients' rows. It returns what a query of the same user
+/// would return.
 #[pg_extern(stable, parallel_safe)]
 #[search_path(pg_catalog, pg_temp)]
 fn _nearest_codes(

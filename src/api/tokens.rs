@@ -10,7 +10,7 @@ fn count_tokens(
     model: default!(&str, "'text-embedding-3-small'"),
 ) -> Result<i32, ErrorReport> {
     let encoding = Encoding::of_model(model).map_err(of_core)?;
-    // A text is at most 1 GB and a token at least a byte.
+    // The cast is exact: a text has at most 1 GB, and a token at least one byte.
     Ok(encoding.count(content, INTERRUPT) as i32)
 }
 

@@ -1,5 +1,6 @@
-//! What the schema's own functions need of the engine: its full-text search, which calls nothing else with a text or query
-//! as clients send it, and its contexts. The underscore says that these are not the API; only their owner executes them.
+//! Functions that only the schema's own functions call, for full-text search and for contexts. Full-text search passes the
+//! texts and queries of clients to these functions before any other. The underscore says that they are not part of the API:
+//! only their owner may execute them.
 
 use crate::postgres::INTERRUPT;
 use matrice_core::sentences::whole_sentences;

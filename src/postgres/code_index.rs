@@ -1,7 +1,7 @@
-//! Reads the bit codes of embeddings from their index, which holds them side by side: the first half of a search.
+//! Reads the bit codes of embeddings from their index. This is the first step of a search.
 //!
-//! An index-only scan of Postgres takes twice as long: it makes a row of each entry, looks up whether the row is visible,
-//! and calls functions for it. Here an entry is compared in place, and visibility is only checked for one that is near.
+//! An index-only scan of Postgres takes twice as long. It makes a row from each entry, checks whether the row is visible, and
+//! calls functions on it. This scan compares an entry in place, and checks visibility only for entries that are near.
 
 use crate::postgres::error::error;
 use matrice_core::Interrupt;
@@ -19,7 +19,7 @@ const SCHEMA: &CStr = c"matrice";
 const TABLE: &CStr = c"chunk_embeddings";
 const INDEX: &CStr = c"idx_embeddings_codes";
 
-/// What the index holds: `(project_id, model) include (code, chunk_id)`.
+/// The columns of the index: `(project_id, model) include (code, chunk_id)`.
 const COLUMNS: [(&str, pg_sys::Oid); 4] = [
     ("project_id", pg_sys::UUIDOID),
     ("model", pg_sys::TEXTOID),
@@ -30,37 +30,39 @@ const KEYS: usize = 2;
 const CODE: i32 = 3;
 const CHUNK_ID: i32 = 4;
 
-/// The operator families and collations that its keys are ordered by: uuid_ops and text_ops.
+/// The operator families and collations that order the keys: uuid_ops and text_ops.
 const ORDERS: [(u32, pg_sys::Oid); KEYS] =
     [(2968, pg_sys::InvalidOid), (1994, pg_sys::DEFAULT_COLLATION_OID)];
 
-/// Of the four bytes of information on a compressed value, the bits of its uncompressed length.
+/// The bits of the uncompressed length in the four bytes that describe a compressed value.
 const EXTENT: u32 = (1 << 30) - 1;
 
 /// How many entries are read per check for cancellation.
 const INTERRUPT_EVERY: i64 = 1024;
 
-/// A code that is near, and its place among those of its project, from 1.
+/// A code that is near, and its place among the codes of its project, counted from 1.
 pub(crate) struct Near {
     pub(crate) project_id: Uuid,
     pub(crate) chunk_id: Uuid,
     pub(crate) place: i32,
-    /// How many codes the project has, roughly: those of old versions of rows are counted too.
+    /// The approximate number of codes in the project: codes of old versions of rows count too.
     pub(crate) of: i64,
 }
 
-/// The index of codes, if the current user may read it.
+/// The index of codes and its table, open. The current user may read both.
 pub(crate) struct CodeIndex {
     table: PgRelation,
     index: PgRelation,
 }
 
 impl CodeIndex {
+    /// Opens the index.
+    ///
     /// # Errors
-    /// `42501` unless the user may read the table, all of it: rows are read without asking its policies.
-    /// `55000` where the index is not there, is not built, or is another one by that name.
+    /// `42501` unless the user may read every row of the table, because a scan does not apply its policies.
+    /// `55000` if the index does not exist, is not built, or is another index with that name.
     pub(crate) fn open() -> Result<Self, ErrorReport> {
-        // SAFETY: both look up a name, and give no OID where there is none.
+        // SAFETY: both look up a name, and return no OID if there is none.
         let (table, index) = unsafe {
             let schema = pg_sys::get_namespace_oid(SCHEMA.as_ptr(), true);
             (
@@ -83,9 +85,10 @@ impl CodeIndex {
         }
     }
 
-    /// Whether table and index are what [`Scan`] reads. An owner of the tables can make others by these names, of any columns.
+    /// Whether table and index have the form that [`Scan`] reads. The owner of the tables can create others with these names and
+    /// any columns.
     fn is_of_codes(&self) -> bool {
-        // SAFETY: of an open relation this is there.
+        // SAFETY: every open relation has these.
         let (table, index) = unsafe { (&*self.table.rd_rel, &*self.index.rd_rel) };
         let is_table = table.relkind == pg_sys::RELKIND_RELATION as c_char
             && table.relpersistence == pg_sys::RELPERSISTENCE_PERMANENT as c_char
@@ -95,9 +98,9 @@ impl CodeIndex {
         is_table && is_btree && self.is_whole() && self.has_columns() && self.has_orders()
     }
 
-    /// Whether it is an index of the table with all its rows in it. Only for an index.
+    /// Whether the index is of the table and holds all of its rows. Call it only for an index.
     fn is_whole(&self) -> bool {
-        // SAFETY: of an open index this is there.
+        // SAFETY: every open index has this.
         let index = unsafe { &*self.index.rd_index };
         // SAFETY: the relation is an open index.
         let is_plain = unsafe {
@@ -108,16 +111,16 @@ impl CodeIndex {
         index.indrelid == self.table.oid() && is_built && is_plain
     }
 
-    /// Whether the columns are those, in table and index. Only for an index.
+    /// Whether table and index have the columns of [`COLUMNS`]. Call it only for an index.
     fn has_columns(&self) -> bool {
-        // SAFETY: of an open index this is there.
+        // SAFETY: every open index has this.
         let index = unsafe { &*self.index.rd_index };
         if usize::from(index.indnatts.unsigned_abs()) != COLUMNS.len()
             || usize::from(index.indnkeyatts.unsigned_abs()) != KEYS
         {
             return false;
         }
-        // SAFETY: there are as many as the index has columns.
+        // SAFETY: there is one number per column of the index.
         let numbers = unsafe { index.indkey.values.as_slice(COLUMNS.len()) };
         let (of_table, of_index) = (self.table.tuple_desc(), self.index.tuple_desc());
         let column_of_table = |number: i16| of_table.get(usize::try_from(number).ok()?.checked_sub(1)?);
@@ -136,9 +139,9 @@ impl CodeIndex {
                 })
     }
 
-    /// Whether its keys are ordered as the keys of [`Scan::restart`] are compared. Only for an index with such columns.
+    /// Whether the index orders its keys as [`Scan::restart`] compares them. Call it only for an index with these columns.
     fn has_orders(&self) -> bool {
-        // SAFETY: an open index has these for each of its keys.
+        // SAFETY: every open index has these for each of its keys.
         unsafe {
             ORDERS.iter().enumerate().all(|(key, (family, collation))| {
                 (*self.index.rd_opfamily.add(key)).to_u32() == *family
@@ -147,10 +150,11 @@ impl CodeIndex {
         }
     }
 
-    /// For each of some projects, the nearest codes of a model that the current snapshot sees, nearest first, ties by id.
+    /// Returns the nearest codes of a model in each project, nearest first, ties by id. Only codes that the current snapshot sees
+    /// count.
     ///
     /// # Errors
-    /// `22023` for a code that has other dimensions than the query, or none.
+    /// `22023` if a row has no code, or a code whose dimensions differ from those of the query.
     pub(crate) fn nearest(
         &self,
         project_ids: BTreeSet<Id>,
@@ -179,8 +183,8 @@ impl CodeIndex {
 
 /// Locks and opens a relation, if it is still there.
 fn open(relation: pg_sys::Oid) -> Option<PgRelation> {
-    // SAFETY: what is given is null or open, and counted once, so that it is closed once. The lock stays to the end of the
-    // transaction, as that of a query does.
+    // SAFETY: the relation is null or open. It is counted once, and closed once. The lock is held until the end of the
+    // transaction, like the lock of a query.
     unsafe {
         let relation = pg_sys::try_relation_open(relation, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
         (!relation.is_null()).then(|| PgRelation::from_pg_owned(relation))
@@ -188,7 +192,7 @@ fn open(relation: pg_sys::Oid) -> Option<PgRelation> {
 }
 
 fn require_readable(table: pg_sys::Oid) -> Result<(), ErrorReport> {
-    // SAFETY: both look up a relation in the catalogues, and raise where it is gone.
+    // SAFETY: both look up a relation in the catalogs, and raise an error if it is gone.
     let readable = unsafe {
         pg_sys::pg_class_aclcheck(table, pg_sys::GetUserId(), pg_sys::ACL_SELECT as pg_sys::AclMode)
             == pg_sys::AclResult::ACLCHECK_OK
@@ -231,11 +235,11 @@ fn not_comparable(dimensions: usize) -> ErrorReport {
 struct Scan<'a> {
     of: &'a CodeIndex,
     scan: pg_sys::IndexScanDesc,
-    /// For a row that has to be looked up.
+    /// Holds a row that had to be looked up.
     slot: *mut pg_sys::TupleTableSlot,
-    /// The page of the visibility map that was looked at last.
+    /// The page of the visibility map that was read last.
     map_page: Cell<pg_sys::Buffer>,
-    /// The entry's code, where the index holds it compressed.
+    /// The decompressed code of the entry, if the index holds it compressed.
     unpacked: Cell<*mut pg_sys::varlena>,
 }
 
@@ -265,15 +269,15 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Begins with the codes of a project and model.
+    /// Moves to the codes of a project and model.
     fn restart(&mut self, project_id: Id, model: &str) {
         let mut keys = [pg_sys::ScanKeyData::default(); KEYS];
         let values = [
             (pg_sys::F_UUID_EQ, Uuid::from_bytes(project_id).into_datum()),
             (pg_sys::F_TEXTEQ, model.into_datum()),
         ];
-        // SAFETY: there are as many keys as said, of the types of the columns that they are compared with; the scan
-        // copies them, and what they point to lives as long as the query.
+        // SAFETY: there are `KEYS` keys, of the types of the columns that they are compared with. The scan copies them, and
+        // what they point to lives as long as the query.
         unsafe {
             let collations = (*self.of.index.as_ptr()).rd_indcollation;
             for (column, (key, (function, value))) in keys.iter_mut().zip(values).enumerate() {
@@ -292,7 +296,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Offers all entries from here on, and tells how many there are.
+    /// Offers all entries from here on to `nearest`, and returns their number.
     fn offer(
         &mut self,
         dimensions: usize,
@@ -314,7 +318,7 @@ impl<'a> Scan<'a> {
         Ok(number)
     }
 
-    /// Goes to the next entry, if there is one.
+    /// Moves to the next entry, and returns whether there is one.
     #[inline]
     fn advance(&mut self) -> bool {
         // SAFETY: the scan has been restarted.
@@ -324,16 +328,16 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The entry's code, if all of its values are there and the code has so many bits.
+    /// Returns the entry's code, if no value of the entry is null and the code has `dimensions` bits.
     #[inline]
     fn code(&self, dimensions: usize) -> Option<&[u8]> {
-        // SAFETY: the scan stands at an entry.
+        // SAFETY: the scan is at an entry.
         if u32::from(unsafe { (*(*self.scan).xs_itup).t_info }) & pg_sys::INDEX_NULL_MASK != 0 {
             return None;
         }
-        // A bit string is its length in bits, and its bytes.
+        // A bit string is stored as its length in bits, followed by its bytes.
         let bytes = dimensions.div_ceil(8);
-        // SAFETY: the value is a bit string, as `open` has seen, is not null, and stays where it is until the scan advances.
+        // SAFETY: the value is a bit string, as `open` has checked. It is not null, and stays in place until the scan advances.
         let value = unsafe {
             let code = self.unpack(self.value(CODE).cast_mut_ptr(), size_of::<i32>() + bytes)?;
             slice::from_raw_parts(
@@ -345,27 +349,28 @@ impl<'a> Scan<'a> {
         (usize::try_from(i32::from_ne_bytes(*bits)) == Ok(dimensions) && code.len() == bytes).then_some(code)
     }
 
-    /// Whose code it is. Only for an entry that has a code.
+    /// Returns the chunk of the entry. Call it only for an entry that has a code.
     fn chunk_id(&self) -> Id {
-        // SAFETY: the value is a UUID, as `open` has seen, and where the code was found no value is null.
+        // SAFETY: the value is a UUID, as `open` has checked. An entry that has a code has no null.
         unsafe { *self.value(CHUNK_ID).cast_mut_ptr::<Id>() }
     }
 
-    /// A value of the entry. Only for an entry without nulls.
+    /// Returns a value of the entry. Call it only for an entry without nulls.
     #[inline]
     fn value(&self, column: i32) -> pg_sys::Datum {
-        // SAFETY: the scan stands at an entry, which has the columns that `open` has seen.
+        // SAFETY: the scan is at an entry, which has the columns that `open` has checked.
         unsafe { pg_sys::nocache_index_getattr((*self.scan).xs_itup, column, (*self.scan).xs_itupdesc) }
     }
 
-    /// The value as it is by itself, if it is not kept elsewhere and is, where it is compressed, of this length.
+    /// Returns the value, decompressed. Returns `None` if it is stored outside the entry, or if it is compressed and its
+    /// decompressed length is not `length`.
     ///
     /// # Safety
-    /// `code` is a value of the entry.
+    /// `code` must be a value of the entry.
     #[inline]
     unsafe fn unpack(&self, code: *mut pg_sys::varlena, length: usize) -> Option<*mut pg_sys::varlena> {
-        // SAFETY: by the caller. What was unpacked for the entry before is not used any more. A compressed value begins with
-        // its header and four bytes that tell of it.
+        // SAFETY: the caller passes a value of the entry. The value that was unpacked before is not used any more. A compressed
+        // value begins with its header, and four bytes that describe it.
         unsafe {
             if varlena::varatt_is_1b_e(code) {
                 return None;
@@ -387,13 +392,13 @@ impl<'a> Scan<'a> {
 
     /// Whether the snapshot sees the entry's row.
     fn is_visible(&self) -> bool {
-        // SAFETY: the scan stands at an entry.
+        // SAFETY: the scan is at an entry.
         unsafe {
             let page = itemptr::item_pointer_get_block_number(&(*self.scan).xs_heaptid);
             let status =
                 pg_sys::visibilitymap_get_status(self.of.table.as_ptr(), page, self.map_page.as_ptr());
             let all_visible = u32::from(status) & pg_sys::VISIBILITYMAP_ALL_VISIBLE != 0;
-            // A serializable transaction has to be known to have read the row.
+            // A serializable transaction must look up the row, so that Postgres records that it has read it.
             if all_visible && pg_sys::XactIsoLevel != pg_sys::XACT_SERIALIZABLE as i32 {
                 return true;
             }
@@ -404,11 +409,11 @@ impl<'a> Scan<'a> {
 
 impl Drop for Scan<'_> {
     fn drop(&mut self) {
-        // After an error Postgres cleans up itself.
+        // After an error, Postgres cleans up itself.
         if std::thread::panicking() {
             return;
         }
-        // SAFETY: each is released once, and not used any more.
+        // SAFETY: each is released once, and is not used any more.
         unsafe {
             if self.map_page.get() != pg_sys::InvalidBuffer as pg_sys::Buffer {
                 pg_sys::ReleaseBuffer(self.map_page.get());

@@ -1,11 +1,11 @@
-//! The one place where errors of Postgres are made.
+//! Makes errors of Postgres. No other module makes them.
 
 use matrice_core::Error;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use std::borrow::Cow;
 
-/// An error of this code with a message, and with a detail and a hint where there are some.
+/// Returns an error with a code and a message, and optionally with a detail and a hint.
 #[track_caller]
 pub(crate) fn error(
     code: PgSqlErrorCode,
@@ -23,8 +23,8 @@ pub(crate) fn error(
     report
 }
 
-/// An error of the core as an error of Postgres: `22004` for an argument that is null, `XX000` for an internal error, else
-/// `22023` (HTTP 400 over PostgREST).
+/// Returns an error of the core as an error of Postgres: `22004` for an argument that is null, `XX000` for an internal error,
+/// else `22023` (HTTP 400 over PostgREST).
 #[track_caller]
 pub(crate) fn of_core(refused: Error) -> ErrorReport {
     let code = match refused {
@@ -36,7 +36,7 @@ pub(crate) fn of_core(refused: Error) -> ErrorReport {
     error(code, message, detail, refused.hint())
 }
 
-/// Truncates a text to 200 characters. An error repeats what it is about, and clients may pass any length.
+/// Truncates a text to 200 characters. An error repeats what the client passed, which may have any length.
 fn shortened(mut text: String) -> String {
     if let Some((end, _)) = text.char_indices().nth(200) {
         text.truncate(end);

@@ -1,6 +1,8 @@
-//! Applies the schema. The numbered files of `sql/` are not part of the extension's script: what they make belongs to the role
-//! that owns the extension, as tables of a migration would, so that pg_dump carries all of it and DROP EXTENSION leaves
-//! it alone. `sql/README.md` says which files run once and which run again.
+//! Applies the schema.
+//!
+//! The numbered files of `sql/` are not part of the extension's script. Their objects belong to the role that owns the
+//! extension, like the tables of a migration. So pg_dump carries all of them, and DROP EXTENSION does not drop them.
+//! `sql/README.md` says which files run once and which run again.
 
 use super::error::error;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -8,7 +10,7 @@ use pgrx::prelude::*;
 use pgrx::{PgTryBuilder, Spi, pg_sys};
 use std::collections::HashMap;
 
-// build.rs lists the files: ONCE, which own rows, and CODE, which is made anew wherever it changed.
+// build.rs lists the files: ONCE has those that own rows, and CODE those that are applied again when they change.
 include!(concat!(env!("OUT_DIR"), "/schema.rs"));
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -16,7 +18,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The oldest pgvector that has iterative index scans.
 const OLDEST_PGVECTOR: (u32, u32) = (0, 8);
 
-/// Applies the schema's files that this database has not had yet, or had with another text, and returns their names.
+/// Applies the schema's files that are new to this database or have changed, and returns their names.
 #[pg_extern(volatile, parallel_unsafe)]
 #[search_path(pg_catalog, pg_temp)]
 fn migrate() -> Result<Vec<String>, ErrorReport> {
@@ -28,7 +30,7 @@ fn migrate() -> Result<Vec<String>, ErrorReport> {
     database.require_owner()?;
     database.require_pgvector()?;
     database.require_no_strangers()?;
-    // Until migrate() returns: its own SET search_path bounds this one.
+    // This setting ends when migrate() returns, because the function has a SET search_path of its own.
     Spi::get_one_with_args::<String>(
         "select set_config('search_path', 'pg_catalog, ' || quote_ident($1) || ', pg_temp', true)",
         &[database.vector_schema.into()],
@@ -37,7 +39,7 @@ fn migrate() -> Result<Vec<String>, ErrorReport> {
     as_owner_of_the_schema(database.schema_owner, apply_pending)
 }
 
-/// Whether a dump is being restored: every script of pg_dump turns row_security off.
+/// Whether a dump is being restored. Every script of pg_dump turns row_security off.
 fn restoring() -> bool {
     // SAFETY: a plain boolean that only this thread writes.
     unsafe { !pg_sys::row_security }
@@ -49,10 +51,12 @@ fn creating_extension() -> bool {
     unsafe { pg_sys::creating_extension }
 }
 
-/// What is in the way of a first migration; the arguments are the owner of the schema and the schema of pgvector. It is what
-/// the schemas hold that belongs to neither that owner nor a superuser. And it is what pgvector's schema, which the migrations
-/// search, holds of such a role under a name of the server's own: a function that takes an argument's type more exactly
-/// than the server's would be called in its place.
+/// Finds an object that is in the way of a first migration. The arguments are the owner of the schema and the schema of
+/// pgvector. Only objects that belong to neither that owner nor a superuser can be in the way:
+///
+/// - the schemas of matrice, and every object in them;
+/// - in pgvector's schema, which the migrations search, every function and operator that has the name of a built-in one.
+///   PostgreSQL would call it instead of the built-in one if it fits the types of the arguments better.
 const STRANGERS: &str = "
     with strangers as (
       select o.classid, o.objid, r.rolname
@@ -78,11 +82,11 @@ const STRANGERS: &str = "
                       where s.classid = 'pg_operator'::regclass and p.oid = s.objid and b.oprnamespace = 'pg_catalog'::regnamespace))
      limit 1";
 
-/// What migrate() needs to know of the database it is called in.
+/// What migrate() needs to know about the current database.
 struct Database {
     extension_owner: pg_sys::Oid,
-    /// The role the schema's objects belong to. A restored dump keeps it, while the extension then belongs to
-    /// the role that restored.
+    /// The role that owns the schema's objects. A restored dump keeps this role, but the extension then belongs to
+    /// the role that restored the dump.
     schema_owner: pg_sys::Oid,
     vector_version: String,
     vector_schema: String,
@@ -117,8 +121,8 @@ impl Database {
         })
     }
 
-    /// The migrations run as the owner of the schema, so only that role may ask for them. In an extension's
-    /// script the current user is a superuser: there it is the installing role that counts.
+    /// Requires that the caller has the rights of the schema's owner, because the migrations run as that owner. In the
+    /// script of an extension the current user is a superuser, so the check is for the role that installs.
     fn require_owner(&self) -> Result<(), ErrorReport> {
         // SAFETY: the calls read the session's identity and the catalogs in the current transaction.
         let owns = unsafe {
@@ -140,7 +144,8 @@ impl Database {
         ))
     }
 
-    /// Before the first migration nobody else's work may lie where it steps. Later the owner has let in whom they liked.
+    /// Requires that no object of another role is in the way of the first migration. Afterwards the owner decides who may
+    /// create objects there.
     fn require_no_strangers(&self) -> Result<(), ErrorReport> {
         let stranger = Spi::connect(|client| {
             let row = client
@@ -187,12 +192,12 @@ impl Database {
     }
 }
 
-/// Runs `work` as `owner`, with what it makes not becoming part of the extension.
+/// Runs `work` as `owner`. What it creates does not become part of the extension.
 ///
-/// A trusted extension's script runs as the bootstrap superuser. The schema's files must not: whatever the
-/// installing role may have laid out before (a table with a trigger, a function of a likely name) would run with
-/// a superuser's rights. As the owner they can do only what that role could do anyway. Restricted, they leave nothing behind
-/// that would run once the caller is itself again: no deferred trigger, no cursor, no setting.
+/// The script of a trusted extension runs as the bootstrap superuser. The schema's files must not. Otherwise anything that the
+/// installing role has prepared (a table with a trigger, a function of a likely name) would run with a superuser's rights.
+/// As the owner the files can do only what that role could do anyway. As restricted operations they leave nothing behind that
+/// would run later as the caller: no deferred trigger, no cursor, no setting.
 fn as_owner_of_the_schema<T>(
     owner: pg_sys::Oid,
     work: fn() -> Result<T, ErrorReport>,
@@ -200,7 +205,7 @@ fn as_owner_of_the_schema<T>(
     let creating = creating_extension();
     let mut caller = pg_sys::Oid::INVALID;
     let mut security = 0;
-    // SAFETY: out-pointers to locals, and a role that exists.
+    // SAFETY: the pointers are to locals, and the role exists.
     let settings = unsafe {
         pg_sys::GetUserIdAndSecContext(&raw mut caller, &raw mut security);
         let restricted =
@@ -211,12 +216,12 @@ fn as_owner_of_the_schema<T>(
     };
     PgTryBuilder::new(move || {
         let done = work()?;
-        // SAFETY: the level that was begun above; after an error the end of the transaction undoes it.
+        // SAFETY: the level began above. After an error, the end of the transaction ends it.
         unsafe { pg_sys::AtEOXact_GUC(false, settings) };
         Ok(done)
     })
     .finally(move || {
-        // SAFETY: the values read above.
+        // SAFETY: the values were read above.
         unsafe {
             pg_sys::SetUserIdAndSecContext(caller, security);
             pg_sys::creating_extension = creating;
@@ -225,9 +230,12 @@ fn as_owner_of_the_schema<T>(
     .execute()
 }
 
-/// Applies the files that are due, in their order, and returns their names. A file of `ONCE` is due until it was applied. A file
-/// of `CODE` is due when its text is not the one that was applied, and all of them are when a table may have changed. The
-/// last one, the grants, is due whenever another was applied, and once for each version.
+/// Applies the files that are due, in order, and returns their names.
+///
+/// - A file of `ONCE` is due until it has been applied.
+/// - A file of `CODE` is due if its text has changed. All files of `CODE` are due if a file of `ONCE` was applied, because a
+///   table may have changed.
+/// - The last file of `CODE`, the grants, is also due if any other file was applied, and once per version.
 fn apply_pending() -> Result<Vec<String>, ErrorReport> {
     prepare_log()?;
     let log = read_log()?;
@@ -253,7 +261,7 @@ fn apply_pending() -> Result<Vec<String>, ErrorReport> {
     Ok(applied)
 }
 
-/// What the log knows of a file.
+/// The entry of a file in the log.
 struct Entry {
     version: String,
     hash: String,
@@ -290,7 +298,7 @@ fn has_changed(entry: Option<&Entry>, sql: &str) -> Result<bool, ErrorReport> {
     Ok(entry.hash != hash_of(sql)?)
 }
 
-/// SHA-256 in hexadecimal digits, by the server.
+/// Returns the SHA-256 of a text in hexadecimal digits, computed by the server.
 fn hash_of(sql: &str) -> Result<String, ErrorReport> {
     Spi::get_one_with_args::<String>(
         "select encode(sha256(convert_to($1, 'UTF8')), 'hex')",
@@ -300,7 +308,7 @@ fn hash_of(sql: &str) -> Result<String, ErrorReport> {
     .ok_or_else(|| internal("no hash"))
 }
 
-/// Applies a file, and writes it into the log.
+/// Applies a file and records it in the log.
 fn apply(name: &str, sql: &str) -> Result<String, ErrorReport> {
     Spi::run(sql).map_err(internal)?;
     Spi::run_with_args(
@@ -312,7 +320,7 @@ fn apply(name: &str, sql: &str) -> Result<String, ErrorReport> {
     Ok(name.to_owned())
 }
 
-/// Makes the log of migrations where it is missing, and lets one caller at a time pass.
+/// Lets one caller at a time pass, and creates the log of migrations if it is missing.
 fn prepare_log() -> Result<(), ErrorReport> {
     Spi::run("select pg_advisory_xact_lock(hashtext('matrice.migrate'))").map_err(internal)?;
     let mine = Spi::get_one::<bool>(

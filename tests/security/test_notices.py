@@ -22,8 +22,8 @@ def test_a_search_tells_that_nothing_has_what_its_filter_asks_for(matrice_databa
         ):
             connection.execute(f"select * from matrice.{call}", ['{"source_id": "x", "tags": ["a", "b"]}'])
             [(message, detail, hint)] = told
-            assert message == "no chunk has what filter asks for"
-            assert detail == 'None has {"source_id": "x"}, nor {"tags": ["a", "b"]}.'
+            assert message == "no chunk matches the filter"
+            assert detail == 'No chunk matches {"source_id": "x"} or {"tags": ["a", "b"]}.'
             assert "all of its elements" in hint
             told.clear()
         # Where the filter is not why.

@@ -145,10 +145,10 @@ select tests.refuses(format($$select * from matrice.search_chunks('x', filter =>
 select tests.refuses(format($$select * from matrice.search_chunks('x', filter => %L)$$, repeat('{"a":', 5000) || '1' || repeat('}', 5000)), '22023', 'M4: So is one that is nested 5,000 deep', '%', '%');
 select tests.refuses($$select * from matrice.search_chunks('x', filter => '{"type": ["pdf", "docx"]}')$$, '22023', 'A filter by several types is refused', '%array%', '%each type%');
 select is(matrice_private.unmatched(filter::jsonb, array[tests.id('ours')]), told, 'unmatched tells of ' || filter)
-  from (values ('{"kind": "terms"}', null), ('{}', null), ('{"source_id": "x"}', 'None has {"source_id": "x"}.'), ('{"kind": ["terms", "x"], "type": "file"}', 'None has {"kind": ["terms", "x"]}.'),
-               ('{"kind": "terms", "no": 1}', 'None has {"no": 1}.')) f (filter, told);
+  from (values ('{"kind": "terms"}', null), ('{}', null), ('{"source_id": "x"}', 'No chunk matches {"source_id": "x"}.'), ('{"kind": ["terms", "x"], "type": "file"}', 'No chunk matches {"kind": ["terms", "x"]}.'),
+               ('{"kind": "terms", "no": 1}', 'No chunk matches {"no": 1}.')) f (filter, told);
 select tests.as_service();
-select is(matrice_private.unmatched('{"no": 1}', array[tests.id('ours')]), 'None has {"no": 1}.', 'unmatched tells a service, too');
+select is(matrice_private.unmatched('{"no": 1}', array[tests.id('ours')]), 'No chunk matches {"no": 1}.', 'unmatched tells a service, too');
 select tests.as_user('victor');
 select is(matrice_private.member_has_chunks(array[tests.id('theirs')], '{"kind": "terms"}'), false, 'member_has_chunks tells nothing of other people''s projects');
 

@@ -91,11 +91,12 @@ impl Error {
     pub fn detail(&self) -> Option<String> {
         match self {
             Error::TokenizerElsewhere { .. } | Error::TokenizerKept { .. } => {
-                Some("Only OpenAI's encodings are, so any count here would be a guess.".into())
+                Some("Only OpenAI's encodings are included, so any count here would be a guess.".into())
             }
-            Error::CharacterTooLarge { character, .. } => Some(format!("The text is {character:?}.")),
+            Error::CharacterTooLarge { character, .. } => Some(format!("The character is {character:?}.")),
             Error::InvalidText => Some(
-                "The bytes are not valid UTF-8, or hold a NUL: a cut inside a character does this.".into(),
+                "The bytes are not valid UTF-8, or contain a NUL. A cut inside a character causes this."
+                    .into(),
             ),
             _ => None,
         }
@@ -106,11 +107,11 @@ impl Error {
         Some(match self {
             Error::UnknownModel { encodings, .. } => known(encodings),
             Error::TokenizerElsewhere { encodings, .. } => format!(
-                "Its tokenizer is published: count outside the database, for instance with Hugging Face's tokenizers. {}",
+                "Its tokenizer is published. Count outside the database, for example with Hugging Face's tokenizers. {}",
                 known(encodings)
             ),
             Error::TokenizerKept { encodings, .. } => format!(
-                "Count with its vendor's API, outside the database. {}",
+                "Count outside the database, with the API of the model's vendor. {}",
                 known(encodings)
             ),
             Error::UnknownFormat { formats, .. } => format!("Known formats: {formats}."),
@@ -118,14 +119,14 @@ impl Error {
             Error::UnknownToken { .. } => "Use the model that the tokens were made with.".into(),
             Error::InvalidText => "Pass all tokens of a text together.".into(),
             Error::OverlapTooLarge { max, default, .. } => format!(
-                "Pass at most {}, or 0 for chunks that do not overlap. The default, {default}, is as much of that as may be.",
+                "Pass at most {}, or 0 for chunks that do not overlap. The default, {default}, is reduced to half of max_tokens if it is larger.",
                 max / 2
             ),
             Error::MaxTokens(_) | Error::NegativeOverlap(_) => {
-                "By default max_tokens is 512 and overlap_tokens 64; pass overlap_tokens => 0 for chunks that do not overlap.".into()
+                "The defaults are 512 for max_tokens and 64 for overlap_tokens. Pass overlap_tokens => 0 for chunks that do not overlap.".into()
             }
             Error::Null(_) => "Leave it out to use its default.".into(),
-            Error::NegativeTokens(_) => "0 gives the empty text.".into(),
+            Error::NegativeTokens(_) => "Pass 0 for the empty text.".into(),
             Error::NullToken => "Pass an array of token numbers.".into(),
             Error::Grammar(_) => return None,
         })
@@ -133,5 +134,5 @@ impl Error {
 }
 
 fn known(encodings: &str) -> String {
-    format!("Known are the encodings {encodings} and the OpenAI models that use them.")
+    format!("The known names are the encodings {encodings}, and the OpenAI models that use them.")
 }
