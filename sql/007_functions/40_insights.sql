@@ -76,6 +76,44 @@ comment on function matrice.record_insight is
   'confidence: 0 to 1. tags: a JSON array. source_id: the source that the insight came from; it must be in the same '
   'project. evidence: any JSON. Defaults: confidence 0.5, tags ''[]''.';
 
+create or replace function matrice_private.require_no_circle(old_id uuid, new_id uuid) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (
+    with recursive successors as (
+      select i.id, i.superseded_by from matrice.insights i where i.id = new_id
+      union
+      select i.id, i.superseded_by from matrice.insights i join successors s on i.id = s.superseded_by
+    )
+    select from successors s where s.id = old_id
+  ) then
+    raise exception 'an insight cannot supersede itself, directly or through others'
+      using errcode = '22023',
+            detail = format('Insight %s is %s itself, or is superseded by it directly or through others.', new_id, old_id);
+  end if;
+end
+$$;
+comment on function matrice_private.require_no_circle is
+  'Raises if an insight would supersede itself, directly or through others.';
+
+create or replace function matrice_private.refuse_circle() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.require_no_circle(new.id, new.superseded_by);
+  return new;
+end
+$$;
+comment on function matrice_private.refuse_circle is
+  'Refuses a direct change of superseded_by that would close a circle, in which no insight would be found any more.';
+
+create or replace trigger refuse_circle before update of superseded_by on matrice.insights
+for each row when (old.superseded_by is distinct from new.superseded_by and new.superseded_by <> new.id)
+execute function matrice_private.refuse_circle();
+
 create or replace function matrice.supersede_insight(old_id uuid, new_id uuid) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -97,25 +135,14 @@ begin
       using errcode = 'PT404', detail = format('The project of insight %s has no insight %s.', old_id, new_id);
   end if;
   perform matrice_private.require_role(old_insight.project_id, 'editor');
-  -- Locks both insights, or each could supersede the other at the same time.
-  perform from matrice.insights i
-    where i.project_id = old_insight.project_id and i.id in (old_id, new_id) order by i.id for update;
+  -- Locks all insights of the project: two calls at the same time could otherwise close a circle together.
+  perform from matrice.insights i where i.project_id = old_insight.project_id order by i.id for no key update;
+  select i.superseded_by into old_insight.superseded_by from matrice.insights i where i.id = old_id;
   if old_insight.superseded_by is not null and old_insight.superseded_by <> new_id then
     raise exception 'the insight is already superseded'
       using errcode = 'PT409', detail = format('Insight %s supersedes it.', old_insight.superseded_by);
   end if;
-  if exists (
-    with recursive successors as (
-      select i.id, i.superseded_by from matrice.insights i where i.id = new_id
-      union
-      select i.id, i.superseded_by from matrice.insights i join successors s on i.id = s.superseded_by
-    )
-    select from successors s where s.id = old_id
-  ) then
-    raise exception 'an insight cannot supersede itself, directly or through others'
-      using errcode = '22023',
-            detail = format('Insight %s is %s itself, or is superseded by it directly or through others.', new_id, old_id);
-  end if;
+  perform matrice_private.require_no_circle(old_id, new_id);
   update matrice.insights i set superseded_by = new_id, superseded_at = coalesce(i.superseded_at, now()) where i.id = old_id;
 end
 $$;

@@ -42,6 +42,7 @@ begin
       'trimmed', 'make_invitation',
       'pillar_name',
       'text_vector', 'project_word', 'folded_lexemes', 'prefix_term', 'text_query', 'text_search_config',
+      'require_no_circle',
       'require_metadata_room', 'cut_is_bounded', 'cut_source',
       'dimensions_of', 'norm_of', 'to_vector', 'require_model', 'require_comparable', 'embedding_model',
       'text_hash', 'hold_claimable', 'lease_chunks', 'require_chunks', 'hold_chunks',
@@ -95,7 +96,7 @@ begin
       'touch_updated_at', 'refuse_change', 'project_from_parent', 'stay_in_project', 'refuse_clients',
       'check_settings', 'require_acceptance', 'number_pillar_version', 'reindex_project_text',
       'complete_chunk', 'refilter_chunks', 'keep_dimensions', 'check_embedding', 'complete_lease', 'hold_text',
-      'forget_embeddings', 'complete_insight', 'refuse_unit', 'price_step',
+      'forget_embeddings', 'complete_insight', 'refuse_circle', 'refuse_unit', 'price_step',
       -- SECURITY DEFINER: these write what no client may write.
       'audit', 'keep_pillar_version', 'forget_usage', 'forget_failures', 'take_project_id', 'void_invitations',
       'count_context_sources', 'count_source_chunks', 'count_chunk_embeddings', 'count_insights', 'count_workflow_runs', 'count_workflow_steps',

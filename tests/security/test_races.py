@@ -189,3 +189,14 @@ def test_a_chunk_inserted_while_the_metadata_change_is_filtered_by_the_new_ones(
 def test_what_comes_while_its_project_is_deleted_is_told_so(project, call):
     delete = (ALICE, "delete from matrice.projects where id = %s", [project.project])
     assert both(project, delete, (ALICE, call, [project.project])) == "PT404"
+
+
+def test_supersessions_at_the_same_time_close_no_circle(project):
+    with project.connect() as connection:
+        sign_in(connection, ALICE)
+        a, b, c, d = (connection.execute("select matrice.record_insight(%s, 'learning', %s, 'x')", [project.project, name]).fetchone()[0]
+                      for name in "abcd")
+        connection.execute("select matrice.supersede_insight(%s, %s), matrice.supersede_insight(%s, %s)", [a, b, c, d])
+    supersede = "select matrice.supersede_insight(%s, %s)"
+    assert both(project, (ALICE, supersede, [b, c]), (ALICE, supersede, [d, a])) == "22023"
+    assert project.rows("select title from matrice.insights where superseded_by is null") == [("d",)]

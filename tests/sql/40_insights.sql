@@ -104,6 +104,8 @@ select tests.refuses($$select matrice.supersede_insight(tests.id('tide'), null)$
 select tests.unchanged('Refused supersessions leave no trace');
 select matrice.supersede_insight(tests.id('storm'), tests.id('tide'));
 select tests.refuses($$select matrice.supersede_insight(tests.id('tide'), tests.id('calm'))$$, '22023', 'Three insights do not supersede each other in a circle');
+select tests.refuses($$update matrice.insights set superseded_by = tests.id('calm') where id = tests.id('tide')$$, '22023',
+                     'An update of superseded_by refuses a circle');
 select results_eq($$select title from matrice.search_insights('wind', tests.id('atlas'))$$, $$values ('Tides')$$, 'Of a chain the last is found');
 
 select * from finish();
