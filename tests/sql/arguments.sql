@@ -73,19 +73,19 @@ $$;
 select is_empty('select function, name from arguments where value is null', 'Every argument of every function has a valid value here');
 
 select tests.as_user('alice');
-select is(a.code, case function when 'accept_invite' then 'PT404' end, function || ' answers to these')
+select is(a.code, case function when 'accept_invite' then 'PT404' end, function || ' takes its valid arguments')
   from (select distinct function from arguments) f cross join tests.answer(function) a
  order by function;
 
 -- Nulls ---------------------------------------------------------------------------------------------------------------
 
-select is(a.code, '22004', format('%s refuses a null for %s', function, name))
+select is(a.code, '22004', format('%s refuses %s null', function, name))
   from arguments cross join tests.answer(function, name) a where not is_engine and not may_be_null;
-select ok(a.message = name || ' must not be null' or name = 'chunk_ids', format('%s names %s: %s', function, name, a.message))
+select ok(a.message = name || ' must not be null' or name = 'chunk_ids', format('%s of %s null has a message that names the argument: %s', function, name, a.message))
   from arguments cross join tests.answer(function, name) a where not is_engine and not may_be_null;
-select ok(a.hint <> '', format('%s gives a hint about %s', function, name))
+select ok(a.hint <> '', format('%s of %s null gives a hint', function, name))
   from arguments cross join tests.answer(function, name) a where not is_engine and not may_be_null;
-select is(a.code, null, format('%s takes a null for %s as left out', function, name))
+select is(a.code, null, format('%s takes %s null as left out', function, name))
   from arguments cross join tests.answer(function, name) a where not is_engine and may_be_null;
 
 -- Wrong values --------------------------------------------------------------------------------------------------------
@@ -126,20 +126,20 @@ insert into answers
 select a.function, a.name, w.value, r.*
   from arguments a join wrong w on a.type in (w.type, :'vector_schema' || '.' || w.type)
  cross join tests.answer(a.function, a.name, w.value) r;
-select cmp_ok(count(*), '>', 1500::bigint, 'More than a thousand wrong calls') from answers;
+select cmp_ok(count(*), '>', 1500::bigint, 'More than 1,500 calls with a wrong argument were made') from answers;
 -- Other codes of PostgreSQL's own would be raw errors.
 select is_empty(
   $$select function, name, left(value, 60), code, left(message, 100) from answers where code not in ('22023', '22004', '42501', '54000', 'PT404', 'PT409', 'PT402')$$,
-  'No wrong call gets an error of the server''s own');
+  'No function of the API answers a wrong argument with an SQLSTATE of PostgreSQL''s own');
 select is_empty($$select function, name, left(value, 60), code, left(message, 100) from answers where code is not null and detail = '' and hint = ''$$,
-                'Every error has a detail or a hint');
+                'Every error for a wrong argument has a detail or a hint');
 select is_empty($$select function, name, left(value, 60), length(message), length(detail), length(hint) from answers
                    where length(message) > 250 or length(detail) > 300 or length(hint) > 1000$$,
-                'L8: no error repeats what it was given beyond reason');
+                'L8: no message is above 250 characters, no detail above 300, no hint above 1,000');
 
 -- Wrong values that are not to be taken for others ----------------------------------------------------------------------
 
-select is(a.code, '22023', format('%s is told that %s is no %s', function, value, name))
+select is(a.code, '22023', format('%1$s refuses %3$s %2$s', function, value, name))
   from (values
     ('set_phase', 'phase', $$'P1 '$$), ('set_phase', 'phase', $$'p1'$$), ('set_member_role', 'role', $$'Owner'$$), ('invite_member', 'role', $$' viewer'$$),
     ('record_step', 'status', $$'SUCCESS'$$), ('finish_run', 'status', $$'completed '$$), ('workflow_metrics', 'group_by', $$'Day'$$),
@@ -153,9 +153,9 @@ select is(a.code, '22023', format('%s is told that %s is no %s', function, value
   ) as calls (function, name, value) cross join tests.answer(function, name, value) a;
 
 select results_eq($$select score from matrice.rerank_chunks(jsonb_build_object(tests.id('chunk'), '1e-400'::numeric))$$, $$values (0::double precision)$$,
-                  'L8: rerank_chunks takes a score that is too small for a double as 0');
+                  'L8: rerank_chunks takes score 1e-400 as 0');
 select results_eq($$select score from matrice.rerank_chunks(jsonb_build_object(tests.id('chunk'), 1, upper(tests.id('chunk')::text), 2))$$, $$values (2::double precision)$$,
-                  'rerank_chunks gives a chunk once, however its id is written');
+                  'rerank_chunks returns a chunk once whose id comes in two spellings');
 
 -- Internals, which SQL reaches as well ---------------------------------------------------------------------------------
 
@@ -179,9 +179,9 @@ begin
 end
 $$;
 select tests.as_user('alice');
-select unalike(coalesce(tests.code_of(call), 'none'), 'XX%', 'L8: ' || function || ' has no internal error for nulls') from internals;
+select unalike(coalesce(tests.code_of(call), 'none'), 'XX%', 'L8: ' || function || ' answers nulls without an internal error') from internals;
 select tests.refuses($$select * from matrice_private.nearest_to_member((select embedding from matrice.chunk_embeddings limit 1), null, 'no-such-model', 10, '{}')$$,
-                     '22023', 'L8: nearest_to_member refuses a model that is not declared', hint => '%');
+                     '22023', 'L8: nearest_to_member refuses model no-such-model', hint => '%');
 
 select * from finish();
 rollback;

@@ -66,7 +66,7 @@ create function tests.columns_of(function name) returns text[] language sql as $
    where p.proname = $1 and p.pronamespace = 'matrice'::regnamespace and p.proargmodes[place] = 't'
 $$;
 
-select is((tests.arguments_of(function))[:cardinality(arguments)], arguments, function || ' takes these arguments') from contract;
+select is((tests.arguments_of(function))[:cardinality(arguments)], arguments, function || ' has the arguments of the contract') from contract;
 select is(argument ~ ' DEFAULT ', true, format('%s can be called without %s', function, split_part(argument, ' ', 1)))
   from contract, unnest((tests.arguments_of(function))[cardinality(arguments) + 1:]) argument;
 select is(format_type(p.prorettype, null), returns, function || ' returns ' || returns)
@@ -75,18 +75,18 @@ select is(
   array(select case when wanted ~ ' ' then got else split_part(got, ' ', 1) end
           from unnest(tests.columns_of(function), columns) with ordinality as pairs (got, wanted, place)
          where place <= cardinality(columns) order by place),
-  columns, function || ' returns these columns')
+  columns, function || ' returns the columns of the contract')
   from contract where columns <> '{}';
 select isnt(tests.columns_of('search_insights'), null, 'search_insights returns a table');
 select is_empty($$select function from contract where columns <> '{}' and cardinality(tests.columns_of(function)) <> cardinality(columns)$$,
-                'No function returns more columns than are promised');
+                'No function returns more columns than the contract promises');
 select is_empty($$select oid::regprocedure from pg_proc where pronamespace = 'matrice'::regnamespace and proretset
                      and not coalesce('t' = any (proargmodes), false)$$,
                 'No function returns rows of a table''s type, which would break with a column that is added');
 
 -- The comments are what PostgREST's OpenAPI document shows.
 select ok(obj_description(p.oid, 'pg_proc') like format('%%Defaults: %%%s %s%%', p.proargnames[place], regexp_replace(pg_get_function_arg_default(p.oid, place), '::[a-z ]+$', '')),
-          format('The comment on %s tells the default of %s', p.proname, p.proargnames[place]))
+          format('The comment on %s states the default of %s', p.proname, p.proargnames[place]))
   from pg_proc p, generate_series(p.pronargs - p.pronargdefaults + 1, p.pronargs) place
  where p.pronamespace = 'matrice'::regnamespace and pg_get_function_arg_default(p.oid, place) !~ '^NULL';
 
@@ -96,7 +96,7 @@ select is_strict('matrice', function, function || ' is strict')
   from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', '_fold', '_pieces', '_read_query', '_whole_sentences']::name[]) function;
 select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
  where pronamespace = 'matrice'::regnamespace and proname in ('count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_fold', '_pieces', '_read_query', '_whole_sentences');
-select volatility_is('matrice', function, 'stable', function || ' only reads')
+select volatility_is('matrice', function, 'stable', function || ' is stable')
   from unnest(array['pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
                     'evaluate_search', 'search_recall',
                     'search_insights', 'calculate_cost', 'workflow_metrics']::name[]) function;
