@@ -36,7 +36,9 @@ select results_eq(
 
 select lives_ok($$update matrice.projects set settings = '{"language": "french", "app": {"colour": "blue", "nested": [{"a": null}]}}' where id = tests.id('atlas')$$,
                 'projects.settings takes any value under app');
-select tests.remember('nested', matrice.create_project('Nested', settings => jsonb_build_object('app', jsonb_build_object('a', (repeat('[', 60) || repeat(']', 60))::jsonb))));
+select tests.remember('nested',
+                      matrice.create_project('Nested',
+                                             settings => jsonb_build_object('app', jsonb_build_object('a', (repeat('[', 60) || repeat(']', 60))::jsonb))));
 select lives_ok($$delete from matrice.projects where id = tests.id('nested')$$, 'projects: a row whose settings are nested 60 deep can be deleted');
 
 -- Refused projects -------------------------------------------------------------------------------------------------
@@ -46,17 +48,22 @@ select tests.refuses($$select matrice.create_project(null)$$, '22004', 'create_p
 select tests.refuses($$select matrice.create_project('')$$, '22023', 'create_project refuses an empty name');
 select tests.refuses($$select matrice.create_project(E' \t\n')$$, '22023', 'create_project refuses a name of spaces, tabs and newlines');
 select tests.refuses($$select matrice.create_project('x', settings => '[]')$$, '22023', 'create_project refuses settings that are an array', '%array%', '%');
-select tests.refuses($$select matrice.create_project('x', settings => '"{}"')$$, '22023', 'create_project refuses settings that are a string of JSON', '%string%', '%');
-select tests.refuses($$select matrice.create_project('x', settings => 'null')$$, '22023', 'create_project refuses settings that are a JSON null', '%null%', '%');
+select tests.refuses($$select matrice.create_project('x', settings => '"{}"')$$, '22023', 'create_project refuses settings that are a string of JSON',
+                     '%string%', '%');
+select tests.refuses($$select matrice.create_project('x', settings => 'null')$$, '22023', 'create_project refuses settings that are a JSON null',
+                     '%null%', '%');
 select tests.refuses($$select matrice.create_project('x', settings => null)$$, '22004', 'create_project refuses settings null', hint => '%');
 select tests.refuses($$insert into matrice.projects (name) values (null)$$, '23502', 'projects refuses name null');
 select tests.refuses($$insert into matrice.projects (name) values ('  ')$$, '23514', 'projects refuses a name of spaces');
 select tests.refuses($$insert into matrice.projects (name) values (E'\t\n')$$, '23514', 'projects refuses a name of tabs and newlines');
 select tests.refuses($$insert into matrice.projects (name, current_phase) values ('x', 'P7')$$, '23514', 'projects refuses current_phase P7');
 select tests.refuses($$insert into matrice.projects (name, settings) values ('x', '[]')$$, '23514', 'projects refuses settings that are an array');
-select tests.refuses(format('select matrice.create_project(%L, settings => %s)', 'x', settings), code, 'create_project refuses settings ' || left(settings, 50), detail, hint)
-    || E'\n' || tests.refuses(format('insert into matrice.projects (name, settings) values (%L, %s)', 'x', settings), code, 'projects: an insert with these settings is refused', detail, hint)
-    || E'\n' || tests.refuses(format('update matrice.projects set settings = %s where id = tests.id(%L)', settings, 'atlas'), code, 'projects: an update to these settings is refused', detail, hint)
+select tests.refuses(format('select matrice.create_project(%L, settings => %s)', 'x', settings), code, 'create_project refuses settings ' || left(settings, 50),
+                     detail, hint)
+    || E'\n' || tests.refuses(format('insert into matrice.projects (name, settings) values (%L, %s)', 'x', settings), code,
+                              'projects: an insert with these settings is refused', detail, hint)
+    || E'\n' || tests.refuses(format('update matrice.projects set settings = %s where id = tests.id(%L)', settings, 'atlas'), code,
+                              'projects: an update to these settings is refused', detail, hint)
   from (values
     ($$'{"embeding_model": "gte-small"}'$$, '22023', '%', '%embedding_model, language, app%'), ($$'{"Language": "french"}'$$, '22023', '%', '%language%'),
     ($$'{"": 1}'$$, '22023', '%', '%language%'), ($$'{"language": ["french"]}'$$, '22023', '%array%', '%'), ($$'{"language": null}'$$, '22023', '%null%', '%'),
@@ -90,7 +97,8 @@ select tests.refuses($$select matrice.set_phase(tests.id('borea'), 'p1')$$, '220
 select tests.refuses($$select matrice.set_phase(tests.id('borea'), '')$$, '22023', 'set_phase refuses an empty phase', hint => '%');
 select tests.refuses($$select matrice.set_phase(tests.id('borea'), null)$$, '22004', 'set_phase refuses phase null', hint => '%');
 select tests.refuses($$select matrice.set_phase(null, 'P1')$$, '22004', 'set_phase refuses project_id null');
-select tests.refuses($$select matrice.set_phase(tests.id('nowhere'), 'P1')$$, 'PT404', 'set_phase of an unknown project: not found', '%' || tests.id('nowhere') || '%', '%');
+select tests.refuses($$select matrice.set_phase(tests.id('nowhere'), 'P1')$$, 'PT404', 'set_phase of an unknown project: not found',
+                     '%' || tests.id('nowhere') || '%', '%');
 select tests.as_user('edith');
 select tests.refuses($$select matrice.set_phase(tests.id('borea'), 'P1')$$, '42501', 'set_phase refuses an editor', '%', '%');
 select is(tests.rows_of($$update matrice.projects set current_phase = 'P1' where id = tests.id('borea')$$), 0::bigint,
@@ -157,7 +165,8 @@ select results_eq(
   $$update matrice.pillars set name = 'vision!', version = 3 where project_id = tests.id('borea') and code = 'P1' returning version$$,
   $$values (8)$$,
   'pillars: an update of the name alone keeps the version');
-select is(tests.rows_of($$select matrice.pillar_history(tests.id('borea'), 'P1')$$), 8::bigint, 'pillars: an update of the name alone adds nothing to pillar_history');
+select is(tests.rows_of($$select matrice.pillar_history(tests.id('borea'), 'P1')$$), 8::bigint,
+          'pillars: an update of the name alone adds nothing to pillar_history');
 
 select tests.as_user('victor');
 select is(tests.rows_of($$select matrice.pillar_history(tests.id('borea'), 'P1')$$), 8::bigint, 'pillar_history by a viewer: every version');
@@ -183,11 +192,14 @@ select tests.refuses($$select matrice.save_pillar(null, 'P1', 'x')$$, '22004', '
 select tests.refuses($$select matrice.save_pillar(tests.id('borea'), 'P7', 'x')$$, '22023', 'save_pillar refuses code P7', hint => '%P6%');
 select tests.refuses($$select matrice.save_pillar(tests.id('borea'), null, 'x')$$, '22004', 'save_pillar refuses code null', hint => '%');
 select tests.refuses($$select matrice.save_pillar(tests.id('nowhere'), 'P1', 'x')$$, 'PT404', 'save_pillar of an unknown project: not found', '%', '%');
-select tests.refuses($$select matrice.restore_pillar(tests.id('borea'), 'P1', 99)$$, 'PT404', 'restore_pillar of an unknown version: not found', hint => '%pillar_history%');
+select tests.refuses($$select matrice.restore_pillar(tests.id('borea'), 'P1', 99)$$, 'PT404', 'restore_pillar of an unknown version: not found',
+                     hint => '%pillar_history%');
 select tests.refuses($$select matrice.restore_pillar(tests.id('borea'), 'P1', null)$$, '22004', 'restore_pillar refuses version null', hint => '%');
-select tests.refuses($$select matrice.restore_pillar(tests.id('borea'), 'P6', 1)$$, 'PT404', 'restore_pillar of a pillar that was never saved: not found', hint => '%');
+select tests.refuses($$select matrice.restore_pillar(tests.id('borea'), 'P6', 1)$$, 'PT404', 'restore_pillar of a pillar that was never saved: not found',
+                     hint => '%');
 select tests.refuses($$select matrice.restore_pillar(tests.id('borea'), 'P0', 1)$$, '22023', 'restore_pillar refuses code P0', hint => '%P6%');
-select tests.refuses($$select matrice.pillar_history(tests.id('borea'), 'vision')$$, '22023', 'pillar_history refuses a pillar''s name as code', hint => '%P1%');
+select tests.refuses($$select matrice.pillar_history(tests.id('borea'), 'vision')$$, '22023', 'pillar_history refuses a pillar''s name as code',
+                     hint => '%P1%');
 select tests.refuses($$insert into matrice.pillars (project_id, code, name) values (tests.id('borea'), 'P1', 'vision')$$, '23505',
                      'pillars refuses a second row of the same project and code');
 select tests.refuses($$insert into matrice.pillars (project_id, code, name) values (tests.id('borea'), 'P9', 'x')$$, '23514',
@@ -230,8 +242,10 @@ select tests.refuses($$delete from matrice.user_projects where project_id = test
 select tests.as_user('edith');
 select tests.refuses($$insert into matrice.user_projects (project_id, user_id) values (tests.id('borea'), tests.id('zoe'))$$, '42501',
                      'user_projects refuses an editor an insert');
-select is(tests.rows_of($$update matrice.user_projects set role = 'owner' where user_id = tests.id('edith')$$), 0::bigint, 'user_projects: an editor''s update of their own role changes no row');
-select is(tests.rows_of($$delete from matrice.user_projects where user_id = tests.id('victor')$$), 0::bigint, 'user_projects: an editor''s delete of another member deletes no row');
+select is(tests.rows_of($$update matrice.user_projects set role = 'owner' where user_id = tests.id('edith')$$), 0::bigint,
+          'user_projects: an editor''s update of their own role changes no row');
+select is(tests.rows_of($$delete from matrice.user_projects where user_id = tests.id('victor')$$), 0::bigint,
+          'user_projects: an editor''s delete of another member deletes no row');
 select is(tests.rows_of($$delete from matrice.projects where id = tests.id('borea')$$), 0::bigint, 'projects: a delete by an editor deletes no row');
 select tests.as_user('mallory');
 select tests.refuses($$insert into matrice.user_projects (project_id, user_id, role) values (tests.id('borea'), tests.id('mallory'), 'owner')$$, '42501',
@@ -240,7 +254,8 @@ select is(tests.rows_of($$select from matrice.user_projects$$), 0::bigint, 'user
 select tests.unchanged('user_projects: refused statements change no row');
 
 select tests.as_user('victor');
-select is(tests.rows_of($$select from matrice.user_projects where project_id = tests.id('borea')$$), 3::bigint, 'user_projects for a member: every member of the project');
+select is(tests.rows_of($$select from matrice.user_projects where project_id = tests.id('borea')$$), 3::bigint,
+          'user_projects for a member: every member of the project');
 select is(tests.rows_of($$delete from matrice.user_projects where project_id = tests.id('borea') and user_id = tests.id('victor')$$), 1::bigint,
           'user_projects: a viewer can delete their own row');
 select is(tests.rows_of($$select from matrice.projects where id = tests.id('borea')$$), 0::bigint, 'projects for a former member: no rows');

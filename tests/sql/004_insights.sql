@@ -34,9 +34,11 @@ select tests.refuses($$update matrice.insights set content = null$$, '23502', 'i
 select tests.refuses($$update matrice.insights set superseded_by = id$$, '23514', 'insights refuses superseded_by its own id');
 select tests.refuses($$insert into matrice.insights (project_id, source_id, type, title, content) values (tests.id('atlas'), tests.id('map'), 'x', 'x', 'x')$$, '23503',
                      'insights refuses source_id of another project');
-select tests.refuses($$update matrice.insights set project_id = tests.id('borea') where id = tests.id('bare')$$, '42501', 'insights refuses an update of project_id', '%', '%');
+select tests.refuses($$update matrice.insights set project_id = tests.id('borea') where id = tests.id('bare')$$, '42501',
+                     'insights refuses an update of project_id', '%', '%');
 select tests.as_user('victor');
-select tests.refuses($$insert into matrice.insights (project_id, type, title, content) values (tests.id('atlas'), 'x', 'x', 'x')$$, '42501', 'insights refuses a viewer an insert');
+select tests.refuses($$insert into matrice.insights (project_id, type, title, content) values (tests.id('atlas'), 'x', 'x', 'x')$$, '42501',
+                     'insights refuses a viewer an insert');
 select is(tests.rows_of($$update matrice.insights set title = 'x'$$), 0::bigint, 'insights: an update by a viewer changes no row');
 select is(tests.rows_of($$select from matrice.insights$$), 4::bigint, 'insights for a viewer: every insight');
 select tests.as_user('mallory');

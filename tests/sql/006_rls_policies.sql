@@ -45,15 +45,18 @@ select tests.refuses($$insert into matrice.projects (id, name) values (tests.id(
                      'H1: projects refuses the id of a deleted project');
 select is(tests.taking('dune'), tests.taking('atlas'), 'H1: projects answers a deleted project''s id as an existing one''s, in every form of insert');
 select is_empty($$select * from matrice.audit_log where project_id = tests.id('dune')$$, 'H1: audit_log of a deleted project: no rows');
-select tests.refuses($$update matrice.projects set id = tests.id('dune') where id = tests.id('cove')$$, '42501', 'H1: projects refuses an update of id', '%', '%');
+select tests.refuses($$update matrice.projects set id = tests.id('dune') where id = tests.id('cove')$$, '42501',
+                     'H1: projects refuses an update of id', '%', '%');
 select lives_ok($$insert into matrice.projects (id, name) values (tests.id('fresh'), 'Fresh')$$, 'H1: projects takes an id that was never used');
 select lives_ok($$insert into matrice.projects (id, name) values (tests.id('fresh'), 'Fresh') on conflict (id) do update set name = 'Fresher'$$,
                 'H1: projects: an upsert finds the caller''s own project');
 select is(name, 'Fresher', 'H1: projects: an upsert changes the caller''s own project') from matrice.projects where id = tests.id('fresh');
 select tests.as_service();
-select tests.refuses($$insert into matrice.projects (id, name) values (tests.id('dune'), 'x')$$, '23505', 'H1: projects refuses a service the id of a deleted project',
+select tests.refuses($$insert into matrice.projects (id, name) values (tests.id('dune'), 'x')$$, '23505',
+                     'H1: projects refuses a service the id of a deleted project',
                      message => 'duplicate key value violates unique constraint "projects_pkey"');
-select tests.refuses($$insert into matrice.projects (id, name) values (tests.id('atlas'), 'x')$$, '23505', 'H1: projects refuses a service an existing id with the same message',
+select tests.refuses($$insert into matrice.projects (id, name) values (tests.id('atlas'), 'x')$$, '23505',
+                     'H1: projects refuses a service an existing id with the same message',
                      message => 'duplicate key value violates unique constraint "projects_pkey"');
 select tests.refuses($$select from matrice_private.taken_project_ids$$, '42501', 'H1: taken_project_ids refuses a user a select');
 
@@ -71,7 +74,8 @@ insert into matrice.insights (id, project_id, type, title, content) values (test
 select tests.as_user('mallory');
 insert into matrice.context_sources (id, project_id, name) values (tests.id('log of hers'), tests.id('cove'), 'Hers');
 insert into matrice.source_chunks (id, source_id, chunk_index, content) values (tests.id('chunk of hers'), tests.id('log of hers'), 0, 'Words');
-insert into matrice.chunk_embeddings (id, chunk_id, embedding, model) values (tests.id('embedding of hers'), tests.id('chunk of hers'), tests.vec(384, 1), 'gte-small');
+insert into matrice.chunk_embeddings (id, chunk_id, embedding, model)
+values (tests.id('embedding of hers'), tests.id('chunk of hers'), tests.vec(384, 1), 'gte-small');
 insert into matrice.workflow_runs (id, project_id, workflow_id) values (tests.id('run of hers'), tests.id('cove'), 'w');
 insert into matrice.workflow_steps (id, run_id, step_name, status, step_key) values (tests.id('step of hers'), tests.id('run of hers'), 's', 'success', 'k');
 insert into matrice.insights (id, project_id, type, title, content) values (tests.id('insight of hers'), tests.id('cove'), 't', 't', 'c');
@@ -110,17 +114,22 @@ select tests.refuses($$insert into matrice.source_chunks (source_id, project_id,
 -- What only the server writes --------------------------------------------------------------------------------------
 
 select tests.as_user('alice');
-select tests.refuses($$update matrice.projects set created_by = tests.id('edith') where id = tests.id('atlas')$$, '42501', 'L3: projects refuses an update of created_by', '%', '%');
-select tests.refuses($$update matrice.projects set created_at = '2000-01-01' where id = tests.id('atlas')$$, '42501', 'L3: projects refuses an update of created_at', '%', '%');
+select tests.refuses($$update matrice.projects set created_by = tests.id('edith') where id = tests.id('atlas')$$, '42501',
+                     'L3: projects refuses an update of created_by', '%', '%');
+select tests.refuses($$update matrice.projects set created_at = '2000-01-01' where id = tests.id('atlas')$$, '42501',
+                     'L3: projects refuses an update of created_at', '%', '%');
 select lives_ok($$update matrice.projects set id = id, created_by = created_by, created_at = created_at, name = 'Atlas' where id = tests.id('atlas')$$,
                 'L3: projects takes an update that writes the same id, created_by and created_at');
-select results_eq($$insert into matrice.projects (name, updated_at) values ('x', '2000-01-01') returning updated_at$$, $$values (now())$$, 'L3: projects: an insert sets updated_at to now');
+select results_eq($$insert into matrice.projects (name, updated_at) values ('x', '2000-01-01') returning updated_at$$, $$values (now())$$,
+                  'L3: projects: an insert sets updated_at to now');
 select results_eq($$insert into matrice.pillars (project_id, code, name, version, updated_at) values (tests.id('atlas'), 'P3', 'x', 2147483647, '2000-01-01') returning version, updated_at$$,
                   $$values (1, now())$$, 'L3: pillars: an insert sets version to 1 and updated_at to now');
 select results_eq($$update matrice.pillars set name = 'y', updated_at = '2000-01-01' where project_id = tests.id('atlas') and code = 'P3' returning updated_at$$,
                   $$values (now())$$, 'L3: pillars: an update sets updated_at to now');
-select tests.refuses($$update matrice.pillars set code = 'P4' where project_id = tests.id('atlas')$$, '42501', 'L3: pillars refuses an update of code', '%', '%');
-select tests.refuses(format($$update matrice.%I set id = gen_random_uuid() where true$$, name), '42501', format('L3: %s refuses an update of id', name), '%', '%')
+select tests.refuses($$update matrice.pillars set code = 'P4' where project_id = tests.id('atlas')$$, '42501',
+                     'L3: pillars refuses an update of code', '%', '%');
+select tests.refuses(format($$update matrice.%I set id = gen_random_uuid() where true$$, name), '42501',
+                     format('L3: %s refuses an update of id', name), '%', '%')
   from unnest(array['projects', 'pillars', 'context_sources', 'source_chunks', 'chunk_embeddings', 'insights', 'workflow_runs', 'workflow_steps']) name;
 select tests.refuses(format($$update matrice.user_projects set %s where project_id = tests.id('atlas') and user_id = tests.id('edith')$$, change), '42501',
                      'L3: user_projects refuses an owner an update of another column than role: ' || change, '%', '%')
@@ -142,16 +151,21 @@ select tests.refuses($$insert into matrice.user_projects (user_id, project_id, r
 select tests.as_service();
 insert into matrice.user_projects (user_id, project_id, role, accepted_at) values (tests.id('zoe'), tests.id('atlas'), 'editor', null);
 select tests.as_user('alice');
-select tests.refuses($$select matrice.set_member_role(tests.id('atlas'), tests.id('zoe'), 'owner')$$, 'PT409', 'H7: set_member_role refuses role owner for a member who never accepted', '%', '%invite_member%');
-select tests.refuses($$update matrice.user_projects set role = 'owner' where user_id = tests.id('zoe')$$, 'PT409', 'H7: user_projects refuses role owner for a member who never accepted', '%', '%');
-select tests.refuses($$update matrice.user_projects set role = 'owner', accepted_at = now() where user_id = tests.id('zoe')$$, '42501', 'H7: user_projects refuses an owner an update of accepted_at', '%', '%');
-select lives_ok($$select matrice.set_member_role(tests.id('atlas'), tests.id('zoe'), 'viewer')$$, 'H7: set_member_role takes role viewer for a member who never accepted');
+select tests.refuses($$select matrice.set_member_role(tests.id('atlas'), tests.id('zoe'), 'owner')$$, 'PT409',
+                     'H7: set_member_role refuses role owner for a member who never accepted', '%', '%invite_member%');
+select tests.refuses($$update matrice.user_projects set role = 'owner' where user_id = tests.id('zoe')$$, 'PT409',
+                     'H7: user_projects refuses role owner for a member who never accepted', '%', '%');
+select tests.refuses($$update matrice.user_projects set role = 'owner', accepted_at = now() where user_id = tests.id('zoe')$$, '42501',
+                     'H7: user_projects refuses an owner an update of accepted_at', '%', '%');
+select lives_ok($$select matrice.set_member_role(tests.id('atlas'), tests.id('zoe'), 'viewer')$$,
+                'H7: set_member_role takes role viewer for a member who never accepted');
 select matrice.invite_member(tests.id('atlas'), 'zoe@example.org') as token \gset
 select tests.as_user('zoe');
 select matrice.accept_invite(:'token');
 select isnt(accepted_at, null, 'H7: accept_invite sets accepted_at of an existing member') from matrice.user_projects where user_id = tests.id('zoe');
 select tests.as_user('alice');
-select lives_ok($$select matrice.set_member_role(tests.id('atlas'), tests.id('zoe'), 'owner')$$, 'H7: set_member_role takes role owner for a member who accepted');
+select lives_ok($$select matrice.set_member_role(tests.id('atlas'), tests.id('zoe'), 'owner')$$,
+                'H7: set_member_role takes role owner for a member who accepted');
 
 -- Invitations ------------------------------------------------------------------------------------------------------
 
@@ -159,10 +173,14 @@ select tests.refuses($$insert into matrice.project_invitations (project_id, emai
                      'L1: project_invitations refuses an owner an insert');
 select tests.refuses($$update matrice.project_invitations set accepted_at = null, accepted_by = null, expires_at = 'infinity' where true$$, '42501',
                      'L1: project_invitations refuses an owner an update of accepted_at and expires_at');
-select tests.refuses($$select matrice_private.invite_as_owner(tests.id('cove'), 'a@b.c', 'owner', '7 days')$$, '42501', 'L1: invite_as_owner refuses another''s project', '%', '%');
-select tests.refuses($$select matrice_private.invite_as_owner(tests.id('nowhere'), 'a@b.c', 'owner', '7 days')$$, '42501', 'M2: invite_as_owner refuses an unknown project with the same code', '%', '%');
-select tests.refuses($$select matrice_private.make_invitation(tests.id('atlas'), 'a@b.c', 'owner', '7 days', tests.id('edith'))$$, '42501', 'L1: make_invitation refuses a user, who could name another inviter');
-select tests.refuses($$select matrice_private.invite_as_owner(tests.id('atlas'), 'a@b.c', 'owner', '100 years')$$, '22023', 'L1: invite_as_owner refuses valid_for of 100 years', hint => '%');
+select tests.refuses($$select matrice_private.invite_as_owner(tests.id('cove'), 'a@b.c', 'owner', '7 days')$$, '42501',
+                     'L1: invite_as_owner refuses another''s project', '%', '%');
+select tests.refuses($$select matrice_private.invite_as_owner(tests.id('nowhere'), 'a@b.c', 'owner', '7 days')$$, '42501',
+                     'M2: invite_as_owner refuses an unknown project with the same code', '%', '%');
+select tests.refuses($$select matrice_private.make_invitation(tests.id('atlas'), 'a@b.c', 'owner', '7 days', tests.id('edith'))$$, '42501',
+                     'L1: make_invitation refuses a user, who could name another inviter');
+select tests.refuses($$select matrice_private.invite_as_owner(tests.id('atlas'), 'a@b.c', 'owner', '100 years')$$, '22023',
+                     'L1: invite_as_owner refuses valid_for of 100 years', hint => '%');
 select matrice.invite_member(tests.id('atlas'), 'open@example.org') as token \gset
 select tests.as_service();
 update matrice.project_invitations set role = 'owner', expires_at = expires_at + interval '1 day' where email = 'open@example.org';
@@ -184,8 +202,10 @@ select tests.as_user('alice');
 select matrice.set_member_role(tests.id('atlas'), tests.id('zoe'), 'editor');
 select matrice.set_member_role(tests.id('atlas'), tests.id('zoe'), 'owner');
 select tests.as_user('mallory');
-select tests.refuses(format('select matrice.accept_invite(%L)', :'removed'), 'PT404', 'L2: accept_invite refuses an invitation whose owner was removed and came back', '%', '%');
-select tests.refuses(format('select matrice.accept_invite(%L)', :'demoted'), 'PT404', 'L2: accept_invite refuses an invitation whose owner was an editor for a moment', '%', '%');
+select tests.refuses(format('select matrice.accept_invite(%L)', :'removed'), 'PT404',
+                     'L2: accept_invite refuses an invitation whose owner was removed and came back', '%', '%');
+select tests.refuses(format('select matrice.accept_invite(%L)', :'demoted'), 'PT404',
+                     'L2: accept_invite refuses an invitation whose owner was an editor for a moment', '%', '%');
 select is(matrice.accept_invite(:'others'), tests.id('atlas'), 'L2: accept_invite takes an invitation of another owner');
 select matrice.remove_member(tests.id('atlas'), tests.id('mallory'));
 
@@ -197,11 +217,15 @@ select is(count(*), 1::bigint, 'L5: invite_member trims white space around email
     E' plain@example.org', E'plain@example.org\r\n', E'\tPLAIN@example.org \n', E'\u00a0plain@example.org\u200b', E'\ufeffplain@example.org']) email) e,
        matrice.project_invitations i
  where i.project_id = tests.id('borea') group by e.email;
-select is(email, 'plain@example.org', 'L5: invite_member stores email without white space') from matrice.project_invitations where project_id = tests.id('borea');
-select tests.refuses(format('select matrice.invite_member(tests.id(''borea''), %L)', email), '22023', 'L5: invite_member refuses email ' || left(to_json(email)::text, 60), hint => '%')
-  from unnest(array[E'a@b.c\r\nBcc: x@y.z', 'a b@c.d', 'a@b c', '@b.c', 'a@', E'a@b.c\u0001', E'a\u200bb@c.d', repeat('a', 251) || '@b.c', repeat('a', 100000) || '@b.c', repeat(' ', 1000000) || 'a@b.c', repeat(E'e\u0301', 50000) || '@b.c']) email;
+select is(email, 'plain@example.org', 'L5: invite_member stores email without white space')
+  from matrice.project_invitations where project_id = tests.id('borea');
+select tests.refuses(format('select matrice.invite_member(tests.id(''borea''), %L)', email), '22023',
+                     'L5: invite_member refuses email ' || left(to_json(email)::text, 60), hint => '%')
+  from unnest(array[E'a@b.c\r\nBcc: x@y.z', 'a b@c.d', 'a@b c', '@b.c', 'a@', E'a@b.c\u0001', E'a\u200bb@c.d', repeat('a', 251) || '@b.c',
+                    repeat('a', 100000) || '@b.c', repeat(' ', 1000000) || 'a@b.c', repeat(E'e\u0301', 50000) || '@b.c']) email;
 select tests.as_service();
-select tests.refuses($$update matrice.project_invitations set email = E'a@b.c\r\n' where true$$, '23514', 'L5: project_invitations refuses an email with a line break');
+select tests.refuses($$update matrice.project_invitations set email = E'a@b.c\r\n' where true$$, '23514',
+                     'L5: project_invitations refuses an email with a line break');
 select tests.as_user('alice');
 select matrice.invite_member(tests.id('borea'), 'plain@example.org') as token \gset
 select tests.as_user('zoe');
@@ -216,7 +240,8 @@ insert into matrice.context_sources (id, project_id, name, type, storage_path, r
 values (tests.id('deep'), tests.id('atlas'), repeat('n', 2000), 'pdf', repeat('p', 2000),
         ('{"a":' || repeat('[', 60) || repeat(']', 60) || '}')::jsonb || jsonb_build_object('big', repeat('x', 16000)));
 select lives_ok($$delete from matrice.context_sources where id = tests.id('deep')$$, 'M6: context_sources: a row with deep raw_metadata can be deleted');
-insert into matrice.context_sources (project_id, name, raw_metadata) values (tests.id('borea'), 'deep', ('{"a":' || repeat('[', 60) || repeat(']', 60) || '}')::jsonb);
+insert into matrice.context_sources (project_id, name, raw_metadata)
+values (tests.id('borea'), 'deep', ('{"a":' || repeat('[', 60) || repeat(']', 60) || '}')::jsonb);
 select tests.as_user('alice');
 select lives_ok($$delete from matrice.projects where id = tests.id('borea')$$, 'M6: projects: a project with deep raw_metadata in a source can be deleted');
 select tests.as_owner();
@@ -233,7 +258,8 @@ select is(matrice_private.purge_audit_log(now() - interval '1 year'), 2::bigint,
 select isnt_empty('select * from matrice.audit_log', 'M7: purge_audit_log keeps the newer entries');
 select tests.refuses('select matrice_private.purge_audit_log(null)', '22004', 'M7: purge_audit_log refuses null', hint => '%');
 select tests.as_user('mallory');
-select tests.refuses($$insert into matrice.projects (id, name) values (tests.id('dune'), 'x')$$, '42501', 'H1: projects refuses the id of a deleted project after its audit trail was purged');
+select tests.refuses($$insert into matrice.projects (id, name) values (tests.id('dune'), 'x')$$, '42501',
+                     'H1: projects refuses the id of a deleted project after its audit trail was purged');
 select tests.as_owner();
 
 -- Estimates --------------------------------------------------------------------------------------------------------
@@ -265,7 +291,8 @@ insert into matrice.project_invitations (project_id, email, token_hash, accepted
 insert into matrice.insights (project_id, type, title, content) select tests.id('atlas'), 'common', 'common', 'common' from generate_series(1, 1000);
 analyze;
 select tests.as_user('mallory');
-select is(tests.estimate(format('select from matrice.%I where %I %s %L', tab, col, op, common)), tests.estimate(format('select from matrice.%I where %I %s %L', tab, col, op, rare)),
+select is(tests.estimate(format('select from matrice.%I where %I %s %L', tab, col, op, common)),
+          tests.estimate(format('select from matrice.%I where %I %s %L', tab, col, op, rare)),
           format('M1: the estimate for an outsider does not depend on others'' values in %s.%s (%s)', tab, col, op))
   from (values
     ('context_sources', 'name', 'common', 'rare'), ('context_sources', 'storage_path', 'common', 'rare'), ('context_sources', 'type', 'common', 'rare'),
@@ -275,13 +302,16 @@ select is(tests.estimate(format('select from matrice.%I where %I %s %L', tab, co
     ('insights', 'project_id', tests.id('atlas')::text, tests.id('nowhere')::text), ('insights', 'title', 'common', 'rare')
   ) given (tab, col, common, rare), unnest(array['=', '<', '>']) op;
 select is(tests.estimate($$select from matrice.project_invitations where lower(email) = 'common@example.org'$$),
-          tests.estimate($$select from matrice.project_invitations where lower(email) = 'rare@example.org'$$), 'M1: the estimate for an outsider does not depend on others'' values of lower(project_invitations.email)');
+          tests.estimate($$select from matrice.project_invitations where lower(email) = 'rare@example.org'$$),
+          'M1: the estimate for an outsider does not depend on others'' values of lower(project_invitations.email)');
 
 select tests.refuses(format('select matrice.refuse_planned_counts() from set_config(''request.headers'', %L, true)', headers), '22023',
                      'M1: refuse_planned_counts refuses ' || headers, '%', '%exact%')
-  from unnest(array['{"prefer": "count=planned"}', '{"host": "x", "prefer":"return=minimal, count=estimated"}', '{"prefer": "a=\"b\", count=planned"}', '{"Prefer": "COUNT=planned"}',
+  from unnest(array['{"prefer": "count=planned"}', '{"host": "x", "prefer":"return=minimal, count=estimated"}', '{"prefer": "a=\"b\", count=planned"}',
+                    '{"Prefer": "COUNT=planned"}',
                     '{"prefer": "count=planned", "prefer": "return=minimal"}', '{"prefer": "return=minimal", "prefer": "count=planned"}']) headers;
-select lives_ok(format('select matrice.refuse_planned_counts() from set_config(''request.headers'', %L, true)', headers), 'M1: refuse_planned_counts takes ' || headers)
+select lives_ok(format('select matrice.refuse_planned_counts() from set_config(''request.headers'', %L, true)', headers),
+                'M1: refuse_planned_counts takes ' || headers)
   from unnest(array['{"prefer": "count=exact"}', '{"prefer": "return=representation"}', '{"host": "count=planned"}', '{}', '']) headers;
 
 select * from finish();

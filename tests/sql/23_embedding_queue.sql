@@ -37,42 +37,55 @@ $$;
 select tests.as_user('edith');
 select is(tests.claims('first', 2), 'alpha beta', 'claim_chunks with batch_size 2 returns the first two chunks');
 select results_eq($$select distinct lease_id, leased_by, text_hash from matrice.embedding_leases where chunk_id = tests.id('alpha')$$,
-                  $$values (tests.id('first'), tests.id('edith'), sha256('alpha'))$$, 'claim_chunks stores lease_id, leased_by and text_hash in embedding_leases');
+                  $$values (tests.id('first'), tests.id('edith'), sha256('alpha'))$$,
+                  'claim_chunks stores lease_id, leased_by and text_hash in embedding_leases');
 select is(count(distinct lease_id), 1::bigint, 'claim_chunks gives all chunks of one call the same lease_id') from matrice.embedding_leases;
 select tests.remember_state();
-select tests.refuses($$insert into matrice.embedding_leases (chunk_id, model, leased_until) values (tests.id('gamma'), 'tiny', now())$$, '42501', 'H2: embedding_leases refuses a client an insert');
+select tests.refuses($$insert into matrice.embedding_leases (chunk_id, model, leased_until) values (tests.id('gamma'), 'tiny', now())$$, '42501',
+                     'H2: embedding_leases refuses a client an insert');
 select tests.refuses($$update matrice.embedding_leases set attempt = 2147483647$$, '42501', 'H2: embedding_leases refuses a client an update');
 select tests.refuses($$delete from matrice.embedding_leases$$, '42501', 'H2: embedding_leases refuses a client a delete');
-select tests.refuses($$select matrice_private.take_leases(tests.ids('gamma'), 'tiny', 60, gen_random_uuid(), null)$$, '42501', 'H2: take_leases refuses a client');
+select tests.refuses($$select matrice_private.take_leases(tests.ids('gamma'), 'tiny', 60, gen_random_uuid(), null)$$, '42501',
+                     'H2: take_leases refuses a client');
 select tests.refuses($$select matrice_private.end_leases(tests.ids('alpha'), 'tiny', null, null)$$, '42501', 'H2: end_leases refuses a client');
 select tests.refuses($$select matrice_private.return_leases(tests.ids('alpha'), 'tiny', 'x', null, null)$$, '42501', 'H2: return_leases refuses a client');
-select tests.refuses($$select matrice_private.take_leases_of_member(tests.ids('gamma'), 'tiny', 2147483647, gen_random_uuid())$$, '22023', 'H2: take_leases_of_member refuses lease_seconds 2147483647');
-select is(matrice_private.take_leases_of_member(tests.ids('alpha'), 'tiny', 60, gen_random_uuid()), 0, 'H2: take_leases_of_member of the caller''s own live lease returns 0');
+select tests.refuses($$select matrice_private.take_leases_of_member(tests.ids('gamma'), 'tiny', 2147483647, gen_random_uuid())$$, '22023',
+                     'H2: take_leases_of_member refuses lease_seconds 2147483647');
+select is(matrice_private.take_leases_of_member(tests.ids('alpha'), 'tiny', 60, gen_random_uuid()), 0,
+          'H2: take_leases_of_member of the caller''s own live lease returns 0');
 select tests.as_user('mallory');
 select is(matrice_private.take_leases_of_member(tests.ids('gamma'), 'tiny', 60, gen_random_uuid()), 0, 'H2: take_leases_of_member by an outsider returns 0');
 select is(matrice_private.end_leases_of_member(tests.ids('alpha', 'gamma'), 'tiny', null), '{}', 'H2: end_leases_of_member by an outsider ends no lease');
-select is(matrice_private.end_leases_of_member(tests.ids('alpha'), 'tiny', tests.id('first')), '{}', 'H2: end_leases_of_member by an outsider with the right lease_id ends no lease');
-select lives_ok($$select matrice_private.return_leases_of_member(tests.ids('alpha'), 'tiny', 'x', tests.id('first'))$$, 'H2: return_leases_of_member by an outsider is no error');
+select is(matrice_private.end_leases_of_member(tests.ids('alpha'), 'tiny', tests.id('first')), '{}',
+          'H2: end_leases_of_member by an outsider with the right lease_id ends no lease');
+select lives_ok($$select matrice_private.return_leases_of_member(tests.ids('alpha'), 'tiny', 'x', tests.id('first'))$$,
+                'H2: return_leases_of_member by an outsider is no error');
 select tests.as_user('victor');
 select is(matrice_private.take_leases_of_member(tests.ids('gamma'), 'tiny', 60, gen_random_uuid()), 0, 'H2: take_leases_of_member by a viewer returns 0');
 select is(matrice_private.end_leases_of_member(tests.ids('alpha', 'gamma'), 'tiny', null), '{}', 'H2: end_leases_of_member by a viewer ends no lease');
-select lives_ok($$select matrice_private.return_leases_of_member(tests.ids('alpha'), 'tiny', 'x', tests.id('first'))$$, 'H2: return_leases_of_member by a viewer is no error');
+select lives_ok($$select matrice_private.return_leases_of_member(tests.ids('alpha'), 'tiny', 'x', tests.id('first'))$$,
+                'H2: return_leases_of_member by a viewer is no error');
 select tests.unchanged('H2: these calls by clients, outsiders and viewers change no row');
 
 -- No number overflows ------------------------------------------------------------------------------------------------
 
 select tests.as_service();
-select tests.refuses(format($$insert into matrice.embedding_leases (chunk_id, model, leased_until, %s) values (tests.id('gamma'), 'tiny', now(), %s)$$, field, value), '23514',
+select tests.refuses(format($$insert into matrice.embedding_leases (chunk_id, model, leased_until, %s) values (tests.id('gamma'), 'tiny', now(), %s)$$, field,
+                            value), '23514',
                      format('H2: embedding_leases refuses %s %s', field, left(value, 20)))
-  from (values ('attempt', '0'), ('attempt', '-1'), ('attempt', '1000001'), ('attempt', '2147483647'), ('last_error', quote_literal(repeat('x', 2001)))) bad (field, value);
-select tests.refuses(format($$insert into matrice.embedding_leases (chunk_id, model, leased_until) values (tests.id('gamma'), 'tiny', %L)$$, value), '23514', 'H2: embedding_leases refuses leased_until ' || value)
+  from (values ('attempt', '0'), ('attempt', '-1'), ('attempt', '1000001'), ('attempt', '2147483647'),
+        ('last_error', quote_literal(repeat('x', 2001)))) bad (field, value);
+select tests.refuses(format($$insert into matrice.embedding_leases (chunk_id, model, leased_until) values (tests.id('gamma'), 'tiny', %L)$$, value), '23514',
+                     'H2: embedding_leases refuses leased_until ' || value)
   from unnest(array['infinity', '-infinity']) value;
 update matrice.embedding_leases set attempt = 1000000 where chunk_id = tests.id('alpha');
 select tests.expire('alpha');
 select tests.as_user('edith');
-select results_eq($$select content, attempt from matrice.claim_chunks('tiny', 1, project_id => tests.id('atlas'))$$, $$values ('alpha', 1000000)$$, 'H2: claim_chunks counts attempt to 1,000,000 at most');
+select results_eq($$select content, attempt from matrice.claim_chunks('tiny', 1, project_id => tests.id('atlas'))$$, $$values ('alpha', 1000000)$$,
+                  'H2: claim_chunks counts attempt to 1,000,000 at most');
 select lives_ok($$select matrice.fail_chunks('tiny', tests.ids('alpha'), 'again')$$, 'H2: fail_chunks takes a chunk at attempt 1,000,000');
-select results_eq($$select leased_until from matrice.embedding_leases where chunk_id = tests.id('alpha')$$, $$values (now() + interval '1 hour')$$, 'H2: fail_chunks at attempt 1,000,000 delays an hour');
+select results_eq($$select leased_until from matrice.embedding_leases where chunk_id = tests.id('alpha')$$, $$values (now() + interval '1 hour')$$,
+                  'H2: fail_chunks at attempt 1,000,000 delays an hour');
 
 -- A lease has an owner -----------------------------------------------------------------------------------------------
 
@@ -84,22 +97,29 @@ select tests.as_user('alice');
 select is(tests.claims('of_alice', 2), 'delta gamma', 'claim_chunks by Alice returns the other two chunks');
 select tests.remember_state();
 select lives_ok($$select matrice.fail_chunks('tiny', tests.ids('alpha', 'beta'), 'x')$$, 'fail_chunks of another user''s leases is no error');
-select lives_ok($$select matrice.fail_chunks('tiny', tests.ids('alpha', 'beta'), 'x', tests.id('of_edith'))$$, 'fail_chunks of another user''s leases with their lease_id is no error');
+select lives_ok($$select matrice.fail_chunks('tiny', tests.ids('alpha', 'beta'), 'x', tests.id('of_edith'))$$,
+                'fail_chunks of another user''s leases with their lease_id is no error');
 select is(matrice.store_embeddings('tiny', tests.ids('alpha', 'beta'), tests.vectors(2)), 0, 'store_embeddings of another user''s leases returns 0');
-select is(matrice.store_embeddings('tiny', tests.ids('alpha', 'beta'), tests.vectors(2), tests.id('of_edith')), 0, 'store_embeddings of another user''s leases with their lease_id returns 0');
-select is(matrice.store_embeddings('tiny', tests.ids('gamma'), tests.vectors(1), tests.id('of_edith')), 0, 'store_embeddings with a lease_id that does not cover the chunk returns 0');
+select is(matrice.store_embeddings('tiny', tests.ids('alpha', 'beta'), tests.vectors(2), tests.id('of_edith')), 0,
+          'store_embeddings of another user''s leases with their lease_id returns 0');
+select is(matrice.store_embeddings('tiny', tests.ids('gamma'), tests.vectors(1), tests.id('of_edith')), 0,
+          'store_embeddings with a lease_id that does not cover the chunk returns 0');
 select is_empty($$select * from matrice.claim_chunks('tiny')$$, 'claim_chunks when other users lease every chunk: no rows');
 select tests.as_service();
 select lives_ok($$select matrice.fail_chunks('tiny', tests.ids('alpha', 'beta'), 'x')$$, 'fail_chunks of a user''s leases by a service is no error');
 select is(matrice.store_embeddings('tiny', tests.ids('alpha', 'beta'), tests.vectors(2)), 0, 'store_embeddings of a user''s leases by a service returns 0');
 select tests.unchanged('fail_chunks and store_embeddings of another''s leases change no row');
-select is(matrice.store_embeddings('tiny', tests.ids('gamma', 'delta'), tests.vectors(2), tests.id('of_alice')), 2, 'store_embeddings by a service with the right lease_id returns 2');
+select is(matrice.store_embeddings('tiny', tests.ids('gamma', 'delta'), tests.vectors(2), tests.id('of_alice')), 2,
+          'store_embeddings by a service with the right lease_id returns 2');
 select tests.as_user('edith');
 select matrice.fail_chunks('tiny', tests.ids('alpha', 'beta', 'gamma'), 'x', tests.id('of_edith'));
-select results_eq($$select content, attempt from matrice.claim_chunks('tiny')$$, $$values ('alpha', 2), ('beta', 2)$$, 'fail_chunks with lease_id frees the chunks of that lease alone');
-select is(matrice.store_embeddings('tiny', tests.ids('alpha'), tests.vectors(1), tests.id('of_edith')), 0, 'store_embeddings with a lease_id that was given back returns 0');
+select results_eq($$select content, attempt from matrice.claim_chunks('tiny')$$, $$values ('alpha', 2), ('beta', 2)$$,
+                  'fail_chunks with lease_id frees the chunks of that lease alone');
+select is(matrice.store_embeddings('tiny', tests.ids('alpha'), tests.vectors(1), tests.id('of_edith')), 0,
+          'store_embeddings with a lease_id that was given back returns 0');
 select is(matrice.store_embeddings('tiny', tests.ids('alpha'), tests.vectors(1)), 1, 'store_embeddings without lease_id uses the caller''s current lease');
-select is(matrice.store_embeddings('tiny', tests.ids('alpha'), tests.vectors(1), tests.id('of_edith')), 0, 'store_embeddings with a lease_id that has ended returns 0');
+select is(matrice.store_embeddings('tiny', tests.ids('alpha'), tests.vectors(1), tests.id('of_edith')), 0,
+          'store_embeddings with a lease_id that has ended returns 0');
 
 -- An ended lease ------------------------------------------------------------------------------------------------------
 
@@ -108,16 +128,20 @@ delete from matrice.embedding_leases; delete from matrice.chunk_embeddings;
 select tests.as_user('edith');
 select is(tests.claims('early', 2), 'alpha beta', 'claim_chunks by Edith returns two chunks again');
 select tests.expire('alpha', 'beta');
-select is(matrice.store_embeddings('tiny', tests.ids('alpha'), tests.vectors(1), tests.id('early')), 1, 'store_embeddings with an expired lease stores a chunk that nobody claimed since');
+select is(matrice.store_embeddings('tiny', tests.ids('alpha'), tests.vectors(1), tests.id('early')), 1,
+          'store_embeddings with an expired lease stores a chunk that nobody claimed since');
 select tests.as_user('alice');
 select is(tests.claims('late', 1), 'beta', 'claim_chunks by Alice returns the chunk whose lease expired');
 select tests.as_user('edith');
-select is(matrice.store_embeddings('tiny', tests.ids('beta'), tests.vectors(1), tests.id('early')), 0, 'store_embeddings with a lease_id that passed to another user returns 0');
-select is(matrice.store_embeddings('tiny', tests.ids('beta'), tests.vectors(1)), 0, 'store_embeddings without lease_id of a chunk that passed to another user returns 0');
+select is(matrice.store_embeddings('tiny', tests.ids('beta'), tests.vectors(1), tests.id('early')), 0,
+          'store_embeddings with a lease_id that passed to another user returns 0');
+select is(matrice.store_embeddings('tiny', tests.ids('beta'), tests.vectors(1)), 0,
+          'store_embeddings without lease_id of a chunk that passed to another user returns 0');
 select matrice.fail_chunks('tiny', tests.ids('beta'), 'too late', tests.id('early'));
 select matrice.fail_chunks('tiny', tests.ids('beta'), 'too late');
 select tests.as_user('alice');
-select is(matrice.store_embeddings('tiny', tests.ids('beta'), tests.vectors(1), tests.id('late')), 1, 'store_embeddings by the new lease holder returns 1 after fail_chunks by the old one');
+select is(matrice.store_embeddings('tiny', tests.ids('beta'), tests.vectors(1), tests.id('late')), 1,
+          'store_embeddings by the new lease holder returns 1 after fail_chunks by the old one');
 select is(matrice.store_embeddings('tiny', tests.ids('gamma'), tests.vectors(1)), 1, 'store_embeddings of a chunk that nobody leases returns 1');
 select is(matrice.store_embeddings('tiny', tests.ids('delta'), tests.vectors(1), gen_random_uuid()), 0, 'store_embeddings with an unknown lease_id returns 0');
 
@@ -132,15 +156,18 @@ update matrice.source_chunks set content = 'ALPHA' where id = tests.id('alpha');
 update matrice.source_chunks set content = 'BETA' where id = tests.id('beta');
 update matrice.source_chunks set content = 'GAMMA' where id = tests.id('gamma');
 update matrice.source_chunks set content = 'gamma' where id = tests.id('gamma');
-select results_eq($$select content from matrice.claim_chunks('tiny')$$, $$values ('delta')$$, 'claim_chunks does not return a changed text while its chunk is leased');
+select results_eq($$select content from matrice.claim_chunks('tiny')$$, $$values ('delta')$$,
+                  'claim_chunks does not return a changed text while its chunk is leased');
 select tests.as_user('edith');
 select is(matrice.store_embeddings('tiny', tests.ids('alpha', 'gamma'), tests.vectors(2), tests.id('old')), 1,
           'store_embeddings stores nothing for a text that changed since the claim, and stores the others');
 select is(tests.stored(), 'gamma', 'store_embeddings stores for a text that changed and changed back');
-select is(matrice.store_embeddings('tiny', tests.ids('alpha'), tests.vectors(1), tests.id('old')), 0, 'store_embeddings with lease_id of a changed text returns 0 again');
+select is(matrice.store_embeddings('tiny', tests.ids('alpha'), tests.vectors(1), tests.id('old')), 0,
+          'store_embeddings with lease_id of a changed text returns 0 again');
 select is(matrice.store_embeddings('tiny', tests.ids('alpha'), tests.vectors(1)), 0, 'store_embeddings without lease_id of a changed text returns 0');
 select is(matrice.store_embeddings('tiny', tests.ids('beta'), tests.vectors(1)), 0, 'store_embeddings of a changed text without ever a lease_id returns 0');
-select results_eq($$select content, attempt from matrice.claim_chunks('tiny')$$, $$values ('ALPHA', 1), ('BETA', 1)$$, 'claim_chunks returns the changed texts afterwards, attempt 1');
+select results_eq($$select content, attempt from matrice.claim_chunks('tiny')$$, $$values ('ALPHA', 1), ('BETA', 1)$$,
+                  'claim_chunks returns the changed texts afterwards, attempt 1');
 select is(matrice.store_embeddings('tiny', tests.ids('alpha', 'beta'), tests.vectors(2)), 2, 'store_embeddings of the changed texts returns 2');
 
 select tests.as_user('alice');
@@ -150,7 +177,8 @@ select matrice.fail_chunks('tiny', array(select chunk_id from matrice.claim_chun
 select matrice.fail_chunks('tiny', array(select chunk_id from matrice.claim_chunks('tiny')), 'poison');
 select is_empty($$select * from matrice.claim_chunks('tiny')$$, 'claim_chunks does not return a text that failed twice');
 update matrice.source_chunks set content = 'wine' where id = tests.id('delta');
-select results_eq($$select content, attempt from matrice.claim_chunks('tiny')$$, $$values ('wine', 1)$$, 'claim_chunks returns a new text of a chunk that failed twice, attempt 1');
+select results_eq($$select content, attempt from matrice.claim_chunks('tiny')$$, $$values ('wine', 1)$$,
+                  'claim_chunks returns a new text of a chunk that failed twice, attempt 1');
 
 -- A project's own model ------------------------------------------------------------------------------------------------
 
@@ -162,11 +190,13 @@ select is_empty($$select * from matrice.claim_chunks('tiny')$$, 'claim_chunks(mo
 select is_empty($$select * from matrice.claim_chunks('gte-small')$$, 'claim_chunks of a model that no project uses: no rows');
 select results_eq($$select content from matrice.claim_chunks('gte-small', project_id => tests.id('borea'))$$, $$values ('north wind')$$,
                   'claim_chunks(model, project_id) returns chunks of a project that uses another model');
-select results_eq($$select content from matrice.claim_chunks('text-embedding-3-small')$$, $$values ('north wind')$$, 'claim_chunks of the default model returns chunks of projects that name none');
+select results_eq($$select content from matrice.claim_chunks('text-embedding-3-small')$$, $$values ('north wind')$$,
+                  'claim_chunks of the default model returns chunks of projects that name none');
 select tests.as_service();
 delete from matrice.embedding_leases;
 select is_empty($$select * from matrice.claim_chunks('gte-small')$$, 'claim_chunks by a service of a model that no project uses: no rows');
-select results_eq($$select content from matrice.claim_chunks()$$, $$values ('north wind')$$, 'claim_chunks() by a service returns chunks of projects that use the default model');
+select results_eq($$select content from matrice.claim_chunks()$$, $$values ('north wind')$$,
+                  'claim_chunks() by a service returns chunks of projects that use the default model');
 
 -- Fair, and oldest first -----------------------------------------------------------------------------------------------
 
@@ -190,13 +220,15 @@ select c.project_id, turn from generate_series(1, 60) turn, lateral matrice.clai
 select is(count(distinct project_id), 4::bigint, 'H4: claim_chunks serves every project that has chunks, whatever ids another has chosen') from served;
 -- Of 60 turns between four, 45 to one have a probability of 1e-14.
 select is(max(times) < 45, true, 'H4: claim_chunks serves the projects in turns') from (select count(*) as times from served group by project_id) s;
-select is(tests.rows_of($$select * from matrice.claim_chunks('tiny', 2000)$$), 2000::bigint, 'H4: claim_chunks with batch_size 2000 fills the batch from several projects');
+select is(tests.rows_of($$select * from matrice.claim_chunks('tiny', 2000)$$), 2000::bigint,
+          'H4: claim_chunks with batch_size 2000 fills the batch from several projects');
 
 select tests.as_owner();
 delete from matrice.projects;
 select tests.project('ages', '{"embedding_model": "tiny"}');
 insert into matrice.context_sources (id, project_id, name, created_at) values
-  ('ffffffff-0000-0000-0000-000000000000', tests.id('ages'), 'old', '2020-01-01'), ('00000000-0000-0000-0000-000000000000', tests.id('ages'), 'new', '2021-01-01');
+  ('ffffffff-0000-0000-0000-000000000000', tests.id('ages'), 'old', '2020-01-01'),
+  ('00000000-0000-0000-0000-000000000000', tests.id('ages'), 'new', '2021-01-01');
 insert into matrice.source_chunks (source_id, chunk_index, content)
 select s.id, n, s.name || ' ' || n from matrice.context_sources s, generate_series(0, 2) n order by random();
 select tests.as_user('edith');
@@ -215,9 +247,11 @@ insert into matrice.source_chunks (source_id, project_id, chunk_index, content, 
 select tests.id('long'), tests.id('ages'), n, repeat(case n when 3 then 'é' else 'e' end, 3000000), 1 from generate_series(0, 5) n;
 set local session_replication_role = origin;
 select tests.as_user('edith');
-select results_eq($$select length(content) from matrice.claim_chunks('tiny')$$, $$values (3000000), (3000000)$$, 'H3: claim_chunks returns at most 8 MB of text');
+select results_eq($$select length(content) from matrice.claim_chunks('tiny')$$, $$values (3000000), (3000000)$$,
+                  'H3: claim_chunks returns at most 8 MB of text');
 select results_eq($$select length(content) from matrice.claim_chunks('tiny')$$, $$values (3000000)$$, 'H3: claim_chunks counts bytes, not characters');
-select results_eq($$select octet_length(content) from matrice.claim_chunks('tiny')$$, $$values (6000000)$$, 'H3: claim_chunks returns the next chunk of 6 MB with the next call');
+select results_eq($$select octet_length(content) from matrice.claim_chunks('tiny')$$, $$values (6000000)$$,
+                  'H3: claim_chunks returns the next chunk of 6 MB with the next call');
 select is(tests.rows_of($$select * from matrice.claim_chunks('tiny')$$), 2::bigint, 'H3: claim_chunks returns the last chunks');
 select is_empty($$select * from matrice.claim_chunks('tiny')$$, 'H3: claim_chunks after the last chunk: no rows');
 select tests.as_owner();
@@ -231,9 +265,12 @@ select results_eq($$select length(content) from matrice.claim_chunks('tiny')$$, 
 
 -- Bad input ------------------------------------------------------------------------------------------------------------
 
-select tests.refuses($$select matrice.store_embeddings('tiny', array[array[gen_random_uuid()]], '[[1,1,1]]')$$, '22023', 'store_embeddings refuses a two-dimensional chunk_ids', '%2%', '%');
-select tests.refuses($$select matrice.fail_chunks('tiny', array[array[gen_random_uuid()]], 'x')$$, '22023', 'fail_chunks refuses a two-dimensional chunk_ids', '%2%', '%');
-select tests.refuses($$select matrice.fail_chunks('tiny', array[array[null]]::uuid[], 'x')$$, '22023', 'fail_chunks refuses a two-dimensional chunk_ids of nulls', '%2%', '%');
+select tests.refuses($$select matrice.store_embeddings('tiny', array[array[gen_random_uuid()]], '[[1,1,1]]')$$, '22023',
+                     'store_embeddings refuses a two-dimensional chunk_ids', '%2%', '%');
+select tests.refuses($$select matrice.fail_chunks('tiny', array[array[gen_random_uuid()]], 'x')$$, '22023', 'fail_chunks refuses a two-dimensional chunk_ids',
+                     '%2%', '%');
+select tests.refuses($$select matrice.fail_chunks('tiny', array[array[null]]::uuid[], 'x')$$, '22023',
+                     'fail_chunks refuses a two-dimensional chunk_ids of nulls', '%2%', '%');
 
 select * from finish();
 rollback;

@@ -67,7 +67,8 @@ select results_eq(
   $$select * from tests.nearest(array[tests.id('middling')], 10)$$,
   'match_chunks of a project uses the project''s model and returns ten rows');
 select tests.as_user('mallory');
-select is(tests.rows_of($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('small'))$$), 1::bigint, 'match_chunks of a project with one chunk returns it');
+select is(tests.rows_of($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('small'))$$), 1::bigint,
+          'match_chunks of a project with one chunk returns it');
 select tests.as_nobody();
 select is(tests.rows_of($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', model => 'tiny')$$), 0::bigint, 'match_chunks without claims: no rows');
 
@@ -82,7 +83,8 @@ select results_eq(
   $$select chunk_id from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('large'), 50, match_threshold => 0.9)$$,
   $$select id from tests.nearest(array[tests.id('large')], 50) where similarity >= 0.9$$,
   'match_chunks(match_threshold => 0.9) returns the chunks of at least that similarity');
-select isnt_empty($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('large'), 50, match_threshold => 0.9)$$, 'match_chunks(match_threshold => 0.9) returns rows');
+select isnt_empty($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('large'), 50, match_threshold => 0.9)$$,
+                  'match_chunks(match_threshold => 0.9) returns rows');
 select tests.refuses(format($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('large'), match_threshold => %L)$$, threshold), '22023',
                      'match_chunks refuses match_threshold ' || threshold, hint => '%0.75%')
   from unnest(array['1.1', '75', 'NaN', '-Infinity']) threshold;
@@ -104,13 +106,17 @@ select tests.refuses(format('select * from matrice.%s', call), code, description
     ($$match_chunks('[1,1,1]', tests.id('large'), null)$$, '22004', 'match_chunks refuses match_count null', null, null),
     ($$match_chunks('[1,1,1]', tests.id('large'), 10000000)$$, '22023', 'match_chunks refuses match_count 10000000', null, null),
     ($$match_chunks(null, tests.id('large'))$$, '22004', 'match_chunks refuses query_embedding null', null, null),
-    ($$match_chunks('[1,1]', tests.id('large'))$$, '22023', 'match_chunks refuses a query_embedding of other dimensions than the project''s model', '%3%2%', '%'),
-    ($$match_chunks('[1,1,1]')$$, '22023', 'match_chunks over all projects refuses a query_embedding of other dimensions than the default model', '%1536%3%', '%model%'),
-    ($$match_chunks('[1,1,1]', tests.id('large'), model => 'gte-small')$$, '22023', 'match_chunks refuses a query_embedding of other dimensions than the named model', '%384%3%', '%'),
+    ($$match_chunks('[1,1]', tests.id('large'))$$, '22023', 'match_chunks refuses a query_embedding of other dimensions than the project''s model',
+     '%3%2%', '%'),
+    ($$match_chunks('[1,1,1]')$$, '22023', 'match_chunks over all projects refuses a query_embedding of other dimensions than the default model',
+     '%1536%3%', '%model%'),
+    ($$match_chunks('[1,1,1]', tests.id('large'), model => 'gte-small')$$, '22023',
+     'match_chunks refuses a query_embedding of other dimensions than the named model', '%384%3%', '%'),
     ($$match_chunks('[0,0,0]', tests.id('large'))$$, '22023', 'match_chunks refuses a query_embedding of zeros', null, null),
     ($$match_chunks('[1e30,1,1]', tests.id('large'))$$, '22023', 'match_chunks refuses a query_embedding whose distances overflow', '%norm%', '%direction%'),
     ($$match_chunks('[1e-30,0,0]', tests.id('large'))$$, '22023', 'match_chunks refuses a query_embedding whose distances underflow', '%norm%', '%direction%'),
-    ($$hybrid_search('rain', '[1e-30,0,0]', tests.id('large'))$$, '22023', 'hybrid_search refuses a query_embedding whose distances underflow', '%norm%', '%direction%'),
+    ($$hybrid_search('rain', '[1e-30,0,0]', tests.id('large'))$$, '22023', 'hybrid_search refuses a query_embedding whose distances underflow', '%norm%',
+     '%direction%'),
     ($$match_chunks('[1,1,1]', tests.id('large'), model => 'no-such')$$, '22023', 'match_chunks refuses model no-such', null, '%text-embedding-3-small%'),
     ($$match_chunks('[1,1,1]', tests.id('large'), filter => '[]')$$, '22023', 'match_chunks refuses a filter that is an array', '%array%', '%'),
     ($$match_chunks('[1,1,1]', tests.id('large'), filter => '"{}"')$$, '22023', 'match_chunks refuses a filter that is a string', '%string%', '%'),
@@ -135,7 +141,8 @@ select tests.refuses(format('select * from matrice.%s', call), code, description
     ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), rrf_k => null)$$, '22004', 'hybrid_search refuses rrf_k null', null, null),
     ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), full_text_weight => -1)$$, '22023', 'hybrid_search refuses full_text_weight -1', null, null),
     ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), semantic_weight => 'NaN')$$, '22023', 'hybrid_search refuses semantic_weight NaN', null, null),
-    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), semantic_weight => 'Infinity')$$, '22023', 'hybrid_search refuses semantic_weight Infinity', null, null),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), semantic_weight => 'Infinity')$$, '22023', 'hybrid_search refuses semantic_weight Infinity',
+     null, null),
     ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), semantic_weight => null)$$, '22004', 'hybrid_search refuses semantic_weight null', null, null),
     ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), filter => '[]')$$, '22023', 'hybrid_search refuses a filter that is an array', '%array%', '%'),
     ($$hybrid_search('rain', '[1,1,1]', tests.id('small'))$$, 'PT404', 'hybrid_search of another''s project: not found', '%', '%'),
@@ -145,7 +152,8 @@ select tests.refuses(format('select * from matrice.%s', call), code, description
     ($$build_context('rain', '[1,1,1]', null)$$, '22004', 'build_context refuses project_id null', null, null),
     ($$build_context('rain', '[1,1]', tests.id('large'))$$, '22023', 'build_context refuses a query_embedding of other dimensions', '%3%2%', '%'),
     ($$build_context('', '[1,1,1]', tests.id('large'))$$, '22023', 'build_context refuses an empty query_text', null, null),
-    ($$build_context('rain', '[1,1,1]', tests.id('large'), target_model => 'no-such')$$, '22023', 'build_context refuses target_model no-such', null, '%cl100k_base%'),
+    ($$build_context('rain', '[1,1,1]', tests.id('large'), target_model => 'no-such')$$, '22023', 'build_context refuses target_model no-such', null,
+     '%cl100k_base%'),
     ($$build_context('rain', '[1,1,1]', tests.id('small'))$$, 'PT404', 'build_context of another''s project: not found', '%', '%'),
     ($$match_documents('[1,1,1]')$$, '22023', 'match_documents refuses a query_embedding of other dimensions than the default model', '%1536%3%', '%'),
     ($$match_documents(tests.vec(1536, 0))$$, '22023', 'match_documents refuses a query_embedding of zeros', null, null),
@@ -168,14 +176,17 @@ select results_eq($$select source_id, source_name, chunk_index, content, metadat
                   $$values (tests.id('land'), 'Land', 405, 'Chunk 405 tells of the winds.', '{"page": 5, "parity": "odd"}'::jsonb)$$,
                   'search_chunks of a phrase in quotes returns the chunk with the phrase');
 select is_empty($$select * from matrice.search_chunks('wind -winds', tests.id('middling'))$$, 'search_chunks of a word and its exclusion: no rows');
-select is(tests.rows_of($$select * from matrice.search_chunks('rain or wind', tests.id('middling'), 10000)$$), 60::bigint, 'search_chunks of two words joined by "or" returns chunks with either');
+select is(tests.rows_of($$select * from matrice.search_chunks('rain or wind', tests.id('middling'), 10000)$$), 60::bigint,
+          'search_chunks of two words joined by "or" returns chunks with either');
 select is_empty($$select * from matrice.search_chunks('the of and', tests.id('middling'))$$, 'search_chunks of stop words: no rows');
 select is_empty($$select * from matrice.search_chunks('!!! & | ( " <->', tests.id('middling'))$$, 'search_chunks of punctuation: no rows');
-select is(tests.rows_of($$select * from matrice.search_chunks('rain', filter => '{"type": "api"}', match_count => 10000)$$), 20::bigint, 'search_chunks with filter {"type": "api"} returns chunks of that type');
+select is(tests.rows_of($$select * from matrice.search_chunks('rain', filter => '{"type": "api"}', match_count => 10000)$$), 20::bigint,
+          'search_chunks with filter {"type": "api"} returns chunks of that type');
 select is_empty($$select * from matrice.search_chunks('400')$$, 'search_chunks of a word of another''s project: no rows');
 select tests.as_user('alice');
 select is(tests.rows_of($$select * from matrice.search_chunks('winds', match_count => 10000)$$),
-          (select count(*) from truth where project_id <> tests.id('small') and (fts @@ 'winds' or fts @@ 'wind')), 'search_chunks over all projects uses each project''s language');
+          (select count(*) from truth where project_id <> tests.id('small') and (fts @@ 'winds' or fts @@ 'wind')),
+          'search_chunks over all projects uses each project''s language');
 
 -- hybrid_search ----------------------------------------------------------------------------------------------------
 
@@ -214,7 +225,8 @@ select is_empty($$select * from contexts where matrice.count_tokens(context, tar
 select is_empty($$select * from contexts where (context = '') <> (citations = '[]')$$, 'build_context returns citations exactly when it returns text');
 select is_empty($$select * from contexts where budget >= 20 and context = ''$$, 'build_context(token_budget => 20) returns the beginning of the best passage');
 select is_empty($$select * from contexts where budget < 5 and context <> ''$$, 'build_context(token_budget => 2) returns an empty context');
-select isnt_empty($$select * from contexts where budget = 300 and token_count > 270 and jsonb_array_length(jsonb_path_query_array(citations, '$[*].chunk_ids[*]')) > 10$$, 'build_context(token_budget => 300) uses most of the budget');
+select isnt_empty($$select * from contexts where budget = 300 and token_count > 270 and jsonb_array_length(jsonb_path_query_array(citations, '$[*].chunk_ids[*]')) > 10$$,
+                  'build_context(token_budget => 300) uses most of the budget');
 select is_empty(
   $$select * from contexts, jsonb_array_elements(citations) cited
       join matrice.source_chunks c on c.id = (cited ->> 'chunk_id')::uuid join matrice.context_sources s on s.id = c.source_id
@@ -232,7 +244,8 @@ select is_empty(
   'build_context contains the best passage if it fits');
 select tests.as_owner();
 update matrice.source_chunks set content = 'Said twice.' where id in (md5('chunk 401')::uuid, md5('chunk 402')::uuid);
-insert into matrice.chunk_embeddings (chunk_id, embedding, model) values (md5('chunk 401')::uuid, '[1,0,0]', 'tiny'), (md5('chunk 402')::uuid, '[1,0,0]', 'tiny');
+insert into matrice.chunk_embeddings (chunk_id, embedding, model)
+values (md5('chunk 401')::uuid, '[1,0,0]', 'tiny'), (md5('chunk 402')::uuid, '[1,0,0]', 'tiny');
 select tests.as_user('victor');
 select is((length(context) - length(replace(context, 'Said twice.', ''))) / length('Said twice.'), 1, 'build_context contains equal texts once')
   from matrice.build_context('twice', '[1,0,0]', tests.id('middling'), 500);
@@ -250,7 +263,8 @@ select results_eq(
       from (values (460), (459)) as best (n) join matrice.source_chunks c on c.id = md5('chunk ' || n)::uuid order by n desc$$,
   'match_documents returns rows in the format of LangChain and LlamaIndex');
 select is(tests.rows_of($$select * from matrice.match_documents(tests.vec(1536, 1))$$), 10::bigint, 'match_documents without match_count returns every chunk');
-select is(tests.rows_of($$select * from matrice.match_documents(tests.vec(1536, 1), filter => '{"parity": "even"}')$$), 5::bigint, 'match_documents with filter {"parity": "even"} returns matching chunks');
+select is(tests.rows_of($$select * from matrice.match_documents(tests.vec(1536, 1), filter => '{"parity": "even"}')$$), 5::bigint,
+          'match_documents with filter {"parity": "even"} returns matching chunks');
 select tests.as_user('mallory');
 select is_empty($$select * from matrice.match_documents(tests.vec(1536, 1))$$, 'match_documents by an outsider: no rows');
 

@@ -9,7 +9,9 @@ insert into matrice.context_sources (id, project_id, name) values (tests.id('log
 -- Recording --------------------------------------------------------------------------------------------------------
 
 select tests.as_user('edith');
-select tests.remember('calm', matrice.record_insight(tests.id('atlas'), 'pattern', 'Evening calm', 'The winds fall at dusk.', 0.9, '["wind"]', tests.id('log'), '{"days": 40}'));
+select tests.remember('calm',
+                      matrice.record_insight(tests.id('atlas'), 'pattern', 'Evening calm', 'The winds fall at dusk.', 0.9, '["wind"]', tests.id('log'),
+                                             '{"days": 40}'));
 select results_eq(
   $$select project_id, type, title, content, confidence, tags, source_id, evidence from matrice.insights where id = tests.id('calm')$$,
   $$values (tests.id('atlas'), 'pattern', 'Evening calm', 'The winds fall at dusk.', 0.9::double precision, '["wind"]'::jsonb, tests.id('log'), '{"days": 40}'::jsonb)$$,
@@ -18,7 +20,8 @@ select tests.remember('storm', matrice.record_insight(tests.id('atlas'), 'learni
 select tests.remember('tide', matrice.record_insight(tests.id('atlas'), 'decision', 'Tides', 'We sail with the tide, not the wind.', 0.1));
 select tests.remember('elsewhere', matrice.record_insight(tests.id('borea'), 'learning', 'Elsewhere', 'There is wind here too.'));
 select results_eq($$select confidence, tags, source_id, evidence from matrice.insights where id = tests.id('storm')$$,
-                  $$values (0.5::double precision, '[]'::jsonb, null::uuid, null::jsonb)$$, 'record_insight stores the defaults of arguments that are left out');
+                  $$values (0.5::double precision, '[]'::jsonb, null::uuid, null::jsonb)$$,
+                  'record_insight stores the defaults of arguments that are left out');
 
 select tests.remember_state();
 select tests.refuses(format('select matrice.record_insight(%s)', arguments), code, description, detail)
@@ -46,7 +49,8 @@ select tests.refuses($$select matrice.record_insight(tests.id('atlas'), 'x', 'x'
 select tests.refuses($$select matrice.supersede_insight(tests.id('calm'), tests.id('storm'))$$, '42501', 'supersede_insight refuses a viewer', '%', '%');
 select tests.as_user('mallory');
 select tests.refuses($$select matrice.record_insight(tests.id('atlas'), 'x', 'x', 'x')$$, 'PT404', 'record_insight of another''s project: not found', '%', '%');
-select tests.refuses($$select matrice.supersede_insight(tests.id('calm'), tests.id('storm'))$$, 'PT404', 'supersede_insight of another''s insight: not found', '%');
+select tests.refuses($$select matrice.supersede_insight(tests.id('calm'), tests.id('storm'))$$, 'PT404',
+                     'supersede_insight of another''s insight: not found', '%');
 select tests.unchanged('record_insight and supersede_insight: refused calls change no row');
 
 -- Searching --------------------------------------------------------------------------------------------------------
@@ -59,7 +63,8 @@ select results_eq(
   'search_insights stems in the project''s language and orders by rank times confidence');
 select results_eq($$select title from matrice.search_insights('wind', tests.id('atlas'))$$, $$values ('Evening calm'), ('Storms'), ('Tides')$$,
                   'search_insights orders equal ranks by confidence');
-select results_eq($$select title from matrice.search_insights('wind', tests.id('atlas'), 1)$$, $$values ('Evening calm')$$, 'search_insights(match_count => 1) returns one row');
+select results_eq($$select title from matrice.search_insights('wind', tests.id('atlas'), 1)$$, $$values ('Evening calm')$$,
+                  'search_insights(match_count => 1) returns one row');
 select results_eq(
   $$select insight_id, source_id, type, title, content, confidence, tags, superseded_by from matrice.search_insights('dusk', tests.id('atlas'))$$,
   $$values (tests.id('calm'), tests.id('log'), 'pattern', 'Evening calm', 'The winds fall at dusk.', 0.9::double precision, '["wind"]'::jsonb, null::uuid)$$,
@@ -79,7 +84,8 @@ select tests.refuses(format('select * from matrice.search_insights(%s)', argumen
     ($$'wind', tests.id('nowhere')$$, 'PT404', 'search_insights of an unknown project: not found')
   ) as refused (arguments, code, description);
 select tests.as_user('mallory');
-select tests.refuses($$select * from matrice.search_insights('wind', tests.id('atlas'))$$, 'PT404', 'search_insights of another''s project: not found', '%', '%');
+select tests.refuses($$select * from matrice.search_insights('wind', tests.id('atlas'))$$, 'PT404',
+                     'search_insights of another''s project: not found', '%', '%');
 
 -- Superseding ------------------------------------------------------------------------------------------------------
 
@@ -87,24 +93,31 @@ select tests.as_user('edith');
 select matrice.supersede_insight(tests.id('calm'), tests.id('storm'));
 select results_eq($$select superseded_by, superseded_at from matrice.insights where id = tests.id('calm')$$,
                   $$values (tests.id('storm'), now())$$, 'supersede_insight stores superseded_by and superseded_at');
-select results_eq($$select title from matrice.search_insights('wind', tests.id('atlas'))$$, $$values ('Storms'), ('Tides')$$, 'search_insights does not return a superseded insight');
+select results_eq($$select title from matrice.search_insights('wind', tests.id('atlas'))$$, $$values ('Storms'), ('Tides')$$,
+                  'search_insights does not return a superseded insight');
 select results_eq($$select title, superseded_by from matrice.search_insights('wind', tests.id('atlas'), include_superseded => true)$$,
-                  $$values ('Evening calm', tests.id('storm')), ('Storms', null), ('Tides', null)$$, 'search_insights(include_superseded => true) returns a superseded insight');
+                  $$values ('Evening calm', tests.id('storm')), ('Storms', null), ('Tides', null)$$,
+                  'search_insights(include_superseded => true) returns a superseded insight');
 select tests.remember_state();
 select lives_ok($$select matrice.supersede_insight(tests.id('calm'), tests.id('storm'))$$, 'supersede_insight with the same arguments again succeeds');
 select tests.unchanged('supersede_insight with the same arguments again changes no row');
-select tests.refuses($$select matrice.supersede_insight(tests.id('calm'), tests.id('tide'))$$, 'PT409', 'supersede_insight refuses an old_id that another insight superseded', '%' || tests.id('storm') || '%');
+select tests.refuses($$select matrice.supersede_insight(tests.id('calm'), tests.id('tide'))$$, 'PT409',
+                     'supersede_insight refuses an old_id that another insight superseded', '%' || tests.id('storm') || '%');
 select tests.refuses($$select matrice.supersede_insight(tests.id('tide'), tests.id('tide'))$$, '22023', 'supersede_insight refuses the same old_id and new_id');
 select tests.refuses($$select matrice.supersede_insight(tests.id('storm'), tests.id('calm'))$$, '22023', 'supersede_insight refuses a circle of two insights');
-select tests.refuses($$select matrice.supersede_insight(tests.id('tide'), tests.id('elsewhere'))$$, 'PT404', 'supersede_insight of a new_id of another project: not found', '%');
-select tests.refuses($$select matrice.supersede_insight(tests.id('nowhere'), tests.id('tide'))$$, 'PT404', 'supersede_insight of an unknown old_id: not found', '%');
-select tests.refuses($$select matrice.supersede_insight(tests.id('tide'), tests.id('nowhere'))$$, 'PT404', 'supersede_insight of an unknown new_id: not found', '%');
+select tests.refuses($$select matrice.supersede_insight(tests.id('tide'), tests.id('elsewhere'))$$, 'PT404',
+                     'supersede_insight of a new_id of another project: not found', '%');
+select tests.refuses($$select matrice.supersede_insight(tests.id('nowhere'), tests.id('tide'))$$, 'PT404',
+                     'supersede_insight of an unknown old_id: not found', '%');
+select tests.refuses($$select matrice.supersede_insight(tests.id('tide'), tests.id('nowhere'))$$, 'PT404',
+                     'supersede_insight of an unknown new_id: not found', '%');
 select tests.refuses($$select matrice.supersede_insight(null, tests.id('tide'))$$, '22004', 'supersede_insight refuses old_id null', hint => '%');
 select tests.refuses($$select matrice.supersede_insight(tests.id('tide'), null)$$, '22004', 'supersede_insight refuses new_id null', hint => '%');
 select tests.unchanged('supersede_insight: refused calls change no row');
 select matrice.supersede_insight(tests.id('storm'), tests.id('tide'));
 select tests.refuses($$select matrice.supersede_insight(tests.id('tide'), tests.id('calm'))$$, '22023', 'supersede_insight refuses a circle of three insights');
-select results_eq($$select title from matrice.search_insights('wind', tests.id('atlas'))$$, $$values ('Tides')$$, 'search_insights returns the last insight of a chain');
+select results_eq($$select title from matrice.search_insights('wind', tests.id('atlas'))$$, $$values ('Tides')$$,
+                  'search_insights returns the last insight of a chain');
 
 select * from finish();
 rollback;

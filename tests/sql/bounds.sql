@@ -42,7 +42,8 @@ insert into hostile values
   ('text', repeat('x ', 600000)), ('bytea', '\x' || repeat('00', 100000)), ('bytea', '\x'),
   ('jsonb', jsonb_build_object('x', repeat('x ', 300000))::text), ('jsonb', jsonb_build_array(repeat('x ', 300000))::text),
   ('jsonb', '{"x": ' || repeat('[', 66) || repeat(']', 66) || '}'), ('jsonb', repeat('[', 67) || repeat(']', 67)),
-  ('jsonb', '{"x": 1e100000}'), ('jsonb', '[-1e309]'), ('jsonb', '[' || repeat('0e-16000, ', 50) || '0]'), ('jsonb', '{"x": [' || repeat('0e-16000, ', 50) || '0]}'),
+  ('jsonb', '{"x": 1e100000}'), ('jsonb', '[-1e309]'), ('jsonb', '[' || repeat('0e-16000, ', 50) || '0]'),
+  ('jsonb', '{"x": [' || repeat('0e-16000, ', 50) || '0]}'),
   ('integer', '2147483647'), ('integer', '-2147483648'), ('integer', '-1'),
   ('bigint', '9223372036854775807'), ('bigint', '-9223372036854775808'), ('bigint', '-1'),
   ('numeric', 'NaN'), ('numeric', 'Infinity'), ('numeric', '-Infinity'), ('numeric', '-1'), ('numeric', '1e1000'),
@@ -142,8 +143,10 @@ select tests.as_user('edith');
 select tests.remember_state();
 select tests.refuses($$insert into matrice.source_chunks (source_id, chunk_index, content) values (tests.id('source'), 9, repeat('x', 1048577))$$, '22023',
                      'H3: source_chunks refuses content of 1,048,577 bytes', '%1048577%1048576%', '%');
-select tests.refuses($$update matrice.source_chunks set content = repeat('x', 1048577)$$, '22023', 'H3: source_chunks refuses an update to content of 1,048,577 bytes', '%1048577%1048576%', '%');
-select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', repeat('word ', 14000000))$$, '22023', 'H3: ingest_source refuses content of 70 MB', '%67108864%', '%');
+select tests.refuses($$update matrice.source_chunks set content = repeat('x', 1048577)$$, '22023',
+                     'H3: source_chunks refuses an update to content of 1,048,577 bytes', '%1048577%1048576%', '%');
+select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', repeat('word ', 14000000))$$, '22023', 'H3: ingest_source refuses content of 70 MB',
+                     '%67108864%', '%');
 select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', repeat('x ', 10001), max_tokens => 1, overlap_tokens => 0)$$, '22023',
                      'H6: ingest_source refuses 10,001 chunks of a short text', '%10001 chunks%', '%max_tokens%');
 select tests.refuses($$select matrice.chunk_source(tests.id('source'), repeat('x ', 10001), max_tokens => 1, overlap_tokens => 0)$$, '22023',
@@ -166,11 +169,13 @@ insert into matrice.source_chunks (id, source_id, chunk_index, content) values (
 select tests.refuses($$update matrice.context_sources set raw_metadata = jsonb_build_object('a', repeat('x', 1000)) where id = tests.id('source')$$, '22023',
                      'H6: context_sources refuses raw_metadata that make more than 64 MB in all chunks', '%100000 chunks%67108864%', '%metadata%');
 select tests.refuses($$update matrice.source_chunks set metadata = jsonb_build_object('a', repeat('x', 1000)) where id = tests.id('last')$$, '23514',
-                     'H6: source_chunks refuses metadata of a chunk that make more than 64 MB for so many chunks', message => '%source_chunks_filterable_size%');
+                     'H6: source_chunks refuses metadata of a chunk that make more than 64 MB for so many chunks',
+                     message => '%source_chunks_filterable_size%');
 delete from matrice.source_chunks where id = tests.id('last');
 
 -- Every jsonb argument of the API that is stored: its size, its depth, its numbers.
-select tests.refuses(format('select matrice.%s', replace(call, '?', value)), '22023', format('M6: %s refuses %s', split_part(call, '(', 1), what), '%levels%', '%')
+select tests.refuses(format('select matrice.%s', replace(call, '?', value)), '22023', format('M6: %s refuses %s', split_part(call, '(', 1), what),
+                     '%levels%', '%')
   from (values ($$ingest_source(tests.id('atlas'), 'x', 'x', metadata => ?)$$), ($$save_pillar(tests.id('atlas'), 'P1', 'x', ?)$$),
                ($$create_project('x', settings => ?)$$), ($$record_insight(tests.id('atlas'), 't', 't', 'c', tags => jsonb_build_array(?))$$),
                ($$record_insight(tests.id('atlas'), 't', 't', 'c', evidence => ?)$$), ($$start_run(tests.id('atlas'), 'w', 'e', input_data => ?)$$),
@@ -182,19 +187,23 @@ select tests.refuses(format('select matrice.%s', replace(call, '?', value)), '22
 select tests.refuses(format('select matrice.%s', call), '22023', format('M8: %s refuses a text that is too long', split_part(call, '(', 1)), '%at most%', '%')
   from (values ($$create_project(repeat('x', 2001))$$), ($$create_project('x', repeat('x', 20000))$$), ($$create_project('x', domain => repeat('x', 2001))$$),
                ($$save_pillar(tests.id('atlas'), 'P1', repeat('x', 1048577))$$), ($$ingest_source(tests.id('atlas'), repeat('x', 2001), 'x')$$),
-               ($$ingest_source(tests.id('atlas'), 'x', 'x', storage_path => repeat('x', 2001))$$), ($$ingest_source(tests.id('atlas'), 'x', 'x', repeat('x', 201))$$),
+               ($$ingest_source(tests.id('atlas'), 'x', 'x', storage_path => repeat('x', 2001))$$),
+               ($$ingest_source(tests.id('atlas'), 'x', 'x', repeat('x', 201))$$),
                ($$record_insight(tests.id('atlas'), repeat('x', 201), 't', 'c')$$), ($$record_insight(tests.id('atlas'), 't', repeat('x', 2001), 'c')$$),
                ($$record_insight(tests.id('atlas'), 't', 't', repeat('x', 1300000))$$), ($$start_run(tests.id('atlas'), repeat('x', 201), 'e')$$),
                ($$start_run(tests.id('atlas'), 'w', repeat('x', 201))$$), ($$start_run(tests.id('atlas'), 'w', 'e', repeat('x', 501))$$),
-               ($$record_step(tests.id('run'), 's', 'success', model => repeat('x', 201))$$), ($$record_step(tests.id('run'), 's', 'success', step_key => repeat('x', 501))$$)) calls (call);
+               ($$record_step(tests.id('run'), 's', 'success', model => repeat('x', 201))$$),
+               ($$record_step(tests.id('run'), 's', 'success', step_key => repeat('x', 501))$$)) calls (call);
 
 -- The deepest values that are taken, everywhere: what reads them all still can.
 select tests.as_owner();
 create function tests.deep(levels integer) returns jsonb language sql as $$ select (repeat('{"a":', levels) || '1' || repeat('}', levels))::jsonb $$;
 select tests.as_user('edith');
-select tests.refuses($$update matrice.context_sources set raw_metadata = tests.deep(10000)$$, '23514', 'M6: context_sources refuses raw_metadata of 10,000 levels',
+select tests.refuses($$update matrice.context_sources set raw_metadata = tests.deep(10000)$$, '23514',
+                     'M6: context_sources refuses raw_metadata of 10,000 levels',
                      message => '%context_sources_raw_metadata_size%');
-select tests.refuses($$update matrice.source_chunks set metadata = tests.deep(10000)$$, '22023', 'M6: source_chunks refuses metadata of 10,000 levels', '%64 levels%', '%');
+select tests.refuses($$update matrice.source_chunks set metadata = tests.deep(10000)$$, '22023', 'M6: source_chunks refuses metadata of 10,000 levels',
+                     '%64 levels%', '%');
 update matrice.context_sources set raw_metadata = tests.deep(64);
 update matrice.source_chunks set metadata = tests.deep(64);
 update matrice.pillars set metadata = tests.deep(64);
@@ -204,7 +213,8 @@ update matrice.workflow_steps set error = tests.deep(64), usage = tests.deep(64)
 select isnt_empty(format('select matrice.restore_pillar(%L, ''P1'', 1)', tests.id('atlas')), 'M6: restore_pillar takes metadata of 64 levels');
 select lives_ok($$delete from matrice.context_sources where id = tests.id('source')$$, 'M6: context_sources: a row with metadata of 64 levels can be deleted');
 select tests.as_user('alice');
-select lives_ok($$delete from matrice.projects where id = tests.id('atlas')$$, 'M6: projects: a project with values of 64 levels in every table can be deleted');
+select lives_ok($$delete from matrice.projects where id = tests.id('atlas')$$,
+                'M6: projects: a project with values of 64 levels in every table can be deleted');
 
 -- The history of pillars ------------------------------------------------------------------------------------------------
 
@@ -220,16 +230,20 @@ select tests.refuses($$select matrice_private.forget_pillar_versions(1, '0')$$, 
 select tests.as_owner();
 update matrice.pillar_versions set saved_at = now() - interval '2 years' where version <= 4 and project_id = tests.id('borea');
 select is(matrice_private.forget_pillar_versions(), 0::bigint, 'M7: forget_pillar_versions() keeps the last hundred versions of each pillar');
-select is(matrice_private.forget_pillar_versions(3), 3::bigint, 'M7: forget_pillar_versions(3) deletes versions that are neither among the last three nor young');
+select is(matrice_private.forget_pillar_versions(3), 3::bigint,
+          'M7: forget_pillar_versions(3) deletes versions that are neither among the last three nor young');
 select results_eq($$select version from matrice.pillar_versions where project_id = tests.id('borea') order by pillar_id, version$$,
                   $$select v from (values (1, 4), (1, 5), (1, 6), (2, 1), (2, 2)) kept (p, v)
-                     order by (select id from matrice.pillars where project_id = tests.id('borea') and code = 'P' || p), v$$, 'M7: forget_pillar_versions(3) keeps the other versions');
+                     order by (select id from matrice.pillars where project_id = tests.id('borea') and code = 'P' || p), v$$,
+                     'M7: forget_pillar_versions(3) keeps the other versions');
 select is(matrice_private.forget_pillar_versions(1, '0'), 2::bigint, 'M7: forget_pillar_versions(1, ''0'') keeps the versions of this moment');
-select tests.refuses(format('select matrice_private.forget_pillar_versions(%s)', arguments), code, format('M7: forget_pillar_versions refuses (%s)', arguments), hint => '%')
+select tests.refuses(format('select matrice_private.forget_pillar_versions(%s)', arguments), code, format('M7: forget_pillar_versions refuses (%s)', arguments),
+                     hint => '%')
   from (values ('0', '22023'), ('null', '22004'), ('1, null', '22004'), ('1, ''-1 day''', '22023'), ('1, ''1000000 years''', '22023')) calls (arguments, code);
 select tests.as_user('edith');
 select is(matrice.save_pillar(tests.id('borea'), 'P1', 'after'), 7, 'M7: save_pillar counts on after forget_pillar_versions');
-select tests.refuses($$select matrice.restore_pillar(tests.id('borea'), 'P1', 2)$$, 'PT404', 'M7: restore_pillar of a forgotten version: not found', hint => '%');
+select tests.refuses($$select matrice.restore_pillar(tests.id('borea'), 'P1', 2)$$, 'PT404', 'M7: restore_pillar of a forgotten version: not found',
+                     hint => '%');
 
 select * from finish();
 rollback;

@@ -39,14 +39,19 @@ select is_empty(
 select is(matrice.truncate_tokens('tiktoken is great!', 3), 'tiktoken', 'truncate_tokens cuts after the last token that fits');
 select is(matrice.truncate_tokens('𓀀𓀀', 1), '', 'truncate_tokens does not cut a character in two');
 
-select tests.refuses($$select matrice.count_tokens('x', 'gpt-9000x')$$, '22023', 'count_tokens refuses model gpt-9000x and lists the encodings', hint => '%cl100k_base%');
+select tests.refuses($$select matrice.count_tokens('x', 'gpt-9000x')$$, '22023', 'count_tokens refuses model gpt-9000x and lists the encodings',
+                     hint => '%cl100k_base%');
 select tests.refuses($$select matrice.count_tokens('x', '')$$, '22023', 'count_tokens refuses an empty model', hint => '%o200k_base%');
 select tests.refuses($$select matrice.tokenize('x', 'no-such')$$, '22023', 'tokenize refuses model no-such', hint => '%cl100k_base%');
 select tests.refuses($$select matrice.truncate_tokens('x', 1, 'no-such')$$, '22023', 'truncate_tokens refuses model no-such', hint => '%cl100k_base%');
-select tests.refuses(format('select matrice.count_tokens(''x'', %L)', model), '22023', 'count_tokens refuses model ' || model || ': its vendor counts the tokens', '%guess%', '%API%cl100k_base%', '%not included')
+select tests.refuses(format('select matrice.count_tokens(''x'', %L)', model), '22023',
+                     'count_tokens refuses model ' || model || ': its vendor counts the tokens', '%guess%', '%API%cl100k_base%', '%not included')
   from unnest(array['claude-sonnet-4-5', 'us.anthropic.claude-sonnet-4-v1:0', 'gemini-2.5-pro', 'grok-4', 'amazon.nova-lite-v1:0']) model;
-select tests.refuses(format('select matrice.count_tokens(''x'', %L)', model), '22023', 'count_tokens refuses model ' || model || ': its tokenizer is published, and not included', '%guess%', '%published%cl100k_base%', '%not included')
-  from unnest(array['meta-llama/Llama-3.1-8B', 'llama-3-70b', 'Qwen/Qwen3-8B', 'deepseek-chat', 'mistral-large-latest', 'voyage-3.5', 'command-r', 'gte-small', 'google/gemma-3-4b']) model;
+select tests.refuses(format('select matrice.count_tokens(''x'', %L)', model), '22023',
+                     'count_tokens refuses model ' || model || ': its tokenizer is published, and not included', '%guess%', '%published%cl100k_base%',
+                     '%not included')
+  from unnest(array['meta-llama/Llama-3.1-8B', 'llama-3-70b', 'Qwen/Qwen3-8B', 'deepseek-chat', 'mistral-large-latest', 'voyage-3.5', 'command-r', 'gte-small',
+                    'google/gemma-3-4b']) model;
 select tests.refuses($$select matrice.truncate_tokens('x', -1)$$, '22023', 'truncate_tokens refuses max_tokens -1');
 select tests.refuses($$select matrice.detokenize('{-1}')$$, '22023', 'detokenize refuses token -1', hint => '%');
 select tests.refuses($$select matrice.detokenize('{2147483647}')$$, '22023', 'detokenize refuses token 2147483647', hint => '%');
@@ -133,7 +138,8 @@ select results_eq(
   'chunk_text: metadata.headings is the full path of headings');
 -- As GitHub shows them.
 select is(
-  (select coalesce(metadata -> 'headings', '[]') from matrice.chunk_text(markdown || E'\n\n' || repeat('text ', 60), 32, 0, 'markdown') order by chunk_index desc limit 1),
+  (select coalesce(metadata -> 'headings', '[]')
+   from matrice.chunk_text(markdown || E'\n\n' || repeat('text ', 60), 32, 0, 'markdown') order by chunk_index desc limit 1),
   headings, 'chunk_text, headings of markdown: ' || what)
   from (values
     ('a byte order mark before a title', E'\ufeff# Title', '["Title"]'::jsonb),
@@ -163,13 +169,16 @@ select is_empty($$select matrice.chunk_text('')$$, 'chunk_text of an empty text:
 select is_empty($$select matrice.chunk_text(E' \n\t ')$$, 'chunk_text of white space: no rows');
 select is_empty($$select matrice.chunk_text(null)$$, 'chunk_text of null: no rows');
 
-select tests.refuses($$select matrice.chunk_text('x', format => 'docx')$$, '22023', 'chunk_text refuses format docx and lists the formats', hint => '%markdown%rust%');
+select tests.refuses($$select matrice.chunk_text('x', format => 'docx')$$, '22023', 'chunk_text refuses format docx and lists the formats',
+                     hint => '%markdown%rust%');
 select tests.refuses($$select matrice.chunk_text('x', format => '')$$, '22023', 'chunk_text refuses an empty format', hint => '%text%');
 select tests.refuses($$select matrice.chunk_text('x', model => 'no-such')$$, '22023', 'chunk_text refuses model no-such', hint => '%cl100k_base%');
 select tests.refuses($$select matrice.chunk_text('x', 0, 0)$$, '22023', 'chunk_text refuses max_tokens 0');
 select tests.refuses($$select matrice.chunk_text('x', -5)$$, '22023', 'chunk_text refuses max_tokens -5');
-select tests.refuses($$select matrice.chunk_text('x', 64, 33)$$, '22023', 'H6: chunk_text refuses overlap_tokens 33 for max_tokens 64', hint => '%at most 32,%');
-select tests.refuses($$select matrice.chunk_text('x', 8000, 7999)$$, '22023', 'H6: chunk_text refuses overlap_tokens 7999 for max_tokens 8000', hint => '%at most 4000,%');
+select tests.refuses($$select matrice.chunk_text('x', 64, 33)$$, '22023', 'H6: chunk_text refuses overlap_tokens 33 for max_tokens 64',
+                     hint => '%at most 32,%');
+select tests.refuses($$select matrice.chunk_text('x', 8000, 7999)$$, '22023', 'H6: chunk_text refuses overlap_tokens 7999 for max_tokens 8000',
+                     hint => '%at most 4000,%');
 select tests.refuses($$select matrice.chunk_text('x', 10, 2147483647)$$, '22023', 'H6: chunk_text refuses overlap_tokens 2147483647', hint => '%at most 5,%');
 select results_eq(
   $$select size, chunk.* from documents, unnest(array[1, 2, 10, 50, 127]) size, matrice.chunk_text(repeat('word ', 200), size) chunk where format = 'text'$$,

@@ -12,7 +12,8 @@ create temp view columns as
 select t.name, a.attrelid, a.attnum, a.attname, a.attnotnull from tables t
   join pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped;
 create temp view functions as
-select p.*, p.oid::regprocedure as signature, exists (select from pg_depend d where d.objid = p.oid and d.classid = 'pg_proc'::regclass and d.deptype = 'e') as is_member
+select p.*, p.oid::regprocedure as signature,
+  exists (select from pg_depend d where d.objid = p.oid and d.classid = 'pg_proc'::regclass and d.deptype = 'e') as is_member
   from pg_proc p where p.pronamespace in ('matrice'::regnamespace, 'matrice_private'::regnamespace);
 
 select cmp_ok((select count(*) from tables), '>=', 16::bigint, 'There are at least 16 tables');
@@ -46,7 +47,8 @@ select is_empty(
       cross join regexp_matches(pg_get_constraintdef(c.oid), $r$'(\w+)'::text(?=[,\]])$r$, 'g') value
      where c.contype = 'c' and c.conname not like '%' || value[1] || '%' and not (value[1] ~ '^P[1-6]$' and c.conname ~ 'p1_to_p6')$$,
   'The name of every check constraint contains the values that it allows');
-select is_empty($$select name from tables t where not exists (select from pg_constraint c where c.conrelid = t.oid and c.contype = 'p')$$, 'Every table has a primary key');
+select is_empty($$select name from tables t where not exists (select from pg_constraint c where c.conrelid = t.oid and c.contype = 'p')$$,
+                'Every table has a primary key');
 select is_empty(
   $$select t.name from tables t join columns c on c.attrelid = t.oid and c.attname = 'project_id'
      where not exists (select from pg_index i where i.indrelid = t.oid and i.indkey[0] = c.attnum and i.indpred is null)$$,
@@ -67,7 +69,8 @@ select is_empty($$select proname from functions where pronamespace = 'matrice'::
 select is_empty($$select signature from functions where pronamespace = 'matrice'::regnamespace and prosecdef$$,
                 'No function of schema matrice is SECURITY DEFINER');
 select set_eq(format($$select proname from functions where pronamespace = 'matrice'::regnamespace and not has_function_privilege(%L, oid, 'execute')$$, role),
-              '{migrate,_price_catalogue,_nearest_codes,_fold,_pieces,_read_query,_whole_sentences}'::name[], format('%s may execute every function of schema matrice but migrate and those with an underscore', role))
+              '{migrate,_price_catalogue,_nearest_codes,_fold,_pieces,_read_query,_whole_sentences}'::name[],
+              format('%s may execute every function of schema matrice but migrate and those with an underscore', role))
   from unnest(array['authenticated', 'service_role']) role;
 select is_empty(
   $$select signature from functions where is_member and pronamespace <> 'matrice'::regnamespace$$, 'Every function of the extension is in schema matrice');

@@ -60,17 +60,20 @@ select tests.as_user('mallory');
 select lives_ok($$select matrice.create_project('one'), matrice.create_project('two')$$, 'L9: create_project below projects_per_user succeeds');
 select tests.remember_state();
 select tests.refuses($$insert into matrice.projects (name) values ('three'), ('four')$$, 'PT402',
-                     'L9: projects refuses one insert of more rows than projects_per_user', '%would have 4; 3 are allowed%', '%matrice.quotas%', '%projects_per_user%');
+                     'L9: projects refuses one insert of more rows than projects_per_user', '%would have 4; 3 are allowed%', '%matrice.quotas%',
+                     '%projects_per_user%');
 select tests.unchanged('L9: projects: an insert over projects_per_user changes no row');
 select lives_ok($$select matrice.create_project('three')$$, 'L9: create_project up to projects_per_user succeeds');
-select tests.refuses($$select matrice.create_project('four')$$, 'PT402', 'L9: create_project refuses a project over projects_per_user', '%4; 3 are%', '%matrice.quotas%');
+select tests.refuses($$select matrice.create_project('four')$$, 'PT402', 'L9: create_project refuses a project over projects_per_user', '%4; 3 are%',
+                     '%matrice.quotas%');
 select lives_ok($$delete from matrice.projects where name = 'one'$$, 'L9: projects takes a delete over projects_per_user');
 select lives_ok($$select matrice.create_project('four')$$, 'L9: create_project after a delete succeeds');
 select tests.as_user('oscar');
 select lives_ok($$select matrice.create_project('his own')$$, 'L9: create_project does not count the projects of another user');
 select tests.as_anonymous('ann');
 select lives_ok($$select matrice.create_project('hers')$$, 'L9: create_project by an anonymous user succeeds');
-select tests.refuses($$select matrice.create_project('hers too')$$, 'PT402', 'L9: create_project refuses an anonymous user over allowed_anonymous', '%2; 1 are%', '%');
+select tests.refuses($$select matrice.create_project('hers too')$$, 'PT402', 'L9: create_project refuses an anonymous user over allowed_anonymous',
+                     '%2; 1 are%', '%');
 select tests.as_service();
 select lives_ok($$insert into matrice.projects (name, created_by) select 'p', tests.id('mallory') from generate_series(1, 5)$$,
                 'L9: projects takes inserts of a service over projects_per_user');
@@ -87,13 +90,16 @@ select tests.allow('open_invitations_per_project', 3);
 select tests.as_user('alice');
 create temp table tokens as select n, matrice.invite_member(tests.id('atlas'), n || '@example.org') as token from generate_series(1, 3) n;
 grant select, update on tokens to public;
-select tests.refuses($$select matrice.invite_member(tests.id('atlas'), '4@example.org')$$, 'PT402', 'L9: invite_member refuses an invitation over open_invitations_per_project',
+select tests.refuses($$select matrice.invite_member(tests.id('atlas'), '4@example.org')$$, 'PT402',
+                     'L9: invite_member refuses an invitation over open_invitations_per_project',
                      '%4; 3 are%', '%');
-select lives_ok($$update tokens set token = matrice.invite_member(tests.id('atlas'), '3@example.org') where n = 3$$, 'L9: invite_member at the quota renews an open invitation');
+select lives_ok($$update tokens set token = matrice.invite_member(tests.id('atlas'), '3@example.org') where n = 3$$,
+                'L9: invite_member at the quota renews an open invitation');
 select tests.as_user('oscar');
 select lives_ok(format('select matrice.accept_invite(%L)', token), 'L9: accept_invite up to members_per_project succeeds') from tokens where n = 1;
 select tests.as_user('mallory');
-select tests.refuses(format('select matrice.accept_invite(%L)', token), 'PT402', 'L9: accept_invite refuses a member over members_per_project', '%5; 4 are%', '%') from tokens where n = 2;
+select tests.refuses(format('select matrice.accept_invite(%L)', token), 'PT402', 'L9: accept_invite refuses a member over members_per_project', '%5; 4 are%',
+                     '%') from tokens where n = 2;
 select tests.as_user('alice');
 select lives_ok($$select matrice.invite_member(tests.id('atlas'), '4@example.org')$$, 'L9: invite_member after an invitation was accepted succeeds');
 
@@ -102,12 +108,14 @@ select lives_ok($$select matrice.invite_member(tests.id('atlas'), '4@example.org
 select tests.as_owner();
 select tests.allow('sources_per_project', 3, 1);
 select tests.as_user('edith');
-select lives_ok($$insert into matrice.context_sources (project_id, name) select tests.id('atlas'), 's' || n from generate_series(1, 3) n$$, 'L9: context_sources takes inserts up to sources_per_project');
+select lives_ok($$insert into matrice.context_sources (project_id, name) select tests.id('atlas'), 's' || n from generate_series(1, 3) n$$,
+                'L9: context_sources takes inserts up to sources_per_project');
 select tests.remember_state();
 select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', 'words')$$, 'PT402', 'L9: ingest_source refuses a source over sources_per_project',
                      '%4; 3 are%', '%', '%sources_per_project%');
 select tests.unchanged('L9: ingest_source over sources_per_project changes no row');
-select lives_ok($$delete from matrice.context_sources where name = 's1' and project_id = tests.id('atlas')$$, 'L9: context_sources takes a delete at sources_per_project');
+select lives_ok($$delete from matrice.context_sources where name = 's1' and project_id = tests.id('atlas')$$,
+                'L9: context_sources takes a delete at sources_per_project');
 select lives_ok($$select matrice.ingest_source(tests.id('atlas'), 'x', 'words')$$, 'L9: ingest_source after a delete succeeds');
 select tests.as_service();
 select lives_ok($$select matrice.ingest_source(tests.id('atlas'), 'y', 'words')$$, 'L9: ingest_source by a service over sources_per_project succeeds');
@@ -118,7 +126,9 @@ select tests.allow('sources_per_project', 1000, 1000);
 select tests.project('counted');
 select is(tests.used('counted'), 0::bigint, 'L9: project_usage of a new project is 0');
 select tests.as_user('edith');
-select tests.remember('source', matrice.ingest_source(tests.id('counted'), 'x', repeat('Some words. ', 100), max_tokens => 20, overlap_tokens => 0, metadata => '{"a": "b"}'));
+select tests.remember('source',
+                      matrice.ingest_source(tests.id('counted'), 'x', repeat('Some words. ', 100), max_tokens => 20, overlap_tokens => 0,
+                                            metadata => '{"a": "b"}'));
 select cmp_ok(tests.used('counted'), '>', 8192 * 12::bigint, 'L9: project_usage counts each chunk with its row');
 select matrice.chunk_source(tests.id('source'), repeat('Other words. ', 50) || 'Some words.', max_tokens => 20, overlap_tokens => 0);
 update matrice.context_sources set raw_metadata = '{"a": "something longer"}' where id = tests.id('source');
@@ -130,7 +140,8 @@ select tests.remember('run', matrice.start_run(tests.id('counted'), 'w', 'e'));
 select matrice.record_step(tests.id('run'), 's', 'success', usage => '{"cached_tokens": 0}') from generate_series(1, 3);
 select matrice.finish_run(tests.id('run'), 'completed', '{"a": "result"}');
 select tests.as_owner();
-create temp table counted as select project_id, sum(bytes) as bytes, sum(sources) as sources from matrice.project_usage group by 1 having sum(bytes) <> 0 or sum(sources) <> 0;
+create temp table counted as select project_id, sum(bytes) as bytes, sum(sources) as sources
+  from matrice.project_usage group by 1 having sum(bytes) <> 0 or sum(sources) <> 0;
 select lives_ok($$select matrice_private.recount_usage()$$, 'L9: recount_usage by the owner succeeds');
 select results_eq($$select project_id, sum(bytes), sum(sources) from matrice.project_usage group by 1 order by 1$$,
                   $$select project_id, bytes, sources from counted order by 1$$,
@@ -139,7 +150,8 @@ select tests.as_user('edith');
 delete from matrice.context_sources where project_id = tests.id('counted');
 delete from matrice.insights where project_id = tests.id('counted');
 delete from matrice.workflow_runs where project_id = tests.id('counted');
-select is(tests.used('counted'), (select sum(500 + octet_length(content) + octet_length(metadata::text)) from matrice.pillar_versions where project_id = tests.id('counted')),
+select is(tests.used('counted'),
+          (select sum(500 + octet_length(content) + octet_length(metadata::text)) from matrice.pillar_versions where project_id = tests.id('counted')),
           'L9: project_usage falls by what is deleted, with the rows below it');
 select tests.as_user('mallory');
 select is_empty($$select from matrice.project_usage where project_id = tests.id('atlas')$$, 'L9: project_usage for an outsider: no rows');
@@ -160,7 +172,8 @@ begin
 end
 $$;
 select tests.as_owner();
-select cmp_ok(count(*), '<=', 40::bigint, 'L9: project_usage of 500 inserts has 40 rows at most') from matrice.project_usage where project_id = tests.id('busy');
+select cmp_ok(count(*), '<=', 40::bigint, 'L9: project_usage of 500 inserts has 40 rows at most')
+  from matrice.project_usage where project_id = tests.id('busy');
 select is(tests.used('busy'), 500 * (1000 + 3 * 3000 + 2)::bigint, 'L9: project_usage keeps the sum when rows are added up');
 
 select tests.allow('bytes_per_project', tests.used('busy') + 50000, 50000);
@@ -170,7 +183,8 @@ select tests.refuses($$select matrice.ingest_source(tests.id('busy'), 'x', repea
                      'L9: ingest_source refuses a text over bytes_per_project', '%are allowed%', '%matrice.quotas%', '%bytes_per_project%');
 select tests.refuses($$update matrice.insights set content = repeat('x', 10000) where project_id = tests.id('busy')$$, 'PT402',
                      'L9: insights refuses an update over bytes_per_project', '%are allowed%', '%', '%bytes_per_project%');
-select tests.refuses($$select matrice.save_pillar(tests.id('busy'), 'P1', repeat('x', 60000))$$, 'PT402', 'L9: save_pillar refuses content over bytes_per_project');
+select tests.refuses($$select matrice.save_pillar(tests.id('busy'), 'P1', repeat('x', 60000))$$, 'PT402',
+                     'L9: save_pillar refuses content over bytes_per_project');
 select tests.unchanged('L9: texts over bytes_per_project change no row');
 select isnt(tests.until_refused($$select matrice.start_run(tests.id('busy'), 'w', 'e')$$, 'PT402', 1000), null,
             'L9: start_run is refused at some time when it is called again and again');
@@ -180,7 +194,9 @@ select tests.refuses($$select matrice.ingest_source(tests.id('busy'), 'x', repea
                      'L9: ingest_source refuses an anonymous user over allowed_anonymous', '%50000 are allowed%', '%', '%bytes_per_project%');
 select tests.as_owner();
 select tests.allow('bytes_per_project', 1000000000000, 1000000000000);
-select tests.allow('bytes_per_user', (select sum(bytes)::bigint + 50000 from matrice.project_usage u join matrice.projects p on p.id = u.project_id where p.created_by = tests.id('alice')));
+select tests.allow('bytes_per_user',
+                   (select sum(bytes)::bigint + 50000
+                    from matrice.project_usage u join matrice.projects p on p.id = u.project_id where p.created_by = tests.id('alice')));
 select tests.as_user('edith');
 select lives_ok($$select matrice.record_insight(tests.id('busy'), 't', 't', repeat('x', 8000))$$, 'L9: record_insight below bytes_per_user succeeds');
 select tests.refuses($$select matrice.record_insight(tests.id('atlas'), 't', 't', repeat('x', 10000))$$, 'PT402',

@@ -130,17 +130,20 @@ select is_empty($$select oid::regprocedure from pg_proc where pronamespace = 'ma
                 'No function returns rows of a table''s type, which would break with a column that is added');
 
 -- The comments are what PostgREST's OpenAPI document shows.
-select ok(obj_description(p.oid, 'pg_proc') like format('%%Defaults: %%%s %s%%', p.proargnames[place], regexp_replace(pg_get_function_arg_default(p.oid, place), '::[a-z ]+$', '')),
+select ok(obj_description(p.oid, 'pg_proc') like format('%%Defaults: %%%s %s%%', p.proargnames[place],
+                                                        regexp_replace(pg_get_function_arg_default(p.oid, place), '::[a-z ]+$', '')),
           format('The comment on %s states the default of %s', p.proname, p.proargnames[place]))
   from pg_proc p, generate_series(p.pronargs - p.pronargdefaults + 1, p.pronargs) place
  where p.pronamespace = 'matrice'::regnamespace and pg_get_function_arg_default(p.oid, place) !~ '^NULL';
 
 select volatility_is('matrice', function, 'immutable', function || ' is immutable')
-  from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_fold', '_pieces', '_read_query', '_whole_sentences']::name[]) function;
+  from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_fold', '_pieces', '_read_query',
+                    '_whole_sentences']::name[]) function;
 select is_strict('matrice', function, function || ' is strict')
   from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', '_fold', '_pieces', '_read_query', '_whole_sentences']::name[]) function;
 select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
- where pronamespace = 'matrice'::regnamespace and proname in ('count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_fold', '_pieces', '_read_query', '_whole_sentences');
+ where pronamespace = 'matrice'::regnamespace
+   and proname in ('count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_fold', '_pieces', '_read_query', '_whole_sentences');
 select volatility_is('matrice', function, 'stable', function || ' is stable')
   from unnest(array['pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
                     'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'workflow_metrics']::name[]) function;
