@@ -135,7 +135,7 @@ select is(array(
                         ('matrice.build_context(%L, tests.vec(1536, 1), tests.id(''ours''), insights => 2)')) calls (call),
                 tests.survives(format('select * from ' || call, left(repeat(part, times), 10000))) wrong
           where wrong is not null),
-       '{}', format('M3, M5: searches of %s × %s answer or refuse with 22023 or 22004', times, name))
+       '{}', format('M3, M5: search_chunks, search_insights, hybrid_search and build_context of %s × %s answer or refuse', times, name))
   from hostile, unnest(array[1, 33, 2500]) times;
 select tests.as_user('alice');
 select matrice.create_project(language, settings => jsonb_build_object('language', language)) as id, language into temp table polyglot

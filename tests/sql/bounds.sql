@@ -174,7 +174,7 @@ select tests.refuses($$update matrice.source_chunks set metadata = jsonb_build_o
 delete from matrice.source_chunks where id = tests.id('last');
 
 -- Every jsonb argument of the API that is stored: its size, its depth, its numbers.
-select tests.refuses(format('select matrice.%s', replace(call, '?', value)), '22023', format('M6: %s refuses %s', split_part(call, '(', 1), what),
+select tests.refuses(format('select matrice.%s', replace(call, '?', value)), '22023', format('M6: %s refuses %s', replace(call, '?', '…'), what),
                      '%levels%', '%')
   from (values ($$ingest_source(tests.id('atlas'), 'x', 'x', metadata => ?)$$), ($$save_pillar(tests.id('atlas'), 'P1', 'x', ?)$$),
                ($$create_project('x', settings => ?)$$), ($$record_insight(tests.id('atlas'), 't', 't', 'c', tags => jsonb_build_array(?))$$),
@@ -184,7 +184,7 @@ select tests.refuses(format('select matrice.%s', replace(call, '?', value)), '22
        (values ('a value of 10,000 levels', $$(repeat('{"a":', 10000) || '1' || repeat('}', 10000))::jsonb$$),
                ('a megabyte', $$jsonb_build_object('a', repeat('x', 1000000))$$),
                ('a number of 100,000 digits', $$'{"a": 1e100000}'::jsonb$$)) bad (what, value);
-select tests.refuses(format('select matrice.%s', call), '22023', format('M8: %s refuses a text that is too long', split_part(call, '(', 1)), '%at most%', '%')
+select tests.refuses(format('select matrice.%s', call), '22023', format('M8: %s is refused: the text is too long', call), '%at most%', '%')
   from (values ($$create_project(repeat('x', 2001))$$), ($$create_project('x', repeat('x', 20000))$$), ($$create_project('x', domain => repeat('x', 2001))$$),
                ($$save_pillar(tests.id('atlas'), 'P1', repeat('x', 1048577))$$), ($$ingest_source(tests.id('atlas'), repeat('x', 2001), 'x')$$),
                ($$ingest_source(tests.id('atlas'), 'x', 'x', storage_path => repeat('x', 2001))$$),
