@@ -27,7 +27,7 @@ function refusals(cases) {
       if (OURS.includes(code)) assert.ok(error.details || error.hint, `neither details nor hint: ${JSON.stringify(error)}`)
     })
   }
-  test('and nothing has changed', () => assert.equal(stack.snapshot(), snapshot))
+  test('refused requests change no row', () => assert.equal(stack.snapshot(), snapshot))
 }
 /** A valid call of a function, with something wrong in it. */
 const rpc = (name, wrong) => () => alice.rpc(name, { ...calls(world)[name], ...wrong })
@@ -35,7 +35,7 @@ const show = (value) => value === undefined ? 'nothing' : JSON.stringify(value).
 const each = (values, name, argument, code) =>
   values.map((value) => [`${name}: ${argument} ${show(value)}`, rpc(name, { [argument]: value }), 400, code])
 
-describe('unknown names', () => refusals([
+describe('functions refuse unknown names', () => refusals([
   ...['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', 'claim_chunks', 'store_embeddings', 'fail_chunks', 'match_chunks',
     'hybrid_search', 'build_context'].flatMap((name) => each(['gpt-none', ''], name, 'model', '22023')),
   ...each(['gpt-none', ''], 'build_context', 'target_model', '22023'),
@@ -47,22 +47,22 @@ describe('unknown names', () => refusals([
   ...each(['done', '', 'Success'], 'record_step', 'status', '22023'),
   ...each(['running', ''], 'finish_run', 'status', '22023'),
   ...each(['decade', ''], 'workflow_metrics', 'group_by', '22023'),
-  ['an argument that does not exist', rpc('match_chunks', { matchcount: 1 }), 404, 'PGRST202'],
+  ['match_chunks: an argument that does not exist', rpc('match_chunks', { matchcount: 1 }), 404, 'PGRST202'],
   ['a function that does not exist', () => alice.rpc('drop_everything'), 404, 'PGRST202'],
   ['a table that does not exist', () => alice.from('secrets').select(), 404, '42P01'],
-  ['a phase in a row', () => alice.from('projects').update({ current_phase: 'P9' }).eq('id', world.project_id), 400, '23514'],
-  ['a setting in a row', () => alice.from('projects').update({ settings: { lang: 'english' } }).eq('id', world.project_id), 400, '22023'],
-  ['a model in a row', () => alice.from('chunk_embeddings').insert({ chunk_id: world.chunk_id, embedding: [1, 2], model: 'none' }), 409, '23503'],
+  ['projects: current_phase P9', () => alice.from('projects').update({ current_phase: 'P9' }).eq('id', world.project_id), 400, '23514'],
+  ['projects: settings with an unknown key', () => alice.from('projects').update({ settings: { lang: 'english' } }).eq('id', world.project_id), 400, '22023'],
+  ['chunk_embeddings: an unknown model', () => alice.from('chunk_embeddings').insert({ chunk_id: world.chunk_id, embedding: [1, 2], model: 'none' }), 409, '23503'],
 ]))
 
-test('users are told who declares models and prices, and which values a status has', async () => {
+test('embedding_models and model_prices name service_role in the hint, workflow_runs the values of status', async () => {
   assert.match((await refused(alice.from('embedding_models').insert({ model: 'mine', dimensions: 3 }), 403, '42501')).hint, /service_role/)
   assert.match((await refused(alice.from('model_prices').update({ usd_per_million: 0 }).eq('model', 'gpt-4o'), 403, '42501')).hint, /service_role/)
   assert.match((await refused(alice.from('workflow_runs').update({ status: 'done' }).eq('id', world.run_id), 400, '23514')).message,
     /running_completed_failed_cancelled/)
 })
 
-describe('numbers out of range', () => refusals([
+describe('functions refuse numbers out of range', () => refusals([
   ...['match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'search_insights', 'match_documents',
     'evaluate_search', 'search_recall'].flatMap((name) => each([0, -1, 1e7], name, 'match_count', '22023')),
   ...['match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks'].flatMap((name) => [
@@ -76,8 +76,8 @@ describe('numbers out of range', () => refusals([
   ...['chunk_text', 'ingest_source', 'chunk_source'].flatMap((name) => [
     ...each([0, -5], name, 'max_tokens', '22023'),
     ...each([-1], name, 'overlap_tokens', '22023'),
-    [`${name}: more overlap than half of a chunk`, rpc(name, { max_tokens: 64, overlap_tokens: 33 }), 400, '22023'],
-    [`${name}: more overlap than chunk`, rpc(name, { max_tokens: 64, overlap_tokens: 65 }), 400, '22023'],
+    [`${name}: overlap_tokens 33 for max_tokens 64`, rpc(name, { max_tokens: 64, overlap_tokens: 33 }), 400, '22023'],
+    [`${name}: overlap_tokens 65 for max_tokens 64`, rpc(name, { max_tokens: 64, overlap_tokens: 65 }), 400, '22023'],
   ]),
   ...each([-1], 'truncate_tokens', 'max_tokens', '22023'),
   ...each([[-1], [999999999], [15339, null]], 'detokenize', 'tokens', '22023'),
@@ -101,14 +101,14 @@ describe('numbers out of range', () => refusals([
 ]))
 
 // tests/sql/arguments.sql asks every function about every argument. What a client sends as null is one.
-describe('null', () => refusals([
+describe('functions refuse null', () => refusals([
   ...each([null], 'match_chunks', 'match_count', '22004'), ...each([null], 'match_chunks', 'filter', '22004'),
   ...each([null], 'create_project', 'settings', '22004'), ...each([null], 'calculate_cost', 'usage', '22004'),
   ...each([null], 'set_member_role', 'role', '22004'), ...each([null], 'finish_run', 'run_id', '22004'),
   ...each([null], 'rerank_chunks', 'scores', '22004'), ...each([null], 'start_run', 'input_data', '22004'),
 ]))
 
-describe('nothing where there must be something', () => refusals([
+describe('functions refuse empty and blank texts', () => refusals([
   ...each(['', '  \n'], 'create_project', 'name', '22023'),
   ...each([null], 'create_project', 'name', '22004'),
   ...['name', 'content', 'type'].flatMap((argument) => [
@@ -136,7 +136,7 @@ describe('nothing where there must be something', () => refusals([
     .flatMap((name) => each([null], name, 'project_id', '22004')),
 ]))
 
-describe('vectors', () => {
+describe('functions refuse wrong vectors', () => {
   const vector = embed('whale')
   const broken = [
     ['text for a number', ['NaN', ...vector.slice(1)], '22P02'],
@@ -156,17 +156,17 @@ describe('vectors', () => {
     ...['match_chunks', 'hybrid_search', 'build_context', 'match_documents'].flatMap((name) => [
       ...broken.map(([label, query_embedding, code]) => [`${name}: ${label}`, rpc(name, { query_embedding }), 400, code]),
       ...own.map(([label, query_embedding]) => [`${name}: ${label}`, rpc(name, { query_embedding }), 400, '22023']),
-      [`${name}: null`, rpc(name, { query_embedding: null }), 400, '22004'],
-      [`${name}: another model's`, rpc(name, { query_embedding: embed('whale', 384) }), 400, '22023'],
+      [`${name}: query_embedding null`, rpc(name, { query_embedding: null }), 400, '22004'],
+      [`${name}: query_embedding of another model`, rpc(name, { query_embedding: embed('whale', 384) }), 400, '22023'],
     ]),
     ...[...broken, ...own].map(([label, embedding]) => [`store_embeddings: ${label}`, rpc('store_embeddings', { embeddings: [embedding] }), 400, '22023']),
     ...each([[], [embed('a'), embed('b')], {}, 'whale'], 'store_embeddings', 'embeddings', '22023'),
-    ...own.map(([label, embedding]) => [`a row: ${label}`,
+    ...own.map(([label, embedding]) => [`chunk_embeddings: ${label}`,
       () => alice.from('chunk_embeddings').update({ embedding }).eq('chunk_id', world.chunk_id), 400, '22023']),
   ])
 })
 
-describe('JSON of another kind', () => refusals([
+describe('functions refuse JSON of another kind', () => refusals([
   ...['match_chunks', 'search_chunks', 'hybrid_search', 'build_context', 'match_documents']
     .flatMap((name) => each(['{"topic": "whales"}', ['whales'], 1], name, 'filter', '22023')),
   ...each(['{}', [], 1, { whale: 1 }, { [MISSING]: 'high' }], 'rerank_chunks', 'scores', '22023'),
@@ -179,11 +179,11 @@ describe('JSON of another kind', () => refusals([
   ...each(['{}', [1]], 'calculate_cost', 'usage', '22023'),
   ...each(['{}', [1]], 'record_step', 'usage', '22023'),
   ...each(['soon'], 'workflow_metrics', 'since', '22007'),
-  ['half a character', rpc('create_project', { name: '\ud800' }), 400, 'PGRST102'],
-  ['a zero byte', rpc('create_project', { name: 'a\u0000b' }), 400, '22P05'],
+  ['create_project: half a character in name', rpc('create_project', { name: '\ud800' }), 400, 'PGRST102'],
+  ['create_project: a zero byte in name', rpc('create_project', { name: 'a\u0000b' }), 400, '22P05'],
 ]))
 
-describe('ids', () => {
+describe('functions refuse unknown and malformed ids', () => {
   const argument = { project_id: 'project', user_id: 'member', source_id: 'source', run_id: 'run', old_id: 'insight', new_id: 'insight' }
   // Every function that takes one of these ids.
   const takes = Object.entries(calls({}))
@@ -192,41 +192,41 @@ describe('ids', () => {
     ...takes.map(([name, key]) => [`${name}: no such ${argument[key]}`, rpc(name, { [key]: MISSING }), 404, 'PT404']),
     ...takes.map(([name, key]) => [`${name}: malformed ${key}`, rpc(name, { [key]: 'not-a-uuid' }), 400, '22P02']),
     ...each([['not-a-uuid']], 'store_embeddings', 'chunk_ids', '22P02'),
-    ['a token that nobody was sent', rpc('accept_invite', { token: 'a guess' }), 404, 'PT404'],
-    ['the last owner leaves', rpc('remove_member', { user_id: ALICE }), 409, 'PT409'],
-    ['the last owner steps down', rpc('set_member_role', { user_id: ALICE }), 409, 'PT409'],
-    ['an insight that supersedes itself', () => alice.rpc('supersede_insight', { old_id: world.old_id, new_id: world.old_id }), 400, '22023'],
-    ['another workflow\'s run_key', () => alice.rpc('start_run', { project_id: world.project_id, workflow_id: 'listen', event_name: 'tide', run_key: 'watch-1' }), 409, 'PT409'],
-    ['another step\'s step_key', () => alice.rpc('record_step', { run_id: world.run_id, step_name: 'hear', status: 'success', step_key: 'look-1' }), 409, 'PT409'],
-    ['a chunk of no source', () => alice.from('source_chunks').insert({ source_id: MISSING, chunk_index: 0, content: 'x' }), 403, '42501'],
+    ['accept_invite: an unknown token', rpc('accept_invite', { token: 'a guess' }), 404, 'PT404'],
+    ['remove_member: the last owner', rpc('remove_member', { user_id: ALICE }), 409, 'PT409'],
+    ['set_member_role: the last owner', rpc('set_member_role', { user_id: ALICE }), 409, 'PT409'],
+    ['supersede_insight: the same old_id and new_id', () => alice.rpc('supersede_insight', { old_id: world.old_id, new_id: world.old_id }), 400, '22023'],
+    ['start_run: the run_key of another workflow', () => alice.rpc('start_run', { project_id: world.project_id, workflow_id: 'listen', event_name: 'tide', run_key: 'watch-1' }), 409, 'PT409'],
+    ['record_step: the step_key of another step', () => alice.rpc('record_step', { run_id: world.run_id, step_name: 'hear', status: 'success', step_key: 'look-1' }), 409, 'PT409'],
+    ['source_chunks: an unknown source_id', () => alice.from('source_chunks').insert({ source_id: MISSING, chunk_index: 0, content: 'x' }), 403, '42501'],
   ])
 })
 
-describe('tokens', () => {
+describe('tables and functions refuse wrong access tokens', () => {
   const as = async (claims, options) => stack.client(await stack.token({ role: 'authenticated', ...claims }, options))
   const create = { name: 'Mine' }
   const projects = async (claims, options) => (await as(claims, options)).from('projects').select()
   refusals([
     ['a subject that is no uuid: create_project', async () => (await as({ sub: 'alice' })).rpc('create_project', create), 403, '42501'],
-    ['a subject that is no uuid: functions', async () => (await as({ sub: 'alice' })).rpc('save_pillar', calls(world).save_pillar), 404, 'PT404'],
-    ['expired', () => projects({ sub: ALICE }, { expires: '-1h' }), 401, 'PGRST301'],
-    ['forged', () => projects({ sub: ALICE }, { key: 'x'.repeat(64) }), 401, 'PGRST301'],
-    ['unsigned', () => stack.client(unsigned({ role: 'authenticated', sub: ALICE })).from('projects').select(), 401, 'PGRST301'],
-    ['no token at all', () => stack.client('nonsense').from('projects').select(), 401, 'PGRST301'],
-    ['a role that clients may not take', () => projects({ role: 'postgres', sub: ALICE }), 403, '42501'],
+    ['a subject that is no uuid: save_pillar', async () => (await as({ sub: 'alice' })).rpc('save_pillar', calls(world).save_pillar), 404, 'PT404'],
+    ['an expired token: projects', () => projects({ sub: ALICE }, { expires: '-1h' }), 401, 'PGRST301'],
+    ['a forged token: projects', () => projects({ sub: ALICE }, { key: 'x'.repeat(64) }), 401, 'PGRST301'],
+    ['an unsigned token: projects', () => stack.client(unsigned({ role: 'authenticated', sub: ALICE })).from('projects').select(), 401, 'PGRST301'],
+    ['no token at all: projects', () => stack.client('nonsense').from('projects').select(), 401, 'PGRST301'],
+    ['role postgres: projects', () => projects({ role: 'postgres', sub: ALICE }), 403, '42501'],
     ['claims without a subject: create_project', async () => (await as({})).rpc('create_project', create), 403, '42501'],
-    ['claims without a subject: insert', async () => (await as({})).from('projects').insert(create), 403, '42501'],
-    ['claims without a subject: functions', async () => (await as({})).rpc('save_pillar', calls(world).save_pillar), 404, 'PT404'],
+    ['claims without a subject: insert into projects', async () => (await as({})).from('projects').insert(create), 403, '42501'],
+    ['claims without a subject: save_pillar', async () => (await as({})).rpc('save_pillar', calls(world).save_pillar), 404, 'PT404'],
     ['service_role: create_project', async () => (await stack.service()).rpc('create_project', create), 403, '42501'],
   ])
 
-  test('claims without a subject see nothing', async () => {
+  test('claims without a subject: no rows of projects', async () => {
     assert.deepEqual(await ok(projects({})), [])
   })
-  test('nor does a subject that is no uuid', async () => {
+  test('a subject that is no uuid: no rows of projects', async () => {
     assert.deepEqual(await ok(projects({ sub: 'alice' })), [])
   })
-  test('and is told why', async () => {
+  test('a subject that is no uuid: list_members gives a hint', async () => {
     const { hint } = await refused((await as({ sub: 'alice' })).rpc('list_members', { project_id: world.project_id }), 404, 'PT404')
     assert.match(hint, /UUID/)
   })

@@ -229,7 +229,7 @@ test('LangChain for Python searches by maximal marginal relevance', async () => 
 
 // All of them ----------------------------------------------------------------------------------------------------------
 
-test('Somebody else finds what is theirs and no more, an outsider nothing', async () => {
+test('LangChain and LlamaIndex find for another user their own documents, for an outsider nothing', async () => {
   for (const [user, visible] of [[BOB, [QUESTION]], [CAROL, []]]) {
     const client = await stack.user(user)
     const { store, filter } = await langchain(client)
@@ -244,7 +244,7 @@ test('Somebody else finds what is theirs and no more, an outsider nothing', asyn
   }
 })
 
-test('Adding documents is refused and changes nothing', async () => {
+test('LangChain and LlamaIndex refuse to add documents, and no row changes', async () => {
   const before = stack.snapshot()
   const document = { pageContent: 'A whale.', metadata: { tag: 'sea' } }
   for (const table of ['documents', 'source_chunks']) {

@@ -21,7 +21,7 @@ before(async () => {
 })
 after(() => stack?.stop())
 
-test('M1: planned and estimated counts are refused, exact ones answered', async () => {
+test('M1: count=planned and count=estimated are refused, count=exact is answered', async () => {
   for (const count of ['planned', 'estimated']) {
     const error = await refused(bob.from('projects').select('*', { count }), 400, '22023')
     assert.match(error.hint, /count=exact/)
@@ -30,7 +30,7 @@ test('M1: planned and estimated counts are refused, exact ones answered', async 
   assert.equal((await bob.from('pillars').select('*', { count: 'exact', head: true })).count, 0)
 })
 
-test('M1: however the header is written', async () => {
+test('M1: count=planned is refused in every spelling of the header Prefer', async () => {
   const token = await stack.token({ role: 'authenticated', sub: BOB })
   const ask = (...prefer) => fetch(`${stack.url}/rest/v1/projects?select=id`, {
     headers: [['Authorization', `Bearer ${token}`], ['Accept-Profile', 'matrice'], ...prefer.map((value) => ['Prefer', value])],
@@ -44,11 +44,11 @@ test('M1: however the header is written', async () => {
   assert.equal((await ask('count=exact')).headers.get('content-range'), '*/0')
 })
 
-test('M1: nobody still reads what is open to nobody', async () => {
+test('M1: anon reads a table of schema public that is open to anon', async () => {
   assert.deepEqual(await ok(stack.anon().schema('public').from('open').select()), [{ id: 1 }])
 })
 
-test('M1: without the function a planned count does not tell which values others have in common', async () => {
+test('M1: count=planned without refuse_planned_counts does not depend on others\' values', async () => {
   const plain = await startStack({ database: 'matrice_api_counts' })
   try {
     const owner = await plain.user(ALICE)

@@ -62,7 +62,7 @@ async function harmless(request, label) {
   assert.ok(!JSON.stringify([data, error]).includes('Alice\'s secret'), label)
 }
 
-test('in every text and JSON argument of every function', async () => {
+test('SQL in a text or JSON argument of every function does no harm', async () => {
   assert.ok(parameters.length > 50)
   const before = untouched()
   for (const [name, argument, format] of parameters) {
@@ -76,7 +76,7 @@ test('in every text and JSON argument of every function', async () => {
   assert.equal(untouched(), before)
 })
 
-test('stored as it is', async () => {
+test('create_project, save_pillar and ingest_source store SQL as text', async () => {
   const before = untouched()
   for (const payload of PAYLOADS) {
     // What fits into a name.
@@ -94,7 +94,7 @@ test('stored as it is', async () => {
   assert.equal(untouched(), before)
 })
 
-test('in the filters of a request', async () => {
+test('SQL in the filters of a request does no harm', async () => {
   const before = untouched()
   for (const payload of PAYLOADS.filter((text) => text.length < 10000)) { // what fits into a URL
     const table = () => bob.from('projects').select()

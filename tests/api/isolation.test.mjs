@@ -45,7 +45,7 @@ const key = (table) => table === 'projects' ? 'id' : 'project_id'
 const attempts = (world) => ({ ...calls(world), accept_invite: { token: 'a guess' } })
 const ofTenants = () => tables.filter((table) => !REFERENCE.includes(table))
 
-test('users and services are shown the same API, nobody is shown none', async () => {
+test('OpenAPI shows users and services every table and function, and anon none', async () => {
   assert.ok(tables.length >= 15 && functions.length >= 25)
   assert.deepEqual((await openapi({ role: 'authenticated', sub: BOB })).sort(),
     [...tables, ...functions.map((name) => `rpc/${name}`)].sort())
@@ -53,12 +53,12 @@ test('users and services are shown the same API, nobody is shown none', async ()
   assert.deepEqual(await openapi({ role: 'anon' }), [])
 })
 
-test('nothing is in the schema public, and the internals are not published', async () => {
+test('OpenAPI shows nothing in schema public, and matrice_private is not published', async () => {
   assert.deepEqual(await openapi({ role: 'service_role' }, 'public'), [])
   await refused(alice.schema('matrice_private').rpc('project_ids'), 406, 'PGRST106')
 })
 
-test('every function has a case', () => {
+test('calls() in fixtures.mjs has every function', () => {
   assert.deepEqual(functions.toSorted(), Object.keys(calls(world)).sort(), 'add it to calls() in fixtures.mjs')
 })
 
@@ -101,7 +101,7 @@ test('Bob cannot move his rows into Alice\'s project', async () => {
   await ok(bob.from('projects').delete().eq('name', 'Bob\'s'))
 })
 
-test('everybody reads the reference data, nobody but services writes it', async () => {
+test('reference tables can be read by a user, who cannot write them', async () => {
   const before = stack.snapshot()
   for (const table of REFERENCE) {
     const [row] = await ok(bob.from(table).select().limit(1))
@@ -113,7 +113,7 @@ test('everybody reads the reference data, nobody but services writes it', async 
   assert.equal(stack.snapshot(), before)
 })
 
-test('Bob gets nothing from any function with Alice\'s ids, and changes nothing', async () => {
+test('every function with Alice\'s ids answers Bob not found or nothing, and changes no row', async () => {
   const before = stack.snapshot()
   for (const [name, args] of Object.entries(attempts(world))) {
     if (OPEN.includes(name)) continue
@@ -131,7 +131,7 @@ test('Bob gets nothing from any function with Alice\'s ids, and changes nothing'
   assert.equal(stack.snapshot(), before)
 })
 
-test('a missing id and somebody else\'s are answered alike', async () => {
+test('every function answers an unknown id and another\'s id alike', async () => {
   const nowhere = Object.fromEntries(Object.keys(world).map((id) => [id, MISSING]))
   const hidden = (error) => JSON.parse(JSON.stringify(error).replaceAll(/[0-9a-f-]{36}/g, '…'))
   for (const [name, args] of Object.entries(attempts(world))) {
@@ -142,7 +142,7 @@ test('a missing id and somebody else\'s are answered alike', async () => {
   }
 })
 
-test('nobody is refused by every table and every function', async () => {
+test('every table and every function refuses anon', async () => {
   const before = stack.snapshot()
   for (const nobody of [stack.anon(), stack.client(await stack.token({ role: 'anon' }))]) {
     for (const table of tables) {
@@ -158,12 +158,12 @@ test('nobody is refused by every table and every function', async () => {
   assert.equal(stack.snapshot(), before)
 })
 
-test('no client may migrate', async () => {
+test('migrate refuses a user and a service', async () => {
   for (const client of [alice, service]) await refused(client.rpc('migrate'), 403, '42501')
 })
 
 // The proof that the refusals above were not for bad arguments.
-test('the same calls succeed for Alice', async () => {
+test('every function with Alice\'s ids succeeds for Alice', async () => {
   for (const [name, args] of Object.entries(calls(world))) {
     const data = await ok(alice.rpc(name, args))
     if (EMPTY[name] != null) assert.notDeepEqual(data, EMPTY[name], name)

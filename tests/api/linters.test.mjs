@@ -42,12 +42,12 @@ async function advisors() {
   return JSON.parse(stdout).results
 }
 
-test('supabase db advisors has nothing to say', async () => {
+test('supabase db advisors reports nothing unexpected', async () => {
   const found = (await advisors()).filter(({ level, name }) => level !== 'INFO' || !(name in EXPECTED))
   assert.deepEqual(found.map(({ level, detail }) => `${level}: ${detail}`), [])
 })
 
-test('and would say it: a mistake of every kind is found', async () => {
+test('supabase db advisors reports a mistake of each kind', async () => {
   stack.sql(`create table matrice.open_to_all (id uuid primary key);
     grant select on matrice.open_to_all to anon, authenticated;
     create view matrice.too_much as select * from matrice.projects;

@@ -221,7 +221,7 @@ test('save_pillar counts versions, and a stale one is a 409 that changes nothing
   ])
 })
 
-test('insights are found, and superseded ones only on request', async () => {
+test('search_insights returns superseded insights only on request', async () => {
   const record = (content, confidence) => alice.rpc('record_insight', {
     project_id, type: 'learning', title: 'Patents', content, confidence, tags: ['law'], evidence: { section: 3 },
   })
@@ -235,7 +235,7 @@ test('insights are found, and superseded ones only on request', async () => {
   assert.deepEqual(await found(true), [new_id, old_id])
 })
 
-test('a workflow run is recorded once, and its cost is exact', async () => {
+test('start_run and record_step store a run once, with its exact cost', async () => {
   await ok(worker.from('model_prices').insert([
     { model: 'exact-1', provider: 'test', unit: 'input', usd_per_million: 0.1 },
     { model: 'exact-1', provider: 'test', unit: 'output', usd_per_million: 0.7 },
@@ -275,7 +275,7 @@ test('a workflow run is recorded once, and its cost is exact', async () => {
   ])
 })
 
-test('calculate_cost knows published prices, and no price is null', async () => {
+test('calculate_cost returns published prices, and null for an unknown model', async () => {
   const cost = (args) => ok(alice.rpc('calculate_cost', args))
   // gpt-4o: 2.50 in, 1.25 cached, 10 out for a million: 200 × 2.5 + 800 × 1.25 + 200 × 10
   assert.equal(await cost({ model: 'gpt-4o', tokens_input: 1000, tokens_output: 200, usage: { cached_tokens: 800 } }), 0.0035)

@@ -18,7 +18,7 @@ after(() => stack?.stop())
 const save = (client) => client.rpc('save_pillar', { project_id, code: 'P1', content: String(Math.random()) })
 const members = async () => (await ok(alice.rpc('list_members', { project_id }))).map((row) => [row.user_id, row.role])
 
-test('an invitation makes a member, once', async () => {
+test('accept_invite takes a token once', async () => {
   const first = await ok(alice.rpc('invite_member', { project_id, email: 'bob@example.org' }))
   token = await ok(alice.rpc('invite_member', { project_id, email: 'bob@example.org' }))
   await refused(bob.rpc('accept_invite', { token: first }), 404, 'PT404') // the later invitation has replaced it
@@ -27,7 +27,7 @@ test('an invitation makes a member, once', async () => {
   await refused((await stack.user(CAROL)).rpc('accept_invite', { token }), 404, 'PT404')
 })
 
-test('a viewer reads, an editor writes, an owner decides', async () => {
+test('save_pillar refuses a viewer; set_phase, invite_member and remove_member refuse an editor', async () => {
   assert.equal((await ok(bob.from('pillars').select())).length, 6)
   const error = await refused(save(bob), 403, '42501')
   assert.ok(error.details && error.hint)
@@ -41,14 +41,14 @@ test('a viewer reads, an editor writes, an owner decides', async () => {
   assert.deepEqual(await ok(bob.from('project_invitations').select()), [])
 })
 
-test('who is removed sees nothing any more', async () => {
+test('projects and save_pillar show a removed member nothing', async () => {
   await ok(alice.rpc('remove_member', { project_id, user_id: BOB }))
   assert.deepEqual(await ok(bob.from('projects').select()), [])
   await refused(save(bob), 404, 'PT404')
   assert.deepEqual(await members(), [[ALICE, 'owner']])
 })
 
-test('H7: nobody is made a member who did not accept', async () => {
+test('H7: user_projects refuses an owner an insert; set_member_role refuses role owner without acceptance', async () => {
   await refused(alice.from('user_projects').insert({ project_id, user_id: BOB, role: 'viewer' }), 403, '42501')
   await refused(alice.from('user_projects').upsert({ project_id, user_id: BOB, role: 'owner' }), 403, '42501')
   await ok((await stack.service()).from('user_projects').insert({ project_id, user_id: CAROL, accepted_at: null }))
@@ -57,7 +57,7 @@ test('H7: nobody is made a member who did not accept', async () => {
   await ok(alice.rpc('remove_member', { project_id, user_id: CAROL }))
 })
 
-test('an owner can hand over and leave', async () => {
+test('remove_member takes an owner who has made another owner', async () => {
   await ok(bob.rpc('accept_invite', { token: ` ${await ok(alice.rpc('invite_member', { project_id, email: ' bob@example.org\n', role: 'owner' }))}\n` }))
   await ok(alice.rpc('remove_member', { project_id, user_id: ALICE }))
   assert.deepEqual(await ok(alice.from('projects').select()), [])

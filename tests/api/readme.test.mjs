@@ -29,7 +29,7 @@ test("README's supabase-js example finds what it ingested", async () => {
   assert.deepEqual(sources, [{ name: 'guide.md', token_count: sources[0].token_count, source_chunks: [{ count: 1 }] }])
 })
 
-test('the OpenAPI document tells the defaults', async () => {
+test('OpenAPI states the defaults of match_chunks and chunk_text', async () => {
   const headers = { 'Accept-Profile': 'matrice', Authorization: `Bearer ${await stack.token({ role: 'service_role' })}` }
   const { paths } = await (await fetch(`${stack.url}/rest/v1/`, { headers })).json()
   const shown = (name) => JSON.stringify(paths[`/rpc/${name}`].post)

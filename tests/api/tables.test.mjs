@@ -66,7 +66,7 @@ test('every column of the other tables can be written and read back', async () =
   assert.equal(step.project_id, project.id)
 })
 
-test('what was written by hand is searched, priced and versioned like the rest', async () => {
+test('rows that a client inserts are found by searches, in pillar_history and in workflow_metrics', async () => {
   const [match] = await ok(alice.rpc('match_chunks', { query_embedding: embed('whales sing'), project_id: project.id }))
   assert.equal(match.chunk_id, id(4))
   assert.ok(Math.abs(match.similarity - 1) < 1e-6)
@@ -78,14 +78,14 @@ test('what was written by hand is searched, priced and versioned like the rest',
   assert.equal(row.cost_usd, '9999.999999000000')
 })
 
-test('a new text needs a new embedding', async () => {
+test('source_chunks: an update of content deletes the embedding and makes claim_chunks return the chunk', async () => {
   await ok(alice.from('source_chunks').update({ content: 'Squids hide.' }).eq('id', id(4)))
   assert.deepEqual(await ok(alice.from('chunk_embeddings').select()), [])
   assert.deepEqual((await ok(alice.rpc('claim_chunks', { project_id: project.id }))).map((chunk) => chunk.content), ['Squids hide.'])
   assert.deepEqual((await ok(alice.rpc('search_chunks', { query_text: 'squids' }))).map((chunk) => chunk.chunk_id), [id(4)])
 })
 
-test('a project keeps an owner, and takes everything with it when it goes', async () => {
+test('user_projects refuses to delete the last owner; deleting from projects deletes every row', async () => {
   const error = await refused(alice.from('user_projects').delete().eq('project_id', project.id).eq('user_id', ALICE), 409, 'PT409')
   assert.ok(error.details && error.hint)
   await ok(alice.from('projects').delete().eq('id', project.id))

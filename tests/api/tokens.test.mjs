@@ -21,11 +21,11 @@ test('tokenize gives the ids that OpenAI publishes, by model or encoding', async
   assert.deepEqual(await rpc('tokenize', { content: '' }), [])
 })
 
-test('special tokens in a user\'s text are characters', async () => {
+test('tokenize of <|endoftext|> returns the tokens of its characters', async () => {
   assert.deepEqual(await rpc('tokenize', { content: '<|endoftext|>' }), [27, 91, 8862, 728, 428, 91, 29])
 })
 
-test('count, tokenize, detokenize and truncate agree on any language', async () => {
+test('count_tokens, tokenize, detokenize and truncate_tokens agree on any language', async () => {
   for (const content of ['Les piliers de la méthode', '日本語のテキスト', '👩‍👩‍👧‍👦 family', 'a\n\tb  c', 'i̇ ﬁ ß']) {
     for (const model of ['o200k_base', 'cl100k_base', 'p50k_base', 'r50k_base']) {
       const tokens = await rpc('tokenize', { content, model })

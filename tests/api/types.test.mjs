@@ -17,7 +17,7 @@ test('database.types.ts is up to date', async () => {
   assert.ok(readFileSync(TYPES, 'utf8') === generated, 'the schema has changed: run `make types`')
 })
 
-test('a client compiles with it', () => {
+test('client.ts compiles with database.types.ts', () => {
   const { status, stdout, stderr } = spawnSync('node_modules/.bin/tsc', ['--project', 'tsconfig.json'], { cwd: here, encoding: 'utf8' })
   assert.equal(status, 0, stdout + stderr)
 })

@@ -69,7 +69,7 @@ def wait_until_gone(process):
     raise AssertionError(f"process {process} is still there")
 
 
-def test_killed_in_the_middle_of_ingestion():
+def test_a_server_killed_during_ingest_source_and_store_embeddings_recovers():
     cluster("start")
     try:
         with connect("postgres") as connection:

@@ -26,7 +26,7 @@ def test_a_restored_dump_dumps_the_same(matrice_database, empty_database, change
     assert target.dump() == dump
 
 
-def test_a_restored_database_works(matrice_database, empty_database):
+def test_functions_of_a_restored_database_work(matrice_database, empty_database):
     source = matrice_database()
     project = fill(source)
     target = empty_database()
@@ -40,7 +40,7 @@ def test_a_restored_database_works(matrice_database, empty_database):
     assert target.value("select matrice.migrate()") == []
 
 
-def test_restoring_installs_the_engine_only(empty_database):
+def test_create_extension_with_row_security_off_installs_the_engine_alone(empty_database):
     database = empty_database()
     database.psql("create extension vector; set row_security = off; create extension matrice;")
     assert database.value("select to_regclass('matrice.projects')") is None
@@ -49,7 +49,7 @@ def test_restoring_installs_the_engine_only(empty_database):
     assert database.value("select count(*) from matrice.projects") == 0
 
 
-def test_parallel_restore_of_an_archive(matrice_database, empty_database, tmp_path):
+def test_a_parallel_restore_of_an_archive_dumps_the_same(matrice_database, empty_database, tmp_path):
     source = matrice_database()
     fill(source)
     archive = tmp_path / "archive"

@@ -27,14 +27,14 @@ def app_database(app_role, empty_database):
     database.user = "postgres"
 
 
-def test_only_functions_are_members(matrice_database):
+def test_only_functions_are_members_of_the_extension(matrice_database):
     kinds = matrice_database().rows(
         "select distinct d.classid::regclass::text from pg_depend d join pg_extension e on e.oid = d.refobjid"
         " where e.extname = 'matrice' and d.deptype = 'e'")
     assert kinds == [("pg_proc",)]
 
 
-def test_dropping_the_extension_keeps_every_row(matrice_database):
+def test_drop_extension_keeps_every_row(matrice_database):
     database = matrice_database()
     project = fill(database)
     data = database.dump("--data-only")
@@ -128,7 +128,7 @@ def test_a_role_that_is_no_superuser_restores_an_archive_of_the_schemas(app_role
     source.user = "postgres"
 
 
-def test_migrations_run_as_the_owner_and_never_as_superuser(app_database):
+def test_migrate_runs_as_the_owner_and_never_as_superuser(app_database):
     """The installing role may have laid out a trap where the migrations will step."""
     app_database.psql("""
         create schema matrice_private;
@@ -142,7 +142,7 @@ def test_migrations_run_as_the_owner_and_never_as_superuser(app_database):
     assert app_database.rows("select distinct who from public.seen") == [("matrice_app",)]
 
 
-def test_a_strangers_objects_are_not_used(app_database):
+def test_create_extension_refuses_a_strangers_table_migrations(app_database):
     stranger = app_database_as_superuser(app_database)
     stranger.psql("""
         create schema matrice_private;
@@ -155,7 +155,7 @@ def test_a_strangers_objects_are_not_used(app_database):
     assert app_database.value("select count(*) from pg_extension where extname = 'matrice'") == 0
 
 
-def test_a_strangers_schema_is_not_used(app_database):
+def test_create_extension_refuses_a_strangers_schema_matrice(app_database):
     stranger = app_database_as_superuser(app_database)
     stranger.psql("create schema matrice; grant all on schema matrice to public")
     refused = app_database.psql("create extension matrice", check=False)
@@ -163,14 +163,14 @@ def test_a_strangers_schema_is_not_used(app_database):
     assert stranger.value("select to_regclass('matrice.projects')") is None
 
 
-def test_a_function_in_the_way_is_not_replaced(app_database):
+def test_create_extension_refuses_to_replace_a_function_count_tokens(app_database):
     app_database.psql("create schema matrice; create function matrice.count_tokens(text, text) returns int language sql as 'select 42'")
     refused = app_database.psql("create extension matrice", check=False)
     assert 'function "count_tokens" already exists with same argument types' in refused.stderr
     assert app_database.value("select matrice.count_tokens('a', 'b')") == 42
 
 
-def test_nobody_else_may_migrate(matrice_database):
+def test_migrate_refuses_a_role_that_does_not_own_schema_matrice(matrice_database):
     database = matrice_database()
     with database.connect() as connection:
         connection.execute("grant execute on function matrice.migrate() to service_role")
@@ -179,7 +179,7 @@ def test_nobody_else_may_migrate(matrice_database):
             connection.execute("select matrice.migrate()")
 
 
-def test_an_old_pgvector_is_refused(empty_database):
+def test_create_extension_refuses_pgvector_0_7_4(empty_database):
     database = empty_database()
     database.psql("create extension vector; update pg_extension set extversion = '0.7.4' where extname = 'vector'")
     refused = database.psql("create extension matrice", check=False)
@@ -187,7 +187,7 @@ def test_an_old_pgvector_is_refused(empty_database):
     assert "ALTER EXTENSION vector UPDATE" in refused.stderr
 
 
-def test_ivfflat_by_choice(empty_database):
+def test_create_extension_with_embedding_index_method_ivfflat_makes_an_ivfflat_index(empty_database):
     database = empty_database()
     database.psql("create extension vector; set matrice.embedding_index_method = 'ivfflat'; create extension matrice;")
     assert "USING ivfflat" in database.value("select pg_get_indexdef('matrice.idx_embeddings_vector'::regclass)")

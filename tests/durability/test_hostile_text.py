@@ -36,7 +36,7 @@ LONG = {
 
 
 @pytest.mark.parametrize("query", LONG.values(), ids=LONG.keys())
-def test_a_timeout_ends_it(matrice_database, query):
+def test_statement_timeout_ends_functions_of_the_engine(matrice_database, query):
     with matrice_database().connect() as connection:
         connection.execute("set statement_timeout = '300ms'")
         with pytest.raises(psycopg.errors.QueryCanceled):
@@ -82,7 +82,7 @@ LARGE_MARKDOWN = {
 
 
 @pytest.mark.parametrize("text", LARGE.values(), ids=LARGE.keys())
-def test_memory_is_bounded(matrice_database, text):
+def test_memory_of_text_is_bounded(matrice_database, text):
     check_memory(matrice_database, text, "text")
 
 
@@ -126,7 +126,7 @@ def peak(connection):
 
 
 @pytest.mark.parametrize("format, shred", SHREDS, ids=str)
-def test_shreds_of_code_take_bounded_work(matrice_database, format, shred):
+def test_chunk_text_of_shreds_of_code_ends_within_30_seconds(matrice_database, format, shred):
     """L7: the parser goes round in circles for what is no code. Most of these took it from 15 seconds to two minutes."""
     with matrice_database().connect() as connection:
         connection.execute("set statement_timeout = '30s'")
@@ -137,7 +137,7 @@ def test_shreds_of_code_take_bounded_work(matrice_database, format, shred):
 
 @pytest.mark.parametrize("format", ["go", "javascript", "python", "rust", "sql", "tsx", "typescript"])
 @pytest.mark.parametrize("opening", ["{a:", "{a", "(", "[", "<a>", "a?", "a<", "a => ", "if a {", "((a,"])
-def test_what_opens_and_never_closes_leaves_the_server_standing(matrice_database, format, opening):
+def test_chunk_text_of_unclosed_code_returns_chunks(matrice_database, format, opening):
     """The parser of code recurses where it is ambiguous: 1 MB of {a: as JavaScript was the end of all connections."""
     with matrice_database().connect() as connection:
         text = opening * (2_000_000 // len(opening))
@@ -145,7 +145,7 @@ def test_what_opens_and_never_closes_leaves_the_server_standing(matrice_database
         assert connection.execute("select count(*) from matrice.chunk_text(%s, 512, 0, %s)", [text, format]).fetchone()[0] > 0
 
 
-def test_a_million_spaces_in_every_encoding(matrice_database):
+def test_count_tokens_takes_a_million_spaces_in_every_encoding(matrice_database):
     with matrice_database().connect() as connection:
         for encoding in ("o200k_base", "cl100k_base", "p50k_base", "r50k_base"):
             assert connection.execute("select matrice.count_tokens(repeat(' ', 1000000) || 'x', %s)", [encoding]).fetchone()[0] > 1000
@@ -158,7 +158,7 @@ def test_a_million_spaces_in_every_encoding(matrice_database):
     ("repeat('[', 10000) || 'x'", "markdown"),
     ("repeat('(', 100000) || repeat(')', 100000)", "rust"),
 ], ids=["headings", "quotes", "lists", "brackets in markdown", "brackets in rust"])
-def test_deep_or_many(matrice_database, text, format):
+def test_chunk_text_takes_deep_or_many_constructs(matrice_database, text, format):
     with matrice_database().connect() as connection:
         chunks = connection.execute("select count(*), max(token_count) from matrice.chunk_text(" + text + ", 512, 0, %s)", [format]).fetchone()
         assert chunks[0] > 0 and chunks[1] <= 512

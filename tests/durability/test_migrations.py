@@ -36,17 +36,17 @@ def schema_of(database):
     return database.dump("--schema-only")
 
 
-def test_the_log_has_every_file_with_its_hash(matrice_database):
+def test_migrations_log_has_every_file_with_its_hash(matrice_database):
     logged = {name: file_hash for name, _, file_hash in matrice_database().rows(LOG)}
     assert logged == {name: hashlib.sha256(text_of(name).encode()).hexdigest() for name in ONCE + CODE}
     assert GRANTS == "007_functions/99_grants" and len(CODE) > 20
 
 
-def test_migrate_has_nothing_to_do_twice(matrice_database):
+def test_migrate_a_second_time_applies_nothing(matrice_database):
     assert migrate(matrice_database()) == []
 
 
-def test_a_changed_file_is_applied_again_and_then_the_grants(matrice_database):
+def test_migrate_applies_a_changed_file_again_and_then_the_grants(matrice_database):
     database = matrice_database()
     fresh = schema_of(database)
     database.psql("""
@@ -60,7 +60,7 @@ def test_a_changed_file_is_applied_again_and_then_the_grants(matrice_database):
     assert schema_of(database) == fresh
 
 
-def test_each_file_of_code_can_be_applied_again(matrice_database):
+def test_migrate_can_apply_each_file_of_functions_again(matrice_database):
     database = matrice_database()
     fill(database)
     fresh, data = schema_of(database), database.dump("--data-only", "--exclude-table=matrice_private.migrations")
@@ -71,14 +71,14 @@ def test_each_file_of_code_can_be_applied_again(matrice_database):
     assert database.dump("--data-only", "--exclude-table=matrice_private.migrations") == data
 
 
-def test_the_grants_are_applied_at_each_version(matrice_database):
+def test_migrate_applies_the_grants_at_each_version(matrice_database):
     database = matrice_database()
     database.psql(f"update matrice_private.migrations set version = '0.0.9' where name = '{GRANTS}'")
     assert migrate(database) == [GRANTS]
     assert database.value(f"select version from matrice_private.migrations where name = '{GRANTS}'") == "0.1.0"
 
 
-def test_a_changed_result_type_is_refused_and_changes_nothing(matrice_database):
+def test_migrate_refuses_a_changed_result_type_and_changes_nothing(matrice_database):
     database = matrice_database()
     database.psql("""
         drop function matrice.set_phase;
@@ -92,7 +92,7 @@ def test_a_changed_result_type_is_refused_and_changes_nothing(matrice_database):
     assert database.value("select hash from matrice_private.migrations where name = '007_functions/10_projects'") == "of another text"
 
 
-def test_a_dropped_function_comes_back_with_comment_and_grants(matrice_database):
+def test_migrate_restores_a_dropped_function_with_comment_and_grants(matrice_database):
     """What a file of tables does before a signature changes: it drops the function by name."""
     database = matrice_database()
     fresh = schema_of(database)
@@ -122,7 +122,7 @@ def test_a_column_that_a_bound_body_reads_changes_after_the_function_is_dropped(
     assert schema_of(database) == fresh
 
 
-def test_what_a_user_built_on_a_function_is_never_dropped(matrice_database):
+def test_migrate_never_drops_what_a_user_built_on_a_function(matrice_database):
     database = matrice_database()
     database.psql("""
         create view public.my_metrics as select m.* from matrice.projects p, matrice.workflow_metrics(p.id, '2026-01-01') m;
@@ -154,7 +154,7 @@ def test_an_overload_of_a_function_of_ours_stops_the_migration(matrice_database)
     assert schema_of(database) == before
 
 
-def test_a_users_own_work_in_the_schemas_is_left_alone(matrice_database):
+def test_migrate_leaves_a_users_own_objects_in_the_schemas_alone(matrice_database):
     database = matrice_database()
     database.psql("""
         create role matrice_reader;
@@ -176,7 +176,7 @@ def test_a_users_own_work_in_the_schemas_is_left_alone(matrice_database):
     database.psql("drop owned by matrice_reader; drop role matrice_reader")
 
 
-def test_functions_are_granted_by_name_whatever_the_default_privileges(matrice_database):
+def test_migrate_grants_by_name_whatever_the_default_privileges(matrice_database):
     database = matrice_database()
     fresh = schema_of(database)
     database.psql("alter default privileges grant execute on functions to anon; drop function matrice.set_phase")
@@ -285,7 +285,7 @@ def test_an_upgraded_database_is_a_fresh_one(old_database, matrice_database):
     assert {name for name, version in versions.items() if version == "0.1.0"} == {"007_functions/13_pillars", GRANTS}
 
 
-def test_a_new_file_of_tables_has_all_code_applied_again(old_database, matrice_database):
+def test_migrate_applies_all_functions_again_after_a_new_file_of_tables(old_database, matrice_database):
     """The old version ended with 005, and its log says of every function that it is there."""
     apply_by_hand(old_database, ONCE[:-1])
     for name in CODE:

@@ -14,7 +14,7 @@ def cluster(*arguments):
     return subprocess.run([ROOT / "scripts" / "cluster", *arguments], check=True, capture_output=True, text=True).stdout
 
 
-def test_it_works_from_shared_preload_libraries():
+def test_count_tokens_works_from_shared_preload_libraries():
     cluster("start", CLUSTER, "shared_preload_libraries=matrice")
     try:
         shell = f'eval "$({ROOT}/scripts/cluster env {CLUSTER})"; echo "host=$PGHOST port=$PGPORT"'

@@ -90,7 +90,7 @@ def by_extension(_, subscriber):
 
 
 @pytest.mark.parametrize("prepare", [by_schema, by_extension])
-def test_a_subscriber_follows(server, databases, prepare):
+def test_a_subscriber_has_the_rows_of_its_publisher(server, databases, prepare):
     publisher, subscriber = databases
     prepare(publisher, subscriber)
     subscribe(server, publisher, subscriber)

@@ -61,7 +61,7 @@ def mean_recall(member, names, queries, count, search, numbers=None):
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_c3_the_true_nearest_are_found(member, name):
+def test_c3_match_chunks_finds_the_true_nearest(member, name):
     project, queries = identifier("project", name), SETS[name][1]
     for count in COUNTS:
         search = f"select chunk_id from matrice.match_chunks(%s::vector, '{project}', {count})"
@@ -70,7 +70,7 @@ def test_c3_the_true_nearest_are_found(member, name):
 
 @pytest.mark.parametrize("name", ["E5, two versions", "E5, one-signed, two versions", "E5, mean removed, two versions", "1,000 near copies of each of 4"])
 @pytest.mark.parametrize("tag", FILTERS)
-def test_c3_the_true_nearest_that_match_a_filter_are_found(member, name, tag):
+def test_c3_match_chunks_with_filter_finds_the_true_nearest(member, name, tag):
     project, (vectors, queries) = identifier("project", name), SETS[name]
     matching = [number for number in range(len(vectors)) if FILTERS[tag](number)]
     for count in (1, 10, 100):
@@ -82,7 +82,7 @@ MIXED = ["E5, mean removed, two versions", "E5, one-signed, two versions", "E5",
 
 
 @pytest.mark.parametrize("asked", MIXED)
-def test_c3_the_true_nearest_of_projects_whose_codes_tell_and_of_others_are_found(database, asked):
+def test_c3_match_chunks_over_projects_with_good_and_bad_codes_finds_the_true_nearest(database, asked):
     user = identifier("user", asked)
     with database.connect() as owner:
         for name in MIXED:
@@ -94,7 +94,7 @@ def test_c3_the_true_nearest_of_projects_whose_codes_tell_and_of_others_are_foun
             assert mean_recall(member, MIXED, SETS[asked][1][:10], count, search) >= LEAST, count
 
 
-def test_c3_a_service_finds_the_same(database):
+def test_c3_vector_candidates_for_a_service_finds_the_true_nearest(database):
     with database.connect() as service:
         service.execute("set role service_role")
         names = [name for name in SETS if name != "WordLlama"]
@@ -102,7 +102,7 @@ def test_c3_a_service_finds_the_same(database):
         assert mean_recall(service, names, SETS["E5"][1][:20], 10, search) >= LEAST
 
 
-def test_c3_of_equal_vectors_the_first_ids_are_found(member):
+def test_c3_match_chunks_orders_equal_vectors_by_id(member):
     name = "100 exact copies of each of 40"
     vectors, queries = SETS[name]
     similar = similarities(vectors, queries[:20])
@@ -114,7 +114,7 @@ def test_c3_of_equal_vectors_the_first_ids_are_found(member):
 
 @pytest.mark.parametrize("name", ["E5", "E5, one-signed", "E5, sparse and not negative", "E5, mean removed", "WordLlama"])
 @pytest.mark.parametrize("codes_are", ["checked", "believed"])
-def test_c3_search_recall_tells_the_truth(database, name, codes_are):
+def test_c3_search_recall_returns_the_measured_recall(database, name, codes_are):
     """Also where searches are bad, because codes are believed that should not be."""
     project, queries = identifier("project", name), SETS[name][1]
     with database.connect() as owner:

@@ -225,7 +225,7 @@ def two_worlds(matrice_database):
         connection.close()
 
 
-def test_an_attacker_learns_nothing(two_worlds):
+def test_statements_of_an_attacker_answer_the_same_in_two_worlds(two_worlds):
     one, two, hurt, own = two_worlds
     grammar = Grammar(one, hurt, own, SEED)
     known = {*hurt.ids.values(), *own.ids.values(), hurt.owner, worlds.ATTACKER, worlds.FRIEND}

@@ -31,20 +31,20 @@ def supabase(empty_database):
     return database
 
 
-def test_the_caller_is_auth_uid(supabase):
+def test_projects_are_those_of_auth_uid(supabase):
     supabase.psql(f"create or replace function auth.uid() returns uuid language sql stable as $$ select '{OWNER}'::uuid $$")
     with supabase.connect() as connection:
         connection.execute("set role authenticated")
         assert connection.execute("select count(*) from matrice.projects").fetchone()[0] == 1
 
 
-def test_a_deleted_user_is_no_member(supabase):
+def test_deleting_from_auth_users_removes_the_member(supabase):
     supabase.rows("delete from auth.users where id = %s", [VIEWER])
     assert supabase.rows("select user_id::text from matrice.user_projects") == [(OWNER,)]
     assert supabase.value("select count(*) from matrice.audit_log where action = 'member removed'") == 1
 
 
-def test_the_last_owner_cannot_be_deleted_before_the_project(supabase):
+def test_auth_users_refuses_to_delete_the_last_owner_of_a_project(supabase):
     with supabase.connect() as connection:
         with pytest.raises(psycopg.Error, match="a project must keep an owner"):
             connection.execute("delete from auth.users where id = %s", [OWNER])
@@ -52,6 +52,6 @@ def test_the_last_owner_cannot_be_deleted_before_the_project(supabase):
         connection.execute("delete from auth.users where id = %s", [OWNER])
 
 
-def test_a_member_is_a_user(supabase):
+def test_user_projects_refuses_an_unknown_user_id(supabase):
     with pytest.raises(psycopg.errors.ForeignKeyViolation):
         supabase.rows("insert into matrice.user_projects values (gen_random_uuid(), %s, 'viewer')", [supabase.project])

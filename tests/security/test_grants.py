@@ -39,7 +39,7 @@ def test_every_function_is_named_in_the_allow_list(database):
     assert unnamed(database) == ["forgotten"], "the check finds what is missing"
 
 
-def test_every_reason_to_run_as_the_owner_stands_beside_the_name(database):
+def test_every_security_definer_function_has_a_reason_in_the_allow_list(database):
     definers = {name for (name,) in database.rows(OURS + " and p.prosecdef")}
     # From each comment that says SECURITY DEFINER to the next list.
     explained = set()
@@ -48,7 +48,7 @@ def test_every_reason_to_run_as_the_owner_stands_beside_the_name(database):
     assert definers <= explained, sorted(definers - explained)
 
 
-def test_nobody_but_who_is_named_may_execute(database):
+def test_only_authenticated_and_service_role_may_execute_functions(database):
     """By the catalog: no grant to public, anon or any role of the database's own."""
     others = database.rows(
         "select p.oid::regprocedure::text, a.grantee::regrole::text"
@@ -58,7 +58,7 @@ def test_nobody_but_who_is_named_may_execute(database):
     assert database.rows(f"select p.oid::regprocedure from pg_proc p where p.proname in ({OURS}) and p.proacl is null") == []
 
 
-def test_every_table_of_a_project_keeps_its_rows_there(database):
+def test_every_table_with_project_id_has_the_trigger_stay_in_project(database):
     assert database.rows(MOVABLE) == []
     database.psql("create table matrice.budgets (project_id uuid primary key); grant update on matrice.budgets to authenticated")
     assert database.rows(MOVABLE) == [("budgets",)], "the check finds what is missing"

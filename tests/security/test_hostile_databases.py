@@ -58,7 +58,7 @@ PREPARED = {
 
 
 @pytest.mark.parametrize("prepared", PREPARED.values(), ids=PREPARED.keys())
-def test_h9_a_superuser_installs_into_nothing_of_a_stranger(database, prepared):
+def test_h9_create_extension_by_a_superuser_refuses_a_strangers_schemas_and_objects(database, prepared):
     as_stranger(database, prepared)
     refused = database.psql("create extension matrice", check=False)
     assert refused.returncode != 0 and ("must be owner of schema matrice" in refused.stderr or "is in the way" in refused.stderr), refused.stderr
@@ -74,7 +74,7 @@ def test_h9_a_superuser_installs_into_nothing_of_a_stranger(database, prepared):
     "create operator {}.=== (leftarg = uuid, rightarg = uuid, function = pg_catalog.uuid_eq)", "create view {}.theirs as select 1", "create sequence {}.theirs",
 ])
 @pytest.mark.parametrize("schema", ["matrice", "matrice_private"])
-def test_h9_objects_of_a_stranger_in_our_schemas_are_refused(database, schema, object):
+def test_h9_create_extension_refuses_a_strangers_object_in_its_schemas(database, schema, object):
     database.psql(f"create schema {schema}; grant create, usage on schema {schema} to matrice_stranger")
     as_stranger(database, object.format(schema))
     refused = database.psql("create extension matrice", check=False)
@@ -82,7 +82,7 @@ def test_h9_objects_of_a_stranger_in_our_schemas_are_refused(database, schema, o
     database.psql(f"drop owned by matrice_stranger; grant create on database {database.name} to matrice_stranger; create extension matrice")
 
 
-def test_h9_the_owner_of_a_schema_installs_into_it(database):
+def test_h9_create_extension_by_the_owner_of_schema_matrice_succeeds(database):
     """What the hint says."""
     as_stranger(database, "create schema matrice")
     database.psql("create extension matrice", check=False)
@@ -97,7 +97,7 @@ def test_h9_the_owner_of_a_schema_installs_into_it(database):
     assert database.rows("select * from public.seen") == []
 
 
-def test_h9_settings_of_an_owners_trap_end_with_the_migration(database):
+def test_h9_create_extension_resets_a_search_path_that_a_trigger_set(database):
     as_stranger(database, """
         create schema matrice_private;
         create function public.trap() returns trigger language plpgsql as $$
@@ -112,7 +112,7 @@ def test_h9_settings_of_an_owners_trap_end_with_the_migration(database):
         assert connection.execute("show search_path").fetchone()[0] == "pg_catalog"
 
 
-def test_h9_dropping_and_creating_by_a_superuser_keeps_the_owners_data(database):
+def test_h9_create_extension_by_a_superuser_after_drop_keeps_the_owners_data(database):
     as_stranger(database, "create extension matrice")
     fill(database)
     database.psql("drop extension matrice")
@@ -125,7 +125,7 @@ def test_h9_dropping_and_creating_by_a_superuser_keeps_the_owners_data(database)
 # Default privileges ---------------------------------------------------------------------------------------------------
 
 
-def test_m9_default_privileges_reach_nothing_of_ours(database):
+def test_m9_create_extension_ignores_default_privileges(database):
     database.psql("""
         do $$ begin create role anon nologin; exception when duplicate_object then end $$;
         alter default privileges grant all on tables to anon, public, matrice_stranger with grant option;
@@ -157,7 +157,7 @@ def test_m9_default_privileges_reach_nothing_of_ours(database):
     assert not any(row[0].startswith("matrice_private.nearest_chunks(") and row[1] == "authenticated" for row in granted)
 
 
-def test_m9_the_grants_are_those_of_a_quiet_database(database, matrice_database):
+def test_m9_create_extension_under_default_privileges_grants_as_without_them(database, matrice_database):
     grants = """select o.name, a.grantee::regrole::text, a.privilege_type
         from (select c.oid::regclass::text as name, c.relnamespace as schema, c.relacl as acl, c.relowner as owner from pg_class c
               union all select p.oid::regprocedure::text, p.pronamespace, p.proacl, p.proowner from pg_proc p) o, aclexplode(o.acl) a
@@ -183,7 +183,7 @@ AUTH = """
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_h10_a_strangers_auth_is_nobodys_identity(database, when):
+def test_h10_current_user_id_ignores_auth_uid_of_a_stranger(database, when):
     if when == "before":
         as_stranger(database, AUTH)
     database.psql("create extension matrice")
@@ -202,7 +202,7 @@ def test_h10_a_strangers_auth_is_nobodys_identity(database, when):
     assert warnings == []
 
 
-def test_h10_auth_of_the_owner_of_matrice_is_used(database):
+def test_h10_current_user_id_uses_auth_uid_of_the_owner_of_matrice(database):
     as_stranger(database, "create extension matrice;" + AUTH)
     assert database.value("select matrice_private.current_user_id()::text") == ALICE
     database.psql("alter schema auth owner to postgres")
@@ -212,7 +212,7 @@ def test_h10_auth_of_the_owner_of_matrice_is_used(database):
     database.psql("alter schema auth owner to postgres; drop role matrice_other")
 
 
-def test_h10_auth_that_is_not_supabases_does_not_stop_the_installation(database):
+def test_h10_create_extension_beside_another_auth_schema_succeeds(database):
     database.psql("create schema auth; create table auth.users (id bigint primary key); create function auth.uid() returns text language sql as 'select 1::text'")
     database.psql("create extension matrice")
     fill(database)

@@ -129,7 +129,7 @@ def render(header, lines):
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
 
 
-def test_the_matrix(connection):
+def test_every_persona_can_do_what_matrix_txt_says(connection):
     text = "\n".join([
         "What each persona can do with the rows of one project, and with the reference tables.",
         "yes: done; none: not seen, nothing done; otherwise the SQLSTATE. move: to another project, where the persona has the same role.",
@@ -141,25 +141,25 @@ def test_the_matrix(connection):
     assert text == GOLDEN.read_text()
 
 
-def test_every_table_has_its_lines(connection):
+def test_matrix_txt_has_every_table(connection):
     tables = {row[0] for row in connection.execute(
         "select relname from pg_class where relnamespace = 'matrice'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'f')")}
     assert tables == set(TABLES)
 
 
-def test_every_function_has_its_line(connection):
+def test_matrix_txt_has_every_function(connection):
     functions = {row[0] for row in connection.execute("select proname from pg_proc where pronamespace = 'matrice'::regnamespace")}
     assert functions == set(CALLS)
 
 
-def test_nothing_of_matrice_private_is_granted_but_functions(connection):
+def test_matrice_private_grants_no_table_to_anon_or_authenticated(connection):
     granted = connection.execute(
         "select c.relname, r.rolname from pg_class c, pg_roles r where c.relnamespace = 'matrice_private'::regnamespace"
         " and c.relkind in ('r', 'v') and r.rolname in ('anon', 'authenticated') and has_table_privilege(r.rolname, c.oid, 'select, insert, update, delete')")
     assert granted.fetchall() == []
 
 
-def test_definer_functions_are_private_pinned_and_justified(connection):
+def test_security_definer_functions_are_private_pinned_and_justified(connection):
     functions = connection.execute(
         "select p.oid::regprocedure::text, p.pronamespace::regnamespace::text, p.proconfig, obj_description(p.oid),"
         "       has_function_privilege('anon', p.oid, 'execute'), p.proowner = n.nspowner"

@@ -3,7 +3,7 @@
 from conftest import sign_in
 
 
-def test_a_search_tells_that_nothing_has_what_its_filter_asks_for(matrice_database):
+def test_searches_give_a_notice_when_no_chunk_matches_filter(matrice_database):
     with matrice_database().connect() as connection:
         connection.execute("grant usage on schema extensions to authenticated")
         told = []

@@ -147,7 +147,7 @@ def chunks_of(database, source):
     return database.rows("select id, content from matrice.source_chunks where source_id = %s order by chunk_index", [source])
 
 
-def test_a_batch_is_not_lost_with_a_chunk_that_is_cut_away_meanwhile(world):
+def test_store_embeddings_stores_the_rest_when_chunk_source_deletes_a_chunk_meanwhile(world):
     editor, worker = session(world, EDITORS[0]), session(world)
     source = editor.execute("select matrice.ingest_source(%s, 's', E'one\\n\\ntwo\\n\\nthree', max_tokens => 2, overlap_tokens => 0)", [world.project]).fetchone()[0]
     claimed = claim(worker)
@@ -161,7 +161,7 @@ def test_a_batch_is_not_lost_with_a_chunk_that_is_cut_away_meanwhile(world):
     assert wrong_vectors(world) == []
 
 
-def test_a_text_that_changes_while_it_is_stored_gets_no_old_vector(world):
+def test_store_embeddings_stores_no_vector_of_a_text_that_changes_meanwhile(world):
     editor, worker = session(world, EDITORS[0]), session(world)
     ingest(editor, world.project, 1)
     # First the editor, then the worker.
@@ -183,7 +183,7 @@ def test_a_text_that_changes_while_it_is_stored_gets_no_old_vector(world):
     assert wrong_vectors(world) == []
 
 
-def test_an_empty_batch_means_that_there_is_nothing(world):
+def test_claim_chunks_returns_an_empty_batch_only_when_nothing_is_waiting(world):
     editor, first, second = session(world, EDITORS[0]), session(world, autocommit=False), session(world)
     ingest(editor, world.project, 5)
     total = world.value(CLAIMABLE)
@@ -210,7 +210,7 @@ def test_an_empty_batch_means_that_there_is_nothing(world):
     assert claimed == []
 
 
-def test_a_claim_does_not_wait_for_ever(world):
+def test_claim_chunks_does_not_wait_for_ever(world):
     editor, first, second = session(world, EDITORS[0]), session(world, autocommit=False), session(world)
     ingest(editor, world.project, 5)
     assert claim(first)
@@ -219,7 +219,7 @@ def test_a_claim_does_not_wait_for_ever(world):
 
 
 @pytest.mark.parametrize("isolation", [psycopg.IsolationLevel.REPEATABLE_READ, psycopg.IsolationLevel.SERIALIZABLE], ids=lambda level: level.name)
-def test_with_one_snapshot_a_claim_is_full_or_is_to_be_repeated(world, isolation):
+def test_claim_chunks_with_one_snapshot_returns_a_full_batch_or_a_serialization_failure(world, isolation):
     editor, first, second = session(world, EDITORS[0]), session(world, autocommit=False), session(world)
     ingest(editor, world.project, 4 * BATCH)
     total = world.value(CLAIMABLE)
@@ -235,7 +235,7 @@ def test_with_one_snapshot_a_claim_is_full_or_is_to_be_repeated(world, isolation
     assert world.value(CLAIMABLE) == total - 2 * BATCH
 
 
-def test_a_source_that_is_deleted_meanwhile_is_not_found(world):
+def test_chunk_source_of_a_source_that_is_deleted_meanwhile_is_not_found(world):
     one, two = session(world, EDITORS[0]), session(world, EDITORS[1], autocommit=False)
     source = ingest(one, world.project, 3)
     two.execute("delete from matrice.context_sources where id = %s", [source])
@@ -251,7 +251,7 @@ def test_a_source_that_is_deleted_meanwhile_is_not_found(world):
     assert refused == ["PT404"]
 
 
-def test_a_project_that_is_deleted_meanwhile_is_not_found(world):
+def test_ingest_source_and_members_of_a_project_that_is_deleted_meanwhile_are_not_found(world):
     owner = session(world, OWNER, autocommit=False)
     for call in ("select matrice.ingest_source(%s, 's', 'text')", "select matrice.remove_member(%s, '{0}')", "select matrice.set_member_role(%s, '{0}', 'viewer')"):
         with world.connect() as connection:
@@ -272,7 +272,7 @@ def test_a_project_that_is_deleted_meanwhile_is_not_found(world):
 # Many at once -------------------------------------------------------------------------------------------------------------
 
 
-def test_eight_workers_get_full_batches_until_there_is_nothing(world):
+def test_claim_chunks_gives_eight_workers_full_batches_until_nothing_is_waiting(world):
     with world.connect() as connection:
         projects = [world.project, new_project(connection), new_project(connection)]
     editor = session(world, EDITORS[0])
@@ -304,7 +304,7 @@ def test_eight_workers_get_full_batches_until_there_is_nothing(world):
     assert wrong_vectors(world) == []
 
 
-def test_workers_editors_languages_and_deletions_at_once(world):
+def test_queue_with_workers_editors_languages_and_deletions_at_once_has_no_wrong_vector(world):
     """No deadlock, no lost batch, no error but "not found", and at the end each chunk has the vector of its text."""
     with world.connect() as connection:
         projects = [world.project, *(new_project(connection) for _ in range(2))]

@@ -64,7 +64,7 @@ ISOLATION = [psycopg.IsolationLevel.READ_COMMITTED, psycopg.IsolationLevel.REPEA
 
 
 @pytest.mark.parametrize("isolation", ISOLATION, ids=lambda level: level.name)
-def test_two_last_owners_cannot_leave_together(project, isolation):
+def test_remove_member_refuses_the_second_of_two_last_owners_at_once(project, isolation):
     project.rows("insert into matrice.user_projects values (%s, %s, 'owner')", [BOB, project.project])
     leave = "select matrice.remove_member(%s, %s)"
     second = both(project, (ALICE, leave, [project.project, ALICE]), (BOB, leave, [project.project, BOB]), isolation)
@@ -73,7 +73,7 @@ def test_two_last_owners_cannot_leave_together(project, isolation):
 
 
 @pytest.mark.parametrize("isolation", ISOLATION, ids=lambda level: level.name)
-def test_two_owners_cannot_demote_each_other(project, isolation):
+def test_set_member_role_refuses_the_second_of_two_owners_who_demote_each_other(project, isolation):
     project.rows("insert into matrice.user_projects values (%s, %s, 'owner')", [BOB, project.project])
     demote = "select matrice.set_member_role(%s, %s, 'viewer')"
     second = both(project, (ALICE, demote, [project.project, BOB]), (BOB, demote, [project.project, ALICE]), isolation)
@@ -81,7 +81,7 @@ def test_two_owners_cannot_demote_each_other(project, isolation):
     assert project.value("select count(*) from matrice.user_projects where role = 'owner'") == 1
 
 
-def test_a_token_is_accepted_once(project):
+def test_accept_invite_takes_a_token_once_from_two_users_at_once(project):
     with project.connect() as connection:
         sign_in(connection, ALICE)
         token = connection.execute("select matrice.invite_member(%s, 'a@b.c')", [project.project]).fetchone()[0]
@@ -91,7 +91,7 @@ def test_a_token_is_accepted_once(project):
     assert project.rows("select user_id::text from matrice.user_projects where role = 'viewer'") == [(BOB,)]
 
 
-def test_two_workers_are_given_different_chunks(project):
+def test_claim_chunks_gives_two_workers_at_once_different_chunks(project):
     with project.connect() as connection:
         sign_in(connection, ALICE)
         connection.execute("select matrice.ingest_source(%s, 's', %s, max_tokens => 4, overlap_tokens => 0)",
@@ -105,7 +105,7 @@ def test_two_workers_are_given_different_chunks(project):
     assert not claims[0] & claims[1]
 
 
-def test_two_editors_cannot_both_save_version_two(project):
+def test_save_pillar_refuses_the_second_of_two_equal_expected_versions_at_once(project):
     save = "select matrice.save_pillar(%s, 'P1', %s, expected_version => 1)"
     project.rows("insert into matrice.user_projects values (%s, %s, 'editor')", [BOB, project.project])
     second = both(project, (ALICE, save, [project.project, "alice"]), (BOB, save, [project.project, "bob"]))
@@ -113,20 +113,20 @@ def test_two_editors_cannot_both_save_version_two(project):
     assert project.value("select content from matrice.pillars where code = 'P1'") == "alice"
 
 
-def test_a_run_started_twice_at_once_is_one_run(project):
+def test_start_run_twice_at_once_with_a_run_key_makes_one_run(project):
     start = "select matrice.start_run(%s, 'w', 'e', 'key')"
     assert both(project, (ALICE, start, [project.project]), (ALICE, start, [project.project])) == "done"
     assert project.value("select count(*) from matrice.workflow_runs") == 1
 
 
-def test_a_quota_of_projects_holds_against_two_at_once(project):
+def test_create_project_twice_at_once_keeps_projects_per_user(project):
     project.rows("update matrice.quotas set allowed = 2 where quota = 'projects_per_user'")
     create = "select matrice.create_project('one more')"
     assert both(project, (ALICE, create, []), (ALICE, create, [])) == "PT402"
     assert project.value("select count(*) from matrice.projects") == 2
 
 
-def test_who_stores_in_one_project_does_not_wait_for_others(project):
+def test_ingest_source_in_one_project_does_not_wait_for_other_writers(project):
     """Nor does adding up the usage: there are more rows of it than are kept."""
     project.rows("insert into matrice.project_usage (project_id, bytes, sources) select %s, 1, 0 from generate_series(1, 100)", [project.project])
     before = project.value("select sum(bytes) from matrice.project_usage")

@@ -95,7 +95,7 @@ def attempt(connection, statement):
         return False
 
 
-def test_c2_what_is_not_pinned_is_caught(attacker):
+def test_c2_a_function_without_search_path_runs_what_is_in_pg_temp(attacker):
     attempt(attacker, f"select public.unpinned_type('{A}')")
     attempt(attacker, "select public.unpinned_table()")
     assert attacker.caught == ["EVIL uuid ran as postgres", *["EVIL pg_ts_config ran as postgres"] * len(attacker.caught[1:])]
@@ -139,7 +139,7 @@ def test_c2_no_write_to_a_table_runs_what_is_in_pg_temp(attacker):
     assert attacker.caught == []
 
 
-def test_every_function_is_pinned(attacker):
+def test_every_function_that_resolves_names_has_a_search_path(attacker):
     loose = attacker.execute(
         "select p.oid::pg_catalog.regprocedure::pg_catalog.text, p.proconfig from pg_catalog.pg_proc p"
         " where p.pronamespace in ('matrice'::pg_catalog.regnamespace, 'matrice_private'::pg_catalog.regnamespace)"

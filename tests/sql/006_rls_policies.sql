@@ -42,20 +42,23 @@ delete from matrice.projects where id = tests.id('dune');
 
 select tests.as_user('mallory');
 select tests.refuses($$insert into matrice.projects (id, name) values (tests.id('dune'), 'Mine now')$$, '42501',
-                     'H1: a deleted project''s id cannot be taken');
-select is(tests.taking('dune'), tests.taking('atlas'), 'H1: an id that a project had answers as one that it has, in every form of insert');
-select is_empty($$select * from matrice.audit_log where project_id = tests.id('dune')$$, 'H1: nobody reads the audit trail of a deleted project');
-select tests.refuses($$update matrice.projects set id = tests.id('dune') where id = tests.id('cove')$$, '42501', 'H1: a project keeps its id', '%', '%');
-select lives_ok($$insert into matrice.projects (id, name) values (tests.id('fresh'), 'Fresh')$$, 'H1: a free id can be chosen');
+                     'H1: projects refuses the id of a deleted project');
+select is(tests.taking('dune'), tests.taking('atlas'), 'H1: projects answers a deleted project''s id as an existing one''s, in every form of insert');
+select is_empty($$select * from matrice.audit_log where project_id = tests.id('dune')$$, 'H1: audit_log of a deleted project: no rows');
+select tests.refuses($$update matrice.projects set id = tests.id('dune') where id = tests.id('cove')$$, '42501',
+                     'H1: projects refuses an update of id', '%', '%');
+select lives_ok($$insert into matrice.projects (id, name) values (tests.id('fresh'), 'Fresh')$$, 'H1: projects takes an id that was never used');
 select lives_ok($$insert into matrice.projects (id, name) values (tests.id('fresh'), 'Fresh') on conflict (id) do update set name = 'Fresher'$$,
-                'H1: an upsert finds the caller''s own project');
-select is(name, 'Fresher', 'H1: and changes it') from matrice.projects where id = tests.id('fresh');
+                'H1: projects: an upsert finds the caller''s own project');
+select is(name, 'Fresher', 'H1: projects: an upsert changes the caller''s own project') from matrice.projects where id = tests.id('fresh');
 select tests.as_service();
-select tests.refuses($$insert into matrice.projects (id, name) values (tests.id('dune'), 'x')$$, '23505', 'H1: nor can a service take a deleted project''s id',
+select tests.refuses($$insert into matrice.projects (id, name) values (tests.id('dune'), 'x')$$, '23505',
+                     'H1: projects refuses a service the id of a deleted project',
                      message => 'duplicate key value violates unique constraint "projects_pkey"');
-select tests.refuses($$insert into matrice.projects (id, name) values (tests.id('atlas'), 'x')$$, '23505', 'H1: in the words of a project that is there',
+select tests.refuses($$insert into matrice.projects (id, name) values (tests.id('atlas'), 'x')$$, '23505',
+                     'H1: projects refuses a service an existing id with the same message',
                      message => 'duplicate key value violates unique constraint "projects_pkey"');
-select tests.refuses($$select from matrice_private.taken_project_ids$$, '42501', 'H1: nobody reads which ids are taken');
+select tests.refuses($$select from matrice_private.taken_project_ids$$, '42501', 'H1: taken_project_ids refuses a user a select');
 
 -- Parents ----------------------------------------------------------------------------------------------------------
 
@@ -71,14 +74,15 @@ insert into matrice.insights (id, project_id, type, title, content) values (test
 select tests.as_user('mallory');
 insert into matrice.context_sources (id, project_id, name) values (tests.id('log of hers'), tests.id('cove'), 'Hers');
 insert into matrice.source_chunks (id, source_id, chunk_index, content) values (tests.id('chunk of hers'), tests.id('log of hers'), 0, 'Words');
-insert into matrice.chunk_embeddings (id, chunk_id, embedding, model) values (tests.id('embedding of hers'), tests.id('chunk of hers'), tests.vec(384, 1), 'gte-small');
+insert into matrice.chunk_embeddings (id, chunk_id, embedding, model)
+values (tests.id('embedding of hers'), tests.id('chunk of hers'), tests.vec(384, 1), 'gte-small');
 insert into matrice.workflow_runs (id, project_id, workflow_id) values (tests.id('run of hers'), tests.id('cove'), 'w');
 insert into matrice.workflow_steps (id, run_id, step_name, status, step_key) values (tests.id('step of hers'), tests.id('run of hers'), 's', 'success', 'k');
 insert into matrice.insights (id, project_id, type, title, content) values (tests.id('insight of hers'), tests.id('cove'), 't', 't', 'c');
 
 select is(tests.answer(replace(statement, '<id>', quote_literal(tests.id(name)))),
           tests.answer(replace(statement, '<id>', quote_literal(tests.id('nowhere')))),
-          format('M2: another''s %s is as one that does not exist: %s', name, statement))
+          format('M2: another''s %s is answered as an unknown one: %s', name, statement))
   from (values
     ('log', $$insert into matrice.source_chunks (source_id, chunk_index, content) values (<id>, 0, 'x')$$),
     ('log', $$insert into matrice.source_chunks (source_id, project_id, chunk_index, content) values (<id>, tests.id('cove'), 0, 'x')$$),
@@ -105,70 +109,84 @@ select is(tests.answer(replace(statement, '<id>', quote_literal(tests.id(name)))
   ) attempts (name, statement);
 select tests.as_service();
 select tests.refuses($$insert into matrice.source_chunks (source_id, project_id, chunk_index, content) values (tests.id('nowhere'), tests.id('atlas'), 0, 'x')$$, '23503',
-                     'M2: a service is told that a parent is missing');
+                     'M2: source_chunks tells a service that the source is unknown');
 
 -- What only the server writes --------------------------------------------------------------------------------------
 
 select tests.as_user('alice');
-select tests.refuses($$update matrice.projects set created_by = tests.id('edith') where id = tests.id('atlas')$$, '42501', 'L3: nobody rewrites who created a project', '%', '%');
-select tests.refuses($$update matrice.projects set created_at = '2000-01-01' where id = tests.id('atlas')$$, '42501', 'L3: nor when', '%', '%');
+select tests.refuses($$update matrice.projects set created_by = tests.id('edith') where id = tests.id('atlas')$$, '42501',
+                     'L3: projects refuses an update of created_by', '%', '%');
+select tests.refuses($$update matrice.projects set created_at = '2000-01-01' where id = tests.id('atlas')$$, '42501',
+                     'L3: projects refuses an update of created_at', '%', '%');
 select lives_ok($$update matrice.projects set id = id, created_by = created_by, created_at = created_at, name = 'Atlas' where id = tests.id('atlas')$$,
-                'L3: a client may write all that it read back');
-select results_eq($$insert into matrice.projects (name, updated_at) values ('x', '2000-01-01') returning updated_at$$, $$values (now())$$, 'L3: a new project was changed now');
+                'L3: projects takes an update that writes the same id, created_by and created_at');
+select results_eq($$insert into matrice.projects (name, updated_at) values ('x', '2000-01-01') returning updated_at$$, $$values (now())$$,
+                  'L3: projects: an insert sets updated_at to now');
 select results_eq($$insert into matrice.pillars (project_id, code, name, version, updated_at) values (tests.id('atlas'), 'P3', 'x', 2147483647, '2000-01-01') returning version, updated_at$$,
-                  $$values (1, now())$$, 'L3: a new pillar is version 1, of now');
+                  $$values (1, now())$$, 'L3: pillars: an insert sets version to 1 and updated_at to now');
 select results_eq($$update matrice.pillars set name = 'y', updated_at = '2000-01-01' where project_id = tests.id('atlas') and code = 'P3' returning updated_at$$,
-                  $$values (now())$$, 'L3: nobody dates a pillar');
-select tests.refuses($$update matrice.pillars set code = 'P4' where project_id = tests.id('atlas')$$, '42501', 'L3: a pillar keeps its code', '%', '%');
-select tests.refuses(format($$update matrice.%I set id = gen_random_uuid() where true$$, name), '42501', format('L3: a row of %s keeps its id', name), '%', '%')
+                  $$values (now())$$, 'L3: pillars: an update sets updated_at to now');
+select tests.refuses($$update matrice.pillars set code = 'P4' where project_id = tests.id('atlas')$$, '42501',
+                     'L3: pillars refuses an update of code', '%', '%');
+select tests.refuses(format($$update matrice.%I set id = gen_random_uuid() where true$$, name), '42501',
+                     format('L3: %s refuses an update of id', name), '%', '%')
   from unnest(array['projects', 'pillars', 'context_sources', 'source_chunks', 'chunk_embeddings', 'insights', 'workflow_runs', 'workflow_steps']) name;
 select tests.refuses(format($$update matrice.user_projects set %s where project_id = tests.id('atlas') and user_id = tests.id('edith')$$, change), '42501',
-                     'L3: of a membership an owner changes the role alone: ' || change, '%', '%')
+                     'L3: user_projects refuses an owner an update of another column than role: ' || change, '%', '%')
   from unnest(array['user_id = tests.id(''zoe'')', 'created_at = ''2000-01-01''', 'accepted_at = null']) change;
 select matrice.save_pillar(tests.id('atlas'), 'P3', 'one'), matrice.save_pillar(tests.id('atlas'), 'P3', 'two');
 set local matrice.restored_version = '1';
 select matrice.save_pillar(tests.id('atlas'), 'P3', 'never said before');
 set local matrice.restored_version = 'none';
-select lives_ok($$select matrice.save_pillar(tests.id('atlas'), 'P3', 'nor this')$$, 'L3: a setting of no meaning is none');
+select lives_ok($$select matrice.save_pillar(tests.id('atlas'), 'P3', 'nor this')$$, 'L3: save_pillar ignores matrice.restored_version that is no number');
 set local matrice.restored_version = '';
-select is_empty($$select from matrice.pillar_versions where restored_from is not null$$, 'L3: nobody claims to have restored what is new');
+select is_empty($$select from matrice.pillar_versions where restored_from is not null$$, 'L3: save_pillar of new content leaves restored_from null');
 
 -- Membership -------------------------------------------------------------------------------------------------------
 
 select tests.refuses($$insert into matrice.user_projects (user_id, project_id, role) values (tests.id('zoe'), tests.id('atlas'), 'viewer')$$, '42501',
-                     'H7: an owner makes nobody a member');
+                     'H7: user_projects refuses an owner an insert');
 select tests.refuses($$insert into matrice.user_projects (user_id, project_id, role) values (tests.id('edith'), tests.id('atlas'), 'owner') on conflict (user_id, project_id) do update set role = 'owner'$$, '42501',
-                     'H7: nor by an upsert');
+                     'H7: user_projects refuses an owner an upsert');
 select tests.as_service();
 insert into matrice.user_projects (user_id, project_id, role, accepted_at) values (tests.id('zoe'), tests.id('atlas'), 'editor', null);
 select tests.as_user('alice');
-select tests.refuses($$select matrice.set_member_role(tests.id('atlas'), tests.id('zoe'), 'owner')$$, 'PT409', 'H7: who never agreed cannot be made an owner', '%', '%invite_member%');
-select tests.refuses($$update matrice.user_projects set role = 'owner' where user_id = tests.id('zoe')$$, 'PT409', 'H7: nor in the table', '%', '%');
-select tests.refuses($$update matrice.user_projects set role = 'owner', accepted_at = now() where user_id = tests.id('zoe')$$, '42501', 'H7: nor by agreeing for them', '%', '%');
-select lives_ok($$select matrice.set_member_role(tests.id('atlas'), tests.id('zoe'), 'viewer')$$, 'H7: but have another role');
+select tests.refuses($$select matrice.set_member_role(tests.id('atlas'), tests.id('zoe'), 'owner')$$, 'PT409',
+                     'H7: set_member_role refuses role owner for a member who never accepted', '%', '%invite_member%');
+select tests.refuses($$update matrice.user_projects set role = 'owner' where user_id = tests.id('zoe')$$, 'PT409',
+                     'H7: user_projects refuses role owner for a member who never accepted', '%', '%');
+select tests.refuses($$update matrice.user_projects set role = 'owner', accepted_at = now() where user_id = tests.id('zoe')$$, '42501',
+                     'H7: user_projects refuses an owner an update of accepted_at', '%', '%');
+select lives_ok($$select matrice.set_member_role(tests.id('atlas'), tests.id('zoe'), 'viewer')$$,
+                'H7: set_member_role takes role viewer for a member who never accepted');
 select matrice.invite_member(tests.id('atlas'), 'zoe@example.org') as token \gset
 select tests.as_user('zoe');
 select matrice.accept_invite(:'token');
-select isnt(accepted_at, null, 'H7: a member agrees by accepting an invitation, even to the role that they have') from matrice.user_projects where user_id = tests.id('zoe');
+select isnt(accepted_at, null, 'H7: accept_invite sets accepted_at of an existing member') from matrice.user_projects where user_id = tests.id('zoe');
 select tests.as_user('alice');
-select lives_ok($$select matrice.set_member_role(tests.id('atlas'), tests.id('zoe'), 'owner')$$, 'H7: then they can be made an owner');
+select lives_ok($$select matrice.set_member_role(tests.id('atlas'), tests.id('zoe'), 'owner')$$,
+                'H7: set_member_role takes role owner for a member who accepted');
 
 -- Invitations ------------------------------------------------------------------------------------------------------
 
 select tests.refuses($$insert into matrice.project_invitations (project_id, email, token_hash) values (tests.id('atlas'), 'a@b.c', '\x00')$$, '42501',
-                     'L1: nobody writes an invitation past invite_member');
+                     'L1: project_invitations refuses an owner an insert');
 select tests.refuses($$update matrice.project_invitations set accepted_at = null, accepted_by = null, expires_at = 'infinity' where true$$, '42501',
-                     'L1: nor opens one again, nor makes one last');
-select tests.refuses($$select matrice_private.invite_as_owner(tests.id('cove'), 'a@b.c', 'owner', '7 days')$$, '42501', 'L1: nobody invites to the project of others', '%', '%');
-select tests.refuses($$select matrice_private.invite_as_owner(tests.id('nowhere'), 'a@b.c', 'owner', '7 days')$$, '42501', 'M2: which answers as one that does not exist', '%', '%');
-select tests.refuses($$select matrice_private.make_invitation(tests.id('atlas'), 'a@b.c', 'owner', '7 days', tests.id('edith'))$$, '42501', 'L1: nobody invites in the name of others');
-select tests.refuses($$select matrice_private.invite_as_owner(tests.id('atlas'), 'a@b.c', 'owner', '100 years')$$, '22023', 'L1: no invitation lasts for ever', hint => '%');
+                     'L1: project_invitations refuses an owner an update of accepted_at and expires_at');
+select tests.refuses($$select matrice_private.invite_as_owner(tests.id('cove'), 'a@b.c', 'owner', '7 days')$$, '42501',
+                     'L1: invite_as_owner refuses another''s project', '%', '%');
+select tests.refuses($$select matrice_private.invite_as_owner(tests.id('nowhere'), 'a@b.c', 'owner', '7 days')$$, '42501',
+                     'M2: invite_as_owner refuses an unknown project with the same code', '%', '%');
+select tests.refuses($$select matrice_private.make_invitation(tests.id('atlas'), 'a@b.c', 'owner', '7 days', tests.id('edith'))$$, '42501',
+                     'L1: make_invitation refuses a user, who could name another inviter');
+select tests.refuses($$select matrice_private.invite_as_owner(tests.id('atlas'), 'a@b.c', 'owner', '100 years')$$, '22023',
+                     'L1: invite_as_owner refuses valid_for of 100 years', hint => '%');
 select matrice.invite_member(tests.id('atlas'), 'open@example.org') as token \gset
 select tests.as_service();
 update matrice.project_invitations set role = 'owner', expires_at = expires_at + interval '1 day' where email = 'open@example.org';
 select results_eq(
   $$select details #>> '{before,role}', details #>> '{after,role}', details #>> '{after,email}', actor_role from matrice.audit_log where action = 'invitation changed'$$,
-  $$values ('viewer', 'owner', 'open@example.org', 'service_role')$$, 'L1: the change of an open invitation is in the audit trail');
+  $$values ('viewer', 'owner', 'open@example.org', 'service_role')$$, 'L1: audit_log records the change of an open invitation');
 
 -- An owner who is removed, and comes back.
 select tests.as_user('zoe');
@@ -184,30 +202,36 @@ select tests.as_user('alice');
 select matrice.set_member_role(tests.id('atlas'), tests.id('zoe'), 'editor');
 select matrice.set_member_role(tests.id('atlas'), tests.id('zoe'), 'owner');
 select tests.as_user('mallory');
-select tests.refuses(format('select matrice.accept_invite(%L)', :'removed'), 'PT404', 'L2: the invitations of a removed owner do not revive', '%', '%');
-select tests.refuses(format('select matrice.accept_invite(%L)', :'demoted'), 'PT404', 'L2: nor those of one who was no owner for a moment', '%', '%');
-select is(matrice.accept_invite(:'others'), tests.id('atlas'), 'L2: those of other owners stay');
+select tests.refuses(format('select matrice.accept_invite(%L)', :'removed'), 'PT404',
+                     'L2: accept_invite refuses an invitation whose owner was removed and came back', '%', '%');
+select tests.refuses(format('select matrice.accept_invite(%L)', :'demoted'), 'PT404',
+                     'L2: accept_invite refuses an invitation whose owner was an editor for a moment', '%', '%');
+select is(matrice.accept_invite(:'others'), tests.id('atlas'), 'L2: accept_invite takes an invitation of another owner');
 select matrice.remove_member(tests.id('atlas'), tests.id('mallory'));
 
 -- Addresses and tokens.
 select tests.as_user('alice');
 select matrice.invite_member(tests.id('borea'), 'plain@example.org') as first \gset
-select is(count(*), 1::bigint, 'L5: white space around an address is no part of it, ' || to_json(e.email))
+select is(count(*), 1::bigint, 'L5: invite_member trims white space around email ' || to_json(e.email))
   from (select email, matrice.invite_member(tests.id('borea'), email) from unnest(array[
     E' plain@example.org', E'plain@example.org\r\n', E'\tPLAIN@example.org \n', E'\u00a0plain@example.org\u200b', E'\ufeffplain@example.org']) email) e,
        matrice.project_invitations i
  where i.project_id = tests.id('borea') group by e.email;
-select is(email, 'plain@example.org', 'L5: nor stored') from matrice.project_invitations where project_id = tests.id('borea');
-select tests.refuses(format('select matrice.invite_member(tests.id(''borea''), %L)', email), '22023', 'L5: no address: ' || left(to_json(email)::text, 60), hint => '%')
-  from unnest(array[E'a@b.c\r\nBcc: x@y.z', 'a b@c.d', 'a@b c', '@b.c', 'a@', E'a@b.c\u0001', E'a\u200bb@c.d', repeat('a', 251) || '@b.c', repeat('a', 100000) || '@b.c', repeat(' ', 1000000) || 'a@b.c', repeat(E'e\u0301', 50000) || '@b.c']) email;
+select is(email, 'plain@example.org', 'L5: invite_member stores email without white space')
+  from matrice.project_invitations where project_id = tests.id('borea');
+select tests.refuses(format('select matrice.invite_member(tests.id(''borea''), %L)', email), '22023',
+                     'L5: invite_member refuses email ' || left(to_json(email)::text, 60), hint => '%')
+  from unnest(array[E'a@b.c\r\nBcc: x@y.z', 'a b@c.d', 'a@b c', '@b.c', 'a@', E'a@b.c\u0001', E'a\u200bb@c.d', repeat('a', 251) || '@b.c',
+                    repeat('a', 100000) || '@b.c', repeat(' ', 1000000) || 'a@b.c', repeat(E'e\u0301', 50000) || '@b.c']) email;
 select tests.as_service();
-select tests.refuses($$update matrice.project_invitations set email = E'a@b.c\r\n' where true$$, '23514', 'L5: nor in the table');
+select tests.refuses($$update matrice.project_invitations set email = E'a@b.c\r\n' where true$$, '23514',
+                     'L5: project_invitations refuses an email with a line break');
 select tests.as_user('alice');
 select matrice.invite_member(tests.id('borea'), 'plain@example.org') as token \gset
 select tests.as_user('zoe');
-select is(matrice.accept_invite(E' \r\n' || :'token' || E'\n'), tests.id('borea'), 'L5: white space around a token is no part of it');
-select tests.refuses($$select matrice.accept_invite(repeat('x', 10000000))$$, 'PT404', 'L5: a token of megabytes is unknown', '%', '%');
-select tests.refuses($$select matrice.accept_invite(repeat(' ', 10000000))$$, '22023', 'L5: blanks are no token', hint => '%');
+select is(matrice.accept_invite(E' \r\n' || :'token' || E'\n'), tests.id('borea'), 'L5: accept_invite trims white space around the token');
+select tests.refuses($$select matrice.accept_invite(repeat('x', 10000000))$$, 'PT404', 'L5: accept_invite of a token of 10 MB: not found', '%', '%');
+select tests.refuses($$select matrice.accept_invite(repeat(' ', 10000000))$$, '22023', 'L5: accept_invite refuses a token of blanks', hint => '%');
 
 -- The audit trail --------------------------------------------------------------------------------------------------
 
@@ -215,25 +239,27 @@ select tests.as_user('edith');
 insert into matrice.context_sources (id, project_id, name, type, storage_path, raw_metadata)
 values (tests.id('deep'), tests.id('atlas'), repeat('n', 2000), 'pdf', repeat('p', 2000),
         ('{"a":' || repeat('[', 60) || repeat(']', 60) || '}')::jsonb || jsonb_build_object('big', repeat('x', 16000)));
-select lives_ok($$delete from matrice.context_sources where id = tests.id('deep')$$, 'M6: a source with deep metadata can be deleted');
-insert into matrice.context_sources (project_id, name, raw_metadata) values (tests.id('borea'), 'deep', ('{"a":' || repeat('[', 60) || repeat(']', 60) || '}')::jsonb);
+select lives_ok($$delete from matrice.context_sources where id = tests.id('deep')$$, 'M6: context_sources: a row with deep raw_metadata can be deleted');
+insert into matrice.context_sources (project_id, name, raw_metadata)
+values (tests.id('borea'), 'deep', ('{"a":' || repeat('[', 60) || repeat(']', 60) || '}')::jsonb);
 select tests.as_user('alice');
-select lives_ok($$delete from matrice.projects where id = tests.id('borea')$$, 'M6: and so can its project');
+select lives_ok($$delete from matrice.projects where id = tests.id('borea')$$, 'M6: projects: a project with deep raw_metadata in a source can be deleted');
 select tests.as_owner();
-select ok(max(octet_length(details::text)) < 4000, 'M7: no entry of the audit trail is large') from matrice.audit_log;
+select ok(max(octet_length(details::text)) < 4000, 'M7: audit_log.details is below 4,000 bytes in every entry') from matrice.audit_log;
 select results_eq(
   $$select array(select jsonb_object_keys(details -> 'before') order by 1) from matrice.audit_log where action = 'source deleted' and details #>> '{before,id}' = tests.id('deep')::text$$,
-  $$values ('{created_at,id,name,storage_path,type}'::text[])$$, 'M7: it names what it keeps');
+  $$values ('{created_at,id,name,storage_path,type}'::text[])$$, 'M7: audit_log keeps id, name, type, storage_path and created_at of a deleted source');
 
 select tests.as_service();
-select tests.refuses($$select matrice_private.purge_audit_log(now())$$, '42501', 'M7: no service shortens the audit trail');
+select tests.refuses($$select matrice_private.purge_audit_log(now())$$, '42501', 'M7: purge_audit_log refuses a service');
 select tests.as_owner();
 update matrice.audit_log set created_at = now() - interval '2 years' where action = 'source deleted';
-select is(matrice_private.purge_audit_log(now() - interval '1 year'), 2::bigint, 'M7: the owner purges what is older');
-select isnt_empty('select * from matrice.audit_log', 'M7: and keeps the rest');
-select tests.refuses('select matrice_private.purge_audit_log(null)', '22004', 'M7: older than null is nothing', hint => '%');
+select is(matrice_private.purge_audit_log(now() - interval '1 year'), 2::bigint, 'M7: purge_audit_log by the owner deletes the two older entries');
+select isnt_empty('select * from matrice.audit_log', 'M7: purge_audit_log keeps the newer entries');
+select tests.refuses('select matrice_private.purge_audit_log(null)', '22004', 'M7: purge_audit_log refuses null', hint => '%');
 select tests.as_user('mallory');
-select tests.refuses($$insert into matrice.projects (id, name) values (tests.id('dune'), 'x')$$, '42501', 'H1: an id stays taken when the trail forgets it');
+select tests.refuses($$insert into matrice.projects (id, name) values (tests.id('dune'), 'x')$$, '42501',
+                     'H1: projects refuses the id of a deleted project after its audit trail was purged');
 select tests.as_owner();
 
 -- Estimates --------------------------------------------------------------------------------------------------------
@@ -242,12 +268,12 @@ select is_empty(
   $$select c.oid::regclass, a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid
      where c.relnamespace = 'matrice'::regnamespace and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped and coalesce(a.attstattarget, -1) <> 0
        and c.relname not in ('embedding_models', 'model_prices', 'model_price_windows', 'model_price_multipliers')$$,
-  'M1: ANALYZE keeps no values of any column of a tenant''s table');
+  'M1: no column of a tenant''s table keeps values for ANALYZE');
 select is_empty(
   $$select i.indexrelid::regclass from pg_index i join pg_class c on c.oid = i.indrelid join pg_attribute a on a.attrelid = i.indexrelid
      where c.relnamespace = 'matrice'::regnamespace and i.indkey[a.attnum - 1] = 0 and coalesce(a.attstattarget, -1) <> 0
        and c.relname not in ('embedding_models', 'model_prices', 'model_price_windows', 'model_price_multipliers')$$,
-  'M1: nor of what an index computes');
+  'M1: no expression of a tenant''s index keeps values for ANALYZE');
 
 create function tests.estimate(statement text) returns numeric language plpgsql as $$
 declare
@@ -265,8 +291,9 @@ insert into matrice.project_invitations (project_id, email, token_hash, accepted
 insert into matrice.insights (project_id, type, title, content) select tests.id('atlas'), 'common', 'common', 'common' from generate_series(1, 1000);
 analyze;
 select tests.as_user('mallory');
-select is(tests.estimate(format('select from matrice.%I where %I %s %L', tab, col, op, common)), tests.estimate(format('select from matrice.%I where %I %s %L', tab, col, op, rare)),
-          format('M1: an outsider''s estimate does not depend on whether others have a value in %s.%s (%s)', tab, col, op))
+select is(tests.estimate(format('select from matrice.%I where %I %s %L', tab, col, op, common)),
+          tests.estimate(format('select from matrice.%I where %I %s %L', tab, col, op, rare)),
+          format('M1: the estimate for an outsider does not depend on others'' values in %s.%s (%s)', tab, col, op))
   from (values
     ('context_sources', 'name', 'common', 'rare'), ('context_sources', 'storage_path', 'common', 'rare'), ('context_sources', 'type', 'common', 'rare'),
     ('context_sources', 'created_at', '2001-01-01', '2011-01-01'),
@@ -275,16 +302,19 @@ select is(tests.estimate(format('select from matrice.%I where %I %s %L', tab, co
     ('insights', 'project_id', tests.id('atlas')::text, tests.id('nowhere')::text), ('insights', 'title', 'common', 'rare')
   ) given (tab, col, common, rare), unnest(array['=', '<', '>']) op;
 select is(tests.estimate($$select from matrice.project_invitations where lower(email) = 'common@example.org'$$),
-          tests.estimate($$select from matrice.project_invitations where lower(email) = 'rare@example.org'$$), 'M1: nor on what an index computes');
+          tests.estimate($$select from matrice.project_invitations where lower(email) = 'rare@example.org'$$),
+          'M1: the estimate for an outsider does not depend on others'' values of lower(project_invitations.email)');
 
 select tests.refuses(format('select matrice.refuse_planned_counts() from set_config(''request.headers'', %L, true)', headers), '22023',
                      'M1: refuse_planned_counts refuses ' || headers, '%', '%exact%')
-  from unnest(array['{"prefer": "count=planned"}', '{"host": "x", "prefer":"return=minimal, count=estimated"}', '{"prefer": "a=\"b\", count=planned"}', '{"Prefer": "COUNT=planned"}',
+  from unnest(array['{"prefer": "count=planned"}', '{"host": "x", "prefer":"return=minimal, count=estimated"}', '{"prefer": "a=\"b\", count=planned"}',
+                    '{"Prefer": "COUNT=planned"}',
                     '{"prefer": "count=planned", "prefer": "return=minimal"}', '{"prefer": "return=minimal", "prefer": "count=planned"}']) headers;
 select tests.refuses(format('select matrice.refuse_planned_counts() from set_config(''request.headers'', %L, true)', headers), '22023',
                      'M1: refuse_planned_counts refuses ' || headers, '%', '%db-plan-enabled%')
   from unnest(array['{"accept": "application/vnd.pgrst.plan"}', '{"Accept": "application/json, application/vnd.pgrst.plan+text; options=analyze"}']) headers;
-select lives_ok(format('select matrice.refuse_planned_counts() from set_config(''request.headers'', %L, true)', headers), 'M1: refuse_planned_counts lets pass ' || headers)
+select lives_ok(format('select matrice.refuse_planned_counts() from set_config(''request.headers'', %L, true)', headers),
+                'M1: refuse_planned_counts takes ' || headers)
   from unnest(array['{"prefer": "count=exact"}', '{"prefer": "return=representation"}', '{"host": "count=planned"}', '{}', '']) headers;
 
 select * from finish();

@@ -9,7 +9,8 @@ insert into matrice.embedding_models (model, dimensions) values ('wide', 512);
 select tests.project('large', '{"embedding_model": "wide"}');
 select tests.project('middling', '{"embedding_model": "wide"}');
 select tests.project('small', '{"embedding_model": "wide"}');
-insert into matrice.context_sources (id, project_id, name) select tests.id('source of ' || name), tests.id(name), name from unnest(array['large', 'middling', 'small']) name;
+insert into matrice.context_sources (id, project_id, name) select tests.id('source of ' || name), tests.id(name), name
+  from unnest(array['large', 'middling', 'small']) name;
 
 select setseed(0.5);
 create temp table centres on commit drop as
@@ -44,51 +45,66 @@ end
 $$;
 
 select tests.as_user('victor');
-select is(f.*, row(1.0::double precision, 10::bigint, 10::bigint), 'Ten of a middling project are the true ten') from tests.found('{middling}', tests.id('middling'), 10) f;
-select is(f.*, row(1.0::double precision, 20::bigint, 20::bigint), 'A hundred of a small project of twenty are all of it, in every question') from tests.found('{small}', tests.id('small'), 100) f;
-select ok(f.recall >= 0.99 and f.fewest = 10 and f.most = 10, format('Ten of a large project: recall %s', f.recall)) from tests.found('{large}', tests.id('large'), 10) f;
-select ok(f.recall >= 0.99 and f.fewest = 100 and f.most = 100, format('A hundred of a large project: recall %s', f.recall)) from tests.found('{large}', tests.id('large'), 100) f;
-select ok(f.recall >= 0.99 and f.fewest = 10 and f.most = 10, format('Ten of all the caller''s projects: recall %s', f.recall)) from tests.found('{large,middling,small}', null, 10) f;
-select is(f.*, row(1.0::double precision, 3520::bigint, 3520::bigint), 'All of all projects are all') from (select * from tests.found('{large,middling,small}', null, 10000)) f;
-select is(f.*, row(1.0::double precision, 10::bigint, 10::bigint), 'A filter that one in a hundred matches: the true ten')
+select is(f.*, row(1.0::double precision, 10::bigint, 10::bigint), 'match_chunks of a middling project, match_count 10: the true nearest in every question')
+  from tests.found('{middling}', tests.id('middling'), 10) f;
+select is(f.*, row(1.0::double precision, 20::bigint, 20::bigint), 'match_chunks of a project with 20 chunks, match_count 100: all 20 in every question')
+  from tests.found('{small}', tests.id('small'), 100) f;
+select ok(f.recall >= 0.99 and f.fewest = 10 and f.most = 10, format('match_chunks of a large project, match_count 10: ten rows, recall %s', f.recall))
+  from tests.found('{large}', tests.id('large'), 10) f;
+select ok(f.recall >= 0.99 and f.fewest = 100 and f.most = 100, format('match_chunks of a large project, match_count 100: 100 rows, recall %s', f.recall))
+  from tests.found('{large}', tests.id('large'), 100) f;
+select ok(f.recall >= 0.99 and f.fewest = 10 and f.most = 10, format('match_chunks over all projects, match_count 10: ten rows, recall %s', f.recall))
+  from tests.found('{large,middling,small}', null, 10) f;
+select is(f.*, row(1.0::double precision, 3520::bigint, 3520::bigint), 'match_chunks over all projects, match_count 10000: every chunk')
+  from (select * from tests.found('{large,middling,small}', null, 10000)) f;
+select is(f.*, row(1.0::double precision, 10::bigint, 10::bigint), 'match_chunks with a filter that one chunk in a hundred matches: the true nearest ten')
   from tests.found('{large}', tests.id('large'), 10, '{"hundredth": 7}', 'n % 100 = 7') f;
-select is(f.*, row(1.0::double precision, 1::bigint, 1::bigint), 'A filter that one chunk matches: that one, in every question')
+select is(f.*, row(1.0::double precision, 1::bigint, 1::bigint), 'match_chunks with a filter that one chunk matches: that chunk in every question')
   from tests.found('{large}', tests.id('large'), 10, '{"only": ["one"]}', 'n = 1234') f;
-select ok(f.recall >= 0.99 and f.fewest = 10 and f.most = 10, format('A filter that every third matches: recall %s', f.recall))
+select ok(f.recall >= 0.99 and f.fewest = 10 and f.most = 10,
+          format('match_chunks with a filter that every third chunk matches: ten rows, recall %s', f.recall))
   from tests.found('{large,middling,small}', null, 10, '{"third": 1}', 'n % 3 = 1') f;
 
 -- The same without row-level security, for workers.
 select tests.as_service();
-select ok(f.recall >= 0.99 and f.fewest = 10 and f.most = 10, 'A service finds the same') from tests.found('{large,middling,small}', null, 10) f;
-select is(f.*, row(1.0::double precision, 1::bigint, 1::bigint), 'And filters the same') from tests.found('{large}', null, 10, '{"only": ["one"]}', 'n = 1234') f;
+select ok(f.recall >= 0.99 and f.fewest = 10 and f.most = 10, 'match_chunks by a service over all projects: ten rows, recall at least 0.99')
+  from tests.found('{large,middling,small}', null, 10) f;
+select is(f.*, row(1.0::double precision, 1::bigint, 1::bigint), 'match_chunks by a service with a filter that one chunk matches: that chunk')
+  from tests.found('{large}', null, 10, '{"only": ["one"]}', 'n = 1234') f;
 
 -- What changes is found as it is now.
 select tests.as_user('edith');
 delete from matrice.source_chunks where id in (select chunk_id from questions, matrice.match_chunks(embedding, tests.id('large'), 5) where n = 1);
 update matrice.chunk_embeddings set embedding = (select embedding from questions where n = 2) where chunk_id = md5('chunk 77')::uuid;
 select is_empty($$select chunk_id from questions, matrice.match_chunks(embedding, tests.id('large'), 50) m where n = 1
-                    and not exists (select from matrice.source_chunks c where c.id = m.chunk_id)$$, 'Deleted chunks are not found');
-select is(count(*), 50::bigint, 'Others are in their place') from questions, matrice.match_chunks(embedding, tests.id('large'), 50) where n = 1;
-select is(chunk_id, md5('chunk 77')::uuid, 'A new embedding counts at once') from questions, matrice.match_chunks(embedding, tests.id('large'), 1) where n = 2;
+                    and not exists (select from matrice.source_chunks c where c.id = m.chunk_id)$$, 'match_chunks does not return deleted chunks');
+select is(count(*), 50::bigint, 'match_chunks after a delete still returns match_count rows')
+  from questions, matrice.match_chunks(embedding, tests.id('large'), 50) where n = 1;
+select is(chunk_id, md5('chunk 77')::uuid, 'match_chunks returns an updated embedding at once')
+  from questions, matrice.match_chunks(embedding, tests.id('large'), 1) where n = 2;
 
 -- Helpers keep to the caller's projects ------------------------------------------------------------------------------
 
 select tests.as_user('mallory');
-select is_empty(format('select from questions, matrice_private.nearest_to_member(embedding, array[%L]::uuid[], ''wide'', 10, ''{}'')', project), 'Whoever is no member has nothing compared')
+select is_empty(format('select from questions, matrice_private.nearest_to_member(embedding, array[%L]::uuid[], ''wide'', 10, ''{}'')', project),
+                'nearest_to_member by an outsider: no rows')
   from (values (tests.id('large')), (null)) as asked (project);
-select is_empty(format('select from matrice_private.matching_of_member(''chunk'', array[%L]::uuid[], 10, ''{}'')', project), 'Nor matched')
+select is_empty(format('select from matrice_private.matching_of_member(''chunk'', array[%L]::uuid[], 10, ''{}'')', project),
+                'matching_of_member by an outsider: no rows')
   from (values (tests.id('large')), (null)) as asked (project);
 -- Victor has searched in this transaction: what PL/pgSQL keeps of that, his right to a function among it, is no way in for others.
 select tests.refuses(format($$select from questions, matrice_private.nearest_chunks(embedding, array[%L]::uuid[], 'wide', 10, '{}')$$, tests.id('large')),
-                     '42501', 'Nor by the helper that services have');
-select is_empty(format($$select from unnest(matrice_private.chunks_having(array[%L]::uuid[], '{"only": ["one"]}'))$$, tests.id('large')), 'Nor filtered');
+                     '42501', 'nearest_chunks refuses an outsider');
+select is_empty(format($$select from unnest(matrice_private.chunks_having(array[%L]::uuid[], '{"only": ["one"]}'))$$, tests.id('large')),
+                'chunks_having by an outsider: no rows');
 
 -- _nearest_codes --------------------------------------------------------------------------------------------------
 
 select tests.as_owner();
 create function tests.codes(embedding vector, projects text[], k integer, among uuid[] default null)
 returns table (project_id uuid, chunk_id uuid, place integer) language sql stable as $$
-  select n.project_id, n.chunk_id, n.place from matrice._nearest_codes(array(select tests.id(name) from unnest(projects) name), 'wide', embedding::real[], k, among) n
+  select n.project_id, n.chunk_id, n.place
+    from matrice._nearest_codes(array(select tests.id(name) from unnest(projects) name), 'wide', embedding::real[], k, among) n
 $$;
 -- How far a code is, number by number: where signs differ, by the size of the query's number in fifteenths of the largest.
 create function tests.distance(code bit varying, embedding vector) returns numeric language sql stable as $$
@@ -104,57 +120,61 @@ select results_eq(
              from (select *, row_number() over (partition by project_id order by distance, chunk_id)::integer as place
                      from distances where project_id in (select tests.id(name) from unnest(%L::text[]) name)) d
             where place <= %s order by project_id, place$$, projects, k),
-  format('_nearest_codes: the %s nearest codes of each of %s are those that come first by distance and id', k, projects))
+  format('_nearest_codes(count => %s) of %s returns the first by distance and id', k, projects))
   from (values ('{large}'::text[], 1), ('{large}', 200), ('{middling,small}', 50), ('{large,middling,small,small}', 4000), ('{}', 5)) asked (projects, k);
 select set_eq(
-  format('select chunk_id from tests.codes(%L, %L, 2, %L)', embedding, '{large,small}', array[md5('chunk 5')::uuid, md5('chunk 3501')::uuid, md5('chunk 3101')::uuid, null]),
-  array[md5('chunk 5')::uuid, md5('chunk 3501')::uuid], '_nearest_codes: among some chunks, those of the projects')
+  format('select chunk_id from tests.codes(%L, %L, 2, %L)', embedding, '{large,small}',
+         array[md5('chunk 5')::uuid, md5('chunk 3501')::uuid, md5('chunk 3101')::uuid, null]),
+  array[md5('chunk 5')::uuid, md5('chunk 3501')::uuid], '_nearest_codes(among) returns those chunks that belong to the projects')
   from questions where n = 4;
-select is_empty(format('select from tests.codes(%L, %L, %s)', embedding, '{large}', k), format('_nearest_codes: none of %s', k))
+select is_empty(format('select from tests.codes(%L, %L, %s)', embedding, '{large}', k), format('_nearest_codes(count => %s): no rows', k))
   from questions, unnest(array[0, -1, -2147483648]) k where n = 4;
-select is(count(*), 2995::bigint, '_nearest_codes: all there are of more than there are') from questions, tests.codes(embedding, '{large}', 2147483647) where n = 4;
+select is(count(*), 2995::bigint, '_nearest_codes(count => 2147483647) returns every code')
+  from questions, tests.codes(embedding, '{large}', 2147483647) where n = 4;
 select is_empty($$select from questions, matrice._nearest_codes(array[null, null]::uuid[], 'wide', embedding::real[], 5) where n = 4$$,
-                '_nearest_codes: of no project nothing');
+                '_nearest_codes of null projects: no rows');
 select tests.refuses(format('select matrice._nearest_codes(%s)', arguments), code, 'H8: _nearest_codes refuses ' || what)
   from (values
-    ($$null, 'wide', array_fill(1, array[512])::real[], 1$$, '22004', 'no projects'),
-    ($$array[tests.id('large')], null, array_fill(1, array[512])::real[], 1$$, '22004', 'no model'),
-    ($$array[tests.id('large')], 'wide', null, 1$$, '22004', 'no query'),
-    ($$array[tests.id('large')], 'wide', array_fill(1, array[512])::real[], null$$, '22004', 'no count'),
+    ($$null, 'wide', array_fill(1, array[512])::real[], 1$$, '22004', 'project_ids null'),
+    ($$array[tests.id('large')], null, array_fill(1, array[512])::real[], 1$$, '22004', 'model null'),
+    ($$array[tests.id('large')], 'wide', null, 1$$, '22004', 'query null'),
+    ($$array[tests.id('large')], 'wide', array_fill(1, array[512])::real[], null$$, '22004', 'count null'),
     ($$array[tests.id('large')], 'wide', array_fill('NaN'::real, array[512]), 1$$, '22023', 'NaN'),
     ($$array[tests.id('large')], 'wide', array_fill(1, array[511])::real[] || '-Infinity'::real, 1$$, '22023', 'infinity'),
-    ($$array[tests.id('large')], 'wide', array_fill(1, array[511])::real[] || null::real, 1$$, '22023', 'a null among the numbers'),
-    ($$array[tests.id('large')], 'wide', array_fill(1, array[511])::real[], 1$$, '22023', 'a query that is too short'),
-    ($$array[tests.id('large')], 'wide', array_fill(1, array[513])::real[], 1$$, '22023', 'a query that is too long'),
-    ($$array[tests.id('large')], 'wide', '{}', 1$$, '22023', 'a query without numbers')) refused (arguments, code, what);
+    ($$array[tests.id('large')], 'wide', array_fill(1, array[511])::real[] || null::real, 1$$, '22023', 'a null in the query'),
+    ($$array[tests.id('large')], 'wide', array_fill(1, array[511])::real[], 1$$, '22023', 'a query that is one number short'),
+    ($$array[tests.id('large')], 'wide', array_fill(1, array[513])::real[], 1$$, '22023', 'a query that is one number long'),
+    ($$array[tests.id('large')], 'wide', '{}', 1$$, '22023', 'an empty query')) refused (arguments, code, what);
 
 -- What others have not committed, or was rolled back, is in the index and is not found.
 savepoint before;
 update matrice.chunk_embeddings set embedding = (select embedding from questions where n = 5) where chunk_id = md5('chunk 78')::uuid;
-select is(c.chunk_id, md5('chunk 78')::uuid, 'One''s own change is found') from questions, tests.codes(embedding, '{large}', 1) c where n = 5;
+select is(c.chunk_id, md5('chunk 78')::uuid, '_nearest_codes finds an update of the same transaction')
+  from questions, tests.codes(embedding, '{large}', 1) c where n = 5;
 rollback to before;
-select isnt(c.chunk_id, md5('chunk 78')::uuid, 'What was rolled back is not') from questions, tests.codes(embedding, '{large}', 1) c where n = 5;
+select isnt(c.chunk_id, md5('chunk 78')::uuid, '_nearest_codes does not find an update that was rolled back')
+  from questions, tests.codes(embedding, '{large}', 1) c where n = 5;
 
 grant execute on function matrice._nearest_codes(uuid[], text, real[], integer, uuid[]) to authenticated;
 select tests.as_user('victor');
 select tests.refuses(format($$select matrice._nearest_codes(array[%L]::uuid[], 'wide', array_fill(1, array[512])::real[], 1)$$, tests.id('large')),
-                     '42501', 'Whoever reads the table under row-level security is refused, even of a project of theirs', hint => '%match_chunks%');
+                     '42501', '_nearest_codes refuses a caller under row-level security, even for their own project', hint => '%match_chunks%');
 
 -- Arguments that no search passes: nobody else's mistake, and no error of the server -------------------------------------
 
 select tests.as_service();
 select tests.refuses(format('select * from matrice_private.nearest_chunks(%s)', arguments), code, 'L8: nearest_chunks refuses ' || what)
   from (values
-    ($$null, array[tests.id('large')], 'wide', 10, '{}'$$, '22004', 'no query'),
-    ($$array_fill(1, array[512])::vector, null, 'wide', 10, '{}'$$, '22004', 'no projects'),
-    ($$array_fill(1, array[512])::vector, array[tests.id('large')], null, 10, '{}'$$, '22004', 'no model'),
+    ($$null, array[tests.id('large')], 'wide', 10, '{}'$$, '22004', 'query_embedding null'),
+    ($$array_fill(1, array[512])::vector, null, 'wide', 10, '{}'$$, '22004', 'project_ids null'),
+    ($$array_fill(1, array[512])::vector, array[tests.id('large')], null, 10, '{}'$$, '22004', 'model null'),
     ($$array_fill(1, array[512])::vector, array[tests.id('large')], 'none', 10, '{}'$$, '22023', 'an unknown model'),
-    ($$array_fill(1, array[511])::vector, array[tests.id('large')], 'wide', 10, '{}'$$, '22023', 'other dimensions'),
-    ($$array_fill(1, array[512])::vector, array[tests.id('large')], 'wide', -1, '{}'$$, '22023', 'a negative count'),
-    ($$array_fill(1, array[512])::vector, array[tests.id('large')], 'wide', 2147483647, '{}'$$, '22023', 'a huge count'),
-    ($$array_fill(1, array[512])::vector, array[tests.id('large')], 'wide', 10, '[]'$$, '22023', 'a filter that is none')) refused (arguments, code, what);
+    ($$array_fill(1, array[511])::vector, array[tests.id('large')], 'wide', 10, '{}'$$, '22023', 'a query_embedding of other dimensions'),
+    ($$array_fill(1, array[512])::vector, array[tests.id('large')], 'wide', -1, '{}'$$, '22023', 'match_count -1'),
+    ($$array_fill(1, array[512])::vector, array[tests.id('large')], 'wide', 2147483647, '{}'$$, '22023', 'match_count 2147483647'),
+    ($$array_fill(1, array[512])::vector, array[tests.id('large')], 'wide', 10, '[]'$$, '22023', 'a filter that is an array')) refused (arguments, code, what);
 select tests.as_user('victor');
-select tests.refuses(format('select * from matrice_private.%s', call), code, 'L8: so does ' || call)
+select tests.refuses(format('select * from matrice_private.%s', call), code, 'L8: null or wrong arguments are refused: ' || call)
   from (values
     ($$nearest_to_member(null, null, 'wide', 10, '{}')$$, '22004'), ($$nearest_to_member('[1]', null, 'wide', 10, '{}')$$, '22023'),
     ($$nearest_to_member(array_fill(1, array[512])::vector, null, null, 10, '{}')$$, '22004'),
@@ -164,28 +184,35 @@ select tests.refuses(format('select * from matrice_private.%s', call), code, 'L8
 -- search_recall --------------------------------------------------------------------------------------------------
 
 select tests.as_user('victor');
-select is(r.*, row(20::bigint, 1.0::double precision, 1.0::double precision), 'search_recall of a small project is 1') from matrice.search_recall(tests.id('small'), 50) r;
-select ok(r.query_count = 30 and r.recall >= 0.99, 'search_recall of a large project') from matrice.search_recall(tests.id('large'), 30) r;
-select is(r.*, row(0::bigint, null::double precision, null::double precision), 'Without embeddings there is nothing to measure') from matrice.search_recall(tests.id('large'), model => 'gte-small') r;
+select is(r.*, row(20::bigint, 1.0::double precision, 1.0::double precision), 'search_recall of a small project returns 1 for recall')
+  from matrice.search_recall(tests.id('small'), 50) r;
+select ok(r.query_count = 30 and r.recall >= 0.99, 'search_recall of a large project, sample 30, returns a recall of at least 0.99')
+  from matrice.search_recall(tests.id('large'), 30) r;
+select is(r.*, row(0::bigint, null::double precision, null::double precision), 'search_recall of a model without embeddings returns no queries')
+  from matrice.search_recall(tests.id('large'), model => 'gte-small') r;
 select tests.refuses(format('select * from matrice.search_recall(%s)', arguments), code, description, hint => hint)
   from (values
-    ($$tests.id('large'), 0$$, '22023', 'A sample is at least one', '%'),
-    ($$tests.id('large'), 10, 0$$, '22023', 'search_recall compares at least one', '%'), ($$tests.id('large'), model => 'none'$$, '22023', 'search_recall knows the model', '%'),
-    ($$null$$, '22004', 'search_recall is of one project', '%'), ($$tests.id('nowhere')$$, 'PT404', 'search_recall is of a project that is there', '%')) as refused (arguments, code, description, hint);
+    ($$tests.id('large'), 0$$, '22023', 'search_recall refuses sample 0', '%'),
+    ($$tests.id('large'), 10, 0$$, '22023', 'search_recall refuses match_count 0', '%'),
+    ($$tests.id('large'), model => 'none'$$, '22023', 'search_recall refuses model none', '%'),
+    ($$null$$, '22004', 'search_recall refuses project_id null', '%'),
+    ($$tests.id('nowhere')$$, 'PT404', 'search_recall of an unknown project: not found', '%')) as refused (arguments, code, description, hint);
 select tests.refuses(format('select * from matrice.search_recall(%s)', arguments), code, 'L6: search_recall refuses ' || what, hint => '%')
-  from (values ($$tests.id('large'), 1001$$, '22023', 'a sample of more than 1,000'), ($$tests.id('large'), 5, 1001$$, '22023', 'to look for more than 1,000')) refused (arguments, code, what);
+  from (values ($$tests.id('large'), 1001$$, '22023', 'sample 1001'),
+        ($$tests.id('large'), 5, 1001$$, '22023', 'match_count 1001')) refused (arguments, code, what);
 -- A model's dimensions cannot change under its embeddings; here they do, because vectors of 16,000 numbers would take long to make.
 select tests.as_owner();
 alter table matrice.embedding_models disable trigger keep_dimensions;
 update matrice.embedding_models set dimensions = 16000 where model = 'wide';
 select tests.as_user('victor');
-select tests.refuses($$select * from matrice.search_recall(tests.id('large'), 1000)$$, '54000', 'L6: search_recall refuses what would take minutes', '%16000%', '%at most 4%');
-select lives_ok($$select matrice_private.require_recall_work(tests.id('large'), 'wide', 400)$$, 'L6: require_recall_work lets a smaller sample pass');
+select tests.refuses($$select * from matrice.search_recall(tests.id('large'), 1000)$$, '54000', 'L6: search_recall refuses sample 1000 at 16,000 dimensions',
+                     '%16000%', '%at most 4%');
+select lives_ok($$select matrice_private.require_recall_work(tests.id('large'), 'wide', 400)$$, 'L6: require_recall_work takes sample 400');
 select tests.as_owner();
 update matrice.embedding_models set dimensions = 512 where model = 'wide';
 alter table matrice.embedding_models enable trigger keep_dimensions;
 select tests.as_user('mallory');
-select tests.refuses($$select * from matrice.search_recall(tests.id('large'))$$, 'PT404', 'Nobody measures somebody else''s project');
+select tests.refuses($$select * from matrice.search_recall(tests.id('large'))$$, 'PT404', 'search_recall of another''s project: not found');
 
 -- evaluate_search --------------------------------------------------------------------------------------------------
 
@@ -204,19 +231,21 @@ $$;
 select tests.as_user('victor');
 select tests.refuses(format('select * from matrice.evaluate_search(%s)', arguments), code, 'L6: evaluate_search refuses ' || what, hint => '%')
   from (values
-    ('null', '22004', 'no queries'),
-    ($$tests.labelled(1001), tests.id('small')$$, '54000', 'more than 1,000 queries'),
+    ('null', '22004', 'queries null'),
+    ($$tests.labelled(1001), tests.id('small')$$, '54000', '1,001 queries'),
     ($$tests.labelled(21), tests.id('small'), 10000$$, '54000', 'more than 200,000 results'),
-    ($$tests.labelled(1000, (select string_agg(md5(n::text), ' ') from generate_series(1, 2500) n)), tests.id('small')$$, '54000', 'more than 64 MB'),
-    ($$tests.labelled(1, grade => '1e-400'), tests.id('small')$$, '22023', 'a grade that is next to nothing'),
-    ($$tests.labelled(1, grade => '1001'), tests.id('small')$$, '22023', 'a grade that is huge'),
-    ($$tests.labelled(1, grade => '0'), tests.id('small')$$, '22023', 'a grade of zero')) refused (arguments, code, what);
+    ($$tests.labelled(1000, (select string_agg(md5(n::text), ' ') from generate_series(1, 2500) n)), tests.id('small')$$, '54000',
+     'queries of more than 64 MB'),
+    ($$tests.labelled(1, grade => '1e-400'), tests.id('small')$$, '22023', 'grade 1e-400'),
+    ($$tests.labelled(1, grade => '1001'), tests.id('small')$$, '22023', 'grade 1001'),
+    ($$tests.labelled(1, grade => '0'), tests.id('small')$$, '22023', 'grade 0')) refused (arguments, code, what);
 select is(e.*, row('full_text'::text, 1000::bigint, 0::double precision, 0::double precision, 0::double precision), 'L6: evaluate_search takes 1,000 queries')
   from matrice.evaluate_search(tests.labelled(1000), tests.id('small')) e;
 -- Work that takes long ends when it is told to. (A statement's timeout is that of the client's statement.)
 set local statement_timeout = '500ms';
 select tests.is_cancelled($$select * from matrice.search_recall(tests.id('large'), 1000, 1000)$$, 'L6: search_recall can be cancelled');
-select tests.is_cancelled($$select * from matrice.evaluate_search(tests.labelled(1000, 'chunk'), tests.id('large'), 200)$$, 'L6: evaluate_search can be cancelled');
+select tests.is_cancelled($$select * from matrice.evaluate_search(tests.labelled(1000, 'chunk'), tests.id('large'), 200)$$,
+                          'L6: evaluate_search can be cancelled');
 set local statement_timeout = 0;
 
 select * from finish();

@@ -6,19 +6,23 @@ set local statement_timeout = '60s';
 
 select tests.project('ours', '{"language": "english"}');
 insert into matrice.projects (id, name, settings, created_by) values (tests.id('theirs'), 'theirs', '{"language": "english"}', tests.id('mallory'));
-insert into matrice.context_sources (id, project_id, name) select tests.id('source of ' || name), tests.id(name), name from unnest(array['ours', 'theirs']) name;
+insert into matrice.context_sources (id, project_id, name) select tests.id('source of ' || name), tests.id(name), name
+  from unnest(array['ours', 'theirs']) name;
 insert into matrice.source_chunks (id, source_id, chunk_index, content, metadata)
 select tests.id('ours ' || n), tests.id('source of ours'), n, 'Our refund policy, part ' || n, '{"kind": "terms"}' from generate_series(1, 3) n;
 
 create function tests.finds_ours(who text) returns setof text language plpgsql as $$
 begin
   return next is(array(select chunk_id from matrice.search_chunks('refund policy', tests.id('ours')) order by chunk_index),
-                 array(select tests.id('ours ' || n) from generate_series(1, 3) n), 'C1: search_chunks of a project gives its own chunks to ' || who);
+                 array(select tests.id('ours ' || n) from generate_series(1, 3) n), 'C1: search_chunks of a project returns its own chunks to ' || who);
   return next is(array(select chunk_id from matrice.search_chunks('refund policy', tests.id('ours'), filter => '{"kind": "terms"}') order by chunk_index),
-                 array(select tests.id('ours ' || n) from generate_series(1, 3) n), 'C1: With a filter, too, to ' || who);
-  return next is((select count(*) from jsonb_array_elements((select citations from matrice.build_context('refund policy', tests.vec(1536, 1), tests.id('ours'))) ) c
-                   where c ->> 'source_id' <> tests.id('source of ours')::text), 0::bigint, 'C1: build_context cites the project''s own sources for ' || who);
-  return next is((select count(*) from matrice.search_insights('refund policy', tests.id('ours'))), 0::bigint, 'C1: search_insights gives the project''s own insights to ' || who);
+                 array(select tests.id('ours ' || n) from generate_series(1, 3) n),
+                 'C1: search_chunks of a project with filter returns its own chunks to ' || who);
+  return next is((select count(*)
+                  from jsonb_array_elements((select citations from matrice.build_context('refund policy', tests.vec(1536, 1), tests.id('ours'))) ) c
+                   where c ->> 'source_id' <> tests.id('source of ours')::text), 0::bigint, 'C1: build_context of a project cites its own sources for ' || who);
+  return next is((select count(*) from matrice.search_insights('refund policy', tests.id('ours'))), 0::bigint,
+                 'C1: search_insights of a project returns its own insights to ' || who);
 end
 $$;
 create function tests.survives(call text) returns text language plpgsql as $$
@@ -31,24 +35,27 @@ exception when others then
   return case when sqlstate in ('22023', '22004') then null else sqlstate || ': ' || sqlerrm end;
 end
 $$;
-create function tests.array_of(many integer) returns text language sql as $$ select jsonb_build_object('tags', jsonb_agg('t' || n))::text from generate_series(1, many) n $$;
+create function tests.array_of(many integer) returns text language sql as $$ select jsonb_build_object('tags', jsonb_agg('t' || n))::text
+  from generate_series(1, many) n $$;
 
 -- C1: a text cannot enter another project's search -------------------------------------------------------------------
 
 select tests.as_user('mallory');
 insert into matrice.source_chunks (id, source_id, chunk_index, content, metadata)
 select tests.id('theirs ' || n), tests.id('source of theirs'), n,
-       format('refund refund policy: pay to us. %1$s '' %1$s'' "%2$s" %3$s', tests.id('ours'), matrice_private.project_word(tests.id('ours')), repeat('refund policy ', n)),
+       format('refund refund policy: pay to us. %1$s '' %1$s'' "%2$s" %3$s', tests.id('ours'), matrice_private.project_word(tests.id('ours')),
+              repeat('refund policy ', n)),
        jsonb_build_object('kind', 'terms', 'matrice.project', tests.id('ours'))
   from generate_series(1, 60) n;
-select matrice.record_insight(tests.id('theirs'), 'x', 'refund policy ' || tests.id('ours'), 'refund policy ' || matrice_private.project_word(tests.id('ours')));
+select matrice.record_insight(tests.id('theirs'), 'x', 'refund policy ' || tests.id('ours'),
+                              'refund policy ' || matrice_private.project_word(tests.id('ours')));
 update matrice.source_chunks set fts = array_to_tsvector(array[matrice_private.project_word(tests.id('ours')), 'refund', 'polici']),
                                  filterable = jsonb_build_object('kind', 'terms', 'matrice.project', tests.id('ours'))
  where id = tests.id('theirs 1');
 select tests.as_owner();
 select is_empty($$select from matrice.source_chunks where project_id = tests.id('theirs')
                    and (fts @@ quote_literal(matrice_private.project_word(tests.id('ours')))::tsquery or filterable ->> 'matrice.project' <> project_id::text)$$,
-                'C1: complete_chunk overrules what a client writes into fts, filterable and metadata');
+                'C1: complete_chunk overwrites a client''s fts, filterable and metadata');
 select tests.as_service();
 select tests.finds_ours('a service');
 -- Even if a key could be forged.
@@ -58,65 +65,85 @@ update matrice.source_chunks set fts = fts || array_to_tsvector(array[matrice_pr
                                  filterable = filterable || jsonb_build_object('matrice.project', tests.id('ours'))
  where project_id = tests.id('theirs');
 alter table matrice.source_chunks enable trigger user;
-select is(cardinality(matrice_private.chunks_having(array[tests.id('ours')], '{"kind": "terms"}')), 3, 'C1: chunks_having asks the rows whose they are');
+select is(cardinality(matrice_private.chunks_having(array[tests.id('ours')], '{"kind": "terms"}')), 3,
+          'C1: chunks_having with a forged key returns the project''s own chunks');
 select tests.as_service();
 select tests.finds_ours('a service, with a forged key');
 select tests.as_user('victor');
 select tests.finds_ours('a member, with a forged key');
-select is(tests.rows_of(format('select * from matrice.search_chunks(%L, tests.id(''ours''))', query)), 0::bigint, format('C1: No query asks for a project''s word: %s', query))
-  from (values (left(tests.id('ours')::text, 1) || '*'), (left(tests.id('ours')::text, 6) || '*'), (tests.id('ours')::text), ('" ' || tests.id('ours') || '"'), (''' ' || tests.id('ours') || ''''), ('project*')) q (query);
-select is(tests.rows_of(format($$select * from matrice.search_chunks('refund', filter => '{"kind": "terms", "matrice.project": "%s"}')$$, tests.id('theirs'))), 3::bigint,
-          'C1: matrice.project in a filter changes nothing');
-select is(tests.rows_of(format($$select * from matrice.search_chunks('refund', filter => '{"matrice.project": "%s"}')$$, tests.id('theirs'))), 3::bigint, 'C1: Nor alone');
+select is(tests.rows_of(format('select * from matrice.search_chunks(%L, tests.id(''ours''))', query)), 0::bigint,
+          format('C1: search_chunks of a project''s key word: no rows for %s', query))
+  from (values (left(tests.id('ours')::text, 1) || '*'), (left(tests.id('ours')::text, 6) || '*'), (tests.id('ours')::text), ('" ' || tests.id('ours') || '"'),
+        (''' ' || tests.id('ours') || ''''), ('project*')) q (query);
+select is(tests.rows_of(format($$select * from matrice.search_chunks('refund', filter => '{"kind": "terms", "matrice.project": "%s"}')$$,
+                               tests.id('theirs'))), 3::bigint,
+          'C1: search_chunks ignores matrice.project in a filter of two keys');
+select is(tests.rows_of(format($$select * from matrice.search_chunks('refund', filter => '{"matrice.project": "%s"}')$$, tests.id('theirs'))), 3::bigint,
+          'C1: search_chunks ignores matrice.project in a filter of one key');
 
 -- H5, M5: texts ------------------------------------------------------------------------------------------------------
 
 select tests.as_user('edith');
 create temp table hostile (name text, part text);
 grant select on hostile to public;
-insert into hostile values ('marks', E'\u0301\u0316'), ('marks on a letter', E'a\u0301\u0316'), ('_a', '_a'), ('./', './'), ('<!--', '<!--'), ('<a ', '<a '), ('<a "', '<a "'), ('~/', '~/'),
-  ('hyphens', '-'), ('a-', 'a-'), ('1.', '1.'), ('-1e', '-1e'), ('&#x', '&#x'), ('a@b.', 'a@b.'), ('://', 'http://a.b/'), ('quotes', ''''), ('double quotes', '"'), ('backslashes', '\'),
-  ('x-1-', 'x-1-'), ('Chinese', '中文'), ('not less', E'<\u0338a'), ('dotted I', 'İ'), ('-<', '-<'), ('- |', '- |'), (':-', ':-'), ('|---', '|---'), ('---', E'---\n'), ('or', 'or '), ('a or', 'a or '), ('stars', '*'),
-  ('a*', 'a* '), ('é*', 'é*'), ('"c b d"', '"c b d" '), ('<->', ' <-> '), (':*', ':* '), ('(', '('), ('!', '!'), ('control characters', E'\x01\x1a\x1f'), ('number', '700000000000000 '), ('number*', '700000000000000* ');
-select lives_ok(format($$select matrice.record_insight(tests.id('ours'), 'x', left(repeat(%L, 500), 400), repeat(%1$L, %s))$$, part, 50000 / octet_length(part)),
+insert into hostile values ('marks', E'\u0301\u0316'), ('marks on a letter', E'a\u0301\u0316'), ('_a', '_a'), ('./', './'), ('<!--', '<!--'), ('<a ', '<a '),
+  ('<a "', '<a "'), ('~/', '~/'),
+  ('hyphens', '-'), ('a-', 'a-'), ('1.', '1.'), ('-1e', '-1e'), ('&#x', '&#x'), ('a@b.', 'a@b.'), ('://', 'http://a.b/'), ('quotes', ''''),
+  ('double quotes', '"'), ('backslashes', '\'),
+  ('x-1-', 'x-1-'), ('Chinese', '中文'), ('not less', E'<\u0338a'), ('dotted I', 'İ'), ('-<', '-<'), ('- |', '- |'), (':-', ':-'), ('|---', '|---'),
+  ('---', E'---\n'), ('or', 'or '), ('a or', 'a or '), ('stars', '*'),
+  ('a*', 'a* '), ('é*', 'é*'), ('"c b d"', '"c b d" '), ('<->', ' <-> '), (':*', ':* '), ('(', '('), ('!', '!'), ('control characters', E'\x01\x1a\x1f'),
+  ('number', '700000000000000 '), ('number*', '700000000000000* ');
+select lives_ok(format($$select matrice.record_insight(tests.id('ours'), 'x', left(repeat(%L, 500), 400), repeat(%1$L, %s))$$, part,
+                       50000 / octet_length(part)),
                 'H5, M5: record_insight takes 50 kB of ' || name) from hostile where part !~ '^\s*$';
-select lives_ok(format($$select matrice_private.text_vector('english', repeat(%L, %s))$$, part, 1000000 / octet_length(part)), 'M5: text_vector takes 1 MB of ' || name)
+select lives_ok(format($$select matrice_private.text_vector('english', repeat(%L, %s))$$, part, 1000000 / octet_length(part)),
+                'M5: text_vector takes 1 MB of ' || name)
   from hostile where name in ('marks', '_a', './', '<!--', '~/', 'x-1-', 'not less');
 select tests.refuses($$select matrice.record_insight(tests.id('ours'), 'x', 'Long', repeat('what was learnt of it, told at length; ', 35000))$$, '22023',
-                     'record_insight refuses 1.3 MB', '%65536%', '%');
+                     'record_insight refuses content of 1.3 MB', '%65536%', '%');
 select lives_ok($$insert into matrice.source_chunks (source_id, chunk_index, content)
-                  select tests.id('source of ours'), 9, 'samarkand ' || repeat('what was learnt of it, told at length; ', 26000)$$, 'A chunk takes 1 MB of prose');
+                  select tests.id('source of ours'), 9, 'samarkand ' || repeat('what was learnt of it, told at length; ', 26000)$$,
+                  'source_chunks takes content of 1 MB of prose');
 select lives_ok($$insert into matrice.source_chunks (source_id, chunk_index, content)
                   select tests.id('source of ours'), 10, 'timbuktu ' || string_agg(md5('a' || n) || '-' || md5('é' || n) || 'é', ' ') || ' lastword' from generate_series(1, 15000) n$$,
-                'A chunk takes more different words than a tsvector can hold');
-select is(count(*), 1::bigint, 'The one of prose is indexed from its beginning') from matrice.search_chunks('samarkand', tests.id('ours'));
-select is(count(*), 1::bigint, 'The other as far as it goes') from matrice.search_chunks('timbuktu ' || md5('a100'), tests.id('ours'));
-select is(count(*), 0::bigint, 'And no farther') from matrice.search_chunks('lastword', tests.id('ours'));
-select ok(matrice_private.text_vector('simple', repeat('a', 300) || ' after') @@ 'after' and matrice_private.text_vector('simple', '<a "b <c> after') @@ 'after',
-          'M5: What stands behind a broken run and a tag without an end is found');
-select is(matrice_private.text_vector('simple', content), to_tsvector('simple', content), 'M5: Ordinary markup is read as Postgres reads it')
+                'source_chunks takes content of more distinct words than a tsvector holds');
+select is(count(*), 1::bigint, 'search_chunks finds the first word of 1 MB of prose') from matrice.search_chunks('samarkand', tests.id('ours'));
+select is(count(*), 1::bigint, 'search_chunks finds an early word of the text with too many distinct words')
+  from matrice.search_chunks('timbuktu ' || md5('a100'), tests.id('ours'));
+select is(count(*), 0::bigint, 'search_chunks does not find the last word of the text with too many distinct words')
+  from matrice.search_chunks('lastword', tests.id('ours'));
+select ok(matrice_private.text_vector('simple', repeat('a', 300) || ' after') @@ 'after'
+          and matrice_private.text_vector('simple', '<a "b <c> after') @@ 'after',
+          'M5: text_vector indexes the words behind a long run and behind an unclosed tag');
+select is(matrice_private.text_vector('simple', content), to_tsvector('simple', content), 'M5: text_vector reads ordinary markup as to_tsvector does')
   from (values ('A <b class="x y">bold</b> word, a < b <!-- not this --> https://example.org/a/b?c=d me@example.org 1.2.3 -5e7 a-b-c /usr/lib')) t (content);
 
 -- M3: queries --------------------------------------------------------------------------------------------------------
 
-select cmp_ok(numnode(matrice_private.text_query(config, repeat('a* ', 499))), '<', 2500, 'M3: text_query bounds the work of beginnings, ' || config)
+select cmp_ok(numnode(matrice_private.text_query(config, repeat('a* ', 499))), '<', 2500,
+              'M3: text_query of 499 prefixes stays below 2,500 nodes in ' || config)
   from unnest(array['english', 'french', 'simple']::regconfig[]) config;
-select cmp_ok(numnode(matrice_private.text_query('english', (select string_agg(chr(97 + n % 26) || repeat('b', 200 + n) || '*', ' ') from generate_series(1, 40) n))), '<', 2500,
-              'M3: And of long ones');
+select cmp_ok(numnode(matrice_private.text_query('english',
+                                                 (select string_agg(chr(97 + n % 26) || repeat('b', 200 + n) || '*', ' ')
+                                                  from generate_series(1, 40) n))), '<', 2500,
+              'M3: text_query of 40 long prefixes stays below 2,500 nodes');
 select is(array(
          select format('%s: %s', call, wrong)
-           from (values ('matrice.search_chunks(%L, highlight => true)'), ('matrice.search_insights(%L, tests.id(''ours''))'), ('matrice.hybrid_search(%L, tests.vec(1536, 1))'),
+           from (values ('matrice.search_chunks(%L, highlight => true)'), ('matrice.search_insights(%L, tests.id(''ours''))'),
+                 ('matrice.hybrid_search(%L, tests.vec(1536, 1))'),
                         ('matrice.build_context(%L, tests.vec(1536, 1), tests.id(''ours''), insights => 2)')) calls (call),
                 tests.survives(format('select * from ' || call, left(repeat(part, times), 10000))) wrong
           where wrong is not null),
-       '{}', format('M3, M5: Queries of %s %s are answered or refused', times, name))
+       '{}', format('M3, M5: search_chunks, search_insights, hybrid_search and build_context of %s × %s answer or refuse', times, name))
   from hostile, unnest(array[1, 33, 2500]) times;
 select tests.as_user('alice');
 select matrice.create_project(language, settings => jsonb_build_object('language', language)) as id, language into temp table polyglot
   from (select cfgname::text as language from pg_ts_config where cfgnamespace = 'pg_catalog'::regnamespace) l;
 select matrice.ingest_source(id, 'x', 'Zanzibar and more of it in ' || language) from polyglot;
-select is(tests.rows_of($$select * from matrice.search_chunks('zanz*', match_count => 100)$$), (select count(*) from polyglot), 'M3: A beginning is found over projects in every language');
-select lives_ok($$select * from matrice.search_chunks(repeat('a* ', 499))$$, 'M3: And 499 of one letter are no trouble');
+select is(tests.rows_of($$select * from matrice.search_chunks('zanz*', match_count => 100)$$), (select count(*) from polyglot),
+          'M3: search_chunks finds a prefix over projects in every language');
+select lives_ok($$select * from matrice.search_chunks(repeat('a* ', 499))$$, 'M3: search_chunks takes 499 prefixes of one letter');
 
 -- Words ----------------------------------------------------------------------------------------------------------------
 
@@ -124,33 +151,43 @@ update matrice.projects set settings = '{"language": "french"}' where id = tests
 insert into matrice.source_chunks (id, source_id, chunk_index, content) values
   (tests.id('hôte'), tests.id('source of ours'), 20, 'Un hôte.'), (tests.id('hôtel'), tests.id('source of ours'), 21, 'Un hôtel.'),
   (tests.id('signs'), tests.id('source of ours'), 22, 'If vole <x, "vole", then vole>y ' || repeat('q', 300));
-select is(array(select chunk_index from matrice.search_chunks('hotel*', tests.id('ours'))), array[21], '"hotel*" finds hôtel and not hôte');
-select is(array(select chunk_index from matrice.search_chunks('a*b* vole', tests.id('ours'))), '{}', 'A star within a word is no beginning');
-select is(array(select chunk_index from matrice.search_chunks('700000000000001* 700000000000001 vole', tests.id('ours'))), '{}', 'A number that a query has is no beginning');
-select is(metadata ->> 'highlight', 'If <b>vole</b> <x, "<b>vole</b>", then <b>vole</b>>y ' || repeat('q', 300), 'A highlight shows a text as it was written')
+select is(array(select chunk_index from matrice.search_chunks('hotel*', tests.id('ours'))), array[21], 'search_chunks of "hotel*" finds hôtel and not hôte');
+select is(array(select chunk_index from matrice.search_chunks('a*b* vole', tests.id('ours'))), '{}', 'search_chunks treats a star inside a word as no prefix');
+select is(array(select chunk_index from matrice.search_chunks('700000000000001* 700000000000001 vole', tests.id('ours'))), '{}',
+          'search_chunks does not match a number as a prefix when the query has it as a word');
+select is(metadata ->> 'highlight', 'If <b>vole</b> <x, "<b>vole</b>", then <b>vole</b>>y ' || repeat('q', 300),
+          'search_chunks with highlight returns the text as it was written')
   from matrice.search_chunks('vole', tests.id('ours'), highlight => true);
-select matches(matrice_private.highlighted('english', repeat('deep installation hote x ', 3000) || 'zanzibar', matrice_private.text_query('english', query)), '<b>',
-               'M5: highlighted marks the words of a phrase of ' || length(query) || ' characters in no time')
+select matches(matrice_private.highlighted('english', repeat('deep installation hote x ', 3000) || 'zanzibar',
+                                           matrice_private.text_query('english', query)), '<b>',
+               'M5: highlighted marks the words of a phrase of ' || length(query) || ' characters')
   from (values ('"deep installation"'), ('"' || repeat('deep hote installation ', 150) || '" or zanzibar')) q (query);
 
 -- M4: filters ----------------------------------------------------------------------------------------------------------
 
-select tests.refuses(format('select * from matrice.' || call, tests.array_of(many)), '22023', format('M4: %s of an array of %s', split_part(call, '(', 1), many), '%', '%')
-  from (values ('match_chunks(tests.vec(1536, 1), filter => %L)'), ('search_chunks(''x'', filter => %L)'), ('hybrid_search(''x'', tests.vec(1536, 1), filter => %L)'),
+select tests.refuses(format('select * from matrice.' || call, tests.array_of(many)), '22023',
+                     format('M4: %s refuses a filter with an array of %s', split_part(call, '(', 1), many), '%', '%')
+  from (values ('match_chunks(tests.vec(1536, 1), filter => %L)'), ('search_chunks(''x'', filter => %L)'),
+        ('hybrid_search(''x'', tests.vec(1536, 1), filter => %L)'),
                ('build_context(''x'', tests.vec(1536, 1), tests.id(''ours''), filter => %L)'), ('match_documents(tests.vec(1536, 1), filter => %L)'),
                ('evaluate_search(''[{"query_text": "x", "relevant": {"00000000-0000-0000-0000-000000000000": 1}}]'', filter => %L)')) calls (call),
        unnest(array[199, 20000]) many;
-select lives_ok(format($$select * from matrice.search_chunks('x', filter => %L)$$, tests.array_of(198)), 'M4: 200 parts are no error');
-select tests.refuses(format($$select * from matrice.search_chunks('x', filter => %L)$$, jsonb_build_object('a', repeat('x', 20000))), '22023', 'M4: A filter of 20 kB is refused', '%20%', '%16,384%');
-select tests.refuses(format($$select * from matrice.search_chunks('x', filter => %L)$$, repeat('{"a":', 5000) || '1' || repeat('}', 5000)), '22023', 'M4: So is one that is nested 5,000 deep', '%', '%');
-select tests.refuses($$select * from matrice.search_chunks('x', filter => '{"type": ["pdf", "docx"]}')$$, '22023', 'A filter by several types is refused', '%array%', '%each type%');
-select is(matrice_private.unmatched(filter::jsonb, array[tests.id('ours')]), told, 'unmatched tells of ' || filter)
-  from (values ('{"kind": "terms"}', null), ('{}', null), ('{"source_id": "x"}', 'No chunk matches {"source_id": "x"}.'), ('{"kind": ["terms", "x"], "type": "file"}', 'No chunk matches {"kind": ["terms", "x"]}.'),
+select lives_ok(format($$select * from matrice.search_chunks('x', filter => %L)$$, tests.array_of(198)),
+                'M4: search_chunks takes a filter with an array of 198');
+select tests.refuses(format($$select * from matrice.search_chunks('x', filter => %L)$$, jsonb_build_object('a', repeat('x', 20000))), '22023',
+                     'M4: search_chunks refuses a filter of 20 kB', '%20%', '%16,384%');
+select tests.refuses(format($$select * from matrice.search_chunks('x', filter => %L)$$, repeat('{"a":', 5000) || '1' || repeat('}', 5000)), '22023',
+                     'M4: search_chunks refuses a filter that is nested 5,000 deep', '%', '%');
+select tests.refuses($$select * from matrice.search_chunks('x', filter => '{"type": ["pdf", "docx"]}')$$, '22023',
+                     'search_chunks refuses a filter by several types', '%array%', '%each type%');
+select is(matrice_private.unmatched(filter::jsonb, array[tests.id('ours')]), told, 'unmatched explains filter ' || filter)
+  from (values ('{"kind": "terms"}', null), ('{}', null), ('{"source_id": "x"}', 'No chunk matches {"source_id": "x"}.'),
+        ('{"kind": ["terms", "x"], "type": "file"}', 'No chunk matches {"kind": ["terms", "x"]}.'),
                ('{"kind": "terms", "no": 1}', 'No chunk matches {"no": 1}.')) f (filter, told);
 select tests.as_service();
-select is(matrice_private.unmatched('{"no": 1}', array[tests.id('ours')]), 'No chunk matches {"no": 1}.', 'unmatched tells a service, too');
+select is(matrice_private.unmatched('{"no": 1}', array[tests.id('ours')]), 'No chunk matches {"no": 1}.', 'unmatched explains a filter to a service');
 select tests.as_user('victor');
-select is(matrice_private.member_has_chunks(array[tests.id('theirs')], '{"kind": "terms"}'), false, 'member_has_chunks tells nothing of other people''s projects');
+select is(matrice_private.member_has_chunks(array[tests.id('theirs')], '{"kind": "terms"}'), false, 'member_has_chunks of another''s project returns false');
 
 -- Policies of the user's own -------------------------------------------------------------------------------------------
 
@@ -160,12 +197,17 @@ create policy "no secret sources" on matrice.context_sources as restrictive for 
 insert into matrice.context_sources (id, project_id, name) values (tests.id('secret'), tests.id('ours'), 'Secret');
 insert into matrice.source_chunks (source_id, chunk_index, content, metadata)
 select source, n, 'Gnu' || repeat(' gnu', 50 - n), metadata::jsonb
-  from (values (tests.id('secret'), 1, 10, '{}'), (tests.id('source of ours'), 31, 40, '{"secret": 1}'), (tests.id('source of ours'), 41, 45, '{}')) s (source, first, last, metadata), generate_series(first, last) n;
+  from (values (tests.id('secret'), 1, 10, '{}'), (tests.id('source of ours'), 31, 40, '{"secret": 1}'),
+        (tests.id('source of ours'), 41, 45, '{}')) s (source, first, last, metadata), generate_series(first, last) n;
 select tests.as_user('victor');
-select is(array(select chunk_index from matrice.search_chunks('gnu', tests.id('ours'), count_)), array(select n from generate_series(41, 40 + least(count_, 5)) n),
-          format('search_chunks gives min(%s, visible) under a restrictive policy', count_)) from unnest(array[1, 3, 5, 12, 100]) count_;
-select is(array(select chunk_index from matrice.search_chunks('gnu', null, 3)), array[41, 42, 43], 'Over all projects as well');
-select is(tests.rows_of($$select * from matrice.hybrid_search('gnu', tests.vec(1536, 1), tests.id('ours'), 3)$$), 3::bigint, 'And hybrid_search');
+select is(array(select chunk_index from matrice.search_chunks('gnu', tests.id('ours'), count_)),
+          array(select n from generate_series(41, 40 + least(count_, 5)) n),
+          format('search_chunks(match_count => %s) under restrictive policies returns min(match_count, visible) rows', count_))
+            from unnest(array[1, 3, 5, 12, 100]) count_;
+select is(array(select chunk_index from matrice.search_chunks('gnu', null, 3)), array[41, 42, 43],
+          'search_chunks over all projects under restrictive policies returns the best visible chunks');
+select is(tests.rows_of($$select * from matrice.hybrid_search('gnu', tests.vec(1536, 1), tests.id('ours'), 3)$$), 3::bigint,
+          'hybrid_search under restrictive policies returns match_count rows');
 
 select * from finish();
 rollback;

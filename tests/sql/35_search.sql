@@ -52,7 +52,7 @@ begin
     select results_eq(
       format($q$select chunk_id, similarity from matrice.match_chunks('[0.3,-0.8,0.5]', match_count => %s, model => 'tiny')$q$, k),
       format($q$select * from tests.nearest(array(select tests.id(name) from unnest(%L::text[]) name), %s)$q$, projects, k),
-      format('%s asks for %s chunks of all projects and gets the true nearest of %s', who, k, array_to_string(projects, ' and ')))
+      format('match_chunks by %s, match_count %s, over all projects: the true nearest of %s', who, k, array_to_string(projects, ' and ')))
       from unnest(array[1, 5, 40, 57, 58, 59, 500, 10000]) k;
 end
 $$;
@@ -61,15 +61,16 @@ select tests.finds_the_nearest('victor', 'middling');
 select tests.finds_the_nearest('mallory', 'small');
 select tests.as_user('victor');
 select is(tests.rows_of($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('middling'), 10000)$$), 58::bigint,
-          'A project with 58 embedded chunks gives 58, however many are asked for');
+          'match_chunks(match_count => 10000) of a project with 58 embedded chunks returns 58');
 select results_eq(
   $$select chunk_id, similarity from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('middling'))$$,
   $$select * from tests.nearest(array[tests.id('middling')], 10)$$,
-  'A search in one project takes the project''s model and gives ten');
+  'match_chunks of a project uses the project''s model and returns ten rows');
 select tests.as_user('mallory');
-select is(tests.rows_of($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('small'))$$), 1::bigint, 'The smallest tenant finds its one chunk');
+select is(tests.rows_of($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('small'))$$), 1::bigint,
+          'match_chunks of a project with one chunk returns it');
 select tests.as_nobody();
-select is(tests.rows_of($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', model => 'tiny')$$), 0::bigint, 'A session without claims finds nothing');
+select is(tests.rows_of($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', model => 'tiny')$$), 0::bigint, 'match_chunks without claims: no rows');
 
 select tests.as_user('alice');
 select results_eq(
@@ -77,19 +78,20 @@ select results_eq(
       from matrice.match_chunks((select embedding from matrice.chunk_embeddings where chunk_id = md5('chunk 7')::uuid and model = 'tiny'), tests.id('large'), 1)$$,
   $$values (tests.id('sea'), 'Sea', 7, 'Chunk 7 tells of the rain and storms and storms.', matrice.count_tokens('Chunk 7 tells of the rain and storms and storms.'),
             '{"page": 7, "parity": "odd"}'::jsonb, 1.000000)$$,
-  'A chunk''s own vector finds the chunk, with its source, at similarity 1');
+  'match_chunks of a chunk''s own vector returns the chunk with similarity 1');
 select results_eq(
   $$select chunk_id from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('large'), 50, match_threshold => 0.9)$$,
   $$select id from tests.nearest(array[tests.id('large')], 50) where similarity >= 0.9$$,
-  'A threshold leaves the similar ones');
-select isnt_empty($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('large'), 50, match_threshold => 0.9)$$, 'Of which there are some');
+  'match_chunks(match_threshold => 0.9) returns the chunks of at least that similarity');
+select isnt_empty($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('large'), 50, match_threshold => 0.9)$$,
+                  'match_chunks(match_threshold => 0.9) returns rows');
 select tests.refuses(format($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('large'), match_threshold => %L)$$, threshold), '22023',
-                     'A similarity that nothing can have is no threshold: ' || threshold, hint => '%0.75%')
+                     'match_chunks refuses match_threshold ' || threshold, hint => '%0.75%')
   from unnest(array['1.1', '75', 'NaN', '-Infinity']) threshold;
 select results_eq(
   format($$select chunk_id from matrice.match_chunks('[0.3,-0.8,0.5]', null, 20, filter => %L, model => 'tiny')$$, filter),
   format($$select id from truth where similarity is not null and project_id <> tests.id('small') and %s order by similarity desc, id limit 20$$, condition),
-  'A filter by ' || what || ' gives the nearest of those that have it')
+  'match_chunks with a filter by ' || what || ': the nearest that match')
   from (values ('the chunk''s metadata', '{"page": 3}', $$metadata ->> 'page' = '3'$$),
                ('the source''s metadata', '{"lang": "fr"}', $$raw_metadata ->> 'lang' = 'fr'$$),
                ('the source''s type', '{"type": "pdf"}', $$type = 'pdf'$$),
@@ -99,59 +101,65 @@ select results_eq(
 
 select tests.refuses(format('select * from matrice.%s', call), code, description, detail, hint)
   from (values
-    ($$match_chunks('[1,1,1]', tests.id('large'), 0)$$, '22023', 'match_count is not 0', null, null),
-    ($$match_chunks('[1,1,1]', tests.id('large'), -1)$$, '22023', 'match_count is not negative', null, null),
-    ($$match_chunks('[1,1,1]', tests.id('large'), null)$$, '22004', 'match_count is not null', null, null),
-    ($$match_chunks('[1,1,1]', tests.id('large'), 10000000)$$, '22023', 'match_count is not ten million', null, null),
-    ($$match_chunks(null, tests.id('large'))$$, '22004', 'The query vector is not null', null, null),
-    ($$match_chunks('[1,1]', tests.id('large'))$$, '22023', 'The query vector has the model''s dimensions', '%3%2%', '%'),
-    ($$match_chunks('[1,1,1]')$$, '22023', 'Over all projects the default model''s dimensions are expected', '%1536%3%', '%model%'),
-    ($$match_chunks('[1,1,1]', tests.id('large'), model => 'gte-small')$$, '22023', 'The query vector has the named model''s dimensions', '%384%3%', '%'),
-    ($$match_chunks('[0,0,0]', tests.id('large'))$$, '22023', 'A query of zeros has no direction', null, null),
-    ($$match_chunks('[1e30,1,1]', tests.id('large'))$$, '22023', 'A query whose distances overflow is refused', '%norm%', '%direction%'),
-    ($$match_chunks('[1e-30,0,0]', tests.id('large'))$$, '22023', 'A query whose distances underflow is refused', '%norm%', '%direction%'),
-    ($$hybrid_search('rain', '[1e-30,0,0]', tests.id('large'))$$, '22023', 'By hybrid_search as well', '%norm%', '%direction%'),
-    ($$match_chunks('[1,1,1]', tests.id('large'), model => 'no-such')$$, '22023', 'The model is declared', null, '%text-embedding-3-small%'),
-    ($$match_chunks('[1,1,1]', tests.id('large'), filter => '[]')$$, '22023', 'A filter is not an array', '%array%', '%'),
-    ($$match_chunks('[1,1,1]', tests.id('large'), filter => '"{}"')$$, '22023', 'A filter is not a string', '%string%', '%'),
-    ($$match_chunks('[1,1,1]', tests.id('large'), filter => 'null')$$, '22023', 'A filter is not a JSON null', '%null%', '%'),
-    ($$match_chunks('[1,1,1]', tests.id('large'), filter => null)$$, '22004', 'A filter is not null', null, '%'),
-    ($$match_chunks('[1,1,1]', tests.id('nowhere'))$$, 'PT404', 'A project that does not exist is not searched', '%', '%'),
-    ($$match_chunks('[1,1,1]', tests.id('small'))$$, 'PT404', 'Somebody else''s project is not searched', '%', '%'),
-    ($$search_chunks('rain', match_count => 0)$$, '22023', 'search_chunks gives at least one', null, null),
-    ($$search_chunks('rain', match_count => null)$$, '22004', 'search_chunks is told how many', null, null),
-    ($$search_chunks('rain', match_count => 10000000)$$, '22023', 'search_chunks does not give ten million', null, null),
-    ($$search_chunks(null)$$, '22004', 'search_chunks needs a text', null, null),
-    ($$search_chunks('')$$, '22023', 'search_chunks needs a text that is not empty', null, null),
-    ($$search_chunks(E' \t\n')$$, '22023', 'search_chunks needs a text that is not blank', null, null),
-    ($$search_chunks('rain', filter => '1')$$, '22023', 'search_chunks filters by an object', '%number%', '%'),
-    ($$search_chunks('rain', tests.id('small'))$$, 'PT404', 'search_chunks does not search somebody else''s project', '%', '%'),
-    ($$hybrid_search('rain', '[1,1]', tests.id('large'))$$, '22023', 'hybrid_search needs the model''s dimensions', '%3%2%', '%'),
-    ($$hybrid_search('rain', '[0,0,0]', tests.id('large'))$$, '22023', 'hybrid_search needs a direction', null, null),
-    ($$hybrid_search('rain', null, tests.id('large'))$$, '22004', 'hybrid_search needs a vector', null, null),
-    ($$hybrid_search(' ', '[1,1,1]', tests.id('large'))$$, '22023', 'hybrid_search needs a text', null, null),
-    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), -1)$$, '22023', 'hybrid_search gives at least one', null, null),
-    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), rrf_k => 0)$$, '22023', 'rrf_k is positive', null, null),
-    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), rrf_k => null)$$, '22004', 'rrf_k is not null', null, null),
-    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), full_text_weight => -1)$$, '22023', 'A weight is not negative', null, null),
-    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), semantic_weight => 'NaN')$$, '22023', 'A weight is a number', null, null),
-    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), semantic_weight => 'Infinity')$$, '22023', 'A weight is finite', null, null),
-    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), semantic_weight => null)$$, '22004', 'A weight is not null', null, null),
-    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), filter => '[]')$$, '22023', 'hybrid_search filters by an object', '%array%', '%'),
-    ($$hybrid_search('rain', '[1,1,1]', tests.id('small'))$$, 'PT404', 'hybrid_search does not search somebody else''s project', '%', '%'),
-    ($$build_context('rain', '[1,1,1]', tests.id('large'), 0)$$, '22023', 'A budget is at least one token', null, null),
-    ($$build_context('rain', '[1,1,1]', tests.id('large'), -1)$$, '22023', 'A budget is not negative', null, null),
-    ($$build_context('rain', '[1,1,1]', tests.id('large'), null)$$, '22004', 'A budget is not null', null, null),
-    ($$build_context('rain', '[1,1,1]', null)$$, '22004', 'A context is of one project', null, null),
-    ($$build_context('rain', '[1,1]', tests.id('large'))$$, '22023', 'A context needs the model''s dimensions', '%3%2%', '%'),
-    ($$build_context('', '[1,1,1]', tests.id('large'))$$, '22023', 'A context needs a question', null, null),
-    ($$build_context('rain', '[1,1,1]', tests.id('large'), target_model => 'no-such')$$, '22023', 'A context is not counted for an unknown model', null, '%cl100k_base%'),
-    ($$build_context('rain', '[1,1,1]', tests.id('small'))$$, 'PT404', 'No context is built of somebody else''s project', '%', '%'),
-    ($$match_documents('[1,1,1]')$$, '22023', 'match_documents takes the default model''s dimensions', '%1536%3%', '%'),
-    ($$match_documents(tests.vec(1536, 0))$$, '22023', 'match_documents needs a direction', null, null),
-    ($$match_documents(tests.vec(1536, 1), 0)$$, '22023', 'match_documents gives at least one', null, null),
-    ($$match_documents(tests.vec(1536, 1), 10000000)$$, '22023', 'match_documents does not give ten million', null, null),
-    ($$match_documents(tests.vec(1536, 1), filter => '[]')$$, '22023', 'match_documents filters by an object', '%array%', '%')
+    ($$match_chunks('[1,1,1]', tests.id('large'), 0)$$, '22023', 'match_chunks refuses match_count 0', null, null),
+    ($$match_chunks('[1,1,1]', tests.id('large'), -1)$$, '22023', 'match_chunks refuses match_count -1', null, null),
+    ($$match_chunks('[1,1,1]', tests.id('large'), null)$$, '22004', 'match_chunks refuses match_count null', null, null),
+    ($$match_chunks('[1,1,1]', tests.id('large'), 10000000)$$, '22023', 'match_chunks refuses match_count 10000000', null, null),
+    ($$match_chunks(null, tests.id('large'))$$, '22004', 'match_chunks refuses query_embedding null', null, null),
+    ($$match_chunks('[1,1]', tests.id('large'))$$, '22023', 'match_chunks refuses a query_embedding of other dimensions than the project''s model',
+     '%3%2%', '%'),
+    ($$match_chunks('[1,1,1]')$$, '22023', 'match_chunks over all projects refuses a query_embedding of other dimensions than the default model',
+     '%1536%3%', '%model%'),
+    ($$match_chunks('[1,1,1]', tests.id('large'), model => 'gte-small')$$, '22023',
+     'match_chunks refuses a query_embedding of other dimensions than the named model', '%384%3%', '%'),
+    ($$match_chunks('[0,0,0]', tests.id('large'))$$, '22023', 'match_chunks refuses a query_embedding of zeros', null, null),
+    ($$match_chunks('[1e30,1,1]', tests.id('large'))$$, '22023', 'match_chunks refuses a query_embedding whose distances overflow', '%norm%', '%direction%'),
+    ($$match_chunks('[1e-30,0,0]', tests.id('large'))$$, '22023', 'match_chunks refuses a query_embedding whose distances underflow', '%norm%', '%direction%'),
+    ($$hybrid_search('rain', '[1e-30,0,0]', tests.id('large'))$$, '22023', 'hybrid_search refuses a query_embedding whose distances underflow', '%norm%',
+     '%direction%'),
+    ($$match_chunks('[1,1,1]', tests.id('large'), model => 'no-such')$$, '22023', 'match_chunks refuses model no-such', null, '%text-embedding-3-small%'),
+    ($$match_chunks('[1,1,1]', tests.id('large'), filter => '[]')$$, '22023', 'match_chunks refuses a filter that is an array', '%array%', '%'),
+    ($$match_chunks('[1,1,1]', tests.id('large'), filter => '"{}"')$$, '22023', 'match_chunks refuses a filter that is a string', '%string%', '%'),
+    ($$match_chunks('[1,1,1]', tests.id('large'), filter => 'null')$$, '22023', 'match_chunks refuses a filter that is a JSON null', '%null%', '%'),
+    ($$match_chunks('[1,1,1]', tests.id('large'), filter => null)$$, '22004', 'match_chunks refuses filter null', null, '%'),
+    ($$match_chunks('[1,1,1]', tests.id('nowhere'))$$, 'PT404', 'match_chunks of an unknown project: not found', '%', '%'),
+    ($$match_chunks('[1,1,1]', tests.id('small'))$$, 'PT404', 'match_chunks of another''s project: not found', '%', '%'),
+    ($$search_chunks('rain', match_count => 0)$$, '22023', 'search_chunks refuses match_count 0', null, null),
+    ($$search_chunks('rain', match_count => null)$$, '22004', 'search_chunks refuses match_count null', null, null),
+    ($$search_chunks('rain', match_count => 10000000)$$, '22023', 'search_chunks refuses match_count 10000000', null, null),
+    ($$search_chunks(null)$$, '22004', 'search_chunks refuses query_text null', null, null),
+    ($$search_chunks('')$$, '22023', 'search_chunks refuses an empty query_text', null, null),
+    ($$search_chunks(E' \t\n')$$, '22023', 'search_chunks refuses a query_text of white space', null, null),
+    ($$search_chunks('rain', filter => '1')$$, '22023', 'search_chunks refuses a filter that is a number', '%number%', '%'),
+    ($$search_chunks('rain', tests.id('small'))$$, 'PT404', 'search_chunks of another''s project: not found', '%', '%'),
+    ($$hybrid_search('rain', '[1,1]', tests.id('large'))$$, '22023', 'hybrid_search refuses a query_embedding of other dimensions', '%3%2%', '%'),
+    ($$hybrid_search('rain', '[0,0,0]', tests.id('large'))$$, '22023', 'hybrid_search refuses a query_embedding of zeros', null, null),
+    ($$hybrid_search('rain', null, tests.id('large'))$$, '22004', 'hybrid_search refuses query_embedding null', null, null),
+    ($$hybrid_search(' ', '[1,1,1]', tests.id('large'))$$, '22023', 'hybrid_search refuses a blank query_text', null, null),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), -1)$$, '22023', 'hybrid_search refuses match_count -1', null, null),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), rrf_k => 0)$$, '22023', 'hybrid_search refuses rrf_k 0', null, null),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), rrf_k => null)$$, '22004', 'hybrid_search refuses rrf_k null', null, null),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), full_text_weight => -1)$$, '22023', 'hybrid_search refuses full_text_weight -1', null, null),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), semantic_weight => 'NaN')$$, '22023', 'hybrid_search refuses semantic_weight NaN', null, null),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), semantic_weight => 'Infinity')$$, '22023', 'hybrid_search refuses semantic_weight Infinity',
+     null, null),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), semantic_weight => null)$$, '22004', 'hybrid_search refuses semantic_weight null', null, null),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), filter => '[]')$$, '22023', 'hybrid_search refuses a filter that is an array', '%array%', '%'),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('small'))$$, 'PT404', 'hybrid_search of another''s project: not found', '%', '%'),
+    ($$build_context('rain', '[1,1,1]', tests.id('large'), 0)$$, '22023', 'build_context refuses token_budget 0', null, null),
+    ($$build_context('rain', '[1,1,1]', tests.id('large'), -1)$$, '22023', 'build_context refuses token_budget -1', null, null),
+    ($$build_context('rain', '[1,1,1]', tests.id('large'), null)$$, '22004', 'build_context refuses token_budget null', null, null),
+    ($$build_context('rain', '[1,1,1]', null)$$, '22004', 'build_context refuses project_id null', null, null),
+    ($$build_context('rain', '[1,1]', tests.id('large'))$$, '22023', 'build_context refuses a query_embedding of other dimensions', '%3%2%', '%'),
+    ($$build_context('', '[1,1,1]', tests.id('large'))$$, '22023', 'build_context refuses an empty query_text', null, null),
+    ($$build_context('rain', '[1,1,1]', tests.id('large'), target_model => 'no-such')$$, '22023', 'build_context refuses target_model no-such', null,
+     '%cl100k_base%'),
+    ($$build_context('rain', '[1,1,1]', tests.id('small'))$$, 'PT404', 'build_context of another''s project: not found', '%', '%'),
+    ($$match_documents('[1,1,1]')$$, '22023', 'match_documents refuses a query_embedding of other dimensions than the default model', '%1536%3%', '%'),
+    ($$match_documents(tests.vec(1536, 0))$$, '22023', 'match_documents refuses a query_embedding of zeros', null, null),
+    ($$match_documents(tests.vec(1536, 1), 0)$$, '22023', 'match_documents refuses match_count 0', null, null),
+    ($$match_documents(tests.vec(1536, 1), 10000000)$$, '22023', 'match_documents refuses match_count 10000000', null, null),
+    ($$match_documents(tests.vec(1536, 1), filter => '[]')$$, '22023', 'match_documents refuses a filter that is an array', '%array%', '%')
   ) as refused (call, code, description, detail, hint);
 
 -- search_chunks ----------------------------------------------------------------------------------------------------
@@ -162,20 +170,23 @@ select results_eq(
   $$select id, ts_rank_cd(fts, to_tsquery('english', 'wind & storm')) from truth
      where project_id = tests.id('middling') and fts @@ to_tsquery('english', 'wind & storm')
      order by 2 desc, 1 limit 15$$,
-  'Full-text search finds words in the project''s language, the best first');
-select isnt_empty($$select * from matrice.search_chunks('wind storms', tests.id('middling'))$$, 'Of which there are some');
+  'search_chunks stems in the project''s language and returns the best first');
+select isnt_empty($$select * from matrice.search_chunks('wind storms', tests.id('middling'))$$, 'search_chunks of two words returns rows');
 select results_eq($$select source_id, source_name, chunk_index, content, metadata from matrice.search_chunks('"chunk 405 tells"')$$,
                   $$values (tests.id('land'), 'Land', 405, 'Chunk 405 tells of the winds.', '{"page": 5, "parity": "odd"}'::jsonb)$$,
-                  'A phrase in quotes is found as a phrase');
-select is_empty($$select * from matrice.search_chunks('wind -winds', tests.id('middling'))$$, 'A word with a minus is not wanted');
-select is(tests.rows_of($$select * from matrice.search_chunks('rain or wind', tests.id('middling'), 10000)$$), 60::bigint, 'Either word will do with an or');
-select is_empty($$select * from matrice.search_chunks('the of and', tests.id('middling'))$$, 'A query of stop words finds nothing');
-select is_empty($$select * from matrice.search_chunks('!!! & | ( " <->', tests.id('middling'))$$, 'Punctuation finds nothing and is no error');
-select is(tests.rows_of($$select * from matrice.search_chunks('rain', filter => '{"type": "api"}', match_count => 10000)$$), 20::bigint, 'Full-text search filters too');
-select is_empty($$select * from matrice.search_chunks('400')$$, 'Other projects'' chunks are not found');
+                  'search_chunks of a phrase in quotes returns the chunk with the phrase');
+select is_empty($$select * from matrice.search_chunks('wind -winds', tests.id('middling'))$$, 'search_chunks of a word and its exclusion: no rows');
+select is(tests.rows_of($$select * from matrice.search_chunks('rain or wind', tests.id('middling'), 10000)$$), 60::bigint,
+          'search_chunks of two words joined by "or" returns chunks with either');
+select is_empty($$select * from matrice.search_chunks('the of and', tests.id('middling'))$$, 'search_chunks of stop words: no rows');
+select is_empty($$select * from matrice.search_chunks('!!! & | ( " <->', tests.id('middling'))$$, 'search_chunks of punctuation: no rows');
+select is(tests.rows_of($$select * from matrice.search_chunks('rain', filter => '{"type": "api"}', match_count => 10000)$$), 20::bigint,
+          'search_chunks with filter {"type": "api"} returns chunks of that type');
+select is_empty($$select * from matrice.search_chunks('400')$$, 'search_chunks of a word of another''s project: no rows');
 select tests.as_user('alice');
 select is(tests.rows_of($$select * from matrice.search_chunks('winds', match_count => 10000)$$),
-          (select count(*) from truth where project_id <> tests.id('small') and (fts @@ 'winds' or fts @@ 'wind')), 'Each project is searched in its own language');
+          (select count(*) from truth where project_id <> tests.id('small') and (fts @@ 'winds' or fts @@ 'wind')),
+          'search_chunks over all projects uses each project''s language');
 
 -- hybrid_search ----------------------------------------------------------------------------------------------------
 
@@ -190,14 +201,14 @@ select results_eq(
              from v full join t using (id)
             order by coalesce(%3$s / (%4$s + v.rank), 0) + coalesce(%2$s / (%4$s + t.rank), 0) desc, id limit %1$s$$,
          k, text_weight || '::double precision', vector_weight || '::double precision', rrf_k),
-  format('Ranks are fused as weight / (rrf_k + rank): %s results, weights %s and %s, rrf_k %s', k, text_weight, vector_weight, rrf_k))
+  format('hybrid_search scores by weight / (rrf_k + rank): match_count %s, weights %s and %s, rrf_k %s', k, text_weight, vector_weight, rrf_k))
   from (values (10, 1, 1, 50), (10, 2, 0.5, 10), (60, 1, 1, 1), (5, 0, 1, 50), (5, 1, 0, 50)) as settings (k, text_weight, vector_weight, rrf_k);
 select is(tests.rows_of($$select * from matrice.hybrid_search('wind', '[0.3,-0.8,0.5]', tests.id('middling'), 10000) where semantic_rank is null$$), 1::bigint,
-          'A chunk without an embedding is found by its words');
+          'hybrid_search finds a chunk without an embedding by its words');
 select is(tests.rows_of($$select * from matrice.hybrid_search('zeppelin', '[0.3,-0.8,0.5]', tests.id('middling'), 10000) where full_text_rank is null$$), 58::bigint,
-          'Chunks without the words are found by their meaning');
+          'hybrid_search finds chunks without the words by their meaning');
 select is_empty($$select * from matrice.hybrid_search('rain', '[0.3,-0.8,0.5]', tests.id('middling'), 50, filter => '{"type": "api"}') where source_name <> 'Sky'$$,
-                'Hybrid search filters both lists');
+                'hybrid_search applies filter to both lists');
 
 -- build_context ----------------------------------------------------------------------------------------------------
 
@@ -206,38 +217,40 @@ create temp table contexts on commit drop as
 select budget, question, target, c.*
   from unnest(array[1, 2, 5, 20, 100, 300, 10000]) budget, unnest(array['wind storms', 'zeppelin']) question, unnest(array['gpt-4o', 'cl100k_base']) target,
        matrice.build_context(question, '[0.3,-0.8,0.5]', tests.id('middling'), budget, target_model => target) c;
-select is(count(*), 28::bigint, 'A context is one row') from contexts;
-select is_empty($$select * from contexts where matrice.count_tokens(context, target) > budget$$, 'No context is above its budget');
+select is(count(*), 28::bigint, 'build_context returns one row per call') from contexts;
+select is_empty($$select * from contexts where matrice.count_tokens(context, target) > budget$$, 'build_context returns at most token_budget tokens');
 select is_empty($$select budget from generate_series(40, 80) budget, matrice.build_context('wind storms', '[0.3,-0.8,0.5]', tests.id('middling'), budget)
-                   where matrice.count_tokens(context, 'gpt-4o') > budget$$, 'Not even by a token');
-select is_empty($$select * from contexts where matrice.count_tokens(context, target) <> token_count$$, 'A context''s tokens are counted exactly');
-select is_empty($$select * from contexts where (context = '') <> (citations = '[]')$$, 'What a context cites is in it, and what is in it is cited');
-select is_empty($$select * from contexts where budget >= 20 and context = ''$$, 'A small budget gives the beginning of the best passage');
-select is_empty($$select * from contexts where budget < 5 and context <> ''$$, 'One that a heading alone would fill gives nothing');
-select isnt_empty($$select * from contexts where budget = 300 and token_count > 270 and jsonb_array_length(jsonb_path_query_array(citations, '$[*].chunk_ids[*]')) > 10$$, 'A large budget is used');
+                   where matrice.count_tokens(context, 'gpt-4o') > budget$$, 'build_context returns at most token_budget tokens at each budget from 40 to 80');
+select is_empty($$select * from contexts where matrice.count_tokens(context, target) <> token_count$$, 'build_context.token_count is exact');
+select is_empty($$select * from contexts where (context = '') <> (citations = '[]')$$, 'build_context returns citations exactly when it returns text');
+select is_empty($$select * from contexts where budget >= 20 and context = ''$$, 'build_context(token_budget => 20) returns the beginning of the best passage');
+select is_empty($$select * from contexts where budget < 5 and context <> ''$$, 'build_context(token_budget => 2) returns an empty context');
+select isnt_empty($$select * from contexts where budget = 300 and token_count > 270 and jsonb_array_length(jsonb_path_query_array(citations, '$[*].chunk_ids[*]')) > 10$$,
+                  'build_context(token_budget => 300) uses most of the budget');
 select is_empty(
   $$select * from contexts, jsonb_array_elements(citations) cited
       join matrice.source_chunks c on c.id = (cited ->> 'chunk_id')::uuid join matrice.context_sources s on s.id = c.source_id
      where budget >= 100 and (position(format('[%s] %s', cited ->> 'number', s.name) in context) = 0 or position(c.content in context) = 0
                               or cited ->> 'source_id' <> s.id::text or cited ->> 'source_name' <> s.name)$$,
-  'Every citation''s number, source and text are in the context');
+  'build_context: number, source and text of each citation are in the context');
 select is_empty(
   $$select from contexts, lateral (select array_agg((cited ->> 'number')::integer) as numbers from jsonb_array_elements(citations) cited) c
      where numbers <> array(select generate_series(1, cardinality(numbers)))$$,
-  'Citations are numbered from 1');
+  'build_context numbers citations from 1');
 select is_empty(
   $$select * from contexts where budget >= 100 and not exists (
       select from matrice.hybrid_search(question, '[0.3,-0.8,0.5]', tests.id('middling'), 1) best
        where position(best.content in context) > 0)$$,
-  'The best passage is in every context that it fits into');
+  'build_context contains the best passage if it fits');
 select tests.as_owner();
 update matrice.source_chunks set content = 'Said twice.' where id in (md5('chunk 401')::uuid, md5('chunk 402')::uuid);
-insert into matrice.chunk_embeddings (chunk_id, embedding, model) values (md5('chunk 401')::uuid, '[1,0,0]', 'tiny'), (md5('chunk 402')::uuid, '[1,0,0]', 'tiny');
+insert into matrice.chunk_embeddings (chunk_id, embedding, model)
+values (md5('chunk 401')::uuid, '[1,0,0]', 'tiny'), (md5('chunk 402')::uuid, '[1,0,0]', 'tiny');
 select tests.as_user('victor');
-select is((length(context) - length(replace(context, 'Said twice.', ''))) / length('Said twice.'), 1, 'A text that stands twice is told once')
+select is((length(context) - length(replace(context, 'Said twice.', ''))) / length('Said twice.'), 1, 'build_context contains equal texts once')
   from matrice.build_context('twice', '[1,0,0]', tests.id('middling'), 500);
 select results_eq($$select context, token_count, citations from matrice.build_context('x', '[1,0,0]', tests.id('middling'), filter => '{"lang": "tlh"}')$$,
-                  $$values ('', 0, '[]'::jsonb)$$, 'A context of nothing is empty');
+                  $$values ('', 0, '[]'::jsonb)$$, 'build_context without matching chunks returns an empty context');
 
 -- match_documents --------------------------------------------------------------------------------------------------
 
@@ -248,11 +261,12 @@ select results_eq(
              || jsonb_build_object('source_id', c.source_id, 'source_name', 'Sky', 'chunk_index', n),
            md5(tests.vec(1536, n - 450, 1)::text), round((((n - 450) * 10 + 1) / (sqrt(101) * sqrt((n - 450) ^ 2 + 1)))::numeric, 6)
       from (values (460), (459)) as best (n) join matrice.source_chunks c on c.id = md5('chunk ' || n)::uuid order by n desc$$,
-  'match_documents gives documents as LangChain and LlamaIndex read them');
-select is(tests.rows_of($$select * from matrice.match_documents(tests.vec(1536, 1))$$), 10::bigint, 'Without a count it gives all there are');
-select is(tests.rows_of($$select * from matrice.match_documents(tests.vec(1536, 1), filter => '{"parity": "even"}')$$), 5::bigint, 'It filters by metadata');
+  'match_documents returns rows in the format of LangChain and LlamaIndex');
+select is(tests.rows_of($$select * from matrice.match_documents(tests.vec(1536, 1))$$), 10::bigint, 'match_documents without match_count returns every chunk');
+select is(tests.rows_of($$select * from matrice.match_documents(tests.vec(1536, 1), filter => '{"parity": "even"}')$$), 5::bigint,
+          'match_documents with filter {"parity": "even"} returns matching chunks');
 select tests.as_user('mallory');
-select is_empty($$select * from matrice.match_documents(tests.vec(1536, 1))$$, 'It gives nothing of other people''s projects');
+select is_empty($$select * from matrice.match_documents(tests.vec(1536, 1))$$, 'match_documents by an outsider: no rows');
 
 select * from finish();
 rollback;

@@ -28,7 +28,8 @@ insert into valid values
   ('phase', $$'P1'$$), ('code', $$'P1'$$), ('content', $$'x'$$), ('metadata', $$'{}'$$), ('expected_version', '2'), ('version', '1'),
   ('email', $$'erin@example.org'$$), ('role', $$'viewer'$$), ('valid_for', $$'7 days'$$), ('token', $$'a guess'$$),
   ('type', $$'x'$$), ('format', $$'text'$$), ('max_tokens', '512'), ('overlap_tokens', '64'), ('storage_path', $$'x'$$),
-  ('model', $$'text-embedding-3-small'$$), ('batch_size', '1'), ('lease_id', 'gen_random_uuid()'), ('lease_seconds', '60'), ('error', $$'x'$$), ('tokens', $$'{1}'$$),
+  ('model', $$'text-embedding-3-small'$$), ('batch_size', '1'), ('lease_id', 'gen_random_uuid()'), ('lease_seconds', '60'), ('error', $$'x'$$),
+  ('tokens', $$'{1}'$$),
   ('embeddings', $$jsonb_build_array(to_jsonb(array_fill(0.1, array[1536])))$$),
   ('query_embedding', 'array_fill(0.1, array[1536])::' || :'vector_schema' || '.vector'), ('query_text', $$'wind'$$), ('match_count', '10'),
   ('match_threshold', '0.5'), ('filter', $$'{}'$$), ('diversity', '0'), ('max_per_source', '1'), ('expand', '0'), ('highlight', 'true'),
@@ -55,7 +56,8 @@ select p.proname::text as function, p.prolang = (select oid from pg_language whe
 grant select on arguments to public;
 
 -- Calls a function with valid arguments but for one, undoes what it did, and tells the error; a null code is none.
-create function tests.answer(function text, argument text default null, wrong text default null, out code text, out message text, out detail text, out hint text)
+create function tests.answer(function text, argument text default null, wrong text default null, out code text, out message text, out detail text,
+                             out hint text)
 language plpgsql as $$
 begin
   begin
@@ -73,19 +75,20 @@ $$;
 select is_empty('select function, name from arguments where value is null', 'Every argument of every function has a valid value here');
 
 select tests.as_user('alice');
-select is(a.code, case function when 'accept_invite' then 'PT404' end, function || ' answers to these')
+select is(a.code, case function when 'accept_invite' then 'PT404' end, function || ' takes its valid arguments')
   from (select distinct function from arguments) f cross join tests.answer(function) a
  order by function;
 
 -- Nulls ---------------------------------------------------------------------------------------------------------------
 
-select is(a.code, '22004', format('%s refuses a null for %s', function, name))
+select is(a.code, '22004', format('%s refuses %s null', function, name))
   from arguments cross join tests.answer(function, name) a where not is_engine and not may_be_null;
-select ok(a.message = name || ' must not be null' or name = 'chunk_ids', format('%s names %s: %s', function, name, a.message))
+select ok(a.message = name || ' must not be null' or name = 'chunk_ids',
+          format('%s of %s null has a message that names the argument: %s', function, name, a.message))
   from arguments cross join tests.answer(function, name) a where not is_engine and not may_be_null;
-select ok(a.hint <> '', format('%s gives a hint about %s', function, name))
+select ok(a.hint <> '', format('%s of %s null gives a hint', function, name))
   from arguments cross join tests.answer(function, name) a where not is_engine and not may_be_null;
-select is(a.code, null, format('%s takes a null for %s as left out', function, name))
+select is(a.code, null, format('%s takes %s null as left out', function, name))
   from arguments cross join tests.answer(function, name) a where not is_engine and may_be_null;
 
 -- Wrong values --------------------------------------------------------------------------------------------------------
@@ -93,28 +96,39 @@ select is(a.code, null, format('%s takes a null for %s as left out', function, n
 select tests.as_owner();
 create temp table wrong (type text, value text) on commit drop;
 insert into wrong values
-  ('text', $$''$$), ('text', $$' '$$), ('text', $$'P1 '$$), ('text', $$'Owner'$$), ('text', $$' SUCCESS'$$), ('text', $$'{}'$$), ('text', $$E'\x01'$$), ('text', $$'🐋'$$),
-  ('text', $$'a@b.c, d@e.f'$$), ('text', $$repeat('x', 100000)$$), ('text', $$repeat('"', 3000)$$), ('text', $$repeat('x ', 3000)$$), ('text', $$'%s % \ '' " $1 {0}'$$),
+  ('text', $$''$$), ('text', $$' '$$), ('text', $$'P1 '$$), ('text', $$'Owner'$$), ('text', $$' SUCCESS'$$), ('text', $$'{}'$$), ('text', $$E'\x01'$$),
+  ('text', $$'🐋'$$),
+  ('text', $$'a@b.c, d@e.f'$$), ('text', $$repeat('x', 100000)$$), ('text', $$repeat('"', 3000)$$), ('text', $$repeat('x ', 3000)$$),
+  ('text', $$'%s % \ '' " $1 {0}'$$),
   ('integer', '-1'), ('integer', '0'), ('integer', '2147483647'), ('integer', '(-2147483648)'),
   ('bigint', '-1'), ('bigint', '9223372036854775807'), ('bigint', '(-9223372036854775808)'),
-  ('double precision', $$'NaN'$$), ('double precision', $$'Infinity'$$), ('double precision', $$'-Infinity'$$), ('double precision', '1e308'), ('double precision', '5e-324'), ('double precision', '-1'),
+  ('double precision', $$'NaN'$$), ('double precision', $$'Infinity'$$), ('double precision', $$'-Infinity'$$), ('double precision', '1e308'),
+  ('double precision', '5e-324'), ('double precision', '-1'),
   ('numeric', $$'NaN'$$), ('numeric', $$'Infinity'$$), ('numeric', '-1'), ('numeric', '1e8'), ('numeric', '1e10000'), ('numeric', '1e-10000'),
-  ('jsonb', $$'null'$$), ('jsonb', $$'{}'$$), ('jsonb', $$'[]'$$), ('jsonb', $$'""'$$), ('jsonb', $$'"{}"'$$), ('jsonb', '$$"[]"$$'), ('jsonb', '$$0$$'), ('jsonb', '$$true$$'),
+  ('jsonb', $$'null'$$), ('jsonb', $$'{}'$$), ('jsonb', $$'[]'$$), ('jsonb', $$'""'$$), ('jsonb', $$'"{}"'$$), ('jsonb', '$$"[]"$$'), ('jsonb', '$$0$$'),
+  ('jsonb', '$$true$$'),
   ('jsonb', $$'[null]'$$), ('jsonb', $$'[[]]'$$), ('jsonb', $$'[{}]'$$), ('jsonb', $$'[[1e10000]]'$$), ('jsonb', $$'[["x"]]'$$), ('jsonb', $$'{"": null}'$$),
-  ('jsonb', $$'{"x": "y"}'$$), ('jsonb', $$'{"language": "English "}'$$), ('jsonb', $$'{"language": 1}'$$), ('jsonb', $$'{"embedding_model": null}'$$), ('jsonb', $$'{"app": []}'$$),
-  ('jsonb', $$'{"cached_tokens": "1"}'$$), ('jsonb', $$'{"cached_tokens": 1e10000}'$$), ('jsonb', $$'{"cached_tokens": 1e-10000}'$$), ('jsonb', $$'{"service_tier": {}}'$$), ('jsonb', $$'{"speed": 1}'$$),
+  ('jsonb', $$'{"x": "y"}'$$), ('jsonb', $$'{"language": "English "}'$$), ('jsonb', $$'{"language": 1}'$$), ('jsonb', $$'{"embedding_model": null}'$$),
+  ('jsonb', $$'{"app": []}'$$),
+  ('jsonb', $$'{"cached_tokens": "1"}'$$), ('jsonb', $$'{"cached_tokens": 1e10000}'$$), ('jsonb', $$'{"cached_tokens": 1e-10000}'$$),
+  ('jsonb', $$'{"service_tier": {}}'$$), ('jsonb', $$'{"speed": 1}'$$),
   ('jsonb', $$'{"total_tokens": 1}'$$), ('jsonb', $$'{"total_tokens": 1e10000}'$$), ('jsonb', $$jsonb_build_object(repeat('x', 100000), 1)$$),
-  ('jsonb', $$jsonb_build_object('x', repeat('x', 100000))$$), ('jsonb', $$(repeat('[', 3000) || repeat(']', 3000))$$), ('jsonb', $$(repeat('{"x":', 3000) || '1' || repeat('}', 3000))$$),
-  ('jsonb', $$jsonb_build_object(tests.id('chunk'), '1e-400'::numeric)$$), ('jsonb', $$jsonb_build_object(tests.id('chunk'), '1e400'::numeric)$$), ('jsonb', $$jsonb_build_object(upper(tests.id('chunk')::text), 1)$$),
+  ('jsonb', $$jsonb_build_object('x', repeat('x', 100000))$$), ('jsonb', $$(repeat('[', 3000) || repeat(']', 3000))$$),
+  ('jsonb', $$(repeat('{"x":', 3000) || '1' || repeat('}', 3000))$$),
+  ('jsonb', $$jsonb_build_object(tests.id('chunk'), '1e-400'::numeric)$$), ('jsonb', $$jsonb_build_object(tests.id('chunk'), '1e400'::numeric)$$),
+  ('jsonb', $$jsonb_build_object(upper(tests.id('chunk')::text), 1)$$),
   ('jsonb', $$jsonb_build_array(jsonb_build_object('query_text', 'x', 'relevant', jsonb_build_object(tests.id('chunk'), '1e-400'::numeric)))$$),
   ('jsonb', $$jsonb_build_array(jsonb_build_object('query_text', 'x', 'relevant', jsonb_build_object(upper(tests.id('chunk')::text), 1)))$$),
   ('jsonb', $$jsonb_build_array(jsonb_build_object('query_embedding', array['1e-400'::numeric], 'relevant', jsonb_build_object(tests.id('chunk'), 1)))$$),
   ('uuid', $$tests.id('nowhere')$$), ('uuid', $$'00000000-0000-0000-0000-000000000000'$$),
-  ('uuid[]', $$'{}'$$), ('uuid[]', $$array[null]$$), ('uuid[]', $$array[tests.id('nowhere')]$$), ('uuid[]', $$array[[tests.id('chunk')], [tests.id('chunk')]]$$),
+  ('uuid[]', $$'{}'$$), ('uuid[]', $$array[null]$$), ('uuid[]', $$array[tests.id('nowhere')]$$),
+  ('uuid[]', $$array[[tests.id('chunk')], [tests.id('chunk')]]$$),
   ('integer[]', $$'{}'$$), ('integer[]', $$'{null}'$$), ('integer[]', $$'{-1}'$$), ('integer[]', $$'{2147483647}'$$), ('integer[]', $$'{{1,2},{3,4}}'$$),
-  ('timestamp with time zone', $$'infinity'$$), ('timestamp with time zone', $$'-infinity'$$), ('timestamp with time zone', $$'4714-11-24 BC'$$), ('timestamp with time zone', $$'294276-12-31'$$),
+  ('timestamp with time zone', $$'infinity'$$), ('timestamp with time zone', $$'-infinity'$$), ('timestamp with time zone', $$'4714-11-24 BC'$$),
+  ('timestamp with time zone', $$'294276-12-31'$$),
   ('interval', $$'0'$$), ('interval', $$'-1 day'$$), ('interval', $$'178000000 years'$$), ('interval', $$'-178000000 years'$$), ('interval', $$'7'$$),
-  ('vector', $$'[1]'$$), ('vector', $$array_fill(0, array[1536])$$), ('vector', $$array_fill(1e38, array[1536])$$), ('vector', $$array_fill(1e-38, array[1536])$$);
+  ('vector', $$'[1]'$$), ('vector', $$array_fill(0, array[1536])$$), ('vector', $$array_fill(1e38, array[1536])$$),
+  ('vector', $$array_fill(1e-38, array[1536])$$);
 grant select on wrong to public;
 create temp table answers on commit drop as
 select a.function, a.name, w.value, null::text as code, null::text as message, null::text as detail, null::text as hint
@@ -126,36 +140,41 @@ insert into answers
 select a.function, a.name, w.value, r.*
   from arguments a join wrong w on a.type in (w.type, :'vector_schema' || '.' || w.type)
  cross join tests.answer(a.function, a.name, w.value) r;
-select cmp_ok(count(*), '>', 1500::bigint, 'More than a thousand wrong calls') from answers;
+select cmp_ok(count(*), '>', 1500::bigint, 'More than 1,500 calls with a wrong argument were made') from answers;
 -- Other codes of PostgreSQL's own would be raw errors.
 select is_empty(
   $$select function, name, left(value, 60), code, left(message, 100) from answers where code not in ('22023', '22004', '42501', '54000', 'PT404', 'PT409', 'PT402')$$,
-  'No wrong call gets an error of the server''s own');
+  'No function of the API answers a wrong argument with an SQLSTATE of PostgreSQL''s own');
 select is_empty($$select function, name, left(value, 60), code, left(message, 100) from answers where code is not null and detail = '' and hint = ''$$,
-                'Every error has a detail or a hint');
+                'Every error for a wrong argument has a detail or a hint');
 select is_empty($$select function, name, left(value, 60), length(message), length(detail), length(hint) from answers
                    where length(message) > 250 or length(detail) > 300 or length(hint) > 1000$$,
-                'L8: no error repeats what it was given beyond reason');
+                'L8: no message is above 250 characters, no detail above 300, no hint above 1,000');
 
 -- Wrong values that are not to be taken for others ----------------------------------------------------------------------
 
-select is(a.code, '22023', format('%s is told that %s is no %s', function, value, name))
+select is(a.code, '22023', format('%1$s refuses %3$s %2$s', function, value, name))
   from (values
     ('set_phase', 'phase', $$'P1 '$$), ('set_phase', 'phase', $$'p1'$$), ('set_member_role', 'role', $$'Owner'$$), ('invite_member', 'role', $$' viewer'$$),
     ('record_step', 'status', $$'SUCCESS'$$), ('finish_run', 'status', $$'completed '$$), ('workflow_metrics', 'group_by', $$'Day'$$),
     ('create_project', 'settings', $$'"{}"'$$), ('create_project', 'settings', $$'[]'$$), ('create_project', 'settings', $$'{"language": "English"}'$$),
-    ('create_project', 'settings', $$'{"lang": "english"}'$$), ('create_project', 'settings', $$'{"language": null}'$$), ('create_project', 'settings', $$'{"app": "x"}'$$),
+    ('create_project', 'settings', $$'{"lang": "english"}'$$), ('create_project', 'settings', $$'{"language": null}'$$),
+    ('create_project', 'settings', $$'{"app": "x"}'$$),
     ('ingest_source', 'metadata', $$'[]'$$), ('ingest_source', 'format', $$'Markdown'$$), ('save_pillar', 'metadata', $$'"{}"'$$),
-    ('record_insight', 'tags', $$'{}'$$), ('record_insight', 'tags', $$'"[]"'$$), ('match_chunks', 'filter', $$'"{}"'$$), ('match_chunks', 'match_threshold', '75'),
-    ('match_chunks', 'model', $$' text-embedding-3-small'$$), ('match_chunks', 'model', $$''$$), ('start_run', 'run_key', $$''$$), ('record_step', 'step_key', $$''$$),
-    ('start_run', 'event_name', $$' '$$), ('calculate_cost', 'usage', $$'{"total_tokens": 5}'$$), ('record_step', 'usage', $$'[]'$$), ('store_embeddings', 'embeddings', $$'"[]"'$$),
+    ('record_insight', 'tags', $$'{}'$$), ('record_insight', 'tags', $$'"[]"'$$), ('match_chunks', 'filter', $$'"{}"'$$),
+    ('match_chunks', 'match_threshold', '75'),
+    ('match_chunks', 'model', $$' text-embedding-3-small'$$), ('match_chunks', 'model', $$''$$), ('start_run', 'run_key', $$''$$),
+    ('record_step', 'step_key', $$''$$),
+    ('start_run', 'event_name', $$' '$$), ('calculate_cost', 'usage', $$'{"total_tokens": 5}'$$), ('record_step', 'usage', $$'[]'$$),
+    ('store_embeddings', 'embeddings', $$'"[]"'$$),
     ('rerank_chunks', 'scores', $$'[]'$$), ('rerank_chunks', 'scores', $$'{"x": 1}'$$), ('evaluate_search', 'queries', $$'{}'$$)
   ) as calls (function, name, value) cross join tests.answer(function, name, value) a;
 
 select results_eq($$select score from matrice.rerank_chunks(jsonb_build_object(tests.id('chunk'), '1e-400'::numeric))$$, $$values (0::double precision)$$,
-                  'L8: rerank_chunks takes a score that is too small for a double as 0');
-select results_eq($$select score from matrice.rerank_chunks(jsonb_build_object(tests.id('chunk'), 1, upper(tests.id('chunk')::text), 2))$$, $$values (2::double precision)$$,
-                  'rerank_chunks gives a chunk once, however its id is written');
+                  'L8: rerank_chunks takes score 1e-400 as 0');
+select results_eq($$select score from matrice.rerank_chunks(jsonb_build_object(tests.id('chunk'), 1, upper(tests.id('chunk')::text), 2))$$,
+                  $$values (2::double precision)$$,
+                  'rerank_chunks returns a chunk once whose id comes in two spellings');
 
 -- Internals, which SQL reaches as well ---------------------------------------------------------------------------------
 
@@ -179,9 +198,9 @@ begin
 end
 $$;
 select tests.as_user('alice');
-select unalike(coalesce(tests.code_of(call), 'none'), 'XX%', 'L8: ' || function || ' has no internal error for nulls') from internals;
+select unalike(coalesce(tests.code_of(call), 'none'), 'XX%', 'L8: ' || function || ' answers nulls without an internal error') from internals;
 select tests.refuses($$select * from matrice_private.nearest_to_member((select embedding from matrice.chunk_embeddings limit 1), null, 'no-such-model', 10, '{}')$$,
-                     '22023', 'L8: nearest_to_member refuses a model that is not declared', hint => '%');
+                     '22023', 'L8: nearest_to_member refuses model no-such-model', hint => '%');
 
 select * from finish();
 rollback;

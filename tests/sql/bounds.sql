@@ -42,7 +42,8 @@ insert into hostile values
   ('text', repeat('x ', 600000)), ('bytea', '\x' || repeat('00', 100000)), ('bytea', '\x'),
   ('jsonb', jsonb_build_object('x', repeat('x ', 300000))::text), ('jsonb', jsonb_build_array(repeat('x ', 300000))::text),
   ('jsonb', '{"x": ' || repeat('[', 66) || repeat(']', 66) || '}'), ('jsonb', repeat('[', 67) || repeat(']', 67)),
-  ('jsonb', '{"x": 1e100000}'), ('jsonb', '[-1e309]'), ('jsonb', '[' || repeat('0e-16000, ', 50) || '0]'), ('jsonb', '{"x": [' || repeat('0e-16000, ', 50) || '0]}'),
+  ('jsonb', '{"x": 1e100000}'), ('jsonb', '[-1e309]'), ('jsonb', '[' || repeat('0e-16000, ', 50) || '0]'),
+  ('jsonb', '{"x": [' || repeat('0e-16000, ', 50) || '0]}'),
   ('integer', '2147483647'), ('integer', '-2147483648'), ('integer', '-1'),
   ('bigint', '9223372036854775807'), ('bigint', '-9223372036854775808'), ('bigint', '-1'),
   ('numeric', 'NaN'), ('numeric', 'Infinity'), ('numeric', '-Infinity'), ('numeric', '-1'), ('numeric', '1e1000'),
@@ -122,18 +123,18 @@ select role, c.relname::text as tab, a.attname::text as col, a.atttypid::regtype
  where c.relnamespace = 'matrice'::regnamespace and c.relkind in ('r', 'p')
    and (has_column_privilege(role, c.oid, a.attnum, 'insert') or has_column_privilege(role, c.oid, a.attnum, 'update'));
 grant select on writable to public;
-select cmp_ok(count(*), '>=', 80::bigint, 'There are columns to look at') from writable where role = 'authenticated';
+select cmp_ok(count(*), '>=', 80::bigint, 'authenticated can write at least 80 columns') from writable where role = 'authenticated';
 select is_empty($$select distinct type from writable where type::text not in (select type::text from hostile union select type from bounded)$$,
-                'M8: every type of a column that clients write has hostile values here, or a bound of its own');
+                'M8: every type of a writable column has hostile values in this test, or a bound of its own');
 
-select is(tests.rows_of(format('select from matrice.%I where %s', tab, tests.row_of(tab))), 1::bigint, format('There is a row of %s to write to', tab))
+select is(tests.rows_of(format('select from matrice.%I where %s', tab, tests.row_of(tab))), 1::bigint, format('%s has one row for this test to write to', tab))
   from (select distinct tab from writable order by tab) w;
 
 select tests.as_user('alice');
-select is_empty(format('select tests.taken(%L, %L, %L)', tab, col, type), format('M8: no user can write beyond the bounds of %s.%s', tab, col))
+select is_empty(format('select tests.taken(%L, %L, %L)', tab, col, type), format('M8: %s.%s refuses a user values beyond its bounds', tab, col))
   from (select * from writable where role = 'authenticated' and type in (select type from hostile) order by tab, col) w;
 select tests.as_service();
-select is_empty(format('select tests.taken(%L, %L, %L)', tab, col, type), format('M8: nor can a service of %s.%s', tab, col))
+select is_empty(format('select tests.taken(%L, %L, %L)', tab, col, type), format('M8: %s.%s refuses a service values beyond its bounds', tab, col))
   from (select * from writable where role = 'service_role' and type in (select type from hostile) order by tab, col) w;
 
 -- What a small request can make the database write --------------------------------------------------------------------
@@ -141,36 +142,40 @@ select is_empty(format('select tests.taken(%L, %L, %L)', tab, col, type), format
 select tests.as_user('edith');
 select tests.remember_state();
 select tests.refuses($$insert into matrice.source_chunks (source_id, chunk_index, content) values (tests.id('source'), 9, repeat('x', 1048577))$$, '22023',
-                     'H3: a chunk''s text has a megabyte at most', '%1048577%1048576%', '%');
-select tests.refuses($$update matrice.source_chunks set content = repeat('x', 1048577)$$, '22023', 'H3: nor does it grow beyond', '%1048577%1048576%', '%');
-select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', repeat('word ', 14000000))$$, '22023', 'H3: ingest_source takes 64 MB at most', '%67108864%', '%');
+                     'H3: source_chunks refuses content of 1,048,577 bytes', '%1048577%1048576%', '%');
+select tests.refuses($$update matrice.source_chunks set content = repeat('x', 1048577)$$, '22023',
+                     'H3: source_chunks refuses an update to content of 1,048,577 bytes', '%1048577%1048576%', '%');
+select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', repeat('word ', 14000000))$$, '22023', 'H3: ingest_source refuses content of 70 MB',
+                     '%67108864%', '%');
 select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', repeat('x ', 10001), max_tokens => 1, overlap_tokens => 0)$$, '22023',
-                     'H6: a short text is not cut into very many chunks', '%10001 chunks%', '%max_tokens%');
+                     'H6: ingest_source refuses 10,001 chunks of a short text', '%10001 chunks%', '%max_tokens%');
 select tests.refuses($$select matrice.chunk_source(tests.id('source'), repeat('x ', 10001), max_tokens => 1, overlap_tokens => 0)$$, '22023',
-                     'H6: nor by chunk_source', '%10001 chunks%', '%max_tokens%');
+                     'H6: chunk_source refuses 10,001 chunks of a short text', '%10001 chunks%', '%max_tokens%');
 select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', repeat('x ', 1700000), max_tokens => 16, overlap_tokens => 0)$$, '22023',
-                     'H6: a source has 100,000 chunks at most', '%at most 100000%', '%');
+                     'H6: ingest_source refuses more than 100,000 chunks', '%at most 100000%', '%');
 select tests.refuses($$insert into matrice.source_chunks (source_id, chunk_index, content) values (tests.id('source'), 100000, 'x')$$, '23514',
-                     'H6: a client cannot add more to it', message => '%source_chunks_chunk_index_check%');
+                     'H6: source_chunks refuses chunk_index 100000', message => '%source_chunks_chunk_index_check%');
 select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', 'x', metadata => jsonb_build_object('a', repeat('x', 16384)))$$, '22023',
-                     'H6: metadata of a source have 16 kB at most', '%16384%', '%', '%metadata%');
+                     'H6: ingest_source refuses metadata above 16 kB', '%16384%', '%', '%metadata%');
 select tests.refuses($$select matrice.ingest_source(tests.id('atlas'), 'x', repeat('x ', 9999), max_tokens => 2, overlap_tokens => 0,
                                                     metadata => jsonb_build_object('a', repeat('x', 16000)))$$, '22023',
-                     'H6: metadata are not repeated in chunks beyond 64 MB in all', '%67108864%', '%metadata%');
-select tests.unchanged('H6: of what was refused nothing stays');
+                     'H6: ingest_source refuses metadata that make more than 64 MB in all chunks', '%67108864%', '%metadata%');
+select tests.unchanged('H6: ingest_source, chunk_source and source_chunks: what is refused changes no row');
 select lives_ok($$select matrice.ingest_source(tests.id('atlas'), 'x', repeat('x ', 1000), max_tokens => 2, overlap_tokens => 0,
                                                metadata => jsonb_build_object('a', repeat('x', 16000)))$$,
-                'H6: the largest metadata go with a thousand chunks');
+                'H6: ingest_source takes metadata of 16 kB for a thousand chunks');
 delete from matrice.context_sources where name = 'x';
 insert into matrice.source_chunks (id, source_id, chunk_index, content) values (tests.id('last'), tests.id('source'), 99999, 'x');
 select tests.refuses($$update matrice.context_sources set raw_metadata = jsonb_build_object('a', repeat('x', 1000)) where id = tests.id('source')$$, '22023',
-                     'H6: an update of metadata is not repeated in chunks beyond that either', '%100000 chunks%67108864%', '%metadata%');
+                     'H6: context_sources refuses raw_metadata that make more than 64 MB in all chunks', '%100000 chunks%67108864%', '%metadata%');
 select tests.refuses($$update matrice.source_chunks set metadata = jsonb_build_object('a', repeat('x', 1000)) where id = tests.id('last')$$, '23514',
-                     'H6: nor is that of a single chunk among so many', message => '%source_chunks_filterable_size%');
+                     'H6: source_chunks refuses metadata of a chunk that make more than 64 MB for so many chunks',
+                     message => '%source_chunks_filterable_size%');
 delete from matrice.source_chunks where id = tests.id('last');
 
 -- Every jsonb argument of the API that is stored: its size, its depth, its numbers.
-select tests.refuses(format('select matrice.%s', replace(call, '?', value)), '22023', format('M6: %s is refused with %s', split_part(call, '(', 1), what), '%levels%', '%')
+select tests.refuses(format('select matrice.%s', replace(call, '?', value)), '22023', format('M6: %s refuses %s', replace(call, '?', '…'), what),
+                     '%levels%', '%')
   from (values ($$ingest_source(tests.id('atlas'), 'x', 'x', metadata => ?)$$), ($$save_pillar(tests.id('atlas'), 'P1', 'x', ?)$$),
                ($$create_project('x', settings => ?)$$), ($$record_insight(tests.id('atlas'), 't', 't', 'c', tags => jsonb_build_array(?))$$),
                ($$record_insight(tests.id('atlas'), 't', 't', 'c', evidence => ?)$$), ($$start_run(tests.id('atlas'), 'w', 'e', input_data => ?)$$),
@@ -179,32 +184,37 @@ select tests.refuses(format('select matrice.%s', replace(call, '?', value)), '22
        (values ('a value of 10,000 levels', $$(repeat('{"a":', 10000) || '1' || repeat('}', 10000))::jsonb$$),
                ('a megabyte', $$jsonb_build_object('a', repeat('x', 1000000))$$),
                ('a number of 100,000 digits', $$'{"a": 1e100000}'::jsonb$$)) bad (what, value);
-select tests.refuses(format('select matrice.%s', call), '22023', format('M8: %s is refused with a text that is too long', split_part(call, '(', 1)), '%at most%', '%')
+select tests.refuses(format('select matrice.%s', call), '22023', format('M8: %s is refused: the text is too long', call), '%at most%', '%')
   from (values ($$create_project(repeat('x', 2001))$$), ($$create_project('x', repeat('x', 20000))$$), ($$create_project('x', domain => repeat('x', 2001))$$),
                ($$save_pillar(tests.id('atlas'), 'P1', repeat('x', 1048577))$$), ($$ingest_source(tests.id('atlas'), repeat('x', 2001), 'x')$$),
-               ($$ingest_source(tests.id('atlas'), 'x', 'x', storage_path => repeat('x', 2001))$$), ($$ingest_source(tests.id('atlas'), 'x', 'x', repeat('x', 201))$$),
+               ($$ingest_source(tests.id('atlas'), 'x', 'x', storage_path => repeat('x', 2001))$$),
+               ($$ingest_source(tests.id('atlas'), 'x', 'x', repeat('x', 201))$$),
                ($$record_insight(tests.id('atlas'), repeat('x', 201), 't', 'c')$$), ($$record_insight(tests.id('atlas'), 't', repeat('x', 2001), 'c')$$),
                ($$record_insight(tests.id('atlas'), 't', 't', repeat('x', 1300000))$$), ($$start_run(tests.id('atlas'), repeat('x', 201), 'e')$$),
                ($$start_run(tests.id('atlas'), 'w', repeat('x', 201))$$), ($$start_run(tests.id('atlas'), 'w', 'e', repeat('x', 501))$$),
-               ($$record_step(tests.id('run'), 's', 'success', model => repeat('x', 201))$$), ($$record_step(tests.id('run'), 's', 'success', step_key => repeat('x', 501))$$)) calls (call);
+               ($$record_step(tests.id('run'), 's', 'success', model => repeat('x', 201))$$),
+               ($$record_step(tests.id('run'), 's', 'success', step_key => repeat('x', 501))$$)) calls (call);
 
 -- The deepest values that are taken, everywhere: what reads them all still can.
 select tests.as_owner();
 create function tests.deep(levels integer) returns jsonb language sql as $$ select (repeat('{"a":', levels) || '1' || repeat('}', levels))::jsonb $$;
 select tests.as_user('edith');
-select tests.refuses($$update matrice.context_sources set raw_metadata = tests.deep(10000)$$, '23514', 'M6: a client cannot write metadata of 10,000 levels',
+select tests.refuses($$update matrice.context_sources set raw_metadata = tests.deep(10000)$$, '23514',
+                     'M6: context_sources refuses raw_metadata of 10,000 levels',
                      message => '%context_sources_raw_metadata_size%');
-select tests.refuses($$update matrice.source_chunks set metadata = tests.deep(10000)$$, '22023', 'M6: nor to a chunk', '%64 levels%', '%');
+select tests.refuses($$update matrice.source_chunks set metadata = tests.deep(10000)$$, '22023', 'M6: source_chunks refuses metadata of 10,000 levels',
+                     '%64 levels%', '%');
 update matrice.context_sources set raw_metadata = tests.deep(64);
 update matrice.source_chunks set metadata = tests.deep(64);
 update matrice.pillars set metadata = tests.deep(64);
 update matrice.insights set evidence = tests.deep(64);
 update matrice.workflow_runs set input_data = tests.deep(64), output_data = tests.deep(64);
 update matrice.workflow_steps set error = tests.deep(64), usage = tests.deep(64);
-select isnt_empty(format('select matrice.restore_pillar(%L, ''P1'', 1)', tests.id('atlas')), 'M6: a pillar with metadata of 64 levels is restored');
-select lives_ok($$delete from matrice.context_sources where id = tests.id('source')$$, 'M6: a source with metadata of 64 levels is deleted');
+select isnt_empty(format('select matrice.restore_pillar(%L, ''P1'', 1)', tests.id('atlas')), 'M6: restore_pillar takes metadata of 64 levels');
+select lives_ok($$delete from matrice.context_sources where id = tests.id('source')$$, 'M6: context_sources: a row with metadata of 64 levels can be deleted');
 select tests.as_user('alice');
-select lives_ok($$delete from matrice.projects where id = tests.id('atlas')$$, 'M6: a project with values of 64 levels everywhere is deleted');
+select lives_ok($$delete from matrice.projects where id = tests.id('atlas')$$,
+                'M6: projects: a project with values of 64 levels in every table can be deleted');
 
 -- The history of pillars ------------------------------------------------------------------------------------------------
 
@@ -212,24 +222,28 @@ select tests.as_owner();
 select tests.project('borea');
 select tests.as_user('edith');
 insert into matrice.pillars (project_id, code, name, version) values (tests.id('borea'), 'P2', 'acteurs', 1000000000);
-select is(matrice.save_pillar(tests.id('borea'), 'P2', 'x'), 2, 'M8: a client''s version of a new pillar is not taken: it can be saved');
+select is(matrice.save_pillar(tests.id('borea'), 'P2', 'x'), 2, 'M8: save_pillar of a pillar that a client inserted with version 1000000000 returns 2');
 select matrice.save_pillar(tests.id('borea'), 'P1', 'text ' || n) from generate_series(2, 6) n;
-select tests.refuses($$select matrice_private.forget_pillar_versions(1, '0')$$, '42501', 'M7: no user deletes from the history');
+select tests.refuses($$select matrice_private.forget_pillar_versions(1, '0')$$, '42501', 'M7: forget_pillar_versions refuses a user');
 select tests.as_service();
-select tests.refuses($$select matrice_private.forget_pillar_versions(1, '0')$$, '42501', 'M7: nor does a service');
+select tests.refuses($$select matrice_private.forget_pillar_versions(1, '0')$$, '42501', 'M7: forget_pillar_versions refuses a service');
 select tests.as_owner();
 update matrice.pillar_versions set saved_at = now() - interval '2 years' where version <= 4 and project_id = tests.id('borea');
-select is(matrice_private.forget_pillar_versions(), 0::bigint, 'M7: forget_pillar_versions keeps the last hundred of each pillar');
-select is(matrice_private.forget_pillar_versions(3), 3::bigint, 'M7: forget_pillar_versions deletes what is neither among the last nor young');
+select is(matrice_private.forget_pillar_versions(), 0::bigint, 'M7: forget_pillar_versions() keeps the last hundred versions of each pillar');
+select is(matrice_private.forget_pillar_versions(3), 3::bigint,
+          'M7: forget_pillar_versions(3) deletes versions that are neither among the last three nor young');
 select results_eq($$select version from matrice.pillar_versions where project_id = tests.id('borea') order by pillar_id, version$$,
                   $$select v from (values (1, 4), (1, 5), (1, 6), (2, 1), (2, 2)) kept (p, v)
-                     order by (select id from matrice.pillars where project_id = tests.id('borea') and code = 'P' || p), v$$, 'M7: the others stay');
-select is(matrice_private.forget_pillar_versions(1, '0'), 2::bigint, 'M7: forget_pillar_versions keeps those of this moment');
-select tests.refuses(format('select matrice_private.forget_pillar_versions(%s)', arguments), code, format('M7: forget_pillar_versions(%s) is refused', arguments), hint => '%')
+                     order by (select id from matrice.pillars where project_id = tests.id('borea') and code = 'P' || p), v$$,
+                     'M7: forget_pillar_versions(3) keeps the other versions');
+select is(matrice_private.forget_pillar_versions(1, '0'), 2::bigint, 'M7: forget_pillar_versions(1, ''0'') keeps the versions of this moment');
+select tests.refuses(format('select matrice_private.forget_pillar_versions(%s)', arguments), code, format('M7: forget_pillar_versions refuses (%s)', arguments),
+                     hint => '%')
   from (values ('0', '22023'), ('null', '22004'), ('1, null', '22004'), ('1, ''-1 day''', '22023'), ('1, ''1000000 years''', '22023')) calls (arguments, code);
 select tests.as_user('edith');
-select is(matrice.save_pillar(tests.id('borea'), 'P1', 'after'), 7, 'M7: versions count on after old ones were forgotten');
-select tests.refuses($$select matrice.restore_pillar(tests.id('borea'), 'P1', 2)$$, 'PT404', 'M7: a version that was forgotten cannot be restored', hint => '%');
+select is(matrice.save_pillar(tests.id('borea'), 'P1', 'after'), 7, 'M7: save_pillar counts on after forget_pillar_versions');
+select tests.refuses($$select matrice.restore_pillar(tests.id('borea'), 'P1', 2)$$, 'PT404', 'M7: restore_pillar of a forgotten version: not found',
+                     hint => '%');
 
 select * from finish();
 rollback;

@@ -38,11 +38,11 @@ select is(
     where a.attrelid = to_regclass('matrice.' || tab) and a.attname = col and not a.attisdropped),
   type, format('%s.%s is %s', tab, col, type))
   from seed;
-select col_is_pk('matrice', tab, 'id', format('The primary key of %s is its id', tab)) from seed where col = 'id';
+select col_is_pk('matrice', tab, 'id', format('%s: the primary key is id', tab)) from seed where col = 'id';
 select is_empty(
   $$select tab, col from seed join pg_attribute a on a.attrelid = to_regclass('matrice.' || tab) and a.attname = col
      where col in ('id', 'created_at', 'updated_at', 'started_at', 'executed_at') and not (a.attnotnull and a.atthasdef)$$,
-  'Ids and times fill themselves in');
+  'Every id and every time of creation or change is not null and has a default');
 
 select has_index('matrice', tab, index, columns, format('%s is on %s (%s)', index, tab, array_to_string(columns, ', ')))
   from (values ('pillars', 'idx_pillars_project', '{project_id}'::name[]), ('context_sources', 'idx_sources_project', '{project_id}'),
@@ -50,9 +50,9 @@ select has_index('matrice', tab, index, columns, format('%s is on %s (%s)', inde
                ('insights', 'idx_insights_project', '{project_id}'), ('workflow_runs', 'idx_workflow_runs_project', '{project_id}'),
                ('workflow_runs', 'idx_workflow_runs_status', '{status}')) as wanted (tab, index, columns);
 select index_is_type('matrice', 'chunk_embeddings', 'idx_embeddings_vector', 'hnsw', 'idx_embeddings_vector is an HNSW index');
-select matches(pg_get_indexdef('matrice.idx_embeddings_vector'::regclass), 'vector_cosine_ops', 'idx_embeddings_vector is by cosine distance');
+select matches(pg_get_indexdef('matrice.idx_embeddings_vector'::regclass), 'vector_cosine_ops', 'idx_embeddings_vector uses cosine distance');
 
-select fk_ok('matrice', child, columns, 'matrice', parent, keys, format('%s belong to %s', child, parent))
+select fk_ok('matrice', child, columns, 'matrice', parent, keys, format('%s has a foreign key to %s', child, parent))
   from (values ('user_projects', '{project_id}'::name[], 'projects', '{id}'::name[]), ('pillars', '{project_id}', 'projects', '{id}'),
                ('context_sources', '{project_id}', 'projects', '{id}'), ('insights', '{project_id}', 'projects', '{id}'),
                ('workflow_runs', '{project_id}', 'projects', '{id}'),
@@ -65,95 +65,7 @@ select is_empty(
   $$select name from unnest(array['001_core_tables', '002_context_sources', '003_embeddings', '004_insights', '005_workflow_metrics',
                                   '006_rls_policies', '007_functions']) name
     except select split_part(name, '/', 1) from matrice_private.migrations$$,
-  'The seven files of the seed are applied');
-
--- What holds of everything -------------------------------------------------------------------------------------------
-
-create temp view tables as
-select c.oid, c.oid::regclass as name, c.relname, c.relrowsecurity from pg_class c
- where c.relnamespace in ('matrice'::regnamespace, 'matrice_private'::regnamespace) and c.relkind in ('r', 'p');
-create temp view columns as
-select t.name, a.attrelid, a.attnum, a.attname, a.attnotnull from tables t
-  join pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped;
-create temp view functions as
-select p.*, p.oid::regprocedure as signature, exists (select from pg_depend d where d.objid = p.oid and d.classid = 'pg_proc'::regclass and d.deptype = 'e') as is_member
-  from pg_proc p where p.pronamespace in ('matrice'::regnamespace, 'matrice_private'::regnamespace);
-
-select cmp_ok((select count(*) from tables), '>=', 16::bigint, 'There are tables to look at');
-select cmp_ok((select count(*) from functions), '>=', 60::bigint, 'There are functions to look at');
-
-select is_empty($$select name from tables where not relrowsecurity$$, 'Row-level security is on for every table');
-select is_empty($$select name from tables where obj_description(oid, 'pg_class') is null$$, 'Every table has a comment');
-select is_empty($$select name, attname from columns where col_description(attrelid, attnum) is null$$, 'Every column has a comment');
-select is_empty($$select signature from functions where obj_description(oid, 'pg_proc') is null$$, 'Every function has a comment');
-select is_empty(
-  $$select f.conrelid::regclass, f.conname from pg_constraint f join tables t on t.oid = f.conrelid
-     where f.contype = 'f' and not exists (
-       select from pg_index i
-        where i.indrelid = f.conrelid and i.indisvalid and i.indpred is null
-          and (select array_agg(key order by place) from unnest(i.indkey::smallint[]) with ordinality as keys (key, place)
-                where place <= cardinality(f.conkey)) = f.conkey)$$,
-  'Every foreign key has an index that starts with its columns in their order');
-select is_empty(
-  $$select c.conrelid::regclass, c.conname from pg_constraint c join tables t on t.oid = c.conrelid
-     where c.contype in ('p', 'u', 'f', 'c')
-       and (not starts_with(c.conname, t.relname || '_')
-            or c.contype = 'p' and c.conname <> t.relname || '_pkey'
-            or c.contype = 'u' and c.conname <> t.relname || '_' || (
-                 select string_agg(attname, '_' order by place) from unnest(c.conkey) with ordinality as keys (key, place)
-                   join columns on attrelid = c.conrelid and attnum = key) || '_key'
-            or c.contype = 'f' and c.conname not like '%\_fkey'
-            or c.conname ~ '[0-9]$')$$,
-  'Every constraint is named: the table, what it is about, and _pkey, _key or _fkey');
-select is_empty(
-  $$select c.conname, value[1] from pg_constraint c join tables t on t.oid = c.conrelid
-      cross join regexp_matches(pg_get_constraintdef(c.oid), $r$'(\w+)'::text(?=[,\]])$r$, 'g') value
-     where c.contype = 'c' and c.conname not like '%' || value[1] || '%' and not (value[1] ~ '^P[1-6]$' and c.conname ~ 'p1_to_p6')$$,
-  'The name of a constraint tells the values it allows, as a refused client is told nothing else');
-select is_empty($$select name from tables t where not exists (select from pg_constraint c where c.conrelid = t.oid and c.contype = 'p')$$, 'Every table has a primary key');
-select is_empty(
-  $$select t.name from tables t join columns c on c.attrelid = t.oid and c.attname = 'project_id'
-     where not exists (select from pg_index i where i.indrelid = t.oid and i.indkey[0] = c.attnum and i.indpred is null)$$,
-  'Every table of a project has an index that starts with the project');
-select is_empty($$select name from columns where attname = 'project_id' and not attnotnull$$, 'No row of a project is without one');
-
--- An empty search_path would let pg_temp come first for types and relations, so that whoever makes a type pg_temp.uuid runs code as
--- the owner (C2). The engine's functions in Rust resolve no names, but for migrate and _nearest_codes.
-select is_empty($$select signature, proconfig from functions
-                   where not (is_member and proname not in ('migrate', '_nearest_codes'))
-                     and not coalesce(proconfig::text ~ 'search_path=pg_catalog, (extensions, |public, )?pg_temp"', false)$$,
-                'Every function that resolves names has pg_catalog first and pg_temp last in its search_path');
-select is_empty($$select signature from functions, aclexplode(coalesce(proacl, acldefault('f', proowner))) a where a.grantee = 0$$,
-                'No function is executable by everybody');
-select is_empty($$select signature from functions where has_function_privilege('anon', oid, 'execute')$$, 'No function is executable by anon');
-select is_empty($$select proname from functions where pronamespace = 'matrice'::regnamespace group by proname having count(*) > 1$$,
-                'Every function of the API has a name of its own');
-select is_empty($$select signature from functions where pronamespace = 'matrice'::regnamespace and prosecdef$$,
-                'Every function of the API runs as its caller');
-select set_eq(format($$select proname from functions where pronamespace = 'matrice'::regnamespace and not has_function_privilege(%L, oid, 'execute')$$, role),
-              '{migrate,_price_catalogue,_nearest_codes,_fold,_pieces,_read_query,_whole_sentences}'::name[], format('%s may execute every function of the API, and none of the engine''s own', role))
-  from unnest(array['authenticated', 'service_role']) role;
-select is_empty(
-  $$select signature from functions where is_member and pronamespace <> 'matrice'::regnamespace$$, 'The engine''s functions are part of the API');
-select is_empty(
-  $$select t.name from tables t join pg_depend d on d.classid = 'pg_class'::regclass and d.objid = t.oid and d.deptype = 'e'$$,
-  'No table is a member of the extension: dumping and dropping leave the rows alone');
-select is_empty(
-  $$select d.classid::regclass, d.objid from pg_depend d join functions f on d.refclassid = 'pg_proc'::regclass and d.refobjid = f.oid
-     where f.is_member and d.deptype = 'n'$$,
-  'Nothing that is stored depends on the engine');
-select is_empty(
-  $$select t.name, role, privilege from tables t, unnest(array['anon', 'public']) role, unnest(array['select', 'insert', 'update', 'delete', 'truncate']) privilege
-     where has_table_privilege(role, t.oid, privilege)$$,
-  'Anonymous visitors have no right to any table');
-select is_empty(
-  $$select t.name from tables t where relname <> 'migrations' and not exists (
-      select from pg_policies p where (p.schemaname || '.' || p.tablename)::regclass = t.oid and p.cmd = 'SELECT' and p.roles = '{authenticated}')$$,
-  'Every table says who may read it');
-select is_empty(
-  $$select schemaname, tablename, cmd from pg_policies where schemaname = 'matrice'
-     group by 1, 2, 3 having count(*) > 1 or bool_or(permissive <> 'PERMISSIVE' or cmd = 'ALL' or roles <> '{authenticated}')$$,
-  'There is one policy for each table and verb, for authenticated users');
+  'matrice_private.migrations has the seven files of the seed');
 
 select * from finish();
 rollback;

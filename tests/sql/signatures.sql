@@ -4,7 +4,8 @@ select no_plan();
 
 -- The contract with clients: names, order, types and defaults of arguments, and the columns of results. Trailing
 -- arguments may be added where they are optional. `returns` is a type, or the columns of a table, of which some are
--- promised with their type and some by name.
+-- promised with their type and some by name. Every function of the API is listed: all of schema matrice but `migrate`
+-- and those that begin with an underscore.
 
 create temp table contract (function text, arguments text[], returns text, columns text[]) on commit drop;
 insert into contract values
@@ -12,7 +13,9 @@ insert into contract values
   ('tokenize', '{content text,"model text DEFAULT ''text-embedding-3-small''"}', 'integer[]', null),
   ('detokenize', '{tokens integer[],"model text DEFAULT ''text-embedding-3-small''"}', 'text', null),
   ('truncate_tokens', '{content text,max_tokens integer,"model text DEFAULT ''text-embedding-3-small''"}', 'text', null),
-  ('chunk_text', '{content text,max_tokens integer DEFAULT 512,overlap_tokens integer DEFAULT 64,format text DEFAULT ''text'',"model text DEFAULT ''text-embedding-3-small''"}',
+  ('chunk_text',
+   '{content text,max_tokens integer DEFAULT 512,overlap_tokens integer DEFAULT 64,format text DEFAULT ''text'',
+     "model text DEFAULT ''text-embedding-3-small''"}',
    'table', '{chunk_index integer,content text,token_count integer,start_char integer,end_char integer,metadata jsonb}'),
 
   ('create_project', '{name text,description text DEFAULT NULL,domain text DEFAULT NULL,"settings jsonb DEFAULT ''{}''"}', 'uuid', null),
@@ -21,7 +24,16 @@ insert into contract values
   ('restore_pillar', '{project_id uuid,code text,version integer}', 'integer', null),
   ('pillar_history', '{project_id uuid,code text}', 'table', '{version,content,metadata,saved_at,saved_by}'),
 
-  ('ingest_source', '{project_id uuid,name text,content text,type text DEFAULT ''file'',format text DEFAULT ''text'',max_tokens integer DEFAULT 512,overlap_tokens integer DEFAULT 64,storage_path text DEFAULT NULL,"metadata jsonb DEFAULT ''{}''"}', 'uuid', null),
+  ('invite_member', '{project_id uuid,email text,"role text DEFAULT ''viewer''","valid_for interval DEFAULT ''7 days''"}', 'text', null),
+  ('accept_invite', '{token text}', 'uuid', null),
+  ('list_members', '{project_id uuid}', 'table', '{user_id uuid,role text,member_since timestamp with time zone}'),
+  ('set_member_role', '{project_id uuid,user_id uuid,role text}', 'void', null),
+  ('remove_member', '{project_id uuid,user_id uuid}', 'void', null),
+
+  ('ingest_source',
+   '{project_id uuid,name text,content text,type text DEFAULT ''file'',format text DEFAULT ''text'',
+     max_tokens integer DEFAULT 512,overlap_tokens integer DEFAULT 64,storage_path text DEFAULT NULL,
+     "metadata jsonb DEFAULT ''{}''"}', 'uuid', null),
   ('chunk_source', '{source_id uuid,content text,format text DEFAULT NULL,max_tokens integer DEFAULT NULL,overlap_tokens integer DEFAULT NULL}',
    'table', '{total integer,added integer,kept integer,removed integer}'),
   ('claim_chunks', '{model text DEFAULT NULL,batch_size integer DEFAULT 64,lease_seconds integer DEFAULT 300,project_id uuid DEFAULT NULL}',
@@ -29,32 +41,60 @@ insert into contract values
   ('store_embeddings', '{model text,chunk_ids uuid[],embeddings jsonb,lease_id uuid DEFAULT NULL}', 'integer', null),
   ('fail_chunks', '{model text,chunk_ids uuid[],error text,lease_id uuid DEFAULT NULL}', 'void', null),
 
-  ('match_chunks', '{query_embedding vector,project_id uuid DEFAULT NULL,match_count integer DEFAULT 10,match_threshold double precision DEFAULT NULL,"filter jsonb DEFAULT ''{}''",model text DEFAULT NULL}',
+  ('match_chunks',
+   '{query_embedding vector,project_id uuid DEFAULT NULL,match_count integer DEFAULT 10,
+     match_threshold double precision DEFAULT NULL,"filter jsonb DEFAULT ''{}''",model text DEFAULT NULL}',
    'table', '{chunk_id uuid,source_id uuid,source_name text,chunk_index integer,content text,token_count integer,metadata jsonb,similarity double precision}'),
   ('search_chunks', '{query_text text,project_id uuid DEFAULT NULL,match_count integer DEFAULT 10,"filter jsonb DEFAULT ''{}''"}',
    'table', '{chunk_id uuid,source_id uuid,source_name text,chunk_index integer,content text,token_count integer,metadata jsonb,rank real}'),
-  ('hybrid_search', '{query_text text,query_embedding vector,project_id uuid DEFAULT NULL,match_count integer DEFAULT 10,full_text_weight double precision DEFAULT 1,semantic_weight double precision DEFAULT 1,rrf_k integer DEFAULT 50,"filter jsonb DEFAULT ''{}''",model text DEFAULT NULL}',
+  ('hybrid_search',
+   '{query_text text,query_embedding vector,project_id uuid DEFAULT NULL,match_count integer DEFAULT 10,
+     full_text_weight double precision DEFAULT 1,semantic_weight double precision DEFAULT 1,
+     rrf_k integer DEFAULT 50,"filter jsonb DEFAULT ''{}''",model text DEFAULT NULL}',
    'table', '{chunk_id uuid,source_id uuid,source_name text,chunk_index integer,content text,token_count integer,metadata jsonb,score,semantic_rank,full_text_rank}'),
   ('build_context', '{query_text text,query_embedding vector,project_id uuid,token_budget integer DEFAULT 4000}',
    'table', '{context text,token_count integer,citations jsonb}'),
   ('match_documents', '{query_embedding vector,match_count integer DEFAULT NULL,"filter jsonb DEFAULT ''{}''"}',
    'table', '{id uuid,content text,metadata jsonb,embedding vector,similarity double precision}'),
+  ('rerank_chunks',
+   '{scores jsonb,match_count integer DEFAULT 10,diversity double precision DEFAULT 0,max_per_source integer DEFAULT NULL,
+     expand integer DEFAULT 0,model text DEFAULT NULL}', 'table',
+   '{chunk_id uuid,source_id uuid,source_name text,chunk_index integer,content text,token_count integer,metadata jsonb,
+     score double precision}'),
+  ('search_recall', '{project_id uuid,sample integer DEFAULT 20,match_count integer DEFAULT 10,model text DEFAULT NULL}',
+   'table', '{query_count bigint,recall double precision,least_recall double precision}'),
+  ('evaluate_search',
+   '{queries jsonb,project_id uuid DEFAULT NULL,match_count integer DEFAULT 10,"filter jsonb DEFAULT ''{}''",model text DEFAULT NULL}',
+   'table', '{search text,query_count bigint,recall double precision,mrr double precision,ndcg double precision}'),
 
-  ('record_insight', '{project_id uuid,type text,title text,content text,confidence double precision DEFAULT 0.5,"tags jsonb DEFAULT ''[]''",source_id uuid DEFAULT NULL,evidence jsonb DEFAULT NULL}', 'uuid', null),
+  ('record_insight',
+   '{project_id uuid,type text,title text,content text,confidence double precision DEFAULT 0.5,
+     "tags jsonb DEFAULT ''[]''",source_id uuid DEFAULT NULL,evidence jsonb DEFAULT NULL}', 'uuid', null),
   ('supersede_insight', '{old_id uuid,new_id uuid}', 'void', null),
   ('search_insights', '{query_text text,project_id uuid,match_count integer DEFAULT 10,include_superseded boolean DEFAULT false}', 'table', '{}'),
 
-  ('start_run', '{project_id uuid,workflow_id text,event_name text,run_key text DEFAULT NULL,phase text DEFAULT NULL,"input_data jsonb DEFAULT ''{}''"}', 'uuid', null),
-  ('record_step', '{run_id uuid,step_name text,status text,latency_ms integer DEFAULT NULL,model text DEFAULT NULL,tokens_input integer DEFAULT 0,tokens_output integer DEFAULT 0,"usage jsonb DEFAULT ''{}''",error jsonb DEFAULT NULL,step_key text DEFAULT NULL,attempt integer DEFAULT 0,cost_usd numeric DEFAULT NULL,executed_at timestamp with time zone DEFAULT now()}', 'uuid', null),
+  ('start_run',
+   '{project_id uuid,workflow_id text,event_name text,run_key text DEFAULT NULL,phase text DEFAULT NULL,
+     "input_data jsonb DEFAULT ''{}''"}', 'uuid', null),
+  ('record_step',
+   '{run_id uuid,step_name text,status text,latency_ms integer DEFAULT NULL,model text DEFAULT NULL,
+     tokens_input integer DEFAULT 0,tokens_output integer DEFAULT 0,"usage jsonb DEFAULT ''{}''",
+     error jsonb DEFAULT NULL,step_key text DEFAULT NULL,attempt integer DEFAULT 0,cost_usd numeric DEFAULT NULL,
+     executed_at timestamp with time zone DEFAULT now()}', 'uuid', null),
   ('finish_run', '{run_id uuid,status text,output_data jsonb DEFAULT NULL}', 'void', null),
-  ('calculate_cost', '{model text,tokens_input bigint,tokens_output bigint DEFAULT 0,"usage jsonb DEFAULT ''{}''",priced_at timestamp with time zone DEFAULT now()}', 'numeric', null),
+  ('calculate_cost',
+   '{model text,tokens_input bigint,tokens_output bigint DEFAULT 0,"usage jsonb DEFAULT ''{}''",
+     priced_at timestamp with time zone DEFAULT now()}', 'numeric', null),
   ('workflow_metrics', '{project_id uuid,since timestamp with time zone,until timestamp with time zone DEFAULT now(),group_by text DEFAULT ''day''}',
-   'table', '{bucket text,runs,succeeded,failed,success_rate,steps,tokens_input,tokens_output,cost_usd,p50_ms,p95_ms,p99_ms}');
+   'table', '{bucket text,runs,succeeded,failed,success_rate,steps,tokens_input,tokens_output,cost_usd,p50_ms,p95_ms,p99_ms}'),
+
+  ('refuse_planned_counts', '{}', 'void', null);
 
 -- 'name type DEFAULT default' of each argument that goes in.
 create function tests.arguments_of(function name) returns text[] language sql as $$
-  select array_agg(p.proargnames[place] || ' ' || format_type(type, null)
-                   || coalesce(' DEFAULT ' || regexp_replace(pg_get_function_arg_default(p.oid, place::integer), '::[a-z ]+$', ''), '') order by place)
+  select coalesce(
+    array_agg(p.proargnames[place] || ' ' || format_type(type, null)
+              || coalesce(' DEFAULT ' || regexp_replace(pg_get_function_arg_default(p.oid, place::integer), '::[a-z ]+$', ''), '') order by place), '{}')
     from pg_proc p, unnest(p.proargtypes::oid[]) with ordinality as arguments (type, place)
    where p.proname = $1 and p.pronamespace = 'matrice'::regnamespace
 $$;
@@ -66,7 +106,12 @@ create function tests.columns_of(function name) returns text[] language sql as $
    where p.proname = $1 and p.pronamespace = 'matrice'::regnamespace and p.proargmodes[place] = 't'
 $$;
 
-select is((tests.arguments_of(function))[:cardinality(arguments)], arguments, function || ' takes these arguments') from contract;
+select is_empty(
+  $$select oid::regprocedure from pg_proc
+     where pronamespace = 'matrice'::regnamespace and not starts_with(proname, '_') and proname <> 'migrate'
+       and proname not in (select function from contract)$$,
+  'Every function of the API is listed in the contract');
+select is((tests.arguments_of(function))[:cardinality(arguments)], arguments, function || ' has the arguments of the contract') from contract;
 select is(argument ~ ' DEFAULT ', true, format('%s can be called without %s', function, split_part(argument, ' ', 1)))
   from contract, unnest((tests.arguments_of(function))[cardinality(arguments) + 1:]) argument;
 select is(format_type(p.prorettype, null), returns, function || ' returns ' || returns)
@@ -75,31 +120,33 @@ select is(
   array(select case when wanted ~ ' ' then got else split_part(got, ' ', 1) end
           from unnest(tests.columns_of(function), columns) with ordinality as pairs (got, wanted, place)
          where place <= cardinality(columns) order by place),
-  columns, function || ' returns these columns')
+  columns, function || ' returns the columns of the contract')
   from contract where columns <> '{}';
 select isnt(tests.columns_of('search_insights'), null, 'search_insights returns a table');
 select is_empty($$select function from contract where columns <> '{}' and cardinality(tests.columns_of(function)) <> cardinality(columns)$$,
-                'No function returns more columns than are promised');
+                'No function returns more columns than the contract promises');
 select is_empty($$select oid::regprocedure from pg_proc where pronamespace = 'matrice'::regnamespace and proretset
                      and not coalesce('t' = any (proargmodes), false)$$,
                 'No function returns rows of a table''s type, which would break with a column that is added');
 
 -- The comments are what PostgREST's OpenAPI document shows.
-select ok(obj_description(p.oid, 'pg_proc') like format('%%Defaults: %%%s %s%%', p.proargnames[place], regexp_replace(pg_get_function_arg_default(p.oid, place), '::[a-z ]+$', '')),
-          format('The comment on %s tells the default of %s', p.proname, p.proargnames[place]))
+select ok(obj_description(p.oid, 'pg_proc') like format('%%Defaults: %%%s %s%%', p.proargnames[place],
+                                                        regexp_replace(pg_get_function_arg_default(p.oid, place), '::[a-z ]+$', '')),
+          format('The comment on %s states the default of %s', p.proname, p.proargnames[place]))
   from pg_proc p, generate_series(p.pronargs - p.pronargdefaults + 1, p.pronargs) place
  where p.pronamespace = 'matrice'::regnamespace and pg_get_function_arg_default(p.oid, place) !~ '^NULL';
 
 select volatility_is('matrice', function, 'immutable', function || ' is immutable')
-  from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_fold', '_pieces', '_read_query', '_whole_sentences']::name[]) function;
+  from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_fold', '_pieces', '_read_query',
+                    '_whole_sentences']::name[]) function;
 select is_strict('matrice', function, function || ' is strict')
   from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', '_fold', '_pieces', '_read_query', '_whole_sentences']::name[]) function;
 select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
- where pronamespace = 'matrice'::regnamespace and proname in ('count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_fold', '_pieces', '_read_query', '_whole_sentences');
-select volatility_is('matrice', function, 'stable', function || ' only reads')
+ where pronamespace = 'matrice'::regnamespace
+   and proname in ('count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_fold', '_pieces', '_read_query', '_whole_sentences');
+select volatility_is('matrice', function, 'stable', function || ' is stable')
   from unnest(array['pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
-                    'evaluate_search', 'search_recall',
-                    'search_insights', 'calculate_cost', 'workflow_metrics']::name[]) function;
+                    'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'workflow_metrics']::name[]) function;
 
 select * from finish();
 rollback;
