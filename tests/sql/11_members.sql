@@ -68,7 +68,7 @@ select matrice.invite_member(tests.id('atlas'), 'second.self@example.org', 'owne
 select tests.as_user('alice');
 select matrice.remove_member(tests.id('atlas'), tests.id('stan'));
 select tests.as_user('mallory');
-select tests.refuses(format('select matrice.accept_invite(%L)', :'backdoor'), 'PT404', 'The invitations of an owner who was removed are void', '%no owner any more%', '%');
+select tests.refuses(format('select matrice.accept_invite(%L)', :'backdoor'), 'PT404', 'The invitations of an owner who was removed are void', '%no longer an owner%', '%');
 
 -- Roles ------------------------------------------------------------------------------------------------------------
 
