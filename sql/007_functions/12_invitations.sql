@@ -22,7 +22,8 @@ begin
    where i.token_hash = sha256(convert_to(token, 'UTF8'))
      and i.accepted_at is null
      and i.expires_at > now()
-     -- Otherwise an owner could invite a second account of their own, be removed, and come back.
+     -- The inviter must still be an owner. Otherwise an owner could invite a second account of their own, be removed, and
+     -- come back.
      and (i.invited_by is null or exists (
        select from matrice.user_projects m
         where m.project_id = i.project_id and m.user_id = i.invited_by and m.role = 'owner'
@@ -60,7 +61,7 @@ end
 $$;
 comment on function matrice_private.void_invitations is
   'Deletes the open invitations of a user who is no longer an owner. They do not come back with the role. '
-  'SECURITY DEFINER: somebody who has left may no longer write to invitations.';
+  'SECURITY DEFINER: a user who is no longer an owner may not write to invitations.';
 
 create or replace trigger void_invitations after delete on matrice.user_projects
 for each row when (old.role = 'owner') execute function matrice_private.void_invitations();

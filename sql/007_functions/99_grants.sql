@@ -30,7 +30,7 @@ begin
       'refuse_planned_counts'
     ]),
 
-    -- Helpers. The API, triggers, policies, defaults and CHECKs call them as the caller, who needs EXECUTE.
+    -- Helpers. The API, triggers, policies, defaults and check constraints call them as the caller, who needs EXECUTE.
     ('authenticated, service_role', 'matrice_private', array[
       'is_trusted', 'current_user_id', 'json_within', 'from_parent', 'from_project', 'price_units',
       'require_bytes', 'require_json', 'require_time', 'require_given', 'require_text', 'require_query',
