@@ -1,11 +1,14 @@
 -- Projects, their members and their six pillars.
 --
--- `matrice` holds what a client may see and is exposed to PostgREST; `matrice_private` holds what it may not.
--- Triggers, defaults and functions are written so that nothing stored depends on the extension's own functions:
--- DROP EXTENSION leaves every row and every object of these files in place.
+-- Schema `matrice` holds what clients may see. PostgREST exposes it. Schema `matrice_private` holds the internals.
+--
+-- No object of these files depends on the functions of the extension, so DROP EXTENSION leaves every row and every object
+-- in place.
 
-comment on schema matrice is 'Projects with their six pillars, documents as embedded chunks, insights, and workflow runs with their cost.';
-comment on schema matrice_private is 'Internals of matrice: policy helpers and triggers. Not to be exposed through the API.';
+comment on schema matrice is
+  'Projects with their six pillars, documents as embedded chunks, insights, and workflow runs with their cost.';
+comment on schema matrice_private is
+  'Internals of matrice: helper functions, triggers and tables. Not to be exposed through the API.';
 
 -- Who calls ----------------------------------------------------------------------------------------------------------
 
@@ -21,7 +24,8 @@ begin
 end
 $$;
 comment on function matrice_private.is_trusted is
-  'Whether what a role has made may be used here: a superuser''s and the owner''s of matrice. Whoever may create schemas could make one called auth.';
+  'Returns whether matrice may use objects of this owner. It may if the owner is a superuser or the owner of the '
+  'schema matrice. Other roles may be able to create schemas, even one with the name auth.';
 
 create function matrice_private.current_user_id() returns uuid
 language plpgsql stable
@@ -34,7 +38,7 @@ declare
   caller   uuid;
 begin
   claims := nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub';
-  -- A session without claims is nobody, and so is one that claims to be two: null matches no row.
+  -- Two settings that disagree name no user. Null matches no row.
   if claim <> claims then
     return null;
   end if;
@@ -45,21 +49,24 @@ begin
   if identity is null then
     return coalesce(claim, claims)::uuid;
   end if;
-  -- Dynamic, because elsewhere there is no such function to name.
+  -- Dynamic SQL, because plain Postgres has no auth.uid().
   execute format('select %s', identity) into caller;
   return caller;
 exception when data_exception then
-  -- Other issuers of tokens have subjects that are no UUIDs. Whoever they are, they are no user of these tables.
+  -- Some token issuers use subjects that are not UUIDs. Such a subject is not a user of these tables.
   return null;
 end
 $$;
 comment on function matrice_private.current_user_id is
-  'The caller''s id: auth.uid() where the schema auth belongs to a superuser or to the owner of matrice, else the subject of the JWT claims that PostgREST sets; null without claims, where their subject is no UUID, or where the two settings that hold them disagree.';
+  'Returns the id of the caller. If the schema auth belongs to a superuser or to the owner of matrice, the id is '
+  'auth.uid(). Otherwise it is the subject (sub) of the JWT claims that PostgREST sets. Returns null if there are no '
+  'claims, if the subject is not a UUID, or if the settings request.jwt.claim.sub and request.jwt.claims name '
+  'different subjects.';
 
 -- Bounds -------------------------------------------------------------------------------------------------------------
 
--- Everything that a client can write has a bound: a text by its bytes, a JSON value by its bytes and depth, a number and a time on
--- both sides. Times lie between 1900 and 2200: what computes with them meets neither infinity nor an overflow.
+-- Every value that a client can write has limits: texts in bytes, JSON values in bytes and depth, numbers and times on both
+-- sides. Times lie between 1900 and 2200, so that computing with them meets neither infinity nor an overflow.
 
 create function matrice_private.json_within(value jsonb, bytes integer) returns boolean
 language plpgsql immutable strict parallel safe
@@ -67,18 +74,21 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return case
-    -- A JSON text takes at most some four times its length as jsonb. To write a larger one out would take more memory than to store it.
+    -- As jsonb, a value takes at most about four times the length of its text. A larger value is refused without writing
+    -- out its text, because the text would take more memory than the value.
     when pg_column_size(value) > 4 * bytes + 100 then false
-    -- Most functions of jsonb call themselves at each level. A value that one of them can still read may be too deep for the next.
+    -- Most functions of jsonb call themselves at each level. A value that one function can still read may be too deep for
+    -- another.
     when jsonb_path_exists(value, '$.**{65}') then false
-    -- A number of ten bytes can have 131,072 digits, and clients read it as infinity.
+    -- A number of ten bytes can have 131,072 digits. Clients read such a number as infinity.
     when jsonb_path_exists(value, 'strict $.** ? (@ > 1e308 || @ < -1e308)') then false
     else octet_length(value::text) <= bytes
   end;
 end
 $$;
 comment on function matrice_private.json_within is
-  'Whether a JSON value has at most so many bytes as text, at most 64 levels, and only numbers that a double can hold.';
+  'Returns whether a JSON value has at most this many bytes as text, at most 64 levels, and only numbers that a double '
+  'can hold.';
 
 -- projects -----------------------------------------------------------------------------------------------------------
 
@@ -105,19 +115,22 @@ create table matrice.projects (
 );
 create index idx_projects_created_by on matrice.projects (created_by);
 
-comment on table matrice.projects is 'A project: the tenant that everything else belongs to.';
+comment on table matrice.projects is
+  'Projects. A project is a tenant: documents, pillars, insights and runs each belong to one project.';
 comment on column matrice.projects.id is 'Primary key.';
-comment on column matrice.projects.name is 'Project name; not blank.';
+comment on column matrice.projects.name is 'Name of the project; must not be blank.';
 comment on column matrice.projects.description is 'What the project is about.';
 comment on column matrice.projects.domain is 'Business domain.';
 comment on column matrice.projects.current_phase is 'Current Matrice phase, P1 to P6.';
 comment on column matrice.projects.settings is
-  'Project-specific settings, at most 16 kB: "embedding_model" (a row of embedding_models), "language" (a text search configuration such as "english" or "french"), and "app", an object of the application''s own, which matrice does not read. Other keys are refused.';
-comment on column matrice.projects.created_at is 'Creation timestamp.';
-comment on column matrice.projects.updated_at is 'Last update.';
+  'Settings of the project: a JSON object of at most 16 kB with up to three keys. "embedding_model" is a row of '
+  'embedding_models. "language" is a text search configuration, for example "english" or "french". "app" is an object '
+  'for the application; matrice does not read it. Other keys are refused.';
+comment on column matrice.projects.created_at is 'When the project was created.';
+comment on column matrice.projects.updated_at is 'When the project last changed.';
 comment on column matrice.projects.created_by is 'The user who created the project and became its first owner.';
 
--- What a project's id stands for outlives the project: its entries in the audit trail, files in a bucket, rows elsewhere.
+-- A deleted project can leave things under its id: entries of the audit trail, files in a bucket, rows of other tables.
 create table matrice_private.taken_project_ids (
   id uuid not null,
   constraint taken_project_ids_pkey primary key (id)
@@ -128,8 +141,9 @@ alter table matrice_private.taken_project_ids enable row level security;
 create policy "nobody reads them" on matrice_private.taken_project_ids for select to authenticated using (false);
 
 comment on table matrice_private.taken_project_ids is
-  'Every id that ever was a project''s. Clients may choose ids, and whoever could take a deleted project''s would read what is left of it.';
-comment on column matrice_private.taken_project_ids.id is 'The id.';
+  'The id of every project that exists or existed. Clients may choose ids. Without this table, a client could take the '
+  'id of a deleted project and read what that project left behind.';
+comment on column matrice_private.taken_project_ids.id is 'Id of a project that exists or existed.';
 
 create function matrice_private.is_free_project_id(id uuid) returns boolean
 language plpgsql stable security definer
@@ -140,7 +154,9 @@ begin
 end
 $$;
 comment on function matrice_private.is_free_project_id is
-  'Whether no project has or had this id. SECURITY DEFINER: policies ask it as the caller. It says no more than inserting a project would, and not whether the other is still there.';
+  'Returns whether no project has or had this id. SECURITY DEFINER: policies call it as the caller, who may not read '
+  'the ids. It reveals no more than an attempt to insert a project does, and not whether the other project still '
+  'exists.';
 
 -- user_projects ------------------------------------------------------------------------------------------------------
 
@@ -158,14 +174,16 @@ create table matrice.user_projects (
 );
 create index idx_user_projects_project on matrice.user_projects (project_id);
 
-comment on table matrice.user_projects is 'Who is a member of which project, and as what: owner > editor > viewer.';
-comment on column matrice.user_projects.user_id is 'The member; auth.users.id on Supabase.';
+comment on table matrice.user_projects is 'Members of projects with their roles: owner > editor > viewer.';
+comment on column matrice.user_projects.user_id is 'The member. On Supabase: auth.users.id.';
 comment on column matrice.user_projects.project_id is 'The project.';
 comment on column matrice.user_projects.role is
-  'viewer reads everything of the project; editor also writes its content; owner also manages members, settings and deletion.';
+  'viewer reads everything in the project. editor also writes its content. owner also manages members and settings, '
+  'and can delete the project.';
 comment on column matrice.user_projects.created_at is 'When the user became a member.';
 comment on column matrice.user_projects.accepted_at is
-  'When the user agreed: by creating the project or accepting an invitation, or because a service says so. Null: a service added somebody who was not asked; no owner can make them an owner.';
+  'When the user agreed to be a member: by creating the project, by accepting an invitation, or because a service set '
+  'this column. Null: a service added the user without asking. Owners cannot make such a member an owner.';
 
 -- project_invitations ------------------------------------------------------------------------------------------------
 
@@ -185,7 +203,8 @@ create table matrice.project_invitations (
   constraint project_invitations_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
   constraint project_invitations_role_owner_editor_viewer check (role in ('owner', 'editor', 'viewer')),
   constraint project_invitations_email_check check (
-    email ~ '^[^[:space:][:cntrl:]\u00a0\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+@[^[:space:][:cntrl:]\u00a0\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+$'
+    email ~ '^[^[:space:][:cntrl:]\u00a0\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+'
+            '@[^[:space:][:cntrl:]\u00a0\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+$'
     and length(email) <= 254
   ),
   constraint project_invitations_acceptance_check check ((accepted_at is null) = (accepted_by is null)),
@@ -195,20 +214,26 @@ create table matrice.project_invitations (
   constraint project_invitations_accepted_at_check check (accepted_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create index idx_project_invitations_project on matrice.project_invitations (project_id);
-create unique index project_invitations_one_open on matrice.project_invitations (project_id, lower(email)) where accepted_at is null;
+create unique index project_invitations_one_open on matrice.project_invitations (project_id, lower(email))
+  where accepted_at is null;
 
 comment on table matrice.project_invitations is
-  'Who was invited to a project. Only invite_member and accept_invite write it; owners see and withdraw them. Those of an owner go when they are no owner any more.';
+  'Invitations to projects. Users write them only through invite_member and accept_invite. Owners can read and delete '
+  'them. If an owner leaves or loses the role, the open invitations of that owner are deleted.';
 comment on column matrice.project_invitations.id is 'Primary key.';
 comment on column matrice.project_invitations.project_id is 'The project.';
-comment on column matrice.project_invitations.email is 'Whom the token was made for. Whoever holds it can accept: it is sent to this address.';
-comment on column matrice.project_invitations.role is 'What the invited user becomes.';
-comment on column matrice.project_invitations.token_hash is 'SHA-256 of the token. The token itself is stored nowhere.';
-comment on column matrice.project_invitations.invited_by is 'The owner who invited. Null: a service did.';
-comment on column matrice.project_invitations.created_at is 'When.';
-comment on column matrice.project_invitations.expires_at is 'The token is void from this time on.';
-comment on column matrice.project_invitations.accepted_at is 'When it was accepted.';
-comment on column matrice.project_invitations.accepted_by is 'Who accepted it.';
+comment on column matrice.project_invitations.email is
+  'The address that the invitation is for. Anybody who holds the token can accept it, so send the token only to this '
+  'address.';
+comment on column matrice.project_invitations.role is 'The role that the invited user gets.';
+comment on column matrice.project_invitations.token_hash is 'SHA-256 of the token. The token itself is not stored.';
+comment on column matrice.project_invitations.invited_by is
+  'The owner who made the invitation; null if a service made it.';
+comment on column matrice.project_invitations.created_at is
+  'When the invitation was made, or made again for the same address.';
+comment on column matrice.project_invitations.expires_at is 'From this time on, the token is not valid.';
+comment on column matrice.project_invitations.accepted_at is 'When the invitation was accepted; null while it is open.';
+comment on column matrice.project_invitations.accepted_by is 'The user who accepted the invitation.';
 
 -- pillars ------------------------------------------------------------------------------------------------------------
 
@@ -235,15 +260,17 @@ create table matrice.pillars (
 );
 create index idx_pillars_project on matrice.pillars (project_id);
 
-comment on table matrice.pillars is 'The six pillars P1–P6 of each project. Every change is kept in pillar_versions.';
+comment on table matrice.pillars is
+  'The six pillars P1 to P6 of each project. Every version is kept in pillar_versions.';
 comment on column matrice.pillars.id is 'Primary key.';
 comment on column matrice.pillars.project_id is 'The project.';
 comment on column matrice.pillars.code is 'P1, P2, P3, P4, P5 or P6.';
-comment on column matrice.pillars.name is 'vision (P1), acteurs (P2), donnees (P3), …';
-comment on column matrice.pillars.content is 'Markdown content.';
+comment on column matrice.pillars.name is 'Name of the pillar: vision (P1), acteurs (P2), donnees (P3), …';
+comment on column matrice.pillars.content is 'Content in Markdown.';
 comment on column matrice.pillars.metadata is 'Additional structured data.';
-comment on column matrice.pillars.version is 'Number of the current version; grows by one with every change of content or metadata.';
-comment on column matrice.pillars.updated_at is 'Last change of content or metadata.';
+comment on column matrice.pillars.version is
+  'Number of the current version. Every change of content or metadata adds 1.';
+comment on column matrice.pillars.updated_at is 'When content or metadata last changed.';
 
 create table matrice.pillar_versions (
   pillar_id     uuid        not null,
@@ -262,12 +289,14 @@ create table matrice.pillar_versions (
 );
 create index idx_pillar_versions_pillar on matrice.pillar_versions (project_id, pillar_id);
 
-comment on table matrice.pillar_versions is 'Every version of every pillar; append-only.';
+comment on table matrice.pillar_versions is 'Every version of every pillar. Append-only.';
 comment on column matrice.pillar_versions.pillar_id is 'The pillar.';
 comment on column matrice.pillar_versions.version is 'Number of the version, from 1.';
 comment on column matrice.pillar_versions.project_id is 'The pillar''s project.';
 comment on column matrice.pillar_versions.content is 'The pillar''s content in this version.';
 comment on column matrice.pillar_versions.metadata is 'The pillar''s metadata in this version.';
 comment on column matrice.pillar_versions.saved_at is 'When the version was saved.';
-comment on column matrice.pillar_versions.saved_by is 'Who saved it; null for a session without claims.';
-comment on column matrice.pillar_versions.restored_from is 'The older version that restore_pillar saved again as this one.';
+comment on column matrice.pillar_versions.saved_by is
+  'The user who saved the version; null for a session without claims.';
+comment on column matrice.pillar_versions.restored_from is
+  'The older version that restore_pillar saved again as this one; null for other saves.';

@@ -1,7 +1,7 @@
--- The documents of a project and the chunks they are cut into.
+-- The documents of a project and the chunks that they are cut into.
 
--- A row below another one belongs to that row's project. Clients may leave project_id out; a trigger fills it in from
--- the parent and refuses another, and composite foreign keys hold it true.
+-- A child row belongs to the project of its parent row. Clients may leave project_id out: a trigger copies it from the
+-- parent. The trigger and composite foreign keys refuse any other project.
 create function matrice_private.from_parent() returns uuid
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -9,7 +9,8 @@ begin atomic
   select null::uuid;
 end;
 comment on function matrice_private.from_parent is
-  'Default of project_id where a trigger takes it from the parent row. Being a default, it makes the column optional in generated client types.';
+  'Returns null. The default of project_id in tables where a trigger copies it from the parent row. A column with a '
+  'default is optional in generated client types.';
 
 -- context_sources ----------------------------------------------------------------------------------------------------
 
@@ -51,19 +52,27 @@ create index idx_sources_project_created on matrice.context_sources (project_id,
 comment on table matrice.context_sources is 'Source documents for context engineering.';
 comment on column matrice.context_sources.id is 'Primary key.';
 comment on column matrice.context_sources.project_id is 'The project.';
-comment on column matrice.context_sources.type is 'pdf, spreadsheet, api, file, …';
+comment on column matrice.context_sources.type is 'Kind of source: pdf, spreadsheet, api, file, …';
 comment on column matrice.context_sources.name is 'Human-readable name.';
 comment on column matrice.context_sources.storage_path is
-  'Path in Supabase Storage, as the client wrote it: nothing here checks that the object exists or that the client may read it. Whoever serves the file must ask storage''s own policies, as the user.';
+  'Path in Supabase Storage, as the client wrote it. matrice does not check that the object exists or that the client '
+  'may read it. A server that delivers the file must check the policies of storage for the user who asks.';
 comment on column matrice.context_sources.status is
-  'pending until chunked, processing while a client says so, ready once its chunks can be searched, error where a client gave up.';
-comment on column matrice.context_sources.raw_metadata is 'Source-specific metadata; searches filter by it.';
-comment on column matrice.context_sources.token_count is 'Tokens of the whole text in the default encoding, as chunk_source counted them; else the client''s word, since the text is not kept.';
+  'pending: not chunked yet. processing: set by a client that works on it. ready: its chunks can be searched. error: '
+  'set by a client that gave up.';
+comment on column matrice.context_sources.raw_metadata is 'Metadata of the source. Searches filter by it.';
+comment on column matrice.context_sources.token_count is
+  'Tokens of the whole text in the default encoding. ingest_source and chunk_source count them. Any other value comes '
+  'from a client and is not checked, because the text is not stored.';
 comment on column matrice.context_sources.processed_at is 'When the source was last chunked.';
-comment on column matrice.context_sources.created_at is 'Upload timestamp.';
-comment on column matrice.context_sources.format is 'How the text was cut: text, markdown or a programming language. chunk_source cuts in the same way unless told otherwise.';
-comment on column matrice.context_sources.max_tokens is 'The max_tokens that the text was cut with; chunk_source uses it again.';
-comment on column matrice.context_sources.overlap_tokens is 'The overlap_tokens that the text was cut with; chunk_source uses it again.';
+comment on column matrice.context_sources.created_at is 'When the source was added.';
+comment on column matrice.context_sources.format is
+  'Format that the text was cut as: text, markdown or a programming language. chunk_source uses it again unless it is '
+  'given another.';
+comment on column matrice.context_sources.max_tokens is
+  'The max_tokens that the text was cut with. chunk_source uses it again unless it is given another.';
+comment on column matrice.context_sources.overlap_tokens is
+  'The overlap_tokens that the text was cut with. chunk_source uses it again unless it is given another.';
 
 -- source_chunks ------------------------------------------------------------------------------------------------------
 
@@ -85,12 +94,12 @@ create table matrice.source_chunks (
   constraint source_chunks_source_id_chunk_index_key unique (source_id, chunk_index) deferrable initially immediate,
   constraint source_chunks_source_fkey foreign key (project_id, source_id)
     references matrice.context_sources (project_id, id) on delete cascade,
-  -- Being unique in its source, the index bounds the number of a source's chunks, too.
+  -- The index is unique within its source, so this also limits the number of chunks per source.
   constraint source_chunks_chunk_index_check check (chunk_index between 0 and 99999),
   constraint source_chunks_content_length check (octet_length(content) <= 1048576),
   constraint source_chunks_token_count_check check (token_count between 0 and 1048576),
   constraint source_chunks_metadata_size check (matrice_private.json_within(metadata, 16384)),
-  -- A source's metadata are repeated in each of its chunks: all of them together are some 64 MB at most.
+  -- Each chunk repeats the metadata of its source. This limits the copies to about 64 MB per source.
   constraint source_chunks_filterable_size check ((chunk_index + 1)::bigint * pg_column_size(filterable) <= 67108864),
   constraint source_chunks_metadata_is_object check (jsonb_typeof(metadata) = 'object'),
   constraint source_chunks_start_char_check check (start_char between 0 and 1000000000),
@@ -101,21 +110,27 @@ create index idx_chunks_source on matrice.source_chunks (source_id);
 create index idx_chunks_project_source on matrice.source_chunks (project_id, source_id);
 create index idx_chunks_fts on matrice.source_chunks using gin (fts);
 
--- Without the list of pending entries, which every search would read to its end after a large import.
+-- Without fastupdate, because after a large import every search would read the whole list of pending entries.
 create index idx_chunks_filterable on matrice.source_chunks using gin (filterable jsonb_path_ops) with (fastupdate = off);
 
-comment on table matrice.source_chunks is 'Chunks of sources, for retrieval.';
-comment on column matrice.source_chunks.id is 'Primary key. It survives re-chunking where the text did not change.';
+comment on table matrice.source_chunks is 'Chunks of sources. Searches find them.';
+comment on column matrice.source_chunks.id is
+  'Primary key. If a source is chunked again, a chunk whose text is the same keeps its id.';
 comment on column matrice.source_chunks.source_id is 'The source.';
 comment on column matrice.source_chunks.project_id is 'The source''s project; filled in when left out.';
 comment on column matrice.source_chunks.chunk_index is 'Order within the source, from 0.';
 comment on column matrice.source_chunks.content is 'The chunk''s text.';
-comment on column matrice.source_chunks.token_count is 'Tokens of the content in the default encoding, counted by a trigger whatever the client says.';
+comment on column matrice.source_chunks.token_count is
+  'Tokens of the content in the default encoding. A trigger counts them and ignores what the client wrote.';
 comment on column matrice.source_chunks.metadata is
-  'Heading path, page, section, …; searches filter by it. "page" is a number or a short text, "pages" an array of them: passages and citations say so. Both are dropped where the chunk''s place in the text changes.';
+  'Heading path, page, section, … Searches filter by it. "page" is a number or a short text, "pages" is an array of '
+  'them. Passages and citations show both. Both are removed if the chunk moves to another place in the text.';
 comment on column matrice.source_chunks.start_char is 'Offset of the first character in the source''s text, from 0.';
-comment on column matrice.source_chunks.end_char is 'Offset behind the last character.';
+comment on column matrice.source_chunks.end_char is 'Offset after the last character.';
 comment on column matrice.source_chunks.fts is
-  'The content for full-text search, in the project''s language, without accents; and a word for the project, so that one index lookup finds words in one project. Kept by a trigger.';
+  'The content for full-text search, in the language of the project and without accents. It also holds a word for the '
+  'project, so that one index lookup finds words of one project. Set by a trigger.';
 comment on column matrice.source_chunks.filterable is
-  'What the filter of a search must be contained in: metadata over the source''s type and raw_metadata, and the project''s id, so that one index lookup finds them in one project. Kept by a trigger.';
+  'The JSON object that the filter of a search is matched against: raw_metadata and type of the source, the metadata '
+  'of the chunk, and the id of the project. The chunk''s metadata override those of the source. The id lets one index '
+  'lookup find chunks of one project. Set by a trigger.';

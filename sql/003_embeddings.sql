@@ -12,11 +12,14 @@ create table matrice.embedding_models (
 );
 create unique index embedding_models_one_default on matrice.embedding_models (is_default) where is_default;
 
-comment on table matrice.embedding_models is 'The embedding models in use, with the dimensions of their vectors. Add a row to use another model.';
+comment on table matrice.embedding_models is
+  'The embedding models in use, with the dimensions of their vectors. Insert a row to use another model.';
 comment on column matrice.embedding_models.model is 'Name of the model.';
-comment on column matrice.embedding_models.dimensions is 'Length of its vectors; others are refused.';
-comment on column matrice.embedding_models.is_default is 'The model of projects whose settings name none.';
-comment on column matrice.embedding_models.created_at is 'When the model was declared.';
+comment on column matrice.embedding_models.dimensions is
+  'Number of dimensions of its vectors. Vectors of other dimensions are refused.';
+comment on column matrice.embedding_models.is_default is
+  'Whether this is the model of projects whose settings name none. At most one row is the default.';
+comment on column matrice.embedding_models.created_at is 'When the model was added.';
 
 insert into matrice.embedding_models (model, dimensions, is_default) values
   ('text-embedding-3-small', 1536, true),
@@ -35,7 +38,8 @@ begin atomic
   select null::text;
 end;
 comment on function matrice_private.from_project is
-  'Default of a model that a trigger takes from the project. Being a default, it makes the column optional in generated client types.';
+  'Returns null. The default of model in tables where a trigger takes it from the project. A column with a default is '
+  'optional in generated client types.';
 
 create table matrice.chunk_embeddings (
   id         uuid        not null default gen_random_uuid(),
@@ -54,38 +58,41 @@ create table matrice.chunk_embeddings (
   constraint chunk_embeddings_created_at_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 
--- In the row where it fits: beside it, reading a vector takes several times as long, and as much room.
+-- Vectors stay in the row if they fit. Outside of the row they need as much room and take several times as long to read.
 alter table matrice.chunk_embeddings alter column embedding set storage main;
 create index idx_embeddings_project on matrice.chunk_embeddings (project_id, chunk_id);
 create index idx_embeddings_model on matrice.chunk_embeddings (model);
 
--- Holds all that the first half of a search reads, each project's codes side by side.
+-- The first half of a search reads only this index. It holds the codes of a project next to each other.
 create index idx_embeddings_codes on matrice.chunk_embeddings (project_id, model) include (code, chunk_id);
 
 comment on table matrice.chunk_embeddings is 'Embeddings of chunks, one per chunk and model.';
 comment on column matrice.chunk_embeddings.id is 'Primary key.';
 comment on column matrice.chunk_embeddings.chunk_id is 'The chunk.';
 comment on column matrice.chunk_embeddings.project_id is 'The chunk''s project; filled in when left out.';
-comment on column matrice.chunk_embeddings.embedding is 'The vector, of the dimensions that the model declares.';
-comment on column matrice.chunk_embeddings.model is 'The embedding model; the project''s when left out, else the default one.';
+comment on column matrice.chunk_embeddings.embedding is 'The vector, with the dimensions that its model declares.';
+comment on column matrice.chunk_embeddings.model is
+  'The embedding model. If left out: the model of the project, or else the default model.';
 comment on column matrice.chunk_embeddings.created_at is 'When the embedding was stored.';
 comment on column matrice.chunk_embeddings.code is
-  'The signs of the vector''s numbers, a bit each. Searches compare these first, then the vectors of those that come near.';
+  'The signs of the numbers of the vector, one bit each. Searches compare codes first, then the vectors of the nearest '
+  'codes.';
 
--- The seed asks for ivfflat. An ivfflat index takes its centroids from the rows it is built on: built on an empty
--- table it has none, and finds nothing useful. HNSW has no such need, so it is the default. Whoever wants ivfflat
--- sets matrice.embedding_index_method = 'ivfflat' and calls the function once there are rows.
+-- The original specification asks for ivfflat. An ivfflat index takes its centroids from the rows that exist when it is
+-- built. Built on an empty table, it has no centroids and finds nothing useful. HNSW does not have this problem, so it is
+-- the default. To use ivfflat, set matrice.embedding_index_method = 'ivfflat' and call this function when there are rows.
 create function matrice_private.build_embedding_index(method text default null) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  home   text := (select quote_ident(n.nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector');
+  home   text := (select quote_ident(n.nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace
+                   where e.extname = 'vector');
   chosen text := coalesce(method, nullif(current_setting('matrice.embedding_index_method', true), ''), 'hnsw');
 begin
   if chosen not in ('hnsw', 'ivfflat') then
     raise exception 'unknown index method: "%"', chosen
-      using errcode = '22023', hint = 'matrice.embedding_index_method is hnsw or ivfflat.';
+      using errcode = '22023', hint = 'Use hnsw or ivfflat.';
   end if;
   drop index if exists matrice.idx_embeddings_vector;
   execute format(
@@ -94,11 +101,13 @@ begin
     chosen, home, home, case chosen when 'ivfflat' then 'with (lists = 100)' else '' end);
   alter index matrice.idx_embeddings_vector alter column 1 set statistics 0;
   comment on index matrice.idx_embeddings_vector is
-    'Approximate neighbours among all embeddings of the default model. Clients'' own queries may use it; match_chunks compares a project''s codes and does not.';
+    'Approximate nearest neighbours among all embeddings of the default model. For queries that clients write '
+    'themselves. match_chunks does not use it: it compares the codes of a project.';
 end
 $$;
 comment on function matrice_private.build_embedding_index is
-  'Builds idx_embeddings_vector by hnsw or ivfflat: the argument, else matrice.embedding_index_method, else hnsw. For the owner of the tables.';
+  'Drops the index idx_embeddings_vector and builds it again. method: hnsw or ivfflat; if null, the setting '
+  'matrice.embedding_index_method, or else hnsw. For the owner of the tables.';
 
 select matrice_private.build_embedding_index();
 
@@ -128,13 +137,18 @@ create index idx_leases_project on matrice.embedding_leases (project_id, chunk_i
 create index idx_leases_model on matrice.embedding_leases (model);
 
 comment on table matrice.embedding_leases is
-  'Chunks that a worker has claimed and not yet embedded, or has given back. Written by claim_chunks, store_embeddings and fail_chunks alone. The queue itself is derived: a chunk without an embedding and without a live lease is claimable.';
+  'Chunks that a worker has claimed but not embedded yet, or has given back. Only claim_chunks, store_embeddings and '
+  'fail_chunks write it. It is not the queue: a chunk can be claimed if it has neither an embedding nor a lease that '
+  'still runs.';
 comment on column matrice.embedding_leases.chunk_id is 'The chunk.';
 comment on column matrice.embedding_leases.model is 'The embedding model.';
 comment on column matrice.embedding_leases.project_id is 'The chunk''s project.';
-comment on column matrice.embedding_leases.attempt is 'How often this text of the chunk has been claimed for this model.';
-comment on column matrice.embedding_leases.leased_until is 'Nobody else is given the chunk before this time.';
-comment on column matrice.embedding_leases.last_error is 'What fail_chunks last said.';
-comment on column matrice.embedding_leases.lease_id is 'The call of claim_chunks that it comes from. Null: it was given back, and waits until leased_until.';
-comment on column matrice.embedding_leases.leased_by is 'The user who claimed it; null for a service.';
-comment on column matrice.embedding_leases.text_hash is 'SHA-256 of the text that was handed out: no embedding of another text is stored for it.';
+comment on column matrice.embedding_leases.attempt is
+  'How many times this text of the chunk has been claimed for this model.';
+comment on column matrice.embedding_leases.leased_until is 'Until this time, nobody else can claim the chunk.';
+comment on column matrice.embedding_leases.last_error is 'The error that fail_chunks last recorded.';
+comment on column matrice.embedding_leases.lease_id is
+  'The call of claim_chunks that made the lease. Null: the chunk was given back and waits until leased_until.';
+comment on column matrice.embedding_leases.leased_by is 'The user who claimed the chunk; null for a service.';
+comment on column matrice.embedding_leases.text_hash is
+  'SHA-256 of the text that the worker got. An embedding is stored only if the chunk still has this text.';

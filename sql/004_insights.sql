@@ -1,4 +1,4 @@
--- Insights: knowledge that compounds from run to run.
+-- Insights: knowledge from earlier runs that later runs can use.
 
 create table matrice.insights (
   id            uuid             not null default gen_random_uuid(),
@@ -36,17 +36,17 @@ create index idx_insights_project on matrice.insights (project_id);
 create index idx_insights_source on matrice.insights (project_id, source_id);
 create index idx_insights_superseded_by on matrice.insights (project_id, superseded_by);
 
-comment on table matrice.insights is 'Knowledge compounded from AI queries.';
+comment on table matrice.insights is 'Insights: knowledge gained from AI queries and kept for later ones.';
 comment on column matrice.insights.id is 'Primary key.';
 comment on column matrice.insights.project_id is 'The project.';
-comment on column matrice.insights.source_id is 'The source it came from, if any.';
-comment on column matrice.insights.type is 'pattern, learning, decision, …';
+comment on column matrice.insights.source_id is 'The source that the insight came from, if any.';
+comment on column matrice.insights.type is 'Kind of insight: pattern, learning, decision, …';
 comment on column matrice.insights.title is 'Short title.';
-comment on column matrice.insights.content is 'Full insight.';
+comment on column matrice.insights.content is 'Full text of the insight.';
 comment on column matrice.insights.confidence is 'Confidence, 0 to 1.';
 comment on column matrice.insights.tags is 'Tags, a JSON array.';
-comment on column matrice.insights.created_at is 'When it was recorded.';
-comment on column matrice.insights.evidence is 'What supports it, as the caller recorded it.';
+comment on column matrice.insights.created_at is 'When the insight was recorded.';
+comment on column matrice.insights.evidence is 'What supports the insight, as the caller recorded it.';
 comment on column matrice.insights.superseded_by is 'The insight that replaced this one.';
-comment on column matrice.insights.superseded_at is 'When it was replaced.';
-comment on column matrice.insights.fts is 'Title and content for full-text search. Kept by a trigger.';
+comment on column matrice.insights.superseded_at is 'When the insight was replaced.';
+comment on column matrice.insights.fts is 'Title and content for full-text search. Set by a trigger.';

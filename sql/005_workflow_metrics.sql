@@ -1,4 +1,4 @@
--- What workflow runs did and what they cost.
+-- Workflow runs: what they did and what they cost.
 
 -- workflow_runs ------------------------------------------------------------------------------------------------------
 
@@ -19,10 +19,11 @@ create table matrice.workflow_runs (
   constraint workflow_runs_project_id_run_key_key unique (project_id, run_key),
   constraint workflow_runs_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
   constraint workflow_runs_phase_p1_to_p6_check check (phase in ('P1', 'P2', 'P3', 'P4', 'P5', 'P6')),
-  constraint workflow_runs_status_running_completed_failed_cancelled check (status in ('running', 'completed', 'failed', 'cancelled')),
+  constraint workflow_runs_status_running_completed_failed_cancelled
+    check (status in ('running', 'completed', 'failed', 'cancelled')),
   constraint workflow_runs_workflow_id_length check (octet_length(workflow_id) <= 200),
   constraint workflow_runs_event_name_length check (octet_length(event_name) <= 200),
-  -- Longer ones would not fit into the index.
+  -- Longer keys would not fit into the index.
   constraint workflow_runs_run_key_1_to_500_characters check (length(run_key) between 1 and 500),
   constraint workflow_runs_input_data_size check (matrice_private.json_within(input_data, 262144)),
   constraint workflow_runs_output_data_size check (matrice_private.json_within(output_data, 262144)),
@@ -33,18 +34,20 @@ create index idx_workflow_runs_project on matrice.workflow_runs (project_id);
 create index idx_workflow_runs_status on matrice.workflow_runs (status);
 create index idx_workflow_runs_started on matrice.workflow_runs (project_id, started_at);
 
-comment on table matrice.workflow_runs is 'Executions of workflows (Inngest functions).';
+comment on table matrice.workflow_runs is 'Runs of workflows (Inngest functions).';
 comment on column matrice.workflow_runs.id is 'Primary key.';
 comment on column matrice.workflow_runs.project_id is 'The project.';
-comment on column matrice.workflow_runs.workflow_id is 'Inngest function id.';
-comment on column matrice.workflow_runs.event_name is 'Triggering event.';
-comment on column matrice.workflow_runs.phase is 'Matrice phase, if applicable.';
+comment on column matrice.workflow_runs.workflow_id is 'The workflow: the Inngest function id.';
+comment on column matrice.workflow_runs.event_name is 'Name of the event that triggered the run.';
+comment on column matrice.workflow_runs.phase is 'Matrice phase P1 to P6, if the run belongs to one.';
 comment on column matrice.workflow_runs.status is 'running, completed, failed or cancelled.';
-comment on column matrice.workflow_runs.input_data is 'Event payload.';
-comment on column matrice.workflow_runs.output_data is 'Result data.';
+comment on column matrice.workflow_runs.input_data is 'Input: the payload of the event.';
+comment on column matrice.workflow_runs.output_data is 'Output: the result of the run.';
 comment on column matrice.workflow_runs.started_at is 'Start time.';
 comment on column matrice.workflow_runs.completed_at is 'End time.';
-comment on column matrice.workflow_runs.run_key is 'The caller''s own key (Inngest run id): a run started twice with it is one run.';
+comment on column matrice.workflow_runs.run_key is
+  'The caller''s own key for the run, for example the Inngest run id. If start_run is called again with the same key '
+  'and workflow, it returns this run.';
 
 -- workflow_steps -----------------------------------------------------------------------------------------------------
 
@@ -73,7 +76,7 @@ create table matrice.workflow_steps (
   constraint workflow_steps_latency_ms_check check (latency_ms between 0 and 1000000000),
   constraint workflow_steps_tokens_input_check check (tokens_input between 0 and 1000000000),
   constraint workflow_steps_tokens_output_check check (tokens_output between 0 and 1000000000),
-  -- NaN is greater than every number.
+  -- The upper bound also refuses NaN, which is greater than every number.
   constraint workflow_steps_cost_usd_check check (cost_usd >= 0 and cost_usd < 100000000),
   constraint workflow_steps_attempt_check check (attempt between 0 and 1000000),
   constraint workflow_steps_step_name_length check (octet_length(step_name) <= 200),
@@ -87,23 +90,33 @@ create table matrice.workflow_steps (
 );
 create index idx_workflow_steps_run on matrice.workflow_steps (project_id, run_id);
 
-comment on table matrice.workflow_steps is 'Metrics of the steps of a run, one row per executed attempt.';
+comment on table matrice.workflow_steps is 'Steps of runs with their metrics, one row per attempt.';
 comment on column matrice.workflow_steps.id is 'Primary key.';
 comment on column matrice.workflow_steps.run_id is 'The run.';
 comment on column matrice.workflow_steps.project_id is 'The run''s project; filled in when left out.';
-comment on column matrice.workflow_steps.step_name is 'Step identifier.';
+comment on column matrice.workflow_steps.step_name is 'Name of the step.';
 comment on column matrice.workflow_steps.status is 'success, failed or skipped.';
 comment on column matrice.workflow_steps.latency_ms is 'Duration in milliseconds.';
-comment on column matrice.workflow_steps.tokens_input is 'Input tokens used, cached and cache-written ones included.';
-comment on column matrice.workflow_steps.tokens_output is 'Output tokens generated, reasoning included.';
-comment on column matrice.workflow_steps.cost_usd is 'Cost in US dollars; calculated from model, tokens and usage where it is left out, and null where the price is not known, never 0 for that.';
-comment on column matrice.workflow_steps.error is 'Error details if failed.';
-comment on column matrice.workflow_steps.executed_at is 'Execution timestamp.';
+comment on column matrice.workflow_steps.tokens_input is
+  'Input tokens, including those read from or written to a cache.';
+comment on column matrice.workflow_steps.tokens_output is 'Output tokens, including reasoning tokens.';
+comment on column matrice.workflow_steps.cost_usd is
+  'Cost in US dollars. If left out, it is calculated from model, tokens and usage. Null if the price is not known; an '
+  'unknown cost is never stored as 0.';
+comment on column matrice.workflow_steps.error is 'Error details if the step failed.';
+comment on column matrice.workflow_steps.executed_at is 'When the step was executed.';
 comment on column matrice.workflow_steps.model is 'The model that was called.';
-comment on column matrice.workflow_steps.usage is 'cached_tokens, cache_write_tokens, reasoning_tokens, service_tier, …: see calculate_cost.';
-comment on column matrice.workflow_steps.cost_source is 'provided by the caller, or calculated from model_prices; null while the cost is unknown. A trigger says which, whatever the client writes.';
-comment on column matrice.workflow_steps.step_key is 'The caller''s own key of the step (Inngest hashed id): the same step recorded twice is one row.';
-comment on column matrice.workflow_steps.attempt is 'Attempt, from 0. Failed attempts were billed too: a run''s cost is the sum over all.';
+comment on column matrice.workflow_steps.usage is
+  'Further counts and options: cached_tokens, cache_write_tokens, reasoning_tokens, service_tier, … calculate_cost '
+  'lists them.';
+comment on column matrice.workflow_steps.cost_source is
+  'provided: the caller passed the cost. calculated: the cost comes from model_prices. Null: the cost is not known. A '
+  'trigger sets this column and ignores what the client wrote.';
+comment on column matrice.workflow_steps.step_key is
+  'The caller''s own key for the step, for example the Inngest hashed id. A step that is recorded again with the same '
+  'key and attempt is the same row.';
+comment on column matrice.workflow_steps.attempt is
+  'Number of the attempt, from 0. The cost of a run includes failed attempts, because they are billed too.';
 
 -- Prices -------------------------------------------------------------------------------------------------------------
 
@@ -113,7 +126,7 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select array['input', 'output', 'cache_read', 'cache_write', 'cache_write_1h', 'reasoning', 'input_audio', 'output_audio'];
 end;
-comment on function matrice_private.price_units is 'What a price can be for.';
+comment on function matrice_private.price_units is 'Returns the units that a price can be for.';
 
 create table matrice.model_prices (
   model              text        not null,
@@ -130,20 +143,26 @@ create table matrice.model_prices (
   constraint model_prices_model_length check (octet_length(model) <= 200),
   constraint model_prices_provider_length check (octet_length(provider) <= 200),
   constraint model_prices_service_tier_length check (octet_length(service_tier) <= 200),
-  -- The first rate of a model holds since ever.
-  constraint model_prices_valid_from_check check (valid_from = '-infinity' or valid_from between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
+  -- The first rate of a model has no beginning: -infinity.
+  constraint model_prices_valid_from_check
+    check (valid_from = '-infinity' or valid_from between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create index idx_model_prices_name on matrice.model_prices (split_part(model, '/', 2));
 
-comment on table matrice.model_prices is 'What models cost, one rate a row. A new price is a new row with its valid_from: history is never repriced.';
-comment on column matrice.model_prices.model is 'Model name, as LiteLLM''s price map spells it.';
-comment on column matrice.model_prices.provider is 'Who bills it.';
+comment on table matrice.model_prices is
+  'Prices of models, one rate per row. A new price is a new row with its own valid_from, so the cost of earlier '
+  'requests does not change.';
+comment on column matrice.model_prices.model is 'Name of the model, spelled as in LiteLLM''s price map.';
+comment on column matrice.model_prices.provider is 'The provider that bills the model.';
 comment on column matrice.model_prices.unit is
-  'What is counted: input, output, cache_read, cache_write (5 minutes), cache_write_1h, reasoning, input_audio or output_audio tokens.';
+  'Kind of tokens that the price is for: input, output, cache_read, cache_write (cached for 5 minutes), '
+  'cache_write_1h, reasoning, input_audio or output_audio.';
 comment on column matrice.model_prices.service_tier is 'standard, batch, flex, priority or off_peak.';
-comment on column matrice.model_prices.above_input_tokens is 'The rate holds for requests with more input tokens than this, and then for all their tokens.';
-comment on column matrice.model_prices.valid_from is 'The rate holds from this time on, until a later row of the same rate.';
-comment on column matrice.model_prices.usd_per_million is 'US dollars for a million tokens.';
+comment on column matrice.model_prices.above_input_tokens is
+  'The rate applies to requests with more input tokens than this, and then to all of their tokens.';
+comment on column matrice.model_prices.valid_from is
+  'The rate applies from this time until the valid_from of the next row for the same rate.';
+comment on column matrice.model_prices.usd_per_million is 'US dollars per million tokens.';
 
 create table matrice.model_price_windows (
   model        text      not null,
@@ -157,11 +176,11 @@ create table matrice.model_price_windows (
   constraint model_price_windows_model_length check (octet_length(model) <= 200)
 );
 
-comment on table matrice.model_price_windows is 'When a model''s off_peak rates hold.';
+comment on table matrice.model_price_windows is 'The times at which the off_peak rates of a model apply, in UTC.';
 comment on column matrice.model_price_windows.model is 'The model.';
-comment on column matrice.model_price_windows.iso_weekdays is 'Days of the week in UTC, Monday is 1.';
-comment on column matrice.model_price_windows.from_utc is 'From this time of day.';
-comment on column matrice.model_price_windows.until_utc is 'Until before this one.';
+comment on column matrice.model_price_windows.iso_weekdays is 'Days of the week in UTC. Monday is 1.';
+comment on column matrice.model_price_windows.from_utc is 'Start of the window, a time of day in UTC.';
+comment on column matrice.model_price_windows.until_utc is 'End of the window. This time itself is not included.';
 
 create table matrice.model_price_multipliers (
   model  text    not null,
@@ -169,14 +188,16 @@ create table matrice.model_price_multipliers (
   value  text    not null,
   factor numeric not null,
   constraint model_price_multipliers_pkey primary key (model, kind, value),
-  constraint model_price_multipliers_kind_inference_geo_data_residency_speed check (kind in ('inference_geo', 'data_residency', 'speed')),
+  constraint model_price_multipliers_kind_inference_geo_data_residency_speed
+    check (kind in ('inference_geo', 'data_residency', 'speed')),
   constraint model_price_multipliers_factor_check check (factor > 0 and factor <= 1000),
   constraint model_price_multipliers_model_length check (octet_length(model) <= 200),
   constraint model_price_multipliers_value_length check (octet_length(value) <= 200)
 );
 
-comment on table matrice.model_price_multipliers is 'Surcharges on a whole request, by where or how fast it is processed.';
+comment on table matrice.model_price_multipliers is
+  'Surcharges on a whole request. They depend on where or how fast the request is processed.';
 comment on column matrice.model_price_multipliers.model is 'The model.';
-comment on column matrice.model_price_multipliers.kind is 'Key in usage: inference_geo, data_residency or speed.';
-comment on column matrice.model_price_multipliers.value is 'The value in usage that the surcharge is for.';
+comment on column matrice.model_price_multipliers.kind is 'The key in usage: inference_geo, data_residency or speed.';
+comment on column matrice.model_price_multipliers.value is 'The value of that key for which the surcharge applies.';
 comment on column matrice.model_price_multipliers.factor is 'The cost is multiplied by this.';

@@ -1,8 +1,8 @@
 -- Who may see and change what.
 --
--- Every policy is `project_id = any ((select matrice_private.project_ids(role))::uuid[])`: Postgres evaluates that once a
--- statement and turns it into an index condition. (`in (select …)` becomes a filter on every row, a function of the row
--- a call for every row.) One permissive policy per table and verb, for authenticated. anon has no grant at all;
+-- Every policy is `project_id = any ((select matrice_private.project_ids(role))::uuid[])`. Postgres evaluates it once per
+-- statement and uses it as an index condition. (`in (select …)` would be a filter on every row. A function of the row
+-- would be called for every row.) Each table has one permissive policy per verb, for authenticated. anon has no grants.
 -- service_role bypasses row-level security.
 
 create function matrice_private.project_ids(least_role text default 'viewer') returns uuid[]
@@ -12,7 +12,7 @@ as $$
 declare
   caller uuid := matrice_private.current_user_id();
 begin
-  -- In the order of the primary key, so that index scans find the array sorted.
+  -- The primary key yields the ids in order. Index scans want a sorted array.
   if least_role = 'viewer' then
     return array(select m.project_id from matrice.user_projects m where m.user_id = caller);
   end if;
@@ -22,9 +22,12 @@ begin
 end
 $$;
 comment on function matrice_private.project_ids is
-  'The projects in which the caller has at least this role: viewer, editor or owner. SECURITY DEFINER: the policy on user_projects calls it, and would otherwise call itself without end. PL/pgSQL, because its plans outlive the statement.';
+  'Returns the projects in which the caller has at least this role. least_role: viewer, editor or owner. '
+  'SECURITY DEFINER: the policy on user_projects calls it. Run as the caller, it would read user_projects under that '
+  'policy, which would call it again without end. It is PL/pgSQL because PL/pgSQL keeps its plans for the next '
+  'statement.';
 
--- What is written to the audit trail ---------------------------------------------------------------------------------
+-- The audit trail ----------------------------------------------------------------------------------------------------
 
 create table matrice.audit_log (
   id         uuid        not null default gen_random_uuid(),
@@ -39,18 +42,23 @@ create table matrice.audit_log (
 create index idx_audit_log_project on matrice.audit_log (project_id, created_at);
 
 comment on table matrice.audit_log is
-  'Who changed memberships, invited, deleted a project or a source, or restored a pillar. Append-only; read by the project''s owners. The owner of the database empties it with matrice_private.purge_audit_log().';
+  'Audit trail: who changed memberships, made or changed invitations, deleted a project or a source, or restored a '
+  'pillar. Append-only. Owners of the project can read it. The owner of the tables deletes old entries with '
+  'matrice_private.purge_audit_log().';
 comment on column matrice.audit_log.id is 'Primary key.';
-comment on column matrice.audit_log.project_id is 'The project. No foreign key: the entry outlives it.';
-comment on column matrice.audit_log.actor is 'The user; null for a session without claims.';
-comment on column matrice.audit_log.actor_role is 'The database role: authenticated, service_role, …';
+comment on column matrice.audit_log.project_id is
+  'The project. There is no foreign key, because entries outlive their project.';
+comment on column matrice.audit_log.actor is 'The user who acted; null for a session without claims.';
+comment on column matrice.audit_log.actor_role is 'The database role of the session: authenticated, service_role, …';
 comment on column matrice.audit_log.action is
-  'member added, member changed, member removed, invitation made, invitation changed, invitation accepted, invitation withdrawn, project deleted, source deleted or pillar restored.';
+  'member added, member changed, member removed, invitation made, invitation changed, invitation accepted, invitation '
+  'withdrawn, project deleted, source deleted or pillar restored.';
 comment on column matrice.audit_log.details is
-  'What it was done to, as it was before, and for changes as it is after: the few columns that tell which one it is, texts cut to 500 characters.';
-comment on column matrice.audit_log.created_at is 'When.';
+  'The object of the action: "before" is its state before, "after" its state after. They hold only a few columns that '
+  'identify the object. Texts are cut to 500 characters.';
+comment on column matrice.audit_log.created_at is 'When the action happened.';
 
--- How much may be stored ---------------------------------------------------------------------------------------------
+-- Quotas and usage ---------------------------------------------------------------------------------------------------
 
 create table matrice.quotas (
   quota             text   not null,
@@ -65,21 +73,23 @@ create table matrice.quotas (
 );
 
 comment on table matrice.quotas is
-  'How much a user may store. A service or the owner of the tables changes a row, or deletes it: then there is no such quota. Roles that bypass row-level security have none, but what they write counts.';
+  'Limits on what users may store. A service or the owner of the tables can change a row, or delete it to remove the '
+  'quota. Roles that bypass row-level security have no quotas, but what they write counts as usage.';
 comment on column matrice.quotas.quota is 'Name of the quota.';
-comment on column matrice.quotas.allowed is 'So much is allowed.';
-comment on column matrice.quotas.allowed_anonymous is 'So much is allowed to users who signed in anonymously: their claims have "is_anonymous": true, as Supabase writes it.';
-comment on column matrice.quotas.comment is 'What is counted.';
+comment on column matrice.quotas.allowed is 'The limit.';
+comment on column matrice.quotas.allowed_anonymous is
+  'The limit for users who signed in anonymously. Supabase puts "is_anonymous": true into their claims.';
+comment on column matrice.quotas.comment is 'What the quota counts.';
 
 insert into matrice.quotas (quota, allowed, allowed_anonymous, comment) values
   ('projects_per_user', 100, 3, 'Projects that a user created and that still exist.'),
   ('members_per_project', 1000, 10, 'Members of a project.'),
   ('open_invitations_per_project', 200, 5, 'Invitations to a project that nobody has accepted, expired ones included.'),
   ('sources_per_project', 100000, 200, 'Sources of a project.'),
-  ('bytes_per_project', 10737418240, 52428800, 'What a project stores, in bytes: the sum of its rows of project_usage.'),
-  ('bytes_per_user', 53687091200, 52428800, 'What the projects that a user created store, in bytes.');
+  ('bytes_per_project', 10737418240, 52428800, 'Bytes that a project stores: the sum of its rows in project_usage.'),
+  ('bytes_per_user', 53687091200, 52428800, 'Bytes that all projects created by a user store together.');
 
--- Not one row for each project: all who write to a project would wait for each other at it.
+-- Several rows per project. If there were only one, all writers to a project would wait for each other.
 create table matrice.project_usage (
   project_id uuid    not null,
   id         uuid    not null default gen_random_uuid(),
@@ -89,15 +99,20 @@ create table matrice.project_usage (
 );
 
 comment on table matrice.project_usage is
-  'What each project stores: the sum of its rows. Every statement that stores or deletes something adds a row; now and then they are added up into one.';
-comment on column matrice.project_usage.project_id is 'The project. No foreign key: who deletes a chunk would wait for who deletes its project, and the other way round.';
-comment on column matrice.project_usage.id is 'Tells the rows apart.';
+  'How much each project stores: the sum of its rows. Every statement that stores or deletes something adds a row. '
+  'From time to time, the rows of a project are merged into one.';
+comment on column matrice.project_usage.project_id is
+  'The project. There is no foreign key, because one session that deletes a chunk and another that deletes its project '
+  'would wait for each other.';
+comment on column matrice.project_usage.id is 'Distinguishes the rows of a project.';
 comment on column matrice.project_usage.bytes is
-  'Bytes more than before. They are an estimate of the room on disk: of texts and JSON values their length, that of a chunk''s text twice for its words, and 8192 for each chunk with its embedding and indexes.';
-comment on column matrice.project_usage.sources is 'Sources more than before.';
+  'Bytes added; negative if removed. They estimate the space on disk: a fixed number per row (8192 for a chunk with '
+  'its embedding and indexes) plus the length of texts and JSON values. Because of full-text search, the content of a '
+  'chunk counts twice and that of an insight three times.';
+comment on column matrice.project_usage.sources is 'Sources added; negative if removed.';
 
--- On Supabase a membership goes with its user. (The last owner of a project cannot be deleted before the project is,
--- as there with an owner of storage objects.)
+-- On Supabase, deleting a user deletes their memberships. (The last owner of a project cannot be deleted before the
+-- project. In the same way, Supabase does not delete a user who owns storage objects.)
 do $$
 begin
   if exists (
@@ -134,7 +149,9 @@ begin
 end
 $$;
 comment on function matrice_private.revoke_from_everybody is
-  'Takes every privilege on a schema, table or function from everybody but its owner. A database''s default privileges may have granted a new object to anybody. For the owner, before the grants that are meant.';
+  'Revokes every privilege on a schema, table or function from everybody but its owner. kind: schema, table or '
+  'function. The default privileges of a database may have granted a new object to anybody. For the owner of the '
+  'tables, before the intended grants.';
 
 select matrice_private.revoke_from_everybody('schema', name) from unnest(array['matrice', 'matrice_private']) name;
 select matrice_private.revoke_from_everybody('table', c.oid::regclass::text)
@@ -143,7 +160,7 @@ select matrice_private.revoke_from_everybody('table', c.oid::regclass::text)
 
 grant usage on schema matrice to authenticated, service_role;
 
--- Functions that run as the caller name their helpers by schema. The tables in here are not granted.
+-- Functions that run as the caller call helpers of this schema. Its tables are not granted to authenticated.
 grant usage on schema matrice_private to authenticated, service_role;
 grant select on matrice_private.migrations to service_role;
 grant select, insert, update, delete on all tables in schema matrice to service_role;
@@ -152,10 +169,10 @@ grant select, insert, update, delete on
   matrice.chunk_embeddings, matrice.insights, matrice.workflow_runs, matrice.workflow_steps
 to authenticated;
 
--- Nobody is made a member by somebody else: by accepting an invitation, or by a service.
+-- No INSERT: users become members by accepting an invitation, or a service adds them.
 grant select, update, delete on matrice.user_projects to authenticated;
 
--- invite_member writes them.
+-- No INSERT or UPDATE: invite_member writes invitations.
 grant select, delete on matrice.project_invitations to authenticated;
 grant select on
   matrice.pillar_versions, matrice.audit_log, matrice.embedding_leases, matrice.embedding_models,
@@ -164,7 +181,7 @@ to authenticated;
 
 revoke delete on matrice.pillars from authenticated;
 
--- The histories are append-only: only their triggers write them, and what projects store is counted by triggers alone.
+-- The histories are append-only. Only triggers write these tables, also for services.
 revoke insert, update, delete on matrice.pillar_versions, matrice.audit_log, matrice.project_usage from service_role;
 
 -- projects: members read, owners change ------------------------------------------------------------------------------
@@ -174,14 +191,15 @@ alter table matrice.projects enable row level security;
 create policy "members read their projects" on matrice.projects for select to authenticated
 using (
   id = any ((select matrice_private.project_ids())::uuid[])
-  -- INSERT … RETURNING asks this before the triggers have taken the id and made the creator a member.
+  -- INSERT … RETURNING checks this before the triggers have recorded the id and made the creator a member.
   or (created_by = (select matrice_private.current_user_id()) and matrice_private.is_free_project_id(id))
 );
 
 create policy "users create projects as themselves" on matrice.projects for insert to authenticated
 with check (
   created_by = (select matrice_private.current_user_id())
-  -- Another's project and one that was deleted are refused alike, before a key is asked; an upsert finds the caller's own.
+  -- The id of somebody else's project and that of a deleted project are refused alike, before the primary key is checked.
+  -- An upsert may name a project that the caller owns.
   and (matrice_private.is_free_project_id(id) or id = any ((select matrice_private.project_ids('owner'))::uuid[]))
 );
 
@@ -209,7 +227,7 @@ using (
   or user_id = (select matrice_private.current_user_id())
 );
 
--- Owners' own ---------------------------------------------------------------------------------------------------------
+-- Invitations and the audit trail: owners read ------------------------------------------------------------------------
 
 alter table matrice.project_invitations enable row level security;
 
@@ -238,7 +256,7 @@ begin
     execute format(
       'create policy "viewers read" on matrice.%I for select to authenticated
          using (project_id = any ((select matrice_private.project_ids(''viewer''))::uuid[]))', content_table);
-    -- Leases are written by the functions of the queue alone.
+    -- Only the functions of the embedding queue write leases.
     continue when content_table = 'embedding_leases';
     execute format(
       'create policy "editors insert" on matrice.%I for insert to authenticated
@@ -247,7 +265,7 @@ begin
       'create policy "editors update" on matrice.%I for update to authenticated
          using (project_id = any ((select matrice_private.project_ids(''editor''))::uuid[]))
          with check (project_id = any ((select matrice_private.project_ids(''editor''))::uuid[]))', content_table);
-    -- A pillar takes its history with it, which is append-only: it goes with its project alone.
+    -- Deleting a pillar would delete its history, which is append-only. A pillar is deleted only with its project.
     continue when content_table = 'pillars';
     execute format(
       'create policy "editors delete" on matrice.%I for delete to authenticated
@@ -277,8 +295,8 @@ begin
   ] loop
     execute format('alter table matrice.%I enable row level security', reference_table);
     execute format('create policy "users read" on matrice.%I for select to authenticated using (true)', reference_table);
-    -- There is no policy to write by, so row-level security refuses. The privilege only lets the statement come as far
-    -- as the trigger, which says who may. (By column, because a privilege on the table would let users lock it.)
+    -- No policy allows writes, so row-level security refuses them. With the privilege, a statement reaches the trigger
+    -- refuse_clients, whose error says who may write. (By column, because a privilege on the table would let users lock it.)
     execute (
       select format('grant insert (%s), update (%s) on matrice.%I to authenticated', c.names, c.names, reference_table)
         from (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) as names

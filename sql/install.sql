@@ -1,24 +1,27 @@
--- The end of the extension's script: it runs as a superuser even where a database's owner installs the extension
--- (trusted = true), so it calls nothing but what it has just made and pg_catalog, by their full names.
+-- The end of the extension's script. It runs as a superuser, even if the owner of a database installs the extension
+-- (trusted = true). So it calls only functions of the extension and of pg_catalog, by their full names.
 
--- The tables will belong to the owner of the schema: no one else than the role that creates the extension. (A dump brings its
--- schema, and tables, with it.)
+-- The tables will belong to the owner of the schema, who must be the role that creates the extension. (A dump brings its
+-- own schema and tables.)
 do $$
 declare
   creator pg_catalog.oid := '@extowner@'::pg_catalog.regrole;
   owner   pg_catalog.oid := (select n.nspowner from pg_catalog.pg_namespace n where n.nspname operator(pg_catalog.=) 'matrice');
 begin
   if pg_catalog.current_setting('row_security')::pg_catalog.bool and owner operator(pg_catalog.<>) creator
-     and not (select pg_catalog.bool_and(r.rolsuper) from pg_catalog.pg_roles r where r.oid operator(pg_catalog.=) any (array[owner, creator])) then
+     and not (select pg_catalog.bool_and(r.rolsuper) from pg_catalog.pg_roles r
+               where r.oid operator(pg_catalog.=) any (array[owner, creator])) then
     raise exception 'must be owner of schema matrice'
       using errcode = '42501',
-            detail = pg_catalog.format('It belongs to %s, the extension would belong to %s.', owner::pg_catalog.regrole, creator::pg_catalog.regrole),
-            hint = pg_catalog.format('Create the extension as %s, or ALTER SCHEMA matrice OWNER TO %s.', owner::pg_catalog.regrole, creator::pg_catalog.regrole);
+            detail = pg_catalog.format('The schema belongs to %s; the extension would belong to %s.',
+                                       owner::pg_catalog.regrole, creator::pg_catalog.regrole),
+            hint = pg_catalog.format('Create the extension as %s, or ALTER SCHEMA matrice OWNER TO %s.',
+                                     owner::pg_catalog.regrole, creator::pg_catalog.regrole);
   end if;
 end
 $$;
 
--- Supabase's API roles, where they are missing: plain Postgres then behaves like Supabase.
+-- Plain Postgres lacks the API roles of Supabase. With them, it behaves like Supabase.
 do $$
 begin
   if pg_catalog.to_regrole('anon') is null then
@@ -33,37 +36,67 @@ begin
 end
 $$;
 
--- The engine's functions compute from their arguments and, but for one, read no table.
+-- The functions of the engine. They compute from their arguments alone; only _nearest_codes reads a table.
 comment on function matrice.count_tokens(text, text) is
-  'Exact number of tokens of a text, by model or encoding name. <|endoftext|> and the like count as their characters. Defaults: model ''text-embedding-3-small''.';
-comment on function matrice.tokenize(text, text) is 'The tokens of a text, by model or encoding name. Defaults: model ''text-embedding-3-small''.';
-comment on function matrice.detokenize(integer[], text) is 'The text that tokens spell: the inverse of tokenize. Defaults: model ''text-embedding-3-small''.';
+  'Counts the tokens of a text. Returns the exact number. model: the name of a model or an encoding. Special tokens, '
+  'for example <|endoftext|>, count as the characters that they consist of. '
+  'Defaults: model ''text-embedding-3-small''.';
+comment on function matrice.tokenize(text, text) is
+  'Splits a text into tokens. Returns their ids. model: the name of a model or an encoding. '
+  'Defaults: model ''text-embedding-3-small''.';
+comment on function matrice.detokenize(integer[], text) is
+  'Joins tokens to a text, the inverse of tokenize. Returns the text. model: the name of a model or an encoding. '
+  'Defaults: model ''text-embedding-3-small''.';
 comment on function matrice.truncate_tokens(text, integer, text) is
-  'What the first max_tokens tokens of a text spell, in whole characters: at most as many tokens by itself. Defaults: model ''text-embedding-3-small''.';
+  'Truncates a text to its first max_tokens tokens. Returns the beginning of the text that these tokens cover, in '
+  'whole characters. The result has at most max_tokens tokens when it is counted again. model: the name of a model or '
+  'an encoding. '
+  'Defaults: model ''text-embedding-3-small''.';
 comment on function matrice.chunk_text(text, integer, integer, text, text) is
-  'Cuts a text into chunks of at most max_tokens tokens at the best boundaries its format has: text, markdown, go, javascript, python, rust, sql, tsx or typescript. substr(content, start_char + 1, end_char - start_char) is the chunk; metadata.headings is, in markdown, the path of headings that the chunk begins under. overlap_tokens is the most that a chunk repeats of the one before, in whole sections: at most half of max_tokens; the default, 64, is as much of that as may be. A null content has no chunks; the other arguments must not be null. Defaults: max_tokens 512, overlap_tokens 64, format ''text'', model ''text-embedding-3-small''.';
+  'Cuts a text into chunks of at most max_tokens tokens, at the best boundaries that its format has. Returns the '
+  'chunks in order; none if content is null. Each chunk is substr(content, start_char + 1, end_char - start_char). In '
+  'markdown, metadata.headings is the path of headings under which the chunk begins. overlap_tokens: a chunk repeats '
+  'at most this many tokens of the chunk before it, in whole sections. At most half of max_tokens; the default of 64 '
+  'becomes half of max_tokens if that is less. format: text, markdown, go, javascript, python, rust, sql, tsx or '
+  'typescript. model: the name of a model or an encoding. Only content may be null. '
+  'Defaults: max_tokens 512, overlap_tokens 64, format ''text'', model ''text-embedding-3-small''.';
 comment on function matrice._nearest_codes(uuid[], text, real[], integer, uuid[]) is
-  'For each of some projects the chunks of a model whose bit codes are nearest to a vector, nearest first, ties by id; if given, among some chunks. A code is as far as the vector''s numbers are large whose signs differ from it, in fifteenths of the largest. of_codes is how many codes the project has, about. Reads matrice.idx_embeddings_codes. For match_chunks, as the owner of the tables or another who reads them without row-level security; everybody else is refused.';
+  'Finds the chunks whose bit codes are nearest to a vector, at most count of them per project. Returns them nearest '
+  'first, ties by id. place counts the chunks of a project from 1. of_codes is roughly how many codes the project has. '
+  'among: if not null, only these chunks are compared. Distance: each number of the vector whose sign differs from the '
+  'code adds its size, in fifteenths of the largest. Reads the index matrice.idx_embeddings_codes. Internal, for '
+  'match_chunks: it runs only for roles that read the table without row-level security.';
 comment on function matrice._fold(text) is
-  'A text in lower case without accents, œ as oe, æ as ae, ß as ss. For the schema''s full-text search.';
+  'Returns a text in lower case and without accents; œ becomes oe, æ becomes ae, ß becomes ss. Internal, for the '
+  'full-text search of the schema.';
 comment on function matrice._pieces(text, integer) is
-  'A text as Postgres''s parser reads it in time that grows with its length, in pieces of little more than most_bytes: letters are composed; runs without white space are broken by the character 31 at 256 bytes; a < that begins no tag of less than 1 kB is the character 26. For the schema''s full-text search.';
+  'Splits a text into pieces that the full-text parser of Postgres reads in linear time. most_bytes: the size of a '
+  'piece, which may be slightly larger. Letters are composed (NFC). Runs of 256 bytes without white space are broken '
+  'by the character 31. A < that begins no tag of at most 1 kB becomes the character 26. Internal, for the full-text '
+  'search of the schema.';
 comment on function matrice._read_query(text) is
-  'A query for websearch_to_tsquery: the first twenty beginnings, as in begin*, are taken out and a number stands in for each; hyphens in a row exclude nothing. For the schema''s full-text search.';
+  'Prepares a query for websearch_to_tsquery. Returns the query in words. The first twenty prefixes, for example '
+  'begin*, are replaced by numbers: marks are the numbers, beginnings the prefixes. Several hyphens in a row exclude '
+  'nothing. Internal, for the full-text search of the schema.';
 comment on function matrice._whole_sentences(text, integer) is
-  'The longest beginning of a text that has at most most_chars characters and ends with a sentence or a line (UAX #29); else with a word. For the schema''s contexts.';
-comment on function matrice._price_catalogue() is 'The catalogue of model prices that this version ships, a JSON document; the table model_prices holds what is charged.';
+  'Returns the longest beginning of a text that has at most most_chars characters and ends with a sentence or a line '
+  '(UAX #29). If there is none, it ends with a word, or else anywhere. Internal, for the contexts of the schema.';
+comment on function matrice._price_catalogue() is
+  'Returns the catalogue of model prices that this version ships, as JSON. Costs are calculated from the table '
+  'model_prices, not from the catalogue. Internal.';
 comment on function matrice.migrate() is
-  'Applies the migrations of the schema that this database has not had yet and returns their names. For the owner of the schema.';
+  'Applies the files of the schema that this database has not had yet, or has had with another text. Returns their '
+  'names. For the owner of the schema.';
 
--- A database's default privileges may have granted them to anybody.
+-- The default privileges of a database may have granted these functions to anybody.
 do $$
 declare
   command text;
 begin
   for command in
     select pg_catalog.format('revoke all on function %s from %s', p.oid::pg_catalog.regprocedure,
-                             case a.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) end)
+                             case a.grantee when 0 then 'public'
+                                            else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) end)
       from pg_catalog.pg_depend d
       join pg_catalog.pg_extension e on e.oid operator(pg_catalog.=) d.refobjid
       join pg_catalog.pg_proc p on p.oid operator(pg_catalog.=) d.objid
@@ -94,8 +127,8 @@ begin
 end
 $$;
 
--- For the owner of the schema. Whether a caller may migrate, or reads embeddings without row-level security, the functions
--- ask themselves. pg_database_owner: after REASSIGN OWNED the new owner of the database owns the schema, too.
+-- These functions are for the owner of the schema. migrate() and _nearest_codes() check their callers themselves.
+-- pg_database_owner: after REASSIGN OWNED the new owner of the database owns the schema, too.
 do $$
 declare
   owner pg_catalog.regrole := (select n.nspowner from pg_catalog.pg_namespace n where n.nspname operator(pg_catalog.=) 'matrice');

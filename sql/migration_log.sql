@@ -1,4 +1,4 @@
--- Which of the numbered files this database has had, and with which text. Made by migrate() before the first of them.
+-- The log of the files that this database has had, and of their text. migrate() makes it before it applies the first file.
 
 create schema if not exists matrice_private;
 
@@ -10,10 +10,11 @@ create table matrice_private.migrations (
   constraint migrations_pkey primary key (name)
 );
 comment on table matrice_private.migrations is 'The files of the schema that migrate() has applied.';
-comment on column matrice_private.migrations.name is 'File name under sql/, without its ending. Files of 007_functions are applied again when their text changes.';
-comment on column matrice_private.migrations.version is 'Version of the extension that applied it last.';
-comment on column matrice_private.migrations.hash is 'SHA-256 of the text that was applied.';
-comment on column matrice_private.migrations.applied_at is 'When it was applied last.';
+comment on column matrice_private.migrations.name is
+  'File name under sql/, without its extension. Files of 007_functions are applied again when their text changes.';
+comment on column matrice_private.migrations.version is 'Version of the extension that last applied the file.';
+comment on column matrice_private.migrations.hash is 'SHA-256 of the text that was last applied.';
+comment on column matrice_private.migrations.applied_at is 'When the file was last applied.';
 
 alter table matrice_private.migrations enable row level security;
 create policy "service_role reads the log" on matrice_private.migrations for select to service_role using (true);

@@ -1,13 +1,17 @@
--- Checks of arguments. A function that is named require_… raises an error, or does nothing.
+-- Checks of arguments. A function named require_… raises an error or does nothing.
 --
--- Error codes of the API: 22023 an argument is wrong (HTTP 400), 22004 an argument is null (400), 42501 the caller's role
--- does not suffice (403), PT402 a quota is used up (402), PT404 a row does not exist or is not visible (404), PT409 a
--- conflict with what is stored (409).
+-- Error codes of the API:
+--   22023  an argument is wrong                      HTTP 400
+--   22004  an argument is null                       HTTP 400
+--   42501  the caller's role is too low              HTTP 403
+--   PT402  a quota is exceeded                       HTTP 402
+--   PT404  a row does not exist or is not visible    HTTP 404
+--   PT409  a conflict with stored rows               HTTP 409
 --
--- Every function of matrice runs as its caller, under row-level security, and returns columns rather than a table's row
--- type, because a user may add columns to a table. Functions that touch vectors have bodies that are bound at creation
--- (BEGIN ATOMIC), because their search_path finds no operator of pgvector. Functions that call the engine have string
--- bodies, so that DROP EXTENSION depends on nothing here.
+-- Every function of matrice runs as its caller, under row-level security. It returns columns and not the row type of a
+-- table, because a user may add columns to the table. Functions that use vectors have bodies that are bound at creation
+-- (BEGIN ATOMIC), because their search_path does not find the operators of pgvector. Functions that call the engine have
+-- string bodies, so that no object depends on the engine and DROP EXTENSION succeeds.
 
 create or replace function matrice_private.require_bytes(argument text, value text, most integer) returns void
 language plpgsql immutable
@@ -17,11 +21,11 @@ begin
   if octet_length(value) > most then
     raise exception '% is too long', argument
       using errcode = '22023', detail = format('It has %s bytes; at most %s are allowed.', octet_length(value), most),
-            hint = 'Shorten it, or divide it.';
+            hint = 'Shorten it, or split it.';
   end if;
 end
 $$;
-comment on function matrice_private.require_bytes is 'Raises where a text argument has more bytes than are allowed.';
+comment on function matrice_private.require_bytes is 'Raises an error if a text argument has more bytes than allowed.';
 
 create or replace function matrice_private.require_json(argument text, value jsonb, most integer) returns void
 language plpgsql immutable
@@ -31,13 +35,14 @@ begin
   if not matrice_private.json_within(value, most) then
     raise exception '% is too large', argument
       using errcode = '22023',
-            detail = format('A JSON value here has at most %s bytes and 64 levels, and numbers between -1e308 and 1e308.', most),
+            detail = format('It may have at most %s bytes, 64 levels, and numbers between -1e308 and 1e308.', most),
             hint = 'Store files and large values elsewhere, and their address here.';
   end if;
 end
 $$;
 comment on function matrice_private.require_json is
-  'Raises where a JSON argument is larger or deeper than is allowed. Deeper values break functions of jsonb, which call themselves at each level.';
+  'Raises an error if a JSON argument is larger or deeper than allowed, or has a number that a double cannot hold. '
+  'Deep values break functions of jsonb, which call themselves at each level.';
 
 create or replace function matrice_private.require_time(argument text, value timestamptz) returns void
 language plpgsql immutable
@@ -46,11 +51,12 @@ as $$
 begin
   if value not between '1900-01-01 00:00Z' and '2200-01-01 00:00Z' then
     raise exception '% must be between the years 1900 and 2200', argument
-      using errcode = '22023', detail = format('It is %s.', value), hint = 'Leave it out for now.';
+      using errcode = '22023', detail = format('It is %s.', value), hint = 'Leave it out to use the current time.';
   end if;
 end
 $$;
-comment on function matrice_private.require_time is 'Raises unless a time can be computed with.';
+comment on function matrice_private.require_time is
+  'Raises an error unless a time lies between the years 1900 and 2200. A null time is allowed.';
 
 create or replace function matrice_private.require_given(argument text, value anyelement) returns void
 language plpgsql immutable
@@ -64,7 +70,7 @@ begin
 end
 $$;
 comment on function matrice_private.require_given is
-  'Raises where an argument is null. Called for each argument but those whose default is null.';
+  'Raises an error if an argument is null. Called for each argument whose default is not null.';
 
 create or replace function matrice_private.require_text(argument text, value text) returns void
 language plpgsql immutable
@@ -72,19 +78,20 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform matrice_private.require_given(argument, value);
-  -- A regular expression takes four times the text, which of a large one is more than Postgres gives.
+  -- A regular expression needs four times the memory of its text. For a large text, Postgres does not allocate that much.
   if left(value, 10000) !~ '\S' and (length(value) <= 10000 or btrim(value, E' \t\n\r\f\v') = '') then
     raise exception '% must not be empty', argument
-      using errcode = '22023', detail = 'It has nothing but white space.', hint = 'Pass a text.';
+      using errcode = '22023', detail = 'It is empty or has only white space.', hint = 'Pass a text.';
   end if;
 end
 $$;
-comment on function matrice_private.require_text is 'Raises unless a text argument has something in it.';
+comment on function matrice_private.require_text is
+  'Raises an error if a text argument is null, empty or only white space.';
 
 create or replace function matrice_private.require_query(query_text text) returns void
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
--- Nobody needs to be told that a query is only stop words.
+-- Postgres sends a notice if a query has only stop words. Clients do not need it.
 set client_min_messages = warning
 as $$
 declare
@@ -94,19 +101,21 @@ begin
   if length(query_text) > 10000 then
     raise exception 'query_text is too long'
       using errcode = '22023', detail = format('It has %s characters.', length(query_text)),
-            hint = 'At most 10,000 characters: search for what matters in it.';
+            hint = 'At most 10,000 characters are allowed. Search for the most important words.';
   end if;
-  -- Of an operator between any two words, and the words.
-  words := (select (numnode(websearch_to_tsquery('pg_catalog.simple', q.words)) + 1) / 2 from matrice_private.read_query(query_text) q);
-  -- Ranking takes memory by the number of words.
+  -- The nodes of a query are its n words and the n - 1 operators between them.
+  words := (select (numnode(websearch_to_tsquery('pg_catalog.simple', q.words)) + 1) / 2
+              from matrice_private.read_query(query_text) q);
+  -- Ranking takes memory in proportion to the number of words.
   if words > 500 then
     raise exception 'query_text has too many words'
-      using errcode = '22023', detail = format('It has some %s words.', words),
-            hint = 'At most 500 words: search for what matters in it.';
+      using errcode = '22023', detail = format('It has about %s words.', words),
+            hint = 'At most 500 words are allowed. Search for the most important ones.';
   end if;
 end
 $$;
-comment on function matrice_private.require_query is 'Raises unless a full-text query is a text of reasonable length.';
+comment on function matrice_private.require_query is
+  'Raises an error unless a full-text query is a text of at most 10,000 characters and 500 words.';
 
 create or replace function matrice_private.require_object(argument text, value jsonb) returns void
 language plpgsql immutable
@@ -118,11 +127,11 @@ begin
     raise exception '% must be a JSON object', argument
       using errcode = '22023',
             detail = format('It is %s.', jsonb_typeof(value)),
-            hint = 'A string that holds JSON is a string: pass the object itself.';
+            hint = 'Pass the object itself, not a string that holds JSON.';
   end if;
 end
 $$;
-comment on function matrice_private.require_object is 'Raises unless a jsonb argument is an object.';
+comment on function matrice_private.require_object is 'Raises an error unless a jsonb argument is an object.';
 
 create or replace function matrice_private.require_filter(filter jsonb) returns void
 language plpgsql immutable
@@ -132,25 +141,27 @@ declare
   parts integer;
 begin
   perform matrice_private.require_object('filter', filter);
-  -- Containment compares each part with each of the metadata, and cannot be stopped meanwhile.
+  -- Containment compares each part of the filter with each part of the metadata. It cannot be cancelled while it does.
   if pg_column_size(filter) > 16384 then
     raise exception 'filter is too large'
-      using errcode = '22023', detail = format('It takes %s bytes.', pg_column_size(filter)), hint = 'At most 16,384 bytes.';
+      using errcode = '22023', detail = format('It takes %s bytes.', pg_column_size(filter)),
+            hint = 'At most 16,384 bytes are allowed.';
   end if;
   parts := (select count(*) from jsonb_path_query(filter, 'strict $.**'));
   if parts > 200 then
     raise exception 'filter has too many parts'
-      using errcode = '22023', detail = format('It has %s objects, arrays and values.', parts), hint = 'At most 200.';
+      using errcode = '22023', detail = format('It has %s objects, arrays and values.', parts), hint = 'At most 200 are allowed.';
   end if;
   if jsonb_typeof(filter -> 'type') <> 'string' then
     raise exception 'type in a filter must be a string'
       using errcode = '22023',
-            detail = format('It is %s: a source has one type, so this would find nothing.', jsonb_typeof(filter -> 'type')),
-            hint = 'An array asks for all of its elements, not for any of them: search once for each type.';
+            detail = format('It is %s. A source has one type, so this would find nothing.', jsonb_typeof(filter -> 'type')),
+            hint = 'An array matches only values that have all of its elements. Search once for each type.';
   end if;
 end
 $$;
-comment on function matrice_private.require_filter is 'Raises unless a filter is an object of reasonable size that something can match.';
+comment on function matrice_private.require_filter is
+  'Raises an error unless a filter is an object of limited size that can match something.';
 
 create or replace function matrice_private.require_one_of(argument text, value text, allowed text[]) returns void
 language plpgsql immutable
@@ -160,11 +171,12 @@ begin
   perform matrice_private.require_given(argument, value);
   if value <> all (allowed) then
     raise exception 'unknown %: %', argument, quote_literal(left(value, 100))
-      using errcode = '22023', hint = format('It is one of %s.', array_to_string(allowed, ', '));
+      using errcode = '22023', hint = format('It must be one of %s.', array_to_string(allowed, ', '));
   end if;
 end
 $$;
-comment on function matrice_private.require_one_of is 'Raises unless an argument is one of the allowed values.';
+comment on function matrice_private.require_one_of is
+  'Raises an error unless an argument is one of the allowed values.';
 
 create or replace function matrice_private.require_match_count(match_count integer) returns void
 language plpgsql immutable
@@ -174,11 +186,11 @@ begin
   perform matrice_private.require_given('match_count', match_count);
   if match_count not between 1 and 10000 then
     raise exception 'match_count must be between 1 and 10000, not %', match_count
-      using errcode = '22023', hint = 'Ask for as many as you will read.';
+      using errcode = '22023', hint = 'Ask for as many results as you will use.';
   end if;
 end
 $$;
-comment on function matrice_private.require_match_count is 'Raises unless a number of results is reasonable.';
+comment on function matrice_private.require_match_count is 'Raises an error unless match_count is between 1 and 10000.';
 
 create or replace function matrice_private.require_key(argument text, value text) returns void
 language plpgsql immutable
@@ -187,11 +199,14 @@ as $$
 begin
   if value !~ '\S' then
     raise exception '% must not be empty', argument
-      using errcode = '22023', detail = 'An empty key would make one of all that have it.', hint = 'Leave it out where there is none.';
+      using errcode = '22023', detail = 'All rows with an empty key would count as the same row.',
+            hint = 'Leave it out if there is no key.';
   elsif length(value) > 500 then
     raise exception '% is too long', argument
-      using errcode = '22023', detail = format('It has %s characters; at most 500 are allowed.', length(value)), hint = 'Hash what is longer.';
+      using errcode = '22023', detail = format('It has %s characters; at most 500 are allowed.', length(value)),
+            hint = 'Use a hash of it.';
   end if;
 end
 $$;
-comment on function matrice_private.require_key is 'Raises where a key of the caller''s is empty or too long; null is none.';
+comment on function matrice_private.require_key is
+  'Raises an error if a caller''s key is empty or has more than 500 characters. Null is allowed: it means no key.';

@@ -1,4 +1,4 @@
--- Who may do what in a project: roles, and the projects that a caller may read.
+-- Access to projects: roles, and the projects that a caller may read.
 
 create or replace function matrice_private.role_rank(role text) returns integer
 language sql immutable parallel safe
@@ -6,7 +6,7 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select array_position(array['viewer', 'editor', 'owner'], role);
 end;
-comment on function matrice_private.role_rank is 'viewer 1, editor 2, owner 3.';
+comment on function matrice_private.role_rank is 'Returns the rank of a role: viewer 1, editor 2, owner 3.';
 
 create or replace function matrice_private.require_role(project_id uuid, least_role text) returns void
 language plpgsql stable
@@ -19,20 +19,21 @@ begin
       using errcode = 'PT404',
             detail = format('There is no project %s that you are a member of.', project_id),
             hint = case when row_security_active('matrice.projects') and matrice_private.current_user_id() is null
-                        then 'Nobody is signed in: the session''s JWT claims have no sub that is a UUID.'
+                        then 'Sign in first: the JWT claims of the session have no sub that is a UUID.'
                         else 'Check the id, or ask an owner of the project for an invitation.' end;
   end if;
   if row_security_active('matrice.projects')
      and project_id <> all (matrice_private.project_ids(least_role)) then
     raise exception 'this needs the role %', least_role
       using errcode = '42501',
-            detail = format('You are a member of project %s with a lesser role.', project_id),
+            detail = format('You are a member of project %s with a lower role.', project_id),
             hint = 'Ask an owner of the project.';
   end if;
 end
 $$;
 comment on function matrice_private.require_role is
-  'Raises unless the caller has at least this role in the project. Roles that bypass row-level security have every role.';
+  'Raises an error unless the caller has at least this role in the project. Database roles that bypass row-level '
+  'security have every role in every project.';
 
 create or replace function matrice_private.hold_project_of_member(project_id uuid) returns boolean
 language plpgsql security definer
@@ -46,7 +47,8 @@ begin
 end
 $$;
 comment on function matrice_private.hold_project_of_member is
-  'Locks a project of the caller as foreign keys do. SECURITY DEFINER: a lock needs the right to change the row, which editors have not.';
+  'Locks a project in the way foreign keys do, if the caller is a member of it. Returns whether it did. '
+  'SECURITY DEFINER: locking a row requires the right to change it, which editors do not have.';
 
 create or replace function matrice_private.hold_project(project_id uuid) returns void
 language plpgsql
@@ -68,7 +70,8 @@ begin
 end
 $$;
 comment on function matrice_private.hold_project is
-  'Keeps a project from being deleted until the transaction ends. A project is locked before what belongs to it, as its deletion does: whoever is second waits, and neither for the other.';
+  'Keeps a project from being deleted until the transaction ends. Deleting a project locks the project before its '
+  'other rows. Functions that write to a project lock in the same order, so they cannot deadlock with it.';
 
 create or replace function matrice_private.hold_settings_of_member(project_id uuid) returns boolean
 language plpgsql security definer
@@ -112,7 +115,8 @@ begin
 end
 $$;
 comment on function matrice_private.searchable_projects is
-  'The projects that a search covers: the one that is named, else all that the caller can see. Raises where the caller may not read the one that is named.';
+  'Returns the projects that a search covers. project_id: the only one; if null, all that the caller can see. Raises '
+  'an error if the caller may not read that project.';
 
 create or replace function matrice_private.projects_of_member(project_ids uuid[]) returns uuid[]
 language plpgsql stable
@@ -125,4 +129,5 @@ begin
 end
 $$;
 comment on function matrice_private.projects_of_member is
-  'Those of some projects that the caller is a member of. For functions that run as the owner of the tables.';
+  'Returns those of the given projects where the caller is a member. For functions that run as the owner of the '
+  'tables.';

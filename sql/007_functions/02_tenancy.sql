@@ -1,19 +1,19 @@
--- What holds for every table of a project: a row keeps its id and its project, takes its project from its parent, and leaves
--- no statistics.
+-- Rules for all tables of a project: a row keeps its id and its project, a child row takes the project of its parent, and
+-- ANALYZE keeps no statistics.
 
 create or replace function matrice_private.touch_updated_at() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A service may bring a row with its past.
+  -- A service may insert a row with an earlier time.
   if tg_op = 'UPDATE' or row_security_active(tg_relid) then
     new.updated_at := now();
   end if;
   return new;
 end
 $$;
-comment on function matrice_private.touch_updated_at is 'Sets updated_at on every update, and on what a client inserts.';
+comment on function matrice_private.touch_updated_at is 'Sets updated_at on every update, and on inserts by clients.';
 
 create or replace function matrice_private.refuse_change() returns trigger
 language plpgsql
@@ -24,11 +24,13 @@ begin
     return new;
   end if;
   raise exception '% of % cannot be changed', tg_argv[1], tg_table_name
-    using errcode = '42501', detail = 'It is set when the row is made, and stays.', hint = 'Leave it out of the update.';
+    using errcode = '42501', detail = 'It is set when the row is created.', hint = 'Leave it out of the update.';
 end
 $$;
 comment on function matrice_private.refuse_change is
-  'Refuses a change of the columns that its trigger names, to anybody, or to clients alone. A trigger rather than missing privileges: an upsert writes every column, the unchanged ones too.';
+  'Refuses changes of the columns that its trigger names. The first argument of the trigger says for whom: anybody, or '
+  'clients (roles under row-level security). A missing privilege would not do: an upsert needs it for every column, '
+  'even if the value stays the same.';
 
 create or replace function matrice_private.project_from_parent() returns trigger
 language plpgsql
@@ -49,20 +51,22 @@ begin
     if new.project_id is null then
       new.project_id := parents_project;
     elsif new.project_id is distinct from parents_project and row_security_active(tg_relid) then
-      -- The policies refuse it, before any key is asked.
+      -- The policies refuse a null project before unique and foreign keys are checked.
       new.project_id := null;
     end if;
   elsif parents_project is distinct from old.project_id then
     raise exception 'a row cannot be moved to another project'
       using errcode = '42501',
             detail = format('This row of %I belongs to project %s.', tg_table_name, old.project_id),
-            hint = 'Create it in the other project and delete it here.';
+            hint = 'Create a row in the other project and delete this one.';
   end if;
   return new;
 end
 $$;
 comment on function matrice_private.project_from_parent is
-  'Takes a new row''s project from its parent, and keeps a row below parents of its project. It looks as the caller does: another''s parent is as one that does not exist, and both are refused before unique and foreign keys could tell them apart.';
+  'Copies the project of a new row from its parent, and refuses a parent in another project. It reads the parent as '
+  'the caller, so a parent that the caller may not see is treated like one that does not exist. Both are refused '
+  'before unique and foreign keys are checked, whose errors could tell them apart.';
 
 create or replace function matrice_private.stay_in_project() returns trigger
 language plpgsql
@@ -72,7 +76,7 @@ begin
   raise exception 'a row cannot be moved to another project'
     using errcode = '42501',
           detail = format('This row of %I belongs to project %s.', tg_table_name, old.project_id),
-          hint = 'Create it in the other project and delete it here.';
+          hint = 'Create a row in the other project and delete this one.';
 end
 $$;
 comment on function matrice_private.stay_in_project is 'Refuses to move a row to another project.';
@@ -109,13 +113,14 @@ as $$
 begin
   if row_security_active(tg_relid) then
     raise exception 'permission denied for table %', tg_table_name
-      using errcode = '42501', detail = 'It is the same for all projects: users read it.',
-            hint = 'service_role and the owner of the tables write it.';
+      using errcode = '42501', detail = 'All projects share this table. Users can only read it.',
+            hint = 'service_role and the owner of the tables can write it.';
   end if;
   return null;
 end
 $$;
-comment on function matrice_private.refuse_clients is 'Refuses whoever is under row-level security, and says who may.';
+comment on function matrice_private.refuse_clients is
+  'Refuses writes by roles under row-level security. The error says who may write.';
 
 do $$
 declare
@@ -141,12 +146,14 @@ begin
   for command in
     select format('alter table %s alter column %I set statistics 0', c.oid::regclass, a.attname)
       from pg_class c join pg_attribute a on a.attrelid = c.oid
-     where c.relnamespace = 'matrice'::regnamespace and c.relowner = current_user::regrole and c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped
+     where c.relnamespace = 'matrice'::regnamespace and c.relowner = current_user::regrole and c.relkind in ('r', 'p')
+       and a.attnum > 0 and not a.attisdropped
        and c.relname not in ('embedding_models', 'model_prices', 'model_price_windows', 'model_price_multipliers')
     union all
     select format('alter index %s alter column %s set statistics 0', i.indexrelid::regclass, a.attnum)
       from pg_class c join pg_index i on i.indrelid = c.oid join pg_attribute a on a.attrelid = i.indexrelid
-     where c.relnamespace = 'matrice'::regnamespace and c.relowner = current_user::regrole and c.relkind in ('r', 'p') and i.indkey[a.attnum - 1] = 0
+     where c.relnamespace = 'matrice'::regnamespace and c.relowner = current_user::regrole and c.relkind in ('r', 'p')
+       and i.indkey[a.attnum - 1] = 0
        and c.relname not in ('embedding_models', 'model_prices', 'model_price_windows', 'model_price_multipliers')
   loop
     execute command;
@@ -154,6 +161,8 @@ begin
 end
 $$;
 comment on function matrice_private.keep_no_statistics is
-  'Has ANALYZE keep no statistics of values in the tables of tenants, nor of what their indexes compute. Estimates are told to everybody, by EXPLAIN and by PostgREST''s count=planned: with statistics they give away which values are common in the rows of others. For the owner of the tables: after columns or indexes were added.';
+  'Makes ANALYZE keep no statistics on the columns and index expressions of the tenants'' tables. EXPLAIN and '
+  'PostgREST''s count=planned show estimates to everybody. With statistics, estimates would reveal which values are '
+  'common in the rows of other tenants. For the owner of the tables, after adding columns or indexes.';
 
 select matrice_private.keep_no_statistics();

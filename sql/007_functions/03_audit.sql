@@ -1,4 +1,4 @@
--- The audit trail: who changed memberships, invited, deleted or restored.
+-- The audit trail: who changed memberships or invitations, deleted a project or a source, or restored a pillar.
 
 create or replace function matrice_private.audit() returns trigger
 language plpgsql security definer
@@ -9,7 +9,7 @@ declare
   before  jsonb;
   after   jsonb;
 begin
-  -- Never whole rows: they hold what a client likes, of any size and depth.
+  -- Never whole rows: clients can write large and deep values into them.
   if tg_table_name = 'user_projects' then
     project := coalesce(new.project_id, old.project_id);
     before := jsonb_build_object('user_id', old.user_id, 'role', old.role, 'accepted_at', old.accepted_at);
@@ -31,7 +31,7 @@ begin
     project := new.project_id;
     after := jsonb_build_object('pillar_id', new.pillar_id, 'version', new.version, 'restored_from', new.restored_from);
   end if;
-  -- What a project takes with it when it is deleted is said by one entry.
+  -- Deleting a project writes one entry, not one per deleted row.
   if tg_table_name = 'projects' or tg_op = 'INSERT' or exists (select from matrice.projects p where p.id = project) then
     insert into matrice.audit_log (project_id, actor, actor_role, action, details)
     values (project, matrice_private.current_user_id(), current_setting('role', true), tg_argv[0],
@@ -42,7 +42,7 @@ begin
 end
 $$;
 comment on function matrice_private.audit is
-  'Writes an entry of the audit trail. SECURITY DEFINER: the trail is append-only, so no client may write it.';
+  'Writes an entry to the audit trail. SECURITY DEFINER: the trail is append-only, so no client may write to it.';
 
 create or replace function matrice_private.purge_audit_log(before timestamptz) returns bigint
 language plpgsql
@@ -52,7 +52,7 @@ declare
   purged bigint;
 begin
   if before is null then
-    raise exception 'before must not be null' using errcode = '22004', hint = 'Pass the time from which on entries are kept.';
+    raise exception 'before must not be null' using errcode = '22004', hint = 'Pass the time of the oldest entry to keep.';
   end if;
   delete from matrice.audit_log a where a.created_at < before;
   get diagnostics purged = row_count;
@@ -60,7 +60,8 @@ begin
 end
 $$;
 comment on function matrice_private.purge_audit_log is
-  'Deletes the entries of the audit trail that are older than a time, of all projects, and returns how many. For the owner of the tables: nobody else may shorten the trail.';
+  'Deletes the entries of the audit trail that are older than a time, of all projects. Returns the number of deleted '
+  'entries. For the owner of the tables: nobody else may shorten the trail.';
 
 create or replace trigger audit_add after insert on matrice.user_projects
 for each row execute function matrice_private.audit('member added');

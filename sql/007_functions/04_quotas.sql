@@ -1,11 +1,11 @@
--- How much users may store: what each project uses, and the limits in matrice.quotas.
+-- Quotas: how much each project uses, and how much users may store. The limits are in matrice.quotas.
 
 create or replace function matrice_private.has_no_quota() returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- Triggers run as the owner of the tables. Who wrote is who the session became.
+  -- Triggers run as the owner of the tables, so current_user is not the writer. The setting role is.
   writer name := coalesce(nullif(current_setting('role', true), 'none'), session_user);
 begin
   return exists (select from pg_roles r where r.rolname = writer and (r.rolsuper or r.rolbypassrls))
@@ -13,7 +13,8 @@ begin
 end
 $$;
 comment on function matrice_private.has_no_quota is
-  'Whether the session''s role is exempt from quotas: superusers, roles that bypass row-level security, owners of the tables.';
+  'Returns whether the role of the session is exempt from quotas: superusers, roles that bypass row-level security, '
+  'and the owner of the tables.';
 
 create or replace function matrice_private.require_quota(quota text, used bigint, whose text) returns void
 language plpgsql stable
@@ -29,11 +30,12 @@ begin
     raise exception 'over the quota %', quota
       using errcode = 'PT402',
             detail = format('%s would have %s; %s are allowed.', whose, used, allowed),
-            hint = 'Delete what is not needed any more. A service or the owner of the database can raise the quota in matrice.quotas.';
+            hint = 'Delete what you no longer need. A service or the owner of the tables can raise the quota in matrice.quotas.';
   end if;
 end
 $$;
-comment on function matrice_private.require_quota is 'Raises PT402 where more is used than the quota allows the caller.';
+comment on function matrice_private.require_quota is
+  'Raises PT402 if more is used than the quota allows the caller. whose: the project or user, as the error names it.';
 
 create or replace function matrice_private.add_usage(project_id uuid, bytes bigint, sources bigint) returns void
 language plpgsql
@@ -43,28 +45,31 @@ declare
   creator uuid;
   used    record;
 begin
-  -- A deleted project takes its usage with it.
+  -- If the project was deleted, its usage was deleted too.
   select p.created_by into creator from matrice.projects p where p.id = add_usage.project_id;
   if not found or (bytes = 0 and sources = 0) then
     return;
   end if;
-  insert into matrice.project_usage (project_id, bytes, sources) values (add_usage.project_id, add_usage.bytes, add_usage.sources);
+  insert into matrice.project_usage (project_id, bytes, sources)
+  values (add_usage.project_id, add_usage.bytes, add_usage.sources);
   select sum(u.bytes)::bigint as bytes, sum(u.sources) as sources, count(*) as rows into used
     from matrice.project_usage u where u.project_id = add_usage.project_id;
   if bytes > 0 then
     perform matrice_private.require_quota('bytes_per_project', used.bytes, format('Project %s', add_usage.project_id));
   end if;
-  -- After some small statements the rows are added up, and the user's quota is asked. A statement that it refuses takes this
-  -- back, so that the next one is refused, too.
+  -- A small statement merges rows and checks the user's quota only when there are many rows. If the quota refuses it, its merge
+  -- is undone: the next small statement is checked again.
   if bytes < 8192 and sources <= 0 and used.rows <= 32 then
     return;
   end if;
-  -- Nobody waits for this, nor in it. Elsewhere than in read committed, rows that another has added up meanwhile are an error.
+  -- Merges rows. SKIP LOCKED, so that nobody waits. Only in read committed: at other isolation levels, a row that another
+  -- transaction has merged meanwhile is an error.
   if used.rows > 32 and current_setting('transaction_isolation') = 'read committed' then
     with added as (
       delete from matrice.project_usage u
        where u.project_id = add_usage.project_id and u.id in (
-         select one.id from matrice.project_usage one where one.project_id = add_usage.project_id limit 1000 for update skip locked)
+         select one.id from matrice.project_usage one where one.project_id = add_usage.project_id
+          limit 1000 for update skip locked)
       returning u.bytes, u.sources
     )
     insert into matrice.project_usage (project_id, bytes, sources)
@@ -76,15 +81,17 @@ begin
   if bytes > 0 and creator is not null then
     perform matrice_private.require_quota(
       'bytes_per_user',
-      (select sum(u.bytes)::bigint from matrice.projects p join matrice.project_usage u on u.project_id = p.id where p.created_by = creator),
+      (select sum(u.bytes)::bigint from matrice.projects p join matrice.project_usage u on u.project_id = p.id
+        where p.created_by = creator),
       format('All projects of user %s', creator));
   end if;
 end
 $$;
 comment on function matrice_private.add_usage is
-  'Counts what a statement stored or deleted, and raises PT402 over a quota. Statements at the same moment do not see each other: together they can exceed a quota by what each of them stores.';
+  'Adds what a statement stored or deleted to the usage of a project, and raises PT402 if that exceeds a quota. '
+  'Statements at the same moment do not see each other. Together they can exceed a quota by what each of them stores.';
 
--- What a row of each table counts as.
+-- How many bytes and sources a row of each table counts as.
 do $$
 declare
   counted  record;
@@ -92,12 +99,15 @@ declare
 begin
   for counted in
     select * from (values
-      ('context_sources', '1000 + octet_length(name) + coalesce(octet_length(storage_path), 0) + octet_length(raw_metadata::text)', 1),
-      ('source_chunks',   '2048 + 2 * octet_length(content) + octet_length(metadata::text) + coalesce(octet_length(filterable::text), 0)', 0),
+      ('context_sources',
+       '1000 + octet_length(name) + coalesce(octet_length(storage_path), 0) + octet_length(raw_metadata::text)', 1),
+      ('source_chunks',
+       '2048 + 2 * octet_length(content) + octet_length(metadata::text) + coalesce(octet_length(filterable::text), 0)', 0),
       ('chunk_embeddings', '500 + 5 * length(code)', 0),
-      ('insights',        '1000 + 3 * octet_length(content) + octet_length(tags::text) + coalesce(octet_length(evidence::text), 0)', 0),
-      ('workflow_runs',   '500 + octet_length(input_data::text) + coalesce(octet_length(output_data::text), 0)', 0),
-      ('workflow_steps',  '500 + octet_length(usage::text) + coalesce(octet_length(error::text), 0)', 0),
+      ('insights',
+       '1000 + 3 * octet_length(content) + octet_length(tags::text) + coalesce(octet_length(evidence::text), 0)', 0),
+      ('workflow_runs', '500 + octet_length(input_data::text) + coalesce(octet_length(output_data::text), 0)', 0),
+      ('workflow_steps', '500 + octet_length(usage::text) + coalesce(octet_length(error::text), 0)', 0),
       ('pillar_versions', '500 + octet_length(content) + octet_length(metadata::text)', 0),
       ('project_invitations', '500', 0)
     ) as listed (tab, bytes, sources)
@@ -127,10 +137,11 @@ begin
       $body$
       $function$, counted.tab, counted.bytes, counted.sources);
     execute format('comment on function matrice_private.count_%s() is %L', counted.tab, format(
-      'Counts what rows of %s store. SECURITY DEFINER: no client may write project_usage.', counted.tab));
+      'Counts how much rows of %s take up. SECURITY DEFINER: no client may write project_usage.', counted.tab));
     execute format('create or replace trigger count_added after insert on matrice.%I referencing new table as added
                       for each statement execute function matrice_private.count_%1$s()', counted.tab);
-    execute format('create or replace trigger count_changed after update on matrice.%I referencing old table as removed new table as added
+    execute format('create or replace trigger count_changed after update on matrice.%I
+                      referencing old table as removed new table as added
                       for each statement execute function matrice_private.count_%1$s()', counted.tab);
     execute format('create or replace trigger count_removed after delete on matrice.%I referencing old table as removed
                       for each statement execute function matrice_private.count_%1$s()', counted.tab);
@@ -141,9 +152,9 @@ begin
     set search_path = pg_catalog, pg_temp
     as $body$
     begin
-      -- What is stored meanwhile would be counted twice, or not.
+      -- Without the lock, rows that are stored meanwhile could be counted twice or not at all.
       lock table matrice.project_usage in share row exclusive mode;
-      -- Those also that were left behind by who wrote to a project while it was deleted.
+      -- All rows, because writers can leave some for a project that is deleted at the same time.
       delete from matrice.project_usage where true;
       insert into matrice.project_usage (project_id, bytes, sources)
       select r.project_id, sum(r.bytes), sum(r.sources) from (%s) r group by 1;
@@ -153,7 +164,8 @@ begin
 end
 $$;
 comment on function matrice_private.recount_usage is
-  'Counts anew what all projects store. For the owner of the tables, after rows were loaded in a way that triggers do not count or count twice: data-only restores, replication.';
+  'Counts again how much every project stores. For the owner of the tables, after loading rows in a way that the '
+  'triggers do not count or count twice: data-only restores and replication.';
 
 create or replace function matrice_private.forget_usage() returns trigger
 language plpgsql security definer
@@ -164,7 +176,8 @@ begin
   return null;
 end
 $$;
-comment on function matrice_private.forget_usage is 'Deletes the usage of a deleted project. SECURITY DEFINER: no client may write project_usage.';
+comment on function matrice_private.forget_usage is
+  'Deletes the usage of a deleted project. SECURITY DEFINER: no client may write project_usage.';
 
 create or replace trigger forget_usage after delete on matrice.projects
 for each row execute function matrice_private.forget_usage();
@@ -177,7 +190,7 @@ declare
   creator uuid;
 begin
   for creator in select distinct a.created_by from added a where a.created_by is not null order by 1 loop
-    -- One at a time for each user: who creates many projects at the same moment sees those of the others.
+    -- One transaction at a time per user. Otherwise projects that are created at the same moment would not be counted.
     perform pg_advisory_xact_lock(hashtext('matrice.projects'), hashtext(creator::text));
     perform matrice_private.require_quota(
       'projects_per_user', (select count(*) from matrice.projects p where p.created_by = creator), format('User %s', creator));
@@ -186,7 +199,8 @@ begin
 end
 $$;
 comment on function matrice_private.limit_projects is
-  'Holds users to their quota of projects. SECURITY DEFINER: it must count also the projects that a user created and left.';
+  'Enforces the quota of projects per user. SECURITY DEFINER: it must also count projects that the user created and '
+  'left.';
 
 create or replace trigger limit_projects after insert on matrice.projects referencing new table as added
 for each statement execute function matrice_private.limit_projects();
@@ -204,7 +218,7 @@ begin
 end
 $$;
 comment on function matrice_private.limit_members is
-  'Holds projects to their quota of members. SECURITY DEFINER: it must count all members whoever adds one.';
+  'Enforces the quota of members per project. SECURITY DEFINER: it must count all members, whoever adds one.';
 
 create or replace trigger limit_members after insert on matrice.user_projects referencing new table as added
 for each statement execute function matrice_private.limit_members();
@@ -223,7 +237,8 @@ begin
 end
 $$;
 comment on function matrice_private.limit_invitations is
-  'Holds projects to their quota of open invitations. SECURITY DEFINER: it must count all invitations whoever makes one.';
+  'Enforces the quota of open invitations per project. SECURITY DEFINER: it must count all invitations, whoever makes '
+  'one.';
 
 create or replace trigger limit_invitations after insert on matrice.project_invitations referencing new table as added
 for each statement execute function matrice_private.limit_invitations();

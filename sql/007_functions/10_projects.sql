@@ -14,13 +14,14 @@ begin
   insert into matrice_private.taken_project_ids (id) values (new.id);
   return null;
 exception when unique_violation then
-  -- In the words of a project that is there: nobody is to learn the difference.
+  -- The same error as for a project that still exists, so that nobody learns the difference.
   raise exception 'duplicate key value violates unique constraint "projects_pkey"'
     using errcode = '23505', schema = 'matrice', table = 'projects', constraint = 'projects_pkey';
 end
 $$;
 comment on function matrice_private.take_project_id is
-  'Refuses an id that another project had. SECURITY DEFINER: nobody may read or write which ids are taken. A unique key rather than a look: no snapshot is too old for it.';
+  'Refuses an id that another project has or had. SECURITY DEFINER: nobody may read or write the ids in '
+  'taken_project_ids. A unique key checks them, because a query could read them with an old snapshot.';
 
 create or replace trigger take_project_id after insert on matrice.projects
 for each row execute function matrice_private.take_project_id();
@@ -31,7 +32,7 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select array['embedding_model', 'language', 'app'];
 end;
-comment on function matrice_private.known_settings is 'The keys that settings of a project may have.';
+comment on function matrice_private.known_settings is 'Returns the keys that the settings of a project may have.';
 
 create or replace function matrice_private.check_settings() returns trigger
 language plpgsql
@@ -42,7 +43,7 @@ declare
   language text := new.settings ->> 'language';
 begin
   if jsonb_typeof(new.settings) is distinct from 'object' then
-    -- The table's own constraints refuse it.
+    -- A constraint of the table refuses it.
     return new;
   end if;
   perform matrice_private.require_json('settings', new.settings, 16384);
@@ -52,8 +53,8 @@ begin
   if found then
     raise exception 'unknown setting: "%"', left(wrong.key, 100)
       using errcode = '22023',
-            detail = 'A setting that matrice does not know would do nothing.',
-            hint = format('Known: %s. What your application keeps with a project goes into "app", an object.',
+            detail = 'matrice does not know this setting, so it would have no effect.',
+            hint = format('Known settings: %s. Settings of your application belong in the object "app".',
                           array_to_string(matrice_private.known_settings(), ', '));
   end if;
   select s.key, jsonb_typeof(s.value) as type into wrong from jsonb_each(new.settings) s
@@ -61,7 +62,7 @@ begin
    order by s.key limit 1;
   if found then
     raise exception 'setting "%" must be a JSON %', wrong.key, case wrong.key when 'app' then 'object' else 'string' end
-      using errcode = '22023', detail = format('It is %s.', wrong.type), hint = 'Leave it out where there is nothing to say.';
+      using errcode = '22023', detail = format('It is %s.', wrong.type), hint = 'Leave it out if you do not need it.';
   end if;
   if new.settings ? 'embedding_model' then
     perform matrice_private.require_model(new.settings ->> 'embedding_model');
@@ -70,14 +71,16 @@ begin
     select from pg_ts_config c where c.cfgname = language and c.cfgnamespace = 'pg_catalog'::regnamespace
   ) then
     raise exception 'unknown language: "%"', left(language, 100)
-      using errcode = '22023', hint = format('Known: %s.',
-        (select string_agg(c.cfgname, ', ' order by c.cfgname) from pg_ts_config c where c.cfgnamespace = 'pg_catalog'::regnamespace));
+      using errcode = '22023', hint = format('Known languages: %s.',
+        (select string_agg(c.cfgname, ', ' order by c.cfgname) from pg_ts_config c
+          where c.cfgnamespace = 'pg_catalog'::regnamespace));
   end if;
   return new;
 end
 $$;
 comment on function matrice_private.check_settings is
-  'Refuses settings of a project with an unknown key, a value of another type, an unknown embedding model or language, or more than 16 kB.';
+  'Refuses settings of a project that have an unknown key, a value of the wrong type, an unknown embedding model or '
+  'language, or more than 16 kB.';
 
 create or replace trigger check_settings before insert or update of settings on matrice.projects
 for each row execute function matrice_private.check_settings();
@@ -106,7 +109,7 @@ begin
   insert into matrice.projects as p (name, description, domain, settings)
   values (create_project.name, create_project.description, create_project.domain, create_project.settings)
   returning p.id into new_id;
-  -- As editor of the new project; its membership was made by the insert above.
+  -- Row-level security allows this, because a trigger of the insert above made the caller an owner.
   insert into matrice.pillars (project_id, code, name)
   select new_id, pillar.code, matrice_private.pillar_name(pillar.code)
     from unnest(array['P1', 'P2', 'P3', 'P4', 'P5', 'P6']) as pillar (code);
@@ -114,7 +117,9 @@ begin
 end
 $$;
 comment on function matrice.create_project is
-  'Creates a project with its six pillars; the caller becomes its owner. Returns its id. Defaults: settings ''{}''.';
+  'Creates a project with its six pillars and makes the caller its owner. Returns the id of the project. settings: a '
+  'JSON object, see projects.settings. '
+  'Defaults: settings ''{}''.';
 
 create or replace function matrice_private.require_phase(argument text, value text) returns void
 language plpgsql immutable
@@ -124,7 +129,7 @@ begin
   perform matrice_private.require_one_of(argument, value, array['P1', 'P2', 'P3', 'P4', 'P5', 'P6']);
 end
 $$;
-comment on function matrice_private.require_phase is 'Raises unless an argument is P1 to P6.';
+comment on function matrice_private.require_phase is 'Raises an error unless an argument is one of P1 to P6.';
 
 create or replace function matrice.set_phase(project_id uuid, phase text) returns void
 language plpgsql
@@ -136,4 +141,4 @@ begin
   update matrice.projects p set current_phase = set_phase.phase where p.id = set_phase.project_id;
 end
 $$;
-comment on function matrice.set_phase is 'Sets the current phase of a project, P1 to P6. For owners.';
+comment on function matrice.set_phase is 'Sets the current phase of a project. phase: P1 to P6. Needs the role owner.';

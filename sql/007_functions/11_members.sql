@@ -11,16 +11,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if row_security_active(tg_relid) then
-    raise exception 'the member has not agreed to be one'
+    raise exception 'the user has not agreed to be a member'
       using errcode = 'PT409',
             detail = format('A service added user %s to project %s.', new.user_id, new.project_id),
-            hint = 'Invite them as an owner: invite_member().';
+            hint = 'Invite the user with invite_member() and the role owner.';
   end if;
   return new;
 end
 $$;
 comment on function matrice_private.require_acceptance is
-  'Refuses to make an owner of somebody who never agreed to be a member: an owner answers for the project, and the last one cannot leave.';
+  'Refuses to make a user an owner who never agreed to be a member. An owner is responsible for the project, and the '
+  'last owner cannot leave.';
 
 create or replace trigger require_acceptance before update of role on matrice.user_projects
 for each row when (new.role = 'owner' and old.role <> 'owner' and new.accepted_at is null)
@@ -38,7 +39,8 @@ begin
 end
 $$;
 comment on function matrice_private.add_first_owner is
-  'Makes the creator of a project its owner. SECURITY DEFINER: nobody may grant themselves a membership, and there is no owner yet who could.';
+  'Makes the creator of a project its owner. SECURITY DEFINER: nobody may make themselves a member, and the project '
+  'has no owner yet who could add one.';
 
 create or replace trigger add_first_owner after insert on matrice.projects
 for each row when (new.created_by is not null) execute function matrice_private.add_first_owner();
@@ -48,8 +50,8 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Writing the project's row makes concurrent departures wait for each other (or fail, if serializable).
-  -- No row: the project itself is being deleted.
+  -- Because both update the project's row, two owners who leave at the same moment wait for each other (or fail, if
+  -- serializable). If there is no row, the project itself is being deleted.
   update matrice.projects set updated_at = now() where id = old.project_id;
   if found and not exists (
     select from matrice.user_projects m where m.project_id = old.project_id and m.role = 'owner'
@@ -63,7 +65,8 @@ begin
 end
 $$;
 comment on function matrice_private.keep_an_owner is
-  'Refuses the departure or demotion of a project''s last owner. SECURITY DEFINER: it must see every owner and lock the project whoever leaves.';
+  'Refuses to remove or demote the last owner of a project. SECURITY DEFINER: it must see all owners and lock the '
+  'project, whoever leaves.';
 
 create or replace trigger keep_an_owner after delete or update on matrice.user_projects
 for each row when (old.role = 'owner') execute function matrice_private.keep_an_owner();
@@ -83,7 +86,9 @@ begin
      order by matrice_private.role_rank(m.role) desc, m.created_at, m.user_id;
 end
 $$;
-comment on function matrice.list_members is 'The members of a project, owners first.';
+comment on function matrice.list_members is
+  'Lists the members of a project, owners first. member_since is the time when the user became a member. Needs the '
+  'role viewer.';
 
 create or replace function matrice_private.require_member(project_id uuid, user_id uuid) returns void
 language plpgsql stable
@@ -95,12 +100,12 @@ begin
     select from matrice.user_projects m where m.project_id = require_member.project_id and m.user_id = require_member.user_id
   ) then
     raise exception 'member not found'
-      using errcode = 'PT404', detail = format('User %s is no member of project %s.', user_id, project_id),
+      using errcode = 'PT404', detail = format('User %s is not a member of project %s.', user_id, project_id),
             hint = 'list_members() lists them.';
   end if;
 end
 $$;
-comment on function matrice_private.require_member is 'Raises unless a user is a member of a project.';
+comment on function matrice_private.require_member is 'Raises an error unless the user is a member of the project.';
 
 create or replace function matrice.set_member_role(project_id uuid, user_id uuid, role text) returns void
 language plpgsql
@@ -118,14 +123,15 @@ begin
 end
 $$;
 comment on function matrice.set_member_role is
-  'Changes the role of a member: owner, editor or viewer. The last owner stays one (PT409), and only who agreed to be a member can become one (PT409). For owners.';
+  'Changes the role of a member. role: owner, editor or viewer. Raises PT409 if the member is the last owner, or if '
+  'the new role is owner and the member never agreed to be a member. Needs the role owner.';
 
 create or replace function matrice.remove_member(project_id uuid, user_id uuid) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Leaving needs no role.
+  -- Every member may leave.
   perform matrice_private.require_role(
     project_id, case when user_id = matrice_private.current_user_id() then 'viewer' else 'owner' end);
   perform matrice_private.hold_project(project_id);
@@ -135,4 +141,5 @@ begin
 end
 $$;
 comment on function matrice.remove_member is
-  'Removes a member: owners anybody, everybody themselves. The last owner stays (PT409).';
+  'Removes a member from a project. Every member can remove themselves; owners can remove anybody. Raises PT409 if the '
+  'member is the last owner.';

@@ -6,7 +6,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if tg_op = 'INSERT' then
-    -- A service may bring a pillar with its past.
+    -- A service may insert a pillar with an earlier time and a higher version.
     if row_security_active(tg_relid) then
       new.version := 1;
       new.updated_at := now();
@@ -21,7 +21,8 @@ begin
   return new;
 end
 $$;
-comment on function matrice_private.number_pillar_version is 'Counts a pillar''s versions and dates them, whatever the client wrote.';
+comment on function matrice_private.number_pillar_version is
+  'Sets the version and updated_at of a pillar and ignores what the client wrote.';
 
 create or replace trigger number_pillar_version before insert or update on matrice.pillars
 for each row execute function matrice_private.number_pillar_version();
@@ -35,7 +36,7 @@ as $$
 begin
   insert into matrice.pillar_versions (pillar_id, version, project_id, content, metadata, saved_by, restored_from)
   values (new.id, new.version, new.project_id, new.content, new.metadata, matrice_private.current_user_id(),
-          -- restore_pillar says so, for its own save alone; anybody else may say so, too.
+          -- restore_pillar sets this for its own save. Anybody can set it, so the contents are compared.
           (select v.version from matrice.pillar_versions v
             where v.pillar_id = new.id and v.version::text = current_setting('matrice.restored_version', true)
               and (v.content, v.metadata) = (new.content, new.metadata)))
@@ -44,13 +45,15 @@ begin
 end
 $$;
 comment on function matrice_private.keep_pillar_version is
-  'Appends a pillar''s new version to its history. SECURITY DEFINER: the history is append-only, so no client may write it.';
+  'Adds the new version of a pillar to its history. SECURITY DEFINER: the history is append-only, so no client may '
+  'write it.';
 
 create or replace trigger keep_pillar_version after insert or update on matrice.pillars
 for each row execute function matrice_private.keep_pillar_version();
 
-create or replace function matrice_private.forget_pillar_versions(keep_last integer default 100, keep_newer_than interval default '1 year')
-returns bigint
+create or replace function matrice_private.forget_pillar_versions(
+  keep_last integer default 100, keep_newer_than interval default '1 year'
+) returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -58,13 +61,14 @@ declare
   forgotten bigint;
 begin
   if keep_last is null or keep_newer_than is null then
-    raise exception 'keep_last and keep_newer_than must not be null' using errcode = '22004', hint = 'Leave them out for 100 and a year.';
+    raise exception 'keep_last and keep_newer_than must not be null'
+      using errcode = '22004', hint = 'Leave them out to use 100 versions and 1 year.';
   elsif keep_last < 1 then
     raise exception 'keep_last must be at least 1, not %', keep_last
       using errcode = '22023', hint = 'The current version of a pillar is always kept.';
   elsif not keep_newer_than between interval '0' and interval '100 years' then
     raise exception 'keep_newer_than must be between 0 and 100 years, not %', keep_newer_than
-      using errcode = '22023', hint = 'Versions that are younger than this are kept.';
+      using errcode = '22023', hint = 'Versions younger than this are kept.';
   end if;
   delete from matrice.pillar_versions v
    using (
@@ -78,7 +82,10 @@ begin
 end
 $$;
 comment on function matrice_private.forget_pillar_versions is
-  'Deletes the versions of all pillars but the last keep_last of each and those younger than keep_newer_than, and returns how many. For the owner of the tables, on a schedule: to everybody else the history is append-only.';
+  'Deletes old versions of all pillars. Returns the number of deleted versions. keep_last: keeps this many of the '
+  'newest versions of each pillar. keep_newer_than: keeps all versions younger than this. For the owner of the tables, '
+  'on a schedule. For everybody else the history is append-only. '
+  'Defaults: keep_last 100, keep_newer_than ''1 year''.';
 
 create or replace function matrice_private.pillar_name(code text) returns text
 language sql immutable parallel safe
@@ -86,7 +93,8 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select case code when 'P1' then 'vision' when 'P2' then 'acteurs' when 'P3' then 'donnees' else code end;
 end;
-comment on function matrice_private.pillar_name is 'Name of a pillar; P4 to P6 carry their code until they are named.';
+comment on function matrice_private.pillar_name is
+  'Returns the name of a pillar. P4 to P6 have no names yet, so their name is their code.';
 
 create or replace function matrice.save_pillar(
   project_id uuid, code text, content text, metadata jsonb default null, expected_version integer default null
@@ -106,7 +114,7 @@ begin
   perform matrice_private.require_json('metadata', metadata, 65536);
   perform matrice_private.require_role(project_id, 'editor');
   perform matrice_private.hold_project(project_id);
-  -- A project that a client inserted by itself has no pillars yet.
+  -- A project that was not made by create_project has no pillars yet.
   insert into matrice.pillars (project_id, code, name)
   values (save_pillar.project_id, save_pillar.code, matrice_private.pillar_name(save_pillar.code))
   on conflict on constraint pillars_project_id_code_key do nothing;
@@ -128,7 +136,9 @@ begin
 end
 $$;
 comment on function matrice.save_pillar is
-  'Saves a pillar and returns its version, a new one where something changed. With expected_version, a pillar that somebody else changed meanwhile is left alone (PT409).';
+  'Saves the content of a pillar. Returns the version of the pillar, which is a new one if something changed. code: P1 '
+  'to P6. metadata: if null, the metadata stay as they are. expected_version: if the pillar has another version, it is '
+  'not saved and PT409 is raised. Needs the role editor.';
 
 create or replace function matrice.restore_pillar(project_id uuid, code text, version integer) returns integer
 language plpgsql
@@ -158,7 +168,9 @@ begin
 end
 $$;
 comment on function matrice.restore_pillar is
-  'Saves an old version of a pillar again, as a new version, and returns its number. Nothing of the history is lost.';
+  'Saves an old version of a pillar again. Returns the version of the pillar, which is a new one if something changed. '
+  'The history keeps all versions. code: P1 to P6. Raises PT404 if the pillar has no such version. Needs the role '
+  'editor.';
 
 create or replace function matrice.pillar_history(project_id uuid, code text)
 returns table (version integer, content text, metadata jsonb, saved_at timestamptz, saved_by uuid)
@@ -177,4 +189,5 @@ begin
      order by v.version desc;
 end
 $$;
-comment on function matrice.pillar_history is 'All versions of a pillar, newest first.';
+comment on function matrice.pillar_history is
+  'Lists all versions of a pillar, newest first. code: P1 to P6. Needs the role viewer.';

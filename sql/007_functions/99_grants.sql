@@ -1,9 +1,9 @@
--- Who may execute what. Applied last, and at every version.
+-- Who may execute which function. Applied last, and at every version.
 --
--- A new function is executable by everybody, and the default privileges of a database may grant it to more. So every
--- function of matrice is named here: first everybody loses it, then the roles that stand before it get it. A function that
--- is missing here fails tests/security/test_grants.py, which names it. Functions that you add to these schemas under other names are
--- yours: nothing here touches them.
+-- PostgreSQL lets everybody execute a new function, and the default privileges of a database may grant it to more roles. So
+-- this file lists every function of matrice. First everybody but the owner loses EXECUTE, then the listed roles get it. If
+-- a function is missing here, tests/security/test_grants.py fails and names it. Functions that you add to these schemas
+-- under other names are yours: this file does not touch them.
 
 do $$
 declare
@@ -13,7 +13,7 @@ begin
     select grants.roles, grants.home || '.' || name as function
       from (values
 
-    -- The API. It runs as its caller.
+    -- The API. These functions run as their caller.
     ('authenticated, service_role', 'matrice', array[
       'create_project', 'set_phase',
       'invite_member', 'accept_invite', 'list_members', 'set_member_role', 'remove_member',
@@ -30,7 +30,7 @@ begin
       'refuse_planned_counts'
     ]),
 
-    -- Helpers. The API, triggers, policies, defaults and CHECKs run as the caller, who executes these too.
+    -- Helpers. The API, triggers, policies, defaults and check constraints call them as the caller, who needs EXECUTE.
     ('authenticated, service_role', 'matrice_private', array[
       'is_trusted', 'current_user_id', 'json_within', 'from_parent', 'from_project', 'price_units',
       'require_bytes', 'require_json', 'require_time', 'require_given', 'require_text', 'require_query',
@@ -52,37 +52,41 @@ begin
       'fused_candidates', 'candidates', 'similarities', 'on_one_scale', 'diverse_chunks', 'select_chunks', 'ranked_chunks',
       'chunk_ranges', 'continuation', 'pages_of', 'with_pages', 'expanded_passages', 'passages', 'passage_title',
       'passage_heading',
-      'require_embedding', 'require_result_options', 'require_fusion', 'has_chunks', 'unmatched', 'tell_unmatched', 'require_scores',
-      'scored_chunks', 'document_rows',
+      'require_embedding', 'require_result_options', 'require_fusion', 'has_chunks', 'unmatched',
+      'tell_unmatched', 'require_scores', 'scored_chunks', 'document_rows',
       'context_passages', 'rendered_context', 'context_tokens', 'cut_at_sentence', 'pack_chunks', 'pack_insights',
-      'require_labelled_queries', 'grades_of', 'quality_of', 'labelled_queries', 'require_labelled_query', 'recall_of', 'sampled_recall',
-      'require_recall_work',
+      'require_labelled_queries', 'grades_of', 'quality_of', 'labelled_queries', 'require_labelled_query', 'recall_of',
+      'sampled_recall', 'require_recall_work',
       'priced_model', 'service_tier', 'rates',
       'usage_keys', 'require_usage', 'unknown_usage', 'usage_tokens', 'usage_choice', 'cost_if_known'
     ]),
 
-    -- SECURITY DEFINER: these run as the owner of the tables.
+    -- SECURITY DEFINER: these functions run as the owner of the tables.
     ('authenticated, service_role', 'matrice_private', array[
-      -- The policy on user_projects calls it, and would call itself without end. It reads the caller's memberships alone.
+      -- Run as the caller, it would read user_projects under a policy that calls it again without end. It reads only the
+      -- caller's memberships.
       'project_ids',
-      -- The policy on projects asks whether an id is free. Nobody may read which ids are taken.
+      -- The policies on projects check whether an id is free. Nobody may read which ids are taken.
       'is_free_project_id',
-      -- A lock needs the right to change the row, which editors do not have. They lock projects of the caller alone.
+      -- Locking a row requires the right to change it, which editors do not have. These lock only
+      -- projects of the caller.
       'hold_project_of_member', 'hold_settings_of_member',
-      -- Who holds a token is no member yet, and may see neither the invitation nor the memberships.
+      -- The holder of a token is not a member yet and may see neither the invitation nor the memberships.
       'accept_invitation',
-      -- No client writes invitations: token, inviter and end are not theirs to choose. Refused unless the caller is an owner.
+      -- Clients may not write invitations, so that they cannot choose token, inviter and expiry. It refuses callers who are
+      -- not owners.
       'invite_as_owner',
-      -- No client writes leases. These three work in the projects that the caller edits, on the caller's leases.
+      -- Clients may not write leases. These functions work on the caller's own leases, in projects that the caller may edit.
       'take_leases_of_member', 'end_leases_of_member', 'return_leases_of_member',
-      -- Only the owner executes the engine's own functions. These compute from their arguments alone.
+      -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
       'fold', 'pieces', 'read_query', 'whole_sentences',
-      -- Row-level security keeps filters and full-text search from their indexes. These search the caller's projects alone.
+      -- Under row-level security, filters and full-text search cannot use their indexes. These search only the caller's
+      -- projects.
       'nearest_to_member', 'matching_of_member', 'member_has_chunks'
     ]),
 
-    -- For services: they ask nobody about the projects that they are told. nearest_chunks is SECURITY DEFINER, because the
-    -- engine reads codes as the owner of the tables.
+    -- For services: these do not check whether the caller is a member of the projects. nearest_chunks is SECURITY DEFINER,
+    -- because only the owner of the tables may execute the engine's function that reads codes.
     ('service_role', 'matrice_private', array['nearest_chunks', 'take_leases', 'end_leases', 'return_leases']),
 
     -- For the owner of the tables.
@@ -91,17 +95,17 @@ begin
       'keep_no_statistics', 'revoke_from_everybody'
     ]),
 
-    -- Triggers: a trigger needs no right to execute its function.
+    -- Triggers. A trigger fires without EXECUTE on its function.
     (null, 'matrice_private', array[
       'touch_updated_at', 'refuse_change', 'project_from_parent', 'stay_in_project', 'refuse_clients',
       'check_settings', 'require_acceptance', 'number_pillar_version', 'reindex_project_text',
       'complete_chunk', 'refilter_chunks', 'keep_dimensions', 'check_embedding', 'complete_lease', 'hold_text',
       'forget_embeddings', 'complete_insight', 'refuse_circle', 'refuse_unit', 'price_step',
-      -- SECURITY DEFINER: these write what no client may write.
+      -- SECURITY DEFINER: these write to tables that no client may write.
       'audit', 'keep_pillar_version', 'forget_usage', 'forget_failures', 'take_project_id', 'void_invitations',
       'count_context_sources', 'count_source_chunks', 'count_chunk_embeddings', 'count_insights', 'count_workflow_runs', 'count_workflow_steps',
       'count_pillar_versions', 'count_project_invitations',
-      -- SECURITY DEFINER: there is no owner yet who could make the first one.
+      -- SECURITY DEFINER: a new project has no owner yet who could add one.
       'add_first_owner',
       -- SECURITY DEFINER: these count rows that the caller may not see.
       'keep_an_owner', 'limit_projects', 'limit_members', 'limit_invitations'

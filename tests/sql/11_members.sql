@@ -73,7 +73,7 @@ select tests.as_user('alice');
 select matrice.remove_member(tests.id('atlas'), tests.id('stan'));
 select tests.as_user('mallory');
 select tests.refuses(format('select matrice.accept_invite(%L)', :'backdoor'), 'PT404', 'accept_invite of an invitation whose owner was removed: not found',
-                     '%no owner any more%', '%');
+                     '%no longer an owner%', '%');
 
 -- Roles ------------------------------------------------------------------------------------------------------------
 
