@@ -52,6 +52,10 @@ begin
   end if;
   insert into matrice.project_usage (project_id, bytes, sources)
   values (add_usage.project_id, add_usage.bytes, add_usage.sources);
+  -- A deletion exceeds no quota, and may come once per embedding of a deleted source.
+  if bytes < 0 and sources <= 0 then
+    return;
+  end if;
   select sum(u.bytes)::bigint as bytes, sum(u.sources) as sources, count(*) as rows into used
     from matrice.project_usage u where u.project_id = add_usage.project_id;
   if bytes > 0 then
