@@ -87,7 +87,7 @@ def test_the_owner_of_a_database_can_dump_and_restore(app_database, app_role, em
     target.user = "postgres"
 
 
-def test_a_new_owner_of_the_database_has_all_that_the_old_one_had(app_database):
+def test_reassign_owned_leaves_searches_ingestion_and_migrate_working(app_database):
     app_database.psql("create extension matrice")
     everybody = app_database_as_superuser(app_database)
     fill(everybody)

@@ -144,7 +144,7 @@ def test_migrate_never_drops_what_a_user_built_on_a_function(matrice_database):
     assert schema_of(database) == before
 
 
-def test_an_overload_of_a_function_of_ours_stops_the_migration(matrice_database):
+def test_migrate_refuses_an_overload_of_set_phase_and_changes_nothing(matrice_database):
     database = matrice_database()
     database.psql("create function matrice.set_phase(phase text) returns text language sql as $$ select phase $$")
     forget(database, "007_functions/10_projects")

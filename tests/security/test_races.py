@@ -150,7 +150,7 @@ def found(database, query):
 FRENCH = ("update matrice.projects set settings = '{\"language\": \"french\"}' where id = %s",)
 
 
-def test_a_source_ingested_while_the_language_changes_is_indexed_in_the_new_one(project):
+def test_ingest_source_while_the_language_changes_indexes_in_the_new_one(project):
     ingest = (ALICE, "select matrice.ingest_source(%s, 'doc', 'Nous finissons')", [project.project])
     assert both(project, ingest, (ALICE, *FRENCH, [project.project])) == "done"
     assert found(project, "finir") == 1
@@ -158,7 +158,7 @@ def test_a_source_ingested_while_the_language_changes_is_indexed_in_the_new_one(
     assert found(project, "finir") == 2
 
 
-def test_a_source_cut_again_while_the_language_changes_is_indexed_in_the_new_one(project):
+def test_chunk_source_while_the_language_changes_indexes_in_the_new_one(project):
     with project.connect() as connection:
         sign_in(connection, ALICE)
         source = connection.execute("select matrice.ingest_source(%s, 'doc', 'old')", [project.project]).fetchone()[0]
@@ -167,13 +167,13 @@ def test_a_source_cut_again_while_the_language_changes_is_indexed_in_the_new_one
     assert found(project, "finir") == 1
 
 
-def test_an_insight_recorded_while_the_language_changes_is_indexed_in_the_new_one(project):
+def test_record_insight_while_the_language_changes_indexes_in_the_new_one(project):
     record = (ALICE, "select matrice.record_insight(%s, 'learning', 'Boîtes', 'Nous finissons')", [project.project])
     assert both(project, record, (ALICE, *FRENCH, [project.project])) == "done"
     assert len(project.rows("select 1 from matrice.search_insights('finir', %s)", [project.project])) == 1
 
 
-def test_a_chunk_inserted_while_the_metadata_change_is_filtered_by_the_new_ones(project):
+def test_source_chunks_insert_while_raw_metadata_changes_is_filtered_by_the_new_one(project):
     with project.connect() as connection:
         sign_in(connection, ALICE)
         source = connection.execute("insert into matrice.context_sources (project_id, name) values (%s, 'doc') returning id", [project.project]).fetchone()[0]
@@ -186,12 +186,12 @@ def test_a_chunk_inserted_while_the_metadata_change_is_filtered_by_the_new_ones(
 @pytest.mark.parametrize("call", [
     "select matrice.save_pillar(%s, 'P1', 'late')", "select matrice.record_insight(%s, 'learning', 'Late', 'Too late.')",
     "select matrice.start_run(%s, 'wf', 'late')", "select matrice.ingest_source(%s, 'late', 'Too late.')"])
-def test_what_comes_while_its_project_is_deleted_is_told_so(project, call):
+def test_writing_functions_of_a_project_that_is_deleted_meanwhile_answer_not_found(project, call):
     delete = (ALICE, "delete from matrice.projects where id = %s", [project.project])
     assert both(project, delete, (ALICE, call, [project.project])) == "PT404"
 
 
-def test_supersessions_at_the_same_time_close_no_circle(project):
+def test_supersede_insight_at_the_same_time_closes_no_circle(project):
     with project.connect() as connection:
         sign_in(connection, ALICE)
         a, b, c, d = (connection.execute("select matrice.record_insight(%s, 'learning', %s, 'x')", [project.project, name]).fetchone()[0]
