@@ -263,6 +263,18 @@ set local session_replication_role = origin;
 select tests.as_user('edith');
 select results_eq($$select length(content) from matrice.claim_chunks('tiny')$$, $$values (9000000)$$, 'H3: claim_chunks returns one chunk of 9 MB');
 
+-- Sources without chunks -----------------------------------------------------------------------------------------------
+
+select tests.as_owner();
+delete from matrice.source_chunks;
+insert into matrice.context_sources (project_id, name) select tests.id('ages'), 'empty ' || n from generate_series(1, 2000) n;
+create temp table read_before as select seq_tup_read + idx_tup_fetch as sources from pg_stat_xact_user_tables where relid = 'matrice.context_sources'::regclass;
+select tests.as_service();
+select is_empty($$select * from matrice.claim_chunks('tiny', project_id => tests.id('ages'))$$, 'claim_chunks of a project with nothing to claim: no rows');
+select tests.as_owner();
+select cmp_ok(seq_tup_read + idx_tup_fetch - sources, '<', 100::bigint, 'claim_chunks visits no source of a project with nothing to claim')
+  from read_before, pg_stat_xact_user_tables where relid = 'matrice.context_sources'::regclass;
+
 -- Bad input ------------------------------------------------------------------------------------------------------------
 
 select tests.refuses($$select matrice.store_embeddings('tiny', array[array[gen_random_uuid()]], '[[1,1,1]]')$$, '22023',

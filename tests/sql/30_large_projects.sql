@@ -72,6 +72,23 @@ select ok(f.recall >= 0.99 and f.fewest = 10 and f.most = 10, 'match_chunks by a
 select is(f.*, row(1.0::double precision, 1::bigint, 1::bigint), 'match_chunks by a service with a filter that one chunk matches: that chunk')
   from tests.found('{large}', null, 10, '{"only": ["one"]}', 'n = 1234') f;
 
+-- How much is read grows with what is asked for, also under row-level security.
+select tests.as_owner();
+create function tests.rows_read(tab regclass, statement text) returns bigint language plpgsql as $$
+declare
+  before bigint := (select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where relid = tab);
+begin
+  execute statement;
+  return (select seq_tup_read + idx_tup_fetch - before from pg_stat_xact_user_tables where relid = tab);
+end
+$$;
+grant execute on function tests.rows_read to public;
+select tests.as_user('victor');
+select cmp_ok(tests.rows_read('matrice.chunk_embeddings', $$select from questions, matrice.match_chunks(embedding, tests.id('large'), 10, diversity => 0.5) where n = 3$$),
+              '<', 20000::bigint, 'match_chunks with diversity reads embeddings by their keys');
+select cmp_ok(tests.rows_read('matrice.source_chunks', $$select from questions, matrice.match_chunks(embedding, tests.id('large'), 50, expand => 1) where n = 3$$),
+              '<', 5000::bigint, 'match_chunks with expand reads chunks by their keys');
+
 -- What changes is found as it is now.
 select tests.as_user('edith');
 delete from matrice.source_chunks where id in (select chunk_id from questions, matrice.match_chunks(embedding, tests.id('large'), 5) where n = 1);

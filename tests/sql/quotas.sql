@@ -186,8 +186,8 @@ select tests.refuses($$update matrice.insights set content = repeat('x', 10000) 
 select tests.refuses($$select matrice.save_pillar(tests.id('busy'), 'P1', repeat('x', 60000))$$, 'PT402',
                      'L9: save_pillar refuses content over bytes_per_project');
 select tests.unchanged('L9: texts over bytes_per_project change no row');
-select isnt(tests.until_refused($$select matrice.start_run(tests.id('busy'), 'w', 'e')$$, 'PT402', 1000), null,
-            'L9: start_run is refused at some time when it is called again and again');
+select cmp_ok(tests.until_refused($$select matrice.start_run(tests.id('busy'), 'w', 'e')$$, 'PT402', 1000), '<=', 50000 / 500 + 1,
+              'L9: start_run is refused as soon as small calls exceed bytes_per_project');
 select lives_ok($$delete from matrice.insights where project_id = tests.id('busy')$$, 'L9: insights takes a delete over bytes_per_project');
 select tests.as_anonymous('edith');
 select tests.refuses($$select matrice.ingest_source(tests.id('busy'), 'x', repeat('Some words. ', 1000), max_tokens => 64, overlap_tokens => 0)$$, 'PT402',
@@ -201,6 +201,11 @@ select tests.as_user('edith');
 select lives_ok($$select matrice.record_insight(tests.id('busy'), 't', 't', repeat('x', 8000))$$, 'L9: record_insight below bytes_per_user succeeds');
 select tests.refuses($$select matrice.record_insight(tests.id('atlas'), 't', 't', repeat('x', 10000))$$, 'PT402',
                      'L9: record_insight refuses content over bytes_per_user of all the creator''s projects', '%', '%', '%bytes_per_user%');
+
+select cmp_ok(tests.until_refused($$select matrice.start_run(tests.id('busy'), 'w', 'e')$$, 'PT402', 1000), '<=', 50000 / 500 + 34,
+              'L9: start_run is refused soon after small calls exceed bytes_per_user');
+select is(tests.until_refused($$select matrice.start_run(tests.id('busy'), 'w', 'e')$$, 'PT402', 40), 1,
+          'L9: start_run over bytes_per_user is refused again at once');
 
 select * from finish();
 rollback;
