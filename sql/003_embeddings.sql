@@ -89,16 +89,22 @@ declare
   home   text := (select quote_ident(n.nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace
                    where e.extname = 'vector');
   chosen text := coalesce(method, nullif(current_setting('matrice.embedding_index_method', true), ''), 'hnsw');
+  model  record;
 begin
   if chosen not in ('hnsw', 'ivfflat') then
     raise exception 'unknown index method: "%"', chosen
       using errcode = '22023', hint = 'Use hnsw or ivfflat.';
   end if;
+  select m.model as name, m.dimensions into model from matrice.embedding_models m where m.is_default;
+  if not found then
+    raise exception 'no embedding model is the default'
+      using errcode = '22023', hint = 'Set is_default in one row of matrice.embedding_models.';
+  end if;
   drop index if exists matrice.idx_embeddings_vector;
   execute format(
     'create index idx_embeddings_vector on matrice.chunk_embeddings using %s
-       ((embedding::%s.vector(1536)) %s.vector_cosine_ops) %s where (model = ''text-embedding-3-small'')',
-    chosen, home, home, case chosen when 'ivfflat' then 'with (lists = 100)' else '' end);
+       ((embedding::%s.vector(%s)) %s.vector_cosine_ops) %s where (model = %L)',
+    chosen, home, model.dimensions, home, case chosen when 'ivfflat' then 'with (lists = 100)' else '' end, model.name);
   alter index matrice.idx_embeddings_vector alter column 1 set statistics 0;
   comment on index matrice.idx_embeddings_vector is
     'Approximate nearest neighbours among all embeddings of the default model. For queries that clients write '
@@ -106,8 +112,8 @@ begin
 end
 $$;
 comment on function matrice_private.build_embedding_index is
-  'Drops the index idx_embeddings_vector and builds it again. method: hnsw or ivfflat; if null, the setting '
-  'matrice.embedding_index_method, or else hnsw. For the owner of the tables.';
+  'Drops the index idx_embeddings_vector and builds it again, for the default model. method: hnsw or ivfflat; if null, '
+  'the setting matrice.embedding_index_method, or else hnsw. For the owner of the tables.';
 
 select matrice_private.build_embedding_index();
 

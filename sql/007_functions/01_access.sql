@@ -1,10 +1,18 @@
 -- Access to projects: roles, and the projects that a caller may read.
 
+create or replace function matrice_private.roles() returns text[]
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select array['owner', 'editor', 'viewer'];
+end;
+comment on function matrice_private.roles is 'The roles of members, the highest first.';
+
 create or replace function matrice_private.role_rank(role text) returns integer
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select array_position(array['viewer', 'editor', 'owner'], role);
+  select 4 - array_position(matrice_private.roles(), role);
 end;
 comment on function matrice_private.role_rank is 'Returns the rank of a role: viewer 1, editor 2, owner 3.';
 
@@ -85,7 +93,8 @@ begin
 end
 $$;
 comment on function matrice_private.hold_settings_of_member is
-  'Locks the row of a project that the caller edits, for share. SECURITY DEFINER: a lock needs the right to change the row, which editors do not have.';
+  'Locks the row of a project that the caller edits, for share. '
+  'SECURITY DEFINER: locking a row requires the right to change it, which editors do not have.';
 
 create or replace function matrice_private.hold_settings(project_id uuid) returns void
 language plpgsql
@@ -100,7 +109,8 @@ begin
 end
 $$;
 comment on function matrice_private.hold_settings is
-  'Keeps the settings of a project from being changed until the transaction ends. A new row that is indexed by them would be missed by reindex_project_text, which does not see it yet.';
+  'Keeps the settings of a project from being changed until the transaction ends. A row that is inserted and indexed by '
+  'the old settings meanwhile would stay so: reindex_project_text does not see it yet.';
 
 create or replace function matrice_private.searchable_projects(project_id uuid) returns uuid[]
 language plpgsql stable

@@ -85,6 +85,14 @@ comment on function matrice_private.check_settings is
 create or replace trigger check_settings before insert or update of settings on matrice.projects
 for each row execute function matrice_private.check_settings();
 
+create or replace function matrice_private.phases() returns text[]
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select array['P1', 'P2', 'P3', 'P4', 'P5', 'P6'];
+end;
+comment on function matrice_private.phases is 'The phases of a project, which are also the codes of its pillars.';
+
 create or replace function matrice.create_project(
   name text, description text default null, domain text default null, settings jsonb default '{}'
 ) returns uuid
@@ -112,7 +120,7 @@ begin
   -- Row-level security allows this, because a trigger of the insert above made the caller an owner.
   insert into matrice.pillars (project_id, code, name)
   select new_id, pillar.code, matrice_private.pillar_name(pillar.code)
-    from unnest(array['P1', 'P2', 'P3', 'P4', 'P5', 'P6']) as pillar (code);
+    from unnest(matrice_private.phases()) as pillar (code);
   return new_id;
 end
 $$;
@@ -126,7 +134,7 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform matrice_private.require_one_of(argument, value, array['P1', 'P2', 'P3', 'P4', 'P5', 'P6']);
+  perform matrice_private.require_one_of(argument, value, matrice_private.phases());
 end
 $$;
 comment on function matrice_private.require_phase is 'Raises an error unless an argument is one of P1 to P6.';

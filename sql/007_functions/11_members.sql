@@ -112,7 +112,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform matrice_private.require_one_of('role', role, array['owner', 'editor', 'viewer']);
+  perform matrice_private.require_one_of('role', role, matrice_private.roles());
   perform matrice_private.require_role(project_id, 'owner');
   perform matrice_private.hold_project(project_id);
   perform matrice_private.require_member(project_id, user_id);

@@ -103,7 +103,7 @@ begin
     raise exception 'not an e-mail address: %', quote_literal(left(email, 100))
       using errcode = '22023', hint = 'Pass name@domain with at most 254 characters and no white space.';
   end if;
-  perform matrice_private.require_one_of('role', role, array['owner', 'editor', 'viewer']);
+  perform matrice_private.require_one_of('role', role, matrice_private.roles());
   perform matrice_private.require_given('valid_for', valid_for);
   if not valid_for between interval '1 minute' and interval '365 days' then
     raise exception 'valid_for must be between a minute and a year'

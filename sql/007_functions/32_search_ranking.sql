@@ -65,7 +65,8 @@ begin atomic
     from unnest(chunk_ids) with ordinality as given (id, place)
     -- OFFSET 0 has each looked up by its key: under row-level security the planner may go through the whole project for each.
     left join lateral (
-      select e.embedding from matrice.chunk_embeddings e where e.chunk_id = given.id and e.model = similarities.model offset 0) e on true;
+      select e.embedding from matrice.chunk_embeddings e
+        where e.chunk_id = given.id and e.model = similarities.model offset 0) e on true;
 end;
 comment on function matrice_private.similarities is
   'Returns the cosine similarity of each of the chunks to one chunk; 0 if either has no embedding.';

@@ -154,7 +154,8 @@ end
 $$;
 comment on function matrice.hybrid_search is
   'Finds chunks by meaning and by words: combines the results of match_chunks and search_chunks by reciprocal rank fusion, '
-  'score = Σ weight / (rrf_k + rank), ties by id. semantic_rank and full_text_rank are the ranks of a chunk in the two searches. '
+  'score = Σ weight / (rrf_k + rank), ties by id. '
+  'semantic_rank and full_text_rank are the ranks of a chunk in the two searches. '
   'A rank is null if that search did not find the chunk among its first 100 results, or its first 5 × match_count if that is '
   'more. '
   'full_text_weight, semantic_weight: the weights of the two searches; 0 leaves a search out of the score. '

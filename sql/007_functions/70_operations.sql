@@ -5,7 +5,8 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- PostgREST sets {"prefer": "return=representation, count=planned", …}. A key may occur twice: json keeps both, jsonb does not.
+  -- PostgREST sets {"prefer": "return=representation, count=planned", …}. A key may occur twice: json keeps both, jsonb
+  -- does not.
   if exists (
     select from json_each_text(nullif(current_setting('request.headers', true), '')::json) header
      where lower(header.key) = 'prefer' and header.value ~* 'count\s*=\s*"?(planned|estimated)'

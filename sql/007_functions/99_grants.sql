@@ -35,9 +35,9 @@ begin
       'is_trusted', 'current_user_id', 'json_within', 'from_parent', 'from_project', 'price_units',
       'require_bytes', 'require_json', 'require_time', 'require_given', 'require_text', 'require_query',
       'require_object', 'require_filter', 'require_one_of', 'require_match_count', 'require_key',
-      'role_rank', 'require_role', 'hold_project', 'hold_settings', 'searchable_projects', 'projects_of_member',
+      'roles', 'role_rank', 'require_role', 'hold_project', 'hold_settings', 'searchable_projects', 'projects_of_member',
       'has_no_quota', 'require_quota', 'add_usage',
-      'known_settings', 'require_phase',
+      'known_settings', 'phases', 'require_phase',
       'require_member',
       'trimmed', 'make_invitation',
       'pillar_name',
@@ -103,7 +103,8 @@ begin
       'forget_embeddings', 'complete_insight', 'refuse_circle', 'refuse_unit', 'price_step',
       -- SECURITY DEFINER: these write to tables that no client may write.
       'audit', 'keep_pillar_version', 'forget_usage', 'forget_failures', 'take_project_id', 'void_invitations',
-      'count_context_sources', 'count_source_chunks', 'count_chunk_embeddings', 'count_insights', 'count_workflow_runs', 'count_workflow_steps',
+      'count_context_sources', 'count_source_chunks', 'count_chunk_embeddings', 'count_insights', 'count_workflow_runs',
+      'count_workflow_steps',
       'count_pillar_versions', 'count_project_invitations',
       -- SECURITY DEFINER: a new project has no owner yet who could add one.
       'add_first_owner',

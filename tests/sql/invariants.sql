@@ -94,5 +94,13 @@ select is_empty(
      group by 1, 2, 3 having count(*) > 1 or bool_or(permissive <> 'PERMISSIVE' or cmd = 'ALL' or roles <> '{authenticated}')$$,
   'No table of schema matrice has two policies for a verb, and all are permissive and for authenticated');
 
+select set_eq(
+  format($$select (regexp_matches(pg_get_constraintdef(oid), $r$'(\w+)'::text$r$, 'g'))[1] from pg_constraint where conname = %L$$, name), vocabulary,
+  name || ' allows what the functions do')
+  from (values ('projects_current_phase_p1_to_p6_check', matrice_private.phases()), ('pillars_code_p1_to_p6_check', matrice_private.phases()),
+               ('workflow_runs_phase_p1_to_p6_check', matrice_private.phases()),
+               ('user_projects_role_owner_editor_viewer', matrice_private.roles()),
+               ('project_invitations_role_owner_editor_viewer', matrice_private.roles())) as vocabularies (name, vocabulary);
+
 select * from finish();
 rollback;
