@@ -147,7 +147,7 @@ impl<'a, S: Sizer> Chunks<'a, S> {
         &self.sizer
     }
 
-    /// The headings above the chunk that begins at `start`, if the format has headings: see [`boundaries::Reader::headings_at`].
+    /// The headings above the chunk that begins at `start`, if the format has headings: see [`boundaries::BoundaryReader::headings_at`].
     pub(super) fn headings_at(&mut self, start: usize) -> Option<Vec<String>> {
         // A heading may be indented, and so is its chunk then.
         self.boundaries.headings_at(self.whitespace.after(start))

@@ -87,7 +87,7 @@ impl Vocabulary {
         }
     }
 
-    /// The number of the token of two bytes, or [`NO_TOKEN`].
+    /// The number of the token of two bytes, or [`NO_TOKEN`](super::layout::NO_TOKEN).
     #[inline]
     pub(super) fn pair(&self, first: u8, second: u8) -> u32 {
         u32::from_le_bytes(self.byte_pairs[layout::byte_pair(first, second)])
