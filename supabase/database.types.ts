@@ -386,6 +386,9 @@ isOneToOne: false
               "beginnings": (string)[],"marks": (string)[],"words": string
             }[]
                            },
+"_whole_sentences":
+{ Args: { "content": string,"most_chars": number }; Returns: string
+                           },
 "accept_invite":
 { Args: { "token": string }; Returns: string
                            },
