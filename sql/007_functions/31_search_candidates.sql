@@ -1,4 +1,94 @@
--- Candidates of a search by words. The head of 30_search_vectors.sql says why there are two functions.
+-- Candidates of a search, by vector and by words: what the caller may see of them.
+--
+-- Under row-level security the operators <=>, @@ and @> cannot use an index, because their functions are not leakproof.
+-- So each kind of candidates has two functions. One finds the candidates. The other calls it as the owner of the tables, for
+-- those projects that the caller is a member of. The rows themselves are read as the caller.
+
+create or replace function matrice_private.nearest_to_member(
+  query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb
+) returns table (chunk_id uuid, similarity double precision)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query select * from matrice_private.nearest_chunks(
+    query_embedding, matrice_private.projects_of_member(project_ids), model, match_count, filter);
+end
+$$;
+comment on function matrice_private.nearest_to_member is
+  'Calls nearest_chunks for those of the projects that the caller is a member of. SECURITY DEFINER: policies would keep '
+  'filters from using their index, and would check the project of each row.';
+
+create or replace function matrice_private.are_visible(chunk_ids uuid[], model text) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    -- OFFSET 0 makes the planner look up each row by its key.
+    select count(*)
+      from unnest(chunk_ids) given (id)
+     cross join lateral (
+       select from matrice.chunk_embeddings e where e.chunk_id = given.id and e.model = are_visible.model offset 0) e
+     cross join lateral (select c.source_id from matrice.source_chunks c where c.id = given.id offset 0) c
+     cross join lateral (select from matrice.context_sources s where s.id = c.source_id offset 0) s
+  ) = cardinality(chunk_ids);
+end
+$$;
+comment on function matrice_private.are_visible is
+  'Returns whether the caller can see all of the given chunks, with their embeddings and sources.';
+
+create or replace function matrice_private.nearest_visible(
+  query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb
+) returns table (chunk_id uuid, similarity double precision)
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select e.chunk_id, 1 - (e.embedding <=> query_embedding)
+    from matrice.chunk_embeddings e
+   -- OFFSET 0 makes the planner look up each row by its key. It knows little about tables that were just filled, and would read
+   -- the whole project for each row.
+   cross join lateral (
+     select c.source_id from matrice.source_chunks c
+      where c.id = e.chunk_id and (filter = '{}' or c.filterable @> filter) offset 0) c
+   cross join lateral (select from matrice.context_sources s where s.id = c.source_id offset 0) s
+   where e.project_id = any (project_ids) and e.model = nearest_visible.model
+   order by 2 desc, 1
+   limit match_count;
+end;
+comment on function matrice_private.nearest_visible is
+  'Finds the nearest of the chunks that the caller can see. Compares every vector. Chunks that policies hide do not count '
+  'towards match_count.';
+
+create or replace function matrice_private.vector_candidates(
+  query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb
+) returns table (chunk_id uuid, similarity double precision)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  ids          uuid[];
+  similarities double precision[];
+begin
+  if not row_security_active('matrice.source_chunks') then
+    return query select * from matrice_private.nearest_chunks(
+      query_embedding, project_ids, vector_candidates.model, match_count, filter);
+    return;
+  end if;
+  select array_agg(n.chunk_id), array_agg(n.similarity) into ids, similarities
+    from matrice_private.nearest_to_member(query_embedding, project_ids, vector_candidates.model, match_count, filter) n;
+  if matrice_private.are_visible(ids, vector_candidates.model) then
+    return query select * from unnest(ids, similarities);
+  elsif ids is not null then
+    -- Policies that somebody has added hide some of the nearest chunks.
+    return query select * from matrice_private.nearest_visible(
+      query_embedding, project_ids, vector_candidates.model, match_count, filter);
+  end if;
+end
+$$;
+comment on function matrice_private.vector_candidates is
+  'Finds the nearest of the chunks in the projects that the caller can see.';
 
 create or replace function matrice_private.matching_chunks(query_text text, project_ids uuid[], match_count integer, filter jsonb)
 returns table (chunk_id uuid, rank real)
