@@ -25,11 +25,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (
-    -- OFFSET 0 makes the planner look up each row by its key.
+    -- OFFSET 0 makes the planner look up each row by its key. The model stands outside: see similarities.
     select count(*)
       from unnest(chunk_ids) given (id)
-     cross join lateral (
-       select from matrice.chunk_embeddings e where e.chunk_id = given.id and e.model = are_visible.model offset 0) e
+      join lateral (select e.model from matrice.chunk_embeddings e where e.chunk_id = given.id offset 0) e
+        on e.model = are_visible.model
      cross join lateral (select c.source_id from matrice.source_chunks c where c.id = given.id offset 0) c
      cross join lateral (select from matrice.context_sources s where s.id = c.source_id offset 0) s
   ) = cardinality(chunk_ids);

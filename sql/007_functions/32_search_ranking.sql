@@ -63,10 +63,11 @@ begin atomic
            select one.embedding from matrice.chunk_embeddings one
             where one.chunk_id = similarities.chunk_id and one.model = similarities.model)), 0) order by given.place)
     from unnest(chunk_ids) with ordinality as given (id, place)
-    -- OFFSET 0 has each looked up by its key: under row-level security the planner may go through the whole project for each.
+    -- OFFSET 0, so that each embedding is looked up by its chunk. Under row-level security and with the model in the
+    -- condition, the planner may read the whole project for each: it has no statistics, and thinks that is one row.
     left join lateral (
-      select e.embedding from matrice.chunk_embeddings e
-        where e.chunk_id = given.id and e.model = similarities.model offset 0) e on true;
+      select e.model, e.embedding from matrice.chunk_embeddings e where e.chunk_id = given.id offset 0
+    ) e on e.model = similarities.model;
 end;
 comment on function matrice_private.similarities is
   'Returns the cosine similarity of each of the chunks to one chunk; 0 if either has no embedding.';
