@@ -103,7 +103,7 @@ begin
       'forget_embeddings', 'complete_insight', 'refuse_circle', 'refuse_unit', 'price_step',
       -- SECURITY DEFINER: these write to tables that no client may write.
       'audit', 'keep_pillar_version', 'forget_usage', 'forget_failures', 'take_project_id', 'void_invitations',
-      'count_context_sources', 'count_source_chunks', 'count_chunk_embeddings', 'count_insights', 'count_workflow_runs',
+      'count_context_sources', 'count_source_chunks', 'count_insights', 'count_workflow_runs',
       'count_workflow_steps',
       'count_pillar_versions', 'count_project_invitations',
       -- SECURITY DEFINER: a new project has no owner yet who could add one.
