@@ -60,8 +60,10 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
   select array_agg(coalesce(1 - (e.embedding <=> (
-           select one.embedding from matrice.chunk_embeddings one
-            where one.chunk_id = similarities.chunk_id and one.model = similarities.model)), 0) order by given.place)
+           select one.embedding
+             from (
+               select o.model, o.embedding from matrice.chunk_embeddings o where o.chunk_id = similarities.chunk_id offset 0) one
+            where one.model = similarities.model)), 0) order by given.place)
     from unnest(chunk_ids) with ordinality as given (id, place)
     -- OFFSET 0, so that each embedding is looked up by its chunk. Under row-level security and with the model in the
     -- condition, the planner may read the whole project for each: it has no statistics, and thinks that is one row.
