@@ -40,6 +40,9 @@ comment on function matrice_private.complete_lease is 'Sets the text_hash of a l
 create or replace trigger complete_lease before insert on matrice.embedding_leases
 for each row when (new.text_hash is null) execute function matrice_private.complete_lease();
 
+-- In the queries below, OFFSET 0 makes the planner look up the embeddings and the leases of a chunk by its id. It has no
+-- statistics of tables that were just filled. Then it may read all embeddings of the model for each chunk, which takes seconds.
+
 create or replace function matrice_private.hold_claimable(project_ids uuid[], model text, most integer)
 returns table (chunk_id uuid, bytes integer)
 language plpgsql
@@ -56,10 +59,12 @@ begin
     continue when not exists (
       select from matrice.source_chunks c
        where c.project_id = project
-         and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = hold_claimable.model)
          and not exists (
-           select from matrice.embedding_leases l
-            where l.chunk_id = c.id and l.model = hold_claimable.model and l.leased_until > now()));
+           select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
+            where e.model = hold_claimable.model)
+         and not exists (
+           select from (select l.model, l.leased_until from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
+            where l.model = hold_claimable.model and l.leased_until > now()));
     -- One source at a time. In one query, the planner would sort the whole backlog for each batch.
     for source in
       select s.id
@@ -71,11 +76,12 @@ begin
         select c.id, octet_length(c.content)
           from matrice.source_chunks c
          where c.source_id = source
-           and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = hold_claimable.model)
            and not exists (
-             select from matrice.embedding_leases l
-              where l.chunk_id = c.id and l.model = hold_claimable.model and l.leased_until > now()
-           )
+             select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
+              where e.model = hold_claimable.model)
+           and not exists (
+             select from (select l.model, l.leased_until from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
+              where l.model = hold_claimable.model and l.leased_until > now())
          order by c.chunk_index
          limit most
            for no key update of c skip locked;
@@ -205,15 +211,6 @@ begin
 
   <<waiting>>
   loop
-    -- This check reads chunks in the order of their ids, which are random. It finds one soon if many are claimable. If none is,
-    -- it is cheaper than the search below.
-    exit waiting when not exists (
-      select from matrice.source_chunks c
-       where c.project_id = any (projects)
-         and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = chosen_model)
-         and not exists (
-           select from matrice.embedding_leases l
-            where l.chunk_id = c.id and l.model = chosen_model and l.leased_until > now()));
     begin
       loop
         asked := batch_size - claimed;
@@ -248,7 +245,15 @@ begin
       -- Releases the locked chunks, which others have taken.
       offered := '{}';
     end;
-    exit waiting when clock_timestamp() > began + interval '5 seconds';
+    exit waiting when clock_timestamp() > began + interval '5 seconds' or not exists (
+      select from matrice.source_chunks c
+       where c.project_id = any (projects)
+         and not exists (
+           select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
+            where e.model = chosen_model)
+         and not exists (
+           select from (select l.model, l.leased_until from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
+            where l.model = chosen_model and l.leased_until > now()));
     -- Transactions that have not ended have locked the remaining chunks. They may take, change or release them.
     perform pg_sleep(pause);
     pause := least(pause * 2, 0.5);
