@@ -6,6 +6,7 @@
 //! - [`words`]: prepares texts and queries for Postgres's full-text search.
 //! - [`nearest`]: finds the bit codes that are nearest to a vector.
 
+pub mod analyze;
 pub mod chunk;
 mod error;
 pub mod nearest;
