@@ -39,7 +39,7 @@ const MAX_KNOWN_BYTES: usize = 4 << 20;
 /// The longest piece that is worth remembering, in bytes.
 const MAX_KNOWN_PIECE: usize = 64;
 /// How many bytes are read between two checks for cancellation.
-const BYTES_PER_CHECK: usize = 4096;
+const BYTES_PER_CHECK: usize = 1024;
 
 /// Knows the stems and the stop words of a language.
 pub trait Stemmer {
@@ -165,10 +165,18 @@ impl Memory {
         });
     }
 
-    fn clear(&mut self) {
-        self.text.clear();
-        self.spellings.clear();
-        self.entries.clear();
+    fn size(&self) -> Size {
+        Size {
+            text: self.text.len(),
+            spellings: self.spellings.len(),
+            entries: self.entries.len(),
+        }
+    }
+
+    fn truncate(&mut self, size: &Size) {
+        self.text.truncate(size.text);
+        self.spellings.truncate(size.spellings);
+        self.entries.truncate(size.entries);
     }
 
     fn word<'a>(&'a self, entry: &Entry, before: u32, offset: usize) -> Word<'a> {
@@ -184,12 +192,23 @@ impl Memory {
     }
 }
 
+/// How much is in a memory.
+#[derive(Debug, Default)]
+struct Size {
+    text: usize,
+    spellings: usize,
+    entries: usize,
+}
+
 /// Finds the words of texts in one language. It remembers what it has read, so use one for many texts.
 pub struct Analyzer<S> {
     rules: Rules,
     stemmer: S,
     known: HashMap<Box<str>, Known>,
+    /// The known pieces, and the piece that was read last.
     memory: Memory,
+    /// The size of the known pieces.
+    kept: Size,
     /// Room for a piece that is being read.
     letters: Vec<Letter>,
 }
@@ -202,6 +221,7 @@ impl<S: Stemmer> Analyzer<S> {
             stemmer,
             known: HashMap::new(),
             memory: Memory::default(),
+            kept: Size::default(),
             letters: Vec::new(),
         }
     }
@@ -229,13 +249,15 @@ impl<S: Stemmer> Analyzer<S> {
         if let Some(known) = self.known.get(piece) {
             return known.clone();
         }
-        if self.known.len() >= MAX_KNOWN || self.memory.text.len() >= MAX_KNOWN_BYTES {
+        if self.known.len() >= MAX_KNOWN || self.kept.text >= MAX_KNOWN_BYTES {
             self.known.clear();
-            self.memory.clear();
+            self.kept = Size::default();
         }
+        self.memory.truncate(&self.kept);
         let known = self.read(piece);
         if piece.len() <= MAX_KNOWN_PIECE {
             self.known.insert(piece.into(), known.clone());
+            self.kept = self.memory.size();
         }
         known
     }

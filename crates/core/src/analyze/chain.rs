@@ -117,7 +117,7 @@ impl<'a, S: Stemmer> Reader<'a, S> {
             from = ending.whole + 1;
         };
         self.compounds();
-        self.memory.entries[first..].sort_by_key(|entry| entry.start);
+        self.memory.entries[first..].sort_by_key(|entry| (entry.start, entry.position));
         end
     }
 

@@ -44,7 +44,7 @@ fn is_break(letter: char) -> bool {
         || letter.is_whitespace()
 }
 
-/// The pieces of a text, as ranges of bytes.
+/// The pieces of a text, as ranges of bytes. Where a text has none for long, one is empty, so that a reader can be interrupted.
 pub(super) struct Pieces<'a> {
     text: &'a str,
     at: usize,
@@ -70,10 +70,12 @@ impl<'a> Pieces<'a> {
         Some((role, letter.len_utf8()))
     }
 
-    /// Goes to where a piece can begin.
+    /// Goes to where a piece can begin, but not far.
     fn skip(&mut self) {
+        let most = self.at + MAX_PIECE_BYTES;
         while let Some((role, length)) = self.role(self.at)
             && !matches!(role, Role::Letter | Role::Beginning)
+            && self.at < most
         {
             self.at += length;
         }
@@ -101,26 +103,18 @@ impl Iterator for Pieces<'_> {
     type Item = Range<usize>;
 
     fn next(&mut self) -> Option<Range<usize>> {
-        loop {
-            self.skip();
-            let start = self.at;
-            if start >= self.text.len() {
-                return None;
-            }
-            self.pass();
-            let ends_nothing = |byte: &u8| {
-                ROLES
-                    .get(usize::from(*byte))
-                    .is_some_and(|role| matches!(role, Role::Joint | Role::Beginning))
-            };
-            let piece = &self.text.as_bytes()[start..self.at];
-            let length = piece
-                .iter()
-                .rposition(|byte| !ends_nothing(byte))
-                .map_or(0, |at| at + 1);
-            if length > 0 {
-                return Some(start..start + length);
-            }
+        self.skip();
+        let start = self.at;
+        if start >= self.text.len() {
+            return None;
         }
+        self.pass();
+        let means_nothing = |byte: &u8| {
+            let role = ROLES.get(usize::from(*byte));
+            matches!(role, Some(Role::Break | Role::Joint | Role::Beginning))
+        };
+        let piece = &self.text.as_bytes()[start..self.at];
+        let last = piece.iter().rposition(|byte| !means_nothing(byte));
+        Some(start..start + last.map_or(0, |at| at + 1))
     }
 }
