@@ -35,6 +35,8 @@ const MAX_SIGNED_LETTERS: usize = 3;
 /// A word of a chain.
 struct Part {
     position: u32,
+    /// Its first letter. Several parts can have the same source, as those of `½` have.
+    from: usize,
     start: u32,
     end: u32,
     /// The sign before it. None within a run and at the beginning.
@@ -176,6 +178,7 @@ impl<'a, S: Stemmer> Reader<'a, S> {
             self.bigrams_of_hangul(from..to, position);
             self.parts.push(Part {
                 position,
+                from,
                 start,
                 end,
                 joint: joint.filter(|_| from == range.start),
@@ -318,8 +321,7 @@ impl<'a, S: Stemmer> Reader<'a, S> {
 
     /// The position of the word of this chain that begins at a letter.
     fn position_of(&self, at: usize) -> Option<u32> {
-        let start = self.letters[at].start;
-        let part = self.parts.iter().rev().find(|part| part.start == start)?;
+        let part = self.parts.iter().rev().find(|part| part.from == at)?;
         Some(part.position)
     }
 

@@ -303,6 +303,7 @@ fn words_have_their_positions() {
         ("german", "für Müller", "1*:fur,fuer 2:muller,mueller,muell,mull"),
         ("simple", "每天喝绿茶", "1:每天 1:天喝 2:喝 2:喝绿 3:绿茶"),
         ("simple", "3月", "1:3 2:月"),
+        ("english", ".ﬁᅡ", "1:.fiᅡ 1:fi 1:fiᅡ 2:ᅡ"),
         ("english", "a1b2c3d4e5", "1:a1b2c3d4e5"),
     ] {
         assert_eq!(listed(language, text), expected, "{text}");
