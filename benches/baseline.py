@@ -1,10 +1,14 @@
 """BM25 by a library, bm25s, over the same chunks: what full-text search is compared with."""
 
+import logging
 import re
 
 import bm25s
 import Stemmer
 from bm25s import stopwords
+
+# It logs each step of building an index.
+logging.getLogger("bm25s").setLevel(logging.WARNING)
 
 K1, B = 1.2, 0.75
 # Chinese characters and Japanese kana, in which no spaces separate words.

@@ -1,92 +1,112 @@
-"""How well each search finds the section of a real manual by its heading, with a real model that works offline.
+"""How well each search finds the sections of real manuals, with models that work offline.
 
-The manual is PostgreSQL's (Debian: postgresql-doc-15). Every section is a source, without its heading; the heading is the query.
+Every section is a source, without its heading. The queries are headings, questions about them, and identifiers (manuals.py).
+Full-text, semantic and hybrid search are measured by evaluate_search, and BM25 by a library (baseline.py) over the same chunks.
 """
 
+import math
 import os
-import random
-import re
 import sys
 import uuid
-from html.parser import HTMLParser
-from pathlib import Path
 
+import numpy
+import psycopg
 from psycopg.types.json import Jsonb
 
+import baseline
 import harness
-
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "scripts"))
-import embedder
+import manuals
+import vectors
 
 NAME = "bench_quality"
 MEMBER = uuid.UUID(int=1)
-QUERIES = 500
+FOUND = 10
+CLAIMED = 128
+SEARCHES = {"full_text": "full text", "semantic": "semantic", "hybrid": "hybrid"}
 
 
-class Sections(HTMLParser):
-    """(heading, text) of each section of a page that has a text of its own."""
+def measures(found, relevant):
+    """Recall, reciprocal rank and nDCG of one query's results, as evaluate_search defines them: a source counts once, at its
+    first chunk."""
+    places = [place for place, source in enumerate(found, 1) if source in relevant and source not in found[:place - 1]]
+    ideal = sum(1 / math.log2(place + 1) for place in range(1, min(len(relevant), FOUND) + 1))
+    return (len(places) / min(len(relevant), FOUND), 1 / places[0] if places else 0,
+            sum(1 / math.log2(place + 1) for place in places) / ideal)
 
-    def __init__(self, html):
-        super().__init__()
-        self.found, self.in_title, self.skipped = [], False, 0
-        self.feed(html)
 
-    def handle_starttag(self, tag, attributes):
-        names = (dict(attributes).get("class") or "").split()
-        if tag in ("h2", "h3", "h4") and "title" in names:
-            self.in_title = True
-            self.found.append(["", ""])
-        elif tag == "div" and (self.skipped or {"toc", "navheader", "navfooter"} & set(names)):
-            self.skipped += 1
+def mean_measures(results, queries):
+    return numpy.mean([measures(found, query.relevant) for found, query in zip(results, queries)], axis=0)
 
-    def handle_endtag(self, tag):
-        if tag in ("h2", "h3", "h4"):
-            self.in_title = False
-        elif tag == "div" and self.skipped:
-            self.skipped -= 1
-        elif tag in ("p", "pre", "dt", "dd", "li", "tr") and self.found:
-            self.found[-1][1] += "\n\n"
 
-    def handle_data(self, data):
-        if self.found and not self.skipped:
-            self.found[-1][0 if self.in_title else 1] += data
+def ingest(member, model, chosen):
+    """(project, source of each section) of a set that is stored and embedded."""
+    project = member.execute("select matrice.create_project(%s, settings => %s)",
+                             [chosen.name, Jsonb({"language": chosen.language, "embedding_model": model.model})]).fetchone()[0]
+    sources = [member.execute("select matrice.ingest_source(%s, %s, %s, max_tokens => 256, overlap_tokens => 32)",
+                              [project, f"section {number}", text]).fetchone()[0] for number, (_, text) in enumerate(chosen.sections)]
+    while claimed := member.execute("select chunk_id, content from matrice.claim_chunks(batch_size => %s, project_id => %s)",
+                                    [CLAIMED, project]).fetchall():
+        ids, contents = zip(*claimed)
+        member.execute("select matrice.store_embeddings(%s, %s, %s)", [model.model, list(ids), Jsonb(model.passages(list(contents)))])
+    return project, sources
 
-    def all(self):
-        for heading, text in self.found:
-            heading = re.sub(r"^[\dA-Z.]*\d+\.\s*", "", " ".join(heading.split()))
-            text = re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+", " ", text)).strip()
-            if len(heading.split()) >= 2 and len(text.split()) >= 40:
-                yield heading, text
+
+def totals(member, project, queries):
+    """{search: sums of the measures over the queries}. A search that matrice refuses has found nothing."""
+    try:
+        rows = member.execute("select search, query_count, recall, mrr, ndcg from matrice.evaluate_search(%s, %s, %s)",
+                              [Jsonb(queries), project, FOUND]).fetchall()
+        return {search: count * numpy.array(values) for search, count, *values in rows}
+    except psycopg.DataError:
+        if len(queries) > 1:
+            middle = len(queries) // 2
+            halves = [totals(member, project, half) for half in (queries[:middle], queries[middle:])]
+            return {search: sum(half.get(search, 0) for half in halves) for search in SEARCHES}
+        words, rest = queries[0].get("query_text"), {key: queries[0][key] for key in ("query_embedding", "relevant")}
+        return totals(member, project, [rest]) if words is not None else {}
+
+
+def evaluated(member, model, project, sources, queries):
+    """{search: means of the measures} by matrice."""
+    labelled = [{"query_text": query.text, "query_embedding": embedding, "relevant": {str(sources[number]): 1 for number in query.relevant}}
+                for query, embedding in zip(queries, model.queries([query.text for query in queries]))]
+    sums = totals(member, project, labelled)
+    return {name: sums.get(search, numpy.zeros(3)) / len(queries) for search, name in SEARCHES.items()}
+
+
+def measure(owner, member, model, chosen):
+    project, sources = ingest(member, model, chosen)
+    owner.execute("vacuum analyze")
+    numbers = {source: number for number, source in enumerate(sources)}
+    chunks = [(numbers[source], content) for source, content in owner.execute(
+        "select source_id, content from matrice.source_chunks where project_id = %s order by source_id, chunk_index", [project])]
+    indexes = {name: baseline.Index(chunks, analyser) for name, analyser in baseline.analysers(chosen.language).items()}
+    print(f"{chosen.name}: {len(chosen.sections)} sections, {len(chunks)} chunks, {model.model}\n")
+    rows = []
+    for form, queries in chosen.by_form().items():
+        found = evaluated(member, model, project, sources, queries)
+        found |= {f"BM25 by bm25s, {name}": mean_measures(index.search([query.text for query in queries], FOUND), queries)
+                  for name, index in indexes.items()}
+        rows += [[f"{form} ({len(queries)})", search, *(f"{value:.3f}" for value in values)] for search, values in found.items()]
+    harness.table(["queries", "search", f"recall@{FOUND}", "MRR", f"nDCG@{FOUND}"], rows)
+    count, recall = member.execute("select query_count, recall from matrice.search_recall(%s, 200)", [project]).fetchone()
+    print(f"search_recall: {recall:.4f} of the ten nearest for {count} queries\n", flush=True)
 
 
 def main():
-    sections = [section for page in sorted(Path("/usr/share/doc").glob("postgresql-doc-*/html/*.html"))
-                for section in Sections(page.read_text(encoding="utf-8")).all()]
-    headings = [heading for heading, _ in sections]
-    model = embedder.Offline()
+    names = os.environ.get("QUALITY_SETS", " ".join(manuals.NAMES)).split()
+    if unknown := set(names) - set(manuals.NAMES):
+        sys.exit(f"QUALITY_SETS: no set is named {', '.join(sorted(unknown))}; the sets are {', '.join(manuals.NAMES)}")
+    model = vectors.configured()
     owner = harness.database(NAME)
     owner.execute("insert into matrice.embedding_models (model, dimensions) values (%s, %s)", [model.model, model.dimensions])
     member = harness.signed_in(NAME, MEMBER)
-    project = member.execute("select matrice.create_project('Manual', settings => %s)",
-                             [Jsonb({"language": "english", "embedding_model": model.model})]).fetchone()[0]
-    sources = [member.execute("select matrice.ingest_source(%s, %s, %s, max_tokens => 256, overlap_tokens => 32)",
-                              [project, f"section {number}", text]).fetchone()[0] for number, (_, text) in enumerate(sections)]
-    chunks = 0
-    while claimed := member.execute("select chunk_id, content from matrice.claim_chunks(batch_size => 512, project_id => %s)", [project]).fetchall():
-        ids, contents = zip(*claimed)
-        chunks += len(ids)
-        member.execute("select matrice.store_embeddings(%s, %s, %s)", [model.model, list(ids), Jsonb(model.embed(list(contents)))])
-    owner.execute("vacuum analyze")
-    unique = [number for number, heading in enumerate(headings) if headings.count(heading) == 1]
-    asked = random.Random(1).sample(unique, min(QUERIES, len(unique)))
-    embeddings = model.embed([headings[number] for number in asked])
-    queries = [{"query_text": headings[number], "query_embedding": embedding, "relevant": {str(sources[number]): 1}}
-               for number, embedding in zip(asked, embeddings)]
-    print(f"{len(sections)} sections, {chunks} chunks, {len(queries)} headings as queries, {model.model}\n")
-    rows = member.execute("select search, recall, mrr, ndcg from matrice.evaluate_search(%s, %s)", [Jsonb(queries), project]).fetchall()
-    harness.table(["search", "recall@10", "MRR", "nDCG@10"], [[name, *(f"{value:.3f}" for value in values)] for name, *values in rows])
-    found = member.execute("select query_count, recall from matrice.search_recall(%s, 200)", [project]).fetchone()
-    print(f"search_recall: {found[1]:.4f} of the ten nearest for {found[0]} queries")
+    for name in names:
+        chosen = manuals.load(name, int(os.environ.get("QUALITY_QUERIES", "500")))
+        if chosen.sections:
+            measure(owner, member, model, chosen)
+        else:
+            print(f"{name}: its Debian package is not installed\n")
 
 
 main()
