@@ -61,7 +61,7 @@ def totals(member, project, queries):
         if len(queries) > 1:
             middle = len(queries) // 2
             halves = [totals(member, project, half) for half in (queries[:middle], queries[middle:])]
-            return {search: sum(half.get(search, 0) for half in halves) for search in SEARCHES}
+            return {search: sum(half.get(search, numpy.zeros(3)) for half in halves) for search in SEARCHES}
         words, rest = queries[0].get("query_text"), {key: queries[0][key] for key in ("query_embedding", "relevant")}
         return totals(member, project, [rest]) if words is not None else {}
 
