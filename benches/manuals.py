@@ -145,13 +145,22 @@ def heading_queries(sections, manual, locale, untranslated, most):
             for place, form in enumerate(forms) for number in asked]
 
 
+def names_within(text):
+    """The identifiers of a text, and those within longer ones: pg_stat_activity.pid mentions pg_stat_activity, too."""
+    for found in set(IDENTIFIER.findall(text)):
+        parts = re.split(r"([.-])", found)
+        for first in range(0, len(parts), 2):
+            for last in range(first, len(parts), 2):
+                yield "".join(parts[first:last + 1])
+
+
 def identifier_queries(sections, code, most):
     """Names that at most MOST_MENTIONS sections mention. The relevant sections are those."""
     mentions = collections.defaultdict(set)
     for number, (_, text) in enumerate(sections):
-        for name in set(IDENTIFIER.findall(text)) & code:
+        for name in code.intersection(names_within(text)):
             mentions[name].add(number)
-    usable = sorted(name for name, numbers in mentions.items() if len(numbers) <= MOST_MENTIONS)
+    usable = sorted(name for name, numbers in mentions.items() if IDENTIFIER.fullmatch(name) and len(numbers) <= MOST_MENTIONS)
     return [Query(name, tuple(sorted(mentions[name])), "identifier") for name in sample(usable, most)]
 
 
