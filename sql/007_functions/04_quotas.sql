@@ -42,8 +42,11 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  creator uuid;
-  used    record;
+  creator  uuid;
+  used     record;
+  -- Of the statements that store little, only one in sixteen merges rows and looks at the user's other projects. A UUID decides,
+  -- because a session can seed random().
+  is_large boolean := bytes >= 8192 or sources > 0 or hashtext(gen_random_uuid()::text) & 15 = 0;
 begin
   -- If the project was deleted, its usage was deleted too.
   select p.created_by into creator from matrice.projects p where p.id = add_usage.project_id;
@@ -52,15 +55,14 @@ begin
   end if;
   insert into matrice.project_usage (project_id, bytes, sources)
   values (add_usage.project_id, add_usage.bytes, add_usage.sources);
-  -- Only one in sixteen statements that store little checks the quotas. A UUID decides, because a session can seed random().
-  if bytes < 8192 and sources <= 0 and hashtext(gen_random_uuid()::text) & 15 <> 0 then
+  if bytes <= 0 and sources <= 0 and not is_large then
     return;
   end if;
   select sum(u.bytes)::bigint as bytes, sum(u.sources) as sources, count(*) as rows into used
     from matrice.project_usage u where u.project_id = add_usage.project_id;
   -- Merges rows. SKIP LOCKED, so that nobody waits. Only in read committed: at other isolation levels, a row that another
   -- transaction has merged meanwhile is an error.
-  if used.rows > 32 and current_setting('transaction_isolation') = 'read committed' then
+  if is_large and used.rows > 32 and current_setting('transaction_isolation') = 'read committed' then
     with added as (
       delete from matrice.project_usage u
        where u.project_id = add_usage.project_id and u.id in (
@@ -76,7 +78,7 @@ begin
   end if;
   if bytes > 0 then
     perform matrice_private.require_quota('bytes_per_project', used.bytes, format('Project %s', add_usage.project_id));
-    if creator is not null then
+    if is_large and creator is not null then
       perform matrice_private.require_quota(
         'bytes_per_user',
         (select sum(u.bytes)::bigint from matrice.projects p join matrice.project_usage u on u.project_id = p.id

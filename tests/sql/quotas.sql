@@ -188,6 +188,8 @@ select tests.refuses($$select matrice.save_pillar(tests.id('busy'), 'P1', repeat
 select tests.unchanged('L9: texts over bytes_per_project change no row');
 select isnt(tests.until_refused($$select matrice.start_run(tests.id('busy'), 'w', 'e')$$, 'PT402', 1000), null,
             'L9: start_run is refused at some time when it is called again and again');
+select tests.refuses($$select matrice.start_run(tests.id('busy'), 'w', 'e')$$, 'PT402',
+                     format('L9: start_run over bytes_per_project is refused each time: %s', n)) from generate_series(1, 20) n;
 select lives_ok($$delete from matrice.insights where project_id = tests.id('busy')$$, 'L9: insights takes a delete over bytes_per_project');
 select tests.as_anonymous('edith');
 select tests.refuses($$select matrice.ingest_source(tests.id('busy'), 'x', repeat('Some words. ', 1000), max_tokens => 64, overlap_tokens => 0)$$, 'PT402',
