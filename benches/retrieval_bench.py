@@ -123,7 +123,7 @@ def searches(corpus, member, texts):
 
 
 def hybrid_and_context(member, texts):
-    large, small = identifier("project", LARGE), identifier("project", MANY[0])
+    large, small = identifier("project", LARGE), identifier("project", SMALL_ONES[0])
     random = numpy.random.default_rng(9)
     # As people ask: five to ten words, one or two of them in most chunks, the others as frequent as those of a text.
     words = [" ".join([WORDS[random.integers(10)], *(WORDS[min(word, len(WORDS)) - 1] for word in random.zipf(1.3, random.integers(4, 10)))])
