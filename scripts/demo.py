@@ -21,7 +21,7 @@ FORMATS = {".md": "markdown", ".rs": "rust", ".py": "python", ".sql": "sql", ".g
 TEXT = {"", ".txt", ".rst", ".toml", ".html", ".csv", ".json", ".yml", ".yaml", ".xml", ".tex", ".adoc", ".org"}
 SKIPPED = {"node_modules", "target", "build", "__pycache__"}
 LARGEST = 5_000_000
-# A person's words, where the documents have others: no passage holds all of them.
+# A person's words, where the documents have others.
 QUESTIONS = ["who may look at other people's documents?", "how to keep my data when the extension is removed",
              "price of cached tokens"]
 
@@ -41,7 +41,6 @@ def main():
         questions = [os.environ["QUESTION"]] if "QUESTION" in os.environ else QUESTIONS
         for question in questions:
             search(alice, project, question, model)
-        keyword_search(alice, project, questions)
         with connect(BOB) as bob:
             show_outsider(bob, project, model.embed([questions[0]])[0])
         show_run(alice, run, model)
@@ -168,24 +167,23 @@ def show_sources(alice):
          group by s.id order by s.token_count desc limit 15"""))
 
 
+SEARCHES = {
+    "by meaning": "select similarity, source_name, metadata, content, null from matrice.match_chunks(%(vector)s::extensions.vector, %(project)s, 2)",
+    "by words": "select rank, source_name, metadata, content, matched_words from matrice.search_chunks(%(question)s, %(project)s, 2)",
+    "by both": "select score, source_name, metadata, content, matched_words"
+               " from matrice.hybrid_search(%(question)s, %(vector)s::extensions.vector, %(project)s, 3)",
+}
+
+
 def search(alice, project, question, model):
-    heading(f"match_chunks: {question}")
-    hits = alice.execute(
-        "select similarity, source_name, metadata -> 'headings', content from matrice.match_chunks(%s::extensions.vector, %s, 3)",
-        [str(model.embed([question])[0]), project]).fetchall()
-    for similarity, source, headings, content in hits:
-        print(f"   {similarity:.3f}  {source}{' › ' + ' › '.join(headings) if headings else ''}")
-        print(f"          {' '.join(content.split())[:140]}")
-    found = alice.execute("select from matrice.search_chunks(%s, %s)", [question, project]).rowcount
-    print(f"   a keyword search for the same words: {found} passages" + ("  <- missed" if not found else ""))
-
-
-def keyword_search(alice, project, questions):
-    words = max((word.strip("?.,") for question in questions for word in question.split()), key=len)
-    heading(f"search_chunks: {words}")
-    for rank, source, content in alice.execute(
-            "select rank, source_name, content from matrice.search_chunks(%s, %s, 3)", [words, project]):
-        print(f"   {rank:.3f}  {source}\n          {' '.join(content.split())[:140]}")
+    heading(f"match_chunks, search_chunks, hybrid_search: {question}")
+    asked = {"question": question, "vector": str(model.embed([question])[0]), "project": project}
+    for kind, query in SEARCHES.items():
+        print(f"   {kind}")
+        for score, source, metadata, content, words in alice.execute(query, asked):
+            place = " › ".join([source, *metadata.get("headings", [])])
+            print(f"   {score:>8.3f}  {place}" + (f"   [{', '.join(words)}]" if words else ""))
+            print(f"             {' '.join(content.split())[:140]}")
 
 
 def show_outsider(bob, project, embedding):

@@ -108,7 +108,6 @@ create table matrice.source_chunks (
 );
 create index idx_chunks_source on matrice.source_chunks (source_id);
 create index idx_chunks_project_source on matrice.source_chunks (project_id, source_id);
-create index idx_chunks_fts on matrice.source_chunks using gin (fts);
 
 -- Without fastupdate, because after a large import every search would read the whole list of pending entries.
 create index idx_chunks_filterable on matrice.source_chunks using gin (filterable jsonb_path_ops) with (fastupdate = off);
@@ -128,8 +127,9 @@ comment on column matrice.source_chunks.metadata is
 comment on column matrice.source_chunks.start_char is 'Offset of the first character in the source''s text, from 0.';
 comment on column matrice.source_chunks.end_char is 'Offset after the last character.';
 comment on column matrice.source_chunks.fts is
-  'The content for full-text search, in the language of the project and without accents. It also holds a word for the '
-  'project, so that one index lookup finds words of one project. Set by a trigger.';
+  'The words of the content, as analyze_text finds them in the language of the project. The weight of a position says '
+  'what a lexeme is there: A a word that is its own stem, B a word whose stem differs, C a compound, D a stem or '
+  'another spelling. A lexeme that begins with a blank says how the content was analysed. Set by a trigger.';
 comment on column matrice.source_chunks.filterable is
   'The JSON object that the filter of a search is matched against: raw_metadata and type of the source, the metadata '
   'of the chunk, and the id of the project. The chunk''s metadata override those of the source. The id lets one index '

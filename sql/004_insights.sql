@@ -49,4 +49,5 @@ comment on column matrice.insights.created_at is 'When the insight was recorded.
 comment on column matrice.insights.evidence is 'What supports the insight, as the caller recorded it.';
 comment on column matrice.insights.superseded_by is 'The insight that replaced this one.';
 comment on column matrice.insights.superseded_at is 'When the insight was replaced.';
-comment on column matrice.insights.fts is 'Title and content for full-text search. Set by a trigger.';
+comment on column matrice.insights.fts is
+  'The words of title and content, as in source_chunks.fts. Words of the title count twice. Set by a trigger.';

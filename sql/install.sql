@@ -36,7 +36,8 @@ begin
 end
 $$;
 
--- The functions of the engine. They compute from their arguments alone; only _nearest_codes reads a table.
+-- The functions of the engine. They compute from their arguments alone. Only _nearest_codes reads a table, and
+-- those that analyse texts look up PostgreSQL's dictionaries.
 comment on function matrice.count_tokens(text, text) is
   'Counts the tokens of a text. Returns the exact number. model: the name of a model or an encoding. Special tokens, '
   'for example <|endoftext|>, count as the characters that they consist of. '
@@ -66,18 +67,42 @@ comment on function matrice._nearest_codes(uuid[], text, real[], integer, uuid[]
   'among: if not null, only these chunks are compared. Distance: each number of the vector whose sign differs from the '
   'code adds its size, in fifteenths of the largest. Reads the index matrice.idx_embeddings_codes. Internal, for '
   'match_chunks: it runs only for roles that read the table without row-level security.';
-comment on function matrice._fold(text) is
-  'Returns a text in lower case and without accents; œ becomes oe, æ becomes ae, ß becomes ss. Internal, for the '
-  'full-text search of the schema.';
-comment on function matrice._pieces(text, integer) is
-  'Splits a text into pieces that the full-text parser of Postgres reads in linear time. most_bytes: the size of a '
-  'piece, which may be slightly larger. Letters are composed (NFC). Runs of 256 bytes without white space are broken '
-  'by the character 31. A < that begins no tag of at most 1 kB becomes the character 26. Internal, for the full-text '
+comment on function matrice.analyze_text(text, text) is
+  'Shows how a text becomes words, in texts and queries alike. Returns the words in their order; none if content is null. '
+  'position: the number of the word in the text, from 1. kind: word, as it is written; stop word, which queries ignore; stem, '
+  'the stem of a word or another spelling of it; compound, several words that are written as one; bigram, two neighbouring '
+  'characters of Chinese, Japanese or Korean. language: a text search configuration of pg_catalog, such as english. Defaults: '
+  'language ''simple''.';
+comment on function matrice._text_vector(text, text) is
+  'Returns the words of a text as a tsvector. The weight of a position says what the lexeme is there: A a word that is its own '
+  'stem, B a word whose stem differs, C a compound, D a stem or another spelling. A lexeme that begins with a blank says how the '
+  'text was analysed. Internal, for the full-text search of the schema.';
+comment on function matrice._analysis(text) is
+  'Returns how texts of a language are analysed: the language and the version of the analyser. Internal, for the full-text '
   'search of the schema.';
-comment on function matrice._read_query(text) is
-  'Prepares a query for websearch_to_tsquery. Returns the query in words. The first twenty prefixes, for example '
-  'begin*, are replaced by numbers: marks are the numbers, beginnings the prefixes. Several hyphens in a row exclude '
-  'nothing. Internal, for the full-text search of the schema.';
+comment on function matrice._index_words(uuid[], tsvector[]) is
+  'Builds a segment of the word index for each way that the texts were analysed. Internal, for the word index of the schema.';
+comment on function matrice._deletion(uuid, tsvector) is
+  'Returns an entry for a list of deleted texts. Internal, for the word index of the schema.';
+comment on function matrice._merge_words(bytea[], integer[], bytea[], bytea[]) is
+  'Merges segments of the word index, without the deleted texts. segments: the number of the segment of each block, from 1. '
+  'Internal, for the word index of the schema.';
+comment on function matrice._live_texts(bytea[], bytea[], integer) is
+  'Returns the texts of segments that are not deleted, at most most of them. Internal, for the word index of the schema.';
+comment on function matrice._query_words(text, text, text) is
+  'Returns the words that a query looks up in the word index. Internal, for the full-text search of the schema.';
+comment on function matrice._query_check(text, text, text) is
+  'Returns what a text must match because of the phrases in a query, as a tsquery; null if the query has none. Internal, for the '
+  'full-text search of the schema.';
+comment on function matrice._rank_words(text, text, text[], bytea[], integer[], bytea[], bytea[], uuid[], uuid[], integer) is
+  'Finds the texts of a project that match a query best by BM25, ties by id. analyses: how the texts of each segment were '
+  'analysed; those that were analysed alike have statistics of their own. texts: the list of texts of each segment. segments: '
+  'the number of the segment of each block, from 1. deletions: lists of deleted texts. among: only these texts. also: these '
+  'too, if they match. mean, deviation: of the scores of all texts that were analysed alike; they also come in a row without '
+  'id. Internal, for the full-text search of the schema.';
+comment on function matrice._highlight(text, text, text, integer, boolean) is
+  'Returns the best excerpts of a text, in which the words of a query are marked. html: escapes the rest for HTML. Internal, for '
+  'the full-text search of the schema.';
 comment on function matrice._whole_sentences(text, integer) is
   'Returns the longest beginning of a text that has at most most_chars characters and ends with a sentence or a line '
   '(UAX #29). If there is none, it ends with a word, or else anywhere. Internal, for the contexts of the schema.';
@@ -120,7 +145,8 @@ begin
     'matrice.tokenize(text, text)',
     'matrice.detokenize(integer[], text)',
     'matrice.truncate_tokens(text, integer, text)',
-    'matrice.chunk_text(text, integer, integer, text, text)'
+    'matrice.chunk_text(text, integer, integer, text, text)',
+    'matrice.analyze_text(text, text)'
   ] loop
     execute pg_catalog.format('grant execute on function %s to authenticated, service_role, @extowner@', engine);
   end loop;
@@ -136,9 +162,16 @@ declare
 begin
   foreach tool in array array[
     'matrice.migrate()',
-    'matrice._fold(text)',
-    'matrice._pieces(text, integer)',
-    'matrice._read_query(text)',
+    'matrice._text_vector(text, text)',
+    'matrice._analysis(text)',
+    'matrice._index_words(uuid[], tsvector[])',
+    'matrice._deletion(uuid, tsvector)',
+    'matrice._merge_words(bytea[], integer[], bytea[], bytea[])',
+    'matrice._live_texts(bytea[], bytea[], integer)',
+    'matrice._query_words(text, text, text)',
+    'matrice._query_check(text, text, text)',
+    'matrice._rank_words(text, text, text[], bytea[], integer[], bytea[], bytea[], uuid[], uuid[], integer)',
+    'matrice._highlight(text, text, text, integer, boolean)',
     'matrice._whole_sentences(text, integer)',
     'matrice._price_catalogue()',
     'matrice._nearest_codes(uuid[], text, real[], integer, uuid[])'

@@ -4,5 +4,7 @@ pub(crate) mod code_index;
 pub(crate) mod error;
 mod interrupt;
 mod migrate;
+pub(crate) mod stemmer;
+pub(crate) mod text_vector;
 
 pub(crate) use interrupt::INTERRUPT;

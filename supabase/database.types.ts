@@ -367,24 +367,51 @@ isOneToOne: false
             [_ in never]: never
           }
           Functions: {
-            "_fold":
-{ Args: { "content": string }; Returns: string
+            "_analysis":
+{ Args: { "language": string }; Returns: string
+                           },
+"_deletion":
+{ Args: { "id": string,"vector": unknown }; Returns: string
+                           },
+"_highlight":
+{ Args: { "content": string,"fragments": number,"html": boolean,"language": string,"query_text": string }; Returns: string
+                           },
+"_index_words":
+{ Args: { "ids": (string)[],"vectors": (unknown)[] }; Returns: {
+              "analysis": string,"blocks": (string)[],"first_words": (string)[],"text_count": number,"texts": string
+            }[]
+                           },
+"_live_texts":
+{ Args: { "deletions": (string)[],"most": number,"texts": (string)[] }; Returns: (string)[]
+                           },
+"_merge_words":
+{ Args: { "blocks": (string)[],"deletions": (string)[],"segments": (number)[],"texts": (string)[] }; Returns: {
+              "blocks": (string)[],"deletions": string,"first_words": (string)[],"text_count": number,"texts": string
+            }[]
                            },
 "_nearest_codes":
 { Args: { "among"?: (string)[],"count": number,"model": string,"project_ids": (string)[],"query": (number)[] }; Returns: {
               "chunk_id": string,"of_codes": number,"place": number,"project_id": string
             }[]
                            },
-"_pieces":
-{ Args: { "content": string,"most_bytes": number }; Returns: (string)[]
-                           },
 "_price_catalogue":
 { Args: Record<PropertyKey, never>; Returns: string
                            },
-"_read_query":
-{ Args: { "query_text": string }; Returns: {
-              "beginnings": (string)[],"marks": (string)[],"words": string
+"_query_check":
+{ Args: { "analysis": string,"query_text": string,"words": string }; Returns: string
+                           },
+"_query_words":
+{ Args: { "analysis": string,"query_text": string,"words": string }; Returns: {
+              "is_prefix": boolean,"word": string
             }[]
+                           },
+"_rank_words":
+{ Args: { "also": (string)[],"among": (string)[],"analyses": (string)[],"blocks": (string)[],"deletions": (string)[],"match_count": number,"query_text": string,"segments": (number)[],"texts": (string)[],"words": string }; Returns: {
+              "analysis": string,"deviation": number,"id": string,"matched": (string)[],"mean": number,"score": number
+            }[]
+                           },
+"_text_vector":
+{ Args: { "content": string,"language": string }; Returns: unknown
                            },
 "_whole_sentences":
 { Args: { "content": string,"most_chars": number }; Returns: string
@@ -392,8 +419,13 @@ isOneToOne: false
 "accept_invite":
 { Args: { "token": string }; Returns: string
                            },
+"analyze_text":
+{ Args: { "content": string,"language"?: string }; Returns: {
+              "kind": string,"position": number,"word": string
+            }[]
+                           },
 "build_context":
-{ Args: { "filter"?: Json,"insights"?: number,"match_count"?: number,"model"?: string,"project_id": string,"query_embedding": string,"query_text": string,"scores"?: Json,"target_model"?: string,"token_budget"?: number }; Returns: {
+{ Args: { "filter"?: Json,"insights"?: number,"match_count"?: number,"min_score"?: number,"model"?: string,"project_id": string,"query_embedding": string,"query_text": string,"scores"?: Json,"target_model"?: string,"token_budget"?: number }; Returns: {
               "citations": Json,"context": string,"token_count": number
             }[]
                            },
@@ -436,8 +468,8 @@ isOneToOne: false
 { Args: { "output_data"?: Json,"run_id": string,"status": string }; Returns: undefined
                            },
 "hybrid_search":
-{ Args: { "diversity"?: number,"expand"?: number,"filter"?: Json,"full_text_weight"?: number,"match_count"?: number,"max_per_source"?: number,"model"?: string,"project_id"?: string,"query_embedding": string,"query_text": string,"rrf_k"?: number,"semantic_weight"?: number }; Returns: {
-              "chunk_id": string,"chunk_index": number,"content": string,"full_text_rank": number,"metadata": Json,"score": number,"semantic_rank": number,"source_id": string,"source_name": string,"token_count": number
+{ Args: { "diversity"?: number,"expand"?: number,"filter"?: Json,"full_text_weight"?: number,"fusion"?: string,"match_count"?: number,"max_per_source"?: number,"min_score"?: number,"min_similarity"?: number,"model"?: string,"project_id"?: string,"query_embedding": string,"query_text": string,"rrf_k"?: number,"semantic_weight"?: number,"words"?: string }; Returns: {
+              "chunk_id": string,"chunk_index": number,"content": string,"end_char": number,"full_text_rank": number,"matched_words": (string)[],"metadata": Json,"rank": number,"score": number,"semantic_rank": number,"similarity": number,"source_id": string,"source_name": string,"source_type": string,"start_char": number,"storage_path": string,"token_count": number
             }[]
                            },
 "ingest_source":
@@ -453,7 +485,7 @@ isOneToOne: false
                            },
 "match_chunks":
 { Args: { "diversity"?: number,"expand"?: number,"filter"?: Json,"match_count"?: number,"match_threshold"?: number,"max_per_source"?: number,"model"?: string,"project_id"?: string,"query_embedding": string }; Returns: {
-              "chunk_id": string,"chunk_index": number,"content": string,"metadata": Json,"similarity": number,"source_id": string,"source_name": string,"token_count": number
+              "chunk_id": string,"chunk_index": number,"content": string,"end_char": number,"metadata": Json,"similarity": number,"source_id": string,"source_name": string,"source_type": string,"start_char": number,"storage_path": string,"token_count": number
             }[]
                            },
 "match_documents":
@@ -478,6 +510,9 @@ isOneToOne: false
 "refuse_planned_counts":
 { Args: Record<PropertyKey, never>; Returns: undefined
                            },
+"reindex_text":
+{ Args: { "batch_size"?: number,"project_id": string }; Returns: number
+                           },
 "remove_member":
 { Args: { "project_id": string,"user_id": string }; Returns: undefined
                            },
@@ -493,8 +528,8 @@ isOneToOne: false
 { Args: { "code": string,"content": string,"expected_version"?: number,"metadata"?: Json,"project_id": string }; Returns: number
                            },
 "search_chunks":
-{ Args: { "diversity"?: number,"expand"?: number,"filter"?: Json,"highlight"?: boolean,"match_count"?: number,"max_per_source"?: number,"project_id"?: string,"query_text": string }; Returns: {
-              "chunk_id": string,"chunk_index": number,"content": string,"metadata": Json,"rank": number,"source_id": string,"source_name": string,"token_count": number
+{ Args: { "diversity"?: number,"expand"?: number,"filter"?: Json,"highlight"?: boolean,"highlight_fragments"?: number,"highlight_html"?: boolean,"match_count"?: number,"max_per_source"?: number,"min_score"?: number,"project_id"?: string,"query_text": string,"words"?: string }; Returns: {
+              "chunk_id": string,"chunk_index": number,"content": string,"end_char": number,"matched_words": (string)[],"metadata": Json,"rank": number,"source_id": string,"source_name": string,"source_type": string,"start_char": number,"storage_path": string,"token_count": number
             }[]
                            },
 "search_insights":

@@ -91,8 +91,6 @@ comment on function matrice_private.require_text is
 create or replace function matrice_private.require_query(query_text text) returns void
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
--- Postgres sends a notice if a query has only stop words. Clients do not need it.
-set client_min_messages = warning
 as $$
 declare
   words integer;
@@ -103,9 +101,7 @@ begin
       using errcode = '22023', detail = format('It has %s characters.', length(query_text)),
             hint = 'At most 10,000 characters are allowed. Search for the most important words.';
   end if;
-  -- The nodes of a query are its n words and the n - 1 operators between them.
-  words := (select (numnode(websearch_to_tsquery('pg_catalog.simple', q.words)) + 1) / 2
-              from matrice_private.read_query(query_text) q);
+  words := cardinality(regexp_split_to_array(btrim(query_text), '\s+'));
   -- Ranking takes memory in proportion to the number of words.
   if words > 500 then
     raise exception 'query_text has too many words'

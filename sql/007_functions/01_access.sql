@@ -81,37 +81,6 @@ comment on function matrice_private.hold_project is
   'Keeps a project from being deleted until the transaction ends. Deleting a project locks the project before its '
   'other rows. Functions that write to a project lock in the same order, so they cannot deadlock with it.';
 
-create or replace function matrice_private.hold_settings_of_member(project_id uuid) returns boolean
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform from matrice.projects p
-    where p.id = hold_settings_of_member.project_id and p.id = any (matrice_private.project_ids('editor'))
-      for share;
-  return found;
-end
-$$;
-comment on function matrice_private.hold_settings_of_member is
-  'Locks the row of a project that the caller edits, for share. '
-  'SECURITY DEFINER: locking a row requires the right to change it, which editors do not have.';
-
-create or replace function matrice_private.hold_settings(project_id uuid) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if row_security_active('matrice.projects') then
-    perform matrice_private.hold_settings_of_member(project_id);
-  else
-    perform from matrice.projects p where p.id = hold_settings.project_id for share;
-  end if;
-end
-$$;
-comment on function matrice_private.hold_settings is
-  'Keeps the settings of a project from being changed until the transaction ends. A row that is inserted and indexed by '
-  'the old settings meanwhile would stay so: reindex_project_text does not see it yet.';
-
 create or replace function matrice_private.searchable_projects(project_id uuid) returns uuid[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp

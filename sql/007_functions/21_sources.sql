@@ -28,16 +28,14 @@ begin
   perform matrice_private.require_bytes('the content of a chunk', new.content, 1048576);
   perform matrice_private.require_json('the metadata of a chunk', new.metadata, 16384);
   if tg_op = 'INSERT' then
-    -- Whoever changes the project's language or the source's metadata at this moment does not see the new row.
-    perform matrice_private.hold_settings(new.project_id);
+    -- Whoever changes the source's metadata at this moment does not see the new row.
     perform from matrice.context_sources s where s.id = new.source_id for share;
   end if;
   if tg_op = 'INSERT' or (new.content, new.token_count) is distinct from (old.content, old.token_count) then
     new.token_count := matrice.count_tokens(new.content);
   end if;
   if tg_op = 'INSERT' or (new.content, new.fts) is distinct from (old.content, old.fts) then
-    new.fts := matrice_private.text_vector(matrice_private.text_search_config(new.project_id), new.content)
-               || array_to_tsvector(array_remove(array[matrice_private.project_word(new.project_id)], null));
+    new.fts := matrice_private.text_vector(new.content, matrice_private.text_language(new.project_id));
   end if;
   select s.type, s.raw_metadata into source from matrice.context_sources s where s.id = new.source_id;
   new.filterable := source.raw_metadata || jsonb_build_object('type', source.type) || new.metadata
@@ -227,8 +225,6 @@ begin
       using errcode = 'PT404', detail = format('There is no source %s that you can see.', source_id);
   end if;
   perform matrice_private.require_role(owner_project, 'editor');
-  -- Locks the project before the source, as a change of the project's language does.
-  perform matrice_private.hold_settings(owner_project);
   -- Locks the source: one call at a time cuts it, and it is locked before its chunks.
   select coalesce(chunk_source.format, s.format, 'text'), coalesce(chunk_source.max_tokens, s.max_tokens, 512),
          coalesce(chunk_source.overlap_tokens, s.overlap_tokens, 64)

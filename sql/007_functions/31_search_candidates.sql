@@ -90,133 +90,199 @@ $$;
 comment on function matrice_private.vector_candidates is
   'Finds the nearest of the chunks in the projects that the caller can see.';
 
-create or replace function matrice_private.matching_chunks(query_text text, project_ids uuid[], match_count integer, filter jsonb)
-returns table (chunk_id uuid, rank real)
-language plpgsql stable
+create or replace function matrice_private.matching_chunks(
+  query_text text, words text, project_ids uuid[], match_count integer, filter jsonb, also uuid[] default '{}'
+) returns table (
+  chunk_id uuid, project_id uuid, score double precision, mean double precision, deviation double precision, matched text[]
+)
+language plpgsql stable strict security definer
 set search_path = pg_catalog, pg_temp
--- The planner does not know the words in advance, and would read whole tables.
-set enable_seqscan = off
+-- The planner does not know how many segments there are, and would read whole tables. Planning at each call would take as long
+-- as running.
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
-  -- If policies hide a source, its chunks must not count towards match_count.
-  restricted boolean := row_security_active('matrice.context_sources');
+  among uuid[] := case when filter <> '{}' then matrice_private.chunks_having(project_ids, filter) end;
 begin
   return query
-    with projects as materialized (
-      select p.config, array_agg(p.id) as ids,
-             string_agg(quote_literal(matrice_private.project_word(p.id)), ' | ')::tsquery as any_project
-        from (
-          select p.id, p.config, row_number() over (partition by p.config) / 100 as hundred
-            from (select id, matrice_private.text_search_config(id) as config from unnest(project_ids) id) p
-        ) p
-       group by p.config, p.hundred
-    ), queries as materialized (
-      select config, matrice_private.text_query(config, query_text) as words from (select distinct config from projects) configs
+    with segments as materialized (
+      select s.project_id, s.id, s.analysis, s.texts,
+             row_number() over (partition by s.project_id order by s.id)::integer as place
+        from matrice_private.word_segments s
+       where s.project_id = any (project_ids)
+    ), lookups as materialized (
+      select a.analysis, w.word, w.is_prefix
+        from (select distinct s.analysis from segments s) a
+       cross join lateral matrice._query_words(query_text, matching_chunks.words, a.analysis) w
+    ), blocks as materialized (
+      select distinct on (s.project_id, s.place, b.first_word) s.project_id, s.place, b.words
+        from segments s
+        join lookups l on l.analysis = s.analysis
+       cross join lateral (
+         -- The last block that begins before the word, and those that begin with the prefix.
+         (select b.first_word, b.words from matrice_private.word_blocks b
+           where b.project_id = s.project_id and b.segment = s.id and b.first_word <= l.word collate "C"
+           order by b.first_word desc limit 1)
+         union all
+         (select b.first_word, b.words from matrice_private.word_blocks b
+           where l.is_prefix and b.project_id = s.project_id and b.segment = s.id
+             and b.first_word > l.word collate "C" and b.first_word < (l.word || chr(1114111)) collate "C")
+       ) b
+    ), projects as materialized (
+      select s.project_id, array_agg(s.texts order by s.place) as texts, array_agg(s.analysis order by s.place) as analyses
+        from segments s group by s.project_id
+    ), found_blocks as materialized (
+      select b.project_id, array_agg(b.place) as places, array_agg(b.words) as words from blocks b group by b.project_id
+    ), ranked as (
+      select r.*, p.project_id, row_number() over (partition by r.id is null order by r.score desc, r.id) as number
+        from projects p
+        left join found_blocks b on b.project_id = p.project_id
+       cross join lateral matrice._rank_words(
+         query_text, matching_chunks.words, p.analyses, p.texts,
+         coalesce(b.places, '{}'), coalesce(b.words, '{}'),
+         array(select d.texts from matrice_private.word_deletions d where d.project_id = p.project_id),
+         among, also, match_count) r
     )
-    -- The time of cover density grows with the words of the query times the words of the chunk, or faster. With a query of
-    -- hundreds of words, a large chunk takes seconds.
-    select c.id, case when numnode(q.words) <= 100 then ts_rank_cd(c.fts, q.words) else ts_rank(c.fts, q.words || q.words) end
-      from projects p
-      join queries q using (config)
-      join matrice.source_chunks c
-        -- One lookup of the words serves up to a hundred projects, because the beginnings in a query (begin*) are looked up in
-        -- the index of all projects.
-        on c.fts @@ (q.words && p.any_project)
-       -- The condition on the index does not prove which project a row belongs to, so check the column.
-       -- IS TRUE keeps the planner from also reading an index on project_id.
-       and (c.project_id = any (p.ids)) is true
-     where numnode(q.words) > 0
-       and (filter = '{}' or c.filterable @> (filter || jsonb_build_object('matrice.project', c.project_id)))
-       and (not restricted or exists (select from matrice.context_sources s where s.id = c.source_id))
-     order by 2 desc, c.id
-     limit match_count;
+    select r.id, r.project_id, r.score, r.mean, r.deviation, r.matched
+      from ranked r
+     where r.id is null or r.number <= match_count or r.id = any (also)
+     order by r.number;
 end
 $$;
 comment on function matrice_private.matching_chunks is
-  'Finds the chunks that match a full-text query best, ties by id. The words are read in the language of each project. Ranks by '
-  'cover density; a query of more than about fifty words is ranked by how often its words occur.';
+  'Finds the chunks in the projects that match a query best by BM25, ties by id. Each project is ranked by its own statistics. '
+  'mean and deviation: of the scores of all chunks of the project. They also come in a row of their own, without a chunk_id, for '
+  'each project. matched: the words of the query that the chunk has. Does not '
+  'look at the order of words in phrases. also: chunks that are returned too, if they match. SECURITY DEFINER: the word index is '
+  'read as the owner of the tables. The function does not check membership of the projects. So only services, which see all '
+  'rows, and matching_of_member may execute it.';
 
 create or replace function matrice_private.matching_of_member(
-  query_text text, project_ids uuid[], match_count integer, filter jsonb
-) returns table (chunk_id uuid, rank real)
-language plpgsql stable security definer
+  query_text text, words text, project_ids uuid[], match_count integer, filter jsonb, also uuid[] default '{}'
+) returns table (
+  chunk_id uuid, project_id uuid, score double precision, mean double precision, deviation double precision, matched text[]
+)
+language plpgsql stable strict security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query select * from matrice_private.matching_chunks(
-    query_text, matrice_private.projects_of_member(project_ids), match_count, filter);
+    query_text, words, matrice_private.projects_of_member(project_ids), match_count, filter, also);
 end
 $$;
 comment on function matrice_private.matching_of_member is
-  'Calls matching_chunks for those of the projects that the caller is a member of. SECURITY DEFINER: policies would keep '
-  'full-text search from using its index.';
+  'Calls matching_chunks for those of the projects that the caller is a member of. SECURITY DEFINER: the word index is read as '
+  'the owner of the tables.';
 
-create or replace function matrice_private.word_candidates(query_text text, project_ids uuid[], match_count integer, filter jsonb)
-returns table (chunk_id uuid, rank real)
+create or replace function matrice_private.phrase_check(query_text text, words text, chunk_ids uuid[]) returns tsquery
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Nothing else asks for words next to each other.
+  if query_text !~ '["+!-]' then
+    return null;
+  end if;
+  return (
+    select string_agg(concat_ws(' & ', quote_literal(a.analysis), '(' || q.phrases || ')'), ' | ')::tsquery
+      from (
+        -- The lexeme that begins with a blank comes first. It says how the chunk was analysed.
+        select distinct (tsvector_to_array(c.fts))[1] as analysis
+          from unnest(chunk_ids) as given (id)
+         cross join lateral (select c.fts from matrice.source_chunks c where c.id = given.id offset 0) c
+      ) a
+     cross join lateral (
+       select matrice_private.query_check(query_text, words, ltrim(a.analysis)) as phrases
+     ) q
+  );
+end
+$$;
+comment on function matrice_private.phrase_check is
+  'Returns what the fts of these chunks must match because of the phrases in a query; null if it has none.';
+
+create or replace function matrice_private.shown_places(chunk_ids uuid[], phrases tsquery) returns integer[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+-- Planning at each call would take as long as running.
+set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (
+    select coalesce(array_agg(given.place::integer order by given.place), '{}')
+      from unnest(chunk_ids) with ordinality as given (id, place)
+     -- OFFSET 0 makes the planner look up each row by its key.
+     cross join lateral (select c.source_id, c.fts from matrice.source_chunks c where c.id = given.id offset 0) c
+     cross join lateral (select from matrice.context_sources s where s.id = c.source_id offset 0) s
+     where phrases is null or c.fts @@ phrases
+  );
+end
+$$;
+comment on function matrice_private.shown_places is
+  'Returns the places of those chunks that the caller can see, with their sources, and that match a tsquery.';
+
+create or replace function matrice_private.matching_texts(
+  query_text text, words text, project_ids uuid[], match_count integer, filter jsonb, also uuid[]
+) returns table (
+  chunk_id uuid, project_id uuid, score double precision, mean double precision, deviation double precision, matched text[]
+)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if row_security_active('matrice.source_chunks') then
+    return query select * from matrice_private.matching_of_member(query_text, words, project_ids, match_count, filter, also);
+  else
+    return query select * from matrice_private.matching_chunks(query_text, words, project_ids, match_count, filter, also);
+  end if;
+end
+$$;
+comment on function matrice_private.matching_texts is
+  'Calls matching_chunks as the caller may: a service for all of the projects, others for those that they are members of.';
+
+create or replace function matrice_private.word_candidates(
+  query_text text, words text, project_ids uuid[], match_count integer, filter jsonb, also uuid[] default '{}'
+) returns table (
+  chunk_id uuid, project_id uuid, score double precision, mean double precision, deviation double precision, matched jsonb
+)
+language plpgsql stable strict
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
-  ids   uuid[];
-  ranks real[];
+  found  record;
+  places integer[];
+  depth  integer := match_count;
 begin
-  if row_security_active('matrice.source_chunks') then
-    select array_agg(m.chunk_id order by m.rank desc, m.chunk_id), array_agg(m.rank order by m.rank desc, m.chunk_id)
-      into ids, ranks from matrice_private.matching_of_member(query_text, project_ids, match_count, filter) m;
-    -- If policies that somebody has added hide some of these chunks, search as the caller instead: other chunks take their place.
-    if not exists (
-      select from unnest(ids) f (id)
-       where not exists (
-         select from matrice.source_chunks c join matrice.context_sources s on s.id = c.source_id where c.id = f.id)
-    ) then
-      return query select f.id, f.rank from unnest(ids, ranks) f (id, rank);
-      return;
-    end if;
-  end if;
-  return query select * from matrice_private.matching_chunks(query_text, project_ids, match_count, filter);
+  loop
+    select array_agg(m.chunk_id) filter (where m.chunk_id is not null) as ids,
+           array_agg(m.score) filter (where m.chunk_id is not null) as scores,
+           array_agg(to_jsonb(m.matched)) filter (where m.chunk_id is not null) as matched,
+           array_agg(m.project_id) filter (where m.chunk_id is null) as projects,
+           array_agg(m.mean) filter (where m.chunk_id is null) as means,
+           array_agg(m.deviation) filter (where m.chunk_id is null) as deviations
+      into found
+      from matrice_private.matching_texts(query_text, word_candidates.words, project_ids, depth, filter, also) m;
+    places := matrice_private.shown_places(
+      found.ids, matrice_private.phrase_check(query_text, word_candidates.words, found.ids));
+    -- Chunks that policies hide, or that have the words of a phrase elsewhere, do not count towards match_count. Those behind
+    -- depth are there because of also.
+    exit when (select count(*) from unnest(places) p where p <= depth) >= match_count
+           or coalesce(cardinality(found.ids), 0) < depth;
+    depth := least(depth::bigint * 8, 2000000000);
+  end loop;
+  return query
+    select found.ids[p], null::uuid, found.scores[p], null::double precision, null::double precision, found.matched[p]
+      from unnest(places) with ordinality as shown (p, number)
+     where number <= match_count or found.ids[p] = any (also)
+     order by number;
+  return query
+    select null::uuid, s.project_id, null::double precision, s.mean, s.deviation, null::jsonb
+      from unnest(found.projects, found.means, found.deviations) s (project_id, mean, deviation);
 end
 $$;
 comment on function matrice_private.word_candidates is
-  'Finds the chunks in the projects that match a full-text query best and that the caller can see.';
-
-create or replace function matrice_private.highlighted(config regconfig, content text, query tsquery) returns text
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set client_min_messages = warning
-as $$
-declare
-  -- Mark single words, not phrases: for a phrase of ten words ts_headline takes minutes, or all memory.
-  terms     text[]  := array(
-    select distinct term[1] from regexp_matches(query::text, $r$('(?:[^']|'')*'(?::\*)?)$r$, 'g') term limit 50);
-  any_word  tsquery := array_to_string(terms, ' | ')::tsquery;
-  all_words tsquery := case when cardinality(terms) <= 10 then array_to_string(terms, ' & ')::tsquery end;
-  accented  tsquery;
-  piece     text;
-  best      text;
-  found     tsvector;
-begin
-  -- The excerpt comes from one piece of the text: the first that matches the query, else the first that has any of its words.
-  foreach piece in array matrice_private.pieces(content, 8192) loop
-    found := matrice_private.text_vector(config, piece);
-    if found @@ query or best is null and found @@ any_word then
-      best := piece;
-    end if;
-    exit when found @@ query;
-  end loop;
-  best := coalesce(best, left(content, 200));
-  -- The excerpt keeps its accents, and the query has none. So also mark the words with accents that match the query.
-  select string_agg(quote_literal(lexeme), ' | ')::tsquery into accented
-    from (select distinct token from ts_parse('default', best) where octet_length(token) > length(token)) word,
-         unnest(tsvector_to_array(to_tsvector(config, token))) lexeme
-   where matrice_private.text_vector(config, token) @@ any_word;
-  return translate(
-    ts_headline(
-      config, best,
-      case when to_tsvector(config, best) @@ all_words then all_words else any_word end || coalesce(accented, '')),
-    -- Undo what _pieces changed: it replaced < by chr(26) and put chr(31) into long words.
-    chr(26) || chr(31), '<');
-end
-$$;
-comment on function matrice_private.highlighted is 'Returns an excerpt of a text in which the words of a query are marked.';
+  'Finds the chunks in the projects that match a query best by BM25 and that the caller can see, best first, ties by id. After '
+  'them comes a row for each project, without a chunk_id, with the mean and the standard deviation of the scores of all its '
+  'chunks. also: chunks that are returned too, if they match.';

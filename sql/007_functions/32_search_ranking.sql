@@ -1,59 +1,133 @@
 -- From candidates to ranked chunks: fusion of both searches, diversity, and a limit per source.
 
+create or replace function matrice_private.similarities_in_order(query_embedding vector, chunk_ids uuid[], model text)
+returns double precision[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select coalesce(array_agg(1 - (e.embedding <=> query_embedding) order by given.place), '{}')
+    from unnest(chunk_ids) with ordinality as given (id, place)
+    -- OFFSET 0 for the reason given at similarities.
+    left join lateral (select e.model, e.embedding from matrice.chunk_embeddings e where e.chunk_id = given.id offset 0) e
+      on e.model = similarities_in_order.model;
+end;
+comment on function matrice_private.similarities_in_order is
+  'Returns the cosine similarity of each of the chunks to a vector; null for a chunk without an embedding.';
+
+create or replace function matrice_private.similarity_spread(query_embedding vector, project_ids uuid[], model text)
+returns table (project_id uuid, mean double precision, deviation double precision)
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select p.id, avg(1 - (e.embedding <=> query_embedding)), stddev_pop(1 - (e.embedding <=> query_embedding))
+    from unnest(project_ids) as p (id)
+   cross join lateral (
+     -- Ids are random, so the first ones are a sample.
+     select e.embedding, e.model from matrice.chunk_embeddings e where e.project_id = p.id order by e.chunk_id limit 400
+   ) e
+   where e.model = similarity_spread.model
+   group by p.id;
+end;
+comment on function matrice_private.similarity_spread is
+  'Returns the mean and the standard deviation of the similarities of a vector to the chunks of each project. Looks at up to 400 '
+  'embeddings of a project.';
+
 create or replace function matrice_private.fused_candidates(
-  query_text text, query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb,
-  full_text_weight double precision, semantic_weight double precision, rrf_k integer
-) returns table (chunk_id uuid, score double precision, semantic_rank integer, full_text_rank integer)
+  query_text text, query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb, options jsonb
+) returns table (chunk_id uuid, score double precision, details jsonb)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
   -- Deep enough that a chunk with a middling rank in both lists can win.
-  depth integer := least(greatest(match_count * 5, 100), 10000);
+  depth            integer := least(greatest(match_count * 5, 100), 10000);
+  full_text_weight double precision := coalesce((options ->> 'full_text_weight')::double precision, 1);
+  semantic_weight  double precision := coalesce((options ->> 'semantic_weight')::double precision, 1);
+  rrf_k            integer := coalesce((options ->> 'rrf_k')::integer, 50);
+  by_rank          boolean := coalesce(options ->> 'fusion', 'score') = 'rank';
+  near             uuid[];
+  similarities     double precision[];
 begin
+  select array_agg(n.chunk_id), array_agg(n.similarity) into near, similarities
+    from matrice_private.vector_candidates(query_embedding, project_ids, fused_candidates.model, depth, filter) n;
   return query
     with semantic as materialized (
-      select n.chunk_id, row_number() over (order by n.similarity desc, n.chunk_id)::integer as rank
-        from matrice_private.vector_candidates(query_embedding, project_ids, fused_candidates.model, depth, filter) n
+      select n.id, n.similarity, row_number() over (order by n.similarity desc, n.id) as rank
+        from unnest(near, similarities) n (id, similarity)
+    ), words as materialized (
+      select m.* from matrice_private.word_candidates(
+        query_text, coalesce(options ->> 'words', 'any'), project_ids, depth, filter, also => coalesce(near, '{}')) m
     ), full_text as materialized (
-      select m.chunk_id, row_number() over (order by m.rank desc, m.chunk_id)::integer as rank
-        from matrice_private.word_candidates(query_text, project_ids, depth, filter) m
+      select w.*, row_number() over (order by w.score desc, w.chunk_id) as rank from words w where w.chunk_id is not null
+    ), united as materialized (
+      select coalesce(v.id, t.chunk_id) as id, v.similarity, v.rank as semantic_rank, t.score, t.matched,
+             case when t.rank <= depth then t.rank end as full_text_rank
+        from semantic v full join full_text t on t.chunk_id = v.id
+    ), missing as materialized (
+      select array_agg(u.id) as ids from united u where u.similarity is null
+    ), looked_up as materialized (
+      select s.id, s.similarity
+        from missing m,
+             unnest(m.ids, matrice_private.similarities_in_order(query_embedding, m.ids, fused_candidates.model)) s (id, similarity)
+    ), similarity_spread as materialized (
+      select s.* from matrice_private.similarity_spread(query_embedding, project_ids, fused_candidates.model) s
+    ), word_spread as materialized (
+      -- While the language of a project changes, it has a row for each language.
+      select m.project_id, avg(m.mean) as mean, avg(m.deviation) as deviation
+        from words m
+       where m.chunk_id is null
+       group by m.project_id
     )
-    select coalesce(v.chunk_id, t.chunk_id),
-           coalesce(semantic_weight / (rrf_k + v.rank), 0) + coalesce(full_text_weight / (rrf_k + t.rank), 0),
-           v.rank, t.rank
-      from semantic v full join full_text t on t.chunk_id = v.chunk_id
-     order by 2 desc, 1
+    select u.id,
+           case when by_rank
+                then coalesce(semantic_weight / (rrf_k + u.semantic_rank), 0)
+                     + coalesce(full_text_weight / (rrf_k + u.full_text_rank), 0)
+                -- 0.7 was better than 1 on the sets of benches/quality_bench.py.
+                else coalesce(0.7 * semantic_weight * (coalesce(u.similarity, l.similarity) - s.mean) / nullif(s.deviation, 0), 0)
+                     + coalesce(full_text_weight * (coalesce(u.score, 0) - w.mean) / nullif(w.deviation, 0), 0) end as fused,
+           jsonb_build_object(
+             'semantic_rank', u.semantic_rank, 'full_text_rank', u.full_text_rank,
+             'similarity', coalesce(u.similarity, l.similarity), 'rank', u.score, 'matched_words', u.matched)
+      from united u
+     cross join lateral (select c.project_id from matrice.source_chunks c where c.id = u.id offset 0) c
+      left join looked_up l on l.id = u.id
+      left join similarity_spread s on s.project_id = c.project_id
+      left join word_spread w on w.project_id = c.project_id
+     where options ->> 'min_similarity' is null
+        or coalesce(u.similarity, l.similarity) >= (options ->> 'min_similarity')::double precision
+     order by fused desc, u.id
      limit match_count;
 end
 $$;
 comment on function matrice_private.fused_candidates is
-  'Finds the best chunks by reciprocal rank fusion of vector_candidates and word_candidates, ties by id.';
+  'Finds the best chunks by vector and by words, ties by id. options: full_text_weight, semantic_weight, words, min_similarity, '
+  'fusion and rrf_k, as in hybrid_search.';
 
 create or replace function matrice_private.candidates(
-  query_text text, query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb,
-  full_text_weight double precision default 1, semantic_weight double precision default 1, rrf_k integer default 50
-) returns table (chunk_id uuid, score double precision, semantic_rank integer, full_text_rank integer)
+  query_text text, query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb, options jsonb
+) returns table (chunk_id uuid, score double precision, details jsonb)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   if query_text is null then
-    return query select n.chunk_id, n.similarity, null::integer, null::integer
+    return query select n.chunk_id, n.similarity, null::jsonb
                    from matrice_private.vector_candidates(query_embedding, project_ids, model, match_count, filter) n;
   elsif query_embedding is null then
-    return query select m.chunk_id, m.rank::double precision, null::integer, null::integer
-                   from matrice_private.word_candidates(query_text, project_ids, match_count, filter) m;
+    return query select m.chunk_id, m.score, jsonb_build_object('matched_words', m.matched)
+                   from matrice_private.word_candidates(
+                          query_text, coalesce(options ->> 'words', 'any'), project_ids, match_count, filter) m
+                  where m.chunk_id is not null;
   else
     return query select * from matrice_private.fused_candidates(
-      query_text, query_embedding, project_ids, model, match_count, filter, full_text_weight, semantic_weight, rrf_k);
+      query_text, query_embedding, project_ids, model, match_count, filter, options);
   end if;
 end
 $$;
 comment on function matrice_private.candidates is
   'Finds the candidates of a search, best first: by vector if query_text is null, by words if query_embedding is null, else by '
-  'both.';
+  'both. options: as in fused_candidates.';
 
 create or replace function matrice_private.similarities(chunk_ids uuid[], chunk_id uuid, model text) returns double precision[]
 language sql stable
@@ -152,36 +226,33 @@ comment on function matrice_private.select_chunks is
 
 create or replace function matrice_private.ranked_chunks(
   query_text text, query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb,
-  diversity double precision, max_per_source integer, match_threshold double precision default null,
-  full_text_weight double precision default 1, semantic_weight double precision default 1, rrf_k integer default 50
-) returns table (place bigint, chunk_id uuid, score double precision, semantic_rank integer, full_text_rank integer)
+  diversity double precision, max_per_source integer, least_score double precision, options jsonb default '{}'
+) returns table (place bigint, chunk_id uuid, score double precision, details jsonb)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  plain  boolean := diversity = 0 and max_per_source is null;
-  depth  integer := case when plain then match_count else least(greatest(match_count * 5, 50), 10000) end;
-  ids    uuid[];
-  scores double precision[];
-  ranks  integer[][];
-  chosen uuid[];
+  plain   boolean := diversity = 0 and max_per_source is null;
+  depth   integer := case when plain then match_count else least(greatest(match_count * 5, 50), 10000) end;
+  ids     uuid[];
+  scores  double precision[];
+  found   jsonb[];
+  chosen  uuid[];
 begin
   if plain then
     return query
-      select row_number() over (), c.*
-        from matrice_private.candidates(query_text, query_embedding, project_ids, ranked_chunks.model, depth, filter,
-                                        full_text_weight, semantic_weight, rrf_k) c
-       where match_threshold is null or c.score >= match_threshold;
+      select row_number() over (order by c.score desc, c.chunk_id), c.*
+        from matrice_private.candidates(query_text, query_embedding, project_ids, ranked_chunks.model, depth, filter, options) c
+       where least_score is null or c.score >= least_score;
     return;
   end if;
   -- Go deeper until enough chunks are selected: the best candidates may all belong to one source.
   loop
     select array_agg(c.chunk_id order by c.score desc, c.chunk_id), array_agg(c.score order by c.score desc, c.chunk_id),
-           array_agg(array[c.semantic_rank, c.full_text_rank] order by c.score desc, c.chunk_id)
-      into ids, scores, ranks
-      from matrice_private.candidates(query_text, query_embedding, project_ids, ranked_chunks.model, depth, filter,
-                                      full_text_weight, semantic_weight, rrf_k) c;
+           array_agg(c.details order by c.score desc, c.chunk_id)
+      into ids, scores, found
+      from matrice_private.candidates(query_text, query_embedding, project_ids, ranked_chunks.model, depth, filter, options) c;
     chosen := matrice_private.select_chunks(
       ids, scores, are_similarities => query_text is null, match_count => match_count,
       diversity => diversity, max_per_source => max_per_source, model => ranked_chunks.model);
@@ -189,12 +260,11 @@ begin
     depth := least(depth * 4, 10000);
   end loop;
   return query
-    select c.place, c.id, scores[array_position(ids, c.id)],
-           ranks[array_position(ids, c.id)][1], ranks[array_position(ids, c.id)][2]
+    select c.place, c.id, scores[array_position(ids, c.id)], found[array_position(ids, c.id)]
       from unnest(chosen) with ordinality c (id, place)
-     where match_threshold is null or scores[array_position(ids, c.id)] >= match_threshold;
+     where least_score is null or scores[array_position(ids, c.id)] >= least_score;
 end
 $$;
 comment on function matrice_private.ranked_chunks is
   'Finds the chunks that a search returns, in order. These are the best candidates, or what diversity and max_per_source select '
-  'from the candidates.';
+  'from the candidates. least_score: leaves out chunks with a lower score; null for none. options: as in fused_candidates.';

@@ -131,7 +131,7 @@ comment on function matrice_private.expanded_passages is
 create or replace function matrice_private.passages(chunk_ids uuid[], expand integer)
 returns table (
   place bigint, chunk_id uuid, source_id uuid, source_name text, chunk_index integer, content text, token_count integer,
-  metadata jsonb
+  metadata jsonb, source_type text, storage_path text, start_char integer, end_char integer
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -141,7 +141,8 @@ begin
   if expand = 0 then
     return query
       -- OFFSET 0 makes the planner look up each row by its key. It knows little about a table that was just filled.
-      select given.place, c.id, c.source_id, s.name, c.chunk_index, c.content, c.token_count, c.metadata
+      select given.place, c.id, c.source_id, s.name, c.chunk_index, c.content, c.token_count, c.metadata,
+             s.type, s.storage_path, c.start_char, c.end_char
         from unnest(chunk_ids) with ordinality as given (id, place)
        cross join lateral (select n.* from matrice.source_chunks n where n.id = given.id offset 0) c
        cross join lateral (select o.* from matrice.context_sources o where o.id = c.source_id offset 0) s
@@ -151,7 +152,8 @@ begin
   return query
     select t.best, c.id, c.source_id, s.name, c.chunk_index, t.content, matrice.count_tokens(t.content),
            matrice_private.with_pages(c.metadata, t.pages) || jsonb_build_object('expanded', jsonb_build_object(
-             'first_index', t.first_index, 'last_index', t.last_index, 'start_char', t.start_char, 'end_char', t.end_char))
+             'first_index', t.first_index, 'last_index', t.last_index, 'start_char', t.start_char, 'end_char', t.end_char)),
+           s.type, s.storage_path, t.start_char, t.end_char
       from matrice_private.expanded_passages(chunk_ids, expand) t
       -- Not chunk_ids[t.best] below: the cast in it is not leakproof, and keeps the policy's query from the key.
       join unnest(chunk_ids) with ordinality as given (id, place) on given.place = t.best

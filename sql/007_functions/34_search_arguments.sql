@@ -44,8 +44,48 @@ $$;
 comment on function matrice_private.require_result_options is
   'Raises an error unless the arguments that choose a set of chunks are valid.';
 
+create or replace function matrice_private.require_least(argument text, least_score double precision) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if least_score in ('NaN', 'Infinity', '-Infinity') then
+    raise exception '% must be a finite number, not %', argument, least_score
+      using errcode = '22023', hint = 'Leave it out for no limit.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_least is 'Raises an error if the lowest score of a result is not a finite number.';
+
+create or replace function matrice_private.require_words(words text) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.require_given('words', words);
+  perform matrice_private.require_one_of('words', words, array['any', 'all']);
+end
+$$;
+comment on function matrice_private.require_words is 'Raises an error unless words is any or all.';
+
+create or replace function matrice_private.require_highlight(highlight boolean, fragments integer, html boolean) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.require_given('highlight', highlight);
+  perform matrice_private.require_given('highlight_fragments', fragments);
+  perform matrice_private.require_given('highlight_html', html);
+  if fragments not between 1 and 10 then
+    raise exception 'highlight_fragments must be between 1 and 10, not %', fragments
+      using errcode = '22023', hint = 'It is the most excerpts of a chunk.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_highlight is 'Raises an error unless the arguments of highlights are valid.';
+
 create or replace function matrice_private.require_fusion(
-  full_text_weight double precision, semantic_weight double precision, rrf_k integer
+  full_text_weight double precision, semantic_weight double precision, rrf_k integer, fusion text
 ) returns void
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -61,6 +101,8 @@ begin
             detail = format('full_text_weight is %s, and semantic_weight is %s.', full_text_weight, semantic_weight),
             hint = 'The default of both is 1. A search with the weight 0 does not count in the score.';
   end if;
+  perform matrice_private.require_given('fusion', fusion);
+  perform matrice_private.require_one_of('fusion', fusion, array['score', 'rank']);
   if rrf_k not between 1 and 1000000 then
     raise exception 'rrf_k must be between 1 and 1000000, not %', rrf_k
       using errcode = '22023', hint = 'The default is 50. A smaller value favours the first ranks more.';
@@ -68,7 +110,7 @@ begin
 end
 $$;
 comment on function matrice_private.require_fusion is
-  'Raises an error unless the arguments of reciprocal rank fusion are valid.';
+  'Raises an error unless the arguments that combine two searches are valid.';
 
 create or replace function matrice_private.has_chunks(project_ids uuid[], filter jsonb) returns boolean
 language plpgsql stable

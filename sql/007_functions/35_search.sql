@@ -6,7 +6,8 @@ create or replace function matrice.match_chunks(
   diversity double precision default 0, max_per_source integer default null, expand integer default 0
 ) returns table (
   chunk_id uuid, source_id uuid, source_name text, chunk_index integer, content text, token_count integer,
-  metadata jsonb, similarity double precision
+  metadata jsonb, similarity double precision,
+  source_type text, storage_path text, start_char integer, end_char integer
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -27,10 +28,10 @@ begin
   return query
     with hits as materialized (
       select h.* from matrice_private.ranked_chunks(
-        null, query_embedding, projects, chosen_model, match_count, filter, diversity, max_per_source,
-        match_threshold => match_threshold) h
+        null, query_embedding, projects, chosen_model, match_count, filter, diversity, max_per_source, match_threshold) h
     )
-    select p.chunk_id, p.source_id, p.source_name, p.chunk_index, p.content, p.token_count, p.metadata, h.score
+    select p.chunk_id, p.source_id, p.source_name, p.chunk_index, p.content, p.token_count, p.metadata, h.score,
+           p.source_type, p.storage_path, p.start_char, p.end_char
       from matrice_private.passages(array(select h.chunk_id from hits h order by h.place), expand) p
       join hits h on h.chunk_id = p.chunk_id
      order by p.place;
@@ -57,10 +58,12 @@ comment on function matrice.match_chunks is
 create or replace function matrice.search_chunks(
   query_text text, project_id uuid default null, match_count integer default 10, filter jsonb default '{}',
   diversity double precision default 0, max_per_source integer default null, expand integer default 0,
-  highlight boolean default false
+  highlight boolean default false, words text default 'any', min_score double precision default null,
+  highlight_fragments integer default 1, highlight_html boolean default false
 ) returns table (
   chunk_id uuid, source_id uuid, source_name text, chunk_index integer, content text, token_count integer,
-  metadata jsonb, rank real
+  metadata jsonb, rank real,
+  source_type text, storage_path text, start_char integer, end_char integer, matched_words text[]
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -72,30 +75,29 @@ declare
 begin
   perform matrice_private.require_query(query_text);
   perform matrice_private.require_result_options(match_count, filter, diversity, max_per_source, expand);
-  perform matrice_private.require_given('highlight', highlight);
+  perform matrice_private.require_words(words);
+  perform matrice_private.require_least('min_score', min_score);
+  perform matrice_private.require_highlight(highlight, highlight_fragments, highlight_html);
   projects := matrice_private.searchable_projects(search_chunks.project_id);
   chosen_model := matrice_private.embedding_model(null, search_chunks.project_id);
   return query
     with hits as materialized (
       select h.* from matrice_private.ranked_chunks(
-        query_text, null, projects, chosen_model, match_count, filter, diversity, max_per_source) h
-    ), passages as materialized (
-      select p.*, h.score, case when highlight then matrice_private.text_search_config(s.project_id) end as config
-        from matrice_private.passages(array(select h.chunk_id from hits h order by h.place), expand) p
-        join hits h on h.chunk_id = p.chunk_id
-        join matrice.context_sources s on s.id = p.source_id
-    ), queries as materialized (
-      select c.config, matrice_private.text_query(c.config, query_text) as words
-        from (select distinct p.config from passages p where p.config is not null) c
+        query_text, null, projects, chosen_model, match_count, filter, diversity, max_per_source, min_score,
+        jsonb_build_object('words', words)) h
     )
     select p.chunk_id, p.source_id, p.source_name, p.chunk_index, p.content, p.token_count,
            case when highlight
-                then p.metadata
-                     || jsonb_build_object('highlight', matrice_private.highlighted(p.config, p.content, q.words))
+                then p.metadata || jsonb_build_object('highlight', (
+                  select matrice_private.highlighted(
+                           p.content, query_text, matrice_private.text_language(s.project_id),
+                           highlight_fragments, highlight_html)
+                    from matrice.context_sources s where s.id = p.source_id))
                 else p.metadata end,
-           p.score::real
-      from passages p
-      left join queries q on q.config = p.config
+           h.score::real, p.source_type, p.storage_path, p.start_char, p.end_char,
+           array(select jsonb_array_elements_text(h.details -> 'matched_words'))
+      from matrice_private.passages(array(select h.chunk_id from hits h order by h.place), expand) p
+      join hits h on h.chunk_id = p.chunk_id
      order by p.place;
   if not found then
     perform matrice_private.tell_unmatched(filter, projects);
@@ -103,24 +105,34 @@ begin
 end
 $$;
 comment on function matrice.search_chunks is
-  'Finds chunks by words: full-text search in the language of each project. Ranks them by cover density (ts_rank_cd): how often '
-  'the words occur, and how near to each other. A query of more than about fifty words is ranked only by how often they occur. '
-  'query_text: as people type it: "a phrase", or, -not, and begin* for the beginning of a word or of its stem. Accents and case '
-  'do not matter. A query of only stop words matches nothing. A word that is a stop word only because of its accents, such as '
-  'été, is also searched for without them. '
-  'highlight: puts an excerpt into metadata.highlight, with the words that were found between <b> and </b>. The rest of the text '
-  'is not escaped for HTML. '
+  'Finds chunks by words, best first, ties by id. Words are read in the language of each project. A word is found in all of its '
+  'forms, with and without accents, and as a part of compounds such as e-mail, config.yaml or searchChunks. '
+  'rank: the score by BM25, with the statistics of the project. It grows with how rare the words of the query are, and how often '
+  'the chunk has them. A word that is written as in the query counts a little more. '
+  'query_text: as people type it. A chunk matches if it has any of the words. "a phrase" and +word are required, -word excludes, '
+  'begin* is the beginning of a word, and one of the words around "or" is enough. Stop words are ignored, unless the query has '
+  'no other words. '
+  'words: any, or all to require every word. '
+  'min_score: leaves out chunks with a lower rank. '
+  'highlight: puts an excerpt into metadata.highlight, with the words that were found between <b> and </b>. highlight_fragments: '
+  'the most excerpts, joined by " … ". highlight_html: escapes the rest of the text for HTML. '
+  'matched_words: the words of the query that the chunk has. '
   'project_id, match_count, filter, diversity, max_per_source, expand: as in match_chunks. '
-  'Defaults: match_count 10, filter ''{}'', diversity 0, expand 0, highlight false.';
+  'Defaults: match_count 10, filter ''{}'', diversity 0, expand 0, highlight false, words ''any'', highlight_fragments 1, '
+  'highlight_html false.';
 
 create or replace function matrice.hybrid_search(
   query_text text, query_embedding vector, project_id uuid default null, match_count integer default 10,
   full_text_weight double precision default 1, semantic_weight double precision default 1, rrf_k integer default 50,
   filter jsonb default '{}', model text default null,
-  diversity double precision default 0, max_per_source integer default null, expand integer default 0
+  diversity double precision default 0, max_per_source integer default null, expand integer default 0,
+  words text default 'any', fusion text default 'score', min_similarity double precision default null,
+  min_score double precision default null
 ) returns table (
   chunk_id uuid, source_id uuid, source_name text, chunk_index integer, content text, token_count integer,
-  metadata jsonb, score double precision, semantic_rank integer, full_text_rank integer
+  metadata jsonb, score double precision, semantic_rank integer, full_text_rank integer,
+  source_type text, storage_path text, start_char integer, end_char integer,
+  similarity double precision, rank real, matched_words text[]
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -132,18 +144,25 @@ declare
 begin
   perform matrice_private.require_query(query_text);
   perform matrice_private.require_result_options(match_count, filter, diversity, max_per_source, expand);
-  perform matrice_private.require_fusion(full_text_weight, semantic_weight, rrf_k);
+  perform matrice_private.require_words(words);
+  perform matrice_private.require_fusion(full_text_weight, semantic_weight, rrf_k, fusion);
+  perform matrice_private.require_least('min_similarity', min_similarity);
+  perform matrice_private.require_least('min_score', min_score);
   projects := matrice_private.searchable_projects(hybrid_search.project_id);
   chosen_model := matrice_private.embedding_model(hybrid_search.model, hybrid_search.project_id);
   perform matrice_private.require_embedding(query_embedding, chosen_model);
   return query
     with hits as materialized (
       select h.* from matrice_private.ranked_chunks(
-        query_text, query_embedding, projects, chosen_model, match_count, filter, diversity, max_per_source,
-        full_text_weight => full_text_weight, semantic_weight => semantic_weight, rrf_k => rrf_k) h
+        query_text, query_embedding, projects, chosen_model, match_count, filter, diversity, max_per_source, min_score,
+        jsonb_build_object('full_text_weight', full_text_weight, 'semantic_weight', semantic_weight, 'rrf_k', rrf_k,
+                           'words', words, 'fusion', fusion, 'min_similarity', min_similarity)) h
     )
     select p.chunk_id, p.source_id, p.source_name, p.chunk_index, p.content, p.token_count, p.metadata,
-           h.score, h.semantic_rank, h.full_text_rank
+           h.score, (h.details ->> 'semantic_rank')::integer, (h.details ->> 'full_text_rank')::integer,
+           p.source_type, p.storage_path, p.start_char, p.end_char,
+           (h.details ->> 'similarity')::double precision, (h.details ->> 'rank')::real,
+           array(select jsonb_array_elements_text(nullif(h.details -> 'matched_words', 'null')))
       from matrice_private.passages(array(select h.chunk_id from hits h order by h.place), expand) p
       join hits h on h.chunk_id = p.chunk_id
      order by p.place;
@@ -153,15 +172,20 @@ begin
 end
 $$;
 comment on function matrice.hybrid_search is
-  'Finds chunks by meaning and by words: combines the results of match_chunks and search_chunks by reciprocal rank fusion, '
-  'score = Σ weight / (rrf_k + rank), ties by id. '
-  'semantic_rank and full_text_rank are the ranks of a chunk in the two searches. '
-  'A rank is null if that search did not find the chunk among its first 100 results, or its first 5 × match_count if that is '
-  'more. '
-  'full_text_weight, semantic_weight: the weights of the two searches; 0 leaves a search out of the score. '
-  'rrf_k: a smaller value favours the first ranks more. '
-  'query_text: as in search_chunks. The other arguments: as in match_chunks. '
-  'Defaults: match_count 10, full_text_weight 1, semantic_weight 1, rrf_k 50, filter ''{}'', diversity 0, expand 0.';
+  'Finds chunks by meaning and by words: combines match_chunks and search_chunks, best first, ties by id. '
+  'score: the sum of both scores, each standardised: how many standard deviations it is above the mean of all chunks of the '
+  'project. The similarity counts 0.7 times. Around 0 means no better than any chunk. '
+  'full_text_weight, semantic_weight: the weights in the sum; 0 leaves a search out of the score. '
+  'fusion: score, or rank for reciprocal rank fusion, where the score is Σ weight / (rrf_k + rank). rrf_k: a smaller value '
+  'favours the first ranks more. '
+  'min_similarity, min_score: leave out chunks that are less similar, or have a lower score. If nothing is known about the '
+  'question, the result is empty then. '
+  'semantic_rank, full_text_rank: the places of a chunk in the two searches; null if it is not among the first 100 results of '
+  'that search, or the first 5 × match_count if that is more. '
+  'similarity: the cosine similarity. rank, matched_words, query_text, words: as in search_chunks. '
+  'The other arguments: as in match_chunks. '
+  'Defaults: match_count 10, full_text_weight 1, semantic_weight 1, rrf_k 50, filter ''{}'', diversity 0, expand 0, '
+  'words ''any'', fusion ''score''.';
 
 create or replace function matrice_private.scored_chunks(scores jsonb, project_id uuid)
 returns table (chunk_id uuid, score double precision)

@@ -184,7 +184,7 @@ comment on function matrice_private.pack_insights is
 create or replace function matrice.build_context(
   query_text text, query_embedding vector, project_id uuid, token_budget integer default 4000,
   match_count integer default 50, filter jsonb default '{}', model text default null, target_model text default 'gpt-4o',
-  insights integer default 0, scores jsonb default null
+  insights integer default 0, scores jsonb default null, min_score double precision default null
 ) returns table (context text, token_count integer, citations jsonb)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -209,18 +209,20 @@ begin
   perform matrice_private.require_text('target_model', target_model);
   perform matrice_private.require_query(query_text);
   perform matrice_private.require_result_options(match_count, filter, 0, null, 0);
+  perform matrice_private.require_least('min_score', min_score);
   perform matrice_private.require_role(project_id, 'viewer');
   if scores is null then
     ids := array(
       select h.chunk_id
         from matrice.hybrid_search(query_text, query_embedding, build_context.project_id, match_count,
-                                   filter => filter, model => build_context.model) h
+                                   filter => filter, model => build_context.model, min_score => build_context.min_score) h
        order by h.score desc, h.chunk_id);
   else
     perform matrice_private.embedding_model(build_context.model, build_context.project_id);
     perform matrice_private.require_scores(scores);
     ids := array(
       select s.chunk_id from matrice_private.scored_chunks(scores, build_context.project_id) s
+       where build_context.min_score is null or s.score >= build_context.min_score
        order by s.score desc, s.chunk_id
        limit match_count);
   end if;
@@ -257,4 +259,5 @@ comment on function matrice.build_context is
   'scores: {"<chunk_id>": score, …}; ranks chunks by these scores instead of a search. query_embedding and filter then have no '
   'effect. '
   'insights: the largest number of the project''s insights to add. They take at most a quarter of the budget. '
+  'min_score: leaves out chunks with a lower score. If nothing is known about the question, the context has no passages then. '
   'Defaults: token_budget 4000, match_count 50, filter ''{}'', target_model ''gpt-4o'', insights 0.';

@@ -139,7 +139,7 @@ begin
      cross join lateral (
        select array(
          select c.chunk_id
-           from matrice_private.candidates(s.words, s.embedding, projects, chosen_model, match_count, filter) c
+           from matrice_private.candidates(s.words, s.embedding, projects, chosen_model, match_count, filter, '{}') c
           order by c.score desc, c.chunk_id) as ids) found
      cross join lateral matrice_private.quality_of(matrice_private.grades_of(found.ids, q.relevant), q.relevant, match_count) m
      where (s.search = 'full_text' or s.embedding is not null) and (s.search = 'semantic' or s.words is not null)

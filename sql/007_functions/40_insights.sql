@@ -4,19 +4,13 @@ create or replace function matrice_private.complete_insight() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  config regconfig;
 begin
   -- PostgreSQL checks constraints after this trigger, which would already have read a value that is too large.
   perform matrice_private.require_bytes('title', new.title, 2000);
   perform matrice_private.require_bytes('content', new.content, 65536);
-  if tg_op = 'INSERT' then
-    -- Whoever changes the project's language at this moment does not see the new row.
-    perform matrice_private.hold_settings(new.project_id);
-  end if;
-  config := matrice_private.text_search_config(new.project_id);
-  new.fts := setweight(matrice_private.text_vector(config, new.title), 'A')
-             || setweight(matrice_private.text_vector(config, new.content), 'B');
+  -- The words of the title count twice.
+  new.fts := matrice_private.text_vector(
+    concat_ws(E'\n\n', new.title, new.title, new.content), matrice_private.text_language(new.project_id));
   return new;
 end
 $$;
@@ -161,28 +155,26 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  query tsquery;
+  found record;
 begin
   perform matrice_private.require_query(query_text);
   perform matrice_private.require_match_count(match_count);
   perform matrice_private.require_given('include_superseded', include_superseded);
   perform matrice_private.require_role(project_id, 'viewer');
-  query := matrice_private.text_query(matrice_private.text_search_config(project_id), query_text);
+  -- The statistics are those of all insights that the caller can see, superseded ones included.
+  select array_agg(i.id) as ids, array_agg(i.fts) as vectors into found
+    from matrice.insights i where i.project_id = search_insights.project_id;
   return query
-    select i.id, i.source_id, i.type, i.title, i.content, i.confidence, i.tags, i.created_at, i.superseded_by, r.rank
-      from matrice.insights i
-     -- Ranks as matching_chunks does.
-     cross join lateral (
-       select case when numnode(query) <= 100 then ts_rank_cd(i.fts, query) else ts_rank(i.fts, query || query) end as rank
-       offset 0) r
-     where i.project_id = search_insights.project_id
-       and i.fts @@ query
-       and (include_superseded or i.superseded_by is null)
-     order by r.rank * i.confidence desc, i.id
+    select i.id, i.source_id, i.type, i.title, i.content, i.confidence, i.tags, i.created_at, i.superseded_by, r.score::real
+      from matrice_private.ranked_texts(query_text, found.ids, found.vectors) r
+     cross join lateral (select i.* from matrice.insights i where i.id = r.id offset 0) i
+     where (include_superseded or i.superseded_by is null)
+       and (r.phrases is null or i.fts @@ r.phrases)
+     order by r.score * i.confidence desc, i.id
      limit match_count;
 end
 $$;
 comment on function matrice.search_insights is
   'Searches the insights of a project by the words of a query. Returns the best first, by rank times confidence. '
-  'query_text: may contain "a phrase", or, -not and begin*. match_count: 1 to 10000. include_superseded: if true, '
+  'query_text: as in search_chunks. match_count: 1 to 10000. include_superseded: if true, '
   'superseded insights are found too. Defaults: match_count 10, include_superseded false.';

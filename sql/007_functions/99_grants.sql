@@ -20,6 +20,7 @@ begin
       'save_pillar', 'restore_pillar', 'pillar_history',
       'ingest_source', 'chunk_source',
       'claim_chunks', 'store_embeddings', 'fail_chunks',
+      'reindex_text',
       'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'match_documents',
       'build_context',
       'evaluate_search', 'search_recall',
@@ -35,24 +36,25 @@ begin
       'is_trusted', 'current_user_id', 'json_within', 'from_parent', 'from_project', 'price_units',
       'require_bytes', 'require_json', 'require_time', 'require_given', 'require_text', 'require_query',
       'require_object', 'require_filter', 'require_one_of', 'require_match_count', 'require_key',
-      'roles', 'role_rank', 'require_role', 'hold_project', 'hold_settings', 'searchable_projects', 'projects_of_member',
+      'roles', 'role_rank', 'require_role', 'hold_project', 'searchable_projects', 'projects_of_member',
       'has_no_quota', 'require_quota', 'add_usage',
       'known_settings', 'phases', 'require_phase',
       'require_member',
       'trimmed', 'make_invitation',
       'pillar_name',
-      'text_vector', 'project_word', 'folded_lexemes', 'prefix_term', 'text_query', 'text_search_config',
+      'text_language',
       'require_no_circle',
       'require_metadata_room', 'cut_is_bounded', 'cut_source',
       'dimensions_of', 'norm_of', 'to_vector', 'require_model', 'require_comparable', 'embedding_model',
       'text_hash', 'hold_claimable', 'lease_chunks', 'require_chunks', 'hold_chunks',
       'best_count', 'rerank_depth', 'numbers_of', 'similarities_to', 'nearest_of', 'nearest_in', 'chunks_having',
       'doubtful_projects', 'require_nearest_arguments', 'are_visible', 'nearest_visible', 'vector_candidates',
-      'matching_chunks', 'word_candidates', 'highlighted',
-      'fused_candidates', 'candidates', 'similarities', 'on_one_scale', 'diverse_chunks', 'select_chunks', 'ranked_chunks',
+      'phrase_check', 'shown_places', 'matching_texts', 'word_candidates', 'reindex_some',
+      'similarities_in_order', 'similarity_spread', 'fused_candidates', 'candidates', 'similarities', 'on_one_scale', 'diverse_chunks', 'select_chunks', 'ranked_chunks',
       'chunk_ranges', 'continuation', 'pages_of', 'with_pages', 'expanded_passages', 'passages', 'passage_title',
       'passage_heading',
-      'require_embedding', 'require_result_options', 'require_fusion', 'has_chunks', 'unmatched',
+      'require_embedding', 'require_result_options', 'require_least', 'require_words', 'require_highlight', 'require_fusion',
+      'has_chunks', 'unmatched',
       'tell_unmatched', 'require_scores', 'scored_chunks', 'document_rows',
       'context_passages', 'rendered_context', 'context_tokens', 'cut_at_sentence', 'pack_chunks', 'pack_insights',
       'require_labelled_queries', 'grades_of', 'quality_of', 'labelled_queries', 'require_labelled_query', 'recall_of',
@@ -70,7 +72,7 @@ begin
       'is_free_project_id',
       -- Locking a row requires the right to change it, which editors do not have. These lock only
       -- projects of the caller.
-      'hold_project_of_member', 'hold_settings_of_member',
+      'hold_project_of_member',
       -- The holder of a token is not a member yet and may see neither the invitation nor the memberships.
       'accept_invitation',
       -- Clients may not write invitations, so that they cannot choose token, inviter and expiry. It refuses callers who are
@@ -79,20 +81,21 @@ begin
       -- Clients may not write leases. These functions work on the caller's own leases, in projects that the caller may edit.
       'take_leases_of_member', 'end_leases_of_member', 'return_leases_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
-      'fold', 'pieces', 'read_query', 'whole_sentences',
-      -- Under row-level security, filters and full-text search cannot use their indexes. These search only the caller's
-      -- projects.
-      'nearest_to_member', 'matching_of_member', 'member_has_chunks'
+      'text_vector', 'analysis', 'query_check', 'highlighted', 'ranked_texts', 'whole_sentences',
+      -- Under row-level security, filters cannot use their index, and no client may read the word index. These search only the
+      -- caller's projects.
+      'nearest_to_member', 'matching_of_member', 'outdated_of_member', 'member_has_chunks'
     ]),
 
-    -- For services: these do not check whether the caller is a member of the projects. nearest_chunks is SECURITY DEFINER,
-    -- because only the owner of the tables may execute the engine's function that reads codes.
-    ('service_role', 'matrice_private', array['nearest_chunks', 'take_leases', 'end_leases', 'return_leases']),
+    -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks and
+    -- outdated_chunks are SECURITY DEFINER, because only the owner of the tables may read codes and the word index.
+    ('service_role', 'matrice_private', array[
+      'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'take_leases', 'end_leases', 'return_leases']),
 
     -- For the owner of the tables.
     (null, 'matrice_private', array[
       'build_embedding_index', 'load_price_catalogue', 'forget_pillar_versions', 'purge_audit_log', 'recount_usage',
-      'keep_no_statistics', 'revoke_from_everybody'
+      'keep_no_statistics', 'revoke_from_everybody', 'rebuild_word_index', 'add_segment', 'merge_some', 'merge_small', 'merge_words'
     ]),
 
     -- Triggers. A trigger fires without EXECUTE on its function.
@@ -102,7 +105,7 @@ begin
       'complete_chunk', 'refilter_chunks', 'keep_dimensions', 'check_embedding', 'complete_lease', 'hold_text',
       'forget_embeddings', 'complete_insight', 'refuse_circle', 'refuse_unit', 'price_step',
       -- SECURITY DEFINER: these write to tables that no client may write.
-      'audit', 'keep_pillar_version', 'forget_usage', 'forget_failures', 'take_project_id', 'void_invitations',
+      'audit', 'keep_pillar_version', 'forget_usage', 'forget_failures', 'index_words', 'forget_words', 'forget_all_words', 'take_project_id', 'void_invitations',
       'count_context_sources', 'count_source_chunks', 'count_insights', 'count_workflow_runs',
       'count_workflow_steps',
       'count_pillar_versions', 'count_project_invitations',

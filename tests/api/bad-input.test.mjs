@@ -47,6 +47,9 @@ describe('functions refuse unknown names', () => refusals([
   ...each(['done', '', 'Success'], 'record_step', 'status', '22023'),
   ...each(['running', ''], 'finish_run', 'status', '22023'),
   ...each(['decade', ''], 'workflow_metrics', 'group_by', '22023'),
+  ...['search_chunks', 'hybrid_search'].flatMap((name) => each(['some', '', 'Any'], name, 'words', '22023')),
+  ...each(['rrf', '', 'Rank'], 'hybrid_search', 'fusion', '22023'),
+  ...each(['klingon', '', 'English', 'pg_catalog.english'], 'analyze_text', 'language', '22023'),
   ['match_chunks: an argument that does not exist', rpc('match_chunks', { matchcount: 1 }), 404, 'PGRST202'],
   ['a function that does not exist', () => alice.rpc('drop_everything'), 404, 'PGRST202'],
   ['a table that does not exist', () => alice.from('secrets').select(), 404, '42P01'],
@@ -88,6 +91,11 @@ describe('functions refuse numbers out of range', () => refusals([
   ...each([-1, 'NaN', 'Infinity'], 'hybrid_search', 'semantic_weight', '22023'),
   ...each([-1, 'NaN', 'Infinity'], 'hybrid_search', 'full_text_weight', '22023'),
   ...each([0, -1], 'hybrid_search', 'rrf_k', '22023'),
+  ...each(['NaN', 'Infinity', '-Infinity'], 'search_chunks', 'min_score', '22023'),
+  ...each(['NaN', 'Infinity', '-Infinity'], 'build_context', 'min_score', '22023'),
+  ...['min_score', 'min_similarity'].flatMap((argument) => each(['NaN', 'Infinity', '-Infinity'], 'hybrid_search', argument, '22023')),
+  ...each([0, -1, 11], 'search_chunks', 'highlight_fragments', '22023'),
+  ...each([0, -1, 1e7], 'reindex_text', 'batch_size', '22023'),
   ...each([-0.1, 1.1, 'NaN'], 'record_insight', 'confidence', '22023'),
   ...['latency_ms', 'tokens_input', 'tokens_output', 'attempt'].flatMap((argument) => each([-1], 'record_step', argument, '22023')),
   ...each([-1, 'NaN'], 'record_step', 'cost_usd', '22023'),
@@ -132,7 +140,8 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...['step_name', 'step_key'].flatMap((argument) => each(['', ' '], 'record_step', argument, '22023')),
   ...each([null], 'workflow_metrics', 'since', '22004'),
   ...each([null], 'store_embeddings', 'chunk_ids', '22004'),
-  ...['set_phase', 'save_pillar', 'ingest_source', 'build_context', 'search_insights', 'start_run', 'workflow_metrics']
+  ...each([null], 'analyze_text', 'language', '22004'),
+  ...['set_phase', 'save_pillar', 'ingest_source', 'build_context', 'search_insights', 'start_run', 'workflow_metrics', 'reindex_text']
     .flatMap((name) => each([null], name, 'project_id', '22004')),
 ]))
 

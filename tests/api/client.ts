@@ -11,7 +11,7 @@ export async function ask(question: string, embedding: number[]) {
   const { data: hits } = await supabase.rpc('hybrid_search', {
     query_text: question, query_embedding: JSON.stringify(embedding), project_id: project, filter: { kind: 'guide' },
   }).throwOnError()
-  const best: { content: string, score: number } = hits[0]!
+  const best: { content: string, score: number, matched_words: string[] } = hits[0]!
   const { data: cost } = await supabase.rpc('calculate_cost', { model: 'gpt-4o', tokens_input: 10 }).throwOnError()
 
   // Columns that the database fills in are optional.

@@ -93,13 +93,16 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     remove_member: { project_id, user_id },
     // Search
     match_chunks: { query_embedding, project_id, filter: { topic: 'whales' }, model: MODEL },
-    search_chunks: { query_text, project_id, filter: { topic: 'whales' } },
-    hybrid_search: { query_text, query_embedding, project_id, filter: { topic: 'whales' }, model: MODEL },
+    search_chunks: { query_text, project_id, filter: { topic: 'whales' }, words: 'any' },
+    hybrid_search: { query_text, query_embedding, project_id, filter: { topic: 'whales' }, model: MODEL, words: 'any', fusion: 'score' },
     build_context: { query_text, query_embedding, project_id, filter: { topic: 'whales' }, model: MODEL, target_model: 'gpt-4o', scores: null },
     rerank_chunks: { scores: { [chunk_id]: 1 }, model: MODEL },
     evaluate_search: { queries: [{ query_text, query_embedding, relevant: { [chunk_id]: 1 } }], project_id, filter: { topic: 'whales' }, model: MODEL },
     search_recall: { project_id, model: MODEL },
     match_documents: { query_embedding, filter: { topic: 'whales' } },
+    // Words
+    analyze_text: { content: 'blue whales', language: 'english' },
+    reindex_text: { project_id },
     // Insights
     record_insight: {
       project_id, type: 'learning', title: 'Squids', content: 'They hide.', tags: ['squid'], source_id, evidence: { seen: 0 },

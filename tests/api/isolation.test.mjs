@@ -13,7 +13,8 @@ const HISTORIES = ['pillar_versions', 'audit_log', 'project_usage']
 // Columns that nobody writes.
 const GENERATED = { chunk_embeddings: ['code'] }
 // Functions of their arguments alone, and the one that makes a project of the caller's own.
-const OPEN = ['calculate_cost', 'chunk_text', 'count_tokens', 'create_project', 'detokenize', 'refuse_planned_counts', 'tokenize', 'truncate_tokens']
+const OPEN = ['analyze_text', 'calculate_cost', 'chunk_text', 'count_tokens', 'create_project', 'detokenize', 'refuse_planned_counts', 'tokenize',
+  'truncate_tokens']
 // What the others answer to Bob who names Alice's ids: 404, except
 const EMPTY = { match_documents: [], rerank_chunks: [] }
 // and those whose project_id is optional find nothing without it.

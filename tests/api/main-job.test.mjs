@@ -135,8 +135,8 @@ test('match_chunks filters by metadata and by threshold', async () => {
 })
 
 test('search_chunks finds words, phrases, alternatives and exclusions', async () => {
-  const contents = async (query_text) =>
-    (await ok(alice.rpc('search_chunks', { query_text, project_id, match_count: 1000 }))).map((row) => row.content)
+  const contents = async (query_text, words) =>
+    (await ok(alice.rpc('search_chunks', { query_text, project_id, match_count: 1000, words }))).map((row) => row.content)
   const having = (pattern) => chunks.filter((chunk) => pattern.test(chunk.content)).length
   const trademarks = await contents('trademarks')
   assert.ok(trademarks.length > 0)
@@ -144,22 +144,72 @@ test('search_chunks finds words, phrases, alternatives and exclusions', async ()
   const phrase = await contents('"patent license"')
   assert.ok(phrase.length > 0 && phrase.every((text) => /patent\s+license/i.test(text)))
   assert.ok((await contents('patent or trademarks')).length > trademarks.length)
-  assert.ok((await contents('license -patent')).every((text) => !/\bpatents?\b/i.test(text)))
+  const others = await contents('license -patent')
+  assert.ok(others.length > 0 && others.every((text) => !/\bpatents?\b/i.test(text)))
   assert.deepEqual(await contents('xylophone'), [])
+  assert.deepEqual((await contents('xylophone trademarks')).sort(), trademarks.toSorted(), 'any of the words')
+  assert.deepEqual(await contents('xylophone trademarks', 'all'), [])
 })
 
-test('hybrid_search fuses both rankings', async () => {
-  const found = await ok(alice.rpc('hybrid_search', { query_text: 'patent license', query_embedding, project_id, match_count: 1000 }))
+test('search_chunks says what matched and where it is, and marks it for HTML', async () => {
+  const [hit] = await ok(alice.rpc('search_chunks', {
+    query_text: 'trademark xylophone', project_id, match_count: 1, filter: { kind: 'legal' },
+    highlight: true, highlight_fragments: 2, highlight_html: true,
+  }))
+  assert.deepEqual(hit.matched_words, ['trademark'])
+  assert.match(hit.metadata.highlight, /<b>trademarks?<\/b>/i)
+  assert.doesNotMatch(hit.metadata.highlight.replaceAll(/<\/?b>/g, ''), /[<>]|&(?!\w+;|#)/, 'the rest is escaped')
+  assert.deepEqual([hit.source_name, hit.source_type, hit.storage_path], ['LICENSE', 'file', null])
+  assert.equal([...licence].slice(hit.start_char, hit.end_char).join(''), hit.content)
+})
+
+/** Patent licences by both searches, as hybrid_search with these arguments and as search_chunks finds them. */
+async function both(args) {
+  const asked = { query_text: 'patent license', project_id, match_count: 1000 }
+  const found = await ok(alice.rpc('hybrid_search', { ...asked, query_embedding, ...args }))
+  assert.deepEqual(found.map((row) => row.score), found.map((row) => row.score).sort((a, b) => b - a))
+  return { found, words: await ok(alice.rpc('search_chunks', asked)) }
+}
+
+test('hybrid_search sums both scores in standard deviations above the mean', async () => {
+  const { found, words } = await both({ full_text_weight: 2 })
   assert.equal(found.length, chunks.length, 'the semantic half ranks every chunk')
-  const words = await ok(alice.rpc('search_chunks', { query_text: 'patent license', project_id, match_count: 1000 }))
+  const ranks = new Map(words.map((row) => [row.chunk_id, row.rank]))
+  const similarities = new Map(chunks.map((chunk) => [chunk.id, cosine(query_embedding, embed(chunk.content))]))
+  const standardised = (values) => {
+    const mean = values.reduce((sum, value) => sum + value, 0) / values.length
+    const deviation = Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length)
+    return (value) => (value - mean) / deviation
+  }
+  const near = standardised([...similarities.values()])
+  const full = standardised(chunks.map((chunk) => ranks.get(chunk.id) ?? 0))
+  for (const row of found) {
+    assert.equal(row.rank, ranks.get(row.chunk_id) ?? null)
+    assert.ok(Math.abs(row.similarity - similarities.get(row.chunk_id)) < 1e-6)
+    const expected = 0.7 * near(row.similarity) + 2 * full(row.rank ?? 0)
+    assert.ok(Math.abs(row.score - expected) < 1e-4, `${row.score} is not ${expected}`)
+  }
+})
+
+test('hybrid_search with fusion rank fuses both rankings', async () => {
+  const { found, words } = await both({ fusion: 'rank' })
   const textRank = new Map(words.map((row, i) => [row.chunk_id, i + 1]))
   for (const row of found) {
     assert.equal(row.full_text_rank, textRank.get(row.chunk_id) ?? null)
     const expected = 1 / (50 + row.semantic_rank) + (row.full_text_rank ? 1 / (50 + row.full_text_rank) : 0)
     assert.ok(Math.abs(row.score - expected) < 1e-12)
   }
-  assert.deepEqual(found.map((row) => row.score), found.map((row) => row.score).sort((a, b) => b - a))
-  assert.deepEqual(found.map((row) => row.semantic_rank).sort((a, b) => a - b), found.map((_, i) => i + 1))
+  assert.deepEqual(found.map((row) => row.semantic_rank).sort((a, b) => a - b), chunks.map((_, i) => i + 1))
+})
+
+test('hybrid_search with min_similarity and min_score leaves out what is not about the question', async () => {
+  const { found } = await both({ min_similarity: 0.3, min_score: 1 })
+  const { found: all } = await both({})
+  const above = all.filter((row) => row.similarity >= 0.3 && row.score >= 1)
+  assert.ok(above.length > 0 && above.length < all.length)
+  assert.deepEqual(found.map((row) => row.chunk_id), above.map((row) => row.chunk_id))
+  const unknown = { query_text: 'xylophone', query_embedding: embed('xylophone'), project_id }
+  assert.deepEqual(await ok(alice.rpc('hybrid_search', { ...unknown, min_similarity: 0.3 })), [])
 })
 
 test('build_context stays within its budget and cites what it used', async () => {
@@ -174,6 +224,20 @@ test('build_context stays within its budget and cites what it used', async () =>
     assert.ok(cited.length > 0 && cited.every(Boolean))
     if (token_budget >= 300) assert.ok(cited.every((chunk) => context.includes(chunk.content)))
   }
+})
+
+test('build_context with min_score uses no chunk with a lower score', async () => {
+  const build = async (min_score) => {
+    const asked = { query_text: 'patent license', query_embedding, project_id, token_budget: 100000, match_count: 1000, min_score }
+    return (await ok(alice.rpc('build_context', asked)))[0]
+  }
+  const { found } = await both({})
+  const [above, below] = [found.filter((row) => row.score >= 2), found.filter((row) => row.score < 2)]
+  assert.ok(above.length > 0 && below.length > 0)
+  const { context } = await build(2)
+  assert.ok(above.every((row) => context.includes(row.content.slice(-40))))
+  assert.ok(!below.some((row) => context.includes(row.content)))
+  assert.deepEqual(await build(1000), { context: '', token_count: 0, citations: [] })
 })
 
 test('match_documents has the shape of the LangChain and LlamaIndex vector stores', async () => {

@@ -29,9 +29,11 @@ LONG = {
         "select count(*) from matrice.chunk_text(repeat('(', 5000000) || repeat(')', 5000000), format => 'rust')",
     **{f"4 MB of {shred} as {format}": f"select count(*) from matrice.chunk_text(repeat('{shred}', {4_000_000 // len(shred)}), format => '{format}')"
        for format, shred in SHREDS},
-    "folding 60 MB of combining marks": "select length(matrice._fold(repeat(U&'\\0301\\0316', 15000000)))",
-    "reading 60 MB of combining marks": "select cardinality(matrice._pieces(repeat(U&'\\0301\\0316', 15000000), 32768))",
-    "the words of 10 MB that the parser looks ahead in": "select length(matrice_private.text_vector('simple', repeat('_a', 5000000)))",
+    "the words of 60 MB of combining marks": "select count(*) from matrice.analyze_text(repeat(U&'\\0301\\0316', 15000000))",
+    "the words of 20 MB of underscores": "select count(*) from matrice.analyze_text(repeat('_a', 10000000), 'english')",
+    "the words of 30 MB of letters": "select count(*) from matrice.analyze_text(repeat('a', 30000000), 'english')",
+    "the words of 30 MB of Chinese": "select count(*) from matrice.analyze_text(repeat('我每天喝绿茶', 1700000))",
+    "the vector of 100 MB": "select length(matrice_private.text_vector(repeat('running houses ', 7000000), 'english'))",
 }
 
 

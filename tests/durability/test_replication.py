@@ -6,7 +6,7 @@ import time
 import psycopg
 import pytest
 
-from conftest import ROOT, Database, fill
+from conftest import ROOT, Database, fill, sign_in
 
 CLUSTER = "replication"
 SEEDED = ["embedding_models", "model_prices", "model_price_windows", "model_price_multipliers", "quotas"]
@@ -106,3 +106,38 @@ def test_a_subscriber_has_the_rows_of_its_publisher(server, databases, prepare):
         assert connection.execute("select chunk_index from matrice.search_chunks('lighthouses')").fetchall() == [(0,)]
         assert connection.execute("select count(*) from matrice.match_chunks((select embedding from matrice.chunk_embeddings limit 1), match_count => 3)").fetchone()[0] == 3
     assert subscriber.value("select matrice.migrate()") == []
+
+
+def test_a_subscriber_that_takes_over_finds_and_writes_words_after_rebuild_word_index(server, databases):
+    """Replication brings rows, but not where the numbers of identity columns stand."""
+    publisher, subscriber = databases
+    by_schema(publisher, subscriber)
+    subscribe(server, publisher, subscriber)
+    wait_until(lambda: subscriber.value("select count(*) from pg_subscription_rel where srsubstate <> 'r'") == 0)
+    subscriber.psql("alter subscription matrice disable; alter subscription matrice set (slot_name = none); drop subscription matrice")
+    subscriber.psql("select matrice_private.rebuild_word_index()")
+    with subscriber.connect() as connection:
+        sign_in(connection)
+        project = connection.execute("select id from matrice.projects").fetchone()[0]
+        found = connection.execute("select chunk_id, rank from matrice.search_chunks('function trigger')").fetchall()
+        with publisher.connect() as other:
+            sign_in(other)
+            assert found == other.execute("select chunk_id, rank from matrice.search_chunks('function trigger')").fetchall() != []
+        source = connection.execute("select matrice.ingest_source(%s, 'after', 'A lighthouse.')", [project]).fetchone()[0]
+        assert connection.execute("select source_id from matrice.search_chunks('lighthouse')").fetchall() == [(source,)]
+
+
+def test_a_subscriber_of_schema_matrice_alone_finds_words_after_rebuild_word_index(server, databases):
+    publisher, subscriber = databases
+    by_schema(publisher, subscriber)
+    publisher.psql("create publication matrice for tables in schema matrice; select pg_create_logical_replication_slot('matrice', 'pgoutput')")
+    subscriber.psql(f"create subscription matrice connection '{server} dbname={publisher.name}' publication matrice"
+                    " with (create_slot = false, slot_name = 'matrice')")
+    wait_until(lambda: subscriber.value("select count(*) from pg_subscription_rel where srsubstate <> 'r'") == 0)
+    search = "select chunk_id, rank from matrice.search_chunks('function trigger')"
+    with subscriber.connect() as connection, publisher.connect() as other:
+        sign_in(connection)
+        sign_in(other)
+        assert connection.execute(search).fetchall() == []
+        subscriber.psql("select matrice_private.rebuild_word_index()")
+        assert connection.execute(search).fetchall() == other.execute(search).fetchall() != []

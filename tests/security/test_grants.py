@@ -16,10 +16,16 @@ MOVABLE = """
        and exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'project_id')
        and (has_any_column_privilege('authenticated', c.oid, 'update') or has_any_column_privilege('service_role', c.oid, 'update'))
        and not exists (select from pg_trigger t where t.tgrelid = c.oid and t.tgname = 'stay_in_project')"""
+# The tables of matrice_private need no policy, because they are granted to nobody.
 OPEN = """
     select c.relname from pg_class c
      where c.relnamespace in ('matrice'::regnamespace, 'matrice_private'::regnamespace) and c.relkind in ('r', 'p')
-       and (not c.relrowsecurity or not exists (select from pg_policy p where p.polrelid = c.oid))"""
+       and (not c.relrowsecurity
+            or c.relnamespace = 'matrice'::regnamespace and not exists (select from pg_policy p where p.polrelid = c.oid))"""
+GRANTED = """
+    select c.relname, a.grantee::regrole::text from pg_class c cross join aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
+     where c.relnamespace = 'matrice_private'::regnamespace and c.relkind in ('r', 'p') and a.grantee <> c.relowner
+       and (c.relname, a.grantee::regrole::text, a.privilege_type) <> ('migrations', 'service_role', 'SELECT')"""
 
 
 @pytest.fixture
@@ -64,7 +70,13 @@ def test_every_table_with_project_id_has_the_trigger_stay_in_project(database):
     assert database.rows(MOVABLE) == [("budgets",)], "the check finds what is missing"
 
 
-def test_every_table_has_row_level_security_and_a_policy(database):
+def test_every_table_has_row_level_security_and_those_of_the_api_a_policy(database):
     assert database.rows(OPEN) == []
     database.psql("create table matrice.budgets (project_id uuid primary key)")
     assert database.rows(OPEN) == [("budgets",)], "the check finds what is missing"
+
+
+def test_tables_of_matrice_private_are_granted_to_nobody_but_migrations_to_service_role(database):
+    assert database.rows(GRANTED) == []
+    database.psql("grant select on matrice_private.word_blocks to authenticated")
+    assert database.rows(GRANTED) == [("word_blocks", "authenticated")], "the check finds what is granted"

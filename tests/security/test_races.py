@@ -150,27 +150,38 @@ def found(database, query):
 FRENCH = ("update matrice.projects set settings = '{\"language\": \"french\"}' where id = %s",)
 
 
-def test_ingest_source_while_the_language_changes_indexes_in_the_new_one(project):
-    ingest = (ALICE, "select matrice.ingest_source(%s, 'doc', 'Nous finissons')", [project.project])
-    assert both(project, ingest, (ALICE, *FRENCH, [project.project])) == "done"
-    assert found(project, "finir") == 1
-    assert both(project, (ALICE, *FRENCH, [project.project]), ingest) == "done"
-    assert found(project, "finir") == 2
+def reindex(database):
+    with database.connect() as connection:
+        sign_in(connection, ALICE)
+        return connection.execute("select matrice.reindex_text(%s)", [database.project]).fetchone()[0]
 
 
-def test_chunk_source_while_the_language_changes_indexes_in_the_new_one(project):
+@pytest.mark.parametrize("ingest_is_first", [True, False])
+def test_ingest_source_while_the_language_changes_is_found_and_reindex_text_indexes_it_in_the_new_one(project, ingest_is_first):
+    """Neither waits for the other."""
+    ingest, change = (ALICE, "select matrice.ingest_source(%s, 'doc', 'Nous finissons')", [project.project]), (ALICE, *FRENCH, [project.project])
+    assert both(project, *((ingest, change) if ingest_is_first else (change, ingest))) == "done"
+    assert found(project, "finissons") == 1
+    assert (reindex(project), found(project, "finir"), reindex(project)) == (1, 1, 0)
+
+
+def test_chunk_source_while_the_language_changes_is_found_and_reindex_text_indexes_it_in_the_new_one(project):
     with project.connect() as connection:
         sign_in(connection, ALICE)
         source = connection.execute("select matrice.ingest_source(%s, 'doc', 'old')", [project.project]).fetchone()[0]
     cut = (ALICE, "select * from matrice.chunk_source(%s, 'Nous finissons')", [source])
     assert both(project, cut, (ALICE, *FRENCH, [project.project])) == "done"
+    assert found(project, "finissons") == 1
+    reindex(project)
     assert found(project, "finir") == 1
 
 
-def test_record_insight_while_the_language_changes_indexes_in_the_new_one(project):
+def test_record_insight_while_the_language_changes_is_found_and_reindex_text_indexes_it_in_the_new_one(project):
     record = (ALICE, "select matrice.record_insight(%s, 'learning', 'Boîtes', 'Nous finissons')", [project.project])
     assert both(project, record, (ALICE, *FRENCH, [project.project])) == "done"
-    assert len(project.rows("select 1 from matrice.search_insights('finir', %s)", [project.project])) == 1
+    search = "select 1 from matrice.search_insights(%s, %s)"
+    assert len(project.rows(search, ["finissons", project.project])) == 1
+    assert (reindex(project), len(project.rows(search, ["finir", project.project]))) == (1, 1)
 
 
 def test_source_chunks_insert_while_raw_metadata_changes_is_filtered_by_the_new_one(project):

@@ -8,7 +8,8 @@ import json
 import uuid
 from dataclasses import dataclass, field
 
-WORDS = {0: ("refund", "policy", "cobalt", "ledger"), 1: ("harbor", "tariff", "violet", "anchor")}
+# Each is its own stem, so that fts is as long.
+WORDS = {0: ("refund", "parcel", "cobalt", "ledger"), 1: ("harbor", "tariff", "violet", "anchor")}
 MODEL = "text-embedding-3-small"
 
 

@@ -6,9 +6,6 @@ select tests.project('atlas');
 select tests.project('borea');
 insert into matrice.projects (id, name, created_by) values (tests.id('cove'), 'Cove', tests.id('mallory'));
 
--- The words of a chunk, without its project.
-create function tests.words(fts tsvector) returns tsvector language sql as $$ select ts_delete(fts, matrice_private.project_word(tests.id('atlas'))) $$;
-
 -- What a client may leave out --------------------------------------------------------------------------------------
 
 select tests.as_user('edith');
@@ -25,9 +22,9 @@ insert into matrice.source_chunks (id, source_id, chunk_index, content) values
   (tests.id('first'), tests.id('log'), 0, 'The wind rose at dawn'),
   (tests.id('second'), tests.id('log'), 1, 'Les vents se levaient');
 select results_eq(
-  $$select project_id, token_count, metadata, tests.words(fts) from matrice.source_chunks where id = tests.id('first')$$,
+  $$select project_id, token_count, metadata, fts from matrice.source_chunks where id = tests.id('first')$$,
   $$values (tests.id('atlas'), matrice.count_tokens('The wind rose at dawn'), '{}'::jsonb,
-            to_tsvector('simple', 'The wind rose at dawn'))$$,
+            matrice_private.text_vector('The wind rose at dawn', 'simple'))$$,
   'source_chunks: an insert fills project_id, token_count and fts');
 insert into matrice.source_chunks (id, source_id, chunk_index, content, token_count) values (tests.id('counted'), tests.id('log'), 2, 'Counted elsewhere', 41);
 select is(token_count, matrice.count_tokens(content), 'L4: source_chunks.token_count is counted, whatever the client says')
@@ -35,15 +32,15 @@ select is(token_count, matrice.count_tokens(content), 'L4: source_chunks.token_c
 
 update matrice.source_chunks set content = 'The wind fell at dusk, and nobody wrote down why' where id = tests.id('first');
 select results_eq(
-  $$select token_count, tests.words(fts) from matrice.source_chunks where id = tests.id('first')$$,
+  $$select token_count, fts from matrice.source_chunks where id = tests.id('first')$$,
   $$values (matrice.count_tokens('The wind fell at dusk, and nobody wrote down why'),
-            to_tsvector('simple', 'The wind fell at dusk, and nobody wrote down why'))$$,
+            matrice_private.text_vector('The wind fell at dusk, and nobody wrote down why', 'simple'))$$,
   'source_chunks: an update of content counts and indexes it again');
 update matrice.source_chunks set token_count = 0 where id = tests.id('first');
 select is(token_count, matrice.count_tokens(content), 'L4: source_chunks: an update of token_count keeps the counted value')
   from matrice.source_chunks where id = tests.id('first');
 update matrice.source_chunks set fts = 'forged' where id = tests.id('first');
-select is(tests.words(fts), to_tsvector('simple', content), 'source_chunks: an update of fts by a client has no effect')
+select is(fts, matrice_private.text_vector(content, 'simple'), 'source_chunks: an update of fts by a client has no effect')
   from matrice.source_chunks where id = tests.id('first');
 select lives_ok($$update matrice.source_chunks set chunk_index = 2 - chunk_index where source_id = tests.id('log')$$,
                 'source_chunks: one update can renumber every chunk_index of a source');
@@ -54,9 +51,9 @@ insert into matrice.insights (id, project_id, type, title, content)
 values (tests.id('insight'), tests.id('atlas'), 'pattern', 'Vents', 'Les vents se levaient');
 select tests.as_user('alice');
 update matrice.projects set settings = '{"language": "french"}' where id = tests.id('atlas');
-select is(tests.words(fts), to_tsvector('french', content), 'projects: an update of language indexes the chunks again')
+select is(fts, matrice_private.text_vector(content, 'french'), 'projects: an update of language indexes the chunks again')
   from matrice.source_chunks where id = tests.id('second');
-select is(fts, setweight(to_tsvector('french', 'Vents'), 'A') || setweight(to_tsvector('french', 'Les vents se levaient'), 'B'),
+select is(fts, matrice_private.text_vector(E'Vents\n\nVents\n\nLes vents se levaient', 'french'),
           'projects: an update of language indexes the insights again')
   from matrice.insights where id = tests.id('insight');
 select tests.refuses($$update matrice.projects set settings = '{"language": "klingon"}' where id = tests.id('atlas')$$, '22023',
@@ -66,7 +63,7 @@ select tests.refuses($$update matrice.projects set settings = '{"language": {"of
 select tests.refuses($$select matrice.create_project('x', settings => '{"embedding_model": "no-such"}')$$, '22023',
                      'create_project refuses an embedding_model that is not declared', hint => '%text-embedding-3-small%embedding_models%');
 update matrice.projects set settings = '{}' where id = tests.id('atlas');
-select is(tests.words(fts), to_tsvector('simple', content), 'source_chunks without a project language: fts uses simple')
+select is(fts, matrice_private.text_vector(content, 'simple'), 'source_chunks without a project language: fts uses simple')
   from matrice.source_chunks where id = tests.id('second');
 
 -- What a chunk is filtered by -------------------------------------------------------------------------------------

@@ -86,6 +86,9 @@ grant execute on function tests.rows_read to public;
 select tests.as_user('victor');
 select cmp_ok(tests.rows_read('matrice.chunk_embeddings', $$select from questions, matrice.match_chunks(embedding, tests.id('large'), 10, diversity => 0.5) where n = 3$$),
               '<', 20000::bigint, 'match_chunks with diversity reads embeddings by their keys');
+select cmp_ok(tests.rows_read('matrice.source_chunks', format($$select from matrice.search_chunks(%L, tests.id('large'), words => %L)$$, query, words)), '<', 500::bigint,
+              format('search_chunks(words => %s) of "%s" in a large project reads the chunks that it returns', words, query))
+  from (values ('chunk', 'any'), ('chunk 77', 'all'), ('"chunk 77"', 'any'), ('chu* -77', 'any')) asked (query, words);
 select cmp_ok(tests.rows_read('matrice.source_chunks', $$select from questions, matrice.match_chunks(embedding, tests.id('large'), 50, expand => 1) where n = 3$$),
               '<', 5000::bigint, 'match_chunks with expand reads chunks by their keys');
 
@@ -106,7 +109,7 @@ select tests.as_user('mallory');
 select is_empty(format('select from questions, matrice_private.nearest_to_member(embedding, array[%L]::uuid[], ''wide'', 10, ''{}'')', project),
                 'nearest_to_member by an outsider: no rows')
   from (values (tests.id('large')), (null)) as asked (project);
-select is_empty(format('select from matrice_private.matching_of_member(''chunk'', array[%L]::uuid[], 10, ''{}'')', project),
+select is_empty(format('select from matrice_private.matching_of_member(''chunk'', ''any'', array[%L]::uuid[], 10, ''{}'')', project),
                 'matching_of_member by an outsider: no rows')
   from (values (tests.id('large')), (null)) as asked (project);
 -- Victor has searched in this transaction: what PL/pgSQL keeps of that, his right to a function among it, is no way in for others.

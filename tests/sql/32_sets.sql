@@ -88,15 +88,15 @@ select is(count(*), 1::bigint, 'rerank_chunks(expand => 1) joins stretches that 
   from matrice.rerank_chunks(jsonb_build_object(tests.id('long 11'), 2, tests.id('long 14'), 1), expand => 1);
 
 -- The same of the other searches.
-select is(array(select chunk_index from matrice.search_chunks('word0004', tests.id('atlas')) order by 1), '{1,2}',
+select is(array(select chunk_index from matrice.search_chunks('+word0004', tests.id('atlas')) order by 1), '{1,2}',
           'search_chunks finds a word in both chunks that share it');
-select is(array(select source_name from matrice.search_chunks('word0004', tests.id('atlas'), max_per_source => 1)), '{Long}',
+select is(array(select source_name from matrice.search_chunks('+word0004', tests.id('atlas'), max_per_source => 1)), '{Long}',
           'search_chunks(max_per_source => 1) returns one chunk');
-select is(array(select content from matrice.search_chunks('word0004', tests.id('atlas'), expand => 1)),
+select is(array(select content from matrice.search_chunks('+word0004', tests.id('atlas'), expand => 1)),
           '{word0000 word0001 word0002 word0003 word0004 word0005 word0006 word0007 word0008}',
           'search_chunks(expand => 1) joins the hits with their neighbours');
 select is(count(*), 2::bigint, 'search_chunks(diversity => 0.5) returns both chunks')
-  from matrice.search_chunks('word0004', tests.id('atlas'), diversity => 0.5);
+  from matrice.search_chunks('+word0004', tests.id('atlas'), diversity => 0.5);
 select is(array(select lower(source_name) from matrice.hybrid_search('word0000', '[1,0]', tests.id('atlas'), 5, max_per_source => 1)), '{long,short}',
           'hybrid_search(max_per_source => 1) returns one chunk of each source');
 select results_eq($$select chunk_index, semantic_rank, full_text_rank from matrice.hybrid_search('word0000', '[1,0]', tests.id('atlas'), 2, diversity => 0.01, max_per_source => 5) limit 1$$,

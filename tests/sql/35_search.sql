@@ -145,6 +145,22 @@ select tests.refuses(format('select * from matrice.%s', call), code, description
      null, null),
     ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), semantic_weight => null)$$, '22004', 'hybrid_search refuses semantic_weight null', null, null),
     ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), filter => '[]')$$, '22023', 'hybrid_search refuses a filter that is an array', '%array%', '%'),
+    ($$search_chunks('rain', words => 'x')$$, '22023', 'search_chunks refuses words x', null, '%any%all%'),
+    ($$search_chunks('rain', words => 'ANY')$$, '22023', 'search_chunks refuses words ANY', null, '%any%all%'),
+    ($$search_chunks('rain', words => null)$$, '22004', 'search_chunks refuses words null', null, null),
+    ($$search_chunks('rain', min_score => 'NaN')$$, '22023', 'search_chunks refuses min_score NaN', null, '%'),
+    ($$search_chunks('rain', min_score => '-Infinity')$$, '22023', 'search_chunks refuses min_score -Infinity', null, '%'),
+    ($$search_chunks('rain', highlight => null)$$, '22004', 'search_chunks refuses highlight null', null, null),
+    ($$search_chunks('rain', highlight_fragments => 0)$$, '22023', 'search_chunks refuses highlight_fragments 0', null, '%'),
+    ($$search_chunks('rain', highlight_fragments => 11)$$, '22023', 'search_chunks refuses highlight_fragments 11', null, '%'),
+    ($$search_chunks('rain', highlight_fragments => null)$$, '22004', 'search_chunks refuses highlight_fragments null', null, null),
+    ($$search_chunks('rain', highlight_html => null)$$, '22004', 'search_chunks refuses highlight_html null', null, null),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), words => 'x')$$, '22023', 'hybrid_search refuses words x', null, '%any%all%'),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), words => null)$$, '22004', 'hybrid_search refuses words null', null, null),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), fusion => 'rrf')$$, '22023', 'hybrid_search refuses fusion rrf', null, '%score%rank%'),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), fusion => null)$$, '22004', 'hybrid_search refuses fusion null', null, null),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), min_score => 'NaN')$$, '22023', 'hybrid_search refuses min_score NaN', null, '%'),
+    ($$hybrid_search('rain', '[1,1,1]', tests.id('large'), min_similarity => 'Infinity')$$, '22023', 'hybrid_search refuses min_similarity Infinity', null, '%'),
     ($$hybrid_search('rain', '[1,1,1]', tests.id('small'))$$, 'PT404', 'hybrid_search of another''s project: not found', '%', '%'),
     ($$build_context('rain', '[1,1,1]', tests.id('large'), 0)$$, '22023', 'build_context refuses token_budget 0', null, null),
     ($$build_context('rain', '[1,1,1]', tests.id('large'), -1)$$, '22023', 'build_context refuses token_budget -1', null, null),
@@ -165,12 +181,17 @@ select tests.refuses(format('select * from matrice.%s', call), code, description
 -- search_chunks ----------------------------------------------------------------------------------------------------
 
 select tests.as_user('victor');
-select results_eq(
-  $$select chunk_id, rank from matrice.search_chunks('wind storms', tests.id('middling'), 15)$$,
-  $$select id, ts_rank_cd(fts, to_tsquery('english', 'wind & storm')) from truth
-     where project_id = tests.id('middling') and fts @@ to_tsquery('english', 'wind & storm')
-     order by 2 desc, 1 limit 15$$,
-  'search_chunks stems in the project''s language and returns the best first');
+-- BM25 of every chunk of the middling project; tests/sql/25_word_index.sql compares it with a reference.
+create temp table ranked on commit drop as
+select chunk_id as id, rank, row_number() over (order by rank desc, chunk_id)::integer as place from matrice.search_chunks('wind storms', tests.id('middling'), 10000);
+select results_eq($$select chunk_id, rank from matrice.search_chunks('wind storms', tests.id('middling'), 15)$$, 'select id, rank from ranked order by place limit 15',
+                  'search_chunks returns the best first, ties by id');
+select set_eq('select id from ranked', $$select id from truth where project_id = tests.id('middling') and fts @@ 'wind | storm'$$,
+              'search_chunks stems in the project''s language and finds any of the words');
+select set_eq($$select chunk_id from matrice.search_chunks('wind storms', tests.id('middling'), 10000, words => 'all')$$,
+              $$select id from truth where project_id = tests.id('middling') and fts @@ 'wind & storm'$$, 'search_chunks(words => all) finds all of the words');
+select is((select min(rank) from ranked r join truth t using (id) where t.fts @@ 'wind & storm') > (select max(rank) from ranked r join truth t using (id) where not t.fts @@ 'wind'), true,
+          'search_chunks ranks chunks with both words above chunks with the frequent one');
 select isnt_empty($$select * from matrice.search_chunks('wind storms', tests.id('middling'))$$, 'search_chunks of two words returns rows');
 select results_eq($$select source_id, source_name, chunk_index, content, metadata from matrice.search_chunks('"chunk 405 tells"')$$,
                   $$values (tests.id('land'), 'Land', 405, 'Chunk 405 tells of the winds.', '{"page": 5, "parity": "odd"}'::jsonb)$$,
@@ -178,7 +199,9 @@ select results_eq($$select source_id, source_name, chunk_index, content, metadat
 select is_empty($$select * from matrice.search_chunks('wind -winds', tests.id('middling'))$$, 'search_chunks of a word and its exclusion: no rows');
 select is(tests.rows_of($$select * from matrice.search_chunks('rain or wind', tests.id('middling'), 10000)$$), 60::bigint,
           'search_chunks of two words joined by "or" returns chunks with either');
-select is_empty($$select * from matrice.search_chunks('the of and', tests.id('middling'))$$, 'search_chunks of stop words: no rows');
+select is(tests.rows_of($$select * from matrice.search_chunks('the of and', tests.id('middling'), 10000)$$), 60::bigint, 'search_chunks of nothing but stop words finds them');
+select is(tests.rows_of($$select * from matrice.search_chunks('the of and zeppelin', tests.id('middling'), 10000)$$), 0::bigint,
+          'search_chunks ignores stop words beside other words');
 select is_empty($$select * from matrice.search_chunks('!!! & | ( " <->', tests.id('middling'))$$, 'search_chunks of punctuation: no rows');
 select is(tests.rows_of($$select * from matrice.search_chunks('rain', filter => '{"type": "api"}', match_count => 10000)$$), 20::bigint,
           'search_chunks with filter {"type": "api"} returns chunks of that type');
@@ -190,25 +213,139 @@ select is(tests.rows_of($$select * from matrice.search_chunks('winds', match_cou
 
 -- hybrid_search ----------------------------------------------------------------------------------------------------
 
+-- A search returns its first 100 results to the fusion, and more if match_count is above 20. The middling project has 60 chunks.
 select results_eq(
   format($$select chunk_id, semantic_rank, full_text_rank, round(score::numeric, 12)
-             from matrice.hybrid_search('wind storms', '[0.3,-0.8,0.5]', tests.id('middling'), %s, %s, %s, %s)$$, k, text_weight, vector_weight, rrf_k),
+             from matrice.hybrid_search('wind storms', '[0.3,-0.8,0.5]', tests.id('middling'), %s, %s, %s, %s, fusion => 'rank')$$,
+         k, text_weight, vector_weight, rrf_k),
   format($$with v as (select id, row_number() over (order by similarity desc, id)::integer as rank from truth
                        where project_id = tests.id('middling') and similarity is not null),
-                t as (select id, row_number() over (order by ts_rank_cd(fts, to_tsquery('english', 'wind & storm')) desc, id)::integer as rank from truth
-                       where project_id = tests.id('middling') and fts @@ to_tsquery('english', 'wind & storm'))
+                t as (select id, place as rank from ranked)
            select id, v.rank, t.rank, round((coalesce(%3$s / (%4$s + v.rank), 0) + coalesce(%2$s / (%4$s + t.rank), 0))::numeric, 12)
              from v full join t using (id)
             order by coalesce(%3$s / (%4$s + v.rank), 0) + coalesce(%2$s / (%4$s + t.rank), 0) desc, id limit %1$s$$,
          k, text_weight || '::double precision', vector_weight || '::double precision', rrf_k),
-  format('hybrid_search scores by weight / (rrf_k + rank): match_count %s, weights %s and %s, rrf_k %s', k, text_weight, vector_weight, rrf_k))
+  format('hybrid_search(fusion => rank) scores by weight / (rrf_k + rank): match_count %s, weights %s and %s, rrf_k %s', k, text_weight, vector_weight, rrf_k))
   from (values (10, 1, 1, 50), (10, 2, 0.5, 10), (60, 1, 1, 1), (5, 0, 1, 50), (5, 1, 0, 50)) as settings (k, text_weight, vector_weight, rrf_k);
+
+-- The standardised sum: how many deviations each score is above the mean of its project. Of similarities, up to 400 embeddings of a project
+-- in the order of their ids are looked at; of BM25, all chunks, those without the words with 0. The similarity counts 0.7 times.
+select tests.as_owner();
+create function tests.summed(query text, names text[], text_weight double precision, vector_weight double precision)
+returns table (id uuid, similarity double precision, rank double precision, score double precision) language sql as $$
+  with projects as (
+    select tests.id(name) as project_id from unnest(names) name
+  ), spread as (
+    select p.project_id, avg(s.similarity) as mean, stddev_pop(s.similarity) as deviation
+      from projects p cross join lateral (
+        select t.similarity from truth t where t.project_id = p.project_id and t.similarity is not null order by t.id limit 400) s
+     group by p.project_id
+  ), words as (
+    select t.id, t.project_id, t.similarity, r.rank::double precision as rank
+      from truth t join projects p using (project_id)
+      left join (select r.chunk_id, r.rank from projects p cross join lateral matrice.search_chunks(query, p.project_id, 10000) r) r on r.chunk_id = t.id
+  ), word_spread as (
+    select project_id, avg(coalesce(rank, 0)) as mean, stddev_pop(coalesce(rank, 0)) as deviation from words group by project_id
+  )
+  select w.id, w.similarity, w.rank,
+         coalesce(0.7 * vector_weight * (w.similarity - s.mean) / nullif(s.deviation, 0), 0)
+         + coalesce(text_weight * (coalesce(w.rank, 0) - o.mean) / nullif(o.deviation, 0), 0)
+    from words w join spread s using (project_id) join word_spread o using (project_id)
+$$;
+select tests.as_user('alice');
+select is_empty(
+  format($$select chunk_id, id, h.score, s.score, h.similarity, s.similarity, h.rank, s.rank
+             from matrice.hybrid_search(%L, '[0.3,-0.8,0.5]', tests.id(%L), %s, %s, %s, model => 'tiny') h
+             full join (select * from tests.summed(%1$L, %6$L, %4$s, %5$s) where similarity is not null or rank is not null order by score desc, id limit %3$s) s on id = chunk_id
+            where (abs(h.score - s.score) <= 1e-5 * greatest(abs(s.score), 1) and abs(coalesce(h.similarity, -2) - coalesce(s.similarity, -2)) <= 1e-9
+                   and coalesce(h.rank, -1) = coalesce(s.rank, -1)) is not true$$,
+         query, project, k, text_weight, vector_weight, coalesce('{' || project || '}', '{large,middling}')),
+  format('hybrid_search of "%s" scores by the standardised sum: %s, match_count %s, weights %s and %s', query, coalesce(project, 'all projects'), k, text_weight,
+         vector_weight))
+  from (values ('wind storms', 'middling', 10, 1, 1), ('wind storms', 'middling', 60, 2, 0.5), ('rain', 'middling', 3, 0, 1), ('rain', 'middling', 3, 1, 0),
+               ('winds', 'large', 10, 1, 1), ('chunk 77 rain', 'large', 400, 1, 1), ('404', null, 20, 1, 1), ('zeppelin', 'middling', 58, 1, 1),
+               ('chunk', 'middling', 60, 1, 1)) as settings (query, project, k, text_weight, vector_weight);
+select is(array(select score from matrice.hybrid_search('wind storms', '[0.3,-0.8,0.5]', tests.id('middling'), 60)),
+          array(select score from matrice.hybrid_search('wind storms', '[0.3,-0.8,0.5]', tests.id('middling'), 60) order by score desc, chunk_id),
+          'hybrid_search returns the best first');
+select results_eq(
+  format($$select chunk_id, rank, matched_words, source_type, storage_path, start_char, end_char
+             from matrice.hybrid_search('wind storms', '[0.3,-0.8,0.5]', tests.id('middling'), 60%s) where rank is not null order by 1$$, fusion),
+  $$select chunk_id, rank, matched_words, source_type, storage_path, start_char, end_char from matrice.search_chunks('wind storms', tests.id('middling'), 60) order by 1$$,
+  'hybrid_search has the rank and words of search_chunks' || fusion) from unnest(array['', $$, fusion => 'rank'$$]) fusion;
+select results_eq(
+  $$select chunk_id, source_type, storage_path, start_char, end_char from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('middling'), 60) order by 1$$,
+  $$select t.id, t.type, s.storage_path, c.start_char, c.end_char from truth t join matrice.source_chunks c on c.id = t.id join matrice.context_sources s on s.id = c.source_id
+     where t.project_id = tests.id('middling') and t.similarity is not null order by 1$$,
+  'match_chunks returns the type and path of the source and the place of the chunk');
+select set_eq(
+  $$select chunk_id from matrice.hybrid_search('wind storms', '[0.3,-0.8,0.5]', tests.id('middling'), 60, words => 'all') where full_text_rank is not null$$,
+  $$select chunk_id from matrice.search_chunks('wind storms', tests.id('middling'), 60, words => 'all')$$, 'hybrid_search(words => all) ranks chunks that have all of the words');
+
+-- "Nothing is known about that" is an answer.
+select set_eq(
+  format($$select chunk_id from matrice.hybrid_search('rain', '[0.3,-0.8,0.5]', tests.id('middling'), 60, min_similarity => 0.5%s)$$, fusion),
+  $$select id from truth where project_id = tests.id('middling') and similarity >= 0.5$$,
+  'hybrid_search(min_similarity => 0.5) leaves out chunks that are less similar' || fusion) from unnest(array['', $$, fusion => 'rank'$$]) fusion;
+select isnt_empty($$select from truth where project_id = tests.id('middling') and similarity between 0.3 and 0.5$$, 'Some chunks are less similar than that');
+select set_eq(
+  $$select chunk_id from matrice.hybrid_search('rain', '[0.3,-0.8,0.5]', tests.id('middling'), 60, min_score => 0.7)$$,
+  $$select chunk_id from matrice.hybrid_search('rain', '[0.3,-0.8,0.5]', tests.id('middling'), 60) where score >= 0.7$$,
+  'hybrid_search(min_score => 0.7) leaves out chunks with a lower score');
+select is_empty($$select from matrice.hybrid_search('zeppelin', '[0.3,-0.8,0.5]', tests.id('middling'), min_score => 100)$$, 'hybrid_search(min_score => 100): no rows');
+select is_empty($$select from matrice.hybrid_search('zeppelin', '[0.3,-0.8,0.5]', tests.id('middling'), min_similarity => 1)$$, 'hybrid_search(min_similarity => 1): no rows');
+
+-- One chunk has no deviation, nor have chunks of one vector.
+select tests.as_user('mallory');
+select results_eq($$select score, similarity > -1, full_text_rank from matrice.hybrid_search('chunk', '[0.3,-0.8,0.5]', tests.id('small'))$$,
+                  'values (0::double precision, true, 1)', 'hybrid_search of a project with one chunk returns it with score 0');
+select tests.as_user('alice');
 select is(tests.rows_of($$select * from matrice.hybrid_search('wind', '[0.3,-0.8,0.5]', tests.id('middling'), 10000) where semantic_rank is null$$), 1::bigint,
           'hybrid_search finds a chunk without an embedding by its words');
 select is(tests.rows_of($$select * from matrice.hybrid_search('zeppelin', '[0.3,-0.8,0.5]', tests.id('middling'), 10000) where full_text_rank is null$$), 58::bigint,
           'hybrid_search finds chunks without the words by their meaning');
 select is_empty($$select * from matrice.hybrid_search('rain', '[0.3,-0.8,0.5]', tests.id('middling'), 50, filter => '{"type": "api"}') where source_name <> 'Sky'$$,
                 'hybrid_search applies filter to both lists');
+
+-- What is found of a project does not depend on the other list, nor on other projects ---------------------------------------
+
+select tests.as_owner();
+select tests.project('phrases', '{"embedding_model": "tiny"}');
+select tests.project('windy', '{"embedding_model": "tiny"}');
+select tests.project('gusts', '{"embedding_model": "tiny"}');
+delete from matrice.user_projects where project_id = tests.id('phrases') and user_id = tests.id('victor');
+update matrice.user_projects set user_id = tests.id('erin') where project_id in (tests.id('windy'), tests.id('gusts')) and user_id = tests.id('victor');
+insert into matrice.context_sources (id, project_id, name) values (tests.id('phrases 1'), tests.id('phrases'), 'Phrases'), (tests.id('windy 1'), tests.id('windy'), 'Windy'),
+  (tests.id('gusts 1'), tests.id('gusts'), 'Gusts');
+-- The 300 best by their words do not have the phrase, the next 100 have it, and the last 100 have it and are nearest.
+insert into matrice.source_chunks (id, source_id, chunk_index, content)
+select md5('phrase ' || n)::uuid, tests.id('phrases 1'), n, case when n <= 300 then 'rose wind' when n <= 400 then 'wind rose and more' else 'wind rose and more and more' end
+  from generate_series(1, 500) n;
+insert into matrice.chunk_embeddings (chunk_id, model, embedding)
+select md5('phrase ' || n)::uuid, 'tiny', format('[%s,%s,0]', case when n <= 400 then -1 else 1 end, n / 100.0)::vector from generate_series(1, 500) n;
+-- Of 260 chunks 50 have the word, and are farther than 200 others. In another project 150 chunks have it more often.
+insert into matrice.source_chunks (id, source_id, chunk_index, content)
+select md5('windy ' || n)::uuid, tests.id('windy 1'), n, case when n <= 50 then 'much about many other things and one wind' else 'near ' || n end from generate_series(1, 260) n;
+insert into matrice.chunk_embeddings (chunk_id, model, embedding)
+select md5('windy ' || n)::uuid, 'tiny', format('[%s,%s,0]', case when n <= 50 then -1 else 1 end, n / 100.0)::vector from generate_series(1, 260) n;
+insert into matrice.source_chunks (id, source_id, chunk_index, content)
+select md5('gust ' || n)::uuid, tests.id('gusts 1'), n, case when n <= 150 then 'wind wind wind' else 'calm ' || n end from generate_series(1, 400) n;
+insert into matrice.chunk_embeddings (chunk_id, model, embedding)
+select md5('gust ' || n)::uuid, 'tiny', format('[-1,%s,0]', n / 100.0)::vector from generate_series(1, 400) n;
+select tests.as_user('alice');
+select is(array(select chunk_index from matrice.search_chunks('"wind rose"', tests.id('phrases'), 100) order by 1), array(select generate_series(301, 400)),
+          'search_chunks of a phrase that the best by their words do not have finds the best of those that have it');
+select is_empty(
+  $$select chunk_index, full_text_rank from matrice.hybrid_search('"wind rose"', '[1,0,0]', tests.id('phrases'), 20, fusion => 'rank')
+     where full_text_rank is not null and chunk_index not between 301 and 400$$,
+  'hybrid_search of a phrase: full_text_rank is the place in search_chunks, also of the nearest chunks');
+select tests.as_user('erin');
+select results_eq(
+  $$select round(score::numeric, 9) from matrice.hybrid_search('wind', '[1,0,0]', null, 20, semantic_weight => 3, model => 'tiny') where chunk_id = md5('windy 51')::uuid$$,
+  $$select round(score::numeric, 9) from matrice.hybrid_search('wind', '[1,0,0]', tests.id('windy'), 1000, semantic_weight => 3) where chunk_id = md5('windy 51')::uuid$$,
+  'hybrid_search over all projects has the score that a chunk has in its project');
+select tests.as_owner();
+delete from matrice.projects where id in (tests.id('phrases'), tests.id('windy'), tests.id('gusts'));
 
 -- build_context ----------------------------------------------------------------------------------------------------
 

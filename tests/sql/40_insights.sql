@@ -56,13 +56,24 @@ select tests.unchanged('record_insight and supersede_insight: refused calls chan
 -- Searching --------------------------------------------------------------------------------------------------------
 
 select tests.as_user('victor');
+-- All three insights have the stem "wind" once: idf = ln(1 + 0.5 / 3.5). Their lengths are 9, 8 and 10 words, because a title counts twice.
+-- In the last, the word is written as in the query.
 select results_eq(
-  $$select insight_id, rank from matrice.search_insights('wind', tests.id('atlas'))$$,
-  $$select id, ts_rank_cd(fts, to_tsquery('english', 'wind')) from matrice.insights where project_id = tests.id('atlas')
-     order by ts_rank_cd(fts, to_tsquery('english', 'wind')) * confidence desc$$,
-  'search_insights stems in the project''s language and orders by rank times confidence');
+  $$select insight_id, round(rank::numeric, 5) from matrice.search_insights('wind', tests.id('atlas'))$$,
+  $$select id, round((ln(1 + 0.5 / 3.5) * factor * 2.2 / (1 + 1.2 * (0.25 + 0.75 * length / ((9 + 8 + 10) / 3.0))))::numeric, 5)
+      from (values (tests.id('calm'), 9, 1, 0.9), (tests.id('storm'), 8, 1, 0.5), (tests.id('tide'), 10, 1.2, 0.1)) as i (id, length, factor, confidence)
+     order by confidence desc$$,
+  'search_insights stems in the project''s language, ranks by BM25 and orders by rank times confidence');
 select results_eq($$select title from matrice.search_insights('wind', tests.id('atlas'))$$, $$values ('Evening calm'), ('Storms'), ('Tides')$$,
-                  'search_insights orders equal ranks by confidence');
+                  'search_insights orders like ranks by confidence');
+select results_eq($$select title from matrice.search_insights('dusk storms', tests.id('atlas'))$$, $$values ('Evening calm'), ('Storms')$$,
+                  'search_insights finds any of the words');
+select results_eq($$select title from matrice.search_insights('+wind -storm', tests.id('atlas'))$$, $$values ('Evening calm'), ('Tides')$$,
+                  'search_insights requires words behind + and excludes words behind -');
+select results_eq($$select title from matrice.search_insights('"winds fall"', tests.id('atlas'))$$, $$values ('Evening calm')$$,
+                  'search_insights of a phrase in quotes finds the insight with the phrase');
+select ok(with_title.rank > without.rank, 'search_insights counts the title twice')
+  from matrice.search_insights('tides', tests.id('atlas')) with_title, matrice.search_insights('sail', tests.id('atlas')) without;
 select results_eq($$select title from matrice.search_insights('wind', tests.id('atlas'), 1)$$, $$values ('Evening calm')$$,
                   'search_insights(match_count => 1) returns one row');
 select results_eq(
@@ -70,7 +81,8 @@ select results_eq(
   $$values (tests.id('calm'), tests.id('log'), 'pattern', 'Evening calm', 'The winds fall at dusk.', 0.9::double precision, '["wind"]'::jsonb, null::uuid)$$,
   'search_insights returns every column of an insight');
 select is_empty($$select * from matrice.search_insights('zeppelin', tests.id('atlas'))$$, 'search_insights of a word that no insight has: no rows');
-select is_empty($$select * from matrice.search_insights('the', tests.id('atlas'))$$, 'search_insights of a stop word: no rows');
+select is(tests.rows_of($$select * from matrice.search_insights('the', tests.id('atlas'))$$), 3::bigint, 'search_insights of nothing but stop words finds them');
+select is_empty($$select * from matrice.search_insights('the zeppelin', tests.id('atlas'))$$, 'search_insights ignores stop words beside other words');
 
 select tests.refuses(format('select * from matrice.search_insights(%s)', arguments), code, description)
   from (values

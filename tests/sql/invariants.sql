@@ -6,7 +6,7 @@ select no_plan();
 -- a rule fails here by its name.
 
 create temp view tables as
-select c.oid, c.oid::regclass as name, c.relname, c.relrowsecurity from pg_class c
+select c.oid, c.oid::regclass as name, c.relname, c.relnamespace, c.relacl, c.relowner, c.relrowsecurity from pg_class c
  where c.relnamespace in ('matrice'::regnamespace, 'matrice_private'::regnamespace) and c.relkind in ('r', 'p');
 create temp view columns as
 select t.name, a.attrelid, a.attnum, a.attname, a.attnotnull from tables t
@@ -56,9 +56,10 @@ select is_empty(
 select is_empty($$select name from columns where attname = 'project_id' and not attnotnull$$, 'Every project_id is not null');
 
 -- An empty search_path would let pg_temp come first for types and relations, so that whoever makes a type pg_temp.uuid runs code as
--- the owner (C2). The engine's functions in Rust resolve no names, but for migrate and _nearest_codes.
+-- the owner (C2). Most of the engine's functions in Rust resolve no names: only those that run queries or look up dictionaries do.
 select is_empty($$select signature, proconfig from functions
-                   where not (is_member and proname not in ('migrate', '_nearest_codes'))
+                   where not (is_member and proname not in ('migrate', '_nearest_codes', 'analyze_text', '_text_vector', '_query_words', '_query_check',
+                                                            '_rank_words', '_highlight'))
                      and not coalesce(proconfig::text ~ 'search_path=pg_catalog, (extensions, |public, )?pg_temp"', false)$$,
                 'Every function that resolves names has pg_catalog first and pg_temp last in its search_path');
 select is_empty($$select signature from functions, aclexplode(coalesce(proacl, acldefault('f', proowner))) a where a.grantee = 0$$,
@@ -69,7 +70,8 @@ select is_empty($$select proname from functions where pronamespace = 'matrice'::
 select is_empty($$select signature from functions where pronamespace = 'matrice'::regnamespace and prosecdef$$,
                 'No function of schema matrice is SECURITY DEFINER');
 select set_eq(format($$select proname from functions where pronamespace = 'matrice'::regnamespace and not has_function_privilege(%L, oid, 'execute')$$, role),
-              '{migrate,_price_catalogue,_nearest_codes,_fold,_pieces,_read_query,_whole_sentences}'::name[],
+              '{migrate,_price_catalogue,_nearest_codes,_whole_sentences,_text_vector,_analysis,_query_words,_query_check,_highlight,
+                _index_words,_deletion,_merge_words,_live_texts,_rank_words}'::name[],
               format('%s may execute every function of schema matrice but migrate and those with an underscore', role))
   from unnest(array['authenticated', 'service_role']) role;
 select is_empty(
@@ -86,9 +88,14 @@ select is_empty(
      where has_table_privilege(role, t.oid, privilege)$$,
   'anon and PUBLIC have no privilege on any table');
 select is_empty(
-  $$select t.name from tables t where relname <> 'migrations' and not exists (
+  $$select t.name from tables t where relnamespace = 'matrice'::regnamespace and not exists (
       select from pg_policies p where (p.schemaname || '.' || p.tablename)::regclass = t.oid and p.cmd = 'SELECT' and p.roles = '{authenticated}')$$,
-  'Every table but migrations has a select policy for authenticated');
+  'Every table of schema matrice has a select policy for authenticated');
+-- So they need no policies: with row-level security and without one, not even a grant by mistake would show a row.
+select set_eq(
+  $$select t.name::text, a.grantee::regrole::text, a.privilege_type from tables t, aclexplode(coalesce(relacl, acldefault('r', relowner))) a
+     where relnamespace = 'matrice_private'::regnamespace and a.grantee <> relowner$$,
+  $$values ('matrice_private.migrations', 'service_role', 'SELECT')$$, 'Tables of matrice_private are granted to nobody, but migrations to service_role');
 select is_empty(
   $$select schemaname, tablename, cmd from pg_policies where schemaname = 'matrice'
      group by 1, 2, 3 having count(*) > 1 or bool_or(permissive <> 'PERMISSIVE' or cmd = 'ALL' or roles <> '{authenticated}')$$,

@@ -18,6 +18,9 @@ insert into contract values
      "model text DEFAULT ''text-embedding-3-small''"}',
    'table', '{chunk_index integer,content text,token_count integer,start_char integer,end_char integer,metadata jsonb}'),
 
+  ('analyze_text', '{content text,"language text DEFAULT ''simple''"}', 'table', '{word text,position integer,kind text}'),
+  ('reindex_text', '{project_id uuid,batch_size integer DEFAULT 1000}', 'bigint', null),
+
   ('create_project', '{name text,description text DEFAULT NULL,domain text DEFAULT NULL,"settings jsonb DEFAULT ''{}''"}', 'uuid', null),
   ('set_phase', '{project_id uuid,phase text}', 'void', null),
   ('save_pillar', '{project_id uuid,code text,content text,metadata jsonb DEFAULT NULL,expected_version integer DEFAULT NULL}', 'integer', null),
@@ -44,14 +47,22 @@ insert into contract values
   ('match_chunks',
    '{query_embedding vector,project_id uuid DEFAULT NULL,match_count integer DEFAULT 10,
      match_threshold double precision DEFAULT NULL,"filter jsonb DEFAULT ''{}''",model text DEFAULT NULL}',
-   'table', '{chunk_id uuid,source_id uuid,source_name text,chunk_index integer,content text,token_count integer,metadata jsonb,similarity double precision}'),
-  ('search_chunks', '{query_text text,project_id uuid DEFAULT NULL,match_count integer DEFAULT 10,"filter jsonb DEFAULT ''{}''"}',
-   'table', '{chunk_id uuid,source_id uuid,source_name text,chunk_index integer,content text,token_count integer,metadata jsonb,rank real}'),
+   'table', '{chunk_id uuid,source_id uuid,source_name text,chunk_index integer,content text,token_count integer,metadata jsonb,similarity double precision,
+             source_type text,storage_path text,start_char integer,end_char integer}'),
+  ('search_chunks',
+   '{query_text text,project_id uuid DEFAULT NULL,match_count integer DEFAULT 10,"filter jsonb DEFAULT ''{}''",
+     diversity double precision DEFAULT 0,max_per_source integer DEFAULT NULL,expand integer DEFAULT 0,highlight boolean DEFAULT false,
+     words text DEFAULT ''any'',min_score double precision DEFAULT NULL,highlight_fragments integer DEFAULT 1,highlight_html boolean DEFAULT false}',
+   'table', '{chunk_id uuid,source_id uuid,source_name text,chunk_index integer,content text,token_count integer,metadata jsonb,rank real,
+             source_type text,storage_path text,start_char integer,end_char integer,matched_words text[]}'),
   ('hybrid_search',
    '{query_text text,query_embedding vector,project_id uuid DEFAULT NULL,match_count integer DEFAULT 10,
      full_text_weight double precision DEFAULT 1,semantic_weight double precision DEFAULT 1,
-     rrf_k integer DEFAULT 50,"filter jsonb DEFAULT ''{}''",model text DEFAULT NULL}',
-   'table', '{chunk_id uuid,source_id uuid,source_name text,chunk_index integer,content text,token_count integer,metadata jsonb,score,semantic_rank,full_text_rank}'),
+     rrf_k integer DEFAULT 50,"filter jsonb DEFAULT ''{}''",model text DEFAULT NULL,
+     diversity double precision DEFAULT 0,max_per_source integer DEFAULT NULL,expand integer DEFAULT 0,
+     words text DEFAULT ''any'',fusion text DEFAULT ''score'',min_similarity double precision DEFAULT NULL,min_score double precision DEFAULT NULL}',
+   'table', '{chunk_id uuid,source_id uuid,source_name text,chunk_index integer,content text,token_count integer,metadata jsonb,score,semantic_rank,full_text_rank,
+             source_type text,storage_path text,start_char integer,end_char integer,similarity double precision,rank real,matched_words text[]}'),
   ('build_context', '{query_text text,query_embedding vector,project_id uuid,token_budget integer DEFAULT 4000}',
    'table', '{context text,token_count integer,citations jsonb}'),
   ('match_documents', '{query_embedding vector,match_count integer DEFAULT NULL,"filter jsonb DEFAULT ''{}''"}',
@@ -137,15 +148,17 @@ select ok(obj_description(p.oid, 'pg_proc') like format('%%Defaults: %%%s %s%%',
  where p.pronamespace = 'matrice'::regnamespace and pg_get_function_arg_default(p.oid, place) !~ '^NULL';
 
 select volatility_is('matrice', function, 'immutable', function || ' is immutable')
-  from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_fold', '_pieces', '_read_query',
-                    '_whole_sentences']::name[]) function;
+  from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_analysis', '_index_words', '_deletion',
+                    '_merge_words', '_live_texts', '_whole_sentences']::name[]) function;
 select is_strict('matrice', function, function || ' is strict')
-  from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', '_fold', '_pieces', '_read_query', '_whole_sentences']::name[]) function;
+  from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', '_text_vector', '_analysis', '_index_words', '_deletion', '_merge_words', '_live_texts',
+                    '_query_words', '_query_check', '_highlight', '_whole_sentences']::name[]) function;
 select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
  where pronamespace = 'matrice'::regnamespace
-   and proname in ('count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_fold', '_pieces', '_read_query', '_whole_sentences');
+   and proname in ('count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', 'analyze_text', '_text_vector', '_analysis', '_index_words', '_deletion',
+                   '_merge_words', '_live_texts', '_query_words', '_query_check', '_rank_words', '_highlight', '_whole_sentences');
 select volatility_is('matrice', function, 'stable', function || ' is stable')
-  from unnest(array['pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
+  from unnest(array['analyze_text', '_text_vector', '_query_words', '_query_check', '_rank_words', '_highlight', 'pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
                     'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'workflow_metrics']::name[]) function;
 
 select * from finish();

@@ -81,6 +81,9 @@ pub enum Error {
     /// The tokens spell bytes that are not UTF-8, or that hold a NUL.
     #[error("the tokens do not spell valid text")]
     InvalidText,
+    /// Bytes of the word index are not what the engine wrote.
+    #[error("the word index is damaged")]
+    DamagedIndex,
     /// The linked tree-sitter cannot load the grammar of a language: an internal error, which a test keeps from shipping.
     #[error("the grammar does not load: {0}")]
     Grammar(String),
@@ -128,6 +131,7 @@ impl Error {
             Error::Null(_) => "Leave it out to use its default.".into(),
             Error::NegativeTokens(_) => "Pass 0 for the empty text.".into(),
             Error::NullToken => "Pass an array of token numbers.".into(),
+            Error::DamagedIndex => "Build it again: select matrice_private.rebuild_word_index().".into(),
             Error::Grammar(_) => return None,
         })
     }

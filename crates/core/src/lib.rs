@@ -3,19 +3,27 @@
 //! - [`token`]: exact token counts in OpenAI's encodings.
 //! - [`chunk`]: cuts a text into chunks of a size given in tokens.
 //! - [`sentences`]: cuts a text at the end of a sentence.
-//! - [`words`]: prepares texts and queries for Postgres's full-text search.
+//! - [`analyze`]: finds the words of texts and queries.
+//! - [`word_vector`]: the words of a text as a tsvector.
+//! - [`word_index`]: which texts have which words, and BM25.
+//! - [`word_query`]: reads a query that a person typed.
+//! - [`highlight`]: excerpts with the words of a query.
 //! - [`nearest`]: finds the bit codes that are nearest to a vector.
 
 pub mod analyze;
 pub mod chunk;
 mod error;
+mod fold;
+pub mod highlight;
 pub mod nearest;
 mod rank_select;
 pub mod sentences;
 mod sizer;
 mod split;
 pub mod token;
-pub mod words;
+pub mod word_index;
+pub mod word_query;
+pub mod word_vector;
 
 pub use error::Error;
 

@@ -12,7 +12,8 @@
 use super::letters::{Class, Letter, is_hangul};
 use super::unspaced::word_ends;
 use super::{Entry, Form, Kind, Memory, Rules, Stemmer};
-use crate::{Interrupt, words};
+use crate::Interrupt;
+use crate::fold::fold;
 use std::borrow::Cow;
 use std::ops::Range;
 use unicode_normalization::UnicodeNormalization;
@@ -520,7 +521,7 @@ fn folded(lower: &str) -> Cow<'_, str> {
     if lower.is_ascii() {
         return lower.into();
     }
-    words::fold(lower, Interrupt::NEVER)
+    fold(lower, Interrupt::NEVER)
         .replace('ς', "σ")
         .replace('ı', "i")
         .into()

@@ -1,0 +1,404 @@
+-- The word index: how chunks get into it, and how its segments are merged. sql/008_word_index.sql describes its tables.
+
+create or replace function matrice_private.add_segment(
+  project_id uuid, analysis text, text_count integer, texts bytea, first_words text[], blocks bytea[]
+) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  added uuid;
+begin
+  if text_count = 0 then
+    return;
+  end if;
+  insert into matrice_private.word_segments as s (project_id, analysis, text_count, texts)
+  values (add_segment.project_id, add_segment.analysis, add_segment.text_count, add_segment.texts)
+  returning s.id into added;
+  insert into matrice_private.word_blocks (project_id, segment, first_word, words)
+  select add_segment.project_id, added, b.first_word, b.words from unnest(first_words, blocks) as b (first_word, words);
+end
+$$;
+comment on function matrice_private.add_segment is 'Stores a segment that the engine has built, unless it has no texts.';
+
+create or replace function matrice_private.merge_some(project_id uuid, segments uuid[]) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  held   uuid[];
+  stored record;
+  gone   bytea[];
+  merged record;
+begin
+  -- Nobody waits: another writer may merge the same segments.
+  held := array(
+    select s.id from matrice_private.word_segments s
+     where s.project_id = merge_some.project_id and s.id = any (segments)
+     order by s.id for update skip locked);
+  if cardinality(held) < cardinality(segments) then
+    return false;
+  end if;
+  with taken as (
+    delete from matrice_private.word_deletions d
+     where d.project_id = merge_some.project_id and d.id in (
+       select one.id from matrice_private.word_deletions one
+        where one.project_id = merge_some.project_id for update skip locked)
+    returning d.texts
+  )
+  select coalesce(array_agg(t.texts), '{}') into gone from taken t;
+  select min(s.analysis) as analysis, array_agg(s.texts order by s.id) as texts into stored
+    from matrice_private.word_segments s where s.project_id = merge_some.project_id and s.id = any (held);
+  select m.* into merged
+    from (
+      select coalesce(array_agg(array_position(held, b.segment)), '{}') as segments, coalesce(array_agg(b.words), '{}') as blocks
+        from matrice_private.word_blocks b where b.project_id = merge_some.project_id and b.segment = any (held)
+    ) b
+   cross join lateral matrice._merge_words(stored.texts, b.segments, b.blocks, gone) m;
+  delete from matrice_private.word_blocks b where b.project_id = merge_some.project_id and b.segment = any (held);
+  delete from matrice_private.word_segments s where s.project_id = merge_some.project_id and s.id = any (held);
+  perform matrice_private.add_segment(
+    project_id, stored.analysis, merged.text_count, merged.texts, merged.first_words, merged.blocks);
+  insert into matrice_private.word_deletions (project_id, texts)
+  select merge_some.project_id, merged.deletions where merged.deletions <> '';
+  return true;
+end
+$$;
+comment on function matrice_private.merge_some is
+  'Merges segments of a project to one, and removes their deleted chunks. Returns whether it did: it does nothing if another '
+  'transaction has locked one of them.';
+
+create or replace function matrice_private.merge_small(project_id uuid, most integer) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  size   record;
+  chosen uuid[];
+begin
+  for size in
+    select s.analysis, floor(log(8, s.text_count)) as class
+      from matrice_private.word_segments s
+     where s.project_id = merge_small.project_id and s.text_count <= most / 8
+     group by 1, 2
+    having count(*) >= 8
+  loop
+    -- Other writers may be merging some of them.
+    chosen := array(
+      select s.id from matrice_private.word_segments s
+       where s.project_id = merge_small.project_id and s.text_count <= most / 8
+         and s.analysis = size.analysis and floor(log(8, s.text_count)) = size.class
+       order by s.built_at
+       limit 8 for update skip locked);
+    if cardinality(chosen) = 8 and matrice_private.merge_some(project_id, chosen) then
+      return true;
+    end if;
+  end loop;
+  return false;
+end
+$$;
+comment on function matrice_private.merge_small is
+  'Merges eight segments of about one size to one, if a project has eight. Returns whether it did. most: the most chunks of the '
+  'new segment.';
+
+create or replace function matrice_private.merge_words(project_id uuid) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  -- A merge of this many chunks takes some tenths of a second.
+  most constant integer := 50000;
+  chosen uuid[];
+begin
+  -- At other isolation levels, a row that another transaction has merged meanwhile is an error.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return;
+  end if;
+  -- Eight segments become one, so a chunk is rewritten once for each eightfold growth of its project.
+  while matrice_private.merge_small(project_id, most) loop
+  end loop;
+  -- When a fifth of the chunks are deleted ones, merge the oldest segments. Each search reads the list of deletions.
+  if (select sum(octet_length(d.texts)) / 24 from matrice_private.word_deletions d where d.project_id = merge_words.project_id)
+     > greatest(64, (select sum(s.text_count) / 5 from matrice_private.word_segments s where s.project_id = merge_words.project_id)) then
+    select array_agg(s.id) into chosen
+      from (
+        select s.id, s.analysis, s.built_at,
+               sum(s.text_count) over (partition by s.analysis order by s.built_at, s.id) - s.text_count as before
+          from matrice_private.word_segments s where s.project_id = merge_words.project_id
+      ) s
+     where s.before < most
+     group by s.analysis
+     order by min(s.built_at)
+     limit 1;
+    if chosen is not null then
+      perform matrice_private.merge_some(project_id, chosen);
+    end if;
+  end if;
+end
+$$;
+comment on function matrice_private.merge_words is
+  'Merges segments of a project if it has many small ones, or many deleted chunks.';
+
+create or replace function matrice_private.index_words() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+-- Keeps only one part of the chunks in memory at a time.
+set enable_hashagg = off
+as $$
+declare
+  project uuid;
+begin
+  if tg_op = 'INSERT' then
+    perform matrice_private.add_segment(g.project_id, w.analysis, w.text_count, w.texts, w.first_words, w.blocks)
+       from (
+         select n.project_id, array_agg(n.id) as ids, array_agg(n.fts) as vectors
+           from (
+             select a.id, a.project_id, a.fts, row_number() over by_project / 4096 as rows,
+                    sum(pg_column_size(a.fts)) over by_project / 4194304 as bytes
+               from added a
+             window by_project as (partition by a.project_id rows unbounded preceding)
+           ) n
+          group by n.project_id, n.rows, n.bytes
+       ) g
+      cross join lateral matrice._index_words(g.ids, g.vectors) w;
+  elsif tg_op = 'DELETE' then
+    -- If the project is deleted, so is its index.
+    insert into matrice_private.word_deletions (project_id, texts)
+    select r.project_id, string_agg(matrice._deletion(r.id, r.fts), '')
+      from removed r
+     where r.fts is not null and exists (select from matrice.projects p where p.id = r.project_id)
+     group by r.project_id;
+  else
+    insert into matrice_private.word_deletions (project_id, texts)
+    select r.project_id, string_agg(matrice._deletion(r.id, r.fts), '')
+      from removed r
+     where r.fts is not null
+       and not exists (select from added a where (a.id, a.project_id, a.fts) = (r.id, r.project_id, r.fts))
+     group by r.project_id;
+    perform matrice_private.add_segment(g.project_id, w.analysis, w.text_count, w.texts, w.first_words, w.blocks)
+       from (
+         select n.project_id, array_agg(n.id) as ids, array_agg(n.fts) as vectors
+           from (
+             select a.id, a.project_id, a.fts, row_number() over by_project / 4096 as rows,
+                    sum(pg_column_size(a.fts)) over by_project / 4194304 as bytes
+               from added a
+              where not exists (select from removed r where (r.id, r.project_id, r.fts) = (a.id, a.project_id, a.fts))
+             window by_project as (partition by a.project_id rows unbounded preceding)
+           ) n
+          group by n.project_id, n.rows, n.bytes
+       ) g
+      cross join lateral matrice._index_words(g.ids, g.vectors) w;
+  end if;
+  if tg_op = 'DELETE' then
+    for project in select distinct r.project_id from removed r loop
+      perform matrice_private.merge_words(project);
+    end loop;
+  else
+    for project in select distinct a.project_id from added a loop
+      perform matrice_private.merge_words(project);
+    end loop;
+  end if;
+  return null;
+end
+$$;
+comment on function matrice_private.index_words is
+  'Adds the chunks that a statement stored to the word index, and notes those that it deleted. SECURITY DEFINER: no client may '
+  'write the index.';
+
+create or replace trigger index_added after insert on matrice.source_chunks referencing new table as added
+for each statement execute function matrice_private.index_words();
+create or replace trigger index_changed after update on matrice.source_chunks
+referencing old table as removed new table as added
+for each statement execute function matrice_private.index_words();
+create or replace trigger index_removed after delete on matrice.source_chunks referencing old table as removed
+for each statement execute function matrice_private.index_words();
+
+create or replace function matrice_private.forget_words() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from matrice_private.word_blocks b where b.project_id = old.id;
+  delete from matrice_private.word_segments s where s.project_id = old.id;
+  delete from matrice_private.word_deletions d where d.project_id = old.id;
+  return null;
+end
+$$;
+comment on function matrice_private.forget_words is
+  'Deletes the word index of a deleted project. SECURITY DEFINER: no client may write the index.';
+
+-- Deferred to the end of the transaction. Before that, deleting the chunks may wait for somebody who changes one of them, and who
+-- then adds to the index.
+do $$
+begin
+  if not exists (select from pg_trigger t where t.tgrelid = 'matrice.projects'::regclass and t.tgname = 'forget_words') then
+    create constraint trigger forget_words after delete on matrice.projects deferrable initially deferred
+    for each row execute function matrice_private.forget_words();
+  end if;
+end
+$$;
+
+create or replace function matrice_private.forget_all_words() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  truncate matrice_private.word_segments, matrice_private.word_blocks, matrice_private.word_deletions;
+  return null;
+end
+$$;
+comment on function matrice_private.forget_all_words is
+  'Empties the word index when the owner truncates the chunks. SECURITY DEFINER: no client may write the index.';
+
+create or replace trigger forget_all_words after truncate on matrice.source_chunks
+for each statement execute function matrice_private.forget_all_words();
+
+create or replace function matrice_private.rebuild_word_index(project_id uuid default null) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_hashagg = off
+as $$
+declare
+  project uuid;
+begin
+  -- Chunks that are stored meanwhile would be in the index twice, or not at all.
+  lock table matrice.source_chunks in share row exclusive mode;
+  delete from matrice_private.word_blocks b where rebuild_word_index.project_id is null or b.project_id = rebuild_word_index.project_id;
+  delete from matrice_private.word_segments s where rebuild_word_index.project_id is null or s.project_id = rebuild_word_index.project_id;
+  delete from matrice_private.word_deletions d where rebuild_word_index.project_id is null or d.project_id = rebuild_word_index.project_id;
+  for project in
+    select p.id from matrice.projects p where rebuild_word_index.project_id is null or p.id = rebuild_word_index.project_id
+  loop
+    perform matrice_private.add_segment(project, w.analysis, w.text_count, w.texts, w.first_words, w.blocks)
+       from (
+         select array_agg(n.id) as ids, array_agg(n.fts) as vectors
+           from (
+             select c.id, c.fts, row_number() over all_rows / 4096 as rows,
+                    sum(pg_column_size(c.fts)) over all_rows / 4194304 as bytes
+               from matrice.source_chunks c
+              where c.project_id = project
+             window all_rows as (rows unbounded preceding)
+           ) n
+          group by n.rows, n.bytes
+       ) g
+      cross join lateral matrice._index_words(g.ids, g.vectors) w;
+    perform matrice_private.merge_words(project);
+  end loop;
+end
+$$;
+comment on function matrice_private.rebuild_word_index is
+  'Builds the word index of a project again; without project_id, of all projects. For the owner of the tables, after loading '
+  'rows without triggers: data-only restores and replication.';
+
+-- A project's language changes at once for new texts. Its old chunks are found as before, in the language in which they were
+-- analysed, until reindex_text has analysed them again.
+
+create or replace function matrice_private.outdated_chunks(project_id uuid, most integer) returns uuid[]
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return matrice._live_texts(
+    array(select s.texts from matrice_private.word_segments s
+           where s.project_id = outdated_chunks.project_id
+             and s.analysis <> matrice._analysis(matrice_private.text_language(outdated_chunks.project_id))),
+    array(select d.texts from matrice_private.word_deletions d where d.project_id = outdated_chunks.project_id), most);
+end
+$$;
+comment on function matrice_private.outdated_chunks is
+  'Returns chunks of a project that were analysed in another language, or by another version of the analyser, than new ones are. '
+  'SECURITY DEFINER: the word index is read as the owner of the tables. The function does not check membership of the project. '
+  'So only services, which see all rows, and outdated_of_member may execute it.';
+
+create or replace function matrice_private.outdated_of_member(project_id uuid, most integer) returns uuid[]
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if project_id <> all (matrice_private.project_ids('editor')) then
+    return '{}'::uuid[];
+  end if;
+  return matrice_private.outdated_chunks(project_id, most);
+end
+$$;
+comment on function matrice_private.outdated_of_member is
+  'Calls outdated_chunks if the caller may edit the project. SECURITY DEFINER: the word index is read as the owner of the '
+  'tables.';
+
+create or replace function matrice_private.reindex_some(project_id uuid, most integer) returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+-- The planner does not know how few chunks there are to look up.
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+#variable_conflict use_column
+declare
+  outdated uuid[];
+  analysis text := matrice_private.analysis(matrice_private.text_language(project_id));
+  changed  bigint;
+  changed_insights bigint;
+begin
+  if row_security_active('matrice.source_chunks') then
+    outdated := matrice_private.outdated_of_member(project_id, most);
+  else
+    outdated := matrice_private.outdated_chunks(project_id, most);
+  end if;
+  -- Locks sources before chunks, in the order of their ids, as every function does.
+  perform from matrice.context_sources s
+    where s.id in (select c.source_id from unnest(outdated) as o (id) join matrice.source_chunks c on c.id = o.id)
+    order by s.id for no key update;
+  update matrice.source_chunks c set fts = null where c.id = any (outdated);
+  get diagnostics changed = row_count;
+  with due as materialized (
+    select i.id from matrice.insights i
+     where i.project_id = reindex_some.project_id and (tsvector_to_array(i.fts))[1] <> ' ' || analysis
+     order by i.id limit most - changed
+       for no key update
+  )
+  update matrice.insights i set fts = null from due where i.id = due.id;
+  get diagnostics changed_insights = row_count;
+  return changed + changed_insights;
+end
+$$;
+comment on function matrice_private.reindex_some is
+  'Analyses chunks and insights of a project again, at most most of them, if they were analysed otherwise than new ones are.';
+
+create or replace function matrice.reindex_text(project_id uuid, batch_size integer default 1000) returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.require_given('batch_size', batch_size);
+  if batch_size not between 1 and 100000 then
+    raise exception 'batch_size must be between 1 and 100000, not %', batch_size
+      using errcode = '22023', hint = 'Choose so many that a call takes less than the timeout of your API.';
+  end if;
+  perform matrice_private.require_role(project_id, 'editor');
+  return matrice_private.reindex_some(project_id, batch_size);
+end
+$$;
+comment on function matrice.reindex_text is
+  'Analyses the words of a project again after its language has changed, or after an upgrade of the analyser. Returns how many '
+  'chunks and insights it has analysed; 0 means that all are done. Call it again until it returns 0. Searches find everything '
+  'meanwhile. A change of the language already does this for the first 1,000. '
+  'batch_size: how many to analyse at most, 1 to 100000. '
+  'Defaults: batch_size 1000.';
+
+create or replace function matrice_private.reindex_project_text() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.reindex_some(new.id, 1000);
+  return null;
+end
+$$;
+comment on function matrice_private.reindex_project_text is
+  'Begins to analyse the words of a project again when its language changes. reindex_text does the rest.';
+
+create or replace trigger reindex_project_text after update of settings on matrice.projects
+for each row when ((old.settings -> 'language') is distinct from (new.settings -> 'language'))
+execute function matrice_private.reindex_project_text();
