@@ -130,11 +130,16 @@ fn typed(text: &str) -> Vec<Typed<'_>> {
     let mut rest = text;
     let mut is_alternative = false;
     loop {
+        // A hyphen directly behind a phrase joins a compound: "$LANG"-variable.
+        let is_apart = rest.len() == text.len() || rest.starts_with(char::is_whitespace);
         rest = rest.trim_start();
         if rest.is_empty() {
             return operands;
         }
-        let (sign, behind) = sign(rest);
+        let (sign, behind) = match sign(rest) {
+            (_, behind) if !is_apart => (Sign::None, behind),
+            signed => signed,
+        };
         let quoted = behind.strip_prefix('"').and_then(|quoted| quoted.split_once('"'));
         let (text, is_phrase, after) = match quoted {
             Some((phrase, after)) => (phrase, true, after),

@@ -68,6 +68,7 @@ fn structure(text: &str, mode: Mode) -> String {
 fn read_of_a_query_has_the_operands_that_were_typed() {
     for (text, any, all) in [
         ("", "", ""),
+        ("\"cats\"-dog", "+[cat/cats] [dog]", "+[cat/cats] +[dog]"),
         ("cat", "[cat]", "+[cat]"),
         ("Cats dog", "[cat/cats] [dog]", "+[cat/cats] +[dog]"),
         ("the cat", "[cat]", "+[cat]"),
