@@ -78,7 +78,9 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select array_agg(1 - (e.embedding <=> query_embedding) order by near.place)
     from unnest(chunk_ids) with ordinality as near (id, place)
-    left join matrice.chunk_embeddings e on e.chunk_id = near.id and e.model = similarities_to.model;
+    -- OFFSET 0: each embedding is looked up by its chunk. Under row-level security the planner may read the whole project.
+    left join lateral (select e.model, e.embedding from matrice.chunk_embeddings e where e.chunk_id = near.id offset 0) e
+      on e.model = similarities_to.model;
 end;
 comment on function matrice_private.similarities_to is
   'Returns the cosine similarity of each chunk to a vector; null for a chunk without an embedding.';

@@ -1,19 +1,5 @@
 -- From candidates to ranked chunks: fusion of both searches, diversity, and a limit per source.
 
-create or replace function matrice_private.similarities_in_order(query_embedding vector, chunk_ids uuid[], model text)
-returns double precision[]
-language sql stable
-set search_path = pg_catalog, pg_temp
-begin atomic
-  select coalesce(array_agg(1 - (e.embedding <=> query_embedding) order by given.place), '{}')
-    from unnest(chunk_ids) with ordinality as given (id, place)
-    -- OFFSET 0 for the reason given at similarities.
-    left join lateral (select e.model, e.embedding from matrice.chunk_embeddings e where e.chunk_id = given.id offset 0) e
-      on e.model = similarities_in_order.model;
-end;
-comment on function matrice_private.similarities_in_order is
-  'Returns the cosine similarity of each of the chunks to a vector; null for a chunk without an embedding.';
-
 create or replace function matrice_private.similarity_spread(query_embedding vector, project_ids uuid[], model text)
 returns table (project_id uuid, mean double precision, deviation double precision)
 language sql stable
@@ -69,7 +55,7 @@ begin
     ), looked_up as materialized (
       select s.id, s.similarity
         from missing m,
-             unnest(m.ids, matrice_private.similarities_in_order(query_embedding, m.ids, fused_candidates.model)) s (id, similarity)
+             unnest(m.ids, matrice_private.similarities_to(query_embedding, m.ids, fused_candidates.model)) s (id, similarity)
     ), similarity_spread as materialized (
       select s.* from matrice_private.similarity_spread(query_embedding, project_ids, fused_candidates.model) s
     ), word_spread as materialized (

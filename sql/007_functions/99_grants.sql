@@ -50,7 +50,7 @@ begin
       'best_count', 'rerank_depth', 'numbers_of', 'similarities_to', 'nearest_of', 'nearest_in', 'chunks_having',
       'doubtful_projects', 'require_nearest_arguments', 'are_visible', 'nearest_visible', 'vector_candidates',
       'phrase_check', 'shown_places', 'matching_texts', 'word_candidates', 'reindex_some',
-      'similarities_in_order', 'similarity_spread', 'fused_candidates', 'candidates', 'similarities', 'on_one_scale', 'diverse_chunks', 'select_chunks', 'ranked_chunks',
+      'similarity_spread', 'fused_candidates', 'candidates', 'similarities', 'on_one_scale', 'diverse_chunks', 'select_chunks', 'ranked_chunks',
       'chunk_ranges', 'continuation', 'pages_of', 'with_pages', 'expanded_passages', 'passages', 'passage_title',
       'passage_heading',
       'require_embedding', 'require_result_options', 'require_least', 'require_words', 'require_highlight', 'require_fusion',
