@@ -91,15 +91,13 @@ comment on function matrice._live_texts(bytea[], bytea[], integer) is
   'Returns the texts of segments that are not deleted, at most most of them. Internal, for the word index of the schema.';
 comment on function matrice._query_words(text, text, text) is
   'Returns the words that a query looks up in the word index. Internal, for the full-text search of the schema.';
-comment on function matrice._query_check(text, text, text) is
-  'Returns what a text must match because of the phrases in a query, as a tsquery; null if the query has none. Internal, for the '
-  'full-text search of the schema.';
 comment on function matrice._rank_words(text, text, text[], bytea[], integer[], bytea[], bytea[], uuid[], uuid[], integer) is
   'Finds the texts of a project that match a query best by BM25, ties by id. analyses: how the texts of each segment were '
   'analysed; those that were analysed alike have statistics of their own. texts: the list of texts of each segment. segments: '
   'the number of the segment of each block, from 1. deletions: lists of deleted texts. among: only these texts. also: these '
   'too, if they match. mean, deviation: of the scores of all texts that were analysed alike; they also come in a row without '
-  'id. Internal, for the full-text search of the schema.';
+  'id. Only that row has phrases: what such a text must match because of the phrases in the query, as a tsquery; null if it has '
+  'none. Internal, for the full-text search of the schema.';
 comment on function matrice._highlight(text, text, text, integer, boolean) is
   'Returns the best excerpts of a text, in which the words of a query are marked. html: escapes the rest for HTML. Internal, for '
   'the full-text search of the schema.';
@@ -169,7 +167,6 @@ begin
     'matrice._merge_words(bytea[], integer[], bytea[], bytea[])',
     'matrice._live_texts(bytea[], bytea[], integer)',
     'matrice._query_words(text, text, text)',
-    'matrice._query_check(text, text, text)',
     'matrice._rank_words(text, text, text[], bytea[], integer[], bytea[], bytea[], uuid[], uuid[], integer)',
     'matrice._highlight(text, text, text, integer, boolean)',
     'matrice._whole_sentences(text, integer)',

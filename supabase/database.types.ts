@@ -397,9 +397,6 @@ isOneToOne: false
 "_price_catalogue":
 { Args: Record<PropertyKey, never>; Returns: string
                            },
-"_query_check":
-{ Args: { "analysis": string,"query_text": string,"words": string }; Returns: string
-                           },
 "_query_words":
 { Args: { "analysis": string,"query_text": string,"words": string }; Returns: {
               "is_prefix": boolean,"word": string
@@ -407,7 +404,7 @@ isOneToOne: false
                            },
 "_rank_words":
 { Args: { "also": (string)[],"among": (string)[],"analyses": (string)[],"blocks": (string)[],"deletions": (string)[],"match_count": number,"query_text": string,"segments": (number)[],"texts": (string)[],"words": string }; Returns: {
-              "analysis": string,"deviation": number,"id": string,"matched": (string)[],"mean": number,"score": number
+              "analysis": string,"deviation": number,"id": string,"matched": (string)[],"mean": number,"phrases": string,"score": number
             }[]
                            },
 "_text_vector":

@@ -27,18 +27,6 @@ comment on function matrice_private.analysis is
   'Returns how texts of a language are analysed: the language and the version of the analyser. SECURITY DEFINER: only the owner '
   'may execute the engine''s functions. The result depends on the argument alone.';
 
-create or replace function matrice_private.query_check(query_text text, words text, analysis text) returns text
-language plpgsql stable strict security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return matrice._query_check(query_text, words, analysis);
-end
-$$;
-comment on function matrice_private.query_check is
-  'Returns a tsquery, as text, for the phrases of a query; null if it has none. SECURITY DEFINER: only the owner may execute the '
-  'engine''s functions. The result depends on the arguments alone.';
-
 create or replace function matrice_private.highlighted(
   content text, query_text text, language text, fragments integer, html boolean
 ) returns text
@@ -83,14 +71,17 @@ begin
       select row_number() over ()::integer as place, w.* from matrice._index_words(ids, vectors) w
     ), blocks as (
       select s.place, b.words from segments s cross join lateral unnest(s.blocks) as b (words)
+    ), ranked as materialized (
+      select r.*
+        from matrice._rank_words(
+               query_text, 'any', array(select s.analysis from segments s order by s.place),
+               array(select s.texts from segments s order by s.place),
+               array(select b.place from blocks b), array(select b.words from blocks b),
+               '{}', null, null, 2147483647) r
+    ), asked as materialized (
+      select r.analysis, r.phrases::tsquery as phrases from ranked r where r.id is null
     )
-    select r.id, r.score, matrice._query_check(query_text, 'any', r.analysis)::tsquery
-      from matrice._rank_words(
-             query_text, 'any', array(select s.analysis from segments s order by s.place),
-             array(select s.texts from segments s order by s.place),
-             array(select b.place from blocks b), array(select b.words from blocks b),
-             '{}', null, null, 2147483647) r
-     where r.id is not null;
+    select r.id, r.score, a.phrases from ranked r join asked a on a.analysis = r.analysis where r.id is not null;
 end
 $$;
 comment on function matrice_private.ranked_texts is

@@ -149,35 +149,26 @@ set search_path = pg_catalog, pg_temp
 set enable_hashagg = off
 as $$
 declare
-  project uuid;
+  -- The chunks of an UPDATE whose words it did not change.
+  unchanged uuid[] := '{}';
+  projects  uuid[] := '{}';
 begin
-  if tg_op = 'INSERT' then
-    perform matrice_private.add_segment(g.project_id, w.analysis, w.text_count, w.texts, w.first_words, w.blocks)
-       from (
-         select n.project_id, array_agg(n.id) as ids, array_agg(n.fts) as vectors
-           from (
-             select a.id, a.project_id, a.fts, row_number() over by_project / 4096 as rows,
-                    sum(pg_column_size(a.fts)) over by_project / 4194304 as bytes
-               from added a
-             window by_project as (partition by a.project_id rows unbounded preceding)
-           ) n
-          group by n.project_id, n.rows, n.bytes
-       ) g
-      cross join lateral matrice._index_words(g.ids, g.vectors) w;
-  elsif tg_op = 'DELETE' then
+  if tg_op = 'UPDATE' then
+    unchanged := array(
+      select a.id from added a join removed r on (r.id, r.project_id, r.fts) = (a.id, a.project_id, a.fts));
+  end if;
+  if tg_op <> 'INSERT' then
+    projects := array(select distinct r.project_id from removed r);
     -- If the project is deleted, so is its index.
     insert into matrice_private.word_deletions (project_id, texts)
     select r.project_id, string_agg(matrice._deletion(r.id, r.fts), '')
       from removed r
-     where r.fts is not null and exists (select from matrice.projects p where p.id = r.project_id)
+     where r.fts is not null and not exists (select from unnest(unchanged) u (id) where u.id = r.id)
+       and exists (select from matrice.projects p where p.id = r.project_id)
      group by r.project_id;
-  else
-    insert into matrice_private.word_deletions (project_id, texts)
-    select r.project_id, string_agg(matrice._deletion(r.id, r.fts), '')
-      from removed r
-     where r.fts is not null
-       and not exists (select from added a where (a.id, a.project_id, a.fts) = (r.id, r.project_id, r.fts))
-     group by r.project_id;
+  end if;
+  if tg_op <> 'DELETE' then
+    projects := array(select distinct a.project_id from added a);
     perform matrice_private.add_segment(g.project_id, w.analysis, w.text_count, w.texts, w.first_words, w.blocks)
        from (
          select n.project_id, array_agg(n.id) as ids, array_agg(n.fts) as vectors
@@ -185,22 +176,14 @@ begin
              select a.id, a.project_id, a.fts, row_number() over by_project / 4096 as rows,
                     sum(pg_column_size(a.fts)) over by_project / 4194304 as bytes
                from added a
-              where not exists (select from removed r where (r.id, r.project_id, r.fts) = (a.id, a.project_id, a.fts))
+              where not exists (select from unnest(unchanged) u (id) where u.id = a.id)
              window by_project as (partition by a.project_id rows unbounded preceding)
            ) n
           group by n.project_id, n.rows, n.bytes
        ) g
       cross join lateral matrice._index_words(g.ids, g.vectors) w;
   end if;
-  if tg_op = 'DELETE' then
-    for project in select distinct r.project_id from removed r loop
-      perform matrice_private.merge_words(project);
-    end loop;
-  else
-    for project in select distinct a.project_id from added a loop
-      perform matrice_private.merge_words(project);
-    end loop;
-  end if;
+  perform matrice_private.merge_words(p.id) from unnest(projects) p (id);
   return null;
 end
 $$;

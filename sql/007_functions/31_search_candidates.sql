@@ -93,7 +93,8 @@ comment on function matrice_private.vector_candidates is
 create or replace function matrice_private.matching_chunks(
   query_text text, words text, project_ids uuid[], match_count integer, filter jsonb, also uuid[] default '{}'
 ) returns table (
-  chunk_id uuid, project_id uuid, score double precision, mean double precision, deviation double precision, matched text[]
+  chunk_id uuid, project_id uuid, score double precision, mean double precision, deviation double precision, matched text[],
+  analysis text, phrases text
 )
 language plpgsql stable strict security definer
 set search_path = pg_catalog, pg_temp
@@ -144,7 +145,7 @@ begin
          array(select d.texts from matrice_private.word_deletions d where d.project_id = p.project_id),
          among, also, match_count) r
     )
-    select r.id, r.project_id, r.score, r.mean, r.deviation, r.matched
+    select r.id, r.project_id, r.score, r.mean, r.deviation, r.matched, r.analysis, r.phrases
       from ranked r
      where r.id is null or r.number <= match_count or r.id = any (also)
      order by r.number;
@@ -154,14 +155,16 @@ comment on function matrice_private.matching_chunks is
   'Finds the chunks in the projects that match a query best by BM25, ties by id. Each project is ranked by its own statistics. '
   'mean and deviation: of the scores of all chunks of the project. They also come in a row of their own, without a chunk_id, for '
   'each project. matched: the words of the query that the chunk has. Does not '
-  'look at the order of words in phrases. also: chunks that are returned too, if they match. SECURITY DEFINER: the word index is '
+  'look at the order of words in phrases. phrases: what the words of a chunk that was analysed in this way must match because of '
+  'them; null if the query has none. also: chunks that are returned too, if they match. SECURITY DEFINER: the word index is '
   'read as the owner of the tables. The function does not check membership of the projects. So only services, which see all '
   'rows, and matching_of_member may execute it.';
 
 create or replace function matrice_private.matching_of_member(
   query_text text, words text, project_ids uuid[], match_count integer, filter jsonb, also uuid[] default '{}'
 ) returns table (
-  chunk_id uuid, project_id uuid, score double precision, mean double precision, deviation double precision, matched text[]
+  chunk_id uuid, project_id uuid, score double precision, mean double precision, deviation double precision, matched text[],
+  analysis text, phrases text
 )
 language plpgsql stable strict security definer
 set search_path = pg_catalog, pg_temp
@@ -174,32 +177,6 @@ $$;
 comment on function matrice_private.matching_of_member is
   'Calls matching_chunks for those of the projects that the caller is a member of. SECURITY DEFINER: the word index is read as '
   'the owner of the tables.';
-
-create or replace function matrice_private.phrase_check(query_text text, words text, chunk_ids uuid[]) returns tsquery
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- Nothing else asks for words next to each other.
-  if query_text !~ '["+!-]' then
-    return null;
-  end if;
-  return (
-    select string_agg(concat_ws(' & ', quote_literal(a.analysis), '(' || q.phrases || ')'), ' | ')::tsquery
-      from (
-        -- The lexeme that begins with a blank comes first. It says how the chunk was analysed.
-        select distinct (tsvector_to_array(c.fts))[1] as analysis
-          from unnest(chunk_ids) as given (id)
-         cross join lateral (select c.fts from matrice.source_chunks c where c.id = given.id offset 0) c
-      ) a
-     cross join lateral (
-       select matrice_private.query_check(query_text, words, ltrim(a.analysis)) as phrases
-     ) q
-  );
-end
-$$;
-comment on function matrice_private.phrase_check is
-  'Returns what the fts of these chunks must match because of the phrases in a query; null if it has none.';
 
 create or replace function matrice_private.shown_places(chunk_ids uuid[], phrases tsquery) returns integer[]
 language plpgsql stable
@@ -224,7 +201,8 @@ comment on function matrice_private.shown_places is
 create or replace function matrice_private.matching_texts(
   query_text text, words text, project_ids uuid[], match_count integer, filter jsonb, also uuid[]
 ) returns table (
-  chunk_id uuid, project_id uuid, score double precision, mean double precision, deviation double precision, matched text[]
+  chunk_id uuid, project_id uuid, score double precision, mean double precision, deviation double precision, matched text[],
+  analysis text, phrases text
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -261,11 +239,14 @@ begin
            array_agg(to_jsonb(m.matched)) filter (where m.chunk_id is not null) as matched,
            array_agg(m.project_id) filter (where m.chunk_id is null) as projects,
            array_agg(m.mean) filter (where m.chunk_id is null) as means,
-           array_agg(m.deviation) filter (where m.chunk_id is null) as deviations
+           array_agg(m.deviation) filter (where m.chunk_id is null) as deviations,
+           -- The lexeme that begins with a blank says how a chunk was analysed. Long phrases take long to read.
+           case when count(m.phrases) > 0 and count(m.chunk_id) > 0
+                then string_agg(distinct concat_ws(' & ', quote_literal(' ' || m.analysis), '(' || m.phrases || ')'), ' | ')
+                     filter (where m.chunk_id is null) end as phrases
       into found
       from matrice_private.matching_texts(query_text, word_candidates.words, project_ids, depth, filter, also) m;
-    places := matrice_private.shown_places(
-      found.ids, matrice_private.phrase_check(query_text, word_candidates.words, found.ids));
+    places := matrice_private.shown_places(found.ids, found.phrases::tsquery);
     -- Chunks that policies hide, or that have the words of a phrase elsewhere, do not count towards match_count. Those behind
     -- depth are there because of also.
     exit when (select count(*) from unnest(places) p where p <= depth) >= match_count

@@ -49,7 +49,7 @@ begin
       'text_hash', 'hold_claimable', 'lease_chunks', 'require_chunks', 'hold_chunks',
       'best_count', 'rerank_depth', 'numbers_of', 'similarities_to', 'nearest_of', 'nearest_in', 'chunks_having',
       'doubtful_projects', 'require_nearest_arguments', 'are_visible', 'nearest_visible', 'vector_candidates',
-      'phrase_check', 'shown_places', 'matching_texts', 'word_candidates', 'reindex_some',
+      'shown_places', 'matching_texts', 'word_candidates', 'reindex_some',
       'similarity_spread', 'fused_candidates', 'candidates', 'similarities', 'on_one_scale', 'diverse_chunks', 'select_chunks', 'ranked_chunks',
       'chunk_ranges', 'continuation', 'pages_of', 'with_pages', 'expanded_passages', 'passages', 'passage_title',
       'passage_heading',
@@ -81,7 +81,7 @@ begin
       -- Clients may not write leases. These functions work on the caller's own leases, in projects that the caller may edit.
       'take_leases_of_member', 'end_leases_of_member', 'return_leases_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
-      'text_vector', 'analysis', 'query_check', 'highlighted', 'ranked_texts', 'whole_sentences',
+      'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences',
       -- Under row-level security, filters cannot use their index, and no client may read the word index. These search only the
       -- caller's projects.
       'nearest_to_member', 'matching_of_member', 'outdated_of_member', 'member_has_chunks'

@@ -233,12 +233,6 @@ fn _query_words(
     Ok(TableIterator::new(words))
 }
 
-#[pg_extern(stable, strict, parallel_safe)]
-#[search_path(pg_catalog, pg_temp)]
-fn _query_check(query_text: &str, words: &str, analysis: &str) -> Result<Option<String>, ErrorReport> {
-    Ok(query(query_text, words, analysis)?.check())
-}
-
 #[pg_extern(stable, parallel_safe)]
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity, clippy::too_many_arguments)]
@@ -263,6 +257,7 @@ fn _rank_words(
             name!(mean, f64),
             name!(deviation, f64),
             name!(matched, Vec<String>),
+            name!(phrases, Option<String>),
         ),
     >,
     ErrorReport,
@@ -298,20 +293,29 @@ fn _rank_words(
         rank(&all, deletions, among.as_ref(), &also, count, INTERRUPT).map_err(of_core)?;
     let row = |text: Ranked| {
         let (mean, deviation) = spread[text.collection];
-        let matched = queries[text.collection].shown(&text.terms);
-        let id = Some(Uuid::from_bytes(text.id));
         (
-            id,
+            Some(Uuid::from_bytes(text.id)),
             kinds[text.collection].to_owned(),
             Some(text.score),
             mean,
             deviation,
-            matched,
+            queries[text.collection].shown(&text.terms),
+            None,
         )
     };
-    let without_text = kinds.iter().zip(&spread).map(|(analysis, &(mean, deviation))| {
-        (None, (*analysis).to_owned(), None, mean, deviation, Vec::new())
-    });
+    let without_text = kinds.iter().zip(&spread).zip(&queries).map(
+        |((analysis, &(mean, deviation)), query)| {
+            (
+                None,
+                (*analysis).to_owned(),
+                None,
+                mean,
+                deviation,
+                Vec::new(),
+                query.check(),
+            )
+        },
+    );
     Ok(TableIterator::new(
         best.into_iter().map(row).chain(without_text).collect::<Vec<_>>(),
     ))

@@ -48,7 +48,7 @@ VECTOR = "array_fill(0.1, array[1536])::extensions.vector"
 CALLS = {
     "count_tokens": "('x')", "tokenize": "('x')", "detokenize": "('{1}')", "truncate_tokens": "('x', 1)", "chunk_text": "('x')",
     "analyze_text": "('x')", "_text_vector": "('x', 'simple')", "_analysis": "('simple')", "_query_words": "('x', 'any', 'simple 1')",
-    "_query_check": "('x', 'any', 'simple 1')", "_highlight": "('x', 'x', 'simple', 1, false)", "_index_words": "('{}', '{}')",
+    "_highlight": "('x', 'x', 'simple', 1, false)", "_index_words": "('{}', '{}')",
     "_deletion": "('00000000-0000-0000-0000-000000000001', '')", "_merge_words": "('{}', '{}', '{}', '{}')", "_live_texts": "('{}', '{}', 1)",
     "_rank_words": "('x', 'any', '{}', '{}', '{}', '{}', '{}', null, null, 1)", "_whole_sentences": "('x', 1)",
     "_nearest_codes": f"('{{{A}}}', 'text-embedding-3-small', '{{1}}', 1)",

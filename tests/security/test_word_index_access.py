@@ -28,7 +28,6 @@ SEARCHES = {
     "outdated_of_member": ("select matrice_private.outdated_of_member('{theirs}', 10)", []),
     "word_candidates": ("select * from matrice_private.word_candidates(%s, 'any', array['{theirs}']::uuid[], 10, '{{}}')", ["{word}"]),
     "shown_places": ("select matrice_private.shown_places(array['{chunk}']::uuid[], null)", []),
-    "phrase_check": ("select matrice_private.phrase_check(%s, 'any', array['{chunk}']::uuid[])", ['"{word} lantern"']),
     "reindex_text": ("select matrice.reindex_text('{theirs}')", []),
 }
 

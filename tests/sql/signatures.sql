@@ -152,13 +152,13 @@ select volatility_is('matrice', function, 'immutable', function || ' is immutabl
                     '_merge_words', '_live_texts', '_whole_sentences']::name[]) function;
 select is_strict('matrice', function, function || ' is strict')
   from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', '_text_vector', '_analysis', '_index_words', '_deletion', '_merge_words', '_live_texts',
-                    '_query_words', '_query_check', '_highlight', '_whole_sentences']::name[]) function;
+                    '_query_words', '_highlight', '_whole_sentences']::name[]) function;
 select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
  where pronamespace = 'matrice'::regnamespace
    and proname in ('count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', 'analyze_text', '_text_vector', '_analysis', '_index_words', '_deletion',
-                   '_merge_words', '_live_texts', '_query_words', '_query_check', '_rank_words', '_highlight', '_whole_sentences');
+                   '_merge_words', '_live_texts', '_query_words', '_rank_words', '_highlight', '_whole_sentences');
 select volatility_is('matrice', function, 'stable', function || ' is stable')
-  from unnest(array['analyze_text', '_text_vector', '_query_words', '_query_check', '_rank_words', '_highlight', 'pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
+  from unnest(array['analyze_text', '_text_vector', '_query_words', '_rank_words', '_highlight', 'pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
                     'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'workflow_metrics']::name[]) function;
 
 select * from finish();
