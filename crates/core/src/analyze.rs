@@ -226,6 +226,11 @@ impl<S: Stemmer> Analyzer<S> {
         }
     }
 
+    /// Whether a word joins parts of compounds in a language that leaves out what they share, as German does in `Ein- und Ausfuhr`.
+    pub fn is_conjunction(&self, word: &str) -> bool {
+        self.rules.is_conjunction(word)
+    }
+
     /// Calls `found` with each word, compound and bigram of a text, ordered by where they begin.
     pub fn each(&mut self, content: &str, interrupt: Interrupt, mut found: impl FnMut(Word<'_>)) {
         let mut words = 0;

@@ -35,6 +35,8 @@ pub struct Term {
     pub prefix: Option<String>,
     /// Whether it is a compound, whose parts are terms of their own.
     pub is_compound: bool,
+    /// Whether it is nothing but a part of a name in which no sign separates the parts, such as `PostgreSQL`.
+    pub is_part: bool,
     /// Whether it counts for the score, and whether a text matches that has only this.
     pub is_scored: bool,
 }
@@ -124,9 +126,9 @@ impl Typed<'_> {
     }
 }
 
-/// Splits a query into operands.
-fn typed(text: &str) -> Vec<Typed<'_>> {
-    let mut operands = Vec::new();
+/// Splits a query into operands. `is_conjunction` is of the language.
+fn typed(text: &str, is_conjunction: impl Fn(&str) -> bool) -> Vec<Typed<'_>> {
+    let mut operands: Vec<Typed> = Vec::new();
     let mut rest = text;
     let mut is_alternative = false;
     loop {
@@ -136,8 +138,10 @@ fn typed(text: &str) -> Vec<Typed<'_>> {
         if rest.is_empty() {
             return operands;
         }
+        // A hyphen behind "und" stands for the beginning of the word before: Einfuhr und -ausfuhr.
+        let is_suspended = rest.starts_with('-') && operands.last().is_some_and(|last| is_conjunction(last.text));
         let (sign, behind) = match sign(rest) {
-            (_, behind) if !is_apart => (Sign::None, behind),
+            (_, behind) if !is_apart || is_suspended => (Sign::None, behind),
             signed => signed,
         };
         let quoted = behind.strip_prefix('"').and_then(|quoted| quoted.split_once('"'));
@@ -189,11 +193,12 @@ impl Query {
         interrupt: Interrupt,
     ) -> Self {
         let mut reader = Reader::new(mode);
-        for typed in typed(text) {
+        for typed in typed(text, |word| analyzer.is_conjunction(word)) {
             let mut reading = Reading::default();
             analyzer.each(typed.text, interrupt, |word| reading.word(&word, &mut reader));
             let prefixes = typed.prefixes(&reading.ends);
-            reader.operand(typed, reading.finish(), prefixes);
+            let parts = reading.parts();
+            reader.operand(typed, reading.finish(), prefixes, parts);
         }
         reader.finish()
     }
@@ -292,11 +297,12 @@ fn quoted(word: &str) -> String {
 struct Reading {
     operand: Operand,
     last_position: Option<u32>,
-    /// Where the words are that are no stop words, and their terms.
-    words: Vec<(Range<usize>, usize)>,
-    has_stop_words: bool,
+    /// Where the words are, their terms, and whether they are stop words.
+    words: Vec<(Range<usize>, usize, bool)>,
     /// Where each word of the operand ends.
     ends: Vec<usize>,
+    /// Where the compounds are.
+    compounds: Vec<Range<usize>>,
     /// Where pairs of characters begin, and where they end.
     pairs: (HashSet<usize>, HashSet<usize>),
 }
@@ -310,7 +316,10 @@ impl Reading {
         }
         let number = reader.number(term, word.is_stop);
         match word.kind {
-            Kind::Compound => self.operand.compounds.push(number),
+            Kind::Compound => {
+                self.operand.compounds.push(number);
+                self.compounds.push(word.start..word.end);
+            }
             Kind::Bigram => {
                 self.operand.bigrams.push(number);
                 self.pairs.0.insert(word.start);
@@ -324,17 +333,29 @@ impl Reading {
                 self.operand.words.push(number);
                 self.ends.push(word.end);
                 self.last_position = Some(word.position);
-                if word.is_stop {
-                    self.has_stop_words = true;
-                } else {
-                    self.words.push((word.start..word.end, number));
-                }
+                self.words.push((word.start..word.end, number, word.is_stop));
             }
         }
     }
 
+    /// The places of those words that are parts of a name without signs.
+    fn parts(&self) -> HashSet<usize> {
+        let mut parts = HashSet::new();
+        for compound in &self.compounds {
+            let first = self
+                .words
+                .partition_point(|(word, ..)| word.start < compound.start);
+            let rest = self.words[first..].iter();
+            let within = rest.take_while(|(word, ..)| word.end <= compound.end);
+            if within.clone().map(|(word, ..)| word.len()).sum::<usize>() >= compound.len() {
+                parts.extend(first..first + within.count());
+            }
+        }
+        parts
+    }
+
     fn finish(mut self) -> Operand {
-        self.operand.is_stop = self.words.is_empty() && self.has_stop_words;
+        self.operand.is_stop = !self.words.is_empty() && self.words.iter().all(|&(.., is_stop)| is_stop);
         if !self.operand.bigrams.is_empty() {
             // A word of two characters is its own pair, and words of other scripts have none.
             let is_covered =
@@ -342,8 +363,8 @@ impl Reading {
             let others = self
                 .words
                 .iter()
-                .filter(|(word, _)| !is_covered(word))
-                .map(|&(_, number)| number);
+                .filter(|(word, _, is_stop)| !is_stop && !is_covered(word))
+                .map(|&(_, number, _)| number);
             self.operand.bigrams.extend(others);
         }
         self.operand
@@ -373,6 +394,9 @@ struct Reader {
     numbers: HashMap<Term, usize>,
     /// Of each term, whether it is a stop word.
     stop_words: Vec<bool>,
+    /// Terms that are parts of a name without signs, and those that are words of their own. A term can be both.
+    parts: HashSet<usize>,
+    wholes: HashSet<usize>,
     prefixes: usize,
 }
 
@@ -383,6 +407,8 @@ impl Reader {
             query: Query::default(),
             numbers: HashMap::new(),
             stop_words: Vec::new(),
+            parts: HashSet::new(),
+            wholes: HashSet::new(),
             prefixes: 0,
         }
     }
@@ -395,12 +421,25 @@ impl Reader {
         })
     }
 
-    fn operand(&mut self, typed: Typed, mut operand: Operand, prefixes: Vec<usize>) {
+    fn operand(
+        &mut self,
+        typed: Typed,
+        mut operand: Operand,
+        prefixes: Vec<usize>,
+        mut parts: HashSet<usize>,
+    ) {
         if operand.words.is_empty() {
             return;
         }
         for place in prefixes {
             self.begin(&mut operand, place);
+            parts.clear();
+        }
+        if typed.sign != Sign::Not {
+            for (place, &word) in operand.words.iter().enumerate() {
+                let kind = if parts.contains(&place) { &mut self.parts } else { &mut self.wholes };
+                kind.insert(word);
+            }
         }
         let is_strict = typed.is_phrase || typed.sign != Sign::None;
         operand.is_exact = is_strict && operand.words.len() > 1;
@@ -456,8 +495,10 @@ impl Reader {
         let operands = self.query.groups.iter().flat_map(|group| &group.operands);
         let terms: Vec<usize> = operands.flat_map(Operand::all).collect();
         let has_only_stop_words = terms.iter().all(|&term| self.stop_words[term]);
-        for term in terms {
-            self.query.terms[term].is_scored |= has_only_stop_words || !self.stop_words[term];
+        for number in terms {
+            let term = &mut self.query.terms[number];
+            term.is_scored |= has_only_stop_words || !self.stop_words[number];
+            term.is_part = self.parts.contains(&number) && !self.wholes.contains(&number);
         }
         let Query { terms, groups, .. } = &mut self.query;
         if has_only_stop_words {

@@ -15,10 +15,17 @@ const CATALAN: &[&str] = &["d", "l", "m", "n", "s", "t"];
 /// What follows an apostrophe in English and means nothing to a search.
 const ENGLISH_ENDINGS: &[&str] = &["s", "d", "m", "ll", "re", "ve"];
 
+/// Behind these, a hyphen stands for the beginning of the word before: `Einfuhr und -ausfuhr`.
+const GERMAN_CONJUNCTIONS: &[&str] = &["und", "oder", "sowie", "bzw", "bzw."];
+const DUTCH_CONJUNCTIONS: &[&str] = &["en", "of"];
+const DANISH_CONJUNCTIONS: &[&str] = &["og", "eller"];
+const SWEDISH_CONJUNCTIONS: &[&str] = &["och", "eller"];
+
 /// The rules of a language.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Rules {
     elided: &'static [&'static str],
+    conjunctions: &'static [&'static str],
     has_contractions: bool,
     /// `ä`, `ö` and `ü` are also written `ae`, `oe` and `ue`.
     pub(super) has_umlauts: bool,
@@ -57,7 +64,20 @@ impl Rules {
                 ..none
             },
             "german" => Self {
+                conjunctions: GERMAN_CONJUNCTIONS,
                 has_umlauts: true,
+                ..none
+            },
+            "dutch" => Self {
+                conjunctions: DUTCH_CONJUNCTIONS,
+                ..none
+            },
+            "danish" | "norwegian" => Self {
+                conjunctions: DANISH_CONJUNCTIONS,
+                ..none
+            },
+            "swedish" => Self {
+                conjunctions: SWEDISH_CONJUNCTIONS,
                 ..none
             },
             "turkish" => Self {
@@ -66,6 +86,13 @@ impl Rules {
             },
             _ => none,
         }
+    }
+
+    /// Whether a word is a conjunction, in any case.
+    pub(super) fn is_conjunction(&self, word: &str) -> bool {
+        self.conjunctions
+            .iter()
+            .any(|conjunction| conjunction.eq_ignore_ascii_case(word))
     }
 
     /// Whether a run in front of an apostrophe is an article, or the like, that has lost its vowel.

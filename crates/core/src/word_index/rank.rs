@@ -3,7 +3,8 @@
 //! The score of a text is the sum, over the terms of the query, of `idf · (s(n) + 0.2 · s(w))`. `n` is how many words of the text
 //! have the term's stem, and `w` how many are written as in the query. `s(n) = n · (k1 + 1) / (n + k1 · (1 - b + b · length / mean
 //! length))`, with k1 = 1.2 and b = 0.75. `idf = ln(1 + (N - df + 0.5) / (df + 0.5))`: N texts, df of them with the stem. A
-//! compound counts 0.3 times, because its parts are terms of their own.
+//! compound counts 0.4 times, because its parts are terms of their own. A part of a name without signs, such as `PostgreSQL`, counts
+//! 0.5 times.
 
 use super::segment::{Count, Deletions, Filter, Postings, Texts, words};
 use super::{Damaged, Error, Id};
@@ -17,8 +18,10 @@ const K1: f64 = 1.2;
 const B: f64 = 0.75;
 /// How much more a word counts that is written as in the query.
 const AS_WRITTEN: f64 = 0.2;
-/// How much a compound counts. Its parts count, too: with 1, `PostgreSQL` would outweigh the other words of a question.
-const COMPOUND: f64 = 0.3;
+/// How much a compound counts. Its parts count, too: with 1, `sign-in` would count as three words.
+const COMPOUND: f64 = 0.4;
+/// How much a part of a name without signs counts. With 1, `PostgreSQL` would outweigh the other words of a question.
+const PART: f64 = 0.5;
 
 /// The texts of one project that were analysed alike: their own statistics, and the query as analysed for them.
 pub struct Collection<'a> {
@@ -299,8 +302,7 @@ impl<'a> Hits<'a> {
             if !term.is_scored {
                 continue;
             }
-            let idf = idf(live.count, hits.iter().map(Vec::len).sum())
-                * if term.is_compound { COMPOUND } else { 1.0 };
+            let idf = idf(live.count, hits.iter().map(Vec::len).sum()) * weight(term);
             for hit in interrupt.during(hits[segment].iter()) {
                 let norm = live.norm(segment, hit.place as usize);
                 let stems = often(hit.count.stems, norm);
@@ -514,6 +516,14 @@ fn joined(mut hits: Vec<Hit>) -> Vec<Hit> {
 fn often(count: u16, norm: f64) -> f64 {
     let count = f64::from(count);
     count * (K1 + 1.0) / (count + norm)
+}
+
+fn weight(term: &Term) -> f64 {
+    match (term.is_compound, term.is_part) {
+        (true, _) => COMPOUND,
+        (_, true) => PART,
+        _ => 1.0,
+    }
 }
 
 fn idf(texts: usize, having: usize) -> f64 {

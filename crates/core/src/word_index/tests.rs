@@ -187,11 +187,12 @@ struct Limits {
     count: usize,
 }
 
-/// An operand: a sign, words that hyphens join, and whether the last is a prefix.
+/// An operand: a sign, words that hyphens join or that make up a name as `aaBb`, and whether the last is a prefix.
 #[derive(Debug, Clone)]
 struct Typed {
     sign: char,
     words: Vec<String>,
+    is_name: bool,
     is_prefix: bool,
     is_alternative: bool,
 }
@@ -204,11 +205,13 @@ impl Typed {
         } else {
             self.sign.to_string()
         };
-        format!(
-            "{or}{sign}{}{}",
-            self.words.join("-"),
-            if self.is_prefix { "*" } else { "" }
-        )
+        let capital = |word: &String| word[..1].to_uppercase() + &word[1..];
+        let words = if self.is_name {
+            self.words.iter().map(capital).collect()
+        } else {
+            self.words.join("-")
+        };
+        format!("{or}{sign}{words}{}", if self.is_prefix { "*" } else { "" })
     }
 
     fn terms(&self) -> Vec<Plain> {
@@ -218,6 +221,7 @@ impl Typed {
                 word: word.clone(),
                 is_prefix: self.is_prefix && place + 1 == self.words.len(),
                 is_compound: false,
+                is_part: self.is_name && self.compound().is_some(),
             })
             .collect()
     }
@@ -228,6 +232,7 @@ impl Typed {
             word: self.words.concat(),
             is_prefix: false,
             is_compound: true,
+            is_part: false,
         })
     }
 
@@ -237,11 +242,13 @@ impl Typed {
 }
 
 /// A word or a prefix of the query.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 struct Plain {
     word: String,
     is_prefix: bool,
     is_compound: bool,
+    /// It is nothing but a part of names.
+    is_part: bool,
 }
 
 impl Plain {
@@ -251,6 +258,18 @@ impl Plain {
 
     fn stem(&self) -> String {
         toy(&self.word).unwrap_or_else(|| self.word.clone())
+    }
+
+    fn is_same(&self, other: &Plain) -> bool {
+        (&self.word, self.is_prefix, self.is_compound) == (&other.word, other.is_prefix, other.is_compound)
+    }
+
+    fn weight(&self) -> f64 {
+        match (self.is_compound, self.is_part) {
+            (true, _) => 0.4,
+            (_, true) => 0.5,
+            _ => 1.0,
+        }
     }
 
     fn shown(&self) -> String {
@@ -340,8 +359,9 @@ fn expected(query: &[Typed], mode: Mode, texts: &[PlainText]) -> (Vec<Expected>,
             .into_iter()
             .filter(|term| has_only_stop_words || !term.is_stop());
         for term in counting.chain(typed.compound()) {
-            if !terms.contains(&term) {
-                terms.push(term);
+            match terms.iter_mut().find(|other| other.is_same(&term)) {
+                Some(other) => other.is_part &= term.is_part,
+                None => terms.push(term),
             }
         }
     }
@@ -374,7 +394,7 @@ fn expected(query: &[Typed], mode: Mode, texts: &[PlainText]) -> (Vec<Expected>,
         let score = |(term, idf): (&Plain, &f64)| {
             let (stems, written) = term.count(text);
             if stems > 0.0 {
-                idf * (often(stems) + 0.2 * often(written)) * if term.is_compound { 0.3 } else { 1.0 }
+                idf * (often(stems) + 0.2 * often(written)) * term.weight()
             } else {
                 0.0
             }
@@ -473,16 +493,23 @@ fn step() -> impl Strategy<Value = Step> {
 fn query() -> impl Strategy<Value = Vec<Typed>> {
     let sign = prop_oneof![6 => Just(' '), 1 => Just('+'), 1 => Just('-')];
     let words = prop_oneof![5 => vec(word(), 1), 1 => vec(word(), 2)];
-    let typed = (sign, words, prop::bool::weighted(0.2), prop::bool::weighted(0.2));
+    let typed = (
+        sign,
+        words,
+        any::<bool>(),
+        prop::bool::weighted(0.2),
+        prop::bool::weighted(0.2),
+    );
     vec(typed, 1..6).prop_map(|all| {
         let mut typed: Vec<Typed> = Vec::new();
-        for (sign, mut words, is_prefix, is_alternative) in all {
+        for (sign, mut words, is_name, is_prefix, is_alternative) in all {
             // Several words behind a sign are a phrase, which a tsquery checks.
             words.truncate(if sign == ' ' { 2 } else { 1 });
             let is_alternative = is_alternative && !typed.is_empty();
             typed.push(Typed {
                 sign,
                 words,
+                is_name,
                 is_prefix,
                 is_alternative,
             });
@@ -627,6 +654,7 @@ fn rank_of_many_texts_forgets_none_that_is_wanted() {
     let query = [Typed {
         sign: ' ',
         words: vec!["aa".to_owned()],
+        is_name: false,
         is_prefix: false,
         is_alternative: false,
     }];

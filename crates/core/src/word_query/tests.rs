@@ -65,6 +65,55 @@ fn structure(text: &str, mode: Mode) -> String {
 }
 
 #[test]
+fn read_of_a_hyphen_behind_a_conjunction_excludes_nothing_where_it_joins_compounds() {
+    for (text, language, excluded) in [
+        ("Einfuhr und -ausfuhr", "german", 0),
+        ("Einfuhr UND -ausfuhr", "german", 0),
+        ("Einfuhr bzw. -ausfuhr", "german", 0),
+        ("Einfuhr -ausfuhr", "german", 1),
+        ("Einfuhr und !ausfuhr", "german", 1),
+        ("Einfuhr und -ausfuhr", "english", 1),
+        ("invoer en -uitvoer", "dutch", 0),
+        ("import og -eksport", "danish", 0),
+        ("import och -export", "swedish", 0),
+        ("-ausfuhr", "german", 1),
+    ] {
+        let query = Query::read(text, Mode::Any, &mut Analyzer::new(language, toy), Interrupt::NEVER);
+        assert_eq!(query.excluded.len(), excluded, "{text} in {language}");
+    }
+}
+
+#[test]
+fn read_of_a_name_without_signs_has_its_parts() {
+    for (text, parts) in [
+        ("catDog", "cat dog"),
+        ("catDog dogs", "cat dog"),
+        ("catDog dog", "cat"),
+        ("dog catDog", "cat"),
+        ("cat-dog", ""),
+        ("cat-dogBird", "dog bird"),
+        ("utf8", "utf 8"),
+        ("utf-8", ""),
+        ("catDog*", ""),
+        ("-catDog", ""),
+        ("cat", ""),
+        ("C++", ""),
+        ("15.4", ""),
+        ("東京タワー", ""),
+    ] {
+        let query = read(text, Mode::Any);
+        let of = |term: &&Term| term.is_part;
+        let found: Vec<&str> = query
+            .terms
+            .iter()
+            .filter(of)
+            .map(|term| term.written.as_str())
+            .collect();
+        assert_eq!(found.join(" "), parts, "{text}");
+    }
+}
+
+#[test]
 fn read_of_a_query_has_the_operands_that_were_typed() {
     for (text, any, all) in [
         ("", "", ""),
