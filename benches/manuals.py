@@ -136,13 +136,16 @@ def sample(things, most):
 
 
 def heading_queries(sections, manual, locale, untranslated, most):
-    """Each unique heading by itself, and in each of the questions."""
+    """Each unique heading by itself, in each of the questions, and in the first of them as people type who use no capitals.
+
+    A heading in quotes would be a phrase, which the section does not have without its heading. So the quotes are left out."""
     times = collections.Counter(heading for heading, _ in sections)
     usable = [number for number, (heading, _) in enumerate(sections) if times[heading] == 1 and heading not in untranslated]
-    forms = ["{h}", *QUESTIONS[locale]]
-    asked = sample(usable, most)
-    return [Query(form.format(h=sections[number][0], manual=manual), (number,), "heading" if form == "{h}" else f"question {place}")
-            for place, form in enumerate(forms) for number in asked]
+    asked = [(number, sections[number][0].replace('"', "")) for number in sample(usable, most)]
+    forms = {"heading": "{h}"} | {f"question {place}": question for place, question in enumerate(QUESTIONS[locale], 1)}
+    queries = [Query(question.format(h=heading, manual=manual), (number,), form)
+               for form, question in forms.items() for number, heading in asked]
+    return queries + [Query(query.text.lower(), query.relevant, "question 1 in lower case") for query in queries if query.form == "question 1"]
 
 
 def names_within(text):
