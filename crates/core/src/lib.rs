@@ -8,10 +8,12 @@
 //! - [`word_index`]: which texts have which words, and BM25.
 //! - [`word_query`]: reads a query that a person typed.
 //! - [`highlight`]: excerpts with the words of a query.
+//! - [`codes`]: estimates similarities from short codes.
 //! - [`nearest`]: finds the bit codes that are nearest to a vector.
 
 pub mod analyze;
 pub mod chunk;
+pub mod codes;
 mod error;
 mod fold;
 pub mod highlight;

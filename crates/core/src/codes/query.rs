@@ -1,0 +1,176 @@
+//! Compares a query with codes.
+
+use super::encode::Levels;
+use super::kernels::{PLANES, Planes};
+use super::rotation::Rotation;
+use super::{Candidates, Centroid, Id, Page, dot, unit};
+
+/// The distance of two levels of a query's rest, in standard deviations, as in `Resolution`.
+const STEP: f64 = 0.3352;
+/// A shorter centroid has no direction of its own.
+const LEAST_SQUARE: f64 = 1e-12;
+/// How many codes are compared at once.
+const BATCH: usize = 64;
+
+/// An estimate of a cosine similarity.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// Right on average.
+    pub similarity: f32,
+    /// Its standard deviation. Zero is exact but for rounding.
+    pub error: f32,
+}
+
+/// A vector that lists are searched for.
+#[derive(Debug)]
+pub struct Query {
+    dimensions: usize,
+    /// Of norm 1, rotated.
+    numbers: Vec<f32>,
+}
+
+impl Query {
+    /// `None` unless there are 1 to 16,000 numbers, all of them finite and not all zero.
+    pub fn new(numbers: &[f32]) -> Option<Query> {
+        let dimensions = numbers.len();
+        let mut numbers = unit(numbers)?;
+        Rotation::new(numbers.len()).apply(&mut numbers);
+        Some(Query { dimensions, numbers })
+    }
+
+    /// How many numbers the query has.
+    pub fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// The query as the codes of one list need it. `None` if the bytes are no [`Centroid`], or one of other dimensions.
+    pub fn against(&self, centroid: &[u8]) -> Option<ListQuery> {
+        let centroid = Centroid::parse(centroid)?;
+        (centroid.dimensions == self.dimensions).then(|| ListQuery::new(&self.numbers, &centroid))
+    }
+}
+
+/// A query for the codes of one list.
+#[derive(Debug)]
+pub struct ListQuery {
+    dimensions: usize,
+    bits: u32,
+    /// `q·µ`.
+    mean: f32,
+    /// `α`.
+    along: f32,
+    planes: Planes,
+    /// What a counted sum is multiplied by, and what is then added, for `p·ĉ`.
+    scale: f32,
+    offset: f32,
+    /// `‖p‖`.
+    rest: f32,
+    /// The standard deviation of `p·ĉ` that the rounding of `p` adds.
+    rounding: f32,
+}
+
+impl ListQuery {
+    fn new(query: &[f32], centroid: &Centroid) -> ListQuery {
+        let mean = dot(query, &centroid.numbers);
+        let square = dot(&centroid.numbers, &centroid.numbers);
+        let along = if square > LEAST_SQUARE { mean / square } else { 0.0 };
+        let rest: Vec<f32> = query
+            .iter()
+            .zip(&centroid.numbers)
+            .map(|(&number, &mean)| (f64::from(number) - along * f64::from(mean)) as f32)
+            .collect();
+        let square = dot(&rest, &rest);
+        let levels = Levels::new(square / rest.len() as f64, PLANES as u32, STEP).around_zero();
+        let zero = 1 << (PLANES - 1);
+        let (mut product, mut level_square, mut level_sum) = (0.0, 0.0, 0.0);
+        for &number in &rest {
+            let level = f64::from(levels.level(number) as i32 - zero);
+            product += f64::from(number) * level;
+            level_square += level * level;
+            level_sum += level;
+        }
+        // So the rounding error is perpendicular to p, as that of a code is to r.
+        let scale = if product > 0.0 { square / product } else { 0.0 };
+        let rounding_square = (scale * scale * level_square - square).max(0.0);
+        let resolution = centroid.resolution;
+        let middle = f64::from((1 << resolution.bits) - 1) / 2.0;
+        ListQuery {
+            dimensions: centroid.dimensions,
+            bits: resolution.bits,
+            mean: mean as f32,
+            along: along as f32,
+            planes: Planes::new(&levels.planes(&rest), resolution.bits),
+            scale: scale as f32,
+            offset: (-scale * middle * level_sum) as f32,
+            rest: square.sqrt() as f32,
+            rounding: (rounding_square.sqrt() * resolution.rms) as f32,
+        }
+    }
+
+    /// The query's similarity with the centroid: the mean similarity of the vectors that the centroid is the mean of.
+    pub fn mean(&self) -> f32 {
+        self.mean
+    }
+
+    /// Whether the page may be one of the list's.
+    fn fits(&self, page: &Page) -> bool {
+        (page.dimensions(), page.bits) == (self.dimensions, self.bits)
+    }
+
+    /// The estimate of a code's similarity. `None` if the page is not one of the list's or has no such code.
+    pub fn estimate(&self, page: &Page, place: usize) -> Option<Estimate> {
+        if !self.fits(page) || place >= page.len() {
+            return None;
+        }
+        let mut sum = [0];
+        self.planes.sums(page.codes(place, 1), &mut sum);
+        Some(self.estimate_of(page, place, sum[0]))
+    }
+
+    /// The estimate from a code's counted sum.
+    #[inline(always)]
+    fn estimate_of(&self, page: &Page, place: usize, sum: i32) -> Estimate {
+        let factors = page.factors(place);
+        let product = self.scale * sum as f32 + self.offset;
+        let of_code = factors.error * self.rest;
+        let of_query = factors.scale * self.rounding;
+        Estimate {
+            similarity: self.mean + self.along * factors.along + factors.scale * product,
+            error: (of_code * of_code + of_query * of_query).sqrt(),
+        }
+    }
+
+    /// Offers the codes of a page to `candidates`. `wanted` is asked for those that are near: others are not worth the look.
+    /// Returns whether the page may be one of the list's; no code of another one is offered.
+    pub fn scan(
+        &self,
+        page: &Page,
+        candidates: &mut Candidates,
+        mut wanted: impl FnMut(&Id) -> bool,
+    ) -> bool {
+        if !self.fits(page) {
+            return false;
+        }
+        let mut sums = [0; BATCH];
+        let mut estimates = [Estimate {
+            similarity: 0.0,
+            error: 0.0,
+        }; BATCH];
+        for first in (0..page.len()).step_by(BATCH) {
+            let count = BATCH.min(page.len() - first);
+            let (sums, estimates) = (&mut sums[..count], &mut estimates[..count]);
+            self.planes.sums(page.codes(first, count), sums);
+            for (place, (estimate, sum)) in estimates.iter_mut().zip(sums).enumerate() {
+                *estimate = self.estimate_of(page, first + place, *sum);
+            }
+            for (id, &estimate) in page.ids()[first..].iter().zip(&*estimates) {
+                if Candidates::upper(estimate) < candidates.threshold() {
+                    candidates.drop_one();
+                } else if wanted(id) {
+                    candidates.offer(*id, estimate);
+                }
+            }
+        }
+        true
+    }
+}
