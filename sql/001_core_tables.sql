@@ -27,31 +27,38 @@ comment on function matrice_private.is_trusted is
   'Returns whether matrice may use objects of this owner. It may if the owner is a superuser or the owner of the '
   'schema matrice. Other roles may be able to create schemas, even one with the name auth.';
 
+create function matrice_private.has_trusted_identity() returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from pg_namespace n join pg_proc p on p.pronamespace = n.oid
+     where n.nspname = 'auth' and p.proname = 'uid' and p.pronargs = 0 and p.prorettype = 'uuid'::regtype
+       and matrice_private.is_trusted(n.nspowner)
+  );
+end
+$$;
+comment on function matrice_private.has_trusted_identity is
+  'Returns whether there is a function auth.uid() that matrice may call.';
+
 create function matrice_private.current_user_id() returns uuid
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  claim    text := nullif(current_setting('request.jwt.claim.sub', true), '');
-  claims   text;
-  identity regprocedure;
-  caller   uuid;
+  claim  text := nullif(current_setting('request.jwt.claim.sub', true), '');
+  claims text := nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub';
 begin
-  claims := nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub';
   -- Two settings that disagree name no user. Null matches no row.
   if claim <> claims then
     return null;
   end if;
-  select p.oid into identity
-    from pg_namespace n join pg_proc p on p.pronamespace = n.oid
-   where n.nspname = 'auth' and p.proname = 'uid' and p.pronargs = 0 and p.prorettype = 'uuid'::regtype
-     and matrice_private.is_trusted(n.nspowner);
-  if identity is null then
-    return coalesce(claim, claims)::uuid;
+  -- Plain Postgres has no auth.uid(). PL/pgSQL does not look for it there, because it never comes to the call.
+  if to_regnamespace('auth') is not null and matrice_private.has_trusted_identity() then
+    return auth.uid();
   end if;
-  -- Dynamic SQL, because plain Postgres has no auth.uid().
-  execute format('select %s', identity) into caller;
-  return caller;
+  return coalesce(claim, claims)::uuid;
 exception when data_exception then
   -- Some token issuers use subjects that are not UUIDs. Such a subject is not a user of these tables.
   return null;

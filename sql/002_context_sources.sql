@@ -46,8 +46,9 @@ create table matrice.context_sources (
 );
 create index idx_sources_project on matrice.context_sources (project_id);
 create index idx_sources_status on matrice.context_sources (status);
--- The order in which claim_chunks visits sources.
-create index idx_sources_project_created on matrice.context_sources (project_id, created_at, id);
+-- The newest sources of a project, and of all projects; and the order in which claim_chunks visits sources.
+create index idx_sources_project_created on matrice.context_sources (project_id, created_at);
+create index idx_sources_created on matrice.context_sources (created_at);
 
 comment on table matrice.context_sources is 'Source documents for context engineering.';
 comment on column matrice.context_sources.id is 'Primary key.';

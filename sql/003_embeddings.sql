@@ -48,7 +48,6 @@ create table matrice.chunk_embeddings (
   embedding  vector      not null,
   model      text        not null default matrice_private.from_project(),
   created_at timestamptz not null default now(),
-  code       bit varying generated always as (binary_quantize(embedding)) stored,
   constraint chunk_embeddings_pkey primary key (id),
   constraint chunk_embeddings_chunk_id_model_key unique (chunk_id, model),
   constraint chunk_embeddings_chunk_fkey foreign key (project_id, chunk_id)
@@ -63,8 +62,9 @@ alter table matrice.chunk_embeddings alter column embedding set storage main;
 create index idx_embeddings_project on matrice.chunk_embeddings (project_id, chunk_id);
 create index idx_embeddings_model on matrice.chunk_embeddings (model);
 
--- The first half of a search reads only this index. It holds the codes of a project next to each other.
-create index idx_embeddings_codes on matrice.chunk_embeddings (project_id, model) include (code, chunk_id);
+-- Searches by vector read the embeddings of a small project by this index. 009_code_index.sql has the codes that they compare first
+-- in a large one.
+create index idx_embeddings_vector on matrice.chunk_embeddings (project_id, model);
 
 comment on table matrice.chunk_embeddings is 'Embeddings of chunks, one per chunk and model.';
 comment on column matrice.chunk_embeddings.id is 'Primary key.';
@@ -74,25 +74,22 @@ comment on column matrice.chunk_embeddings.embedding is 'The vector, with the di
 comment on column matrice.chunk_embeddings.model is
   'The embedding model. If left out: the model of the project, or else the default model.';
 comment on column matrice.chunk_embeddings.created_at is 'When the embedding was stored.';
-comment on column matrice.chunk_embeddings.code is
-  'The signs of the numbers of the vector, one bit each. Searches compare codes first, then the vectors of the nearest '
-  'codes.';
+comment on index matrice.idx_embeddings_vector is
+  'Finds the embeddings of a project and model. Searches by vector use it.';
 
--- The original specification asks for ivfflat. An ivfflat index takes its centroids from the rows that exist when it is
--- built. Built on an empty table, it has no centroids and finds nothing useful. HNSW does not have this problem, so it is
--- the default. To use ivfflat, set matrice.embedding_index_method = 'ivfflat' and call this function when there are rows.
-create function matrice_private.build_embedding_index(method text default null) returns void
+-- The original specification has an ivfflat index of all embeddings. Searches here do not read one: they compare the codes of a
+-- project. Such an index makes storing embeddings several times as slow, so it is built only when somebody asks for it.
+create function matrice_private.build_embedding_index(method text default 'hnsw') returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  home   text := (select quote_ident(n.nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace
-                   where e.extname = 'vector');
-  chosen text := coalesce(method, nullif(current_setting('matrice.embedding_index_method', true), ''), 'hnsw');
-  model  record;
+  home  text := (select quote_ident(n.nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace
+                  where e.extname = 'vector');
+  model record;
 begin
-  if chosen not in ('hnsw', 'ivfflat') then
-    raise exception 'unknown index method: "%"', chosen
+  if method is null or method not in ('hnsw', 'ivfflat') then
+    raise exception 'unknown index method: "%"', method
       using errcode = '22023', hint = 'Use hnsw or ivfflat.';
   end if;
   select m.model as name, m.dimensions into model from matrice.embedding_models m where m.is_default;
@@ -100,22 +97,22 @@ begin
     raise exception 'no embedding model is the default'
       using errcode = '22023', hint = 'Set is_default in one row of matrice.embedding_models.';
   end if;
-  drop index if exists matrice.idx_embeddings_vector;
+  drop index if exists matrice.idx_embeddings_approximate;
   execute format(
-    'create index idx_embeddings_vector on matrice.chunk_embeddings using %s
+    'create index idx_embeddings_approximate on matrice.chunk_embeddings using %s
        ((embedding::%s.vector(%s)) %s.vector_cosine_ops) %s where (model = %L)',
-    chosen, home, model.dimensions, home, case chosen when 'ivfflat' then 'with (lists = 100)' else '' end, model.name);
-  alter index matrice.idx_embeddings_vector alter column 1 set statistics 0;
-  comment on index matrice.idx_embeddings_vector is
+    method, home, model.dimensions, home, case method when 'ivfflat' then 'with (lists = 100)' else '' end, model.name);
+  alter index matrice.idx_embeddings_approximate alter column 1 set statistics 0;
+  comment on index matrice.idx_embeddings_approximate is
     'Approximate nearest neighbours among all embeddings of the default model. For queries that clients write '
     'themselves. match_chunks does not use it: it compares the codes of a project.';
 end
 $$;
 comment on function matrice_private.build_embedding_index is
-  'Drops the index idx_embeddings_vector and builds it again, for the default model. method: hnsw or ivfflat; if null, '
-  'the setting matrice.embedding_index_method, or else hnsw. For the owner of the tables.';
-
-select matrice_private.build_embedding_index();
+  'Builds the index idx_embeddings_approximate of pgvector, for the default model, or builds it again. Queries that clients write '
+  'themselves can use it; no function of matrice does. It takes about as much room as the vectors, and makes storing embeddings '
+  'several times as slow. To remove it, drop the index. method: hnsw, or ivfflat, which takes its centroids from the rows that '
+  'there are. For the owner of the tables. Defaults: method ''hnsw''.';
 
 -- embedding_leases ---------------------------------------------------------------------------------------------------
 

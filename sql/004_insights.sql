@@ -33,6 +33,7 @@ create table matrice.insights (
   constraint insights_not_superseded_by_itself check (superseded_by <> id)
 );
 create index idx_insights_project on matrice.insights (project_id);
+create index idx_insights_project_created on matrice.insights (project_id, created_at);
 create index idx_insights_source on matrice.insights (project_id, source_id);
 create index idx_insights_superseded_by on matrice.insights (project_id, superseded_by);
 

@@ -32,7 +32,9 @@ create table matrice.workflow_runs (
 );
 create index idx_workflow_runs_project on matrice.workflow_runs (project_id);
 create index idx_workflow_runs_status on matrice.workflow_runs (status);
-create index idx_workflow_runs_started on matrice.workflow_runs (project_id, started_at);
+-- The newest runs of a project, and of all projects.
+create index idx_workflow_runs_project_started on matrice.workflow_runs (project_id, started_at);
+create index idx_workflow_runs_started on matrice.workflow_runs (started_at);
 
 comment on table matrice.workflow_runs is 'Runs of workflows (Inngest functions).';
 comment on column matrice.workflow_runs.id is 'Primary key.';

@@ -36,8 +36,8 @@ begin
 end
 $$;
 
--- The functions of the engine. They compute from their arguments alone. Only _nearest_codes reads a table, and
--- those that analyse texts look up PostgreSQL's dictionaries.
+-- The functions of the engine. They compute from their arguments alone. Only _nearest_chunks and
+-- _build_codes read tables, and those that analyse texts look up PostgreSQL's dictionaries.
 comment on function matrice.count_tokens(text, text) is
   'Counts the tokens of a text. Returns the exact number. model: the name of a model or an encoding. Special tokens, '
   'for example <|endoftext|>, count as the characters that they consist of. '
@@ -61,12 +61,15 @@ comment on function matrice.chunk_text(text, integer, integer, text, text) is
   'becomes half of max_tokens if that is less. format: text, markdown, go, javascript, python, rust, sql, tsx or '
   'typescript. model: the name of a model or an encoding. Only content may be null. '
   'Defaults: max_tokens 512, overlap_tokens 64, format ''text'', model ''text-embedding-3-small''.';
-comment on function matrice._nearest_codes(uuid[], text, real[], integer, uuid[]) is
-  'Finds the chunks whose bit codes are nearest to a vector, at most count of them per project. Returns them nearest '
-  'first, ties by id. place counts the chunks of a project from 1. of_codes is roughly how many codes the project has. '
-  'among: if not null, only these chunks are compared. Distance: each number of the vector whose sign differs from the '
-  'code adds its size, in fifteenths of the largest. Reads the index matrice.idx_embeddings_codes. Internal, for '
-  'match_chunks: it runs only for roles that read the table without row-level security.';
+comment on function matrice._nearest_chunks(uuid[], text, anyelement, integer, uuid[]) is
+  'Finds the chunks in the projects whose embeddings are nearest to a vector by cosine similarity, at most match_count. Returns '
+  'them nearest first, ties by id. query: a vector of pgvector. among: if not null, only these chunks. Reads the index of codes, '
+  'and the embeddings. Internal, for match_chunks: it runs only for roles that read the tables without row-level security.';
+comment on function matrice._build_codes(uuid, text, uuid[]) is
+  'Builds a list of codes of those of the chunks that have an embedding in the project. Returns no row if none has. Internal, for '
+  'the index of codes: it runs only for roles that read the embeddings without row-level security.';
+comment on function matrice._coded_chunks(bytea) is
+  'Returns the chunks that have a code in a page. Internal, for the index of codes.';
 comment on function matrice.analyze_text(text, text) is
   'Shows how a text becomes words, in texts and queries alike. Returns the words in their order; none if content is null. '
   'position: the number of the word in the text, from 1. kind: word, as it is written; stop word, which queries ignore; stem, '
@@ -151,7 +154,8 @@ begin
 end
 $$;
 
--- These functions are for the owner of the schema. migrate() and _nearest_codes() check their callers themselves.
+-- These functions are for the owner of the schema. migrate(), _nearest_chunks() and _build_codes() check their callers
+-- themselves.
 -- pg_database_owner: after REASSIGN OWNED the new owner of the database owns the schema, too.
 do $$
 declare
@@ -171,7 +175,9 @@ begin
     'matrice._highlight(text, text, text, integer, boolean)',
     'matrice._whole_sentences(text, integer)',
     'matrice._price_catalogue()',
-    'matrice._nearest_codes(uuid[], text, real[], integer, uuid[])'
+    'matrice._nearest_chunks(uuid[], text, anyelement, integer, uuid[])',
+    'matrice._build_codes(uuid, text, uuid[])',
+    'matrice._coded_chunks(bytea)'
   ] loop
     execute pg_catalog.format('grant execute on function %s to @extowner@, pg_database_owner, %s', tool, owner);
   end loop;

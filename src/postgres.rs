@@ -1,9 +1,10 @@
 //! Everything that touches the server: its catalogs, indexes, errors and signals.
 
-pub(crate) mod code_index;
+pub(crate) mod embeddings;
 pub(crate) mod error;
 mod interrupt;
 mod migrate;
+pub(crate) mod rows;
 pub(crate) mod stemmer;
 pub(crate) mod text_vector;
 

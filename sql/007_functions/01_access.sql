@@ -30,7 +30,8 @@ begin
                         then 'Sign in first: the JWT claims of the session have no sub that is a UUID.'
                         else 'Check the id, or ask an owner of the project for an invitation.' end;
   end if;
-  if row_security_active('matrice.projects')
+  -- Every member is a viewer, and only members see a project.
+  if least_role <> 'viewer' and row_security_active('matrice.projects')
      and project_id <> all (matrice_private.project_ids(least_role)) then
     raise exception 'this needs the role %', least_role
       using errcode = '42501',

@@ -19,6 +19,20 @@ comment on function matrice_private.nearest_to_member is
   'Calls nearest_chunks for those of the projects that the caller is a member of. SECURITY DEFINER: policies would keep '
   'filters from using their index, and would check the project of each row.';
 
+create or replace function matrice_private.has_other_policies() returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from pg_policy p
+     where p.polrelid in ('matrice.chunk_embeddings'::regclass, 'matrice.source_chunks'::regclass, 'matrice.context_sources'::regclass)
+       and p.polcmd in ('r', '*') and p.polname <> 'viewers read');
+end
+$$;
+comment on function matrice_private.has_other_policies is
+  'Returns whether somebody has added policies that may hide chunks of a project from its members.';
+
 create or replace function matrice_private.are_visible(chunk_ids uuid[], model text) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -78,7 +92,7 @@ begin
   end if;
   select array_agg(n.chunk_id), array_agg(n.similarity) into ids, similarities
     from matrice_private.nearest_to_member(query_embedding, project_ids, vector_candidates.model, match_count, filter) n;
-  if matrice_private.are_visible(ids, vector_candidates.model) then
+  if not matrice_private.has_other_policies() or matrice_private.are_visible(ids, vector_candidates.model) then
     return query select * from unnest(ids, similarities);
   elsif ids is not null then
     -- Policies that somebody has added hide some of the nearest chunks.

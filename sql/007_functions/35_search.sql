@@ -1,4 +1,7 @@
 -- The searches that clients call.
+--
+-- The queries of a search are short: planning them at each call would take as long as running them. So the plans are generic
+-- (plan_cache_mode), also those of the functions that these call, and a session plans each query once.
 
 create or replace function matrice.match_chunks(
   query_embedding vector, project_id uuid default null, match_count integer default 10,
@@ -10,7 +13,7 @@ create or replace function matrice.match_chunks(
   source_type text, storage_path text, start_char integer, end_char integer
 )
 language plpgsql stable
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -66,7 +69,7 @@ create or replace function matrice.search_chunks(
   source_type text, storage_path text, start_char integer, end_char integer, matched_words text[]
 )
 language plpgsql stable
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -135,7 +138,7 @@ create or replace function matrice.hybrid_search(
   similarity double precision, rank real, matched_words text[]
 )
 language plpgsql stable
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -216,7 +219,7 @@ create or replace function matrice.rerank_chunks(
   metadata jsonb, score double precision
 )
 language plpgsql stable
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -269,7 +272,7 @@ create or replace function matrice.match_documents(
   query_embedding vector, match_count integer default null, filter jsonb default '{}'
 ) returns table (id uuid, content text, metadata jsonb, embedding vector, similarity double precision)
 language plpgsql stable
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

@@ -187,7 +187,7 @@ create or replace function matrice.build_context(
   insights integer default 0, scores jsonb default null, min_score double precision default null
 ) returns table (context text, token_count integer, citations jsonb)
 language plpgsql stable
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

@@ -151,7 +151,7 @@ create or replace function matrice.search_insights(
   created_at timestamptz, superseded_by uuid, rank real
 )
 language plpgsql stable
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

@@ -33,7 +33,7 @@ begin
 
     -- Helpers. The API, triggers, policies, defaults and check constraints call them as the caller, who needs EXECUTE.
     ('authenticated, service_role', 'matrice_private', array[
-      'is_trusted', 'current_user_id', 'json_within', 'from_parent', 'from_project', 'price_units',
+      'is_trusted', 'has_trusted_identity', 'current_user_id', 'json_within', 'from_parent', 'from_project', 'price_units',
       'require_bytes', 'require_json', 'require_time', 'require_given', 'require_text', 'require_query',
       'require_object', 'require_filter', 'require_one_of', 'require_match_count', 'require_key',
       'roles', 'role_rank', 'require_role', 'hold_project', 'searchable_projects', 'projects_of_member',
@@ -47,8 +47,7 @@ begin
       'require_metadata_room', 'cut_is_bounded', 'cut_source',
       'dimensions_of', 'norm_of', 'to_vector', 'require_model', 'require_comparable', 'embedding_model',
       'text_hash', 'hold_claimable', 'lease_chunks', 'require_chunks', 'hold_chunks',
-      'best_count', 'rerank_depth', 'numbers_of', 'similarities_to', 'nearest_of', 'nearest_in', 'chunks_having',
-      'doubtful_projects', 'require_nearest_arguments', 'are_visible', 'nearest_visible', 'vector_candidates',
+      'similarities_to', 'chunks_having', 'require_nearest_arguments', 'has_other_policies', 'are_visible', 'nearest_visible', 'vector_candidates',
       'shown_places', 'matching_texts', 'word_candidates', 'reindex_some',
       'similarity_spread', 'fused_candidates', 'candidates', 'similarities', 'on_one_scale', 'diverse_chunks', 'select_chunks', 'ranked_chunks',
       'chunk_ranges', 'continuation', 'pages_of', 'with_pages', 'expanded_passages', 'passages', 'passage_title',
@@ -95,7 +94,8 @@ begin
     -- For the owner of the tables.
     (null, 'matrice_private', array[
       'build_embedding_index', 'load_price_catalogue', 'forget_pillar_versions', 'purge_audit_log', 'recount_usage',
-      'keep_no_statistics', 'revoke_from_everybody', 'rebuild_word_index', 'add_segment', 'merge_some', 'merge_small', 'merge_words'
+      'keep_no_statistics', 'revoke_from_everybody', 'rebuild_word_index', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
+      'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes'
     ]),
 
     -- Triggers. A trigger fires without EXECUTE on its function.
@@ -105,7 +105,8 @@ begin
       'complete_chunk', 'refilter_chunks', 'keep_dimensions', 'check_embedding', 'complete_lease', 'hold_text',
       'forget_embeddings', 'complete_insight', 'refuse_circle', 'refuse_unit', 'price_step',
       -- SECURITY DEFINER: these write to tables that no client may write.
-      'audit', 'keep_pillar_version', 'forget_usage', 'forget_failures', 'index_words', 'forget_words', 'forget_all_words', 'take_project_id', 'void_invitations',
+      'audit', 'keep_pillar_version', 'forget_usage', 'forget_failures', 'index_words', 'forget_words', 'forget_all_words',
+      'index_codes', 'forget_codes', 'forget_all_codes', 'take_project_id', 'void_invitations',
       'count_context_sources', 'count_source_chunks', 'count_insights', 'count_workflow_runs',
       'count_workflow_steps',
       'count_pillar_versions', 'count_project_invitations',

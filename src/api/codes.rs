@@ -1,47 +1,65 @@
-use crate::postgres::INTERRUPT;
-use crate::postgres::code_index::{CodeIndex, Near};
+//! The nearest chunks to a vector, and the index of codes that finds them. The underscore says that the schema's own functions
+//! call these. They read embeddings as a query of the same user would.
+
+use crate::postgres::embeddings::{List, Near, build_list, nearest};
 use crate::postgres::error::error;
-use matrice_core::nearest::{Id, Query};
-use pgrx::datum::Uuid;
+use matrice_core::codes::{Id, Page};
+use pgrx::datum::{AnyElement, Array, Uuid};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-/// Returns the nearest codes. No other function of the engine reads clients' rows. It returns what a query of the same user
-/// would return.
 #[pg_extern(stable, parallel_safe)]
 #[search_path(pg_catalog, pg_temp)]
-fn _nearest_codes(
-    project_ids: Option<Vec<Option<Uuid>>>,
+fn _nearest_chunks(
+    project_ids: Option<Array<Uuid>>,
     model: Option<&str>,
-    query: Option<Vec<Option<f32>>>,
-    count: Option<i32>,
-    among: default!(Option<Vec<Option<Uuid>>>, "NULL"),
+    query: Option<AnyElement>,
+    match_count: Option<i32>,
+    among: default!(Option<Array<Uuid>>, "NULL"),
+) -> Result<TableIterator<'static, (name!(chunk_id, Uuid), name!(similarity, f64))>, ErrorReport> {
+    let project_ids = ids(&given("project_ids", project_ids)?).collect();
+    let model = given("model", model)?;
+    let query = given("query", query)?;
+    let count = usize::try_from(given("match_count", match_count)?).unwrap_or(0);
+    let among = among.map(|chunk_ids| ids(&chunk_ids).collect());
+    let near = nearest(&project_ids, model, query, count, among.as_ref())?;
+    let row = |near: Near| (Uuid::from_bytes(near.chunk_id), near.similarity);
+    Ok(TableIterator::new(near.into_iter().map(row)))
+}
+
+#[pg_extern(stable, strict, parallel_safe)]
+#[search_path(pg_catalog, pg_temp)]
+fn _build_codes(
+    project_id: Uuid,
+    model: &str,
+    chunk_ids: Array<Uuid>,
 ) -> Result<
     TableIterator<
         'static,
         (
-            name!(project_id, Uuid),
-            name!(chunk_id, Uuid),
-            name!(place, i32),
-            name!(of_codes, i64),
+            name!(code_count, i32),
+            name!(centroid, Vec<u8>),
+            name!(pages, Vec<Vec<u8>>),
         ),
     >,
     ErrorReport,
 > {
-    let id = |id: Uuid| -> Id { *id.as_bytes() };
-    let project_ids = given("project_ids", project_ids)?
-        .into_iter()
-        .flatten()
-        .map(id)
-        .collect();
-    let model = given("model", model)?;
-    let numbers: Option<Vec<f32>> = given("query", query)?.into_iter().collect();
-    let query = numbers.as_deref().and_then(Query::new).ok_or_else(not_numbers)?;
-    let count = usize::try_from(given("count", count)?).unwrap_or(0);
-    let among = among.map(|ids| ids.into_iter().flatten().map(id).collect());
-    let near = CodeIndex::open()?.nearest(project_ids, model, &query, count, among.as_ref(), INTERRUPT)?;
-    let row = |near: Near| (near.project_id, near.chunk_id, near.place, near.of);
-    Ok(TableIterator::new(near.into_iter().map(row)))
+    let list = build_list(*project_id.as_bytes(), model, &ids(&chunk_ids).collect())?;
+    let row = |list: List| (list.code_count as i32, list.centroid, list.pages);
+    Ok(TableIterator::new(list.into_iter().map(row)))
+}
+
+/// The chunks that have a code in a page. A page that is not readable has none.
+#[pg_extern(immutable, strict, parallel_safe)]
+#[search_path(pg_catalog, pg_temp)]
+fn _coded_chunks(codes: &[u8]) -> Vec<Uuid> {
+    let page = Page::parse(codes);
+    let ids = page.iter().flat_map(|page| page.ids());
+    ids.map(|id| Uuid::from_bytes(*id)).collect()
+}
+
+fn ids(values: &Array<Uuid>) -> impl Iterator<Item = Id> {
+    values.iter().flatten().map(|id| *id.as_bytes())
 }
 
 fn given<T>(argument: &str, value: Option<T>) -> Result<T, ErrorReport> {
@@ -54,9 +72,4 @@ fn given<T>(argument: &str, value: Option<T>) -> Result<T, ErrorReport> {
             None,
         )
     })
-}
-
-fn not_numbers() -> ErrorReport {
-    let code = PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE;
-    error(code, "query must be finite numbers", None, None)
 }

@@ -187,21 +187,13 @@ def test_create_extension_refuses_pgvector_0_7_4(empty_database):
     assert "ALTER EXTENSION vector UPDATE" in refused.stderr
 
 
-def test_create_extension_with_embedding_index_method_ivfflat_makes_an_ivfflat_index(empty_database):
-    database = empty_database()
-    database.psql("create extension vector; set matrice.embedding_index_method = 'ivfflat'; create extension matrice;")
-    assert "USING ivfflat" in database.value("select pg_get_indexdef('matrice.idx_embeddings_vector'::regclass)")
-    database.psql("select matrice_private.build_embedding_index('hnsw')")
-    assert "USING hnsw" in database.value("select pg_get_indexdef('matrice.idx_embeddings_vector'::regclass)")
-
-
 def test_build_embedding_index_indexes_the_default_model(matrice_database):
     database = matrice_database()
     database.psql("update matrice.embedding_models set is_default = false; update matrice.embedding_models set is_default = true where model = 'gte-small'")
     database.psql("select matrice_private.build_embedding_index()")
-    definition = database.value("select pg_get_indexdef('matrice.idx_embeddings_vector'::regclass)")
+    definition = database.value("select pg_get_indexdef('matrice.idx_embeddings_approximate'::regclass)")
     assert "vector(384)" in definition and "gte-small" in definition
     database.psql("update matrice.embedding_models set is_default = false")
     refused = database.psql("select matrice_private.build_embedding_index()", check=False)
     assert "no embedding model is the default" in refused.stderr
-    assert database.value("select pg_get_indexdef('matrice.idx_embeddings_vector'::regclass)") == definition
+    assert database.value("select pg_get_indexdef('matrice.idx_embeddings_approximate'::regclass)") == definition

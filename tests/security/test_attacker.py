@@ -100,7 +100,7 @@ class Grammar:
             case "regconfig":
                 return "'english'::regconfig"
             case "oid":
-                return "'matrice.idx_embeddings_codes'::regclass::oid"
+                return "'matrice.idx_embeddings_vector'::regclass::oid"
             case _:
                 return f"null::{type_}"
 

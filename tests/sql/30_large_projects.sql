@@ -118,67 +118,113 @@ select tests.refuses(format($$select from questions, matrice_private.nearest_chu
 select is_empty(format($$select from unnest(matrice_private.chunks_having(array[%L]::uuid[], '{"only": ["one"]}'))$$, tests.id('large')),
                 'chunks_having by an outsider: no rows');
 
--- _nearest_codes --------------------------------------------------------------------------------------------------
+-- _nearest_chunks -------------------------------------------------------------------------------------------------
 
 select tests.as_owner();
-create function tests.codes(embedding vector, projects text[], k integer, among uuid[] default null)
-returns table (project_id uuid, chunk_id uuid, place integer) language sql stable as $$
-  select n.project_id, n.chunk_id, n.place
-    from matrice._nearest_codes(array(select tests.id(name) from unnest(projects) name), 'wide', embedding::real[], k, among) n
+create function tests.nearest(embedding vector, projects text[], k integer, among uuid[] default null)
+returns table (chunk_id uuid, similarity double precision) language sql stable as $$
+  select * from matrice._nearest_chunks(array(select tests.id(name) from unnest(projects) name), 'wide', embedding, k, among)
 $$;
--- How far a code is, number by number: where signs differ, by the size of the query's number in fifteenths of the largest.
-create function tests.distance(code bit varying, embedding vector) returns numeric language sql stable as $$
-  select coalesce(sum(round(abs(number) / largest * 15)) filter (where (number > 0) <> (get_bit(code, place::integer - 1) = 1)), 0)::numeric
-    from unnest(embedding::real[]) with ordinality q (number, place), (select max(abs(number)) as largest from unnest(embedding::real[]) number) l
-$$;
-create temp table distances on commit drop as
-select e.project_id, e.chunk_id, tests.distance(e.code, q.embedding) as distance
-  from matrice.chunk_embeddings e, questions q where e.model = 'wide' and q.n = 3;
 select results_eq(
-  format('select project_id, chunk_id, place from questions, tests.codes(embedding, %L, %s) where n = 3 order by project_id, place', projects, k),
-  format($$select project_id, chunk_id, place
-             from (select *, row_number() over (partition by project_id order by distance, chunk_id)::integer as place
-                     from distances where project_id in (select tests.id(name) from unnest(%L::text[]) name)) d
-            where place <= %s order by project_id, place$$, projects, k),
-  format('_nearest_codes(count => %s) of %s returns the first by distance and id', k, projects))
+  format('select n.* from questions, tests.nearest(embedding, %L, %s) n where n = 3', projects, k),
+  format($$select e.chunk_id, 1 - (e.embedding <=> q.embedding)
+             from matrice.chunk_embeddings e, questions q
+            where q.n = 3 and e.model = 'wide' and e.project_id in (select tests.id(name) from unnest(%L::text[]) name)
+            order by 2 desc, 1 limit %s$$, projects, k),
+  format('_nearest_chunks(match_count => %s) of %s returns the first by similarity and id', k, projects))
   from (values ('{large}'::text[], 1), ('{large}', 200), ('{middling,small}', 50), ('{large,middling,small,small}', 4000), ('{}', 5)) asked (projects, k);
 select set_eq(
-  format('select chunk_id from tests.codes(%L, %L, 2, %L)', embedding, '{large,small}',
+  format('select chunk_id from tests.nearest(%L, %L, 2, %L)', embedding, '{large,small}',
          array[md5('chunk 5')::uuid, md5('chunk 3501')::uuid, md5('chunk 3101')::uuid, null]),
-  array[md5('chunk 5')::uuid, md5('chunk 3501')::uuid], '_nearest_codes(among) returns those chunks that belong to the projects')
+  array[md5('chunk 5')::uuid, md5('chunk 3501')::uuid], '_nearest_chunks(among) returns those chunks that belong to the projects')
   from questions where n = 4;
-select is_empty(format('select from tests.codes(%L, %L, %s)', embedding, '{large}', k), format('_nearest_codes(count => %s): no rows', k))
+select results_eq(
+  format('select chunk_id from tests.nearest(%L, %L, 10, %L)', embedding, '{large}', others.ids),
+  format('select e.chunk_id from matrice.chunk_embeddings e where e.chunk_id = any (%L) order by e.embedding <=> %L, 1 limit 10', others.ids, embedding),
+  format('_nearest_chunks(among) of %s chunks returns the nearest of them', cardinality(others.ids)))
+  from questions, (values (2), (30)) parts (every),
+       lateral (select array_agg(md5('chunk ' || n)::uuid) as ids from generate_series(80, 3000) n where n % every = 0) others where n = 4;
+select is_empty(format('select from tests.nearest(%L, %L, %s)', embedding, '{large}', k), format('_nearest_chunks(match_count => %s): no rows', k))
   from questions, unnest(array[0, -1, -2147483648]) k where n = 4;
-select is(count(*), 2995::bigint, '_nearest_codes(count => 2147483647) returns every code')
-  from questions, tests.codes(embedding, '{large}', 2147483647) where n = 4;
-select is_empty($$select from questions, matrice._nearest_codes(array[null, null]::uuid[], 'wide', embedding::real[], 5) where n = 4$$,
-                '_nearest_codes of null projects: no rows');
-select tests.refuses(format('select matrice._nearest_codes(%s)', arguments), code, 'H8: _nearest_codes refuses ' || what)
+select is(count(*), 2995::bigint, '_nearest_chunks(match_count => 2147483647) returns every chunk')
+  from questions, tests.nearest(embedding, '{large}', 2147483647) where n = 4;
+select is_empty($$select from questions, matrice._nearest_chunks(array[null, null]::uuid[], 'wide', embedding, 5) where n = 4$$,
+                '_nearest_chunks of null projects: no rows');
+select tests.refuses(format('select matrice._nearest_chunks(%s)', arguments), code, 'H8: _nearest_chunks refuses ' || what)
   from (values
-    ($$null, 'wide', array_fill(1, array[512])::real[], 1$$, '22004', 'project_ids null'),
-    ($$array[tests.id('large')], null, array_fill(1, array[512])::real[], 1$$, '22004', 'model null'),
-    ($$array[tests.id('large')], 'wide', null, 1$$, '22004', 'query null'),
-    ($$array[tests.id('large')], 'wide', array_fill(1, array[512])::real[], null$$, '22004', 'count null'),
-    ($$array[tests.id('large')], 'wide', array_fill('NaN'::real, array[512]), 1$$, '22023', 'NaN'),
-    ($$array[tests.id('large')], 'wide', array_fill(1, array[511])::real[] || '-Infinity'::real, 1$$, '22023', 'infinity'),
-    ($$array[tests.id('large')], 'wide', array_fill(1, array[511])::real[] || null::real, 1$$, '22023', 'a null in the query'),
-    ($$array[tests.id('large')], 'wide', array_fill(1, array[511])::real[], 1$$, '22023', 'a query that is one number short'),
-    ($$array[tests.id('large')], 'wide', array_fill(1, array[513])::real[], 1$$, '22023', 'a query that is one number long'),
-    ($$array[tests.id('large')], 'wide', '{}', 1$$, '22023', 'an empty query')) refused (arguments, code, what);
+    ($$null, 'wide', array_fill(1, array[512])::vector, 1$$, '22004', 'project_ids null'),
+    ($$array[tests.id('large')], null, array_fill(1, array[512])::vector, 1$$, '22004', 'model null'),
+    ($$array[tests.id('large')], 'wide', null::vector, 1$$, '22004', 'query null'),
+    ($$array[tests.id('large')], 'wide', array_fill(1, array[512])::vector, null$$, '22004', 'match_count null'),
+    ($$array[tests.id('large')], 'wide', array_fill(0, array[512])::vector, 1$$, '22023', 'a query of zeros'),
+    ($$array[tests.id('large')], 'wide', array_fill(1, array[511])::vector, 1$$, '22023', 'a query that is one number short'),
+    ($$array[tests.id('small')], 'wide', array_fill(1, array[513])::vector, 1$$, '22023', 'a query that is one number long'),
+    ($$array[tests.id('large')], 'wide', array_fill(1, array[512])::real[], 1$$, '22023', 'a query that is an array'),
+    ($$array[tests.id('large')], 'wide', 'a text'::text, 1$$, '22023', 'a query that is a text')) refused (arguments, code, what);
 
--- What others have not committed, or was rolled back, is in the index and is not found.
+-- What others have not committed, or was rolled back, has codes and is not found.
 savepoint before;
 update matrice.chunk_embeddings set embedding = (select embedding from questions where n = 5) where chunk_id = md5('chunk 78')::uuid;
-select is(c.chunk_id, md5('chunk 78')::uuid, '_nearest_codes finds an update of the same transaction')
-  from questions, tests.codes(embedding, '{large}', 1) c where n = 5;
+select is(c.chunk_id, md5('chunk 78')::uuid, '_nearest_chunks finds an update of the same transaction')
+  from questions, tests.nearest(embedding, '{large}', 1) c where n = 5;
 rollback to before;
-select isnt(c.chunk_id, md5('chunk 78')::uuid, '_nearest_codes does not find an update that was rolled back')
-  from questions, tests.codes(embedding, '{large}', 1) c where n = 5;
+select isnt(c.chunk_id, md5('chunk 78')::uuid, '_nearest_chunks does not find an update that was rolled back')
+  from questions, tests.nearest(embedding, '{large}', 1) c where n = 5;
 
-grant execute on function matrice._nearest_codes(uuid[], text, real[], integer, uuid[]) to authenticated;
+grant execute on function matrice._nearest_chunks(uuid[], text, anyelement, integer, uuid[]) to authenticated;
 select tests.as_user('victor');
-select tests.refuses(format($$select matrice._nearest_codes(array[%L]::uuid[], 'wide', array_fill(1, array[512])::real[], 1)$$, tests.id('large')),
-                     '42501', '_nearest_codes refuses a caller under row-level security, even for their own project', hint => '%match_chunks%');
+select tests.refuses(format($$select matrice._nearest_chunks(array[%L]::uuid[], 'wide', array_fill(1, array[512])::vector, 1)$$, tests.id('large')),
+                     '42501', '_nearest_chunks refuses a caller under row-level security, even for their own project', hint => '%match_chunks%');
+
+-- The index of codes -------------------------------------------------------------------------------------------------
+
+select tests.as_owner();
+create function tests.codes(name text, out embeddings bigint, out codes bigint, out without_code bigint, out without_embedding bigint, out lists bigint)
+language sql stable as $$
+  select max(v.embeddings), max(v.codes), max(v.without_code), max(v.without_embedding),
+         (select count(*) from matrice_private.code_lists l where l.project_id = tests.id(name))
+    from matrice_private.verify_codes(tests.id(name)) v
+$$;
+select ok(c.without_code = 0 and c.embeddings = 2995 and c.lists between 1 and 3, format('verify_codes of a large project: every embedding has a code, %s', c))
+  from tests.codes('large') c;
+savepoint before;
+insert into matrice.chunk_embeddings (chunk_id, embedding, model) select md5('chunk ' || n)::uuid, embedding, 'wide' from made where n between 3001 and 3100
+  on conflict (chunk_id, model) do update set embedding = excluded.embedding;
+select ok(c.without_code = 0 and c.embeddings = 500 and c.codes = 600, format('embeddings that are stored again have two codes until a merge: %s', c)) from tests.codes('middling') c;
+delete from matrice.chunk_embeddings where chunk_id in (select md5('chunk ' || n)::uuid from generate_series(3001, 3300) n);
+select ok(c.without_code = 0 and c.embeddings = 200 and c.codes < 300, format('when a fifth of the codes are superfluous, a merge removes them: %s', c)) from tests.codes('middling') c;
+rollback to before;
+savepoint before;
+do $$
+begin
+  delete from matrice.chunk_embeddings where chunk_id in (select md5('chunk ' || n)::uuid from generate_series(3501, 3520) n);
+  for number in 3501..3520 loop
+    insert into matrice.chunk_embeddings (chunk_id, embedding, model) select md5('chunk ' || m.n)::uuid, m.embedding, 'wide' from made m where m.n = number;
+  end loop;
+end
+$$;
+select ok(c.without_code = 0 and c.embeddings = 20 and c.lists < 12, format('lists of single codes are merged: %s', c)) from tests.codes('small') c;
+rollback to before;
+savepoint before;
+truncate matrice.chunk_embeddings;
+select is(count(*), 0::bigint, 'truncate of the embeddings empties the index of codes') from matrice_private.code_pages;
+rollback to before;
+savepoint before;
+alter table matrice.chunk_embeddings disable trigger index_added;
+insert into matrice.source_chunks (id, source_id, chunk_index, content) select md5('chunk ' || n)::uuid, tests.id('source of large'), n, 'Late' from generate_series(4001, 4003) n;
+insert into matrice.chunk_embeddings (chunk_id, embedding, model) select md5('chunk ' || n + 4000)::uuid, embedding, 'wide' from questions where n <= 3;
+select is(c.without_code, 3::bigint, 'verify_codes counts embeddings that were loaded without triggers') from tests.codes('large') c;
+select lives_ok(format('select matrice_private.rebuild_code_index(%L)', tests.id('large')), 'rebuild_code_index of a project');
+select ok(c.without_code = 0 and c.codes = c.embeddings and c.embeddings = 2998, format('rebuild_code_index: every embedding has one code, %s', c)) from tests.codes('large') c;
+select is(c.embeddings, c.codes, 'rebuild_code_index of a project leaves the others') from tests.codes('middling') c;
+select is(n.chunk_id, md5('chunk ' || 4000 + q.n)::uuid, 'after rebuild_code_index, _nearest_chunks finds embeddings that were loaded without triggers')
+  from questions q, tests.nearest(q.embedding, '{large}', 1) n where q.n <= 3;
+delete from matrice_private.code_pages where true;
+delete from matrice_private.code_lists where true;
+select results_eq($$select n.chunk_id from questions q, tests.nearest(q.embedding, '{large}', 20) n where q.n = 7$$,
+                  $$select e.chunk_id from matrice.chunk_embeddings e, questions q where q.n = 7 and e.project_id = tests.id('large') order by e.embedding <=> q.embedding, 1 limit 20$$,
+                  'without any codes, _nearest_chunks compares all vectors');
+rollback to before;
 
 -- Arguments that no search passes: nobody else's mistake, and no error of the server -------------------------------------
 

@@ -9,7 +9,6 @@
 //! - [`word_query`]: reads a query that a person typed.
 //! - [`highlight`]: excerpts with the words of a query.
 //! - [`codes`]: estimates similarities from short codes.
-//! - [`nearest`]: finds the bit codes that are nearest to a vector.
 
 pub mod analyze;
 pub mod chunk;
@@ -17,7 +16,6 @@ pub mod codes;
 mod error;
 mod fold;
 pub mod highlight;
-pub mod nearest;
 mod rank_select;
 pub mod sentences;
 mod sizer;

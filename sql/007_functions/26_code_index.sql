@@ -1,0 +1,299 @@
+-- The index of codes: how embeddings get into it, and how its lists are merged. sql/009_code_index.sql describes its tables.
+
+create or replace function matrice_private.add_codes(project_id uuid, model text, chunk_ids uuid[]) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  built record;
+  added uuid;
+begin
+  select b.* into built from matrice._build_codes(project_id, model, chunk_ids) b;
+  if not found then
+    return 0;
+  end if;
+  insert into matrice_private.code_lists as l (project_id, model, code_count, centroid)
+  values (add_codes.project_id, add_codes.model, built.code_count, built.centroid)
+  returning l.id into added;
+  insert into matrice_private.code_pages (project_id, model, list, page, codes)
+  select add_codes.project_id, add_codes.model, added, p.page, p.codes
+    from unnest(built.pages) with ordinality as p (codes, page);
+  return built.code_count;
+end
+$$;
+comment on function matrice_private.add_codes is
+  'Stores a list with the codes of embeddings of a project. Skips chunks that have no embedding there. Returns the number of codes.';
+
+create or replace function matrice_private.merge_lists(project_id uuid, model text, lists uuid[]) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  held    uuid[];
+  stored  integer;
+  merged  integer;
+  deleted integer;
+begin
+  -- Nobody waits: another writer may merge the same lists.
+  held := array(
+    select l.id from matrice_private.code_lists l
+     where l.project_id = merge_lists.project_id and l.model = merge_lists.model and l.id = any (lists)
+     order by l.id for update skip locked);
+  if cardinality(held) < cardinality(lists) then
+    return false;
+  end if;
+  select sum(l.code_count) into stored
+    from matrice_private.code_lists l
+   where l.project_id = merge_lists.project_id and l.model = merge_lists.model and l.id = any (held);
+  merged := matrice_private.add_codes(
+    merge_lists.project_id, merge_lists.model,
+    array(
+      select distinct c.id
+        from matrice_private.code_pages p
+       cross join lateral unnest(matrice._coded_chunks(p.codes)) as c (id)
+       where p.project_id = merge_lists.project_id and p.model = merge_lists.model and p.list = any (held)));
+  delete from matrice_private.code_pages p
+   where p.project_id = merge_lists.project_id and p.model = merge_lists.model and p.list = any (held);
+  delete from matrice_private.code_lists l
+   where l.project_id = merge_lists.project_id and l.model = merge_lists.model and l.id = any (held);
+  -- Others may be adding deletions. What this merge has removed need not be counted any more.
+  with counted as (
+    delete from matrice_private.code_deletions d
+     where d.project_id = merge_lists.project_id and d.model = merge_lists.model and d.id in (
+       select one.id from matrice_private.code_deletions one
+        where one.project_id = merge_lists.project_id and one.model = merge_lists.model for update skip locked)
+    returning d.code_count
+  )
+  select sum(c.code_count) into deleted from counted c;
+  insert into matrice_private.code_deletions (project_id, model, code_count)
+  select merge_lists.project_id, merge_lists.model, deleted - (stored - merged) where deleted > stored - merged;
+  return true;
+end
+$$;
+comment on function matrice_private.merge_lists is
+  'Merges lists of codes to one, without the codes of embeddings that were deleted or changed. Returns whether it did: it does '
+  'nothing if another transaction has locked one of them.';
+
+create or replace function matrice_private.merge_small_lists(project_id uuid, model text, most integer) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  size   numeric;
+  chosen uuid[];
+begin
+  for size in
+    select floor(log(8, l.code_count))
+      from matrice_private.code_lists l
+     where l.project_id = merge_small_lists.project_id and l.model = merge_small_lists.model and l.code_count <= most / 8
+     group by 1
+    having count(*) >= 8
+  loop
+    -- Other writers may be merging some of them.
+    chosen := array(
+      select l.id from matrice_private.code_lists l
+       where l.project_id = merge_small_lists.project_id and l.model = merge_small_lists.model and l.code_count <= most / 8
+         and floor(log(8, l.code_count)) = size
+       order by l.built_at
+       limit 8 for update skip locked);
+    if cardinality(chosen) = 8 and matrice_private.merge_lists(project_id, model, chosen) then
+      return true;
+    end if;
+  end loop;
+  return false;
+end
+$$;
+comment on function matrice_private.merge_small_lists is
+  'Merges eight lists of about one size to one, if a project has eight. Returns whether it did. most: the most codes of the new '
+  'list.';
+
+create or replace function matrice_private.merge_codes(project_id uuid, model text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  -- A merge of this many codes takes some tenths of a second.
+  most constant integer := 32768;
+  chosen uuid[];
+begin
+  -- At other isolation levels, a row that another transaction has merged meanwhile is an error.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return;
+  end if;
+  -- Eight lists become one, so a code is made again once for each eightfold growth of its project.
+  while matrice_private.merge_small_lists(project_id, model, most) loop
+  end loop;
+  -- When a fifth of the codes are deleted ones, merge the oldest lists. Searches compare those codes too.
+  if (select sum(d.code_count) from matrice_private.code_deletions d
+       where d.project_id = merge_codes.project_id and d.model = merge_codes.model)
+     > greatest(64, (select sum(l.code_count) / 5 from matrice_private.code_lists l
+                      where l.project_id = merge_codes.project_id and l.model = merge_codes.model)) then
+    chosen := array(
+      select l.id
+        from (
+          select l.id, sum(l.code_count) over (order by l.built_at, l.id) - l.code_count as before
+            from matrice_private.code_lists l
+           where l.project_id = merge_codes.project_id and l.model = merge_codes.model
+        ) l
+       where l.before < most);
+    perform matrice_private.merge_lists(project_id, model, chosen);
+  end if;
+end
+$$;
+comment on function matrice_private.merge_codes is
+  'Merges lists of codes of a project if it has many small ones, or many codes of embeddings that were deleted or changed.';
+
+create or replace function matrice_private.index_codes() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  touched record;
+begin
+  if tg_op <> 'INSERT' then
+    -- If the project is deleted, so is its index.
+    insert into matrice_private.code_deletions (project_id, model, code_count)
+    select r.project_id, r.model, count(*)
+      from removed r
+     where exists (select from matrice.projects p where p.id = r.project_id)
+     group by 1, 2;
+  end if;
+  if tg_op <> 'DELETE' then
+    perform matrice_private.add_codes(a.project_id, a.model, a.chunk_ids)
+       from (
+         -- Keeps a list small enough to be merged.
+         select n.project_id, n.model, array_agg(n.chunk_id) as chunk_ids
+           from (
+             select one.project_id, one.model, one.chunk_id,
+                    row_number() over (partition by one.project_id, one.model) / 32768 as part
+               from added one
+           ) n
+          group by n.project_id, n.model, n.part
+       ) a;
+    for touched in select distinct a.project_id, a.model from added a loop
+      perform matrice_private.merge_codes(touched.project_id, touched.model);
+    end loop;
+  else
+    for touched in select distinct r.project_id, r.model from removed r loop
+      perform matrice_private.merge_codes(touched.project_id, touched.model);
+    end loop;
+  end if;
+  return null;
+end
+$$;
+comment on function matrice_private.index_codes is
+  'Adds the codes of the embeddings that a statement stored to their index, and counts those that it deleted. SECURITY DEFINER: '
+  'no client may write the index.';
+
+create or replace trigger index_added after insert on matrice.chunk_embeddings referencing new table as added
+for each statement execute function matrice_private.index_codes();
+create or replace trigger index_changed after update on matrice.chunk_embeddings
+referencing old table as removed new table as added
+for each statement execute function matrice_private.index_codes();
+create or replace trigger index_removed after delete on matrice.chunk_embeddings referencing old table as removed
+for each statement execute function matrice_private.index_codes();
+
+create or replace function matrice_private.forget_codes() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from matrice_private.code_pages p where p.project_id = old.id;
+  delete from matrice_private.code_lists l where l.project_id = old.id;
+  delete from matrice_private.code_deletions d where d.project_id = old.id;
+  return null;
+end
+$$;
+comment on function matrice_private.forget_codes is
+  'Deletes the codes of a deleted project. SECURITY DEFINER: no client may write the index.';
+
+-- Deferred to the end of the transaction, like forget_words.
+do $$
+begin
+  if not exists (select from pg_trigger t where t.tgrelid = 'matrice.projects'::regclass and t.tgname = 'forget_codes') then
+    create constraint trigger forget_codes after delete on matrice.projects deferrable initially deferred
+    for each row execute function matrice_private.forget_codes();
+  end if;
+end
+$$;
+
+create or replace function matrice_private.forget_all_codes() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  truncate matrice_private.code_lists, matrice_private.code_pages, matrice_private.code_deletions;
+  return null;
+end
+$$;
+comment on function matrice_private.forget_all_codes is
+  'Empties the index of codes when the owner truncates the embeddings. SECURITY DEFINER: no client may write the index.';
+
+create or replace trigger forget_all_codes after truncate on matrice.chunk_embeddings
+for each statement execute function matrice_private.forget_all_codes();
+
+create or replace function matrice_private.rebuild_code_index(project_id uuid default null) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  part record;
+begin
+  -- Embeddings that are stored meanwhile would have two codes, or none.
+  lock table matrice.chunk_embeddings in share row exclusive mode;
+  delete from matrice_private.code_pages p where rebuild_code_index.project_id is null or p.project_id = rebuild_code_index.project_id;
+  delete from matrice_private.code_lists l where rebuild_code_index.project_id is null or l.project_id = rebuild_code_index.project_id;
+  delete from matrice_private.code_deletions d
+   where rebuild_code_index.project_id is null or d.project_id = rebuild_code_index.project_id;
+  for part in
+    select n.project_id, n.model, array_agg(n.chunk_id) as chunk_ids
+      from (
+        select e.project_id, e.model, e.chunk_id, row_number() over (partition by e.project_id, e.model) / 32768 as part
+          from matrice.chunk_embeddings e
+         where rebuild_code_index.project_id is null or e.project_id = rebuild_code_index.project_id
+      ) n
+     group by n.project_id, n.model, n.part
+  loop
+    perform matrice_private.add_codes(part.project_id, part.model, part.chunk_ids);
+  end loop;
+end
+$$;
+comment on function matrice_private.rebuild_code_index is
+  'Builds the index of codes of a project again; without project_id, of all projects. For the owner of the tables, after loading '
+  'rows without triggers: data-only restores and replication.';
+
+create or replace function matrice_private.verify_codes(project_id uuid default null)
+returns table (project uuid, model text, embeddings bigint, codes bigint, without_code bigint, without_embedding bigint)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  return query
+    with stored as materialized (
+      select p.project_id, p.model, c.id as chunk_id
+        from matrice_private.code_pages p
+       cross join lateral unnest(matrice._coded_chunks(p.codes)) as c (id)
+       where verify_codes.project_id is null or p.project_id = verify_codes.project_id
+    ), coded as materialized (
+      select s.project_id, s.model, s.chunk_id, count(*) as codes from stored s group by 1, 2, 3
+    )
+    select coalesce(e.project_id, c.project_id), coalesce(e.model, c.model), count(e.chunk_id), coalesce(sum(c.codes), 0)::bigint,
+           count(*) filter (where c.chunk_id is null), count(*) filter (where e.chunk_id is null)
+      from (
+        select one.project_id, one.model, one.chunk_id from matrice.chunk_embeddings one
+         where verify_codes.project_id is null or one.project_id = verify_codes.project_id
+      ) e
+      full join coded c on c.project_id = e.project_id and c.model = e.model and c.chunk_id = e.chunk_id
+     group by 1, 2
+     order by 1, 2;
+end
+$$;
+comment on function matrice_private.verify_codes is
+  'Compares the index of codes with the embeddings. Returns a row per project and model: how many embeddings and how many codes '
+  'there are. without_code: embeddings that searches may miss; it must be 0, and rebuild_code_index mends it. without_embedding: '
+  'chunks whose embeddings were deleted; searches skip them, and a merge removes them. For the owner of the tables.';

@@ -1,0 +1,484 @@
+//! Embeddings and the index of their codes, as searches read them.
+
+use crate::postgres::INTERRUPT;
+use crate::postgres::error::error;
+use crate::postgres::rows::{Bytes, Form, Id, Key, Kind, Scan, Table, is_of_pgvector};
+use matrice_core::codes::{Candidate, Candidates, Encoder, ListQuery, Mean, Page, Query, Ranked};
+use pgrx::datum::AnyElement;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::{FromDatum, pg_sys};
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, BinaryHeap, HashSet};
+use std::ffi::CStr;
+
+const SCHEMA: &CStr = c"matrice";
+const PRIVATE: &CStr = c"matrice_private";
+
+const EMBEDDING_OF_CHUNK: Form = Form {
+    schema: SCHEMA,
+    table: c"chunk_embeddings",
+    index: c"chunk_embeddings_chunk_id_model_key",
+    keys: &[("chunk_id", Kind::Uuid), ("model", Kind::Text)],
+    columns: &EMBEDDING,
+};
+const EMBEDDINGS_OF_PROJECT: Form = Form {
+    schema: SCHEMA,
+    table: c"chunk_embeddings",
+    index: c"idx_embeddings_vector",
+    keys: &[("project_id", Kind::Uuid), ("model", Kind::Text)],
+    columns: &EMBEDDING,
+};
+const EMBEDDING: [(&str, Kind); 3] = [
+    ("project_id", Kind::Uuid),
+    ("chunk_id", Kind::Uuid),
+    ("embedding", Kind::Vector),
+];
+const PROJECT_ID: usize = 0;
+const CHUNK_ID: usize = 1;
+const VECTOR: usize = 2;
+
+const LISTS: Form = Form {
+    schema: PRIVATE,
+    table: c"code_lists",
+    index: c"code_lists_pkey",
+    keys: &[("project_id", Kind::Uuid), ("model", Kind::Text)],
+    columns: &[
+        ("id", Kind::Uuid),
+        ("code_count", Kind::Integer),
+        ("centroid", Kind::Bytes),
+    ],
+};
+const LIST_ID: usize = 0;
+const CODE_COUNT: usize = 1;
+const CENTROID: usize = 2;
+
+const PAGES: Form = Form {
+    schema: PRIVATE,
+    table: c"code_pages",
+    index: c"code_pages_pkey",
+    keys: &[
+        ("project_id", Kind::Uuid),
+        ("model", Kind::Text),
+        ("list", Kind::Uuid),
+    ],
+    columns: &[("codes", Kind::Bytes)],
+};
+const CODES: usize = 0;
+
+/// Up to so many vectors are all compared. This takes no longer than to read codes first.
+const FEW: usize = 300;
+
+/// How many rows are read per check for cancellation.
+const INTERRUPT_EVERY: usize = 256;
+
+/// A vector of pgvector.
+pub(crate) struct Vector<'a>(Bytes<'a>);
+
+impl Vector<'_> {
+    /// Its numbers, unless the value is not a vector.
+    ///
+    /// pgvector stores the number of dimensions in two bytes, two unused bytes, and the numbers.
+    pub(crate) fn numbers(&self) -> Option<Vec<f32>> {
+        let (header, numbers) = self.0.split_first_chunk::<4>()?;
+        let dimensions = usize::from(u16::from_ne_bytes([header[0], header[1]]));
+        let (numbers, rest) = numbers.as_chunks::<4>();
+        (numbers.len() == dimensions && rest.is_empty())
+            .then(|| numbers.iter().map(|number| f32::from_ne_bytes(*number)).collect())
+    }
+
+    fn dimensions(&self) -> Option<u16> {
+        let (dimensions, _) = self.0.split_first_chunk::<2>()?;
+        Some(u16::from_ne_bytes(*dimensions))
+    }
+}
+
+/// A query, and pgvector's function that compares vectors with it.
+struct Compared {
+    query: Query,
+    value: pg_sys::Datum,
+    dimensions: u16,
+    function: pg_sys::FmgrInfo,
+}
+
+impl Compared {
+    /// # Errors
+    /// `22023` unless the query is a vector of finite numbers that are not all 0.
+    /// `55000` if pgvector's function is not there.
+    fn new(query: AnyElement) -> Result<Self, ErrorReport> {
+        if !is_of_pgvector(pg_sys::TypeRelationId, query.oid()) {
+            return Err(not_comparable());
+        }
+        // SAFETY: the value is a vector.
+        let vector = Vector(unsafe { Bytes::of(query.datum()) });
+        let numbers = vector.numbers().ok_or_else(not_comparable)?;
+        Ok(Compared {
+            query: Query::new(&numbers).ok_or_else(not_comparable)?,
+            dimensions: vector.dimensions().ok_or_else(not_comparable)?,
+            value: query.datum(),
+            function: cosine_distance(query.oid())?,
+        })
+    }
+
+    /// The cosine similarity, as SQL computes it.
+    ///
+    /// # Errors
+    /// `22023` if the vectors have different dimensions.
+    fn similarity(&mut self, vector: &Vector) -> Result<f64, ErrorReport> {
+        if vector.dimensions() != Some(self.dimensions) {
+            return Err(not_comparable());
+        }
+        // SAFETY: the function takes two vectors, and both are.
+        let distance = unsafe {
+            pg_sys::FunctionCall2Coll(
+                &mut self.function,
+                pg_sys::InvalidOid,
+                vector.0.datum(),
+                self.value,
+            )
+        };
+        // SAFETY: the function returns a double, which is never null.
+        let distance = unsafe { f64::from_datum(distance, false) }.unwrap_or(f64::NAN);
+        Ok(1.0 - distance)
+    }
+}
+
+/// Looks up pgvector's function for vectors of its type `vector`.
+fn cosine_distance(vector: pg_sys::Oid) -> Result<pg_sys::FmgrInfo, ErrorReport> {
+    let mut function = pg_sys::FmgrInfo::default();
+    // SAFETY: these look up catalogs. The function is one of pgvector's, that takes two vectors.
+    unsafe {
+        let schema = pg_sys::GetSysCacheOid(
+            pg_sys::SysCacheIdentifier::TYPEOID as i32,
+            pg_sys::Anum_pg_type_typnamespace as pg_sys::AttrNumber,
+            vector.into(),
+            pg_sys::Datum::null(),
+            pg_sys::Datum::null(),
+            pg_sys::Datum::null(),
+        );
+        let arguments = pg_sys::buildoidvector([vector, vector].as_ptr(), 2);
+        let oid = pg_sys::GetSysCacheOid(
+            pg_sys::SysCacheIdentifier::PROCNAMEARGSNSP as i32,
+            pg_sys::Anum_pg_proc_oid as pg_sys::AttrNumber,
+            c"cosine_distance".as_ptr().into(),
+            arguments.into(),
+            schema.into(),
+            pg_sys::Datum::null(),
+        );
+        if oid == pg_sys::InvalidOid
+            || !is_of_pgvector(pg_sys::ProcedureRelationId, oid)
+            || pg_sys::get_func_rettype(oid) != pg_sys::FLOAT8OID
+        {
+            return Err(error(
+                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "pgvector has no function cosine_distance",
+                None,
+                Some("Install pgvector 0.8 or newer.".into()),
+            ));
+        }
+        pg_sys::fmgr_info(oid, &mut function);
+    }
+    Ok(function)
+}
+
+fn not_comparable() -> ErrorReport {
+    error(
+        PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+        "the query cannot be compared with the embeddings",
+        None,
+        Some("Pass a vector with the dimensions of its model, whose numbers are not all 0.".into()),
+    )
+}
+
+/// A chunk and the cosine similarity of its embedding.
+#[derive(PartialEq)]
+pub(crate) struct Near {
+    pub(crate) chunk_id: Id,
+    pub(crate) similarity: f64,
+}
+
+impl Eq for Near {}
+
+impl Ord for Near {
+    /// The nearest first, ties by id.
+    fn cmp(&self, other: &Self) -> Ordering {
+        other
+            .similarity
+            .total_cmp(&self.similarity)
+            .then_with(|| self.chunk_id.cmp(&other.chunk_id))
+    }
+}
+
+impl PartialOrd for Near {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The nearest chunks so far.
+struct Nearest {
+    count: usize,
+    /// The farthest first.
+    kept: BinaryHeap<Near>,
+}
+
+impl Nearest {
+    fn offer(&mut self, near: Near) {
+        if self.kept.len() < self.count {
+            self.kept.push(near);
+        } else if let Some(mut farthest) = self.kept.peek_mut()
+            && near < *farthest
+        {
+            *farthest = near;
+        }
+    }
+
+    /// Whether a chunk with this similarity comes after all that are kept.
+    fn excludes(&self, similarity: f32) -> bool {
+        self.count == 0
+            || self.kept.len() == self.count
+                && self.kept.peek().is_some_and(|farthest| farthest.similarity > f64::from(similarity))
+    }
+}
+
+/// The tables that a search reads.
+struct Tables {
+    embedding_of_chunk: Table,
+    embeddings_of_project: Table,
+    lists: Table,
+    pages: Table,
+}
+
+/// A search for the nearest chunks.
+struct Search<'a> {
+    model: &'a str,
+    among: Option<&'a HashSet<Id>>,
+    compared: Compared,
+    nearest: Nearest,
+    embedding_of_chunk: Scan<'a>,
+    embeddings_of_project: Scan<'a>,
+    lists: Scan<'a>,
+    pages: Scan<'a>,
+}
+
+/// Returns the nearest chunks of a model in some projects, nearest first, ties by id.
+///
+/// # Errors
+/// `42501` unless the user may read the tables, without their policies.
+/// `55000` if the tables are not those of the schema.
+/// `22023` if the query cannot be compared with an embedding of the model.
+pub(crate) fn nearest(
+    project_ids: &BTreeSet<Id>,
+    model: &str,
+    query: AnyElement,
+    count: usize,
+    among: Option<&HashSet<Id>>,
+) -> Result<Vec<Near>, ErrorReport> {
+    let tables = Tables {
+        embedding_of_chunk: Table::open(&EMBEDDING_OF_CHUNK)?,
+        embeddings_of_project: Table::open(&EMBEDDINGS_OF_PROJECT)?,
+        lists: Table::open(&LISTS)?,
+        pages: Table::open(&PAGES)?,
+    };
+    if tables.embedding_of_chunk.type_of(VECTOR) != query.oid() {
+        return Err(not_comparable());
+    }
+    let mut search = Search {
+        model,
+        among,
+        compared: Compared::new(query)?,
+        nearest: Nearest { count, kept: BinaryHeap::new() },
+        embedding_of_chunk: Scan::begin(&tables.embedding_of_chunk)?,
+        embeddings_of_project: Scan::begin(&tables.embeddings_of_project)?,
+        lists: Scan::begin(&tables.lists)?,
+        pages: Scan::begin(&tables.pages)?,
+    };
+    for project_id in project_ids {
+        INTERRUPT.check();
+        search.offer_project(*project_id)?;
+    }
+    Ok(search.nearest.kept.into_sorted_vec())
+}
+
+impl Search<'_> {
+    fn offer_project(&mut self, project_id: Id) -> Result<(), ErrorReport> {
+        let (lists, total) = self.lists_of(project_id);
+        // Without lists, the codes have not been restored, or there are no embeddings.
+        let Some(lists) = lists.filter(|_| total > FEW) else {
+            return self.offer_all(project_id);
+        };
+        if let Some(among) = self.among
+            && among.len() <= total / 20
+        {
+            for (number, chunk_id) in among.iter().enumerate() {
+                check_interrupts(number);
+                self.offer_chunk(project_id, *chunk_id)?;
+            }
+            return Ok(());
+        }
+        let mut depth = self.nearest.count;
+        let mut seen = HashSet::new();
+        loop {
+            let Some(found) = self.candidates(project_id, &lists, depth) else {
+                return self.offer_all(project_id);
+            };
+            let is_done = self.offer_candidates(project_id, &found.candidates, &mut seen)?;
+            if is_done || found.floor == f32::NEG_INFINITY || self.nearest.excludes(found.floor) {
+                return Ok(());
+            }
+            // To look up a fifth of the vectors takes as long as to read all of them.
+            depth = depth.saturating_mul(4);
+            if depth > total / 5 {
+                return self.offer_all(project_id);
+            }
+        }
+    }
+
+    /// The lists of a project, unless one is not readable; and how many codes they have.
+    fn lists_of(&mut self, project_id: Id) -> (Option<Vec<(Id, ListQuery)>>, usize) {
+        let mut lists = Some(Vec::new());
+        let mut total = 0usize;
+        self.lists.find(&[Key::Uuid(project_id), Key::Text(self.model)]);
+        while self.lists.advance() {
+            let count = self.lists.integer(CODE_COUNT).and_then(|count| usize::try_from(count).ok());
+            total = total.saturating_add(count.unwrap_or(0));
+            let centroid = self.lists.bytes(CENTROID);
+            let query = centroid.and_then(|centroid| self.compared.query.against(&centroid));
+            let list = self.lists.uuid(LIST_ID).zip(query);
+            lists = lists.zip(list).map(|(mut lists, list)| {
+                lists.push(list);
+                lists
+            });
+        }
+        (lists, total)
+    }
+
+    /// Compares the codes of a project. `None` if a page is not readable.
+    fn candidates(
+        &mut self,
+        project_id: Id,
+        lists: &[(Id, ListQuery)],
+        depth: usize,
+    ) -> Option<Ranked> {
+        let mut candidates = Candidates::new(depth);
+        for (list, query) in lists {
+            self.pages.find(&[Key::Uuid(project_id), Key::Text(self.model), Key::Uuid(*list)]);
+            while self.pages.advance() {
+                INTERRUPT.check();
+                let bytes = self.pages.bytes(CODES)?;
+                let page = Page::parse(&bytes)?;
+                let is_read = match self.among {
+                    Some(among) => query.scan(&page, &mut candidates, |id| among.contains(id)),
+                    None => query.scan(&page, &mut candidates, |_| true),
+                };
+                if !is_read {
+                    return None;
+                }
+            }
+        }
+        Some(candidates.finish())
+    }
+
+    /// Compares the vectors of candidates, until no further one can be among the nearest. Returns whether that is so.
+    fn offer_candidates(
+        &mut self,
+        project_id: Id,
+        candidates: &[Candidate],
+        seen: &mut HashSet<Id>,
+    ) -> Result<bool, ErrorReport> {
+        for (number, candidate) in candidates.iter().enumerate() {
+            if self.nearest.excludes(candidate.upper) {
+                return Ok(true);
+            }
+            check_interrupts(number);
+            // A chunk whose vector has changed may have two codes.
+            if seen.insert(candidate.id) {
+                self.offer_chunk(project_id, candidate.id)?;
+            }
+        }
+        Ok(false)
+    }
+
+    /// Compares the vector of a chunk, if the project has it.
+    fn offer_chunk(&mut self, project_id: Id, chunk_id: Id) -> Result<(), ErrorReport> {
+        self.embedding_of_chunk.find(&[Key::Uuid(chunk_id), Key::Text(self.model)]);
+        if self.embedding_of_chunk.advance()
+            && self.embedding_of_chunk.uuid(PROJECT_ID) == Some(project_id)
+            && let Some(bytes) = self.embedding_of_chunk.bytes(VECTOR)
+        {
+            let similarity = self.compared.similarity(&Vector(bytes))?;
+            self.nearest.offer(Near { chunk_id, similarity });
+        }
+        Ok(())
+    }
+
+    /// Compares all vectors of a project. What has been offered before is not kept twice.
+    fn offer_all(&mut self, project_id: Id) -> Result<(), ErrorReport> {
+        let known: HashSet<Id> = self.nearest.kept.iter().map(|near| near.chunk_id).collect();
+        let mut number = 0;
+        self.embeddings_of_project.find(&[Key::Uuid(project_id), Key::Text(self.model)]);
+        while self.embeddings_of_project.advance() {
+            check_interrupts(number);
+            number += 1;
+            let Some(chunk_id) = self.embeddings_of_project.uuid(CHUNK_ID) else { continue };
+            if known.contains(&chunk_id) || self.among.is_some_and(|among| !among.contains(&chunk_id)) {
+                continue;
+            }
+            if let Some(bytes) = self.embeddings_of_project.bytes(VECTOR) {
+                let similarity = self.compared.similarity(&Vector(bytes))?;
+                self.nearest.offer(Near { chunk_id, similarity });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_interrupts(number: usize) {
+    if number.is_multiple_of(INTERRUPT_EVERY) {
+        INTERRUPT.check();
+    }
+}
+
+/// A list of codes, as it is stored.
+pub(crate) struct List {
+    pub(crate) code_count: usize,
+    pub(crate) centroid: Vec<u8>,
+    pub(crate) pages: Vec<Vec<u8>>,
+}
+
+/// Builds a list of the codes of those of the chunks that have an embedding in the project. `None` if none has.
+///
+/// # Errors
+/// As [`nearest`].
+pub(crate) fn build_list(project_id: Id, model: &str, chunk_ids: &BTreeSet<Id>) -> Result<Option<List>, ErrorReport> {
+    let table = Table::open(&EMBEDDING_OF_CHUNK)?;
+    let mut scan = Scan::begin(&table)?;
+    let mut each = |work: &mut dyn FnMut(Id, &[f32])| {
+        for (number, chunk_id) in chunk_ids.iter().enumerate() {
+            check_interrupts(number);
+            scan.find(&[Key::Uuid(*chunk_id), Key::Text(model)]);
+            if scan.advance()
+                && scan.uuid(PROJECT_ID) == Some(project_id)
+                && let Some(numbers) = scan.bytes(VECTOR).and_then(|bytes| Vector(bytes).numbers())
+            {
+                work(*chunk_id, &numbers);
+            }
+        }
+    };
+    let mut mean: Option<Mean> = None;
+    each(&mut |_, numbers| {
+        if mean.is_none() {
+            mean = Mean::new(numbers.len());
+        }
+        if let Some(mean) = &mut mean {
+            mean.add(numbers);
+        }
+    });
+    let Some(centroid) = mean.map(|mean| mean.centroid()) else { return Ok(None) };
+    let mut code_count = 0;
+    let mut encoder = Encoder::new(&centroid);
+    // A vector of other dimensions has no code. No client can store one.
+    each(&mut |chunk_id, numbers| code_count += usize::from(encoder.push(chunk_id, numbers)));
+    let list = List { code_count, centroid: centroid.to_bytes(), pages: encoder.finish() };
+    Ok((list.code_count > 0).then_some(list))
+}
