@@ -40,26 +40,6 @@ end
 $$;
 comment on function matrice_private.chunks_having is 'Returns the ids of the chunks in the projects that match a filter.';
 
-create or replace function matrice_private.require_nearest_arguments(
-  query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb
-) returns void
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if model is null or project_ids is null then
-    raise exception '% must not be null', case when model is null then 'model' else 'project_ids' end
-      using errcode = '22004', hint = 'match_chunks finds the model and the projects itself.';
-  end if;
-  perform matrice_private.require_model(model);
-  perform matrice_private.require_embedding(query_embedding, model);
-  perform matrice_private.require_match_count(match_count);
-  perform matrice_private.require_object('filter', filter);
-end
-$$;
-comment on function matrice_private.require_nearest_arguments is
-  'Raises an error unless the arguments of nearest_chunks are valid.';
-
 create or replace function matrice_private.nearest_chunks(
   query_embedding vector, project_ids uuid[], model text, match_count integer, filter jsonb
 ) returns table (chunk_id uuid, similarity double precision)
@@ -67,7 +47,10 @@ language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform matrice_private.require_nearest_arguments(query_embedding, project_ids, model, match_count, filter);
+  -- The engine checks the other arguments. A query of embedding_models here would be planned at each call: searches ask it as their
+  -- caller, too, and a plan is for one role.
+  perform matrice_private.require_match_count(match_count);
+  perform matrice_private.require_object('filter', filter);
   return query select * from matrice._nearest_chunks(
     project_ids, model, query_embedding, match_count,
     case when filter <> '{}' then matrice_private.chunks_having(project_ids, filter) end);

@@ -47,7 +47,7 @@ begin
       'require_metadata_room', 'cut_is_bounded', 'cut_source',
       'dimensions_of', 'norm_of', 'to_vector', 'require_model', 'require_comparable', 'embedding_model',
       'text_hash', 'hold_claimable', 'lease_chunks', 'require_chunks', 'hold_chunks',
-      'similarities_to', 'chunks_having', 'require_nearest_arguments', 'has_other_policies', 'are_visible', 'nearest_visible', 'vector_candidates',
+      'similarities_to', 'chunks_having', 'has_other_policies', 'are_visible', 'nearest_visible', 'vector_candidates',
       'shown_places', 'matching_texts', 'word_candidates', 'reindex_some',
       'similarity_spread', 'fused_candidates', 'candidates', 'similarities', 'on_one_scale', 'diverse_chunks', 'select_chunks', 'ranked_chunks',
       'chunk_ranges', 'continuation', 'pages_of', 'with_pages', 'expanded_passages', 'passages', 'passage_title',

@@ -229,12 +229,13 @@ rollback to before;
 -- Arguments that no search passes: nobody else's mistake, and no error of the server -------------------------------------
 
 select tests.as_service();
+select is_empty($$select from matrice_private.nearest_chunks(array_fill(1, array[512])::vector, array[tests.id('large')], 'none', 10, '{}')$$,
+                'nearest_chunks of a model without embeddings: no rows');
 select tests.refuses(format('select * from matrice_private.nearest_chunks(%s)', arguments), code, 'L8: nearest_chunks refuses ' || what)
   from (values
     ($$null, array[tests.id('large')], 'wide', 10, '{}'$$, '22004', 'query_embedding null'),
     ($$array_fill(1, array[512])::vector, null, 'wide', 10, '{}'$$, '22004', 'project_ids null'),
     ($$array_fill(1, array[512])::vector, array[tests.id('large')], null, 10, '{}'$$, '22004', 'model null'),
-    ($$array_fill(1, array[512])::vector, array[tests.id('large')], 'none', 10, '{}'$$, '22023', 'an unknown model'),
     ($$array_fill(1, array[511])::vector, array[tests.id('large')], 'wide', 10, '{}'$$, '22023', 'a query_embedding of other dimensions'),
     ($$array_fill(1, array[512])::vector, array[tests.id('large')], 'wide', -1, '{}'$$, '22023', 'match_count -1'),
     ($$array_fill(1, array[512])::vector, array[tests.id('large')], 'wide', 2147483647, '{}'$$, '22023', 'match_count 2147483647'),
@@ -242,7 +243,7 @@ select tests.refuses(format('select * from matrice_private.nearest_chunks(%s)', 
 select tests.as_user('victor');
 select tests.refuses(format('select * from matrice_private.%s', call), code, 'L8: null or wrong arguments are refused: ' || call)
   from (values
-    ($$nearest_to_member(null, null, 'wide', 10, '{}')$$, '22004'), ($$nearest_to_member('[1]', null, 'wide', 10, '{}')$$, '22023'),
+    ($$nearest_to_member(null, null, 'wide', 10, '{}')$$, '22004'),
     ($$nearest_to_member(array_fill(1, array[512])::vector, null, null, 10, '{}')$$, '22004'),
     ($$vector_candidates(null, null, 'wide', 10, '{}')$$, '22004'), ($$vector_candidates(array_fill(1, array[512])::vector, null, null, 10, '{}')$$, '22004'),
     ($$recall_of(null, tests.id('large'), 'wide', 10, null)$$, '22004'), ($$document_rows(null, 'wide', 10, '{}')$$, '22004')) refused (call, code);
