@@ -237,7 +237,10 @@ impl Nearest {
     fn excludes(&self, similarity: f32) -> bool {
         self.count == 0
             || self.kept.len() == self.count
-                && self.kept.peek().is_some_and(|farthest| farthest.similarity > f64::from(similarity))
+                && self
+                    .kept
+                    .peek()
+                    .is_some_and(|farthest| farthest.similarity > f64::from(similarity))
     }
 }
 
@@ -287,7 +290,10 @@ pub(crate) fn nearest(
         model,
         among,
         compared: Compared::new(query)?,
-        nearest: Nearest { count, kept: BinaryHeap::new() },
+        nearest: Nearest {
+            count,
+            kept: BinaryHeap::new(),
+        },
         embedding_of_chunk: Scan::begin(&tables.embedding_of_chunk)?,
         embeddings_of_project: Scan::begin(&tables.embeddings_of_project)?,
         lists: Scan::begin(&tables.lists)?,
@@ -340,7 +346,10 @@ impl Search<'_> {
         let mut total = 0usize;
         self.lists.find(&[Key::Uuid(project_id), Key::Text(self.model)]);
         while self.lists.advance() {
-            let count = self.lists.integer(CODE_COUNT).and_then(|count| usize::try_from(count).ok());
+            let count = self
+                .lists
+                .integer(CODE_COUNT)
+                .and_then(|count| usize::try_from(count).ok());
             total = total.saturating_add(count.unwrap_or(0));
             let centroid = self.lists.bytes(CENTROID);
             let query = centroid.and_then(|centroid| self.compared.query.against(&centroid));
@@ -354,15 +363,11 @@ impl Search<'_> {
     }
 
     /// Compares the codes of a project. `None` if a page is not readable.
-    fn candidates(
-        &mut self,
-        project_id: Id,
-        lists: &[(Id, ListQuery)],
-        depth: usize,
-    ) -> Option<Ranked> {
+    fn candidates(&mut self, project_id: Id, lists: &[(Id, ListQuery)], depth: usize) -> Option<Ranked> {
         let mut candidates = Candidates::new(depth);
         for (list, query) in lists {
-            self.pages.find(&[Key::Uuid(project_id), Key::Text(self.model), Key::Uuid(*list)]);
+            self.pages
+                .find(&[Key::Uuid(project_id), Key::Text(self.model), Key::Uuid(*list)]);
             while self.pages.advance() {
                 INTERRUPT.check();
                 let bytes = self.pages.bytes(CODES)?;
@@ -401,7 +406,8 @@ impl Search<'_> {
 
     /// Compares the vector of a chunk, if the project has it.
     fn offer_chunk(&mut self, project_id: Id, chunk_id: Id) -> Result<(), ErrorReport> {
-        self.embedding_of_chunk.find(&[Key::Uuid(chunk_id), Key::Text(self.model)]);
+        self.embedding_of_chunk
+            .find(&[Key::Uuid(chunk_id), Key::Text(self.model)]);
         if self.embedding_of_chunk.advance()
             && self.embedding_of_chunk.uuid(PROJECT_ID) == Some(project_id)
             && let Some(bytes) = self.embedding_of_chunk.bytes(VECTOR)
@@ -416,11 +422,14 @@ impl Search<'_> {
     fn offer_all(&mut self, project_id: Id) -> Result<(), ErrorReport> {
         let known: HashSet<Id> = self.nearest.kept.iter().map(|near| near.chunk_id).collect();
         let mut number = 0;
-        self.embeddings_of_project.find(&[Key::Uuid(project_id), Key::Text(self.model)]);
+        self.embeddings_of_project
+            .find(&[Key::Uuid(project_id), Key::Text(self.model)]);
         while self.embeddings_of_project.advance() {
             check_interrupts(number);
             number += 1;
-            let Some(chunk_id) = self.embeddings_of_project.uuid(CHUNK_ID) else { continue };
+            let Some(chunk_id) = self.embeddings_of_project.uuid(CHUNK_ID) else {
+                continue;
+            };
             if known.contains(&chunk_id) || self.among.is_some_and(|among| !among.contains(&chunk_id)) {
                 continue;
             }
@@ -450,7 +459,11 @@ pub(crate) struct List {
 ///
 /// # Errors
 /// As [`nearest`].
-pub(crate) fn build_list(project_id: Id, model: &str, chunk_ids: &BTreeSet<Id>) -> Result<Option<List>, ErrorReport> {
+pub(crate) fn build_list(
+    project_id: Id,
+    model: &str,
+    chunk_ids: &BTreeSet<Id>,
+) -> Result<Option<List>, ErrorReport> {
     let table = Table::open(&EMBEDDING_OF_CHUNK)?;
     let mut scan = Scan::begin(&table)?;
     let mut each = |work: &mut dyn FnMut(Id, &[f32])| {
@@ -474,11 +487,17 @@ pub(crate) fn build_list(project_id: Id, model: &str, chunk_ids: &BTreeSet<Id>) 
             mean.add(numbers);
         }
     });
-    let Some(centroid) = mean.map(|mean| mean.centroid()) else { return Ok(None) };
+    let Some(centroid) = mean.map(|mean| mean.centroid()) else {
+        return Ok(None);
+    };
     let mut code_count = 0;
     let mut encoder = Encoder::new(&centroid);
     // A vector of other dimensions has no code. No client can store one.
     each(&mut |chunk_id, numbers| code_count += usize::from(encoder.push(chunk_id, numbers)));
-    let list = List { code_count, centroid: centroid.to_bytes(), pages: encoder.finish() };
+    let list = List {
+        code_count,
+        centroid: centroid.to_bytes(),
+        pages: encoder.finish(),
+    };
     Ok((list.code_count > 0).then_some(list))
 }

@@ -201,7 +201,9 @@ impl Form {
         let keys: Vec<_> = self.keys.iter().map(|(name, _)| *name).collect();
         error(
             PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            format!("{schema}.{table} or its index {index} is not there, not built, or not the one that searches read"),
+            format!(
+                "{schema}.{table} or its index {index} is not there, not built, or not the one that searches read"
+            ),
             None,
             Some(format!(
                 "Make the table as the schema has it, with the index {index} on ({}).",
@@ -310,11 +312,7 @@ impl<'a> Scan<'a> {
     pub(crate) fn advance(&mut self) -> bool {
         // SAFETY: the scan has been restarted by `find`.
         unsafe {
-            pg_sys::index_getnext_slot(
-                self.scan,
-                pg_sys::ScanDirection::ForwardScanDirection,
-                self.slot,
-            )
+            pg_sys::index_getnext_slot(self.scan, pg_sys::ScanDirection::ForwardScanDirection, self.slot)
         }
     }
 
@@ -335,7 +333,8 @@ impl<'a> Scan<'a> {
     pub(crate) fn uuid(&self, column: usize) -> Option<Id> {
         debug_assert!(self.of.form.columns[column].1 == Kind::Uuid);
         // SAFETY: the value is a UUID, as `Table::open` has checked.
-        self.value(column).map(|value| unsafe { *value.cast_mut_ptr::<Id>() })
+        self.value(column)
+            .map(|value| unsafe { *value.cast_mut_ptr::<Id>() })
     }
 
     /// The value of a column of the kind [`Kind::Integer`].

@@ -1,0 +1,198 @@
+"""The index of codes after a crash, maintenance, a dump and a restore: searches find what a plain scan finds."""
+
+import os
+import random
+import signal
+import subprocess
+import threading
+
+import psycopg
+import pytest
+from test_crash import wait_until_gone
+
+from conftest import ROOT, Database, sign_in
+
+CLUSTER = "crash_codes"
+DIMENSIONS = 24
+EXACT = "select chunk_id, 1 - (embedding <=> %s::vector) from matrice.chunk_embeddings where project_id = %s and model = 'tiny' order by 2 desc, 1"
+
+
+def vector(rng):
+    centre = random.Random(rng.randrange(20))
+    return "[" + ",".join(f"{3 + centre.gauss(0, 1) + rng.gauss(0, 0.7):.4f}" for _ in range(DIMENSIONS)) + "]"
+
+
+def store(connection, rng, project, count):
+    """Embeddings of some of the project's chunks, again or for the first time."""
+    connection.execute(
+        "insert into matrice.chunk_embeddings (chunk_id, model, embedding) select id, 'tiny', (%s::text[])[row_number() over ()]::vector"
+        "  from (select id from matrice.source_chunks where project_id = %s order by random() limit %s for update skip locked) chosen"
+        "    on conflict (chunk_id, model) do update set embedding = excluded.embedding",
+        [[vector(rng) for _ in range(count)], project, count])
+
+
+def fill(database):
+    """Two projects, in which embeddings were changed and deleted. Returns their ids."""
+    rng, projects = random.Random(1), []
+    with database.connect() as connection:
+        connection.execute(f"insert into matrice.embedding_models (model, dimensions) values ('tiny', {DIMENSIONS}) on conflict do nothing")
+        sign_in(connection)
+        for _ in range(2):
+            project = connection.execute("select matrice.create_project('Codes')").fetchone()[0]
+            source = connection.execute("insert into matrice.context_sources (project_id, name) values (%s, 's') returning id", [project]).fetchone()[0]
+            connection.execute("insert into matrice.source_chunks (source_id, chunk_index, content) select %s, n, 'text ' || n from generate_series(1, 900) n", [source])
+            for _ in range(30):
+                store(connection, rng, project, 64)
+            connection.execute("delete from matrice.source_chunks where project_id = %s and chunk_index %% 7 = 0", [project])
+            projects.append(project)
+    return projects
+
+
+@pytest.fixture
+def filled_database(matrice_database):
+    database = matrice_database()
+    database.psql(f"alter database {database.name} set search_path = public, extensions; grant usage on schema extensions to authenticated, service_role")
+    return database, fill(database)
+
+
+def assert_right(database, projects, seed="seed", codes_are_complete=True):
+    rng = random.Random(seed)
+    with database.connect() as connection:
+        if codes_are_complete:
+            assert all(row[0] == 0 and row[1] > 300 for row in connection.execute("select without_code, embeddings from matrice_private.verify_codes()").fetchall())
+        sign_in(connection)
+        found = []
+        for project in projects:
+            for _ in range(15):
+                query = vector(rng)
+                exact = connection.execute(EXACT, [query, project]).fetchall()
+                search = "select chunk_id, similarity from matrice.match_chunks(%s::vector, %s, %s, model => 'tiny')"
+                assert len(exact) > 300 and connection.execute(search, [query, project, 10000]).fetchall() == exact
+                some = connection.execute(search, [query, project, 10]).fetchall()
+                found.append(len({row[0] for row in some} & {row[0] for row in exact[:10]}) / 10)
+        assert sum(found) / len(found) >= 0.99
+
+
+def assert_lives_on(database, projects):
+    assert_right(database, projects)
+    with database.connect() as connection:
+        sign_in(connection)
+        for project in projects:
+            for _ in range(5):
+                store(connection, random.Random(2), project, 40)
+        connection.execute("delete from matrice.source_chunks where chunk_index % 11 = 0")
+    assert_right(database, projects, "changed")
+
+
+# Crashes ------------------------------------------------------------------------------------------------------------------
+
+
+def start(monkeypatch):
+    """Starts the server, on a port of its own each time. Returns its data folder."""
+    subprocess.run([ROOT / "scripts" / "cluster", "start", CLUSTER], check=True, capture_output=True)
+    shell = f'eval "$({ROOT}/scripts/cluster env {CLUSTER})"; echo "$PGHOST $PGPORT $MATRICE_PGDATA"'
+    host, port, data = subprocess.run(["bash", "-c", shell], check=True, capture_output=True, text=True).stdout.split()
+    monkeypatch.setenv("PGHOST", host)
+    monkeypatch.setenv("PGPORT", port)
+    return data
+
+
+def kill(data):
+    with open(os.path.join(data, "postmaster.pid")) as file:
+        postmaster = int(file.readline())
+    children = subprocess.run(["pgrep", "-P", str(postmaster)], capture_output=True, text=True, check=True).stdout.split()
+    for process in [postmaster, *map(int, children)]:
+        os.kill(process, signal.SIGKILL)
+    return postmaster
+
+
+def change_until_killed(number, projects, begun):
+    rng = random.Random(number)
+    try:
+        with psycopg.connect(dbname="postgres", user="postgres", autocommit=True) as connection:
+            sign_in(connection)
+            while True:
+                store(connection, rng, rng.choice(projects), rng.choice([1, 8, 64]))
+                connection.execute("delete from matrice.chunk_embeddings where chunk_id in"
+                                   " (select id from matrice.source_chunks order by random() limit 5 for update skip locked)")
+                begun.release()
+    except psycopg.OperationalError:
+        return
+
+
+def test_match_chunks_after_kill_9_during_changes_equals_a_plain_scan(monkeypatch):
+    database = Database("postgres")
+    try:
+        data = start(monkeypatch)
+        database.psql("drop extension if exists matrice; drop schema if exists matrice, matrice_private cascade;"
+                      "create extension if not exists vector; create extension matrice;")
+        projects = fill(database)
+        for _ in range(3):
+            begun = threading.Semaphore(0)
+            workers = [threading.Thread(target=change_until_killed, args=(number, projects, begun)) for number in range(4)]
+            for worker in workers:
+                worker.start()
+            assert all(begun.acquire(timeout=60) for _ in range(12))
+            postmaster = kill(data)
+            for worker in workers:
+                worker.join(60)
+            assert not any(worker.is_alive() for worker in workers)
+            wait_until_gone(postmaster)
+            data = start(monkeypatch)
+            assert_lives_on(database, projects)
+    finally:
+        subprocess.run([ROOT / "scripts" / "cluster", "stop", CLUSTER], check=True, capture_output=True)
+
+
+# Maintenance --------------------------------------------------------------------------------------------------------------
+
+
+def test_match_chunks_after_maintenance_of_the_tables_equals_a_plain_scan(filled_database):
+    database, projects = filled_database
+    for table in ("matrice.chunk_embeddings", "matrice_private.code_lists", "matrice_private.code_pages"):
+        database.psql(f"vacuum full {table}")
+        database.psql(f"reindex table {table}")
+    database.psql("cluster matrice_private.code_pages using code_pages_pkey; cluster matrice.chunk_embeddings using chunk_embeddings_pkey")
+    assert_lives_on(database, projects)
+
+
+def test_index_of_codes_does_not_grow_when_embeddings_are_stored_again(filled_database):
+    database, projects = filled_database
+    with database.connect() as connection:
+        sign_in(connection)
+        for _ in range(60):
+            store(connection, random.Random(3), projects[0], 200)
+    codes, embeddings = database.rows("select codes, embeddings from matrice_private.verify_codes(%s)", [projects[0]])[0]
+    assert codes <= 1.25 * embeddings + 64 + 200
+    assert_right(database, projects)
+
+
+# Dumps --------------------------------------------------------------------------------------------------------------------
+
+
+def test_match_chunks_of_a_restored_dump_equals_a_plain_scan(filled_database, empty_database):
+    source, projects = filled_database
+    target = empty_database()
+    target.psql(source.dump())
+    target.psql(f"alter database {target.name} set search_path = public, extensions")
+    assert_lives_on(target, projects)
+
+
+def test_match_chunks_of_a_dump_without_codes_equals_a_plain_scan(filled_database, empty_database):
+    source, projects = filled_database
+    target = empty_database()
+    target.psql(source.dump(*(f"--exclude-table-data=matrice_private.code_{table}" for table in ("lists", "pages", "deletions"))))
+    target.psql(f"alter database {target.name} set search_path = public, extensions")
+    assert target.value("select count(*) from matrice_private.code_lists") == 0
+    assert_right(target, projects, codes_are_complete=False)
+    target.psql("select matrice_private.rebuild_code_index()")
+    assert_lives_on(target, projects)
+
+
+def test_rebuild_code_index_is_for_the_owner_of_the_tables_alone(matrice_database):
+    with matrice_database().connect() as connection:
+        for role in ("authenticated", "service_role"):
+            for call in ("rebuild_code_index()", "verify_codes()", "merge_codes(null, null)"):
+                connection.execute(f"set role {role}")
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(f"select matrice_private.{call}")
