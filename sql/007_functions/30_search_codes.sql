@@ -47,13 +47,15 @@ language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- The engine checks the other arguments. A query of embedding_models here would be planned at each call: searches ask it as their
-  -- caller, too, and a plan is for one role.
   perform matrice_private.require_match_count(match_count);
   perform matrice_private.require_object('filter', filter);
   return query select * from matrice._nearest_chunks(
     project_ids, model, query_embedding, match_count,
     case when filter <> '{}' then matrice_private.chunks_having(project_ids, filter) end);
+  -- Only now, because this query would be planned at each call: searches ask it as their caller, too, and a plan is for one role.
+  if not found then
+    perform matrice_private.require_model(model);
+  end if;
 end
 $$;
 comment on function matrice_private.nearest_chunks is

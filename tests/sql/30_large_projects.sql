@@ -229,13 +229,12 @@ rollback to before;
 -- Arguments that no search passes: nobody else's mistake, and no error of the server -------------------------------------
 
 select tests.as_service();
-select is_empty($$select from matrice_private.nearest_chunks(array_fill(1, array[512])::vector, array[tests.id('large')], 'none', 10, '{}')$$,
-                'nearest_chunks of a model without embeddings: no rows');
 select tests.refuses(format('select * from matrice_private.nearest_chunks(%s)', arguments), code, 'L8: nearest_chunks refuses ' || what)
   from (values
     ($$null, array[tests.id('large')], 'wide', 10, '{}'$$, '22004', 'query_embedding null'),
     ($$array_fill(1, array[512])::vector, null, 'wide', 10, '{}'$$, '22004', 'project_ids null'),
     ($$array_fill(1, array[512])::vector, array[tests.id('large')], null, 10, '{}'$$, '22004', 'model null'),
+    ($$array_fill(1, array[512])::vector, array[tests.id('large')], 'none', 10, '{}'$$, '22023', 'an unknown model'),
     ($$array_fill(1, array[511])::vector, array[tests.id('large')], 'wide', 10, '{}'$$, '22023', 'a query_embedding of other dimensions'),
     ($$array_fill(1, array[512])::vector, array[tests.id('large')], 'wide', -1, '{}'$$, '22023', 'match_count -1'),
     ($$array_fill(1, array[512])::vector, array[tests.id('large')], 'wide', 2147483647, '{}'$$, '22023', 'match_count 2147483647'),
