@@ -57,40 +57,29 @@ impl Candidates {
         }
     }
 
-    /// The least upper bound that is of interest.
-    #[inline]
-    pub(super) fn threshold(&self) -> f32 {
-        self.threshold
-    }
-
-    /// Notes that a code below the threshold was not offered.
-    #[inline]
-    pub(super) fn drop_one(&mut self) {
-        self.dropped = true;
-    }
-
-    /// The upper bound of an estimate.
-    #[inline]
-    pub(super) fn upper(estimate: Estimate) -> f32 {
-        estimate.similarity + DEVIATIONS * estimate.error
+    /// Whether a code could be among the nearest. If not, it counts as dropped.
+    #[inline(always)]
+    pub(super) fn is_near(&mut self, estimate: Estimate) -> bool {
+        let near = upper(estimate) >= self.threshold;
+        self.dropped |= !near;
+        near
     }
 
     /// Keeps a code if it could be among the nearest.
     pub fn offer(&mut self, id: Id, estimate: Estimate) {
-        let upper = Self::upper(estimate);
         let lower = estimate.similarity - DEVIATIONS * estimate.error;
-        if !(upper >= self.threshold && lower.is_finite() && upper.is_finite()) {
-            self.dropped = true;
+        // Stored factors may be anything.
+        if !(self.is_near(estimate) && lower.is_finite() && upper(estimate).is_finite()) {
             return;
         }
         self.kept.push(Candidate {
             id,
-            upper,
+            upper: upper(estimate),
             similarity: estimate.similarity,
         });
         self.raise(lower);
-        let most = self.depth + SPARE;
-        if self.kept.len() >= 2 * most {
+        let most = self.depth.saturating_add(SPARE);
+        if self.kept.len() >= most.saturating_mul(2) {
             self.shrink(most);
         }
     }
@@ -133,6 +122,11 @@ impl Candidates {
             },
         }
     }
+}
+
+#[inline(always)]
+fn upper(estimate: Estimate) -> f32 {
+    estimate.similarity + DEVIATIONS * estimate.error
 }
 
 /// By upper bound, then by id, so that the order does not depend on the order of pages.

@@ -92,13 +92,16 @@ impl<'a> Page<'a> {
         &self.codes[first * bytes..][..count * bytes]
     }
 
+    /// The factors of some codes from the first one on.
     #[inline]
-    pub(super) fn factors(&self, place: usize) -> Factors {
-        Factors {
-            along: f32::from_le_bytes(self.along[place]),
-            scale: f32::from_le_bytes(self.scale[place]),
-            error: f32::from_le_bytes(self.error[place]),
-        }
+    pub(super) fn factors(&self, first: usize, count: usize) -> impl Iterator<Item = Factors> + use<'a> {
+        let of = |numbers: &'a [[u8; FACTOR_BYTES]]| {
+            numbers[first..][..count]
+                .iter()
+                .map(|number| f32::from_le_bytes(*number))
+        };
+        let three = of(self.along).zip(of(self.scale)).zip(of(self.error));
+        three.map(|((along, scale), error)| Factors { along, scale, error })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::encode::Levels;
 use super::kernels::{PLANES, Planes};
+use super::page::Factors;
 use super::rotation::Rotation;
 use super::{Candidates, Centroid, Id, Page, dot, unit};
 
@@ -13,7 +14,7 @@ const LEAST_SQUARE: f64 = 1e-12;
 const BATCH: usize = 64;
 
 /// An estimate of a cosine similarity.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Estimate {
     /// Right on average.
     pub similarity: f32,
@@ -124,13 +125,14 @@ impl ListQuery {
         }
         let mut sum = [0];
         self.planes.sums(page.codes(place, 1), &mut sum);
-        Some(self.estimate_of(page, place, sum[0]))
+        page.factors(place, 1)
+            .next()
+            .map(|factors| self.estimate_of(factors, sum[0]))
     }
 
     /// The estimate from a code's counted sum.
     #[inline(always)]
-    fn estimate_of(&self, page: &Page, place: usize, sum: i32) -> Estimate {
-        let factors = page.factors(place);
+    fn estimate_of(&self, factors: Factors, sum: i32) -> Estimate {
         let product = self.scale * sum as f32 + self.offset;
         let of_code = factors.error * self.rest;
         let of_query = factors.scale * self.rounding;
@@ -151,22 +153,16 @@ impl ListQuery {
         if !self.fits(page) {
             return false;
         }
-        let mut sums = [0; BATCH];
-        let mut estimates = [Estimate {
-            similarity: 0.0,
-            error: 0.0,
-        }; BATCH];
+        let (mut sums, mut estimates) = ([0; BATCH], [Estimate::default(); BATCH]);
         for first in (0..page.len()).step_by(BATCH) {
             let count = BATCH.min(page.len() - first);
             let (sums, estimates) = (&mut sums[..count], &mut estimates[..count]);
             self.planes.sums(page.codes(first, count), sums);
-            for (place, (estimate, sum)) in estimates.iter_mut().zip(sums).enumerate() {
-                *estimate = self.estimate_of(page, first + place, *sum);
+            for ((estimate, sum), factors) in estimates.iter_mut().zip(sums).zip(page.factors(first, count)) {
+                *estimate = self.estimate_of(factors, *sum);
             }
             for (id, &estimate) in page.ids()[first..].iter().zip(&*estimates) {
-                if Candidates::upper(estimate) < candidates.threshold() {
-                    candidates.drop_one();
-                } else if wanted(id) {
+                if candidates.is_near(estimate) && wanted(id) {
                     candidates.offer(*id, estimate);
                 }
             }
