@@ -64,26 +64,32 @@ begin
         from words m
        where m.chunk_id is null
        group by m.project_id
+    ), scored as materialized (
+      select u.*, coalesce(u.similarity, l.similarity) as any_similarity,
+             case when by_rank
+                  then coalesce(semantic_weight / (rrf_k + u.semantic_rank), 0)
+                       + coalesce(full_text_weight / (rrf_k + u.full_text_rank), 0)
+                  -- 0.7 was better than 1 on the sets of benches/quality_bench.py.
+                  else coalesce(0.7 * semantic_weight * (coalesce(u.similarity, l.similarity) - s.mean) / nullif(s.deviation, 0), 0)
+                       + coalesce(full_text_weight * (coalesce(u.score, 0) - w.mean) / nullif(w.deviation, 0), 0) end as fused
+        from united u
+        -- All are of the only project, if there is only one.
+       cross join lateral (
+         select case when cardinality(project_ids) = 1 then project_ids[1]
+                     else (select c.project_id from matrice.source_chunks c where c.id = u.id) end as project_id offset 0) c
+        left join looked_up l on l.id = u.id
+        left join similarity_spread s on s.project_id = c.project_id
+        left join word_spread w on w.project_id = c.project_id
+       where options ->> 'min_similarity' is null
+          or coalesce(u.similarity, l.similarity) >= (options ->> 'min_similarity')::double precision
+       order by fused desc, u.id
+       limit match_count
     )
-    select u.id,
-           case when by_rank
-                then coalesce(semantic_weight / (rrf_k + u.semantic_rank), 0)
-                     + coalesce(full_text_weight / (rrf_k + u.full_text_rank), 0)
-                -- 0.7 was better than 1 on the sets of benches/quality_bench.py.
-                else coalesce(0.7 * semantic_weight * (coalesce(u.similarity, l.similarity) - s.mean) / nullif(s.deviation, 0), 0)
-                     + coalesce(full_text_weight * (coalesce(u.score, 0) - w.mean) / nullif(w.deviation, 0), 0) end as fused,
-           jsonb_build_object(
-             'semantic_rank', u.semantic_rank, 'full_text_rank', u.full_text_rank,
-             'similarity', coalesce(u.similarity, l.similarity), 'rank', u.score, 'matched_words', u.matched)
-      from united u
-     cross join lateral (select c.project_id from matrice.source_chunks c where c.id = u.id offset 0) c
-      left join looked_up l on l.id = u.id
-      left join similarity_spread s on s.project_id = c.project_id
-      left join word_spread w on w.project_id = c.project_id
-     where options ->> 'min_similarity' is null
-        or coalesce(u.similarity, l.similarity) >= (options ->> 'min_similarity')::double precision
-     order by fused desc, u.id
-     limit match_count;
+    select s.id, s.fused, jsonb_build_object(
+             'semantic_rank', s.semantic_rank, 'full_text_rank', s.full_text_rank,
+             'similarity', s.any_similarity, 'rank', s.score, 'matched_words', s.matched)
+      from scored s
+     order by s.fused desc, s.id;
 end
 $$;
 comment on function matrice_private.fused_candidates is
