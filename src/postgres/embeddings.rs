@@ -308,11 +308,11 @@ pub(crate) fn nearest(
 
 impl Search<'_> {
     fn offer_project(&mut self, project_id: Id) -> Result<(), ErrorReport> {
-        let (lists, total) = self.lists_of(project_id);
-        // Without lists, the codes have not been restored, or there are no embeddings.
-        let Some(lists) = lists.filter(|_| total > FEW) else {
+        let total = self.code_count(project_id);
+        // Without codes, they have not been restored, or there are no embeddings.
+        if total <= FEW {
             return self.offer_all(project_id);
-        };
+        }
         if let Some(among) = self.among
             && among.len() <= total / 20
         {
@@ -322,6 +322,9 @@ impl Search<'_> {
             }
             return Ok(());
         }
+        let Some(lists) = self.lists_of(project_id) else {
+            return self.offer_all(project_id);
+        };
         let mut depth = self.nearest.count;
         let mut seen = HashSet::new();
         loop {
@@ -340,26 +343,26 @@ impl Search<'_> {
         }
     }
 
-    /// The lists of a project, unless one is not readable; and how many codes they have.
-    fn lists_of(&mut self, project_id: Id) -> (Option<Vec<(Id, ListQuery)>>, usize) {
-        let mut lists = Some(Vec::new());
+    /// How many codes a project has, with those of embeddings that were deleted or changed.
+    fn code_count(&mut self, project_id: Id) -> usize {
         let mut total = 0usize;
         self.lists.find(&[Key::Uuid(project_id), Key::Text(self.model)]);
         while self.lists.advance() {
-            let count = self
-                .lists
-                .integer(CODE_COUNT)
-                .and_then(|count| usize::try_from(count).ok());
-            total = total.saturating_add(count.unwrap_or(0));
-            let centroid = self.lists.bytes(CENTROID);
-            let query = centroid.and_then(|centroid| self.compared.query.against(&centroid));
-            let list = self.lists.uuid(LIST_ID).zip(query);
-            lists = lists.zip(list).map(|(mut lists, list)| {
-                lists.push(list);
-                lists
-            });
+            let count = self.lists.integer(CODE_COUNT);
+            total = total.saturating_add(count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0));
         }
-        (lists, total)
+        total
+    }
+
+    /// The lists of a project. `None` if one is not readable.
+    fn lists_of(&mut self, project_id: Id) -> Option<Vec<(Id, ListQuery)>> {
+        let mut lists = Vec::new();
+        self.lists.find(&[Key::Uuid(project_id), Key::Text(self.model)]);
+        while self.lists.advance() {
+            let query = self.compared.query.against(&self.lists.bytes(CENTROID)?)?;
+            lists.push((self.lists.uuid(LIST_ID)?, query));
+        }
+        Some(lists)
     }
 
     /// Compares the codes of a project. `None` if a page is not readable.
