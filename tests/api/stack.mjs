@@ -132,6 +132,8 @@ async function startGateway(postgrestPort, undo) {
     forwarded.on('error', (error) => outgoing.headersSent ? outgoing.destroy() : outgoing.writeHead(502).end(String(error)))
     incoming.pipe(forwarded)
   })
+  // A client may use a connection again at the moment when the server closes it.
+  gateway.keepAliveTimeout = 600_000
   gateway.listen(0, '127.0.0.1')
   await once(gateway, 'listening')
   undo.push(async () => {
