@@ -155,3 +155,50 @@ comment on column matrice.embedding_leases.lease_id is
 comment on column matrice.embedding_leases.leased_by is 'The user who claimed the chunk; null for a service.';
 comment on column matrice.embedding_leases.text_hash is
   'SHA-256 of the text that the worker got. An embedding is stored only if the chunk still has this text.';
+
+-- Where to look for waiting chunks ----------------------------------------------------------------------------------------
+
+-- The queue is derived: which chunks are waiting follows from chunks, embeddings and leases. Deriving it from all chunks of a
+-- project at each claim would take a time that grows with the project. So these tables say which parts of which sources may have
+-- waiting chunks. A part is 128 consecutive chunks of a source. Too many rows cost time and change nothing. sql/007_functions/
+-- 22_embedding_queue.sql describes who writes them.
+create table matrice_private.embedding_queues (
+  project_id uuid not null,
+  model      text not null,
+  constraint embedding_queues_pkey primary key (project_id, model)
+);
+comment on table matrice_private.embedding_queues is
+  'For which models the parts of a project are listed in waiting_parts. The first claim of a model in a project lists them.';
+comment on column matrice_private.embedding_queues.project_id is 'The project.';
+comment on column matrice_private.embedding_queues.model is 'The embedding model.';
+
+create table matrice_private.waiting_parts (
+  project_id uuid        not null,
+  source_id  uuid        not null,
+  part       integer     not null,
+  id         uuid        not null default gen_random_uuid(),
+  model      text,
+  due        timestamptz not null,
+  constraint waiting_parts_pkey primary key (project_id, source_id, part, id)
+);
+-- The order in which claim_chunks looks into parts.
+create index idx_waiting_parts_order on matrice_private.waiting_parts (model, project_id, due, source_id, part);
+
+comment on table matrice_private.waiting_parts is
+  'Parts of sources that may have chunks to embed. Every part with a waiting chunk has a row. A part may have several rows, or '
+  'none of its chunks may be waiting any more. Writers only add rows, so they do not wait for each other. claim_chunks removes '
+  'them when it finds nothing to do.';
+comment on column matrice_private.waiting_parts.project_id is 'The project.';
+comment on column matrice_private.waiting_parts.source_id is 'The source.';
+comment on column matrice_private.waiting_parts.part is 'The chunk_index of the chunks of the part, divided by 128.';
+comment on column matrice_private.waiting_parts.id is 'Distinguishes the rows of a part.';
+comment on column matrice_private.waiting_parts.model is
+  'The model that the chunks may wait for. Null: every model of the project.';
+comment on column matrice_private.waiting_parts.due is
+  'Before this time, a claim need not look into the part: its chunks are leased. A new part has the time of its source.';
+
+alter table matrice_private.embedding_queues enable row level security;
+alter table matrice_private.waiting_parts enable row level security;
+
+create policy "nobody reads them" on matrice_private.embedding_queues for select to authenticated using (false);
+create policy "nobody reads them" on matrice_private.waiting_parts for select to authenticated using (false);

@@ -1,6 +1,7 @@
 -- The embedding queue, first half: a worker claims chunks that have no embedding yet, under a lease.
 --
--- The queue is derived: a chunk without an embedding and without a live lease is claimable.
+-- The queue is derived: a chunk without an embedding and without a live lease is claimable. 22_embedding_queue.sql says where to
+-- look.
 --
 -- Functions and triggers take locks in this order: a project, its sources, their chunks, their leases, their embeddings; and
 -- several of a kind by their ids. Every operation that writes several chunks of a source locks the source first: chunk_source, a
@@ -21,8 +22,9 @@ end;
 comment on function matrice_private.text_hash is
   'Returns the SHA-256 of a text. A lease keeps it, to find out whether the text has changed since the claim.';
 
+-- A foreign key refuses another project than the chunk's. Only services insert leases themselves, and they see all chunks.
 create or replace trigger a_project_from_parent before insert on matrice.embedding_leases
-for each row execute function matrice_private.project_from_parent();
+for each row when (new.project_id is null) execute function matrice_private.project_from_parent();
 create or replace trigger a_project_of_new_parent before update of chunk_id on matrice.embedding_leases
 for each row when (old.chunk_id is distinct from new.chunk_id) execute function matrice_private.project_from_parent();
 
@@ -43,60 +45,35 @@ for each row when (new.text_hash is null) execute function matrice_private.compl
 -- In the queries below, OFFSET 0 makes the planner look up the embeddings and the leases of a chunk by its id. It has no
 -- statistics of tables that were just filled. Then it may read all embeddings of the model for each chunk, which takes seconds.
 
-create or replace function matrice_private.hold_claimable(project_ids uuid[], model text, most integer)
+create or replace function matrice_private.hold_claimable(source_ids uuid[], parts integer[], model text, most integer)
 returns table (chunk_id uuid, bytes integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
-declare
-  project uuid;
-  source  uuid;
-  found_here integer;
 begin
-  foreach project in array project_ids loop
-    -- A project without claimable chunks takes no time, however many sources it has.
-    continue when not exists (
-      select from matrice.source_chunks c
-       where c.project_id = project
-         and not exists (
-           select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
-            where e.model = hold_claimable.model)
-         and not exists (
-           select from (select l.model, l.leased_until from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
-            where l.model = hold_claimable.model and l.leased_until > now()));
-    -- One source at a time. In one query, the planner would sort the whole backlog for each batch.
-    for source in
-      select s.id
-        from matrice.context_sources s
-       where s.project_id = project and exists (select from matrice.source_chunks c where c.source_id = s.id)
-       order by s.created_at, s.id
-    loop
-      return query
-        select c.id, octet_length(c.content)
-          from matrice.source_chunks c
-         where c.source_id = source
-           and not exists (
-             select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
-              where e.model = hold_claimable.model)
-           and not exists (
-             select from (select l.model, l.leased_until from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
-              where l.model = hold_claimable.model and l.leased_until > now())
-         order by c.chunk_index
-         limit most
-           for no key update of c skip locked;
-      get diagnostics found_here = row_count;
-      most := most - found_here;
-      if most = 0 then
-        return;
-      end if;
-    end loop;
-  end loop;
+  return query
+    select c.id, octet_length(c.content)
+      from (
+        select g.source_id, g.part, min(g.place) as place
+          from unnest(source_ids, parts) with ordinality as g (source_id, part, place) group by 1, 2
+      ) given
+      join matrice.source_chunks c
+        on c.source_id = given.source_id and c.chunk_index between given.part * 128 and given.part * 128 + 127
+     where not exists (
+         select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
+          where e.model = hold_claimable.model)
+       and not exists (
+         select from (select l.model, l.leased_until from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
+          where l.model = hold_claimable.model and l.leased_until > now())
+     order by given.place, c.chunk_index
+     limit most
+       for no key update of c skip locked;
 end
 $$;
 comment on function matrice_private.hold_claimable is
-  'Locks claimable chunks and returns them. Skips chunks that others have locked. Takes the projects in the order of '
-  'project_ids, and the oldest sources of a project first. most: the largest number of chunks.';
+  'Locks claimable chunks of some parts and returns them, in the order of the parts. Skips chunks that others have locked. most: '
+  'the largest number of chunks.';
 
 create or replace function matrice_private.take_leases(
   chunk_ids uuid[], model text, lease_seconds integer, lease_id uuid, project_ids uuid[]
@@ -117,11 +94,14 @@ begin
   )
   insert into matrice.embedding_leases as l (chunk_id, model, project_id, leased_until, lease_id, leased_by, text_hash)
   select c.id, take_leases.model, c.project_id, now() + make_interval(secs => lease_seconds), take_leases.lease_id,
-         caller, matrice_private.text_hash(c.content)
+         -- text_hash, without the time of a call.
+         caller, sha256(convert_to(c.content, 'UTF8'))
     from matrice.source_chunks c
    where c.id = any (take_leases.chunk_ids)
      and (take_leases.project_ids is null or c.project_id = any (take_leases.project_ids))
-     and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = take_leases.model)
+     and not exists (
+       select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
+        where e.model = take_leases.model)
      and (c.id in (select ended.chunk_id from ended) or not exists (
        select from matrice.embedding_leases l where l.chunk_id = c.id and l.model = take_leases.model
      ))
@@ -160,26 +140,200 @@ comment on function matrice_private.take_leases_of_member is
   'Calls take_leases for the projects that the caller may edit. SECURITY DEFINER: no client may write leases. It '
   'makes leases for the caller only, and skips chunks that are leased.';
 
+create or replace function matrice_private.lease_of_parts(
+  source_ids uuid[], parts integer[], model text, most integer, lease_seconds integer, lease_id uuid,
+  inout room bigint, inout offered uuid[], out claimed integer, out seen boolean, out is_full boolean
+) returns record
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  asked   integer;
+  held    integer;
+  fitting uuid[];
+  bytes   bigint;
+  taken   integer;
+begin
+  claimed := 0;
+  seen := false;
+  loop
+    asked := most - claimed;
+    -- Takes as many chunks as fit, but at least the first of a claim.
+    select count(*), coalesce(array_agg(h.chunk_id order by h.place) filter (where h.fits), '{}'),
+           sum(h.bytes) filter (where h.fits)
+      into held, fitting, bytes
+      from (
+        select h.chunk_id, h.bytes, h.place,
+               sum(h.bytes) over (order by h.place) <= room or h.place = 1 and cardinality(offered) = 0 as fits
+          from matrice_private.hold_claimable(source_ids, parts, model, asked) with ordinality as h (chunk_id, bytes, place)
+      ) h;
+    seen := seen or held > 0;
+    if row_security_active('matrice.embedding_leases') then
+      taken := matrice_private.take_leases_of_member(fitting, model, lease_seconds, lease_id);
+    else
+      taken := matrice_private.take_leases(fitting, model, lease_seconds, lease_id, null);
+    end if;
+    if taken < cardinality(fitting) then
+      select sum(octet_length(c.content)) into bytes
+        from matrice.source_chunks c
+        join matrice.embedding_leases l on l.chunk_id = c.id and l.model = lease_of_parts.model
+       where c.id = any (fitting) and l.lease_id = lease_of_parts.lease_id;
+    end if;
+    offered := offered || fitting;
+    claimed := claimed + taken;
+    room := room - coalesce(bytes, 0);
+    is_full := claimed = most or cardinality(fitting) < held;
+    -- Others may have taken some of these chunks after the statement began. If it found as many as it asked for, there may be
+    -- more.
+    exit when is_full or held < asked;
+  end loop;
+end
+$$;
+comment on function matrice_private.lease_of_parts is
+  'Leases claimable chunks of some parts. Adds to offered the chunks that it tried to lease, and takes the bytes of those '
+  'that it leased from room. claimed: how many it leased. seen: whether it locked any. is_full: whether the claim can take '
+  'no more.';
+
+create or replace function matrice_private.lease_of_project(
+  project_id uuid, model text, are_free boolean, most integer, lease_seconds integer, lease_id uuid,
+  inout room bigint, inout offered uuid[], out claimed integer, out seen boolean, out is_full boolean
+) returns record
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  is_member boolean := row_security_active('matrice.embedding_leases');
+  due       timestamptz[] := '{-infinity}';
+  sources   uuid[] := array['00000000-0000-0000-0000-000000000000'];
+  parts     integer[] := '{-1}';
+  -- Sources of one chunk need many parts, large ones a single part.
+  count     integer := 1;
+  got       record;
+begin
+  claimed := 0;
+  seen := false;
+  is_full := false;
+  loop
+    if is_member then
+      select array_agg(n.due), array_agg(n.source_id), array_agg(n.part) into due, sources, parts
+        from matrice_private.next_parts_of_member(
+               project_id, model, are_free, count,
+               due[cardinality(due)], sources[cardinality(sources)], parts[cardinality(parts)]) n;
+    else
+      select array_agg(n.due), array_agg(n.source_id), array_agg(n.part) into due, sources, parts
+        from matrice_private.next_parts(
+               project_id, model, are_free, count,
+               due[cardinality(due)], sources[cardinality(sources)], parts[cardinality(parts)]) n;
+    end if;
+    exit when sources is null;
+    select * into got
+      from matrice_private.lease_of_parts(sources, parts, model, most - claimed, lease_seconds, lease_id, room, offered);
+    room := got.room;
+    offered := got.offered;
+    claimed := claimed + got.claimed;
+    seen := seen or got.seen;
+    is_full := got.is_full;
+    if not is_full or count > 1 then
+      if is_member then
+        perform matrice_private.settle_parts_of_member(project_id, model, sources, parts);
+      else
+        perform matrice_private.settle_parts(project_id, model, sources, parts);
+      end if;
+    end if;
+    exit when is_full;
+    count := least(count * 4, 1000);
+  end loop;
+end
+$$;
+comment on function matrice_private.lease_of_project is
+  'Leases claimable chunks of a project, those of the oldest sources first. are_free: as in next_parts. Its results are those of '
+  'lease_of_parts.';
+
+create or replace function matrice_private.projects_to_claim(model text, are_listed boolean) returns uuid[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  waiting uuid[];
+begin
+  if row_security_active('matrice.projects') then
+    waiting := matrice_private.waiting_projects_of_member(model, are_listed);
+  else
+    waiting := matrice_private.waiting_projects(model, are_listed, null);
+  end if;
+  -- In random order, so that one project's backlog does not keep the others waiting.
+  return array(
+    select p.id
+      from matrice.projects p
+     where p.id = any (waiting)
+       and coalesce(p.settings ->> 'embedding_model', (select m.model from matrice.embedding_models m where m.is_default))
+           = projects_to_claim.model
+     order by random());
+end
+$$;
+comment on function matrice_private.projects_to_claim is
+  'Returns the projects that use a model and may have chunks waiting for it, in random order. are_listed: as in '
+  'waiting_projects.';
+
+create or replace function matrice_private.has_claimable(project_ids uuid[], model text) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  project   uuid;
+  is_member boolean := row_security_active('matrice.embedding_leases');
+  sources   uuid[];
+  parts     integer[];
+begin
+  foreach project in array project_ids loop
+    if is_member then
+      select array_agg(n.source_id), array_agg(n.part) into sources, parts
+        from matrice_private.next_parts_of_member(project, model, false, 2147483647) n;
+    else
+      select array_agg(n.source_id), array_agg(n.part) into sources, parts
+        from matrice_private.next_parts(project, model, false, 2147483647) n;
+    end if;
+    if exists (
+      select from unnest(sources, parts) as given (source_id, part)
+        join matrice.source_chunks c
+          on c.source_id = given.source_id and c.chunk_index between given.part * 128 and given.part * 128 + 127
+       where not exists (
+           select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
+            where e.model = has_claimable.model)
+         and not exists (
+           select from (select l.model, l.leased_until from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
+            where l.model = has_claimable.model and l.leased_until > now())
+    ) then
+      return true;
+    end if;
+  end loop;
+  return false;
+end
+$$;
+comment on function matrice_private.has_claimable is
+  'Returns whether any of the projects has a claimable chunk, locked or not.';
+
 create or replace function matrice_private.lease_chunks(model text, batch_size integer, lease_seconds integer, in_project uuid)
 returns table (chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 -- A session keeps its plans. A plan that was made for few chunks would read whole tables, even when there are many chunks.
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
 as $$
 #variable_conflict use_column
 declare
-  chosen_model   text;
-  standard text;
+  chosen_model text;
   projects uuid[];
+  project  uuid;
+  are_free boolean;
   lease    uuid := gen_random_uuid();
-  offered  uuid[] := array[]::uuid[];
+  offered  uuid[] := '{}';
   claimed  integer := 0;
-  asked    integer;
-  held     integer;
-  taken    integer;
-  fitting  uuid[];
   room     bigint := 8000000;
+  got      record;
+  seen     boolean;
   began    timestamptz := clock_timestamp();
   pause    double precision := 0.005;
 begin
@@ -196,64 +350,44 @@ begin
   chosen_model := matrice_private.embedding_model(lease_chunks.model, in_project);
   if in_project is not null then
     perform matrice_private.require_role(in_project, 'editor');
-    projects := array[in_project];
-  else
-    standard := (select m.model from matrice.embedding_models m where m.is_default);
-    -- In random order, so that one project's backlog does not keep the others waiting. The settings are read here, once per
-    -- claim.
-    projects := array(
-      select p.id
-        from matrice.projects p
-       where (not row_security_active('matrice.projects') or p.id = any ((select matrice_private.project_ids('editor'))::uuid[]))
-         and coalesce(p.settings ->> 'embedding_model', standard) = chosen_model
-       order by random());
   end if;
 
   <<waiting>>
   loop
     begin
-      loop
-        asked := batch_size - claimed;
-        -- Takes as many chunks as fit, but at least the first.
-        select count(*),
-               coalesce(array_agg(h.chunk_id order by h.place)
-                          filter (where h.total <= room or h.place = 1 and claimed = 0), '{}')
-          into held, fitting
-          from (
-            select h.chunk_id, h.place, sum(h.bytes) over (order by h.place) as total
-              from matrice_private.hold_claimable(projects, chosen_model, asked) with ordinality as h (chunk_id, bytes, place)
-          ) h;
-        if row_security_active('matrice.embedding_leases') then
-          taken := matrice_private.take_leases_of_member(fitting, chosen_model, lease_seconds, lease);
-        else
-          taken := matrice_private.take_leases(fitting, chosen_model, lease_seconds, lease, null);
-        end if;
-        offered := offered || fitting;
-        claimed := claimed + taken;
-        -- Others may have taken some of these chunks after the statement began. If it found as many as it asked for, there may
-        -- be more.
-        exit when held < asked or cardinality(fitting) < held or taken = asked;
-        room := room - (
-          select coalesce(sum(octet_length(c.content)), 0)
-            from matrice.source_chunks c
-            join matrice.embedding_leases l on l.chunk_id = c.id and l.model = chosen_model
-           where c.id = any (fitting) and l.lease_id = lease);
+      seen := false;
+      -- Projects where the model was never claimed come last: finding them takes longer.
+      <<filling>>
+      for are_listed in reverse 1 .. 0 loop
+        exit when in_project is not null and are_listed = 0;
+        projects := case when in_project is not null then array[in_project]
+                         else matrice_private.projects_to_claim(chosen_model, are_listed = 1) end;
+        foreach project in array projects loop
+          foreach are_free in array '{true,false}'::boolean[] loop
+            select * into got
+              from matrice_private.lease_of_project(
+                     project, chosen_model, are_free, batch_size - claimed, lease_seconds, lease, room, offered);
+            room := got.room;
+            offered := got.offered;
+            claimed := claimed + got.claimed;
+            seen := seen or got.seen;
+            exit filling when got.is_full;
+          end loop;
+        end loop;
       end loop;
       exit waiting when claimed > 0;
-      raise exception using errcode = 'MT001', message = 'nothing was claimed';
+      if seen then
+        raise exception using errcode = 'MT001', message = 'nothing was claimed';
+      end if;
     exception when sqlstate 'MT001' then
       -- Releases the locked chunks, which others have taken.
       offered := '{}';
     end;
-    exit waiting when clock_timestamp() > began + interval '5 seconds' or not exists (
-      select from matrice.source_chunks c
-       where c.project_id = any (projects)
-         and not exists (
-           select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
-            where e.model = chosen_model)
-         and not exists (
-           select from (select l.model, l.leased_until from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
-            where l.model = chosen_model and l.leased_until > now()));
+    exit waiting when clock_timestamp() > began + interval '5 seconds' or not matrice_private.has_claimable(
+      case when in_project is not null then array[in_project]
+           else matrice_private.projects_to_claim(chosen_model, true)
+                || matrice_private.projects_to_claim(chosen_model, false) end,
+      chosen_model);
     -- Transactions that have not ended have locked the remaining chunks. They may take, change or release them.
     perform pg_sleep(pause);
     pause := least(pause * 2, 0.5);

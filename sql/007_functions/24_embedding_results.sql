@@ -88,12 +88,12 @@ comment on function matrice_private.hold_chunks is
   'Locks those of the chunks that exist, so that nobody deletes them or changes their text. Returns them. Locks all '
   'or none: while it waits for one, it holds no other.';
 
-create or replace function matrice_private.end_leases(chunk_ids uuid[], model text, lease_id uuid, project_ids uuid[])
+create or replace function matrice_private.own_leases(chunk_ids uuid[], model text, lease_id uuid, project_ids uuid[])
 returns uuid[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 -- For the reason given at lease_chunks.
-set enable_seqscan = off
+set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -101,58 +101,111 @@ declare
   ours   uuid[];
 begin
   perform from matrice.embedding_leases l
-    where l.chunk_id = any (end_leases.chunk_ids) and l.model = end_leases.model
-      and (end_leases.project_ids is null or l.project_id = any (end_leases.project_ids))
+    where l.chunk_id = any (own_leases.chunk_ids) and l.model = own_leases.model
+      and (own_leases.project_ids is null or l.project_id = any (own_leases.project_ids))
     order by l.chunk_id
       for update;
   with lease as materialized (
     select c.id, c.content, l.text_hash, l.lease_id is not null and l.leased_until > now() as live,
-           coalesce(case when end_leases.lease_id is null then l.lease_id is not null and l.leased_by is not distinct from caller
-                         else l.lease_id = end_leases.lease_id
-                              and (end_leases.project_ids is null or l.leased_by is not distinct from caller) end, false) as own
+           coalesce(case when own_leases.lease_id is null then l.lease_id is not null and l.leased_by is not distinct from caller
+                         else l.lease_id = own_leases.lease_id
+                              and (own_leases.project_ids is null or l.leased_by is not distinct from caller) end, false) as own
       from matrice.source_chunks c
-      left join matrice.embedding_leases l on l.chunk_id = c.id and l.model = end_leases.model
-     where c.id = any (end_leases.chunk_ids)
-       and (end_leases.project_ids is null or c.project_id = any (end_leases.project_ids))
+      left join lateral (
+        select l.* from matrice.embedding_leases l where l.chunk_id = c.id offset 0
+      ) l on l.model = own_leases.model
+     where c.id = any (own_leases.chunk_ids)
+       and (own_leases.project_ids is null or c.project_id = any (own_leases.project_ids))
   ), judged as materialized (
     select id, own,
            -- If the caller leases a chunk, it must still have the text that was claimed. If nobody leases it, every editor may
            -- store its embedding; but not with a lease_id, because that lease has ended.
-           case when own then text_hash = matrice_private.text_hash(content)
-                else end_leases.lease_id is null and not live end as may
+           case when own then text_hash = sha256(convert_to(content, 'UTF8'))
+                else own_leases.lease_id is null and not live end as may
       from lease
-  ), ended as (
-    delete from matrice.embedding_leases l
-     using judged j
-     where l.chunk_id = j.id and l.model = end_leases.model and j.may
   ), freed as (
     -- The lease runs out but stays. Without it, the old text's embedding would be accepted if it came a second time.
     update matrice.embedding_leases l
        set leased_until = now()
       from judged j
-     where l.chunk_id = j.id and l.model = end_leases.model and j.own and not j.may and l.leased_until > now()
+     where l.chunk_id = j.id and l.model = own_leases.model and j.own and not j.may and l.leased_until > now()
   )
   select coalesce(array_agg(id), '{}') into ours from judged where may;
   return ours;
 end
 $$;
-comment on function matrice_private.end_leases is
-  'Ends the caller''s leases of chunks, which the caller has locked. Returns the chunks whose embeddings the caller '
-  'may store: the chunks that it leases and whose text has not changed; and, if lease_id is null, the chunks that '
-  'nobody leases. lease_id: only this lease; null: every lease that the caller holds. project_ids: only in these '
-  'projects; null: in all projects. Checks no roles: for services and end_leases_of_member.';
+comment on function matrice_private.own_leases is
+  'Locks the leases of chunks, which the caller has locked. Returns the chunks whose embeddings the caller may store: the '
+  'chunks that it leases and whose text has not changed; and, if lease_id is null, the chunks that nobody leases. Ends the '
+  'caller''s leases of chunks whose text has changed. lease_id: only this lease; null: every lease that the caller holds. '
+  'project_ids: only in these projects; null: in all projects. Checks no roles: for services and own_leases_of_member.';
 
-create or replace function matrice_private.end_leases_of_member(chunk_ids uuid[], model text, lease_id uuid) returns uuid[]
+create or replace function matrice_private.own_leases_of_member(chunk_ids uuid[], model text, lease_id uuid) returns uuid[]
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return matrice_private.end_leases(chunk_ids, model, lease_id, matrice_private.project_ids('editor'));
+  return matrice_private.own_leases(chunk_ids, model, lease_id, matrice_private.project_ids('editor'));
+end
+$$;
+comment on function matrice_private.own_leases_of_member is
+  'Calls own_leases for the projects that the caller may edit. SECURITY DEFINER: no client may write leases. It ends the '
+  'caller''s own leases only.';
+
+create or replace function matrice_private.end_leases(chunk_ids uuid[], model text, project_ids uuid[]) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set jit = off
+as $$
+#variable_conflict use_column
+declare
+  done record;
+begin
+  delete from matrice.embedding_leases l
+   where l.chunk_id = any (end_leases.chunk_ids) and l.model = end_leases.model
+     and (end_leases.project_ids is null or l.project_id = any (end_leases.project_ids))
+     and exists (select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = l.chunk_id offset 0) e
+                  where e.model = end_leases.model);
+  -- The last chunks of a part are embedded last.
+  for done in
+    select p.project_id, array_agg(p.source_id) as source_ids, array_agg(p.part) as parts
+      from (
+        select distinct c.project_id, c.source_id, c.chunk_index / 128 as part
+          from matrice.source_chunks c
+         where c.id = any (end_leases.chunk_ids)
+           and (end_leases.project_ids is null or c.project_id = any (end_leases.project_ids))
+      ) p
+     where not exists (
+       select from (
+         select c.id from matrice.source_chunks c
+          where c.source_id = p.source_id and c.chunk_index between p.part * 128 and p.part * 128 + 127
+          order by c.chunk_index desc
+         offset 0
+       ) c
+        where not exists (select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
+                           where e.model = end_leases.model))
+     group by p.project_id
+  loop
+    perform matrice_private.settle_parts(done.project_id, model, done.source_ids, done.parts);
+  end loop;
+end
+$$;
+comment on function matrice_private.end_leases is
+  'Ends the leases of chunks that have an embedding, whoever holds them, and settles parts that are done. project_ids: only '
+  'in these projects; null: in all projects. SECURITY DEFINER: no client may write waiting_parts. Checks no roles: for '
+  'services and end_leases_of_member.';
+
+create or replace function matrice_private.end_leases_of_member(chunk_ids uuid[], model text) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.end_leases(chunk_ids, model, matrice_private.project_ids('editor'));
 end
 $$;
 comment on function matrice_private.end_leases_of_member is
-  'Calls end_leases for the projects that the caller may edit. SECURITY DEFINER: no client may write leases. It ends '
-  'the caller''s own leases, and deletes leases that are no longer live.';
+  'Calls end_leases for the projects that the caller may edit. SECURITY DEFINER: no client may write leases. A chunk with an '
+  'embedding needs no lease.';
 
 create or replace function matrice_private.return_leases(
   chunk_ids uuid[], model text, error text, lease_id uuid, project_ids uuid[]
@@ -209,7 +262,7 @@ returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
 -- For the reason given at lease_chunks.
-set enable_seqscan = off
+set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -217,6 +270,7 @@ declare
   ours uuid[];
   stored integer;
   refusal text;
+  is_member boolean := row_security_active('matrice.embedding_leases');
 begin
   perform matrice_private.require_text('model', model);
   chosen_model := matrice_private.embedding_model(model, null);
@@ -232,10 +286,10 @@ begin
   end if;
   -- Skips chunks that no longer exist, because their source was cut again since the claim; and chunks whose text changed.
   ours := matrice_private.hold_chunks(chunk_ids);
-  if row_security_active('matrice.embedding_leases') then
-    ours := matrice_private.end_leases_of_member(ours, chosen_model, store_embeddings.lease_id);
+  if is_member then
+    ours := matrice_private.own_leases_of_member(ours, chosen_model, store_embeddings.lease_id);
   else
-    ours := matrice_private.end_leases(ours, chosen_model, store_embeddings.lease_id, null);
+    ours := matrice_private.own_leases(ours, chosen_model, store_embeddings.lease_id, null);
   end if;
   begin
     insert into matrice.chunk_embeddings as e (chunk_id, project_id, model, embedding)
@@ -257,6 +311,11 @@ begin
     raise exception 'an embedding is not a vector of numbers'
       using errcode = '22023', detail = refusal, hint = 'Pass embeddings as a JSON array of arrays of finite numbers.';
   end;
+  if is_member then
+    perform matrice_private.end_leases_of_member(ours, chosen_model);
+  else
+    perform matrice_private.end_leases(ours, chosen_model, null);
+  end if;
   return stored;
 end
 $$;

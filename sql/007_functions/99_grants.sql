@@ -46,7 +46,8 @@ begin
       'require_no_circle',
       'require_metadata_room', 'cut_is_bounded', 'cut_source',
       'dimensions_of', 'norm_of', 'to_vector', 'require_model', 'require_comparable', 'embedding_model',
-      'text_hash', 'hold_claimable', 'lease_chunks', 'require_chunks', 'hold_chunks',
+      'text_hash', 'hold_claimable', 'lease_of_parts', 'lease_of_project', 'projects_to_claim', 'has_claimable', 'lease_chunks',
+      'require_chunks', 'hold_chunks',
       'similarities_to', 'chunks_having', 'has_other_policies', 'are_visible', 'nearest_visible', 'vector_candidates',
       'shown_places', 'matching_texts', 'word_candidates', 'reindex_some',
       'similarity_spread', 'fused_candidates', 'candidates', 'similarities', 'on_one_scale', 'diverse_chunks', 'select_chunks', 'ranked_chunks',
@@ -78,7 +79,9 @@ begin
       -- not owners.
       'invite_as_owner',
       -- Clients may not write leases. These functions work on the caller's own leases, in projects that the caller may edit.
-      'take_leases_of_member', 'end_leases_of_member', 'return_leases_of_member',
+      'take_leases_of_member', 'own_leases_of_member', 'end_leases_of_member', 'return_leases_of_member',
+      -- No client may read or write the index of waiting chunks. These use it for projects that the caller may edit.
+      'waiting_projects_of_member', 'next_parts_of_member', 'settle_parts_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
       'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences',
       -- Under row-level security, filters cannot use their index, and no client may read the word index. These search only the
@@ -86,16 +89,20 @@ begin
       'nearest_to_member', 'matching_of_member', 'outdated_of_member', 'member_has_chunks'
     ]),
 
-    -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks and
-    -- outdated_chunks are SECURITY DEFINER, because only the owner of the tables may read codes and the word index.
+    -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
+    -- outdated_chunks, waiting_projects, next_parts, settle_parts and end_leases are SECURITY DEFINER, because only the owner of the
+    -- tables may read codes, the word index and the index of waiting chunks.
     ('service_role', 'matrice_private', array[
-      'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'take_leases', 'end_leases', 'return_leases']),
+      'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts',
+      'take_leases', 'own_leases', 'end_leases', 'return_leases']),
 
     -- For the owner of the tables.
     (null, 'matrice_private', array[
       'build_embedding_index', 'load_price_catalogue', 'forget_pillar_versions', 'purge_audit_log', 'recount_usage',
-      'keep_no_statistics', 'revoke_from_everybody', 'rebuild_word_index', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
-      'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes'
+      'keep_no_statistics', 'revoke_from_everybody',
+      'rebuild_word_index', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
+      'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes',
+      'rebuild_embedding_queue', 'is_listed', 'last_part', 'list_project'
     ]),
 
     -- Triggers. A trigger fires without EXECUTE on its function.
@@ -105,8 +112,10 @@ begin
       'complete_chunk', 'refilter_chunks', 'keep_dimensions', 'check_embedding', 'complete_lease', 'hold_text',
       'forget_embeddings', 'complete_insight', 'refuse_circle', 'refuse_unit', 'price_step',
       -- SECURITY DEFINER: these write to tables that no client may write.
-      'audit', 'keep_pillar_version', 'forget_usage', 'forget_failures', 'index_words', 'forget_words', 'forget_all_words',
-      'index_codes', 'forget_codes', 'forget_all_codes', 'take_project_id', 'void_invitations',
+      'audit', 'keep_pillar_version', 'forget_usage', 'forget_failures',
+      'list_parts', 'list_chunk', 'forget_parts', 'forget_queues',
+      'index_words', 'forget_words', 'forget_all_words', 'index_codes', 'forget_codes', 'forget_all_codes',
+      'take_project_id', 'void_invitations',
       'count_context_sources', 'count_source_chunks', 'count_insights', 'count_workflow_runs',
       'count_workflow_steps',
       'count_pillar_versions', 'count_project_invitations',

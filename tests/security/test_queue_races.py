@@ -269,6 +269,75 @@ def test_ingest_source_and_members_of_a_project_that_is_deleted_meanwhile_are_no
         assert refused == ["PT404"], call
 
 
+def test_chunks_that_are_added_while_a_model_is_claimed_for_the_first_time_are_found(world):
+    """Neither sees the other: the claim lists the parts of the project, and the editor adds some."""
+    editor, first, second = session(world, EDITORS[0], autocommit=False), session(world, autocommit=False), session(world)
+    with world.connect() as owner:
+        ingest(owner, world.project, 5)
+    first_total = world.value(CLAIMABLE)
+    ingest(editor, world.project, 7)
+    assert len(claim(first)) == first_total
+    editor.commit()
+    added = world.value(CLAIMABLE) - first_total
+    # The parts are not listed yet for anybody else.
+    assert len(claim(second)) == added > 0
+    ingest(editor, world.project, 9)
+    first.commit()
+    editor.commit()
+    left = world.value(CLAIMABLE)
+    assert len(claim(second)) == left > 0
+    assert claim(second) == []
+
+
+def test_a_part_that_is_done_is_found_again_whatever_was_added_to_it_meanwhile(world):
+    editor, worker = session(world, EDITORS[0], autocommit=False), session(world)
+    with world.connect() as owner:
+        source = ingest(owner, world.project, 20)
+    add = "insert into matrice.source_chunks (source_id, chunk_index, content) values (%s, %s, %s)"
+    # Before the part is done, and committed after it.
+    claimed = claim(worker, 100)
+    editor.execute(add, [source, 90, "added before"])
+    store(worker, claimed)
+    assert claim(worker) == []
+    editor.commit()
+    claimed = claim(worker)
+    assert [row[1] for row in claimed] == ["added before"]
+    # While the last claim of the part settles it, in a transaction that ends later.
+    worker.autocommit = False
+    store(worker, claimed)
+    editor.execute(add, [source, 91, "added meanwhile"])
+    editor.commit()
+    worker.commit()
+    claimed = claim(worker)
+    worker.commit()
+    assert [row[1] for row in claimed] == ["added meanwhile"]
+    # An embedding that is lost while the part is settled.
+    editor.execute("delete from matrice.chunk_embeddings e using matrice.source_chunks c where c.id = e.chunk_id and c.content = 'added before'")
+    store(worker, claimed)
+    worker.commit()
+    editor.commit()
+    claimed = claim(worker)
+    worker.commit()
+    assert [row[1] for row in claimed] == ["added before"]
+    # And one that is not lost after all.
+    store(worker, claimed)
+    editor.execute("delete from matrice.chunk_embeddings")
+    worker.commit()
+    editor.rollback()
+    assert claim(worker) == []
+
+
+def test_leases_that_end_while_their_part_is_settled_are_found(world):
+    editor, worker, other = session(world, EDITORS[0]), session(world), session(world, autocommit=False)
+    ingest(editor, world.project, 10)
+    claimed = claim(worker, 100)
+    # The other session fails some chunks; meanwhile a claim looks through the part, and finds all leased until later.
+    other.execute("select matrice.fail_chunks('tiny', %s, 'x', %s)", [[row[0] for row in claimed[:3]], claimed[0][2]])
+    assert claim(worker) == []
+    other.commit()
+    assert {row[0] for row in claim(worker)} == {row[0] for row in claimed[:3]}
+
+
 # Many at once -------------------------------------------------------------------------------------------------------------
 
 

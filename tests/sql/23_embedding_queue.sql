@@ -47,22 +47,24 @@ select tests.refuses($$update matrice.embedding_leases set attempt = 2147483647$
 select tests.refuses($$delete from matrice.embedding_leases$$, '42501', 'H2: embedding_leases refuses a client a delete');
 select tests.refuses($$select matrice_private.take_leases(tests.ids('gamma'), 'tiny', 60, gen_random_uuid(), null)$$, '42501',
                      'H2: take_leases refuses a client');
-select tests.refuses($$select matrice_private.end_leases(tests.ids('alpha'), 'tiny', null, null)$$, '42501', 'H2: end_leases refuses a client');
+select tests.refuses($$select matrice_private.own_leases(tests.ids('alpha'), 'tiny', null, null)$$, '42501', 'H2: own_leases refuses a client');
 select tests.refuses($$select matrice_private.return_leases(tests.ids('alpha'), 'tiny', 'x', null, null)$$, '42501', 'H2: return_leases refuses a client');
 select tests.refuses($$select matrice_private.take_leases_of_member(tests.ids('gamma'), 'tiny', 2147483647, gen_random_uuid())$$, '22023',
                      'H2: take_leases_of_member refuses lease_seconds 2147483647');
 select is(matrice_private.take_leases_of_member(tests.ids('alpha'), 'tiny', 60, gen_random_uuid()), 0,
           'H2: take_leases_of_member of the caller''s own live lease returns 0');
+select tests.refuses($$select matrice_private.end_leases(tests.ids('alpha'), 'tiny', null)$$, '42501', 'H2: end_leases refuses a client');
+select lives_ok($$select matrice_private.end_leases_of_member(tests.ids('alpha'), 'tiny')$$, 'H2: end_leases_of_member of a chunk without an embedding is no error');
 select tests.as_user('mallory');
 select is(matrice_private.take_leases_of_member(tests.ids('gamma'), 'tiny', 60, gen_random_uuid()), 0, 'H2: take_leases_of_member by an outsider returns 0');
-select is(matrice_private.end_leases_of_member(tests.ids('alpha', 'gamma'), 'tiny', null), '{}', 'H2: end_leases_of_member by an outsider ends no lease');
-select is(matrice_private.end_leases_of_member(tests.ids('alpha'), 'tiny', tests.id('first')), '{}',
-          'H2: end_leases_of_member by an outsider with the right lease_id ends no lease');
+select is(matrice_private.own_leases_of_member(tests.ids('alpha', 'gamma'), 'tiny', null), '{}', 'H2: own_leases_of_member by an outsider ends no lease');
+select is(matrice_private.own_leases_of_member(tests.ids('alpha'), 'tiny', tests.id('first')), '{}',
+          'H2: own_leases_of_member by an outsider with the right lease_id ends no lease');
 select lives_ok($$select matrice_private.return_leases_of_member(tests.ids('alpha'), 'tiny', 'x', tests.id('first'))$$,
                 'H2: return_leases_of_member by an outsider is no error');
 select tests.as_user('victor');
 select is(matrice_private.take_leases_of_member(tests.ids('gamma'), 'tiny', 60, gen_random_uuid()), 0, 'H2: take_leases_of_member by a viewer returns 0');
-select is(matrice_private.end_leases_of_member(tests.ids('alpha', 'gamma'), 'tiny', null), '{}', 'H2: end_leases_of_member by a viewer ends no lease');
+select is(matrice_private.own_leases_of_member(tests.ids('alpha', 'gamma'), 'tiny', null), '{}', 'H2: own_leases_of_member by a viewer ends no lease');
 select lives_ok($$select matrice_private.return_leases_of_member(tests.ids('alpha'), 'tiny', 'x', tests.id('first'))$$,
                 'H2: return_leases_of_member by a viewer is no error');
 select tests.unchanged('H2: these calls by clients, outsiders and viewers change no row');
@@ -246,6 +248,7 @@ set local session_replication_role = replica;
 insert into matrice.source_chunks (source_id, project_id, chunk_index, content, token_count)
 select tests.id('long'), tests.id('ages'), n, repeat(case n when 3 then 'é' else 'e' end, 3000000), 1 from generate_series(0, 5) n;
 set local session_replication_role = origin;
+select matrice_private.rebuild_embedding_queue(tests.id('ages'));
 select tests.as_user('edith');
 select results_eq($$select length(content) from matrice.claim_chunks('tiny')$$, $$values (3000000), (3000000)$$,
                   'H3: claim_chunks returns at most 8 MB of text');
@@ -260,6 +263,7 @@ set local session_replication_role = replica;
 insert into matrice.source_chunks (source_id, project_id, chunk_index, content, token_count)
 select tests.id('long'), tests.id('ages'), n, repeat('e', 9000000), 1 from generate_series(0, 1) n;
 set local session_replication_role = origin;
+select matrice_private.rebuild_embedding_queue(tests.id('ages'));
 select tests.as_user('edith');
 select results_eq($$select length(content) from matrice.claim_chunks('tiny')$$, $$values (9000000)$$, 'H3: claim_chunks returns one chunk of 9 MB');
 
