@@ -107,6 +107,9 @@ comment on function matrice._highlight(text, text, text, integer, boolean) is
 comment on function matrice._whole_sentences(text, integer) is
   'Returns the longest beginning of a text that has at most most_chars characters and ends with a sentence or a line '
   '(UAX #29). If there is none, it ends with a word, or else anywhere. Internal, for the contexts of the schema.';
+comment on function matrice._read_embeddings(jsonb) is
+  'Reads the vectors of a JSON array: arrays of numbers, texts of vectors, or base64 of little-endian 32-bit floats. place: the '
+  'number of the vector in the array, from 1. Internal, for store_embeddings.';
 comment on function matrice._price_catalogue() is
   'Returns the catalogue of model prices that this version ships, as JSON. Costs are calculated from the table '
   'model_prices, not from the catalogue. Internal.';
@@ -174,6 +177,7 @@ begin
     'matrice._rank_words(text, text, text[], bytea[], integer[], bytea[], bytea[], uuid[], uuid[], integer)',
     'matrice._highlight(text, text, text, integer, boolean)',
     'matrice._whole_sentences(text, integer)',
+    'matrice._read_embeddings(jsonb)',
     'matrice._price_catalogue()',
     'matrice._nearest_chunks(uuid[], text, anyelement, integer, uuid[])',
     'matrice._build_codes(uuid, text, uuid[])',

@@ -3,6 +3,7 @@
 pub(crate) mod embeddings;
 pub(crate) mod error;
 mod interrupt;
+pub(crate) mod jsonb;
 mod migrate;
 pub(crate) mod rows;
 pub(crate) mod stemmer;

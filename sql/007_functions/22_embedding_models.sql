@@ -22,14 +22,28 @@ end;
 comment on function matrice_private.norm_of is
   'Returns the Euclidean norm of a vector. Bound at creation, like dimensions_of.';
 
-create or replace function matrice_private.to_vector(embedding text) returns vector
+create or replace function matrice_private.norm_of_dimensions(embedding vector, dimensions integer) returns double precision
 language sql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select embedding::vector;
+  select case when vector_dims(embedding) = dimensions then vector_norm(embedding) end;
 end;
-comment on function matrice_private.to_vector is
-  'Reads a vector from its text form, "[1, 2.5, 3]". Bound at creation, like dimensions_of.';
+comment on function matrice_private.norm_of_dimensions is
+  'Returns the Euclidean norm of a vector, or null if it has another number of dimensions. Bound at creation, like '
+  'dimensions_of.';
+
+create or replace function matrice_private.read_embeddings(embeddings jsonb) returns table (place integer, embedding real[])
+language plpgsql immutable strict security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  return query select r.place, r.embedding from matrice._read_embeddings(embeddings) r;
+end
+$$;
+comment on function matrice_private.read_embeddings is
+  'Reads the vectors of a JSON array, see store_embeddings. SECURITY DEFINER: only the owner may execute the engine''s '
+  'functions. The result depends on the argument alone.';
 
 create or replace function matrice_private.require_model(model text) returns void
 language plpgsql stable
@@ -97,26 +111,45 @@ comment on function matrice_private.keep_dimensions is
 create or replace trigger keep_dimensions before update of dimensions on matrice.embedding_models
 for each row when (old.dimensions <> new.dimensions) execute function matrice_private.keep_dimensions();
 
-create or replace function matrice_private.check_embedding() returns trigger
+create or replace function matrice_private.choose_model() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if new.model is null then
-    new.model := matrice_private.embedding_model(null, new.project_id);
+  new.model := matrice_private.embedding_model(null, new.project_id);
+  return new;
+end
+$$;
+comment on function matrice_private.choose_model is 'Sets the model of an embedding that has none.';
+
+create or replace function matrice_private.check_embedding() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  declared integer;
+begin
+  select m.dimensions into declared from matrice.embedding_models m where m.model = new.model;
+  if matrice_private.norm_of_dimensions(new.embedding, declared) between 1e-18 and 1e18 then
+    return new;
   end if;
   perform matrice_private.require_comparable(new.embedding, new.model);
   return new;
 end
 $$;
 comment on function matrice_private.check_embedding is
-  'Sets the model of an embedding that has none. Refuses an embedding that cannot be compared with the model''s other '
-  'embeddings.';
+  'Refuses an embedding that cannot be compared with the model''s other embeddings. Checks what require_comparable checks, '
+  'with one call.';
 
+-- Triggers fire in the order of their names. Foreign keys compare the project of a chunk, too. For roles under row-level security
+-- the trigger does it first, so that no error tells them about other projects.
 create or replace trigger a_project_from_parent before insert on matrice.chunk_embeddings
-for each row execute function matrice_private.project_from_parent();
+for each row when (new.project_id is null or row_security_active('matrice.chunk_embeddings'::regclass))
+execute function matrice_private.project_from_parent();
 create or replace trigger a_project_of_new_parent before update of chunk_id on matrice.chunk_embeddings
 for each row when (old.chunk_id is distinct from new.chunk_id) execute function matrice_private.project_from_parent();
+create or replace trigger b_choose_model before insert or update of model on matrice.chunk_embeddings
+for each row when (new.model is null) execute function matrice_private.choose_model();
 create or replace trigger check_embedding before insert or update of embedding, model on matrice.chunk_embeddings
 for each row execute function matrice_private.check_embedding();
 

@@ -293,16 +293,19 @@ begin
   end if;
   begin
     insert into matrice.chunk_embeddings as e (chunk_id, project_id, model, embedding)
-    select distinct on (c.id) c.id, c.project_id, chosen_model, matrice_private.to_vector(given.embedding #>> '{}')
-      from unnest(chunk_ids) with ordinality as given_id (id, position)
-      join lateral (select embeddings -> (given_id.position - 1)::integer as embedding) given on true
-      join matrice.source_chunks c on c.id = given_id.id
+    select c.id, c.project_id, chosen_model, given.embedding
+      from (
+        select distinct on (g.id) g.id, g.place
+          from unnest(chunk_ids) with ordinality as g (id, place) order by g.id, g.place desc
+      ) last
+      join matrice_private.read_embeddings(embeddings) given on given.place = last.place
+      join matrice.source_chunks c on c.id = last.id
      where c.id = any (ours)
-     order by c.id, given_id.position desc
+     order by c.id
     on conflict on constraint chunk_embeddings_chunk_id_model_key do update
       set embedding = excluded.embedding, created_at = now();
     get diagnostics stored = row_count;
-  exception when data_exception or not_null_violation or program_limit_exceeded then
+  exception when data_exception or program_limit_exceeded then
     if sqlstate = '22023' then
       raise;
     end if;
@@ -322,8 +325,9 @@ $$;
 comment on function matrice.store_embeddings is
   'Stores the embeddings of claimed chunks and ends their leases. Returns how many embeddings were stored. If it '
   'raises an error, nothing is stored. Skips chunks that no longer exist, chunks whose text changed since they were '
-  'claimed (they can be claimed again), and chunks that somebody else leases. embeddings: a JSON array of arrays of '
-  'numbers, in the order of chunk_ids. lease_id: the one that claim_chunks returned; if given, chunks that this lease '
+  'claimed (they can be claimed again), and chunks that somebody else leases. embeddings: a JSON array in the '
+  'order of chunk_ids, of arrays of numbers, or of strings: the text of a vector, such as "[1, 2.5]", or base64 of little-endian '
+  '32-bit floats, as embedding APIs return it. lease_id: the one that claim_chunks returned; if given, chunks that this lease '
   'no longer holds are skipped too.';
 
 create or replace function matrice.fail_chunks(model text, chunk_ids uuid[], error text, lease_id uuid default null) returns void

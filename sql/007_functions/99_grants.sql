@@ -45,7 +45,7 @@ begin
       'text_language',
       'require_no_circle',
       'require_metadata_room', 'cut_is_bounded', 'cut_source',
-      'dimensions_of', 'norm_of', 'to_vector', 'require_model', 'require_comparable', 'embedding_model',
+      'dimensions_of', 'norm_of', 'norm_of_dimensions', 'require_model', 'require_comparable', 'embedding_model',
       'text_hash', 'hold_claimable', 'lease_of_parts', 'lease_of_project', 'projects_to_claim', 'has_claimable', 'lease_chunks',
       'require_chunks', 'hold_chunks',
       'similarities_to', 'chunks_having', 'has_other_policies', 'are_visible', 'nearest_visible', 'vector_candidates',
@@ -83,7 +83,7 @@ begin
       -- No client may read or write the index of waiting chunks. These use it for projects that the caller may edit.
       'waiting_projects_of_member', 'next_parts_of_member', 'settle_parts_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
-      'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences',
+      'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'read_embeddings',
       -- Under row-level security, filters cannot use their index, and no client may read the word index. These search only the
       -- caller's projects.
       'nearest_to_member', 'matching_of_member', 'outdated_of_member', 'member_has_chunks'
@@ -109,7 +109,7 @@ begin
     (null, 'matrice_private', array[
       'touch_updated_at', 'refuse_change', 'project_from_parent', 'stay_in_project', 'refuse_clients',
       'check_settings', 'require_acceptance', 'number_pillar_version', 'reindex_project_text',
-      'complete_chunk', 'refilter_chunks', 'keep_dimensions', 'check_embedding', 'complete_lease', 'hold_text',
+      'complete_chunk', 'refilter_chunks', 'keep_dimensions', 'choose_model', 'check_embedding', 'complete_lease', 'hold_text',
       'forget_embeddings', 'complete_insight', 'refuse_circle', 'refuse_unit', 'price_step',
       -- SECURITY DEFINER: these write to tables that no client may write.
       'audit', 'keep_pillar_version', 'forget_usage', 'forget_failures',

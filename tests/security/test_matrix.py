@@ -54,6 +54,7 @@ CALLS = {
     "_nearest_chunks": f"('{{{A}}}', 'text-embedding-3-small', 'x'::text, 1)",
     "_build_codes": f"('{A}', 'text-embedding-3-small', '{{}}')",
     "_coded_chunks": "('')",
+    "_read_embeddings": "('[]')",
     "_price_catalogue": "()", "migrate": "()",
     "create_project": "('x')", "set_phase": f"('{A}', 'P2')",
     "save_pillar": f"('{A}', 'P1', 'x')", "restore_pillar": f"('{A}', 'P1', 1)", "pillar_history": f"('{A}', 'P1')",

@@ -268,6 +268,19 @@ select is(matrice.store_embeddings('tiny', array[tests.id('alpha'), tests.id('al
 select results_eq($$select embedding::text from matrice.chunk_embeddings where chunk_id = tests.id('alpha')$$, $$values ('[2,2,2]')$$,
                   'store_embeddings of a chunk named twice stores the last vector');
 select is(matrice.store_embeddings('tiny', array[tests.id('alpha')], '["[3,2,1]"]'), 1, 'store_embeddings takes a vector as a string');
+-- Base64 of little-endian floats, as embedding APIs return it: 1, 2.5 and -0.3; 0, 0 and 1.
+select is(matrice.store_embeddings('tiny', array[tests.id('alpha'), tests.id('beta')], '["AACAPwAAIECamZm+", "AAAAAAAAAAAAAIA/"]'), 2,
+          'store_embeddings takes base64');
+select results_eq(
+  $$select chunk_id, embedding::text from matrice.chunk_embeddings where model = 'tiny' order by embedding$$,
+  $$values (tests.id('beta'), '[0,0,1]'), (tests.id('alpha'), '[1,2.5,-0.3]')$$,
+  'store_embeddings of base64 stores the vectors that the same numbers make');
+select is(matrice.store_embeddings('tiny', array[tests.id('alpha'), tests.id('beta'), tests.id('alpha')], '[" [ 1e0,\t+2 , .5 ] ", [1,1,1], "AACAPwAAIECamZm+"]'), 2,
+          'store_embeddings takes vectors of several forms at once');
+select is(matrice.store_embeddings('tiny', array[tests.id('alpha')], '[[0.1, 1e-44, -123456789.123456789123456789]]'), 1, 'store_embeddings takes numbers with many digits');
+select is(embedding, '[0.1, 1e-44, -123456789.123456789123456789]', 'store_embeddings stores the nearest float of each number, as pgvector does')
+  from matrice.chunk_embeddings where chunk_id = tests.id('alpha') and model = 'tiny';
+select matrice.store_embeddings('tiny', array[tests.id('alpha')], '["[3,2,1]"]');
 select is(matrice.store_embeddings('tiny', array[tests.id('nowhere'), tests.id('gamma')], '[[1,1,1], [0,1,0]]'), 1,
           'store_embeddings skips a chunk that does not exist and stores the others');
 select results_eq($$select embedding::text from matrice.chunk_embeddings where chunk_id = tests.id('gamma')$$, $$values ('[0,1,0]')$$,
@@ -300,7 +313,13 @@ select tests.refuses(format($$select matrice.store_embeddings('tiny', array[test
                ('a number', '1'), ('null', 'null'), ('an object', '{"0": 1}'), ('a boolean', 'true'),
                ('of strings', '["1","2","3"]'), ('with NaN', '["NaN",1,2]'), ('with Infinity', '["Infinity",1,2]'), ('with null', '[null,1,2]'),
                ('nested', '[[1,2,3]]'), ('with a nested array', '[1,[2],3]'), ('beyond a float', '[1e39,1,1]'), ('a string of words', '"one, two, three"'),
-               ('a string with NaN', '"[NaN,1,2]"')) as bad (what, bad);
+               ('a string with NaN', '"[NaN,1,2]"'), ('a string without its end', '"[1,2,3"'), ('an empty string', '""'),
+               ('base64 of two numbers', '"AACAPwAAIEA="'), ('base64 of half a number', '"AACAPwAAIECamZm+AAA="'), ('base64 without padding', '"AACAPwAAIEA"'),
+               ('base64 with a blank', '"AACAPwAAIEC mZm+"'), ('base64 with NaN', '"AADAfwAAIECamZm+"'), ('base64 with Infinity', '"AACAfwAAIECamZm+"'),
+               ('base64 of other digits', '"AACAPwAAIECamZm-"'),
+               ('base64 that is too long', to_json(repeat('AACAPwAAIECamZm+', 20000))::text)) as bad (what, bad);
+select tests.refuses($$select matrice.store_embeddings('tiny', array[tests.id('alpha'), tests.id('beta')], '[[1,1,1], ["x"]]')$$, '22023',
+                     'store_embeddings says which embedding is not a vector', '%2%not a number%', '%finite numbers%base64%', 'an embedding is not a vector of numbers');
 select tests.refuses($$select matrice.store_embeddings('tiny', array[tests.id('alpha'), tests.id('beta')], '[[1,1,1], [0,0,0]]')$$, '22023',
                      'store_embeddings refuses all when one embedding is zeros', hint => '%');
 select tests.refuses($$select matrice.store_embeddings('gte-small', array[tests.id('beta')], '[[1,2,3]]')$$, '22023',

@@ -1,6 +1,6 @@
 //! The one error type of the crate.
 
-/// Why a computation was refused. Every variant but [`Error::Grammar`] is the caller's mistake.
+/// Why a computation was refused. Every variant but [`Error::Grammar`] and [`Error::DamagedJson`] is the caller's mistake.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// No encoding and no model has this name.
@@ -81,6 +81,17 @@ pub enum Error {
     /// The tokens spell bytes that are not UTF-8, or that hold a NUL.
     #[error("the tokens do not spell valid text")]
     InvalidText,
+    /// An embedding is not a vector of finite numbers.
+    #[error("an embedding is not a vector of numbers")]
+    NotAVector {
+        /// Which of the embeddings, counted from 1.
+        place: usize,
+        /// What it is instead, for the detail.
+        reason: &'static str,
+    },
+    /// Bytes are not those of a jsonb array: an internal error.
+    #[error("a jsonb value is damaged")]
+    DamagedJson,
     /// Bytes of the word index are not what the engine wrote.
     #[error("the word index is damaged")]
     DamagedIndex,
@@ -97,6 +108,7 @@ impl Error {
                 Some("Only OpenAI's encodings are included, so any count here would be a guess.".into())
             }
             Error::CharacterTooLarge { character, .. } => Some(format!("The character is {character:?}.")),
+            Error::NotAVector { place, reason } => Some(format!("Embedding {place}: {reason}")),
             Error::InvalidText => Some(
                 "The bytes are not valid UTF-8, or contain a NUL. A cut inside a character causes this."
                     .into(),
@@ -132,7 +144,10 @@ impl Error {
             Error::NegativeTokens(_) => "Pass 0 for the empty text.".into(),
             Error::NullToken => "Pass an array of token numbers.".into(),
             Error::DamagedIndex => "Build it again: select matrice_private.rebuild_word_index().".into(),
-            Error::Grammar(_) => return None,
+            Error::NotAVector { .. } => {
+                "Pass embeddings as a JSON array of arrays of finite numbers, or of base64 strings of little-endian 32-bit floats.".into()
+            }
+            Error::Grammar(_) | Error::DamagedJson => return None,
         })
     }
 }

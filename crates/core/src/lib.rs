@@ -9,10 +9,12 @@
 //! - [`word_query`]: reads a query that a person typed.
 //! - [`highlight`]: excerpts with the words of a query.
 //! - [`codes`]: estimates similarities from short codes.
+//! - [`embedding`]: reads the vectors that clients send.
 
 pub mod analyze;
 pub mod chunk;
 pub mod codes;
+pub mod embedding;
 mod error;
 mod fold;
 pub mod highlight;

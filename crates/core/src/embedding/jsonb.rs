@@ -1,0 +1,147 @@
+//! Reads the bytes of a jsonb value, as `src/include/utils/jsonb.h` of Postgres describes them, and of the numerics in it, as
+//! `src/backend/utils/adt/numeric.c` does. Bytes that are something else give nothing, and no panic.
+
+/// Of the header of a container: how many values it has, and what it is.
+const COUNT: u32 = 0x0fff_ffff;
+const KIND: u32 = 0xf000_0000;
+const IS_ARRAY: u32 = 0x4000_0000;
+/// Of an entry: a length, or the offset of the end; which of them; and what the value is.
+const LENGTH_OR_END: u32 = 0x0fff_ffff;
+const HAS_END: u32 = 0x8000_0000;
+const TYPE: u32 = 0x7000_0000;
+
+pub(super) enum Value<'a> {
+    String(&'a [u8]),
+    Number(Number<'a>),
+    Array(Array<'a>),
+    Other,
+}
+
+/// A number, as a numeric after its length.
+pub(super) struct Number<'a>(&'a [u8]);
+
+#[derive(Clone, Copy)]
+pub(super) struct Array<'a> {
+    entries: &'a [[u8; 4]],
+    data: &'a [u8],
+}
+
+impl<'a> Array<'a> {
+    /// An array from the bytes of a jsonb value after its length. Not a scalar, which is kept as an array of one.
+    pub(super) fn of_jsonb(bytes: &'a [u8]) -> Option<Self> {
+        let (header, rest) = bytes.split_first_chunk()?;
+        let header = u32::from_ne_bytes(*header);
+        if header & KIND != IS_ARRAY {
+            return None;
+        }
+        let (words, _) = rest.as_chunks::<4>();
+        let count = (header & COUNT) as usize;
+        Some(Array {
+            entries: words.get(..count)?,
+            data: &rest[count * 4..],
+        })
+    }
+
+    /// The values in order; nothing in place of one whose bytes are damaged.
+    pub(super) fn values(self) -> impl Iterator<Item = Option<Value<'a>>> {
+        let mut start = 0;
+        self.entries.iter().map(move |&entry| {
+            let entry = u32::from_ne_bytes(entry);
+            let field = (entry & LENGTH_OR_END) as usize;
+            let end = if entry & HAS_END == 0 {
+                start + field
+            } else {
+                field
+            };
+            let value = self.value(entry & TYPE, start, end);
+            start = end;
+            value
+        })
+    }
+
+    fn value(self, kind: u32, start: usize, end: usize) -> Option<Value<'a>> {
+        // Numbers and containers begin at a multiple of four.
+        let aligned = || self.data.get(start.next_multiple_of(4)..end);
+        Some(match kind {
+            0x0000_0000 => Value::String(self.data.get(start..end)?),
+            0x1000_0000 => Value::Number(Number(after_length(aligned()?)?)),
+            0x5000_0000 => Array::of_jsonb(aligned()?).map_or(Value::Other, Value::Array),
+            _ => Value::Other,
+        })
+    }
+}
+
+/// What follows the length of a value that is neither compressed nor external: one byte, or four.
+fn after_length(bytes: &[u8]) -> Option<&[u8]> {
+    let &first = bytes.first()?;
+    #[cfg(target_endian = "little")]
+    let is_short = first & 1 == 1;
+    #[cfg(target_endian = "big")]
+    let is_short = first & 0x80 != 0;
+    bytes.get(if is_short { 1 } else { 4 }..)
+}
+
+impl Number<'_> {
+    /// The nearest float; infinity if it is beyond the range.
+    pub(super) fn to_f32(&self) -> Option<f32> {
+        let (&header, rest) = self.0.split_first_chunk()?;
+        let header = u16::from_ne_bytes(header);
+        // The digits are of base 10000. The weight is the power of the first one.
+        let (is_negative, weight, digits) = match header & 0xc000 {
+            0xc000 => return None,
+            0x8000 => {
+                let weight = i32::from(header & 0x3f) - i32::from(header & 0x40);
+                (header & 0x2000 != 0, weight, rest)
+            }
+            sign => {
+                let (&weight, digits) = rest.split_first_chunk()?;
+                (sign == 0x4000, i32::from(i16::from_ne_bytes(weight)), digits)
+            }
+        };
+        let (digits, _) = digits.as_chunks();
+        let digits = digits.iter().map(|&digit| u16::from_ne_bytes(digit));
+        let exponent = 4 * (weight + 1 - i32::try_from(digits.len()).ok()?);
+        let magnitude = quickly(digits.clone(), exponent).or_else(|| exactly(digits, exponent))?;
+        Some(if is_negative { -magnitude } else { magnitude })
+    }
+}
+
+/// The powers of ten that a double holds exactly.
+const POWERS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20, 1e21, 1e22,
+];
+
+/// The nearest float, if it is certain to be that of the nearest double.
+fn quickly(digits: impl ExactSizeIterator<Item = u16>, exponent: i32) -> Option<f32> {
+    // So many digits fit.
+    if digits.len() > 9 {
+        return None;
+    }
+    let mantissa = digits.fold(0u128, |mantissa, digit| mantissa * 10_000 + u128::from(digit));
+    let power = *POWERS.get(exponent.unsigned_abs() as usize)?;
+    let double = if exponent < 0 {
+        mantissa as f64 / power
+    } else {
+        mantissa as f64 * power
+    };
+    // Two operations have rounded, each by half a unit of the last place. A float has 29 bits less. In the middle between two
+    // floats, the few units might decide.
+    let rest = double.to_bits() & ((1 << 29) - 1);
+    let is_certain =
+        rest.abs_diff(1 << 28) > 8 && (f64::from(f32::MIN_POSITIVE)..f64::from(f32::MAX)).contains(&double);
+    is_certain.then_some(double as f32)
+}
+
+/// The nearest float; infinity beyond the range. The standard library reads it from a text.
+fn exactly(digits: impl ExactSizeIterator<Item = u16>, exponent: i32) -> Option<f32> {
+    let mut text = Vec::with_capacity(4 * digits.len() + 16);
+    for digit in digits {
+        let of = |power| b'0' + (digit / power % 10) as u8;
+        text.extend_from_slice(&[of(1000), of(100), of(10), of(1)]);
+    }
+    // Zero has no digits.
+    text.extend_from_slice(b"0e");
+    text.extend_from_slice(exponent.checked_sub(1)?.to_string().as_bytes());
+    std::str::from_utf8(&text).ok()?.parse().ok()
+}

@@ -1,0 +1,17 @@
+//! The vectors that clients send.
+
+use crate::postgres::INTERRUPT;
+use crate::postgres::error::of_core;
+use crate::postgres::jsonb::Jsonb;
+use matrice_core::embedding::embeddings;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+#[pg_extern(immutable, strict, parallel_safe)]
+#[allow(clippy::type_complexity)]
+fn _read_embeddings(
+    given: Jsonb<'_>,
+) -> Result<TableIterator<'static, (name!(place, i32), name!(embedding, Vec<f32>))>, ErrorReport> {
+    let vectors = embeddings(given.0, INTERRUPT).map_err(of_core)?;
+    Ok(TableIterator::new((1..).zip(vectors)))
+}
