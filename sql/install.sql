@@ -110,6 +110,10 @@ comment on function matrice._whole_sentences(text, integer) is
 comment on function matrice._read_embeddings(jsonb) is
   'Reads the vectors of a JSON array: arrays of numbers, texts of vectors, or base64 of little-endian 32-bit floats. place: the '
   'number of the vector in the array, from 1. Internal, for store_embeddings.';
+comment on function matrice._seal(uuid, uuid, text, integer, jsonb, tsvector, jsonb) is
+  'Returns a new id that says that these columns of a chunk were computed in this statement. Internal, for ingest_source.';
+comment on function matrice._is_sealed(uuid, uuid, uuid, text, integer, jsonb, tsvector, jsonb) is
+  'Returns whether _seal has returned this id for these columns in this statement. Internal, for ingest_source.';
 comment on function matrice._price_catalogue() is
   'Returns the catalogue of model prices that this version ships, as JSON. Costs are calculated from the table '
   'model_prices, not from the catalogue. Internal.';
@@ -178,6 +182,8 @@ begin
     'matrice._highlight(text, text, text, integer, boolean)',
     'matrice._whole_sentences(text, integer)',
     'matrice._read_embeddings(jsonb)',
+    'matrice._seal(uuid, uuid, text, integer, jsonb, tsvector, jsonb)',
+    'matrice._is_sealed(uuid, uuid, uuid, text, integer, jsonb, tsvector, jsonb)',
     'matrice._price_catalogue()',
     'matrice._nearest_chunks(uuid[], text, anyelement, integer, uuid[])',
     'matrice._build_codes(uuid, text, uuid[])',

@@ -44,7 +44,7 @@ begin
       'pillar_name',
       'text_language',
       'require_no_circle',
-      'require_metadata_room', 'cut_is_bounded', 'cut_source',
+      'require_metadata_room', 'cut_is_bounded', 'chunk_is_bounded', 'completed_chunks', 'cut_source',
       'dimensions_of', 'norm_of', 'norm_of_dimensions', 'require_model', 'require_comparable', 'embedding_model',
       'text_hash', 'hold_claimable', 'lease_of_parts', 'lease_of_project', 'projects_to_claim', 'has_claimable', 'lease_chunks',
       'require_chunks', 'hold_chunks',
@@ -83,17 +83,18 @@ begin
       -- No client may read or write the index of waiting chunks. These use it for projects that the caller may edit.
       'waiting_projects_of_member', 'next_parts_of_member', 'settle_parts_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
-      'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'read_embeddings',
+      'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'read_embeddings', 'is_sealed',
+      'complete_chunks_of_member',
       -- Under row-level security, filters cannot use their index, and no client may read the word index. These search only the
       -- caller's projects.
       'nearest_to_member', 'matching_of_member', 'outdated_of_member', 'member_has_chunks'
     ]),
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
-    -- outdated_chunks, waiting_projects, next_parts, settle_parts and end_leases are SECURITY DEFINER, because only the owner of the
-    -- tables may read codes, the word index and the index of waiting chunks.
+    -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases and complete_chunks are SECURITY DEFINER, because only
+    -- the owner of the tables may read codes, the word index and the index of waiting chunks, and execute the engine's functions.
     ('service_role', 'matrice_private', array[
-      'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts',
+      'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts', 'complete_chunks',
       'take_leases', 'own_leases', 'end_leases', 'return_leases']),
 
     -- For the owner of the tables.

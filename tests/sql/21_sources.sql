@@ -108,6 +108,60 @@ select is(tests.rows_of($$select matrice.ingest_source(tests.id('atlas'), 'x', r
 select is(pg_temp.cut(id), 'text 50 64', 'ingest_source with max_tokens 50 remembers the default overlap_tokens') from matrice.context_sources where name = 'x';
 delete from matrice.context_sources where id in (tests.id('bare'), tests.id('rules')) or name = 'x';
 
+-- Chunks that the schema computed are not computed again; those of clients are -------------------------------------------
+
+select tests.as_owner();
+set local track_functions = 'all';
+create function tests.calls() returns bigint language sql security definer as $$
+  select coalesce(sum(calls), 0)::bigint from pg_stat_xact_user_functions where funcname = 'complete_chunk'
+$$;
+select tests.remember('sealed', gen_random_uuid());
+insert into matrice.context_sources (id, project_id, name, type, raw_metadata) values (tests.id('sealed'), tests.id('atlas'), 'Sealed', 'wiki', '{"lang": "en"}');
+select tests.as_user('edith');
+create temp table calls_before as select tests.calls() as calls;
+select matrice.chunk_source(tests.id('sealed'), E'one word\n\ntwo words', 'text', 2, 0);
+select is(tests.calls() - calls, 0::bigint, 'chunk_source by a member stores new chunks without a call of complete_chunk') from calls_before;
+select results_eq(
+  $$select content, token_count, fts from matrice.source_chunks where source_id = tests.id('sealed') order by chunk_index$$,
+  $$values ('one word', 2, matrice_private.text_vector('one word', 'simple')), ('two words', 2, matrice_private.text_vector('two words', 'simple'))$$,
+  'chunk_source stores token_count and fts');
+select tests.as_owner();
+select is(filterable, jsonb_build_object('lang', 'en', 'type', 'wiki', 'matrice.project', tests.id('atlas')), 'chunk_source stores filterable')
+  from matrice.source_chunks where source_id = tests.id('sealed') and chunk_index = 0;
+create function tests.honest(index integer) returns boolean language sql security definer as $$
+  select token_count = matrice.count_tokens(content) and fts = matrice_private.text_vector(content, 'simple')
+         and filterable = jsonb_build_object('lang', 'en', 'type', 'wiki', 'matrice.project', project_id)
+    from matrice.source_chunks where source_id = tests.id('sealed') and chunk_index = index
+$$;
+select tests.as_user('edith');
+select is(tests.rows_of($$insert into matrice.source_chunks (id, source_id, project_id, chunk_index, content, token_count, fts, filterable)
+                          select id, tests.id('sealed'), tests.id('atlas'), 10, 'three words here', token_count, 'forged', filterable
+                            from matrice_private.complete_chunks_of_member(tests.id('sealed'), '{three words here}', '{"{}"}')$$), 1::bigint, 'source_chunks takes a sealed id');
+select is(tests.honest(10), true, 'source_chunks computes fts again if it is not what was sealed');
+insert into matrice.source_chunks (id, source_id, project_id, chunk_index, content, token_count, fts, filterable)
+select id, tests.id('sealed'), tests.id('atlas'), 11, 'another text', token_count, fts, filterable
+  from matrice_private.complete_chunks_of_member(tests.id('sealed'), '{three words here}', '{"{}"}');
+select is(tests.honest(11), true, 'source_chunks computes everything again if the content is not what was sealed');
+create temp table kept as select * from matrice_private.complete_chunks_of_member(tests.id('sealed'), '{four}', '{"{}"}');
+update matrice.context_sources set raw_metadata = '{"lang": "fr"}' where id = tests.id('sealed');
+update matrice.context_sources set raw_metadata = '{"lang": "en"}' where id = tests.id('sealed');
+truncate calls_before;
+insert into calls_before select tests.calls();
+insert into matrice.source_chunks (id, source_id, project_id, chunk_index, content, token_count, fts, filterable)
+select id, tests.id('sealed'), tests.id('atlas'), 12, 'four', token_count, fts, filterable from kept;
+select is(tests.calls() - calls, 1::bigint, 'source_chunks computes again what was sealed in an earlier statement') from calls_before;
+select tests.refuses($$insert into matrice.source_chunks (id, source_id, project_id, chunk_index, content, token_count, fts, filterable)
+                       select id, tests.id('sealed'), tests.id('cove'), 13, 'x', token_count, fts, filterable
+                         from matrice_private.complete_chunks_of_member(tests.id('sealed'), '{x}', '{"{}"}')$$, '42501',
+                     'source_chunks refuses a sealed chunk in another project');
+select tests.refuses($$select matrice_private.complete_chunks(tests.id('sealed'), '{x}', '{"{}"}')$$, '42501', 'complete_chunks refuses a user');
+select tests.as_user('victor');
+select is_empty($$select * from matrice_private.complete_chunks_of_member(tests.id('sealed'), '{x}', '{"{}"}')$$, 'complete_chunks_of_member by a viewer: no rows');
+select tests.as_user('mallory');
+select is_empty($$select * from matrice_private.complete_chunks_of_member(tests.id('sealed'), '{x}', '{"{}"}')$$, 'complete_chunks_of_member by an outsider: no rows');
+select tests.as_user('edith');
+delete from matrice.context_sources where id = tests.id('sealed');
+
 -- Refused sources --------------------------------------------------------------------------------------------------
 
 select tests.remember_state();
