@@ -48,8 +48,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   claim  text := nullif(current_setting('request.jwt.claim.sub', true), '');
-  claims text := nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub';
+  claims text;
 begin
+  claims := nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub';
   -- Two settings that disagree name no user. Null matches no row.
   if claim <> claims then
     return null;

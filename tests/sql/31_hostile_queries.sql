@@ -62,11 +62,11 @@ select tests.as_service();
 select tests.finds_ours('a service');
 -- Even if a chunk's columns could be forged.
 select tests.as_owner();
-alter table matrice.source_chunks disable trigger complete_chunk;
+alter table matrice.source_chunks disable trigger complete_changed_chunk;
 update matrice.source_chunks set fts = fts || array_to_tsvector(array[tests.id('ours')::text, 'zorg']),
                                  filterable = filterable || jsonb_build_object('matrice.project', tests.id('ours'))
  where project_id = tests.id('theirs');
-alter table matrice.source_chunks enable trigger complete_chunk;
+alter table matrice.source_chunks enable trigger complete_changed_chunk;
 select is(cardinality(matrice_private.chunks_having(array[tests.id('ours')], '{"kind": "terms"}')), 3,
           'C1: chunks_having with a forged key returns the project''s own chunks');
 select tests.as_service();
