@@ -19,8 +19,14 @@ const EXPECTED = {
 
 let stack, url
 
+// Every Supabase project has it.
+const AUTH = `create schema auth;
+  grant usage on schema auth to authenticated, service_role;
+  create function auth.uid() returns uuid language sql stable as
+    $$ select nullif(current_setting('request.jwt.claim.sub', true), '')::uuid $$`
+
 before(async () => {
-  stack = await startStack()
+  stack = await startStack({ setup: AUTH })
   url = new URL(stack.databaseUrl)
   stack.sql(`create extension plpgsql_check schema extensions;
     drop role if exists ${LINTER};
