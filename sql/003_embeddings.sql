@@ -177,12 +177,12 @@ create table matrice_private.waiting_parts (
   source_id  uuid        not null,
   part       integer     not null,
   id         uuid        not null default gen_random_uuid(),
-  model      text,
+  model      text        not null default '',
   due        timestamptz not null,
-  constraint waiting_parts_pkey primary key (project_id, source_id, part, id)
+  constraint waiting_parts_pkey primary key (source_id, part, id)
 );
 -- The order in which claim_chunks looks into parts.
-create index idx_waiting_parts_order on matrice_private.waiting_parts (model, project_id, due, source_id, part);
+create index idx_waiting_parts_order on matrice_private.waiting_parts (project_id, model, due, source_id, part);
 
 comment on table matrice_private.waiting_parts is
   'Parts of sources that may have chunks to embed. Every part with a waiting chunk has a row. A part may have several rows, or '
@@ -193,7 +193,7 @@ comment on column matrice_private.waiting_parts.source_id is 'The source.';
 comment on column matrice_private.waiting_parts.part is 'The chunk_index of the chunks of the part, divided by 128.';
 comment on column matrice_private.waiting_parts.id is 'Distinguishes the rows of a part.';
 comment on column matrice_private.waiting_parts.model is
-  'The model that the chunks may wait for. Null: every model of the project.';
+  'The model that the chunks may wait for. Empty: every model of the project.';
 comment on column matrice_private.waiting_parts.due is
   'Before this time, a claim need not look into the part: its chunks are leased. A new part has the time of its source.';
 

@@ -86,10 +86,10 @@ as $$
 begin
   -- Nobody waits. A claim removes rows that are locked now.
   delete from matrice_private.waiting_parts w
-   using removed r
-   where w.project_id = r.project_id and w.source_id = r.id and w.id in (
-     select one.id from matrice_private.waiting_parts one
-      where one.project_id = r.project_id and one.source_id = r.id for update skip locked);
+   where w.ctid = any (array(
+     select held.ctid from removed r cross join lateral (
+       select one.ctid from matrice_private.waiting_parts one where one.source_id = r.id for update skip locked
+     ) held));
   return null;
 end
 $$;
@@ -150,21 +150,10 @@ end
 $$;
 comment on function matrice_private.is_listed is 'Returns whether the parts of a project are listed for a model.';
 
-create or replace function matrice_private.last_part(source_id uuid) returns integer
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set enable_seqscan = off set enable_bitmapscan = off
-as $$
-begin
-  return (select c.chunk_index / 128 from matrice.source_chunks c
-           where c.source_id = last_part.source_id order by c.chunk_index desc limit 1);
-end
-$$;
-comment on function matrice_private.last_part is 'Returns the last part of a source; null if it has no chunks.';
-
 create or replace function matrice_private.list_project(project_id uuid, model text) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set jit = off
 as $$
 #variable_conflict use_column
 begin
@@ -180,21 +169,24 @@ begin
   end if;
   with gone as (
     delete from matrice_private.waiting_parts w
-     where w.project_id = list_project.project_id and w.id in (
-       select one.id from matrice_private.waiting_parts one
-        where one.project_id = list_project.project_id and (one.model is null or one.model = list_project.model)
-          for update skip locked)
+     where w.ctid = any (array(
+       select one.ctid from matrice_private.waiting_parts one
+        where one.project_id = list_project.project_id and one.model in ('', list_project.model)
+          for update skip locked))
     returning w.source_id, w.part, w.model, w.due
   )
   insert into matrice_private.waiting_parts (project_id, source_id, part, model, due)
   select distinct q.project_id, g.source_id, g.part, q.model, g.due
     from gone g
     join matrice_private.embedding_queues q on q.project_id = list_project.project_id and q.model <> list_project.model
-   where g.model is null
+   where g.model = ''
   union all
   select s.project_id, s.id, p.part, list_project.model, least(s.created_at, now())
     from matrice.context_sources s
-   cross join lateral generate_series(0, matrice_private.last_part(s.id)) as p (part)
+   cross join lateral (
+     select c.chunk_index / 128 as part from matrice.source_chunks c where c.source_id = s.id order by c.chunk_index desc limit 1
+   ) last
+   cross join lateral generate_series(0, last.part) as p (part)
    where s.project_id = list_project.project_id;
 end
 $$;
@@ -218,7 +210,10 @@ begin
     return query
       select s.created_at, s.id, p.part
         from matrice.context_sources s
-       cross join lateral generate_series(0, matrice_private.last_part(s.id)) as p (part)
+       cross join lateral (
+         select c.chunk_index / 128 as part from matrice.source_chunks c where c.source_id = s.id order by c.chunk_index desc limit 1
+       ) last
+       cross join lateral generate_series(0, last.part) as p (part)
        where not are_free and s.project_id = next_parts.project_id and s.created_at >= after_due
          and (s.created_at, s.id, p.part) > (after_due, after_source, after_part)
        order by s.created_at, s.id, p.part
@@ -231,7 +226,7 @@ begin
         order by w.due, w.source_id, w.part limit most)
       union
       (select w.due, w.source_id, w.part from matrice_private.waiting_parts w
-        where w.model is null and w.project_id = next_parts.project_id and w.due <= now()
+        where w.model = '' and w.project_id = next_parts.project_id and w.due <= now()
           and (w.due, w.source_id, w.part) > (after_due, after_source, after_part)
         order by w.due, w.source_id, w.part limit most)
       order by due, source_id, part
@@ -245,7 +240,7 @@ begin
          order by w.due, w.source_id, w.part limit most for update skip locked
       ), new as (
         select w.due, w.source_id, w.part from matrice_private.waiting_parts w
-         where w.model is null and w.project_id = next_parts.project_id and w.due <= now()
+         where w.model = '' and w.project_id = next_parts.project_id and w.due <= now()
            and (w.due, w.source_id, w.part) > (after_due, after_source, after_part)
          order by w.due, w.source_id, w.part limit most for update skip locked
       )
@@ -273,7 +268,7 @@ set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off s
 as $$
 #variable_conflict use_column
 declare
-  held uuid[];
+  held tid[];
 begin
   if current_setting('transaction_isolation') <> 'read committed'
      or not pg_try_advisory_xact_lock_shared(hashtext('matrice.embedding_queues'), hashtext(project_id::text))
@@ -281,20 +276,20 @@ begin
     return;
   end if;
   held := array(
-    select w.id
+    select w.ctid
       from unnest(source_ids, parts) as given (source_id, part)
-      join matrice_private.waiting_parts w
-        on w.project_id = settle_parts.project_id and w.source_id = given.source_id and w.part = given.part
-     where w.model is null or w.model = settle_parts.model
-       for update of w skip locked);
+     cross join lateral (
+       select one.ctid from matrice_private.waiting_parts one
+        where one.source_id = given.source_id and one.part = given.part
+          and one.project_id = settle_parts.project_id and one.model in ('', settle_parts.model)
+          for update skip locked
+     ) w);
   -- This statement has a new snapshot. So it sees all that was waiting when the rows were locked.
   with gone as (
-    delete from matrice_private.waiting_parts w
-     using unnest(source_ids, parts) as given (source_id, part)
-     where w.project_id = settle_parts.project_id and w.source_id = given.source_id and w.part = given.part and w.id = any (held)
+    delete from matrice_private.waiting_parts w where w.ctid = any (held)
     returning w.source_id, w.part, w.model, w.due
   ), listed as materialized (
-    select g.source_id, g.part, min(g.due) as due, bool_or(g.model is null) as of_every_model from gone g group by 1, 2
+    select g.source_id, g.part, min(g.due) as due, bool_or(g.model = '') as of_every_model from gone g group by 1, 2
   )
   insert into matrice_private.waiting_parts (project_id, source_id, part, model, due)
   select settle_parts.project_id, l.source_id, l.part, settle_parts.model,
@@ -327,7 +322,7 @@ comment on function matrice_private.settle_parts is
 create or replace function matrice_private.waiting_projects(model text, are_listed boolean, project_ids uuid[]) returns uuid[]
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
+set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
 #variable_conflict use_column
 begin
@@ -338,35 +333,24 @@ begin
          and not exists (
            select from matrice_private.embedding_queues q where q.project_id = p.id and q.model = waiting_projects.model)
          and exists (select from matrice.context_sources s where s.project_id = p.id));
-  elsif project_ids is not null then
-    return array(
-      select p.id from unnest(project_ids) as p (id)
-       where exists (select from matrice_private.waiting_parts w
-                      where w.model = waiting_projects.model and w.project_id = p.id and w.due <= now())
-          or exists (select from matrice_private.waiting_parts w
-                      where w.model is null and w.project_id = p.id and w.due <= now()));
   end if;
   return array(
     -- One look into the index for each project.
     with recursive listed (id) as (
       (select w.project_id from matrice_private.waiting_parts w
-        where w.model = waiting_projects.model order by w.project_id limit 1)
+        where waiting_projects.project_ids is null order by w.project_id limit 1)
       union all
-      select (select w.project_id from matrice_private.waiting_parts w
-               where w.model = waiting_projects.model and w.project_id > l.id order by w.project_id limit 1)
+      select (select w.project_id from matrice_private.waiting_parts w where w.project_id > l.id order by w.project_id limit 1)
         from listed l where l.id is not null
-    ), new (id) as (
-      (select w.project_id from matrice_private.waiting_parts w where w.model is null order by w.project_id limit 1)
+    ), considered as (
+      select l.id from listed l where l.id is not null
       union all
-      select (select w.project_id from matrice_private.waiting_parts w
-               where w.model is null and w.project_id > n.id order by w.project_id limit 1)
-        from new n where n.id is not null
+      select p.id from unnest(waiting_projects.project_ids) as p (id)
     )
-    select l.id from listed l
+    select c.id from considered c
      where exists (select from matrice_private.waiting_parts w
-                    where w.model = waiting_projects.model and w.project_id = l.id and w.due <= now())
-    union
-    select n.id from new n where n.id is not null);
+                    where w.project_id = c.id and w.model = waiting_projects.model and w.due <= now())
+        or exists (select from matrice_private.waiting_parts w where w.project_id = c.id and w.model = '' and w.due <= now()));
 end
 $$;
 comment on function matrice_private.waiting_projects is

@@ -123,7 +123,7 @@ delete from matrice.embedding_leases;
 -- Rows too many change nothing.
 insert into matrice_private.waiting_parts (project_id, source_id, part, model, due)
 select tests.id('atlas'), source, part, model, now() - n * interval '1 hour'
-  from unnest(array[tests.id('log'), tests.id('nowhere')]) source, unnest('{-1,0,1,7,2147483}'::integer[]) part, unnest('{tiny,null,none}'::text[]) model,
+  from unnest(array[tests.id('log'), tests.id('nowhere')]) source, unnest('{-1,0,1,7,2147483}'::integer[]) part, unnest('{tiny,"",none}'::text[]) model,
        generate_series(0, 2) n;
 select tests.as_user('edith');
 select is(cardinality(tests.claimed()), 401, 'claim_chunks returns each chunk once, however often its part is listed');
