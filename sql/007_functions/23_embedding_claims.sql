@@ -205,9 +205,9 @@ as $$
 #variable_conflict use_column
 declare
   is_member boolean := row_security_active('matrice.embedding_leases');
-  due       timestamptz[] := '{-infinity}';
-  sources   uuid[] := array['00000000-0000-0000-0000-000000000000'];
-  parts     integer[] := '{-1}';
+  due       timestamptz[] := array['-infinity'::timestamptz];
+  sources   uuid[] := array['00000000-0000-0000-0000-000000000000'::uuid];
+  parts     integer[] := array[-1];
   -- Sources of one chunk need many parts, large ones a single part.
   count     integer := 1;
   got       record;
@@ -329,7 +329,7 @@ declare
   project  uuid;
   are_free boolean;
   lease    uuid := gen_random_uuid();
-  offered  uuid[] := '{}';
+  offered  uuid[] := array[]::uuid[];
   claimed  integer := 0;
   room     bigint := 8000000;
   got      record;

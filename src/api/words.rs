@@ -303,19 +303,22 @@ fn _rank_words(
             None,
         )
     };
-    let without_text = kinds.iter().zip(&spread).zip(&queries).map(
-        |((analysis, &(mean, deviation)), query)| {
-            (
-                None,
-                (*analysis).to_owned(),
-                None,
-                mean,
-                deviation,
-                Vec::new(),
-                query.check(),
-            )
-        },
-    );
+    let without_text =
+        kinds
+            .iter()
+            .zip(&spread)
+            .zip(&queries)
+            .map(|((analysis, &(mean, deviation)), query)| {
+                (
+                    None,
+                    (*analysis).to_owned(),
+                    None,
+                    mean,
+                    deviation,
+                    Vec::new(),
+                    query.check(),
+                )
+            });
     Ok(TableIterator::new(
         best.into_iter().map(row).chain(without_text).collect::<Vec<_>>(),
     ))

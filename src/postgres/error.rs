@@ -29,7 +29,7 @@ pub(crate) fn error(
 pub(crate) fn of_core(refused: Error) -> ErrorReport {
     let code = match refused {
         Error::Null(_) => PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
-        Error::Grammar(_) | Error::DamagedJson => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+        Error::Grammar(_) => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
         _ => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
     };
     let (message, detail) = (shortened(refused.to_string()), refused.detail().map(shortened));

@@ -13,15 +13,14 @@ use jsonb::{Array, Value};
 /// float that is nearest to what was written.
 ///
 /// # Errors
-/// [`Error::NotAVector`] if one is something else. [`Error::DamagedJson`] if the bytes are not those of a jsonb array.
+/// [`Error::NotAVector`] if one is something else. [`Error::NotAnArray`] if the bytes are not those of a jsonb array.
 pub fn embeddings(jsonb: &[u8], interrupt: Interrupt) -> Result<Vec<Vec<f32>>, Error> {
-    let damaged = Error::DamagedJson;
-    let array = Array::of_jsonb(jsonb).ok_or(damaged.clone())?;
+    let array = Array::of_jsonb(jsonb).ok_or(Error::NotAnArray)?;
     let mut read = Vec::new();
     for (value, place) in array.values().zip(1..) {
         interrupt.check();
         let vector =
-            numbers(value.ok_or(damaged.clone())?).map_err(|reason| Error::NotAVector { place, reason })?;
+            numbers(value.ok_or(Error::NotAnArray)?).map_err(|reason| Error::NotAVector { place, reason })?;
         read.push(vector);
     }
     Ok(read)

@@ -1,6 +1,6 @@
 //! The one error type of the crate.
 
-/// Why a computation was refused. Every variant but [`Error::Grammar`] and [`Error::DamagedJson`] is the caller's mistake.
+/// Why a computation was refused. Every variant but [`Error::Grammar`] is the caller's mistake.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// No encoding and no model has this name.
@@ -89,9 +89,9 @@ pub enum Error {
         /// What it is instead, for the detail.
         reason: &'static str,
     },
-    /// Bytes are not those of a jsonb array: an internal error.
-    #[error("a jsonb value is damaged")]
-    DamagedJson,
+    /// The bytes are not those of a jsonb array.
+    #[error("embeddings must be a JSON array")]
+    NotAnArray,
     /// Bytes of the word index are not what the engine wrote.
     #[error("the word index is damaged")]
     DamagedIndex,
@@ -147,7 +147,8 @@ impl Error {
             Error::NotAVector { .. } => {
                 "Pass embeddings as a JSON array of arrays of finite numbers, or of base64 strings of little-endian 32-bit floats.".into()
             }
-            Error::Grammar(_) | Error::DamagedJson => return None,
+            Error::NotAnArray => "Pass one embedding for each chunk.".into(),
+            Error::Grammar(_) => return None,
         })
     }
 }

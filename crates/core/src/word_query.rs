@@ -139,7 +139,8 @@ fn typed(text: &str, is_conjunction: impl Fn(&str) -> bool) -> Vec<Typed<'_>> {
             return operands;
         }
         // A hyphen behind "und" stands for the beginning of the word before: Einfuhr und -ausfuhr.
-        let is_suspended = rest.starts_with('-') && operands.last().is_some_and(|last| is_conjunction(last.text));
+        let is_suspended =
+            rest.starts_with('-') && operands.last().is_some_and(|last| is_conjunction(last.text));
         let (sign, behind) = match sign(rest) {
             (_, behind) if !is_apart || is_suspended => (Sign::None, behind),
             signed => signed,
@@ -437,7 +438,11 @@ impl Reader {
         }
         if typed.sign != Sign::Not {
             for (place, &word) in operand.words.iter().enumerate() {
-                let kind = if parts.contains(&place) { &mut self.parts } else { &mut self.wholes };
+                let kind = if parts.contains(&place) {
+                    &mut self.parts
+                } else {
+                    &mut self.wholes
+                };
                 kind.insert(word);
             }
         }

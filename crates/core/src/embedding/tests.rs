@@ -206,7 +206,7 @@ fn a_scalar_or_an_object_is_no_array() {
     for header in [0x5000_0001_u32, 0x2000_0000] {
         assert_eq!(
             embeddings(&header.to_le_bytes(), Interrupt::NEVER),
-            Err(Error::DamagedJson)
+            Err(Error::NotAnArray)
         );
     }
 }

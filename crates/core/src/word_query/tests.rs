@@ -78,7 +78,12 @@ fn read_of_a_hyphen_behind_a_conjunction_excludes_nothing_where_it_joins_compoun
         ("import och -export", "swedish", 0),
         ("-ausfuhr", "german", 1),
     ] {
-        let query = Query::read(text, Mode::Any, &mut Analyzer::new(language, toy), Interrupt::NEVER);
+        let query = Query::read(
+            text,
+            Mode::Any,
+            &mut Analyzer::new(language, toy),
+            Interrupt::NEVER,
+        );
         assert_eq!(query.excluded.len(), excluded, "{text} in {language}");
     }
 }
