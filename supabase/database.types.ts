@@ -21,14 +21,14 @@ export type Database = {
                   ]
                 },"chunk_embeddings": {
                   Row: {
-                    "chunk_id": string,"code": unknown,"created_at": string,"embedding": string,"id": string,"model": string,"project_id": string
+                    "chunk_id": string,"created_at": string,"embedding": string,"id": string,"model": string,"project_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "chunk_id": string,"code"?: never,"created_at"?: string,"embedding": string,"id"?: string,"model"?: string,"project_id"?: string
+                    "chunk_id": string,"created_at"?: string,"embedding": string,"id"?: string,"model"?: string,"project_id"?: string
                   }
                   Update: {
-                    "chunk_id"?: string,"code"?: never,"created_at"?: string,"embedding"?: string,"id"?: string,"model"?: string,"project_id"?: string
+                    "chunk_id"?: string,"created_at"?: string,"embedding"?: string,"id"?: string,"model"?: string,"project_id"?: string
                   }
                   Relationships: [
                     {
@@ -370,6 +370,14 @@ isOneToOne: false
             "_analysis":
 { Args: { "language": string }; Returns: string
                            },
+"_build_codes":
+{ Args: { "chunk_ids": (string)[],"model": string,"project_id": string }; Returns: {
+              "centroid": string,"code_count": number,"pages": (string)[]
+            }[]
+                           },
+"_coded_chunks":
+{ Args: { "codes": string }; Returns: (string)[]
+                           },
 "_deletion":
 { Args: { "id": string,"vector": unknown }; Returns: string
                            },
@@ -381,6 +389,9 @@ isOneToOne: false
               "analysis": string,"blocks": (string)[],"first_words": (string)[],"text_count": number,"texts": string
             }[]
                            },
+"_is_sealed":
+{ Args: { "content": string,"filterable": Json,"fts": unknown,"id": string,"metadata": Json,"project_id": string,"source_id": string,"token_count": number }; Returns: boolean
+                           },
 "_live_texts":
 { Args: { "deletions": (string)[],"most": number,"texts": (string)[] }; Returns: (string)[]
                            },
@@ -389,9 +400,9 @@ isOneToOne: false
               "blocks": (string)[],"deletions": string,"first_words": (string)[],"text_count": number,"texts": string
             }[]
                            },
-"_nearest_codes":
-{ Args: { "among"?: (string)[],"count": number,"model": string,"project_ids": (string)[],"query": (number)[] }; Returns: {
-              "chunk_id": string,"of_codes": number,"place": number,"project_id": string
+"_nearest_chunks":
+{ Args: { "among"?: (string)[],"match_count": number,"model": string,"project_ids": (string)[],"query": unknown }; Returns: {
+              "chunk_id": string,"similarity": number
             }[]
                            },
 "_price_catalogue":
@@ -406,6 +417,14 @@ isOneToOne: false
 { Args: { "also": (string)[],"among": (string)[],"analyses": (string)[],"blocks": (string)[],"deletions": (string)[],"match_count": number,"query_text": string,"segments": (number)[],"texts": (string)[],"words": string }; Returns: {
               "analysis": string,"deviation": number,"id": string,"matched": (string)[],"mean": number,"phrases": string,"score": number
             }[]
+                           },
+"_read_embeddings":
+{ Args: { "given": Json }; Returns: {
+              "embedding": (number)[],"place": number
+            }[]
+                           },
+"_seal":
+{ Args: { "content": string,"filterable": Json,"fts": unknown,"metadata": Json,"project_id": string,"source_id": string,"token_count": number }; Returns: string
                            },
 "_text_vector":
 { Args: { "content": string,"language": string }; Returns: unknown
