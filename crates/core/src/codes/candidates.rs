@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 
 /// How many standard deviations a similarity may be above or below its estimate. Measured on twelve sets of vectors, this many
 /// find more than 0.995 of the true nearest.
-const DEVIATIONS: f32 = 2.3;
+const DEVIATIONS: f32 = 3.0;
 /// How many candidates are kept beyond the depth, at least.
 const SPARE: usize = 4096;
 
