@@ -62,8 +62,8 @@ alter table matrice.chunk_embeddings alter column embedding set storage main;
 create index idx_embeddings_project on matrice.chunk_embeddings (project_id, chunk_id);
 create index idx_embeddings_model on matrice.chunk_embeddings (model);
 
--- Searches by vector read the embeddings of a small project by this index. 009_code_index.sql has the codes that they compare first
--- in a large one.
+-- Searches by vector read the embeddings of a small project by this index. 009_code_index.sql has the codes that they compare
+-- first in a large one.
 create index idx_embeddings_vector on matrice.chunk_embeddings (project_id, model);
 
 comment on table matrice.chunk_embeddings is 'Embeddings of chunks, one per chunk and model.';
@@ -109,8 +109,8 @@ begin
 end
 $$;
 comment on function matrice_private.build_embedding_index is
-  'Builds the index idx_embeddings_approximate of pgvector, for the default model, or builds it again. Queries that clients write '
-  'themselves can use it; no function of matrice does. It takes about as much room as the vectors, and makes storing embeddings '
+  'Builds the index idx_embeddings_approximate of pgvector, for the default model, or builds it again. Queries that clients '
+  'write themselves can use it; no function of matrice does. It takes about as much room as the vectors, and makes storing embeddings '
   'several times as slow. To remove it, drop the index. method: hnsw, or ivfflat, which takes its centroids from the rows that '
   'there are. For the owner of the tables. Defaults: method ''hnsw''.';
 

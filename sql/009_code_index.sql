@@ -1,9 +1,10 @@
--- The index of codes: a short code of each embedding, beside the other codes of its project and model. Searches by vector read it.
+-- The index of codes: a short code of each embedding, beside the other codes of its project and model. Searches by vector read
+-- it.
 --
--- Codes stand in lists, and lists in pages. A page fills a page of the table. Each statement that stores embeddings adds a list for
--- each project and model, and never changes one. Small lists are merged now and then. So writers do not wait for each other, and a
--- search sees a code of each embedding of its snapshot. It may also see codes of embeddings that were deleted or changed. It
--- reads the embedding of each code that is near, so they do no harm. A merge removes them.
+-- Codes stand in lists, and lists in pages. A page fills a page of the table. Each statement that stores embeddings adds a list
+-- for each project and model, and never changes one. Small lists are merged now and then. So writers do not wait for each other,
+-- and a search sees a code of each embedding of its snapshot. It may also see codes of embeddings that were deleted or changed.
+-- It reads the embedding of each code that is near, so they do no harm. A merge removes them.
 --
 -- These tables are not in the API. Triggers write them, and searches read them, as the owner of the tables.
 

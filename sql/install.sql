@@ -66,8 +66,8 @@ comment on function matrice._nearest_chunks(uuid[], text, anyelement, integer, u
   'them nearest first, ties by id. query: a vector of pgvector. among: if not null, only these chunks. Reads the index of codes, '
   'and the embeddings. Internal, for match_chunks: it runs only for roles that read the tables without row-level security.';
 comment on function matrice._build_codes(uuid, text, uuid[]) is
-  'Builds a list of codes of those of the chunks that have an embedding in the project. Returns no row if none has. Internal, for '
-  'the index of codes: it runs only for roles that read the embeddings without row-level security.';
+  'Builds a list of codes of those of the chunks that have an embedding in the project. Returns no row if none has. Internal, '
+  'for the index of codes: it runs only for roles that read the embeddings without row-level security.';
 comment on function matrice._coded_chunks(bytea) is
   'Returns the chunks that have a code in a page. Internal, for the index of codes.';
 comment on function matrice.analyze_text(text, text) is

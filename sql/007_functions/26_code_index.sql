@@ -22,7 +22,8 @@ begin
 end
 $$;
 comment on function matrice_private.add_codes is
-  'Stores a list with the codes of embeddings of a project. Skips chunks that have no embedding there. Returns the number of codes.';
+  'Stores a list with the codes of embeddings of a project. Skips chunks that have no embedding there. Returns the number of '
+  'codes.';
 
 create or replace function matrice_private.merge_lists(project_id uuid, model text, lists uuid[]) returns boolean
 language plpgsql

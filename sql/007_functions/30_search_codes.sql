@@ -1,8 +1,9 @@
 -- The nearest chunks in some projects, whoever asks.
 --
 -- The engine finds them in two steps. It compares the query with the codes of all embeddings of a project. A code gives an
--- estimate of the similarity, and a bound of its error. Then it compares the query with the vectors themselves, the most promising
--- first, until no other code can belong to a vector that is nearer. Of a few hundred embeddings, it compares all vectors.
+-- estimate of the similarity, and a bound of its error. Then it compares the query with the vectors themselves, the most
+-- promising first, until no other code can belong to a vector that is nearer. Of a few hundred embeddings, it compares all
+-- vectors.
 -- A search always covers whole projects. So the smallest tenant finds its only chunk, a growing project needs no tuning, and
 -- a chunk is found as soon as it is committed.
 
@@ -60,5 +61,5 @@ end
 $$;
 comment on function matrice_private.nearest_chunks is
   'Finds the nearest chunks in the projects that match a filter, by cosine similarity, ties by id. SECURITY DEFINER: codes are '
-  'read as the owner of the tables. The function does not check membership of the projects. So only services, which see all rows, '
-  'and nearest_to_member may execute it.';
+  'read as the owner of the tables. The function does not check membership of the projects. So only services, which see all '
+  'rows, and nearest_to_member may execute it.';
