@@ -29,6 +29,7 @@ fn _nearest_chunks(
 
 #[pg_extern(stable, strict, parallel_safe)]
 #[search_path(pg_catalog, pg_temp)]
+#[allow(clippy::type_complexity)]
 fn _build_codes(
     project_id: Uuid,
     model: &str,
