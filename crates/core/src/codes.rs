@@ -81,15 +81,22 @@ const RESOLUTIONS: [Resolution; 3] = [
     },
 ];
 
+/// A code of so many bytes is read about as fast as a shorter one.
+const SHORT_BYTES: usize = 256;
+/// A longer code would waste much of a page.
+const LONG_BYTES: usize = 2_000;
+/// So many bytes of codes are read faster than some more vectors are fetched.
+const FEW_BYTES: usize = 4 << 20;
+
 impl Resolution {
-    /// The shorter a vector, the more bits for each number: codes of 1536, 768 and 384 dimensions have 192 bytes.
-    fn of(dimensions: usize) -> Resolution {
-        let [one, two, four] = RESOLUTIONS;
-        match padded(dimensions) {
-            ..=512 => four,
-            513..=1024 => two,
-            _ => one,
-        }
+    /// More bits save fetches of vectors, fewer bits make a scan faster. Short codes and short lists get more.
+    fn of(dimensions: usize, count: usize) -> Resolution {
+        let [least, ..] = RESOLUTIONS;
+        let fits = |resolution: &Resolution| {
+            let bytes = code_bytes(dimensions, resolution.bits);
+            bytes <= SHORT_BYTES || bytes <= LONG_BYTES && count.saturating_mul(bytes) <= FEW_BYTES
+        };
+        RESOLUTIONS.into_iter().rev().find(fits).unwrap_or(least)
     }
 
     fn of_bits(bits: u8) -> Option<Resolution> {

@@ -37,18 +37,18 @@ impl Mean {
         true
     }
 
-    /// The mean of the directions that were added. Codes are right around any centroid; their errors are smallest around the
+    /// The centroid of a list of `count` vectors: the mean of the directions that were added. Codes are right around any centroid; their errors are smallest around the
     /// mean of their own vectors, and hardly larger around that of a sample.
-    pub fn centroid(&self) -> Centroid {
-        let count = self.count.max(1) as f64;
+    pub fn centroid(&self, count: usize) -> Centroid {
+        let added = self.count.max(1) as f64;
         let mut numbers = vec![0.0; padded(self.sums.len())];
         for (number, sum) in numbers.iter_mut().zip(&self.sums) {
-            *number = (sum / count) as f32;
+            *number = (sum / added) as f32;
         }
         Rotation::new(numbers.len()).apply(&mut numbers);
         Centroid {
             dimensions: self.sums.len(),
-            resolution: Resolution::of(self.sums.len()),
+            resolution: Resolution::of(self.sums.len(), count),
             numbers,
         }
     }
@@ -236,7 +236,7 @@ pub fn build_list(ids: &[Id], vectors: &[&[f32]]) -> Option<List> {
     if ids.len() != vectors.len() || !vectors.iter().all(|vector| mean.add(vector)) {
         return None;
     }
-    let centroid = mean.centroid();
+    let centroid = mean.centroid(ids.len());
     let mut encoder = Encoder::new(&centroid);
     if !ids
         .iter()

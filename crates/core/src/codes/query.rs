@@ -10,6 +10,9 @@ use super::{Candidates, Centroid, Id, Page, dot, unit};
 const STEP: f64 = 0.3352;
 /// A shorter centroid has no direction of its own.
 const LEAST_SQUARE: f64 = 1e-12;
+/// How many standard deviations a similarity may be above or below its estimate. On all sets of vectors that the tests have,
+/// searches then find at least 0.995 of the true nearest.
+const DEVIATIONS: f32 = 3.0;
 /// How many codes are compared at once.
 const BATCH: usize = 64;
 
@@ -20,6 +23,19 @@ pub struct Estimate {
     pub similarity: f32,
     /// Its standard deviation. Zero is exact but for rounding.
     pub error: f32,
+}
+
+impl Estimate {
+    /// What the similarity hardly exceeds.
+    #[inline(always)]
+    pub(super) fn upper(self) -> f32 {
+        self.similarity + DEVIATIONS * self.error
+    }
+
+    /// What the similarity hardly falls below.
+    pub(super) fn lower(self) -> f32 {
+        self.similarity - DEVIATIONS * self.error
+    }
 }
 
 /// A vector that lists are searched for.
@@ -153,17 +169,20 @@ impl ListQuery {
         if !self.fits(page) {
             return false;
         }
-        let (mut sums, mut estimates) = ([0; BATCH], [Estimate::default(); BATCH]);
+        let (mut sums, mut uppers) = ([0; BATCH], [0.0; BATCH]);
         for first in (0..page.len()).step_by(BATCH) {
             let count = BATCH.min(page.len() - first);
-            let (sums, estimates) = (&mut sums[..count], &mut estimates[..count]);
+            let (sums, uppers) = (&mut sums[..count], &mut uppers[..count]);
             self.planes.sums(page.codes(first, count), sums);
-            for ((estimate, sum), factors) in estimates.iter_mut().zip(sums).zip(page.factors(first, count)) {
-                *estimate = self.estimate_of(factors, *sum);
+            for ((upper, &sum), factors) in uppers.iter_mut().zip(&*sums).zip(page.factors(first, count)) {
+                *upper = self.estimate_of(factors, sum).upper();
             }
-            for (id, &estimate) in page.ids()[first..].iter().zip(&*estimates) {
-                if candidates.is_near(estimate) && wanted(id) {
-                    candidates.offer(*id, estimate);
+            for (place, (id, &upper)) in page.ids()[first..].iter().zip(&*uppers).enumerate() {
+                if candidates.is_near(upper)
+                    && wanted(id)
+                    && let Some(factors) = page.factors(first + place, 1).next()
+                {
+                    candidates.offer(*id, self.estimate_of(factors, sums[place]));
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use super::{BLOCK_BYTES, Block, Kernel, LANES, PLANES, Planes, WORD_BYTES, by_words, whole};
 use std::arch::x86_64::*;
+use std::slice::ChunksExact;
 
 pub(super) fn add(kernels: &mut Vec<(&'static str, Kernel)>) {
     if std::is_x86_feature_detected!("avx512f")
@@ -23,25 +24,29 @@ fn popcnt(planes: &Planes, codes: &[u8], sums: &mut [i32]) {
     by_words(planes, codes, sums);
 }
 
-/// Eight codes at once, so that their sums are added up together.
+/// Several codes at once: they share the query's planes, and none waits for its own sum.
 #[target_feature(enable = "avx512f,avx512vpopcntdq,avx512vnni")]
 fn avx512(planes: &Planes, codes: &[u8], sums: &mut [i32]) {
-    let (groups, rest) = sums.as_chunks_mut::<LANES>();
-    let (whole, last) = codes.split_at(groups.len() * LANES * planes.code_bytes);
-    for (sums, codes) in groups
-        .iter_mut()
-        .zip(whole.chunks_exact(LANES * planes.code_bytes))
-    {
-        let counts = avx512_counts(
-            &planes.blocks,
-            std::array::from_fn(|code| &codes[code * planes.code_bytes..][..planes.code_bytes]),
-        );
-        *sums = avx512_sums(counts);
+    let mut codes = codes.chunks_exact(planes.code_bytes);
+    let (eights, rest) = sums.as_chunks_mut();
+    let (fours, ones) = rest.as_chunks_mut();
+    for sums in eights {
+        *sums = avx512_sums(avx512_counts(&planes.blocks, next(&mut codes)));
     }
-    for (sum, code) in rest.iter_mut().zip(last.chunks_exact(planes.code_bytes)) {
-        let [counts] = avx512_counts(&planes.blocks, [code]);
+    for sums in fours {
+        let counts: [_; 4] = avx512_counts(&planes.blocks, next(&mut codes));
+        *sums = counts.map(|counts| _mm512_reduce_add_epi32(counts));
+    }
+    for sum in ones {
+        let [counts] = avx512_counts(&planes.blocks, next(&mut codes));
         *sum = _mm512_reduce_add_epi32(counts);
     }
+}
+
+/// The next codes. There are as many as sums.
+#[inline(always)]
+fn next<'a, const N: usize>(codes: &mut ChunksExact<'a, u8>) -> [&'a [u8]; N] {
+    std::array::from_fn(|_| codes.next().unwrap_or_default())
 }
 
 /// The sums of some codes, each in parts: the even lanes add up to it, the odd ones are zero.
