@@ -3,6 +3,7 @@
 use crate::postgres::INTERRUPT;
 use crate::postgres::error::of_core;
 use crate::postgres::jsonb::Jsonb;
+use crate::postgres::real_array::RealArray;
 use matrice_core::embedding::embeddings;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -11,7 +12,8 @@ use pgrx::prelude::*;
 #[allow(clippy::type_complexity)]
 fn _read_embeddings(
     given: Jsonb<'_>,
-) -> Result<TableIterator<'static, (name!(place, i32), name!(embedding, Vec<f32>))>, ErrorReport> {
+) -> Result<TableIterator<'static, (name!(place, i32), name!(embedding, RealArray))>, ErrorReport> {
     let vectors = embeddings(given.0, INTERRUPT).map_err(of_core)?;
-    Ok(TableIterator::new((1..).zip(vectors)))
+    let rows = vectors.into_iter().map(|vector| RealArray::new(&vector));
+    Ok(TableIterator::new((1..).zip(rows)))
 }
