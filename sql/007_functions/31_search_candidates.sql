@@ -169,11 +169,11 @@ $$;
 comment on function matrice_private.matching_chunks is
   'Finds the chunks in the projects that match a query best by BM25, ties by id. Each project is ranked by its own statistics. '
   'mean and deviation: of the scores of all chunks of the project. They also come in a row of their own, without a chunk_id, for '
-  'each project. matched: the words of the query that the chunk has. Does not '
-  'look at the order of words in phrases. phrases: what the words of a chunk that was analysed in this way must match because of '
-  'them; null if the query has none. also: chunks that are returned too, if they match. SECURITY DEFINER: the word index is '
-  'read as the owner of the tables. The function does not check membership of the projects. So only services, which see all '
-  'rows, and matching_of_member may execute it.';
+  'each project. matched: the words of the query that the chunk has. Does not look at the order of words in phrases. Only the '
+  'row without a chunk_id has phrases: what the words of a chunk that was analysed in this way must match because of them; null '
+  'if the query has none. also: chunks that are returned too, if they match. SECURITY DEFINER: the word index is read as the '
+  'owner of the tables. The function does not check membership of the projects. So only services, which see all rows, and '
+  'matching_of_member may execute it.';
 
 create or replace function matrice_private.matching_of_member(
   query_text text, words text, project_ids uuid[], match_count integer, filter jsonb, also uuid[] default '{}'
