@@ -490,7 +490,7 @@ pub(crate) fn build_list(
             mean.add(numbers);
         }
     });
-    let Some(centroid) = mean.map(|mean| mean.centroid()) else {
+    let Some(centroid) = mean.map(|mean| mean.centroid(chunk_ids.len())) else {
         return Ok(None);
     };
     let mut code_count = 0;
