@@ -156,7 +156,8 @@ begin
     'matrice.chunk_text(text, integer, integer, text, text)',
     'matrice.analyze_text(text, text)'
   ] loop
-    execute pg_catalog.format('grant execute on function %s to authenticated, service_role, @extowner@', engine);
+    -- pg_database_owner: SECURITY DEFINER functions call them as the owner of the schema, who may be another one later.
+    execute pg_catalog.format('grant execute on function %s to authenticated, service_role, pg_database_owner, @extowner@', engine);
   end loop;
 end
 $$;
