@@ -1,6 +1,6 @@
 //! Kernels for x86-64.
 
-use super::{BLOCK_BYTES, Block, Kernel, LANES, PLANES, Planes, WORD_BYTES, by_words, whole};
+use super::{BLOCK_BYTES, Kernel, LANES, PLANES, Planes, WORD_BYTES, by_words, whole};
 use std::arch::x86_64::*;
 use std::slice::ChunksExact;
 
@@ -31,14 +31,14 @@ fn avx512(planes: &Planes, codes: &[u8], sums: &mut [i32]) {
     let (eights, rest) = sums.as_chunks_mut();
     let (fours, ones) = rest.as_chunks_mut();
     for sums in eights {
-        *sums = avx512_sums(avx512_counts(&planes.blocks, next(&mut codes)));
+        *sums = avx512_sums(avx512_counts(planes, next(&mut codes)));
     }
     for sums in fours {
-        let counts: [_; 4] = avx512_counts(&planes.blocks, next(&mut codes));
+        let counts: [_; 4] = avx512_counts(planes, next(&mut codes));
         *sums = counts.map(|counts| _mm512_reduce_add_epi32(counts));
     }
     for sum in ones {
-        let [counts] = avx512_counts(&planes.blocks, next(&mut codes));
+        let [counts] = avx512_counts(planes, next(&mut codes));
         *sum = _mm512_reduce_add_epi32(counts);
     }
 }
@@ -52,17 +52,22 @@ fn next<'a, const N: usize>(codes: &mut ChunksExact<'a, u8>) -> [&'a [u8]; N] {
 /// The sums of some codes, each in parts: the even lanes add up to it, the odd ones are zero.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vpopcntdq,avx512vnni")]
-fn avx512_counts<const N: usize>(blocks: &[Block], codes: [&[u8]; N]) -> [__m512i; N] {
+fn avx512_counts<const N: usize>(planes: &Planes, codes: [&[u8]; N]) -> [__m512i; N] {
     let mut sums = [_mm512_setzero_si512(); N];
-    for (number, block) in blocks.iter().enumerate() {
+    for (number, block) in planes.blocks.iter().enumerate() {
         let shifts = avx512_load(&block.shifts);
-        let planes = block.planes.map(|plane| avx512_load(&plane));
+        let planes_of_block = block.planes.map(|plane| avx512_load(&plane));
         // A count is a byte of its lane, so one byte of the weights is multiplied with it. The least is −64.
         let weights = [1, 2, 4, -8].map(|weight| _mm512_sllv_epi64(_mm512_set1_epi64(weight), shifts));
+        let start = number * BLOCK_BYTES;
+        let end = planes.code_bytes.min(start + BLOCK_BYTES);
+        let mask = (u16::MAX >> (2 * LANES - (end - start) / WORD_BYTES)) as u8;
         for (sum, code) in sums.iter_mut().zip(codes) {
-            let words = avx512_load_part(&code[number * BLOCK_BYTES..]);
+            let words = &code[start..end];
+            // SAFETY: the mask has a bit for each whole word of the slice, and the load reads no other word.
+            let words = unsafe { _mm512_maskz_loadu_epi64(mask, words.as_ptr().cast()) };
             for plane in 0..PLANES {
-                let counts = _mm512_popcnt_epi64(_mm512_and_si512(words, planes[plane]));
+                let counts = _mm512_popcnt_epi64(_mm512_and_si512(words, planes_of_block[plane]));
                 *sum = _mm512_dpbusd_epi32(*sum, counts, weights[plane]);
             }
         }
@@ -75,16 +80,6 @@ fn avx512_counts<const N: usize>(blocks: &[Block], codes: [&[u8]; N]) -> [__m512
 fn avx512_load(words: &[u64; LANES]) -> __m512i {
     // SAFETY: the array has 64 bytes, and the load asks for no alignment.
     unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
-}
-
-/// The first words of `bytes`, or all of them and zeros.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn avx512_load_part(bytes: &[u8]) -> __m512i {
-    let words = (bytes.len() / WORD_BYTES).min(LANES);
-    let mask = (u16::MAX >> (2 * LANES - words)) as u8;
-    // SAFETY: the mask has a bit for each whole word of `bytes`, and the load reads no other word.
-    unsafe { _mm512_maskz_loadu_epi64(mask, bytes.as_ptr().cast()) }
 }
 
 /// Adds up the even lanes of each vector.
