@@ -54,6 +54,17 @@ impl Candidates {
         }
     }
 
+    /// Whether one of the codes with these upper bounds could be among the nearest. If not, they count as dropped.
+    #[inline(always)]
+    pub(super) fn any_near(&mut self, uppers: &[f32]) -> bool {
+        // All are compared, so that several are compared at once.
+        let near = uppers
+            .iter()
+            .fold(false, |near, &upper| near | (upper >= self.threshold));
+        self.dropped |= !near;
+        near
+    }
+
     /// Whether a code with this upper bound could be among the nearest. If not, it counts as dropped.
     #[inline(always)]
     pub(super) fn is_near(&mut self, upper: f32) -> bool {

@@ -177,6 +177,9 @@ impl ListQuery {
             for ((upper, &sum), factors) in uppers.iter_mut().zip(&*sums).zip(page.factors(first, count)) {
                 *upper = self.estimate_of(factors, sum).upper();
             }
+            if !candidates.any_near(uppers) {
+                continue;
+            }
             for (place, (id, &upper)) in page.ids()[first..].iter().zip(&*uppers).enumerate() {
                 if candidates.is_near(upper)
                     && wanted(id)
