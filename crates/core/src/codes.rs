@@ -113,11 +113,7 @@ fn code_bytes(dimensions: usize, bits: u32) -> usize {
 
 /// A vector of norm 1 with zeros behind it, or `None` unless its numbers are finite and some number is not zero.
 fn unit(numbers: &[f32]) -> Option<Vec<f32>> {
-    let norm = numbers
-        .iter()
-        .map(|&number| f64::from(number).powi(2))
-        .sum::<f64>()
-        .sqrt();
+    let norm = dot(numbers, numbers).sqrt();
     if !(norm.is_finite() && norm > 0.0 && numbers.len() <= MAX_DIMENSIONS) {
         return None;
     }
@@ -130,8 +126,17 @@ fn unit(numbers: &[f32]) -> Option<Vec<f32>> {
 
 /// The inner product in double precision.
 fn dot(left: &[f32], right: &[f32]) -> f64 {
+    // Several sums at once, because each waits for its last addition.
+    let mut sums = [0.0; 16];
+    let ((left, left_rest), (right, right_rest)) = (left.as_chunks(), right.as_chunks());
+    let mut add = |left: &[f32], right: &[f32]| {
+        for ((sum, &left), &right) in sums.iter_mut().zip(left).zip(right) {
+            *sum += f64::from(left) * f64::from(right);
+        }
+    };
     left.iter()
         .zip(right)
-        .map(|(&left, &right)| f64::from(left) * f64::from(right))
-        .sum()
+        .for_each(|(left, right): (&[f32; 16], &[f32; 16])| add(left, right));
+    add(left_rest, right_rest);
+    sums.iter().sum()
 }

@@ -141,21 +141,17 @@ impl<'a> Encoder<'a> {
 /// The code of `rest`, and its factors but `along`.
 fn encode(rest: &[f32], resolution: Resolution) -> (Vec<u64>, Factors) {
     let square = dot(rest, rest);
-    let levels = Levels::new(square / rest.len() as f64, resolution.bits, resolution.step);
-    let code = levels.planes(rest);
+    let rounding = Rounding::new(square / rest.len() as f64, resolution.bits, resolution.step);
+    let levels = rounding.levels(rest);
+    let code = planes(&levels, resolution.bits);
     if square < LEAST_SQUARE {
         return (code, Factors::default());
     }
-    let middle = f64::from((1 << resolution.bits) - 1) / 2.0;
-    let (mut product, mut code_square) = (0.0, 0.0);
-    for &number in rest {
-        let level = f64::from(levels.level(number)) - middle;
-        product += f64::from(number) * level;
-        code_square += level * level;
-    }
-    // Positive, because a level has the sign of its number.
-    let scale = square / product;
-    let error_square = (scale * scale * code_square - square).max(0.0);
+    let middle = f32::from((1u8 << resolution.bits) - 1) / 2.0;
+    let levels: Vec<f32> = levels.iter().map(|&level| f32::from(level) - middle).collect();
+    // The product is positive, because a level has the sign of its number.
+    let scale = square / dot(rest, &levels);
+    let error_square = (scale * scale * dot(&levels, &levels) - square).max(0.0);
     let factors = Factors {
         along: 0.0,
         scale: scale as f32,
@@ -166,58 +162,63 @@ fn encode(rest: &[f32], resolution: Resolution) -> (Vec<u64>, Factors) {
 
 /// Rounds numbers to levels of equal distance, which are numbered from 0 on.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Levels {
-    bits: u32,
+pub(super) struct Rounding {
     /// Levels for each unit.
     per_unit: f32,
     /// Where zero is, in levels.
     zero: f32,
+    /// The highest level.
+    most: f32,
 }
 
-impl Levels {
+impl Rounding {
     /// Of a code: zero is between the two middle levels. `step` is the distance of two levels in standard deviations.
-    pub(super) fn new(variance: f64, bits: u32, step: f64) -> Levels {
+    pub(super) fn new(variance: f64, bits: u32, step: f64) -> Rounding {
         let distance = variance.sqrt() * step;
-        Levels {
-            bits,
+        Rounding {
             per_unit: if distance > 0.0 {
                 (1.0 / distance) as f32
             } else {
                 0.0
             },
             zero: (1 << (bits - 1)) as f32,
+            most: ((1 << bits) - 1) as f32,
         }
     }
 
     /// Of a query: zero is itself a level, the one that is numbered half the number of levels.
-    pub(super) fn around_zero(self) -> Levels {
-        Levels {
+    pub(super) fn around_zero(self) -> Rounding {
+        Rounding {
             zero: self.zero + 0.5,
             ..self
         }
     }
 
-    #[inline]
-    pub(super) fn level(self, number: f32) -> u32 {
-        let most = ((1 << self.bits) - 1) as f32;
+    pub(super) fn levels(self, vector: &[f32]) -> Vec<u8> {
         // Rounds towards zero, as `floor` does with numbers that are not negative.
-        (number * self.per_unit + self.zero).clamp(0.0, most) as u32
+        let level = |number: &f32| (number * self.per_unit + self.zero).clamp(0.0, self.most) as u8;
+        vector.iter().map(level).collect()
     }
+}
 
-    /// The levels as bit planes of whole words, the lowest bits first.
-    pub(super) fn planes(self, vector: &[f32]) -> Vec<u64> {
-        let words = vector.len() / WORD;
-        let mut planes = vec![0; words * self.bits as usize];
-        for (word, numbers) in vector.chunks_exact(WORD).enumerate() {
-            for (place, &number) in numbers.iter().enumerate() {
-                let level = u64::from(self.level(number));
-                for bit in 0..self.bits as usize {
-                    planes[bit * words + word] |= (level >> bit & 1) << place;
-                }
-            }
-        }
-        planes
-    }
+/// Levels as bit planes of whole words, the lowest bits first.
+pub(super) fn planes(levels: &[u8], bits: u32) -> Vec<u64> {
+    let (eights, _) = levels.as_chunks();
+    let plane = |bit: u32| {
+        eights.chunks(WORD / 8).map(move |eights| {
+            let eights = eights.iter().enumerate();
+            eights.fold(0, |word, (place, eight)| {
+                word | lowest_bits(u64::from_le_bytes(*eight) >> bit) << (8 * place)
+            })
+        })
+    };
+    (0..bits).flat_map(plane).collect()
+}
+
+/// The lowest bit of each byte, as one byte.
+fn lowest_bits(bytes: u64) -> u64 {
+    // Moves the bit of byte `i` from place `8 i` to place `56 + i`. No two products meet in one place.
+    (bytes & 0x0101_0101_0101_0101).wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
 
 /// A list as it is stored.

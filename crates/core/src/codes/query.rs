@@ -1,6 +1,6 @@
 //! Compares a query with codes.
 
-use super::encode::Levels;
+use super::encode::{Rounding, planes};
 use super::kernels::{PLANES, Planes};
 use super::page::Factors;
 use super::rotation::Rotation;
@@ -97,18 +97,15 @@ impl ListQuery {
             .map(|(&number, &mean)| (f64::from(number) - along * f64::from(mean)) as f32)
             .collect();
         let square = dot(&rest, &rest);
-        let levels = Levels::new(square / rest.len() as f64, PLANES as u32, STEP).around_zero();
-        let zero = 1 << (PLANES - 1);
-        let (mut product, mut level_square, mut level_sum) = (0.0, 0.0, 0.0);
-        for &number in &rest {
-            let level = f64::from(levels.level(number) as i32 - zero);
-            product += f64::from(number) * level;
-            level_square += level * level;
-            level_sum += level;
-        }
+        let rounding = Rounding::new(square / rest.len() as f64, PLANES as u32, STEP).around_zero();
+        let levels = rounding.levels(&rest);
+        let planes = Planes::new(&planes(&levels, PLANES as u32), centroid.resolution.bits);
+        let zero = f32::from(1u8 << (PLANES - 1));
+        let levels: Vec<f32> = levels.iter().map(|&level| f32::from(level) - zero).collect();
+        let product = dot(&rest, &levels);
         // So the rounding error is perpendicular to p, as that of a code is to r.
         let scale = if product > 0.0 { square / product } else { 0.0 };
-        let rounding_square = (scale * scale * level_square - square).max(0.0);
+        let rounding_square = (scale * scale * dot(&levels, &levels) - square).max(0.0);
         let resolution = centroid.resolution;
         let middle = f64::from((1 << resolution.bits) - 1) / 2.0;
         ListQuery {
@@ -116,9 +113,9 @@ impl ListQuery {
             bits: resolution.bits,
             mean: mean as f32,
             along: along as f32,
-            planes: Planes::new(&levels.planes(&rest), resolution.bits),
+            planes,
             scale: scale as f32,
-            offset: (-scale * middle * level_sum) as f32,
+            offset: (-scale * middle * f64::from(levels.iter().sum::<f32>())) as f32,
             rest: square.sqrt() as f32,
             rounding: (rounding_square.sqrt() * resolution.rms) as f32,
         }

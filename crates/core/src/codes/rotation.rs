@@ -62,18 +62,28 @@ fn negate(vector: &mut [f32], signs: &[u64]) {
     }
 }
 
-/// The Walsh–Hadamard transform of norm 1. The length is a power of two.
+/// The Walsh–Hadamard transform of norm 1. The length is a power of two, and at least 8.
 fn transform(vector: &mut [f32]) {
-    let mut half = 1;
+    // Eight numbers stay in registers.
+    for eight in vector.as_chunks_mut::<8>().0 {
+        [1, 2, 4].into_iter().for_each(|half| step(eight, half));
+    }
+    let mut half = 8;
     while half < vector.len() {
-        for pair in vector.chunks_exact_mut(2 * half) {
-            let (left, right) = pair.split_at_mut(half);
-            butterfly(left, right, 1.0);
-        }
+        step(vector, half);
         half *= 2;
     }
     let scale = 1.0 / (vector.len() as f32).sqrt();
     vector.iter_mut().for_each(|number| *number *= scale);
+}
+
+/// Replaces the numbers whose places differ by `half`.
+#[inline(always)]
+fn step(vector: &mut [f32], half: usize) {
+    for pair in vector.chunks_exact_mut(2 * half) {
+        let (left, right) = pair.split_at_mut(half);
+        butterfly(left, right, 1.0);
+    }
 }
 
 /// Replaces two numbers by their sum and their difference.
