@@ -88,9 +88,12 @@ declare
 begin
   with ended as materialized (
     select l.chunk_id
-      from matrice.embedding_leases l
-     where l.chunk_id = any (take_leases.chunk_ids) and l.model = take_leases.model and l.leased_until <= now()
-       for update skip locked
+      from unnest(take_leases.chunk_ids) as given (id)
+     cross join lateral (
+       select l.chunk_id from matrice.embedding_leases l
+        where l.chunk_id = given.id and l.model = take_leases.model and l.leased_until <= now()
+          for update skip locked
+     ) l
   )
   insert into matrice.embedding_leases as l (chunk_id, model, project_id, leased_until, lease_id, leased_by, text_hash)
   select c.id, take_leases.model, c.project_id, now() + make_interval(secs => lease_seconds), take_leases.lease_id,

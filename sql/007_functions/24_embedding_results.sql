@@ -100,11 +100,13 @@ declare
   caller uuid := matrice_private.current_user_id();
   ours   uuid[];
 begin
-  perform from matrice.embedding_leases l
-    where l.chunk_id = any (own_leases.chunk_ids) and l.model = own_leases.model
-      and (own_leases.project_ids is null or l.project_id = any (own_leases.project_ids))
-    order by l.chunk_id
-      for update;
+  perform from (select g.id from unnest(own_leases.chunk_ids) as g (id) order by g.id) given
+    cross join lateral (
+      select from matrice.embedding_leases l
+       where l.chunk_id = given.id and l.model = own_leases.model
+         and (own_leases.project_ids is null or l.project_id = any (own_leases.project_ids))
+         for update
+    ) l;
   with lease as materialized (
     select c.id, c.content, l.text_hash, l.lease_id is not null and l.leased_until > now() as live,
            coalesce(case when own_leases.lease_id is null then l.lease_id is not null and l.leased_by is not distinct from caller
@@ -162,7 +164,7 @@ declare
   done record;
 begin
   delete from matrice.embedding_leases l
-   where l.chunk_id = any (end_leases.chunk_ids) and l.model = end_leases.model
+   where (l.chunk_id, l.model) in (select g.id, end_leases.model from unnest(end_leases.chunk_ids) as g (id))
      and (end_leases.project_ids is null or l.project_id = any (end_leases.project_ids))
      and exists (select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = l.chunk_id offset 0) e
                   where e.model = end_leases.model);

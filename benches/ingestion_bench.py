@@ -1,0 +1,363 @@
+"""Writing: ingesting a document, claiming its chunks, storing their embeddings, deleting a project.
+
+BENCH_CHUNKS scales the large backlog. BENCH_PARTS names some of the parts: claims store ingest delete.
+"""
+
+import base64
+import io
+import json
+import multiprocessing
+import os
+import statistics
+import struct
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import numpy
+import psycopg
+
+import harness
+
+NAME = "bench_ingestion"
+CHUNKS = int(os.environ.get("BENCH_CHUNKS", 1_000_000))
+PARTS = os.environ.get("BENCH_PARTS", "claims store ingest delete").split()
+SECONDS = float(os.environ.get("BENCH_SECONDS", 5))
+WORKERS = (1, 8)
+BATCH = 64
+MODEL, DIMENSIONS = "text-embedding-3-small", 1536
+MEMBER = uuid.UUID(int=1)
+
+
+def service():
+    connection = psycopg.connect(dbname=NAME, autocommit=True)
+    connection.execute("set role service_role")
+    return connection
+
+
+def fill(owner, chunks, per_source, projects=4):
+    """Projects whose chunks wait for embeddings. Without triggers: they are not what is measured."""
+    # An id is never used twice.
+    seed = str(uuid.uuid4())
+    owner.execute("truncate matrice.projects cascade")
+    owner.execute("truncate matrice_private.waiting_parts, matrice_private.embedding_queues")
+    owner.execute("insert into matrice.projects (id, name) select md5(%s || 'p' || i)::uuid, 'p' || i from generate_series(0, %s - 1) i", [seed, projects])
+    owner.execute("set session_replication_role = replica")
+    owner.execute(
+        "insert into matrice.context_sources (id, project_id, name, created_at)"
+        " select md5(%s || i)::uuid, md5(%s || 'p' || i %% %s)::uuid, 'source', now() - interval '1 hour' + i * interval '1 microsecond'"
+        "   from generate_series(0, %s - 1) i", [seed, seed, projects, chunks // per_source])
+    owner.execute(
+        "insert into matrice.source_chunks (source_id, project_id, chunk_index, content, token_count)"
+        " select md5(%s || i / %s)::uuid, md5(%s || 'p' || (i / %s) %% %s)::uuid, i %% %s, repeat('some words of a chunk ', 40) || i, 200"
+        "   from generate_series(0, %s - 1) i", [seed, per_source, seed, per_source, projects, per_source, chunks])
+    for command in ("reset session_replication_role", "vacuum analyze matrice.source_chunks", "checkpoint"):
+        owner.execute(command)
+
+
+def at_once(workers, work, *arguments):
+    """Runs work(number, start, *arguments) in processes that begin together; returns the results."""
+    start = multiprocessing.Barrier(workers)
+    results = multiprocessing.Queue()
+
+    def run(number):
+        results.put(work(number, start, *arguments))
+
+    processes = [multiprocessing.Process(target=run, args=(number,)) for number in range(workers)]
+    for process in processes:
+        process.start()
+    done = [results.get() for _ in processes]
+    for process in processes:
+        process.join()
+    return done
+
+
+# Claims ---------------------------------------------------------------------------------------------------------------------
+
+
+def claim(_, start, seconds, most):
+    connection = service()
+    call = "select chunk_id, content, lease_id from matrice.claim_chunks(batch_size => %s)"
+    took, claimed = [], 0
+    start.wait()
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds and claimed < most:
+        started = time.perf_counter()
+        rows = connection.execute(call, [BATCH]).fetchall()
+        took.append((time.perf_counter() - started) * 1000)
+        claimed += len(rows)
+        if not rows:
+            break
+    return claimed, time.perf_counter() - began, took
+
+
+def claims_a_second(workers, seconds=SECONDS, most=10**9):
+    done = at_once(workers, claim, seconds, most)
+    took = sum((times for _, _, times in done), [])
+    return sum(claimed for claimed, _, _ in done) / max(elapsed for _, elapsed, _ in done), statistics.median(took)
+
+
+def first_claims(owner):
+    """The first claim of a model in a project lists the parts of its sources."""
+    worker = service()
+    took = []
+    for project, in owner.execute("select id from matrice.projects").fetchall():
+        started = time.perf_counter()
+        worker.execute("select from matrice.claim_chunks(batch_size => 1, project_id => %s)", [project])
+        took.append((time.perf_counter() - started) * 1000)
+    return statistics.median(took)
+
+
+def embed(owner, chunks):
+    """Embeds the first chunks in the order of claims, and leaves the index of waiting chunks as claims would."""
+    owner.execute("insert into matrice.embedding_models (model, dimensions) values ('tiny', 3) on conflict do nothing;"
+                  "update matrice.projects set settings = '{\"embedding_model\": \"tiny\"}' where true")
+    worker = service()
+    while chunks > 0:
+        ids = [row[0] for row in worker.execute("select chunk_id from matrice.claim_chunks('tiny', %s)", [min(chunks, 10000)]).fetchall()]
+        worker.execute("select matrice.store_embeddings('tiny', %s, %s)", [ids, json.dumps([[1, 2, 3]] * len(ids))])
+        chunks -= len(ids)
+
+
+def claims():
+    owner = harness.database(NAME)
+    rows = []
+    for chunks, per_source in ((10_000, 500), (CHUNKS, 500), (CHUNKS, 2)):
+        fill(owner, chunks, per_source)
+        first = first_claims(owner)
+        for workers in WORKERS:
+            # The small backlog is claimed only in part, so that it stays a backlog.
+            rate, median = claims_a_second(workers, most=chunks // 2 // workers)
+            rows.append([f"{chunks:,}", per_source, first, workers, round(rate), median])
+            owner.execute("delete from matrice.embedding_leases")
+            owner.execute("vacuum matrice.embedding_leases, matrice_private.waiting_parts")
+    print(f"Claims of {BATCH} chunks in 4 projects\n")
+    harness.table(["waiting chunks", "chunks of a source", "the first claim of a project, ms", "workers", "chunks a second", "a claim, ms"], rows)
+
+    fill(owner, 200_000, 500)
+    rows = []
+    embedded = 0
+    for target in (0, 100_000, 190_000, 200_000):
+        embed(owner, target - embedded)
+        embedded = target
+        took = []
+        for _ in range(21):
+            worker = service()
+            worker.execute("begin")
+            started = time.perf_counter()
+            found = len(worker.execute("select * from matrice.claim_chunks('tiny', %s)", [BATCH]).fetchall())
+            took.append((time.perf_counter() - started) * 1000)
+            worker.execute("rollback")
+        rows.append([f"{target:,}", found, statistics.median(took)])
+    print(f"A claim of {BATCH}, of 200,000 chunks of which some are embedded, each in a new session\n")
+    harness.table(["embedded", "claimed", "ms"], rows)
+
+    fill(owner, CHUNKS, 500)
+    embed(owner, 0)
+    old = psycopg.connect(dbname=NAME)
+    old.execute("set transaction isolation level repeatable read")
+    old.execute("select count(*) from matrice.projects")
+    rows = []
+    claimed = 0
+    for share in (0, 0.25, 0.5, 0.75):
+        while claimed < share * CHUNKS:
+            claimed += len(service().execute("select 1 from matrice.claim_chunks('tiny', 10000)").fetchall())
+        rate, median = claims_a_second_of_tiny()
+        rows.append([f"{claimed:,}", round(rate), median])
+    old.close()
+    print(f"One worker, while a transaction of another session has an old snapshot, of {CHUNKS:,} chunks\n")
+    harness.table(["claimed since then", "chunks a second", "a claim, ms"], rows)
+
+
+def claims_a_second_of_tiny():
+    worker = service()
+    took, claimed = [], 0
+    began = time.perf_counter()
+    while time.perf_counter() - began < SECONDS:
+        started = time.perf_counter()
+        claimed += len(worker.execute("select chunk_id, content, lease_id from matrice.claim_chunks('tiny', %s)", [BATCH]).fetchall())
+        took.append((time.perf_counter() - started) * 1000)
+    return claimed / (time.perf_counter() - began), statistics.median(took)
+
+
+# Storing --------------------------------------------------------------------------------------------------------------------
+
+
+def vectors(count, seed):
+    made = numpy.random.default_rng(seed).standard_normal((count, DIMENSIONS)).astype(numpy.float32)
+    return made / numpy.linalg.norm(made, axis=1, keepdims=True)
+
+
+def as_text(vector):
+    """With the digits that JSON has of a float."""
+    return "[" + ",".join(map(str, vector.tolist())) + "]"
+
+
+def as_base64(vector):
+    return '"' + base64.b64encode(vector.astype("<f4").tobytes()).decode() + '"'
+
+
+def binary_copy(rows):
+    """Rows of PostgreSQL's binary COPY: chunk_id, project_id, model, embedding."""
+    out = io.BytesIO()
+    out.write(b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0))
+    for chunk, project, vector in rows:
+        value = struct.pack(">HH", DIMENSIONS, 0) + vector.astype(">f4").tobytes()
+        for field in (struct.pack(">h", 4), *(struct.pack(">i", len(data)) + data for data in (chunk.bytes, project.bytes, MODEL.encode(), value))):
+            out.write(field)
+    out.write(struct.pack(">h", -1))
+    return out.getvalue()
+
+
+def store(number, start, way, chunks, user):
+    """Stores vectors for its chunks in batches; what is sent is made beforehand."""
+    mine = chunks[number]
+    batches = [mine[n:n + BATCH] for n in range(0, len(mine), BATCH)]
+    sent = []
+    for batch_number, batch in enumerate(batches):
+        made = vectors(len(batch), number * 1000 + batch_number)
+        if way == "COPY, text":
+            sent.append("".join(f"{chunk}\t{project}\t{MODEL}\t{as_text(vector)}\n" for (chunk, project), vector in zip(batch, made)))
+        elif way == "COPY, binary":
+            sent.append(binary_copy([(chunk, project, vector) for (chunk, project), vector in zip(batch, made)]))
+        else:
+            form = as_text if way == "JSON arrays" else as_base64
+            sent.append(("[" + ",".join(map(form, made)) + "]", [chunk for chunk, _ in batch]))
+    # PostgreSQL has no COPY FROM under row-level security.
+    connection = harness.signed_in(NAME, user) if user and not way.startswith("COPY") else service()
+    start.wait()
+    began = time.perf_counter()
+    for batch in sent:
+        if way.startswith("COPY"):
+            options = " with (format binary)" if way.endswith("binary") else ""
+            with connection.cursor().copy(f"copy matrice.chunk_embeddings (chunk_id, project_id, model, embedding) from stdin{options}") as copy:
+                copy.write(batch)
+        else:
+            connection.execute("select matrice.store_embeddings(%s, %s, %s)", [MODEL, batch[1], batch[0]])
+    return len(mine), time.perf_counter() - began
+
+
+def store_embeddings():
+    owner = harness.database(NAME)
+    owner.execute("drop index if exists matrice.idx_embeddings_vector")
+    runs, each = 5, 512
+    ways = ["COPY, text", "COPY, binary", "JSON arrays", "base64"]
+    fill(owner, 40_000, 500, projects=1)
+    owner.execute("insert into matrice.user_projects (user_id, project_id, role) select %s, id, 'editor' from matrice.projects", [MEMBER])
+    ids = owner.execute("select id, project_id from matrice.source_chunks order by source_id, chunk_index").fetchall()
+    rows = []
+    for label, workers, user in (("1 service", 1, None), ("8 services", 8, None), ("1 member", 1, MEMBER)):
+        rates = {way: [] for way in ways}
+        for run in range(runs):
+            # In turn, each way into a table as full as the others'.
+            first = run % len(ways)
+            for way in ways[first:] + ways[:first]:
+                owner.execute("truncate matrice.chunk_embeddings")
+                shares = [ids[n * each // workers:(n + 1) * each // workers] for n in range(workers)]
+                done = at_once(workers, store, way, shares, user)
+                rates[way].append(sum(count for count, _ in done) / max(elapsed for _, elapsed in done))
+        middle = {way: statistics.median(rates[way]) for way in ways}
+        rows.append([label, *(round(middle[way]) for way in ways), middle["JSON arrays"] / middle["COPY, text"],
+                     middle["base64"] / middle["COPY, text"], middle["base64"] / middle["COPY, binary"]])
+    print(f"Storing vectors of {DIMENSIONS} numbers, {BATCH} at a time; vectors a second\n")
+    harness.table(["who", *ways, "JSON / COPY text", "base64 / COPY text", "base64 / COPY binary"], rows)
+
+
+# Ingesting ------------------------------------------------------------------------------------------------------------------
+
+
+def document(size=10_000_000):
+    """Text of this repository, over and over, with a number in each line so that its parts differ."""
+    root = Path(__file__).parent.parent
+    text = "\n".join(file.read_text() for pattern in ("*.md", "sql/**/*.sql", "docs/**/*.md") for file in sorted(root.glob(pattern)))
+    lines = text.encode("ascii", "ignore").decode().splitlines()
+    made, length, number = [], 0, 0
+    while length < size:
+        line = lines[number % len(lines)] + (f" {number}" if number >= len(lines) and number % 7 == 0 else "")
+        made.append(line)
+        length += len(line) + 1
+        number += 1
+    return "\n".join(made)[:size]
+
+
+def ingest():
+    owner = harness.database(NAME)
+    project = owner.execute("insert into matrice.projects (name) values ('p') returning id").fetchone()[0]
+    owner.execute("insert into matrice.user_projects (user_id, project_id, role) values (%s, %s, 'editor')", [MEMBER, project])
+    text = document()
+    owner.execute("create table equal (like matrice.source_chunks including all)")
+    callers = {"service": service(), "member": harness.signed_in(NAME, MEMBER)}
+    owner.execute(f"alter database {NAME} set track_functions = 'all'")
+    took = {name: [] for name in ("chunk_text", "COPY", *callers)}
+    analysis = {name: [] for name in callers}
+
+    def timed(name, act):
+        started = time.perf_counter()
+        act()
+        took[name].append(time.perf_counter() - started)
+
+    for _ in range(5):
+        timed("chunk_text", lambda: owner.execute("select count(*) from matrice.chunk_text(%s)", [text]))
+        for name in callers:
+            with psycopg.connect(dbname=NAME, autocommit=True) as caller:
+                caller.execute("select set_config('request.jwt.claims', %s, false)", [json.dumps({"sub": str(MEMBER)})])
+                caller.execute("set role " + ("authenticated" if name == "member" else "service_role"))
+                owner.execute("select pg_stat_reset()")
+                timed(name, lambda caller=caller: caller.execute("select matrice.ingest_source(%s, 'document', %s)", [project, text]))
+            time.sleep(1)
+            analysis[name].append(owner.execute(
+                "select coalesce(sum(total_time), 0) / 1000 from pg_stat_user_functions where funcname in ('_text_vector', 'index_words')").fetchone()[0])
+        with owner.cursor().copy("copy (select * from matrice.source_chunks where source_id = (select id from matrice.context_sources limit 1))"
+                                 " to stdout (format binary)") as copy:
+            data = b"".join(copy)
+        owner.execute("truncate equal")
+
+        def copy_rows(data=data):
+            with owner.cursor().copy("copy equal from stdin (format binary)") as copy:
+                copy.write(data)
+
+        timed("COPY", copy_rows)
+        owner.execute("delete from matrice.context_sources")
+        owner.execute("vacuum matrice.source_chunks")
+    middle = {name: statistics.median(times) for name, times in took.items()}
+    least = middle["chunk_text"] + middle["COPY"]
+    rows = []
+    for name in callers:
+        apart = statistics.median(whole - part for whole, part in zip(took[name], analysis[name]))
+        rows.append([name, middle[name], statistics.median(analysis[name]), apart, middle["chunk_text"], middle["COPY"], apart / least])
+    print(f"ingest_source of {len(text) / 1e6:.0f} MB; seconds\n")
+    harness.table(["who", "ingest_source", "of it text analysis", "the rest", "chunk_text", "COPY of the rows", "the rest / (chunk_text + COPY)"], rows)
+
+
+# Deleting -------------------------------------------------------------------------------------------------------------------
+
+
+def delete():
+    owner = harness.database(NAME)
+    owner.execute("drop index if exists matrice.idx_embeddings_vector")
+    rows = []
+    for chunks in (10_000, 100_000):
+        fill(owner, chunks, 500, projects=2)
+        owner.execute("set session_replication_role = replica")
+        owner.execute(
+            "insert into matrice.chunk_embeddings (chunk_id, project_id, model, embedding)"
+            f" select id, project_id, '{MODEL}', v.v from matrice.source_chunks, (select array_agg(random())::vector as v from generate_series(1, {DIMENSIONS})) v")
+        owner.execute("reset session_replication_role")
+        owner.execute("select matrice_private.rebuild_word_index()")
+        started = time.perf_counter()
+        owner.execute("delete from matrice.projects where name = 'p0'")
+        rows.append([f"{chunks // 2:,}", time.perf_counter() - started])
+    print(f"Deleting a project with its chunks and their embeddings of {DIMENSIONS} numbers; another project is as large\n")
+    harness.table(["chunks", "seconds"], rows)
+
+
+def main():
+    known = {"claims": claims, "store": store_embeddings, "ingest": ingest, "delete": delete}
+    for part in PARTS:
+        if part not in known:
+            sys.exit(f"BENCH_PARTS={part}: it must be one of {', '.join(known)}")
+        known[part]()
+
+
+main()
