@@ -276,14 +276,18 @@ begin
     return;
   end if;
   held := array(
-    select w.ctid
-      from unnest(source_ids, parts) as given (source_id, part)
-     cross join lateral (
-       select one.ctid from matrice_private.waiting_parts one
-        where one.source_id = given.source_id and one.part = given.part
-          and one.project_id = settle_parts.project_id and one.model in ('', settle_parts.model)
-          for update skip locked
-     ) w);
+    select w.ctid from matrice_private.waiting_parts w
+     where w.ctid = any (array(
+       select listed.ctid
+         from unnest(source_ids, parts) as given (source_id, part)
+        cross join lateral (
+          -- OFFSET 0, so that no other condition decides which index is used.
+          select one.ctid, one.project_id, one.model from matrice_private.waiting_parts one
+           where one.source_id = given.source_id and one.part = given.part
+          offset 0
+        ) listed
+        where listed.project_id = settle_parts.project_id and listed.model in ('', settle_parts.model)))
+       for update skip locked);
   -- This statement has a new snapshot. So it sees all that was waiting when the rows were locked.
   with gone as (
     delete from matrice_private.waiting_parts w where w.ctid = any (held)
