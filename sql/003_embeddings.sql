@@ -129,7 +129,6 @@ create table matrice.embedding_leases (
   constraint embedding_leases_pkey primary key (chunk_id, model),
   constraint embedding_leases_chunk_fkey foreign key (project_id, chunk_id)
     references matrice.source_chunks (project_id, id) on delete cascade,
-  constraint embedding_leases_model_fkey foreign key (model) references matrice.embedding_models (model),
   constraint embedding_leases_model_length check (octet_length(model) <= 200),
   constraint embedding_leases_attempt_check check (attempt between 1 and 1000000),
   constraint embedding_leases_last_error_length check (length(last_error) <= 2000),
@@ -137,7 +136,6 @@ create table matrice.embedding_leases (
   constraint embedding_leases_leased_until_check check (leased_until between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create index idx_leases_project on matrice.embedding_leases (project_id, chunk_id);
-create index idx_leases_model on matrice.embedding_leases (model);
 
 comment on table matrice.embedding_leases is
   'Chunks that a worker has claimed but not embedded yet, or has given back. Only claim_chunks, store_embeddings and '

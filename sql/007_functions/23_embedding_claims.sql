@@ -42,6 +42,22 @@ comment on function matrice_private.complete_lease is 'Sets the text_hash of a l
 create or replace trigger complete_lease before insert on matrice.embedding_leases
 for each row when (new.text_hash is null) execute function matrice_private.complete_lease();
 
+-- Instead of a foreign key: its index would be one more to write for each lease, and a plan that was made without statistics might
+-- read all leases of the model by it.
+create or replace function matrice_private.forget_leases() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from matrice.embedding_leases l where l.model = old.model;
+  return null;
+end
+$$;
+comment on function matrice_private.forget_leases is 'Deletes the leases of a deleted or renamed model.';
+
+create or replace trigger forget_leases after delete or update of model on matrice.embedding_models
+for each row execute function matrice_private.forget_leases();
+
 -- In the queries below, OFFSET 0 makes the planner look up the embeddings and the leases of a chunk by its id. It has no
 -- statistics of tables that were just filled. Then it may read all embeddings of the model for each chunk, which takes seconds.
 
@@ -106,7 +122,8 @@ begin
        select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
         where e.model = take_leases.model)
      and (c.id in (select ended.chunk_id from ended) or not exists (
-       select from matrice.embedding_leases l where l.chunk_id = c.id and l.model = take_leases.model
+       select from (select l.model from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
+        where l.model = take_leases.model
      ))
    order by c.id
   on conflict on constraint embedding_leases_pkey do update
@@ -399,8 +416,9 @@ begin
   return query
     select c.id, c.project_id, c.content, c.token_count, l.attempt, l.lease_id
       from unnest(offered) with ordinality as given (id, place)
-      join matrice.embedding_leases l on l.chunk_id = given.id and l.model = chosen_model and l.lease_id = lease
-      join matrice.source_chunks c on c.id = given.id
+     cross join lateral (select l.* from matrice.embedding_leases l where l.chunk_id = given.id offset 0) l
+     cross join lateral (select c.* from matrice.source_chunks c where c.id = given.id offset 0) c
+     where l.model = chosen_model and l.lease_id = lease
      order by given.place;
 end
 $$;

@@ -111,6 +111,15 @@ select is(tests.rows_of($$select from matrice.chunk_embeddings where chunk_id = 
 delete from matrice.source_chunks where id = tests.id('second');
 select is(tests.rows_of($$select from matrice.chunk_embeddings$$), 0::bigint, 'source_chunks: a delete deletes the embeddings');
 
+-- A deleted model ----------------------------------------------------------------------------------------------------
+
+select tests.as_service();
+insert into matrice.embedding_models (model, dimensions) values ('passing', 3);
+insert into matrice.embedding_leases (chunk_id, model, leased_until) values (tests.id('first'), 'passing', now() + interval '1 hour');
+delete from matrice.embedding_models where model = 'passing';
+select results_eq($$select model from matrice.embedding_leases where chunk_id = tests.id('first')$$, $$values ('text-embedding-ada-002')$$,
+                  'embedding_models: deleting a model deletes its leases');
+
 -- The model ----------------------------------------------------------------------------------------------------------
 
 select tests.as_owner();
