@@ -5,13 +5,18 @@ returns table (project_id uuid, mean double precision, deviation double precisio
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select p.id, avg(1 - (e.embedding <=> query_embedding)), stddev_pop(1 - (e.embedding <=> query_embedding))
+  select p.id, avg(e.similarity), stddev_pop(e.similarity)
     from unnest(project_ids) as p (id)
    cross join lateral (
-     -- Ids are random, so the first ones are a sample.
-     select e.embedding, e.model from matrice.chunk_embeddings e where e.project_id = p.id order by e.chunk_id limit 400
+     -- OFFSET 0: each similarity is computed once.
+     select 1 - (s.embedding <=> query_embedding) as similarity
+       from (
+         -- Ids are random, so the first ones are a sample.
+         select e.embedding, e.model from matrice.chunk_embeddings e where e.project_id = p.id order by e.chunk_id limit 400
+       ) s
+      where s.model = similarity_spread.model
+     offset 0
    ) e
-   where e.model = similarity_spread.model
    group by p.id;
 end;
 comment on function matrice_private.similarity_spread is
@@ -34,16 +39,19 @@ declare
   by_rank          boolean := coalesce(options ->> 'fusion', 'score') = 'rank';
   near             uuid[];
   similarities     double precision[];
+  are_all          boolean;
 begin
-  select array_agg(n.chunk_id), array_agg(n.similarity) into near, similarities
+  select coalesce(array_agg(n.chunk_id), '{}'), array_agg(n.similarity) into near, similarities
     from matrice_private.vector_candidates(query_embedding, project_ids, fused_candidates.model, depth, filter) n;
+  -- Of a small project, the similarities of all chunks are known now.
+  are_all := cardinality(near) < depth and cardinality(project_ids) = 1 and filter = '{}';
   return query
     with semantic as materialized (
       select n.id, n.similarity, row_number() over (order by n.similarity desc, n.id) as rank
         from unnest(near, similarities) n (id, similarity)
     ), words as materialized (
       select m.* from matrice_private.word_candidates(
-        query_text, coalesce(options ->> 'words', 'any'), project_ids, depth, filter, also => coalesce(near, '{}')) m
+        query_text, coalesce(options ->> 'words', 'any'), project_ids, depth, filter, also => near) m
     ), full_text as materialized (
       select w.*, row_number() over (order by w.score desc, w.chunk_id) as rank from words w where w.chunk_id is not null
     ), united as materialized (
@@ -51,13 +59,16 @@ begin
              case when t.rank <= depth then t.rank end as full_text_rank
         from semantic v full join full_text t on t.chunk_id = v.id
     ), missing as materialized (
-      select array_agg(u.id) as ids from united u where u.similarity is null
+      select array_agg(u.id) as ids from united u where u.similarity is null having count(*) > 0
     ), looked_up as materialized (
       select s.id, s.similarity
         from missing m,
              unnest(m.ids, matrice_private.similarities_to(query_embedding, m.ids, fused_candidates.model)) s (id, similarity)
     ), similarity_spread as materialized (
-      select s.* from matrice_private.similarity_spread(query_embedding, project_ids, fused_candidates.model) s
+      select project_ids[1] as project_id, avg(s.similarity) as mean, stddev_pop(s.similarity) as deviation
+        from semantic s having are_all
+      union all
+      select s.* from matrice_private.similarity_spread(query_embedding, project_ids, fused_candidates.model) s where not are_all
     ), word_spread as materialized (
       -- While the language of a project changes, it has a row for each language.
       select m.project_id, avg(m.mean) as mean, avg(m.deviation) as deviation
