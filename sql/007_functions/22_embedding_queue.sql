@@ -59,7 +59,9 @@ begin
     from matrice.source_chunks c
     join matrice.context_sources s on s.id = c.source_id
    where c.id = old.chunk_id
-     and not exists (select from matrice.chunk_embeddings e where e.chunk_id = old.chunk_id and e.model = old.model);
+     -- OFFSET 0, so that no plan reads all embeddings of the model.
+     and not exists (select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = old.chunk_id offset 0) e
+                      where e.model = old.model);
   return null;
 end
 $$;
