@@ -339,10 +339,9 @@ end
 $$;
 comment on function matrice.reindex_text is
   'Analyses the words of a project again after its language has changed, or after an upgrade of the analyser. Returns how many '
-  'chunks and insights it has analysed; 0 means that all are done. Call it again until it returns 0. Searches find everything '
-  'meanwhile. A change of the language already does this for the first 1,000. '
-  'batch_size: how many to analyse at most, 1 to 100000. '
-  'Defaults: batch_size 1000.';
+  'chunks and insights it has analysed. Call it again until it returns 0: then all are done. Searches find everything '
+  'meanwhile. A change of the language analyses the first 1,000 by itself. batch_size: how many to analyse at most, 1 to '
+  '100000. Defaults: batch_size 1000.';
 
 create or replace function matrice_private.reindex_project_text() returns trigger
 language plpgsql
