@@ -5,8 +5,8 @@ import json
 import psycopg
 import pytest
 
+from crowds import EDITORS, OWNER, new_project, session
 from plain_bm25 import Query, difference, stems, visible_texts
-from test_queue_races import EDITORS, OWNER, new_project, session
 from test_word_index_races import add_source
 
 STRANGER = "00000000-0000-0000-0000-0000000057aa"
