@@ -75,9 +75,9 @@ state_dir() {
 }
 STATE=$(state_dir)
 
-# Chooses the PostgreSQL to work with: the major version in $PG, else the default one. Each version has its own folders
-# under build/ and target/, so switching rebuilds nothing. PG_HOME is a private installation: PostgreSQL finds its files
-# relative to its binaries, so extensions can be installed there and the system's PostgreSQL stays as it is.
+# Chooses the PostgreSQL to work with: the major version in $PG, else the default one. Each version has its own folder under
+# build/, so switching rebuilds nothing. PG_HOME is a private installation: PostgreSQL finds its files relative to its
+# binaries, so extensions can be installed there and the system's PostgreSQL stays as it is.
 use_postgres() {
   PG=${PG:-$(default_major)}
   [[ $PG =~ ^1[5-8]$ ]] || die "PG=$PG: matrice runs on PostgreSQL 15, 16, 17 and 18"
@@ -106,7 +106,8 @@ pgrx_use() {
   local pg_config=$1 major config
   major=$("$pg_config" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
   config=$(printf '[configs]\npg%s = "%s"' "$major" "$pg_config")
-  export PGRX_HOME=$BUILD/$major/pgrx CARGO_TARGET_DIR=$TARGET/$major
+  # One target folder for all versions and for tests of the core: only what knows the version is built for each.
+  export PGRX_HOME=$BUILD/$major/pgrx CARGO_TARGET_DIR=$TARGET
   PGRX_OPTIONS=(--release --no-default-features --features "pg$major")
   mkdir -p "$PGRX_HOME"
   [ "$(cat "$PGRX_HOME/config.toml" 2>/dev/null)" = "$config" ] || echo "$config" > "$PGRX_HOME/config.toml"
@@ -118,7 +119,9 @@ pgrx_install() (
   shift
   pgrx_use "$pg_config"
   cd "$ROOT"
-  cargo pgrx install --pg-config "$pg_config" "${PGRX_OPTIONS[@]}" "$@"
+  mkdir -p "$TARGET"
+  # Nobody builds the library for another version before it is copied.
+  flock "$TARGET" cargo pgrx install --pg-config "$pg_config" "${PGRX_OPTIONS[@]}" "$@"
 )
 
 # What cargo-pgrx adds to cargo's configuration: with it tests and lints reuse what the extension was built with.

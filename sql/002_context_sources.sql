@@ -128,10 +128,10 @@ comment on column matrice.source_chunks.metadata is
 comment on column matrice.source_chunks.start_char is 'Offset of the first character in the source''s text, from 0.';
 comment on column matrice.source_chunks.end_char is 'Offset after the last character.';
 comment on column matrice.source_chunks.fts is
-  'The words of the content, as analyze_text finds them in the language of the project. The weight of a position says '
-  'what a lexeme is there: A a word that is its own stem, B a word whose stem differs, C a compound, D a stem or '
-  'another spelling. A lexeme that begins with a blank says how the content was analysed. Set by a trigger.';
+  'The words of the content, as analyze_text finds them in the language of the project. Each position has a weight, which says '
+  'what the lexeme is there. A: a word that is its own stem. B: a word whose stem differs. C: a compound. D: a stem or another '
+  'spelling. A lexeme that begins with a blank says how the content was analysed. Set by a trigger.';
 comment on column matrice.source_chunks.filterable is
-  'The JSON object that the filter of a search is matched against: raw_metadata and type of the source, the metadata '
-  'of the chunk, and the id of the project. The chunk''s metadata override those of the source. The id lets one index '
-  'lookup find chunks of one project. Set by a trigger.';
+  'What the filter of a search is compared with: a JSON object of raw_metadata and type of the source, the metadata of the '
+  'chunk, and the id of the project. Where source and chunk have the same key, the value of the chunk counts. With the id, one '
+  'index lookup finds the chunks of one project. Set by a trigger.';

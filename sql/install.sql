@@ -49,18 +49,17 @@ comment on function matrice.detokenize(integer[], text) is
   'Joins tokens to a text, the inverse of tokenize. Returns the text. model: the name of a model or an encoding. '
   'Defaults: model ''text-embedding-3-small''.';
 comment on function matrice.truncate_tokens(text, integer, text) is
-  'Truncates a text to its first max_tokens tokens. Returns the beginning of the text that these tokens cover, in '
-  'whole characters. The result has at most max_tokens tokens when it is counted again. model: the name of a model or '
-  'an encoding. '
-  'Defaults: model ''text-embedding-3-small''.';
+  'Truncates a text to its first max_tokens tokens. A character that is only partly within them is left out. The result never '
+  'has more than max_tokens tokens when it is counted again. model: the name of a model or an encoding. Defaults: model '
+  '''text-embedding-3-small''.';
 comment on function matrice.chunk_text(text, integer, integer, text, text) is
-  'Cuts a text into chunks of at most max_tokens tokens, at the best boundaries that its format has. Returns the '
-  'chunks in order; none if content is null. Each chunk is substr(content, start_char + 1, end_char - start_char). In '
-  'markdown, metadata.headings is the path of headings under which the chunk begins. overlap_tokens: a chunk repeats '
-  'at most this many tokens of the chunk before it, in whole sections. At most half of max_tokens; the default of 64 '
-  'becomes half of max_tokens if that is less. format: text, markdown, go, javascript, python, rust, sql, tsx or '
-  'typescript. model: the name of a model or an encoding. Only content may be null. '
-  'Defaults: max_tokens 512, overlap_tokens 64, format ''text'', model ''text-embedding-3-small''.';
+  'Cuts a text into chunks of at most max_tokens tokens, at the best boundaries that its format has. Returns the chunks in '
+  'order; none if content is null. Each chunk is substr(content, start_char + 1, end_char - start_char). In markdown, '
+  'metadata.headings is the path of headings under which the chunk begins. overlap_tokens: a chunk may begin with a repetition '
+  'of the end of the chunk before it. The repetition consists of whole parts such as sentences, and has at most this many '
+  'tokens. overlap_tokens is at most half of max_tokens. The default of 64 becomes half of max_tokens if that is less. format: '
+  'text, markdown, go, javascript, python, rust, sql, tsx or typescript. model: the name of a model or an encoding. Only '
+  'content may be null. Defaults: max_tokens 512, overlap_tokens 64, format ''text'', model ''text-embedding-3-small''.';
 comment on function matrice._nearest_chunks(uuid[], text, anyelement, integer, uuid[]) is
   'Finds the chunks in the projects whose embeddings are nearest to a vector by cosine similarity, at most match_count. Returns '
   'them nearest first, ties by id. query: a vector of pgvector. among: if not null, only these chunks. Reads the index of codes, '
@@ -71,11 +70,11 @@ comment on function matrice._build_codes(uuid, text, uuid[]) is
 comment on function matrice._coded_chunks(bytea) is
   'Returns the chunks that have a code in a page. Internal, for the index of codes.';
 comment on function matrice.analyze_text(text, text) is
-  'Shows how a text becomes words, in texts and queries alike. Returns the words in their order; none if content is null. '
-  'position: the number of the word in the text, from 1. kind: word, as it is written; stop word, which queries ignore; stem, '
-  'the stem of a word or another spelling of it; compound, several words that are written as one; bigram, two neighbouring '
-  'characters of Chinese, Japanese or Korean. language: a text search configuration of pg_catalog, such as english. Defaults: '
-  'language ''simple''.';
+  'Shows the words that matrice reads in a text. Queries are read in the same way. Returns the words in their order; none if '
+  'content is null. position: the number of the word in the text, from 1. kind: what the row is. word: the word as it is '
+  'written. stop word: a word that queries ignore. stem: the stem of a word, or another spelling of it. compound: several '
+  'words that are written as one. bigram: two neighbouring characters of Chinese, Japanese or Korean. language: a text search '
+  'configuration of pg_catalog, such as english. Defaults: language ''simple''.';
 comment on function matrice._text_vector(text, text) is
   'Returns the words of a text as a tsvector. The weight of a position says what the lexeme is there: A a word that is its own '
   'stem, B a word whose stem differs, C a compound, D a stem or another spelling. A lexeme that begins with a blank says how the '

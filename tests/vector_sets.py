@@ -4,6 +4,7 @@ Most are made of real embeddings (data/real_embeddings.npz), whose vectors share
 """
 
 import hashlib
+import random
 import sys
 import uuid
 from pathlib import Path
@@ -70,6 +71,12 @@ def few():
 
 def all_sets():
     return {**real(), **offline(), **near_copies(), **few()}
+
+
+def near_one_of_few(rng, dimensions):
+    """The text of a vector, by Python's own generator. It is near one of twenty, with a large mean, as real embeddings are."""
+    centre = random.Random(rng.randrange(20))
+    return "[" + ",".join(f"{3 + centre.gauss(0, 1) + rng.gauss(0, 0.7):.4f}" for _ in range(dimensions)) + "]"
 
 
 def identifier(kind, *name):

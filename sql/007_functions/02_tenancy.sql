@@ -1,5 +1,5 @@
--- Rules for all tables of a project: a row keeps its id and its project, a child row takes the project of its parent, and
--- ANALYZE keeps no statistics.
+-- Rules for all tables of a project: a row keeps its id and its project, a child row takes the project of its parent, an index
+-- loses the rows of a deleted project, and ANALYZE keeps no statistics.
 
 create or replace function matrice_private.touch_updated_at() returns trigger
 language plpgsql
@@ -105,6 +105,27 @@ begin
   end loop;
 end
 $$;
+
+create or replace function matrice_private.forget_rows() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  name text;
+begin
+  if tg_op = 'TRUNCATE' then
+    execute (select 'truncate ' || string_agg(format('matrice_private.%I', given), ', ') from unnest(tg_argv) given);
+  else
+    foreach name in array tg_argv loop
+      execute format('delete from matrice_private.%I t where t.project_id = $1', name) using old.id;
+    end loop;
+  end if;
+  return null;
+end
+$$;
+comment on function matrice_private.forget_rows is
+  'Deletes the rows of a deleted project from the tables of matrice_private that its trigger names. After a truncate it empties '
+  'them. SECURITY DEFINER: no client may write these tables.';
 
 create or replace function matrice_private.refuse_clients() returns trigger
 language plpgsql

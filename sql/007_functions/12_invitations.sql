@@ -176,5 +176,6 @@ begin
 end
 $$;
 comment on function matrice.accept_invite is
-  'Makes the caller a member by the token of an invitation. Returns the id of the project. token: works once; white '
-  'space around it is ignored. A member who has a higher role keeps it. Raises PT404 if the token is not valid.';
+  'Accepts an invitation: the caller becomes a member of the project. Returns the id of the project. token: what invite_member '
+  'returned. It works once; white space around it is ignored. A member who has a higher role keeps it. Raises PT404 if the '
+  'token is not valid.';

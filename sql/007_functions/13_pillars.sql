@@ -136,9 +136,9 @@ begin
 end
 $$;
 comment on function matrice.save_pillar is
-  'Saves the content of a pillar. Returns the version of the pillar, which is a new one if something changed. code: P1 '
-  'to P6. metadata: if null, the metadata stay as they are. expected_version: if the pillar has another version, it is '
-  'not saved and PT409 is raised. Needs the role editor.';
+  'Saves the content of a pillar. Returns the number of the current version. The number grows only if something changed. code: '
+  'P1 to P6. metadata: if null, the metadata stay as they are. expected_version: the version that the caller has read. If the '
+  'pillar has another version by now, nothing is saved and PT409 is raised. Needs the role editor.';
 
 create or replace function matrice.restore_pillar(project_id uuid, code text, version integer) returns integer
 language plpgsql
@@ -168,9 +168,9 @@ begin
 end
 $$;
 comment on function matrice.restore_pillar is
-  'Saves an old version of a pillar again. Returns the version of the pillar, which is a new one if something changed. '
-  'The history keeps all versions. code: P1 to P6. Raises PT404 if the pillar has no such version. Needs the role '
-  'editor.';
+  'Saves an old version of a pillar again, as a new version. Returns the number of the current version. The number grows only '
+  'if something changed. The history keeps all versions. code: P1 to P6. Raises PT404 if the pillar has no such version. Needs '
+  'the role editor.';
 
 create or replace function matrice.pillar_history(project_id uuid, code text)
 returns table (version integer, content text, metadata jsonb, saved_at timestamptz, saved_by uuid)

@@ -101,25 +101,23 @@ comment on function matrice_private.forget_parts is
 create or replace trigger forget_parts after delete on matrice.context_sources referencing old table as removed
 for each statement execute function matrice_private.forget_parts();
 
+create or replace trigger forget_queues after delete on matrice.projects
+for each row execute function matrice_private.forget_rows('embedding_queues');
+
 create or replace function matrice_private.forget_queues() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if tg_op = 'TRUNCATE' then
-    delete from matrice_private.embedding_queues where true;
-  else
-    delete from matrice_private.embedding_queues q where q.project_id = old.id;
-  end if;
+  -- TRUNCATE would wait for claims, which wait for the table that is being truncated.
+  delete from matrice_private.embedding_queues where true;
   return null;
 end
 $$;
 comment on function matrice_private.forget_queues is
-  'Forgets which models have listed parts: those of a deleted project, or all when the owner truncates embeddings or leases. '
-  'SECURITY DEFINER: no client may write embedding_queues.';
+  'Forgets which models have listed parts when the owner truncates embeddings or leases. SECURITY DEFINER: no client may write '
+  'embedding_queues.';
 
-create or replace trigger forget_queues after delete on matrice.projects
-for each row execute function matrice_private.forget_queues();
 create or replace trigger forget_queues after truncate on matrice.chunk_embeddings
 for each statement execute function matrice_private.forget_queues();
 create or replace trigger forget_queues after truncate on matrice.embedding_leases

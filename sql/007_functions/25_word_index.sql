@@ -199,45 +199,19 @@ for each statement execute function matrice_private.index_words();
 create or replace trigger index_removed after delete on matrice.source_chunks referencing old table as removed
 for each statement execute function matrice_private.index_words();
 
-create or replace function matrice_private.forget_words() returns trigger
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  delete from matrice_private.word_blocks b where b.project_id = old.id;
-  delete from matrice_private.word_segments s where s.project_id = old.id;
-  delete from matrice_private.word_deletions d where d.project_id = old.id;
-  return null;
-end
-$$;
-comment on function matrice_private.forget_words is
-  'Deletes the word index of a deleted project. SECURITY DEFINER: no client may write the index.';
-
 -- Deferred to the end of the transaction. Before that, deleting the chunks may wait for somebody who changes one of them, and who
 -- then adds to the index.
 do $$
 begin
   if not exists (select from pg_trigger t where t.tgrelid = 'matrice.projects'::regclass and t.tgname = 'forget_words') then
     create constraint trigger forget_words after delete on matrice.projects deferrable initially deferred
-    for each row execute function matrice_private.forget_words();
+    for each row execute function matrice_private.forget_rows('word_blocks', 'word_segments', 'word_deletions');
   end if;
 end
 $$;
 
-create or replace function matrice_private.forget_all_words() returns trigger
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  truncate matrice_private.word_segments, matrice_private.word_blocks, matrice_private.word_deletions;
-  return null;
-end
-$$;
-comment on function matrice_private.forget_all_words is
-  'Empties the word index when the owner truncates the chunks. SECURITY DEFINER: no client may write the index.';
-
 create or replace trigger forget_all_words after truncate on matrice.source_chunks
-for each statement execute function matrice_private.forget_all_words();
+for each statement execute function matrice_private.forget_rows('word_blocks', 'word_segments', 'word_deletions');
 
 create or replace function matrice_private.rebuild_word_index(project_id uuid default null) returns void
 language plpgsql
@@ -365,10 +339,9 @@ end
 $$;
 comment on function matrice.reindex_text is
   'Analyses the words of a project again after its language has changed, or after an upgrade of the analyser. Returns how many '
-  'chunks and insights it has analysed; 0 means that all are done. Call it again until it returns 0. Searches find everything '
-  'meanwhile. A change of the language already does this for the first 1,000. '
-  'batch_size: how many to analyse at most, 1 to 100000. '
-  'Defaults: batch_size 1000.';
+  'chunks and insights it has analysed. Call it again until it returns 0: then all are done. Searches find everything '
+  'meanwhile. A change of the language analyses the first 1,000 by itself. batch_size: how many to analyse at most, 1 to '
+  '100000. Defaults: batch_size 1000.';
 
 create or replace function matrice_private.reindex_project_text() returns trigger
 language plpgsql

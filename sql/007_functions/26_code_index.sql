@@ -197,44 +197,18 @@ for each statement execute function matrice_private.index_codes();
 create or replace trigger index_removed after delete on matrice.chunk_embeddings referencing old table as removed
 for each statement execute function matrice_private.index_codes();
 
-create or replace function matrice_private.forget_codes() returns trigger
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  delete from matrice_private.code_pages p where p.project_id = old.id;
-  delete from matrice_private.code_lists l where l.project_id = old.id;
-  delete from matrice_private.code_deletions d where d.project_id = old.id;
-  return null;
-end
-$$;
-comment on function matrice_private.forget_codes is
-  'Deletes the codes of a deleted project. SECURITY DEFINER: no client may write the index.';
-
 -- Deferred to the end of the transaction, like forget_words.
 do $$
 begin
   if not exists (select from pg_trigger t where t.tgrelid = 'matrice.projects'::regclass and t.tgname = 'forget_codes') then
     create constraint trigger forget_codes after delete on matrice.projects deferrable initially deferred
-    for each row execute function matrice_private.forget_codes();
+    for each row execute function matrice_private.forget_rows('code_pages', 'code_lists', 'code_deletions');
   end if;
 end
 $$;
 
-create or replace function matrice_private.forget_all_codes() returns trigger
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  truncate matrice_private.code_lists, matrice_private.code_pages, matrice_private.code_deletions;
-  return null;
-end
-$$;
-comment on function matrice_private.forget_all_codes is
-  'Empties the index of codes when the owner truncates the embeddings. SECURITY DEFINER: no client may write the index.';
-
 create or replace trigger forget_all_codes after truncate on matrice.chunk_embeddings
-for each statement execute function matrice_private.forget_all_codes();
+for each statement execute function matrice_private.forget_rows('code_pages', 'code_lists', 'code_deletions');
 
 create or replace function matrice_private.rebuild_code_index(project_id uuid default null) returns void
 language plpgsql

@@ -44,19 +44,16 @@ begin
 end
 $$;
 comment on function matrice.match_chunks is
-  'Finds the chunks nearest to a vector, by cosine similarity, best first. Returns min(match_count, visible matching chunks) '
-  'rows; fewer if match_threshold, max_per_source or expand leave out or merge some. '
-  'project_id: the project to search; without it, all projects of the caller. '
-  'match_threshold: leaves out chunks that are less similar than this. '
-  'filter: an object that the metadata of a chunk must contain. It is compared with the metadata of the chunk, and with the '
-  'metadata and type of the source. '
-  'model: the embedding model; without it, the model of the project, or the default model. '
-  'diversity: 0 returns the nearest chunks; towards 1, results differ more from each other (maximal marginal relevance among '
-  'five times as many candidates). '
-  'max_per_source: returns no more chunks of one source than this. '
-  'expand: adds this many chunks before and after each hit; hits that then touch become one row. metadata.expanded says what the '
-  'row covers, and metadata.pages lists all of its pages. '
-  'Defaults: match_count 10, filter ''{}'', diversity 0, expand 0.';
+  'Finds the chunks nearest to a vector, by cosine similarity, best first. Returns match_count rows, or all chunks that match '
+  'and that the caller can see, if these are fewer. There may be still fewer rows because match_threshold or max_per_source '
+  'leave some out, or expand merges some. project_id: the project to search; without it, all projects of the caller. '
+  'match_threshold: leaves out chunks that are less similar than this. filter: a JSON object. A chunk matches if its metadata '
+  'contain this object. The metadata and the type of its source count, too. model: the embedding model; without it, the model '
+  'of the project, or the default model. diversity: 0 returns the nearest chunks. Towards 1, the results differ more from each '
+  'other: they are chosen from five times as many candidates by maximal marginal relevance. max_per_source: returns no more '
+  'chunks of one source than this. expand: adds this many chunks before and after each hit. Hits that then touch become one '
+  'row. Its metadata.expanded says what the row covers, and its metadata.pages lists all of its pages. Defaults: match_count '
+  '10, filter ''{}'', diversity 0, expand 0.';
 
 create or replace function matrice.search_chunks(
   query_text text, project_id uuid default null, match_count integer default 10, filter jsonb default '{}',
@@ -108,21 +105,18 @@ begin
 end
 $$;
 comment on function matrice.search_chunks is
-  'Finds chunks by words, best first, ties by id. Words are read in the language of each project. A word is found in all of its '
-  'forms, with and without accents, and as a part of compounds such as e-mail, config.yaml or searchChunks. '
-  'rank: the score by BM25, with the statistics of the project. It grows with how rare the words of the query are, and how often '
-  'the chunk has them. A word that is written as in the query counts a little more. '
-  'query_text: as people type it. A chunk matches if it has any of the words. "a phrase" and +word are required, -word excludes, '
-  'begin* is the beginning of a word, and one of the words around "or" is enough. Stop words are ignored, unless the query has '
-  'no other words. '
-  'words: any, or all to require every word. '
-  'min_score: leaves out chunks with a lower rank. '
-  'highlight: puts an excerpt into metadata.highlight, with the words that were found between <b> and </b>. highlight_fragments: '
-  'the most excerpts, joined by " … ". highlight_html: escapes the rest of the text for HTML. '
-  'matched_words: the words of the query that the chunk has. '
-  'project_id, match_count, filter, diversity, max_per_source, expand: as in match_chunks. '
-  'Defaults: match_count 10, filter ''{}'', diversity 0, expand 0, highlight false, words ''any'', highlight_fragments 1, '
-  'highlight_html false.';
+  'Finds chunks by words, best first, ties by id. Words are read in the language of each project. A word is found in all of '
+  'its forms, with and without accents, and as a part of compounds such as e-mail, config.yaml or searchChunks. rank: the BM25 '
+  'score, computed with the statistics of the project. It is higher if the words of the query are rarer in the project, and if '
+  'the chunk has them more often. A word that is written as in the query counts a little more. query_text: the query as people '
+  'type it. A chunk matches if it has any of the words. "a phrase" and +word are required, -word excludes, begin* is the '
+  'beginning of a word, and one of the words around "or" is enough. Stop words are ignored, unless the query has no other '
+  'words. words: ''any'', or ''all'' to require every word. min_score: leaves out chunks with a lower rank. highlight: puts an '
+  'excerpt into metadata.highlight, with the words that were found between <b> and </b>. highlight_fragments: the greatest '
+  'number of excerpts. They are joined by " … ". highlight_html: escapes the rest of the text for HTML. matched_words: the '
+  'words of the query that the chunk has. project_id, match_count, filter, diversity, max_per_source, expand: as in '
+  'match_chunks. Defaults: match_count 10, filter ''{}'', diversity 0, expand 0, highlight false, words ''any'', '
+  'highlight_fragments 1, highlight_html false.';
 
 create or replace function matrice.hybrid_search(
   query_text text, query_embedding vector, project_id uuid default null, match_count integer default 10,
@@ -175,20 +169,16 @@ begin
 end
 $$;
 comment on function matrice.hybrid_search is
-  'Finds chunks by meaning and by words: combines match_chunks and search_chunks, best first, ties by id. '
-  'score: the sum of both scores, each standardised: how many standard deviations it is above the mean of all chunks of the '
-  'project. The similarity counts 0.7 times. Around 0 means no better than any chunk. '
-  'full_text_weight, semantic_weight: the weights in the sum; 0 leaves a search out of the score. '
-  'fusion: score, or rank for reciprocal rank fusion, where the score is Σ weight / (rrf_k + rank). rrf_k: a smaller value '
-  'favours the first ranks more. '
-  'min_similarity, min_score: leave out chunks that are less similar, or have a lower score. If nothing is known about the '
-  'question, the result is empty then. '
-  'semantic_rank, full_text_rank: the places of a chunk in the two searches; null if it is not among the first 100 results of '
-  'that search, or the first 5 × match_count if that is more. '
-  'similarity: the cosine similarity. rank, matched_words, query_text, words: as in search_chunks. '
-  'The other arguments: as in match_chunks. '
-  'Defaults: match_count 10, full_text_weight 1, semantic_weight 1, rrf_k 50, filter ''{}'', diversity 0, expand 0, '
-  'words ''any'', fusion ''score''.';
+  'Finds chunks by meaning and by words: combines match_chunks and search_chunks, best first, ties by id. score: the sum of '
+  'rank and 0.7 times similarity. Before, each is standardised: it becomes the number of standard deviations above the mean of '
+  'the project''s chunks. A chunk with a score around 0 is no better than any chunk. full_text_weight, semantic_weight: weigh '
+  'rank and similarity in the sum; 0 leaves one out. fusion: ''score'', or ''rank'' for reciprocal rank fusion, where the '
+  'score is Σ weight / (rrf_k + rank). rrf_k: a smaller value favours the first ranks more. min_similarity, min_score: leave '
+  'out chunks that are less similar, or have a lower score. With them, a question about which nothing is known has an empty '
+  'result. semantic_rank, full_text_rank: the places of a chunk in the two searches. A place is null if the chunk is not among '
+  'the first 100 results of that search, or the first 5 × match_count if that is more. similarity: the cosine similarity. '
+  'rank, matched_words, query_text, words: as in search_chunks. The other arguments: as in match_chunks. Defaults: match_count '
+  '10, full_text_weight 1, semantic_weight 1, rrf_k 50, filter ''{}'', diversity 0, expand 0, words ''any'', fusion ''score''.';
 
 create or replace function matrice_private.scored_chunks(scores jsonb, project_id uuid)
 returns table (chunk_id uuid, score double precision)
@@ -242,11 +232,10 @@ begin
 end
 $$;
 comment on function matrice.rerank_chunks is
-  'Returns the chunks with the highest scores, by scores of your own. Leaves out chunks that the caller cannot see. '
-  'scores: {"<chunk_id>": score, …}, for example from a cross-encoder, from votes or from clicks. '
-  'model: the embeddings by which diversity compares chunks. '
-  'match_count, diversity, max_per_source, expand: as in match_chunks. '
-  'Defaults: match_count 10, diversity 0, expand 0.';
+  'Ranks chunks by scores of your own, for example from a cross-encoder, from votes or from clicks. Returns those with the '
+  'highest scores. Leaves out chunks that the caller cannot see. scores: {"<chunk_id>": score, …}. model: diversity compares '
+  'the chunks by their embeddings of this model. match_count, diversity, max_per_source, expand: as in match_chunks. Defaults: '
+  'match_count 10, diversity 0, expand 0.';
 
 create or replace function matrice_private.document_rows(query_embedding vector, model text, match_count integer, filter jsonb)
 returns table (id uuid, content text, metadata jsonb, embedding vector, similarity double precision)

@@ -148,14 +148,13 @@ begin
 end
 $$;
 comment on function matrice.evaluate_search is
-  'Measures how good the searches are for labelled queries. Returns a row for each kind of search that the queries allow: '
-  'semantic, full_text and hybrid. A row has the number of queries, the mean recall among match_count results, the mean '
-  'reciprocal rank of the first relevant result (mrr), and the mean nDCG. '
-  'queries: [{"query_text": …, "query_embedding": …, "relevant": {"<chunk_id or source_id>": grade}}, …]. A query has '
-  'query_text, query_embedding or both. A relevant source counts once, at the first of its chunks that is found. '
-  'project_id, filter, model: as in match_chunks. '
-  'Limits: 1,000 queries, 64 MB, and 200,000 results in all. '
-  'Defaults: match_count 10, filter ''{}''.';
+  'Measures how good the searches are for labelled queries. Returns a row for each kind of search: semantic over the queries '
+  'that have query_embedding, full_text over those that have query_text, and hybrid over those that have both. A row has the '
+  'number of queries, the mean recall among match_count results, the mean reciprocal rank of the first relevant result (mrr), '
+  'and the mean nDCG. queries: [{"query_text": …, "query_embedding": …, "relevant": {"<chunk_id or source_id>": grade}}, …]. A '
+  'query has query_text, query_embedding or both. A relevant source counts once, at the first of its chunks that is found. '
+  'project_id, filter, model: as in match_chunks. Limits: 1,000 queries, 64 MB, and 200,000 results in all. Defaults: '
+  'match_count 10, filter ''{}''.';
 
 create or replace function matrice_private.recall_of(
   query_embedding vector, project_id uuid, model text, match_count integer, left_out uuid
@@ -279,14 +278,11 @@ begin
 end
 $$;
 comment on function matrice.search_recall is
-  'Measures what share of the true nearest chunks match_chunks finds. Returns the number of queries, and the mean and the lowest '
-  'recall among match_count results. For operators: each query is compared with every vector of the project. '
-  'The queries are made from a sample of the project''s vectors. One query in four is a vector of the sample. Its own chunk does '
-  'not count, because any search finds it. The other queries are the sums of the directions of four vectors. Like a question, '
-  'such a sum is near several chunks and equal to none. (With codes that found 0.83 for real questions, vectors alone measured '
-  '0.96, and sums 0.86.) '
-  'sample: the number of queries, at most 1,000. '
-  'match_count: at most 1,000. '
-  'model: as in match_chunks. '
-  'Limits: queries × vectors × dimensions is at most 20,000,000,000. '
-  'Defaults: sample 20, match_count 10.';
+  'Measures what share of the true nearest chunks match_chunks finds. Returns the number of queries, and the mean and the '
+  'lowest recall among match_count results. For operators: each query is compared with every vector of the project. The '
+  'queries are made from a sample of the project''s vectors. One query in four is a vector of the sample. Its own chunk does '
+  'not count, because any search finds it. Each of the other queries is the sum of four vectors, each of them scaled to length '
+  '1. Like a question, such a sum is near several chunks and equal to none. So it shows better what real questions find: where '
+  'their recall was 0.83, that of the sums was 0.86, and that of the vectors 0.96. sample: the number of queries, at most '
+  '1,000. match_count: at most 1,000. model: as in match_chunks. Limits: queries × vectors × dimensions is at most '
+  '20,000,000,000. Defaults: sample 20, match_count 10.';

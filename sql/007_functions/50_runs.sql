@@ -49,9 +49,9 @@ begin
 end
 $$;
 comment on function matrice.start_run is
-  'Records that a workflow run began. Returns the id of the run. run_key: identifies the run in its project. A second '
-  'call with the same run_key and workflow_id changes nothing and returns the same id. A run_key of another '
-  'workflow''s run is refused (PT409). phase: P1 to P6, or null. Defaults: input_data ''{}''.';
+  'Records that a workflow run began. Returns the id of the run. run_key: identifies the run in its project. A second call '
+  'with the same run_key and workflow_id changes nothing and returns the same id. A run_key that belongs to a run of another '
+  'workflow is refused (PT409). phase: P1 to P6, or null. Defaults: input_data ''{}''.';
 
 create or replace function matrice.record_step(
   run_id uuid, step_name text, status text, latency_ms integer default null, model text default null,

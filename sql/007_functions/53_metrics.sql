@@ -57,7 +57,8 @@ begin
 end
 $$;
 comment on function matrice.workflow_metrics is
-  'Returns figures of a project''s workflow runs, one row per bucket. since, until: the runs that started at or after '
-  'since, and before until. group_by: hour, day, week or month (in UTC), workflow, phase or model. success_rate: '
-  'succeeded / (succeeded + failed). cost_usd: the sum over all attempts whose cost is known. p50_ms, p95_ms, p99_ms: '
-  'percentiles of the latency of steps, without skipped steps. Defaults: until now(), group_by ''day''.';
+  'Returns figures of a project''s workflow runs: one row for each hour, day, week, month, workflow, phase or model. bucket: '
+  'which of them the row is for. since, until: counts the runs that started at or after since, and before until. group_by: '
+  'hour, day, week or month (in UTC), workflow, phase or model. success_rate: succeeded / (succeeded + failed). cost_usd: the '
+  'sum over all attempts whose cost is known. p50_ms, p95_ms, p99_ms: percentiles of the latency of steps, without skipped '
+  'steps. Defaults: until now(), group_by ''day''.';

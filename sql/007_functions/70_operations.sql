@@ -27,5 +27,5 @@ begin
 end
 $$;
 comment on function matrice.refuse_planned_counts is
-  'Refuses requests with Prefer: count=planned or count=estimated, and requests for the plan of a query. To use it, set '
-  'PostgREST''s db-pre-request to this function.';
+  'Refuses requests with Prefer: count=planned or count=estimated, and requests for the plan of a query. Their estimates are '
+  'made from the rows of all tenants. To use it, set PostgREST''s db-pre-request to this function.';

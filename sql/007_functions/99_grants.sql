@@ -113,9 +113,9 @@ begin
       'complete_chunk', 'refilter_chunks', 'keep_dimensions', 'choose_model', 'check_embedding', 'complete_lease', 'forget_leases', 'hold_text',
       'forget_embeddings', 'complete_insight', 'refuse_circle', 'refuse_unit', 'price_step',
       -- SECURITY DEFINER: these write to tables that no client may write.
-      'audit', 'keep_pillar_version', 'forget_usage', 'forget_failures',
+      'audit', 'keep_pillar_version', 'forget_usage', 'forget_failures', 'forget_rows',
       'list_parts', 'list_chunk', 'forget_parts', 'forget_queues',
-      'index_words', 'forget_words', 'forget_all_words', 'index_codes', 'forget_codes', 'forget_all_codes',
+      'index_words', 'index_codes',
       'take_project_id', 'void_invitations',
       'count_context_sources', 'count_source_chunks', 'count_insights', 'count_workflow_runs',
       'count_workflow_steps',

@@ -1,25 +1,16 @@
 """The index of codes after a crash, maintenance, a dump and a restore: searches find what a plain scan finds."""
 
-import os
 import random
-import signal
-import subprocess
-import threading
 
 import psycopg
 import pytest
-from test_crash import wait_until_gone
+from servers import Server
 
-from conftest import ROOT, Database, sign_in
+from conftest import sign_in
+from vector_sets import near_one_of_few
 
-CLUSTER = "crash_codes"
 DIMENSIONS = 24
 EXACT = "select chunk_id, 1 - (embedding <=> %s::vector) from matrice.chunk_embeddings where project_id = %s and model = 'tiny' order by 2 desc, 1"
-
-
-def vector(rng):
-    centre = random.Random(rng.randrange(20))
-    return "[" + ",".join(f"{3 + centre.gauss(0, 1) + rng.gauss(0, 0.7):.4f}" for _ in range(DIMENSIONS)) + "]"
 
 
 def store(connection, rng, project, count):
@@ -28,7 +19,7 @@ def store(connection, rng, project, count):
         "insert into matrice.chunk_embeddings (chunk_id, model, embedding) select id, 'tiny', (%s::text[])[row_number() over ()]::vector"
         "  from (select id from matrice.source_chunks where project_id = %s order by random() limit %s for update skip locked) chosen"
         "    on conflict (chunk_id, model) do update set embedding = excluded.embedding",
-        [[vector(rng) for _ in range(count)], project, count])
+        [[near_one_of_few(rng, DIMENSIONS) for _ in range(count)], project, count])
 
 
 def fill(database):
@@ -64,7 +55,7 @@ def assert_right(database, projects, seed="seed", codes_are_complete=True):
         found = []
         for project in projects:
             for _ in range(15):
-                query = vector(rng)
+                query = near_one_of_few(rng, DIMENSIONS)
                 exact = connection.execute(EXACT, [query, project]).fetchall()
                 search = "select chunk_id, similarity from matrice.match_chunks(%s::vector, %s, %s, model => 'tiny')"
                 assert len(exact) > 300 and connection.execute(search, [query, project, 10000]).fetchall() == exact
@@ -87,61 +78,26 @@ def assert_lives_on(database, projects):
 # Crashes ------------------------------------------------------------------------------------------------------------------
 
 
-def start(monkeypatch):
-    """Starts the server, on a port of its own each time. Returns its data folder."""
-    subprocess.run([ROOT / "scripts" / "cluster", "start", CLUSTER], check=True, capture_output=True)
-    shell = f'eval "$({ROOT}/scripts/cluster env {CLUSTER})"; echo "$PGHOST $PGPORT $MATRICE_PGDATA"'
-    host, port, data = subprocess.run(["bash", "-c", shell], check=True, capture_output=True, text=True).stdout.split()
-    monkeypatch.setenv("PGHOST", host)
-    monkeypatch.setenv("PGPORT", port)
-    return data
+def changes(number, projects):
+    def work(connection):
+        rng = random.Random(number)
+        sign_in(connection)
+        while True:
+            store(connection, rng, rng.choice(projects), rng.choice([1, 8, 64]))
+            connection.execute("delete from matrice.chunk_embeddings where chunk_id in"
+                               " (select id from matrice.source_chunks order by random() limit 5 for update skip locked)")
+            yield
 
-
-def kill(data):
-    with open(os.path.join(data, "postmaster.pid")) as file:
-        postmaster = int(file.readline())
-    children = subprocess.run(["pgrep", "-P", str(postmaster)], capture_output=True, text=True, check=True).stdout.split()
-    for process in [postmaster, *map(int, children)]:
-        os.kill(process, signal.SIGKILL)
-    return postmaster
-
-
-def change_until_killed(number, projects, begun):
-    rng = random.Random(number)
-    try:
-        with psycopg.connect(dbname="postgres", user="postgres", autocommit=True) as connection:
-            sign_in(connection)
-            while True:
-                store(connection, rng, rng.choice(projects), rng.choice([1, 8, 64]))
-                connection.execute("delete from matrice.chunk_embeddings where chunk_id in"
-                                   " (select id from matrice.source_chunks order by random() limit 5 for update skip locked)")
-                begun.release()
-    except psycopg.OperationalError:
-        return
+    return work
 
 
 def test_match_chunks_after_kill_9_during_changes_equals_a_plain_scan(monkeypatch):
-    database = Database("postgres")
-    try:
-        data = start(monkeypatch)
-        database.psql("drop extension if exists matrice; drop schema if exists matrice, matrice_private cascade;"
-                      "create extension if not exists vector; create extension matrice;")
+    with Server(monkeypatch, "crash_codes") as server:
+        database = server.new_database()
         projects = fill(database)
         for _ in range(3):
-            begun = threading.Semaphore(0)
-            workers = [threading.Thread(target=change_until_killed, args=(number, projects, begun)) for number in range(4)]
-            for worker in workers:
-                worker.start()
-            assert all(begun.acquire(timeout=60) for _ in range(12))
-            postmaster = kill(data)
-            for worker in workers:
-                worker.join(60)
-            assert not any(worker.is_alive() for worker in workers)
-            wait_until_gone(postmaster)
-            data = start(monkeypatch)
+            server.kill_during(*(changes(number, projects) for number in range(4)))
             assert_lives_on(database, projects)
-    finally:
-        subprocess.run([ROOT / "scripts" / "cluster", "stop", CLUSTER], check=True, capture_output=True)
 
 
 # Maintenance --------------------------------------------------------------------------------------------------------------

@@ -1,33 +1,21 @@
 """Logical replication: the steps that README names, with a publisher and a subscriber."""
 
-import subprocess
 import time
 
 import psycopg
 import pytest
+from servers import Server
 
-from conftest import ROOT, Database, fill, sign_in
+from conftest import Database, fill, sign_in
 
-CLUSTER = "replication"
 SEEDED = ["embedding_models", "model_prices", "model_price_windows", "model_price_multipliers", "quotas"]
-
-
-def cluster(*arguments):
-    return subprocess.run([ROOT / "scripts" / "cluster", *arguments], check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture
 def server(monkeypatch):
     """A cluster that writes what logical replication reads; all of a test happens there."""
-    cluster("start", CLUSTER, "wal_level=logical")
-    try:
-        shell = f'eval "$({ROOT}/scripts/cluster env {CLUSTER})"; echo "$PGHOST $PGPORT"'
-        host, port = subprocess.run(["bash", "-c", shell], check=True, capture_output=True, text=True).stdout.split()
-        monkeypatch.setenv("PGHOST", host)
-        monkeypatch.setenv("PGPORT", port)
-        yield f"host={host} port={port} user=postgres"
-    finally:
-        cluster("stop", CLUSTER)
+    with Server(monkeypatch, "replication", "wal_level=logical") as running:
+        yield f"host={running.host} port={running.port} user=postgres"
 
 
 @pytest.fixture

@@ -1,24 +1,15 @@
 """The word index after a crash, a dump and a restore, and on a subscriber: searches are right, or rebuild_word_index makes them so."""
 
-import os
 import random
-import signal
-import subprocess
 import threading
 from pathlib import Path
 
 import psycopg
 import pytest
-from test_crash import wait_until_gone
+from servers import Server
 
-from conftest import ROOT, Database, sign_in
+from conftest import sign_in
 from plain_bm25 import WORDS, compare, stems
-
-CLUSTER = "crash_words"
-
-
-def cluster(action):
-    subprocess.run([ROOT / "scripts" / "cluster", action, CLUSTER], check=True, capture_output=True)
 
 
 def text(rng, chunks):
@@ -66,62 +57,27 @@ def assert_lives_on(database, projects):
 # Crashes ------------------------------------------------------------------------------------------------------------------
 
 
-def change_until_killed(number, projects, begun):
-    rng = random.Random(number)
-    try:
-        with psycopg.connect(dbname="postgres", user="postgres", autocommit=True) as connection:
-            sign_in(connection)
-            while True:
-                ingest(connection, rng, rng.choice(projects), 40)
-                connection.execute("update matrice.source_chunks set content = %s where id in (select id from matrice.source_chunks order by random() limit 5 for update skip locked)",
-                                   [rng.choice(WORDS)])
-                connection.execute("delete from matrice.source_chunks where id in (select id from matrice.source_chunks order by random() limit 30 for update skip locked)")
-                begun.release()
-    except psycopg.OperationalError:
-        return
+def changes(number, projects):
+    def work(connection):
+        rng = random.Random(number)
+        sign_in(connection)
+        while True:
+            ingest(connection, rng, rng.choice(projects), 40)
+            connection.execute("update matrice.source_chunks set content = %s where id in (select id from matrice.source_chunks order by random() limit 5 for update skip locked)",
+                               [rng.choice(WORDS)])
+            connection.execute("delete from matrice.source_chunks where id in (select id from matrice.source_chunks order by random() limit 30 for update skip locked)")
+            yield
 
-
-def start(monkeypatch):
-    """Starts the server, on a port of its own each time. Returns its data folder."""
-    cluster("start")
-    shell = f'eval "$({ROOT}/scripts/cluster env {CLUSTER})"; echo "$PGHOST $PGPORT $MATRICE_PGDATA"'
-    host, port, data = subprocess.run(["bash", "-c", shell], check=True, capture_output=True, text=True).stdout.split()
-    monkeypatch.setenv("PGHOST", host)
-    monkeypatch.setenv("PGPORT", port)
-    return data
-
-
-def kill(data):
-    with open(os.path.join(data, "postmaster.pid")) as file:
-        postmaster = int(file.readline())
-    children = subprocess.run(["pgrep", "-P", str(postmaster)], capture_output=True, text=True, check=True).stdout.split()
-    for process in [postmaster, *map(int, children)]:
-        os.kill(process, signal.SIGKILL)
-    return postmaster
+    return work
 
 
 def test_search_chunks_after_kill_9_during_changes_equals_a_plain_bm25(monkeypatch):
-    database = Database("postgres")
-    try:
-        data = start(monkeypatch)
-        database.psql("drop extension if exists matrice; drop schema if exists matrice, matrice_private cascade;"
-                      "create extension if not exists vector; create extension matrice;")
+    with Server(monkeypatch, "crash_words") as server:
+        database = server.new_database()
         projects = fill(database)
         for _ in range(3):
-            begun = threading.Semaphore(0)
-            workers = [threading.Thread(target=change_until_killed, args=(number, projects, begun)) for number in range(4)]
-            for worker in workers:
-                worker.start()
-            assert all(begun.acquire(timeout=60) for _ in range(12))
-            postmaster = kill(data)
-            for worker in workers:
-                worker.join(60)
-            assert not any(worker.is_alive() for worker in workers)
-            wait_until_gone(postmaster)
-            data = start(monkeypatch)
+            server.kill_during(*(changes(number, projects) for number in range(4)))
             assert_lives_on(database, projects)
-    finally:
-        cluster("stop")
 
 
 # Memory -------------------------------------------------------------------------------------------------------------------

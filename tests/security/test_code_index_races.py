@@ -6,12 +6,12 @@ CODES_SOAK_SECONDS says how long everybody works at once (15 seconds unless it i
 import os
 import random
 import time
-from collections import Counter
 
 import psycopg
 import pytest
 
-from test_queue_races import EDITORS, OWNER, new_project, run, session, when_waiting
+from crowds import EDITORS, OWNER, Crowd, Writer, new_project, run, session, when_waiting
+from vector_sets import near_one_of_few
 
 SECONDS = float(os.environ.get("CODES_SOAK_SECONDS", "15"))
 DIMENSIONS = 24
@@ -22,12 +22,6 @@ SIZES = """
     select project_id, model, floor(log(8, code_count)), count(*) from matrice_private.code_lists
      where code_count <= 4096 group by 1, 2, 3 order by 4 desc"""
 MODEL = "tiny"
-
-
-def vector(rng):
-    """Near one of a few, with a large mean, as real embeddings are."""
-    centre = random.Random(rng.randrange(20))
-    return "[" + ",".join(f"{3 + centre.gauss(0, 1) + rng.gauss(0, 0.7):.4f}" for _ in range(DIMENSIONS)) + "]"
 
 
 def add_chunks(connection, project, count):
@@ -42,7 +36,7 @@ def store(connection, rng, chunks):
         "insert into matrice.chunk_embeddings (chunk_id, model, embedding) select id, %s, embedding::vector"
         "  from unnest(%s::uuid[], %s::text[]) given (id, embedding) join matrice.source_chunks c using (id) order by id"
         "    on conflict (chunk_id, model) do update set embedding = excluded.embedding",
-        [MODEL, chunks, [vector(rng) for _ in chunks]])
+        [MODEL, chunks, [near_one_of_few(rng, DIMENSIONS) for _ in chunks]])
 
 
 def fill(connection, rng, project, count):
@@ -66,7 +60,7 @@ def compare(connection, rng, project):
     """What differs between searches of a project, or of all, and a plain scan of the same snapshot; and the recall of a search."""
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")
-        query = vector(rng)
+        query = near_one_of_few(rng, DIMENSIONS)
         exact = connection.execute(
             "select chunk_id, 1 - (embedding <=> %s::vector) from matrice.chunk_embeddings where project_id = %s and model = %s order by 2 desc, 1",
             [query, project, MODEL]).fetchall()
@@ -141,12 +135,7 @@ def test_two_transactions_that_store_at_the_same_moment_do_not_wait_for_each_oth
 # Many at once -------------------------------------------------------------------------------------------------------------
 
 
-class Writer:
-    """Does one thing after another by chance, each in a transaction of its own."""
-
-    def __init__(self, connection, projects, rng):
-        self.connection, self.projects, self.rng = connection, projects, rng
-
+class EmbeddingWriter(Writer):
     def some_chunks(self, count):
         """By their ids, as every function locks them."""
         return [row[0] for row in self.connection.execute(
@@ -187,11 +176,6 @@ class Writer:
                     if self.rng.random() < 0.3:
                         self.connection.execute("delete from matrice.chunk_embeddings where chunk_id = %s", [chunk])
 
-    def act_in_one_snapshot(self):
-        with self.connection.transaction(force_rollback=self.rng.random() < 0.1):
-            self.connection.execute("set transaction isolation level " + self.rng.choice(["repeatable read", "serializable"]))
-            self.act()
-
 
 def test_match_chunks_with_many_writers_at_once_finds_the_embeddings_of_its_snapshot(world):
     """No deadlock, no error but "not found" and, of one snapshot, 40001."""
@@ -201,28 +185,12 @@ def test_match_chunks_with_many_writers_at_once_finds_the_embeddings_of_its_snap
     with session(world, EDITORS[0]) as editor:
         for project in projects:
             fill(editor, random.Random(str(project)), project, 600)
-    end = time.monotonic() + SECONDS
-    errors, done, wrong, recalls = Counter(), Counter(), [], []
-
-    def keep_on(name, user, act, allowed=("PT404",)):
-        rng = random.Random(name)
-        kind = name.rstrip("0123456789")
-        with session(world, user) as connection:
-            while time.monotonic() < end:
-                try:
-                    act(connection, rng)
-                    done[kind] += 1
-                except psycopg.Error as error:
-                    if connection.closed:
-                        raise
-                    if error.sqlstate not in allowed:
-                        errors[f"{kind}: {error.sqlstate} {error}"] += 1
-                    done[f"{kind} {error.sqlstate}"] += 1
+    crowd, wrong, recalls = Crowd(world, SECONDS), [], []
 
     def edit(name, number, how, *allowed):
         # Of a chunk, a source or a project that has just been deleted.
-        keep_on(f"{name}{number}", EDITORS[number % 3], lambda connection, rng: how(Writer(connection, projects, rng)),
-                ("PT404", "42501", "23503", *allowed))
+        crowd.keep_on(f"{name}{number}", EDITORS[number % 3], lambda connection, rng: how(EmbeddingWriter(connection, projects, rng)),
+                      ("PT404", "42501", "23503", *allowed))
 
     def replace(connection, rng):
         # The third project goes and comes.
@@ -239,15 +207,15 @@ def test_match_chunks_with_many_writers_at_once_finds_the_embeddings_of_its_snap
         wrong.extend(differences)
         recalls.append(recall)
 
-    run(*(lambda n=n: edit("editor", n, Writer.act) for n in range(3)),
-        *(lambda n=n: edit("careful", n, Writer.act_in_savepoints) for n in range(2)),
-        lambda: edit("frozen", 0, Writer.act_in_one_snapshot, "40001"),
-        lambda: keep_on("owner", OWNER, replace),
-        lambda: keep_on("member", OWNER, read), lambda: keep_on("service", None, read))
-    print(dict(done))
+    run(*(lambda n=n: edit("editor", n, EmbeddingWriter.act) for n in range(3)),
+        *(lambda n=n: edit("careful", n, EmbeddingWriter.act_in_savepoints) for n in range(2)),
+        lambda: edit("frozen", 0, EmbeddingWriter.act_in_one_snapshot, "40001"),
+        lambda: crowd.keep_on("owner", OWNER, replace),
+        lambda: crowd.keep_on("member", OWNER, read), lambda: crowd.keep_on("service", None, read))
+    print(dict(crowd.done))
     assert not wrong, (len(wrong), wrong[:3])
-    assert not errors, errors
-    assert all(done[name] > 5 for name in ("editor", "careful", "frozen", "owner", "member", "service")), done
+    assert not crowd.errors, crowd.errors
+    assert all(crowd.done[name] > 5 for name in ("editor", "careful", "frozen", "owner", "member", "service")), crowd.done
     found = [recall for recall in recalls if recall is not None]
     assert sum(found) / len(found) >= 0.99
     assert all(row[2] == 0 for row in world.rows("select project, model, without_code from matrice_private.verify_codes()"))

@@ -9,17 +9,14 @@ import os
 import random
 import threading
 import time
-import uuid
-from collections import Counter
 
 import psycopg
 import pytest
 
-from conftest import sign_in
+from crowds import EDITORS, OWNER, Crowd, new_project, run, session, when_waiting
 
 SECONDS = float(os.environ.get("QUEUE_SOAK_SECONDS", "15"))
 WORKERS, BATCH = 8, 16
-OWNER, *EDITORS = (str(uuid.UUID(int=0xE0 + n)) for n in range(4))
 WORDS = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet"]
 CLAIMABLE = """
     select count(*) from matrice.source_chunks c
@@ -31,28 +28,6 @@ def vector_of(text):
     """A vector that tells which text it is of, in numbers that a float holds exactly."""
     digest = hashlib.sha256(text.encode()).digest()
     return [1 + int.from_bytes(digest[n:n + 2], "big") for n in (0, 2, 4)]
-
-
-def session(database, user=None, autocommit=True):
-    """As a user, or as a service."""
-    connection = psycopg.connect(dbname=database.name, user="postgres", autocommit=True)
-    connection.execute("select set_config('statement_timeout', '120s', false)")
-    if user:
-        sign_in(connection, user)
-    else:
-        connection.execute("set role service_role")
-    connection.autocommit = autocommit
-    return connection
-
-
-def new_project(connection, language="english"):
-    """With an owner and three editors; made by whoever may do without invitations."""
-    project = connection.execute(
-        "insert into matrice.projects (name, created_by, settings) values ('Race', %s, %s) returning id",
-        [OWNER, json.dumps({"embedding_model": "tiny", "language": language})]).fetchone()[0]
-    connection.cursor().executemany("insert into matrice.user_projects (user_id, project_id, role) values (%s, %s, 'editor')",
-                                    [(editor, project) for editor in EDITORS])
-    return project
 
 
 def text(chunks, rng=random):
@@ -93,42 +68,6 @@ def wrong_vectors(database):
             "  from matrice.source_chunks c").fetchall()
     assert rows
     return [row for row in rows if row[1] is None or [json.loads(vector) for vector in row[1]] != [vector_of(row[0])]]
-
-
-def run(*jobs):
-    """Runs functions at once; what they raise is raised."""
-    raised = []
-
-    def guarded(job):
-        try:
-            job()
-        except BaseException as error:
-            raised.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(job,)) for job in jobs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if raised:
-        raise raised[0]
-
-
-def when_waiting(database, job, then):
-    """Starts a job, and does something else when it waits for a lock or sleeps."""
-    thread = threading.Thread(target=job)
-    thread.start()
-    with database.connect() as watcher:
-        for _ in range(200):
-            if watcher.execute("select count(*) from pg_stat_activity where datname = %s and (wait_event_type = 'Lock' or wait_event = 'PgSleep')",
-                               [database.name]).fetchone()[0]:
-                break
-            thread.join(0.02)
-        else:
-            pytest.fail("nobody waits")
-    then()
-    thread.join(60)
-    assert not thread.is_alive()
 
 
 @pytest.fixture
@@ -381,22 +320,7 @@ def test_queue_with_workers_editors_languages_and_deletions_at_once_has_no_wrong
         for project in projects:
             for _ in range(3):
                 ingest(editor, project, 30)
-    end = time.monotonic() + SECONDS
-    errors, done = Counter(), Counter()
-
-    def keep_on(name, user, act):
-        rng = random.Random(name)
-        with session(world, user) as connection:
-            while time.monotonic() < end:
-                try:
-                    act(connection, rng)
-                    done[name.rstrip("0123456789")] += 1
-                except psycopg.Error as error:
-                    if connection.closed:
-                        raise
-                    # A chunk, a source or a project that somebody else has deleted.
-                    if error.sqlstate != "PT404":
-                        errors[f"{name.rstrip('0123456789')}: {error.sqlstate} {error}"] += 1
+    crowd = Crowd(world, SECONDS)
 
     def work(number):
         # Without lease_id a worker is known by its user alone, and so its leases do not end before it answers.
@@ -404,7 +328,7 @@ def test_queue_with_workers_editors_languages_and_deletions_at_once_has_no_wrong
 
         def act(connection, rng):
             claimed = claim(connection, rng.choice((1, BATCH, 64)), 1 if with_lease else 300)
-            done["batches"] += 1
+            crowd.done["batches"] += 1
             if not claimed:
                 time.sleep(0.01)
                 return
@@ -414,9 +338,9 @@ def test_queue_with_workers_editors_languages_and_deletions_at_once_has_no_wrong
                 connection.execute("select matrice.fail_chunks('tiny', %s, 'by chance', %s)",
                                    [[row[0] for row in claimed], claimed[0][2] if with_lease else None])
             else:
-                done["stored"] += store(connection, claimed, with_lease)
+                crowd.done["stored"] += store(connection, claimed, with_lease)
 
-        keep_on(f"worker{number}", EDITORS[number % 3] if number % 2 else None, act)
+        crowd.keep_on(f"worker{number}", EDITORS[number % 3] if number % 2 else None, act)
 
     def edit(number):
         def act(connection, rng):
@@ -433,7 +357,7 @@ def test_queue_with_workers_editors_languages_and_deletions_at_once_has_no_wrong
             else:
                 cut(connection, rng.choice(sources), 30)
 
-        keep_on(f"editor{number}", EDITORS[number], act)
+        crowd.keep_on(f"editor{number}", EDITORS[number], act)
 
     def own(connection, rng):
         project = rng.choice(projects[:2])
@@ -457,11 +381,11 @@ def test_queue_with_workers_editors_languages_and_deletions_at_once_has_no_wrong
         time.sleep(0.01)
 
     run(*(lambda n=n: work(n) for n in range(WORKERS)), *(lambda n=n: edit(n) for n in range(3)),
-        lambda: keep_on("owner", OWNER, own), lambda: keep_on("builder", OWNER, rebuild), lambda: keep_on("members", OWNER, change_members))
-    print(dict(done))
-    assert not errors, errors
+        lambda: crowd.keep_on("owner", OWNER, own), lambda: crowd.keep_on("builder", OWNER, rebuild), lambda: crowd.keep_on("members", OWNER, change_members))
+    print(dict(crowd.done))
+    assert not crowd.errors, crowd.errors
     # Everybody came to something.
-    assert all(done[name] > 5 for name in ("batches", "stored", "editor", "owner", "builder", "members")), done
+    assert all(crowd.done[name] > 5 for name in ("batches", "stored", "editor", "owner", "builder", "members")), crowd.done
     world.rows("delete from matrice.embedding_leases")
     with session(world) as worker:
         drain(worker)

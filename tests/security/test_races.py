@@ -6,17 +6,9 @@ import psycopg
 import pytest
 
 from conftest import sign_in
+from crowds import session, waits
 
 ALICE, BOB = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
-
-
-def session(database, user, isolation):
-    connection = psycopg.connect(dbname=database.name, user="postgres")
-    connection.isolation_level = isolation
-    connection.execute("select set_config('lock_timeout', '20s', false)")
-    sign_in(connection, user)
-    connection.commit()
-    return connection
 
 
 def outcome(connection, statement, arguments, results):
@@ -31,19 +23,16 @@ def outcome(connection, statement, arguments, results):
 
 def both(database, first, second, isolation=psycopg.IsolationLevel.READ_COMMITTED):
     """Runs (user, statement, arguments) twice: the second begins while the first has not committed."""
-    one, two = session(database, first[0], isolation), session(database, second[0], isolation)
+    one, two = (session(database, user, autocommit=False) for user, *_ in (first, second))
     results = []
     # Both have their snapshots before either writes.
     for connection in (one, two):
+        connection.isolation_level = isolation
         connection.execute("select 1 from matrice.projects")
     one.execute(first[1], first[2])
     waiting = threading.Thread(target=outcome, args=(two, second[1], second[2], results))
     waiting.start()
-    with database.connect() as watcher:
-        for _ in range(200):
-            if watcher.execute("select count(*) from pg_stat_activity where datname = %s and wait_event_type = 'Lock'", [database.name]).fetchone()[0]:
-                break
-            waiting.join(0.05)
+    waits(database, waiting)
     one.commit()
     waiting.join(30)
     assert len(results) == 1
@@ -96,7 +85,7 @@ def test_claim_chunks_gives_two_workers_at_once_different_chunks(project):
         sign_in(connection, ALICE)
         connection.execute("select matrice.ingest_source(%s, 's', %s, max_tokens => 4, overlap_tokens => 0)",
                            [project.project, "one two three four. " * 40])
-    workers = [session(project, ALICE, psycopg.IsolationLevel.READ_COMMITTED) for _ in range(2)]
+    workers = [session(project, ALICE, autocommit=False) for _ in range(2)]
     claims = [{row[0] for row in worker.execute("select chunk_id from matrice.claim_chunks(batch_size => 10)").fetchall()} for worker in workers]
     for worker in workers:
         worker.commit()
@@ -130,7 +119,7 @@ def test_ingest_source_in_one_project_does_not_wait_for_other_writers(project):
     """Nor does adding up the usage: there are more rows of it than are kept."""
     project.rows("insert into matrice.project_usage (project_id, bytes, sources) select %s, 1, 0 from generate_series(1, 100)", [project.project])
     before = project.value("select sum(bytes) from matrice.project_usage")
-    writers = [session(project, ALICE, psycopg.IsolationLevel.READ_COMMITTED) for _ in range(3)]
+    writers = [session(project, ALICE, autocommit=False) for _ in range(3)]
     for writer in writers:
         writer.execute("select set_config('lock_timeout', '2s', false)")
         writer.execute("select matrice.ingest_source(%s, 's', 'some words')", [project.project])

@@ -5,8 +5,8 @@ import json
 import psycopg
 import pytest
 
+from crowds import EDITORS, OWNER, new_project, session
 from plain_bm25 import Query, difference, stems, visible_texts
-from test_queue_races import EDITORS, OWNER, new_project, session
 from test_word_index_races import add_source
 
 STRANGER = "00000000-0000-0000-0000-0000000057aa"
@@ -108,7 +108,7 @@ def test_functions_of_the_engine_for_the_word_index_are_closed_to_clients(databa
     engine = [name for (name,) in database.rows(
         "select oid::regprocedure::text from pg_proc where pronamespace = 'matrice'::regnamespace and proname like E'\\\\_%' order by 1")]
     assert {"_index_words", "_merge_words", "_rank_words", "_deletion", "_live_texts", "_query_words"} <= {name.split("(")[0].split(".")[-1] for name in engine}
-    internal = [f"matrice_private.{name}" for name in ("add_segment", "merge_some", "merge_words", "index_words", "forget_words", "rebuild_word_index")]
+    internal = [f"matrice_private.{name}" for name in ("add_segment", "merge_some", "merge_words", "index_words", "forget_rows", "rebuild_word_index")]
     open_to = database.rows(
         "select r, f from unnest(array['public', 'authenticated', 'service_role']) r,"
         "       unnest(%s::text[] || array(select p.oid::regprocedure::text from pg_proc p where p.oid::regproc::text = any (%s))) f"

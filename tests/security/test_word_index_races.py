@@ -7,13 +7,12 @@ import json
 import os
 import random
 import time
-from collections import Counter
 
 import psycopg
 import pytest
 
+from crowds import EDITORS, OWNER, Crowd, Writer, new_project, run, session, when_waiting
 from plain_bm25 import WORDS, Query, compare, difference, stems, visible_texts
-from test_queue_races import EDITORS, OWNER, new_project, run, session, when_waiting
 
 SECONDS = float(os.environ.get("WORDS_SOAK_SECONDS", "15"))
 LANGUAGES = ["english", "french", "simple"]
@@ -137,12 +136,7 @@ def test_segments_are_merged_while_a_transaction_that_merged_some_is_open(world)
 # Many at once -------------------------------------------------------------------------------------------------------------
 
 
-class Writer:
-    """Does one thing after another by chance, each in a transaction of its own."""
-
-    def __init__(self, connection, projects, rng):
-        self.connection, self.projects, self.rng = connection, projects, rng
-
+class ChunkWriter(Writer):
     def sources(self):
         return [row[0] for row in self.connection.execute("select id from matrice.context_sources order by id").fetchall()]
 
@@ -203,11 +197,6 @@ class Writer:
                     if self.rng.random() < 0.3:
                         self.connection.execute("delete from matrice.source_chunks where source_id = %s", [source])
 
-    def act_in_one_snapshot(self):
-        with self.connection.transaction(force_rollback=self.rng.random() < 0.1):
-            self.connection.execute("set transaction isolation level " + self.rng.choice(["repeatable read", "serializable"]))
-            self.act()
-
 
 def test_search_chunks_with_many_writers_at_once_equals_a_plain_bm25_over_its_snapshot(world):
     """No deadlock, no error but "not found" and, of one snapshot, 40001."""
@@ -218,28 +207,12 @@ def test_search_chunks_with_many_writers_at_once_equals_a_plain_bm25_over_its_sn
     with session(world, EDITORS[0]) as editor:
         for project in projects:
             ingest(editor, random.Random(str(project)), project, 30)
-    end = time.monotonic() + SECONDS
-    errors, done, wrong = Counter(), Counter(), []
-
-    def keep_on(name, user, act, allowed=("PT404",)):
-        rng = random.Random(name)
-        kind = name.rstrip("0123456789")
-        with session(world, user) as connection:
-            while time.monotonic() < end:
-                try:
-                    act(connection, rng)
-                    done[kind] += 1
-                except psycopg.Error as error:
-                    if connection.closed:
-                        raise
-                    if error.sqlstate not in allowed and "chunk_index_key" not in str(error):
-                        errors[f"{kind}: {error.sqlstate} {error}"] += 1
-                    done[f"{kind} {error.sqlstate}"] += 1
+    crowd, wrong = Crowd(world, SECONDS), []
 
     def edit(name, number, how, *allowed):
-        # Of a chunk that is inserted into a source or a project which has just been deleted.
-        keep_on(f"{name}{number}", EDITORS[number % 3], lambda connection, rng: how(Writer(connection, projects, rng)),
-                ("PT404", "42501", "23503", *allowed))
+        # Of a chunk that is inserted at an index which is taken, or into a source or a project which has just been deleted.
+        crowd.keep_on(f"{name}{number}", EDITORS[number % 3], lambda connection, rng: how(ChunkWriter(connection, projects, rng)),
+                      ("PT404", "42501", "23503", "source_chunks_source_id_chunk_index_key", *allowed))
 
     def own(connection, rng):
         connection.execute("update matrice.projects set settings = settings || %s where id = %s",
@@ -259,15 +232,15 @@ def test_search_chunks_with_many_writers_at_once_equals_a_plain_bm25_over_its_sn
         _, differences = compare(connection, rng, projects, world.stems)
         wrong.extend(differences)
 
-    run(*(lambda n=n: edit("editor", n, Writer.act) for n in range(3)),
-        *(lambda n=n: edit("careful", n, Writer.act_in_savepoints) for n in range(2)),
-        lambda: edit("frozen", 0, Writer.act_in_one_snapshot, "40001"),
-        lambda: keep_on("owner", OWNER, own), lambda: keep_on("builder", OWNER, rebuild),
-        lambda: keep_on("member", OWNER, read), lambda: keep_on("service", None, read))
-    print(dict(done))
+    run(*(lambda n=n: edit("editor", n, ChunkWriter.act) for n in range(3)),
+        *(lambda n=n: edit("careful", n, ChunkWriter.act_in_savepoints) for n in range(2)),
+        lambda: edit("frozen", 0, ChunkWriter.act_in_one_snapshot, "40001"),
+        lambda: crowd.keep_on("owner", OWNER, own), lambda: crowd.keep_on("builder", OWNER, rebuild),
+        lambda: crowd.keep_on("member", OWNER, read), lambda: crowd.keep_on("service", None, read))
+    print(dict(crowd.done))
     assert not wrong, (len(wrong), wrong[:3])
-    assert not errors, errors
-    assert all(done[name] > 5 for name in ("editor", "careful", "frozen", "owner", "builder", "member", "service")), done
+    assert not crowd.errors, crowd.errors
+    assert all(crowd.done[name] > 5 for name in ("editor", "careful", "frozen", "owner", "builder", "member", "service")), crowd.done
     assert_right(world, projects)
     # What was skipped, because others held it, is merged when somebody writes again.
     with session(world, EDITORS[0]) as editor:
