@@ -122,25 +122,31 @@ def test_store_embeddings_stores_no_vector_of_a_text_that_changes_meanwhile(worl
     assert wrong_vectors(world) == []
 
 
+def claimed_meanwhile(database, worker, then):
+    """What a worker claims when something else ends the locks that it waits for."""
+    claimed = []
+    when_waiting(database, lambda: claimed.extend(claim(worker)), then)
+    assert claimed
+    # A claim that was reading the chunks at that moment has got some of them.
+    return claimed + claim(worker)
+
+
 def test_claim_chunks_returns_an_empty_batch_only_when_nothing_is_waiting(world):
     editor, first, second = session(world, EDITORS[0]), session(world, autocommit=False), session(world)
     ingest(editor, world.project, 5)
     total = world.value(CLAIMABLE)
     # Who rolls back, gives back.
     assert len(claim(first)) == total
-    claimed = []
-    when_waiting(world, lambda: claimed.extend(claim(second)), first.rollback)
+    claimed = claimed_meanwhile(world, second, first.rollback)
     assert len(claimed) == total
-    store(second, claimed)
+    store(second, claimed, with_lease=False)
     # What is being cut is not there yet; it is when that has ended.
     editor.autocommit = False
     editor.execute("update matrice.source_chunks set content = content || '!'")
     editor.execute("delete from matrice.chunk_embeddings")
     editor.commit()
     editor.execute("update matrice.source_chunks set metadata = '{}'")
-    claimed = []
-    when_waiting(world, lambda: claimed.extend(claim(second)), editor.commit)
-    assert len(claimed) == total
+    assert len(claimed_meanwhile(world, second, editor.commit)) == total
     # And who commits, has them.
     world.rows("delete from matrice.embedding_leases")
     assert len(claim(first)) == total
