@@ -61,8 +61,9 @@ for each row execute function matrice_private.forget_leases();
 -- In the queries below, OFFSET 0 makes the planner look up the embeddings and the leases of a chunk by its id. It has no
 -- statistics of tables that were just filled. Then it may read all embeddings of the model for each chunk, which takes seconds.
 
-create or replace function matrice_private.hold_claimable(source_ids uuid[], parts integer[], model text, most integer)
-returns table (chunk_id uuid, bytes integer)
+create or replace function matrice_private.hold_claimable(
+  source_ids uuid[], parts integer[], model text, most integer, refused uuid[]
+) returns table (chunk_id uuid, bytes integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -82,14 +83,15 @@ begin
        and not exists (
          select from (select l.model, l.leased_until from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
           where l.model = hold_claimable.model and l.leased_until > now())
+       and c.id <> all (refused)
      order by given.place, c.chunk_index
      limit most
        for no key update of c skip locked;
 end
 $$;
 comment on function matrice_private.hold_claimable is
-  'Locks claimable chunks of some parts and returns them, in the order of the parts. Skips chunks that others have locked. most: '
-  'the largest number of chunks.';
+  'Locks claimable chunks of some parts and returns them, in the order of the parts. Skips chunks that others have locked, and '
+  'those of refused. most: the largest number of chunks.';
 
 create or replace function matrice_private.take_leases(
   chunk_ids uuid[], model text, lease_seconds integer, lease_id uuid, project_ids uuid[]
@@ -174,6 +176,8 @@ declare
   fitting uuid[];
   bytes   bigint;
   taken   integer;
+  -- Chunks whose lease has ended, but is locked by its holder.
+  refused uuid[] := '{}';
 begin
   claimed := 0;
   seen := false;
@@ -186,7 +190,8 @@ begin
       from (
         select h.chunk_id, h.bytes, h.place,
                sum(h.bytes) over (order by h.place) <= room or h.place = 1 and cardinality(offered) = 0 as fits
-          from matrice_private.hold_claimable(source_ids, parts, model, asked) with ordinality as h (chunk_id, bytes, place)
+          from matrice_private.hold_claimable(source_ids, parts, model, asked, refused)
+               with ordinality as h (chunk_id, bytes, place)
       ) h;
     seen := seen or held > 0;
     if row_security_active('matrice.embedding_leases') then
@@ -195,17 +200,22 @@ begin
       taken := matrice_private.take_leases(fitting, model, lease_seconds, lease_id, null);
     end if;
     if taken < cardinality(fitting) then
-      select sum(octet_length(c.content)) into bytes
-        from matrice.source_chunks c
-        join matrice.embedding_leases l on l.chunk_id = c.id and l.model = lease_of_parts.model
-       where c.id = any (fitting) and l.lease_id = lease_of_parts.lease_id;
+      select sum(octet_length(c.content)) filter (where l.is_ours),
+             refused || coalesce(array_agg(given.id) filter (where l.is_ours is not true), '{}')
+        into bytes, refused
+        from unnest(fitting) as given (id)
+       cross join lateral (select c.content from matrice.source_chunks c where c.id = given.id offset 0) c
+        left join lateral (
+          select l.model, l.lease_id = lease_of_parts.lease_id as is_ours
+            from matrice.embedding_leases l where l.chunk_id = given.id offset 0
+        ) l on l.model = lease_of_parts.model;
     end if;
     offered := offered || fitting;
     claimed := claimed + taken;
     room := room - coalesce(bytes, 0);
     is_full := claimed = most or cardinality(fitting) < held;
     -- Others may have taken some of these chunks after the statement began. If it found as many as it asked for, there may be
-    -- more.
+    -- more. It does not try a chunk twice: the holder of its ended lease may be waiting for a lease that was taken here.
     exit when is_full or held < asked;
   end loop;
 end

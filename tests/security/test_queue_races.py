@@ -163,6 +163,20 @@ def test_claim_chunks_does_not_wait_for_ever(world):
     assert claim(second) == []
 
 
+def test_claim_chunks_passes_over_a_chunk_whose_holder_has_locked_its_ended_lease(world):
+    """Else it would try the chunk again and again, while the holder waits for a lease that the claim has just taken."""
+    editor, holder, worker = session(world, EDITORS[0]), session(world, autocommit=False), session(world)
+    ingest(editor, world.project, 3)
+    claimed = claim(worker, lease_seconds=1)
+    time.sleep(1.1)
+    holder.execute("select from matrice.embedding_leases where chunk_id = %s for update", [claimed[0][0]])
+    worker.execute("set statement_timeout = '60s'")
+    again = claim(worker, len(claimed))
+    assert {row[0] for row in again} == {row[0] for row in claimed[1:]}
+    holder.rollback()
+    assert [row[0] for row in claim(worker)] == [claimed[0][0]]
+
+
 @pytest.mark.parametrize("isolation", [psycopg.IsolationLevel.REPEATABLE_READ, psycopg.IsolationLevel.SERIALIZABLE], ids=lambda level: level.name)
 def test_claim_chunks_with_one_snapshot_returns_a_full_batch_or_a_serialization_failure(world, isolation):
     editor, first, second = session(world, EDITORS[0]), session(world, autocommit=False), session(world)
