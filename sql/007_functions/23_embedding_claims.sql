@@ -42,8 +42,8 @@ comment on function matrice_private.complete_lease is 'Sets the text_hash of a l
 create or replace trigger complete_lease before insert on matrice.embedding_leases
 for each row when (new.text_hash is null) execute function matrice_private.complete_lease();
 
--- Instead of a foreign key: its index would be one more to write for each lease, and a plan that was made without statistics might
--- read all leases of the model by it.
+-- Instead of a foreign key: its index would be one more to write for each lease, and a plan that was made without statistics
+-- might read all leases of the model by it.
 create or replace function matrice_private.forget_leases() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp

@@ -5,19 +5,17 @@ returns table (project_id uuid, mean double precision, deviation double precisio
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select p.id, avg(e.similarity), stddev_pop(e.similarity)
-    from unnest(project_ids) as p (id)
-   cross join lateral (
-     -- OFFSET 0: each similarity is computed once.
-     select 1 - (s.embedding <=> query_embedding) as similarity
-       from (
-         -- Ids are random, so the first ones are a sample.
-         select e.embedding, e.model from matrice.chunk_embeddings e where e.project_id = p.id order by e.chunk_id limit 400
-       ) s
-      where s.model = similarity_spread.model
-     offset 0
-   ) e
-   group by p.id;
+  with sample as materialized (
+    select p.id, 1 - (e.embedding <=> query_embedding) as similarity
+      from unnest(project_ids) as p (id)
+     cross join lateral (
+       -- Ids are random, so the first ones are a sample.
+       select e.embedding, e.model from matrice.chunk_embeddings e where e.project_id = p.id order by e.chunk_id limit 400
+     ) e
+     where e.model = similarity_spread.model
+  )
+
+  select s.id, avg(s.similarity), stddev_pop(s.similarity) from sample s group by s.id;
 end;
 comment on function matrice_private.similarity_spread is
   'Returns the mean and the standard deviation of the similarities of a vector to the chunks of each project. Looks at up to 400 '

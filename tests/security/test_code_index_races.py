@@ -10,7 +10,16 @@ import time
 import psycopg
 import pytest
 
-from crowds import EDITORS, OWNER, Crowd, Writer, new_project, run, session, when_waiting
+from crowds import (
+    EDITORS,
+    OWNER,
+    Crowd,
+    Writer,
+    new_project,
+    run,
+    session,
+    when_waiting,
+)
 from vector_sets import near_one_of_few
 
 SECONDS = float(os.environ.get("CODES_SOAK_SECONDS", "15"))

@@ -11,7 +11,16 @@ import time
 import psycopg
 import pytest
 
-from crowds import EDITORS, OWNER, Crowd, Writer, new_project, run, session, when_waiting
+from crowds import (
+    EDITORS,
+    OWNER,
+    Crowd,
+    Writer,
+    new_project,
+    run,
+    session,
+    when_waiting,
+)
 from plain_bm25 import WORDS, Query, compare, difference, stems, visible_texts
 
 SECONDS = float(os.environ.get("WORDS_SOAK_SECONDS", "15"))
