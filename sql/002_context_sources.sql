@@ -28,8 +28,12 @@ create table matrice.context_sources (
   format         text,
   max_tokens     integer,
   overlap_tokens integer,
+  source_key     text,
+  content_hash   bytea,
+  error          text,
   constraint context_sources_pkey primary key (id),
   constraint context_sources_project_id_id_key unique (project_id, id),
+  constraint context_sources_project_id_source_key_key unique (project_id, source_key),
   constraint context_sources_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
   constraint context_sources_status_pending_processing_ready_error check (status in ('pending', 'processing', 'ready', 'error')),
   constraint context_sources_raw_metadata_is_object check (jsonb_typeof(raw_metadata) = 'object'),
@@ -41,6 +45,9 @@ create table matrice.context_sources (
   constraint context_sources_created_at_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
   constraint context_sources_processed_at_check check (processed_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
   constraint context_sources_format_length check (octet_length(format) between 1 and 100),
+  constraint context_sources_source_key_length check (octet_length(source_key) between 1 and 2000),
+  constraint context_sources_content_hash_length check (octet_length(content_hash) = 32),
+  constraint context_sources_error_length check (octet_length(error) <= 4000),
   constraint context_sources_max_tokens_check check (max_tokens between 1 and 1000000000),
   constraint context_sources_overlap_tokens_check check (overlap_tokens between 0 and 1000000000)
 );
@@ -74,6 +81,13 @@ comment on column matrice.context_sources.max_tokens is
   'The max_tokens that the text was cut with. chunk_source uses it again unless it is given another.';
 comment on column matrice.context_sources.overlap_tokens is
   'The overlap_tokens that the text was cut with. chunk_source uses it again unless it is given another.';
+
+comment on column matrice.context_sources.source_key is
+  'The client''s own name for the document, such as its path or URL. sync_source finds the source by it. Unique in the project.';
+comment on column matrice.context_sources.content_hash is
+  'SHA-256 of the text and of the options that it was cut with. sync_source compares it.';
+comment on column matrice.context_sources.error is
+  'Why the source has the status error, as set_source_error was told. The next text clears it.';
 
 -- source_chunks ------------------------------------------------------------------------------------------------------
 
@@ -124,7 +138,8 @@ comment on column matrice.source_chunks.token_count is
   'Tokens of the content in the default encoding. A trigger counts them and ignores what the client wrote.';
 comment on column matrice.source_chunks.metadata is
   'Heading path, page, section, … Searches filter by it. "page" is a number or a short text, "pages" is an array of '
-  'them. Passages and citations show both. Both are removed if the chunk moves to another place in the text.';
+  'them. Passages and citations show both. spans sets "pages", "sheets" and "slides". All four are removed if the chunk '
+  'moves to another place in the text and no spans are given.';
 comment on column matrice.source_chunks.start_char is 'Offset of the first character in the source''s text, from 0.';
 comment on column matrice.source_chunks.end_char is 'Offset after the last character.';
 comment on column matrice.source_chunks.fts is

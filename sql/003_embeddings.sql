@@ -126,6 +126,7 @@ create table matrice.embedding_leases (
   lease_id     uuid                 default gen_random_uuid(),
   leased_by    uuid                 default matrice_private.current_user_id(),
   text_hash    bytea,
+  is_failed    boolean     not null default false,
   constraint embedding_leases_pkey primary key (chunk_id, model),
   constraint embedding_leases_chunk_fkey foreign key (project_id, chunk_id)
     references matrice.source_chunks (project_id, id) on delete cascade,
@@ -153,6 +154,8 @@ comment on column matrice.embedding_leases.lease_id is
 comment on column matrice.embedding_leases.leased_by is 'The user who claimed the chunk; null for a service.';
 comment on column matrice.embedding_leases.text_hash is
   'SHA-256 of the text that the worker got. An embedding is stored only if the chunk still has this text.';
+comment on column matrice.embedding_leases.is_failed is
+  'Whether the chunk is not claimed any more, because it failed for good. A new text or retry_failed makes it claimable.';
 
 -- Where to look for waiting chunks ----------------------------------------------------------------------------------------
 

@@ -30,9 +30,31 @@ create or replace function matrice_private.known_settings() returns text[]
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select array['embedding_model', 'language', 'app'];
+  select array['embedding_model', 'embedding_template', 'max_attempts', 'language', 'app'];
 end;
 comment on function matrice_private.known_settings is 'Returns the keys that the settings of a project may have.';
+
+create or replace function matrice_private.type_of_setting(key text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select case key when 'app' then 'object' when 'max_attempts' then 'number' else 'string' end;
+end;
+comment on function matrice_private.type_of_setting is 'Returns the JSON type of a setting of a project.';
+
+create or replace function matrice_private.require_template(template text) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if template is not null and (octet_length(template) > 2000 or template !~ '\{content\}') then
+    raise exception 'setting "embedding_template" must contain {content}, and have at most 2000 bytes'
+      using errcode = '22023', detail = format('It has %s bytes.', octet_length(template)),
+            hint = 'For example: "{title}\n{headings}\n\n{content}".';
+  end if;
+end
+$$;
+comment on function matrice_private.require_template is 'Raises unless a template for embedded texts is valid, or null.';
 
 create or replace function matrice_private.check_settings() returns trigger
 language plpgsql
@@ -58,14 +80,19 @@ begin
                           array_to_string(matrice_private.known_settings(), ', '));
   end if;
   select s.key, jsonb_typeof(s.value) as type into wrong from jsonb_each(new.settings) s
-   where jsonb_typeof(s.value) <> case s.key when 'app' then 'object' else 'string' end
+   where jsonb_typeof(s.value) <> matrice_private.type_of_setting(s.key)
    order by s.key limit 1;
   if found then
-    raise exception 'setting "%" must be a JSON %', wrong.key, case wrong.key when 'app' then 'object' else 'string' end
+    raise exception 'setting "%" must be a JSON %', wrong.key, matrice_private.type_of_setting(wrong.key)
       using errcode = '22023', detail = format('It is %s.', wrong.type), hint = 'Leave it out if you do not need it.';
   end if;
   if new.settings ? 'embedding_model' then
     perform matrice_private.require_model(new.settings ->> 'embedding_model');
+  end if;
+  perform matrice_private.require_template(new.settings ->> 'embedding_template');
+  if not (new.settings ->> 'max_attempts')::numeric between 1 and 100 or (new.settings ->> 'max_attempts')::numeric % 1 <> 0 then
+    raise exception 'setting "max_attempts" must be a whole number from 1 to 100'
+      using errcode = '22023', detail = format('It is %s.', left(new.settings ->> 'max_attempts', 100));
   end if;
   if language is not null and not exists (
     select from pg_ts_config c where c.cfgname = language and c.cfgnamespace = 'pg_catalog'::regnamespace

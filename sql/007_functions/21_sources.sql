@@ -183,6 +183,18 @@ create or replace trigger refilter_chunks after update of type, raw_metadata on 
 for each row when ((old.type, old.raw_metadata) is distinct from (new.type, new.raw_metadata))
 execute function matrice_private.refilter_chunks();
 
+create or replace function matrice_private.content_hash(
+  content text, format text, max_tokens integer, overlap_tokens integer, spans jsonb
+) returns bytea
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select sha256(
+    convert_to(jsonb_build_array(format, max_tokens, overlap_tokens, spans)::text, 'UTF8') || convert_to(content, 'UTF8'));
+end;
+comment on function matrice_private.content_hash is
+  'Returns the SHA-256 of a text and of the options that it is cut with.';
+
 create or replace function matrice_private.cut_is_bounded(chunks bigint, max_tokens integer, metadata_bytes integer)
 returns boolean
 language plpgsql immutable
@@ -208,18 +220,105 @@ comment on function matrice_private.cut_is_bounded is
   'Returns true. Raises if a text has too many chunks, or if the chunks would repeat too much metadata: a small '
   'request must not write a large amount of data.';
 
+create or replace function matrice_private.require_spans(spans jsonb, characters integer) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  wrong record;
+begin
+  if spans is null then
+    return;
+  end if;
+  if jsonb_typeof(spans) <> 'array' or jsonb_array_length(spans) > 20000 then
+    raise exception 'spans must be a JSON array of at most 20000 objects'
+      using errcode = '22023', hint = 'Such as [{"start_char": 0, "page": 1}, {"start_char": 2130, "page": 2}].';
+  end if;
+  select s.span, s.place into wrong
+    from jsonb_array_elements(spans) with ordinality as s (span, place)
+   where jsonb_typeof(s.span) <> 'object'
+      or (select count(*) from jsonb_object_keys(case jsonb_typeof(s.span) when 'object' then s.span else '{}' end)) <> 2
+      or jsonb_typeof(s.span -> 'start_char') is distinct from 'number'
+      or not (case jsonb_typeof(s.span -> 'start_char') when 'number' then s.span -> 'start_char' end)::numeric between 0 and characters
+      or (case jsonb_typeof(s.span -> 'start_char') when 'number' then s.span -> 'start_char' end)::numeric % 1 <> 0
+      or not coalesce(jsonb_typeof(coalesce(s.span -> 'page', s.span -> 'sheet', s.span -> 'slide')) in ('number', 'string'), false)
+      or octet_length(coalesce(s.span ->> 'page', s.span ->> 'sheet', s.span ->> 'slide')) > 200
+   order by s.place limit 1;
+  if found then
+    raise exception 'spans must be objects of a start_char and a page, sheet or slide'
+      using errcode = '22023', detail = format('Entry %s is %s.', wrong.place, left(wrong.span::text, 100)),
+            hint = format('start_char is a whole number from 0 to %s, the length of the text. The name has at most 200 bytes.', characters);
+  end if;
+end
+$$;
+comment on function matrice_private.require_spans is
+  'Raises unless spans say where pages, sheets or slides begin in a text of so many characters.';
+
+create or replace function matrice_private.names_between(starts integer[], names jsonb[], from_char integer, until_char integer)
+returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Binary searches, because a book has thousands of pages and chunks.
+  return to_jsonb(names[greatest(width_bucket(from_char, starts), 1) :
+                        width_bucket(greatest(until_char - 1, from_char), starts)]);
+end
+$$;
+comment on function matrice_private.names_between is
+  'Returns the names of the pages, sheets or slides that a part of a text is on. starts: where each begins, ascending.';
+
+create or replace function matrice_private.places_of(spans jsonb, start_chars integer[], end_chars integer[]) returns jsonb[]
+language plpgsql immutable strict
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  places jsonb[] := array_fill('{}'::jsonb, array[cardinality(start_chars)]);
+  kind   text;
+  starts integer[];
+  names  jsonb[];
+begin
+  foreach kind in array '{page,sheet,slide}'::text[] loop
+    select array_agg((s.span ->> 'start_char')::integer order by (s.span ->> 'start_char')::integer, s.place),
+           array_agg(s.span -> kind order by (s.span ->> 'start_char')::integer, s.place)
+      into starts, names
+      from jsonb_array_elements(spans) with ordinality as s (span, place) where s.span ? kind;
+    continue when starts is null;
+    places := array(
+      select p.place || case p.names when '[]' then '{}' else jsonb_build_object(kind || 's', p.names) end
+        from (
+          select g.place, g.number, matrice_private.names_between(starts, names, g.from_char, g.until_char) as names
+            from unnest(places, start_chars, end_chars) with ordinality as g (place, from_char, until_char, number)
+        ) p
+       order by p.number);
+  end loop;
+  return places;
+end
+$$;
+comment on function matrice_private.places_of is
+  'Returns for each part of a text the metadata pages, sheets and slides, by the spans of the text.';
+
 create or replace function matrice_private.cut_source(
-  source_id uuid, project_id uuid, content text, format text, max_tokens integer, overlap_tokens integer
+  source_id uuid, project_id uuid, content text, format text, max_tokens integer, overlap_tokens integer, spans jsonb
 ) returns table (total integer, added integer, kept integer, removed integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
+  perform matrice_private.require_spans(spans, length(cut_source.content));
   -- A stored chunk whose text is among the new chunks keeps its row. If a text occurs more than once, the order decides.
-  with cut as materialized (
-    select c.*, row_number() over (partition by c.content order by c.chunk_index) as occurrence
-      from matrice.chunk_text(cut_source.content, cut_source.max_tokens, cut_source.overlap_tokens, cut_source.format) c
+  with pieces as materialized (
+    select * from matrice.chunk_text(cut_source.content, cut_source.max_tokens, cut_source.overlap_tokens, cut_source.format)
+  ), placed as materialized (
+    select matrice_private.places_of(
+             spans, array_agg(p.start_char order by p.chunk_index), array_agg(p.end_char order by p.chunk_index)) as places
+      from pieces p where spans is not null
+  ), cut as materialized (
+    select p.chunk_index, p.content, p.start_char, p.end_char,
+           p.metadata || coalesce(placed.places[p.chunk_index + 1], '{}') as metadata,
+           row_number() over (partition by p.content order by p.chunk_index) as occurrence
+      from pieces p cross join placed
   ), bounded as materialized (
     select matrice_private.cut_is_bounded(
              count(*), cut_source.max_tokens,
@@ -241,12 +340,14 @@ begin
     update matrice.source_chunks c
        set chunk_index = m.chunk_index, start_char = m.start_char, end_char = m.end_char,
            -- A client's metadata describe the text and stay when it moves. Only the page would be wrong then.
-           metadata = case when (c.start_char, c.end_char) is distinct from (m.start_char, m.end_char)
-                           then c.metadata - '{headings,page,pages}'::text[] else c.metadata - 'headings' end || m.metadata
+           metadata = case when spans is not null or (c.start_char, c.end_char) is distinct from (m.start_char, m.end_char)
+                           then c.metadata - '{headings,page,pages,sheets,slides}'::text[]
+                           else c.metadata - 'headings' end || m.metadata
       from matched m
      where c.id = m.id
-       and (c.chunk_index, c.start_char, c.end_char, c.metadata -> 'headings')
-           is distinct from (m.chunk_index, m.start_char, m.end_char, m.metadata -> 'headings')
+       and ((c.chunk_index, c.start_char, c.end_char, c.metadata -> 'headings')
+              is distinct from (m.chunk_index, m.start_char, m.end_char, m.metadata -> 'headings')
+            or spans is not null and not c.metadata @> m.metadata)
   ), completed as materialized (
     select c.place, c.id, c.token_count, c.fts, c.filterable
       from (
@@ -272,7 +373,10 @@ begin
       using errcode = '22023', detail = 'It has only white space.', hint = 'Pass a text, or delete the source.';
   end if;
   update matrice.context_sources s
-     set status = 'ready', processed_at = now(), token_count = matrice.count_tokens(cut_source.content),
+     set status = 'ready', error = null, processed_at = now(),
+         content_hash = matrice_private.content_hash(
+           cut_source.content, cut_source.format, cut_source.max_tokens, cut_source.overlap_tokens, spans),
+         token_count = matrice.count_tokens(cut_source.content),
          format = cut_source.format, max_tokens = least(cut_source.max_tokens, 1000000000),
          overlap_tokens = least(cut_source.overlap_tokens, 1000000000)
    where s.id = cut_source.source_id;
@@ -286,7 +390,7 @@ comment on function matrice_private.cut_source is
 create or replace function matrice.ingest_source(
   project_id uuid, name text, content text, type text default 'file', format text default 'text',
   max_tokens integer default 512, overlap_tokens integer default 64,
-  storage_path text default null, metadata jsonb default '{}'
+  storage_path text default null, metadata jsonb default '{}', spans jsonb default null
 ) returns uuid
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -311,20 +415,22 @@ begin
   insert into matrice.context_sources as s (project_id, type, name, storage_path, raw_metadata)
   values (ingest_source.project_id, ingest_source.type, ingest_source.name, ingest_source.storage_path, ingest_source.metadata)
   returning s.id into new_id;
-  perform matrice_private.cut_source(new_id, project_id, content, format, max_tokens, overlap_tokens);
+  perform matrice_private.cut_source(new_id, project_id, content, format, max_tokens, overlap_tokens, spans);
   return new_id;
 end
 $$;
 comment on function matrice.ingest_source is
   'Adds a document to a project and cuts it into chunks. Returns the id of the new source. Its chunks can be found by '
-  'full-text search at once, and claim_chunks can claim them. content: at most 64 MB. type: a word of the client''s '
-  'choice, such as file; searches can filter by it. format, max_tokens, overlap_tokens: as in chunk_text; the source '
-  'keeps them for chunk_source. overlap_tokens: at most half of max_tokens; the default, 64, is lowered to that if '
-  'necessary. storage_path: is only stored. metadata: a JSON object; searches can filter by it. Defaults: type '
-  '''file'', format ''text'', max_tokens 512, overlap_tokens 64, metadata ''{}''.';
+  'full-text search at once, and claim_chunks can claim them. content: at most 64 MB. type: a word of the client''s choice, '
+  'such as file; searches can filter by it. format, max_tokens, overlap_tokens: as in chunk_text; the source keeps them for '
+  'chunk_source. overlap_tokens: at most half of max_tokens; the default, 64, is lowered to that if necessary. storage_path: '
+  'is only stored. metadata: a JSON object; searches can filter by it. spans: where pages, sheets or slides begin in the '
+  'text, such as [{"start_char": 0, "page": 1}]. Chunks get the metadata pages, sheets and slides from it, and citations '
+  'name them. Defaults: type ''file'', format ''text'', max_tokens 512, overlap_tokens 64, metadata ''{}''.';
 
 create or replace function matrice.chunk_source(
-  source_id uuid, content text, format text default null, max_tokens integer default null, overlap_tokens integer default null
+  source_id uuid, content text, format text default null, max_tokens integer default null, overlap_tokens integer default null,
+  spans jsonb default null
 ) returns table (total integer, added integer, kept integer, removed integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -357,12 +463,13 @@ begin
   -- for a chunk_index that this one has just given to another chunk.
   perform from matrice.source_chunks c where c.source_id = chunk_source.source_id order by c.id for update;
 
-  return query select * from matrice_private.cut_source(source_id, owner_project, content, format, max_tokens, overlap_tokens);
+  return query select *
+                 from matrice_private.cut_source(source_id, owner_project, content, format, max_tokens, overlap_tokens, spans);
 end
 $$;
 comment on function matrice.chunk_source is
   'Replaces the text of a source and cuts it into chunks again. Returns the numbers of chunks: total, added, kept and '
-  'removed. A chunk whose text did not change keeps its row, id, embeddings and metadata, even if it moved. A chunk '
-  'that moved loses page and pages. content: at most 64 MB. format, max_tokens, overlap_tokens: if null, as last '
-  'time; if there was no last time, text, 512 and 64. overlap_tokens: at most half of max_tokens; 64 is lowered to '
-  'that if necessary.';
+  'removed. A chunk whose text did not change keeps its row, id, embeddings and metadata, even if it moved. Without spans, a '
+  'chunk that moved loses page, pages, sheets and slides. content: at most 64 MB. format, max_tokens, overlap_tokens: if '
+  'null, as last time; if there was no last time, text, 512 and 64. overlap_tokens: at most half of max_tokens; 64 is '
+  'lowered to that if necessary. spans: as in ingest_source.';

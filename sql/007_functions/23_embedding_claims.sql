@@ -61,16 +61,50 @@ for each row execute function matrice_private.forget_leases();
 -- In the queries below, OFFSET 0 makes the planner look up the embeddings and the leases of a chunk by its id. It has no
 -- statistics of tables that were just filled. Then it may read all embeddings of the model for each chunk, which takes seconds.
 
+create or replace function matrice_private.headings_of(metadata jsonb) returns text[]
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select array(select jsonb_array_elements_text(
+    case jsonb_typeof(metadata -> 'headings') when 'array' then metadata -> 'headings' else '[]' end));
+end;
+comment on function matrice_private.headings_of is 'Returns the path of headings in the metadata of a chunk.';
+
+create or replace function matrice_private.embedding_text(template text, title text, metadata jsonb, content text) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  headings text := array_to_string(matrice_private.headings_of(metadata), ' › ');
+begin
+  if headings = '' then
+    -- Without headings, their line would be empty.
+    template := regexp_replace(template, '\n?[^\n{}]*\{headings\}[^\n{}]*', '');
+  end if;
+  -- In one pass, because a title may spell a placeholder.
+  return (
+    select string_agg(
+             case part.found[1] when '{title}' then title when '{headings}' then headings when '{content}' then content
+                  else part.found[1] end, '' order by part.place)
+      from regexp_matches(template, '\{title\}|\{headings\}|\{content\}|[^{]+|\{', 'g') with ordinality as part (found, place));
+end
+$$;
+comment on function matrice_private.embedding_text is
+  'Returns the text of a chunk that is embedded, by the template of its project.';
+
 create or replace function matrice_private.hold_claimable(
-  source_ids uuid[], parts integer[], model text, most integer, refused uuid[]
-) returns table (chunk_id uuid, bytes integer)
+  source_ids uuid[], parts integer[], model text, most integer, refused uuid[], template text
+) returns table (chunk_id uuid, bytes integer, tokens integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
   return query
-    select c.id, octet_length(c.content)
+    select c.id, octet_length(c.content),
+           case when template is null then c.token_count
+                else matrice.count_tokens(matrice_private.embedding_text(
+                  template, (select s.name from matrice.context_sources s where s.id = c.source_id), c.metadata, c.content)) end
       from (
         select g.source_id, g.part, min(g.place) as place
           from unnest(source_ids, parts) with ordinality as g (source_id, part, place) group by 1, 2
@@ -91,7 +125,8 @@ end
 $$;
 comment on function matrice_private.hold_claimable is
   'Locks claimable chunks of some parts and returns them, in the order of the parts. Skips chunks that others have locked, and '
-  'those of refused. most: the largest number of chunks.';
+  'those of refused. most: the largest number of chunks. tokens: of the text that is embedded. template: of the project, or null '
+  'if the content is embedded.';
 
 create or replace function matrice_private.take_leases(
   chunk_ids uuid[], model text, lease_seconds integer, lease_id uuid, project_ids uuid[]
@@ -163,8 +198,9 @@ comment on function matrice_private.take_leases_of_member is
   'makes leases for the caller only, and skips chunks that are leased.';
 
 create or replace function matrice_private.lease_of_parts(
-  source_ids uuid[], parts integer[], model text, most integer, lease_seconds integer, lease_id uuid,
-  inout room bigint, inout offered uuid[], out claimed integer, out seen boolean, out is_full boolean
+  source_ids uuid[], parts integer[], model text, template text, most integer, most_tokens integer, lease_seconds integer,
+  lease_id uuid, inout room bigint, inout token_room bigint, inout offered uuid[],
+  out claimed integer, out seen boolean, out is_full boolean
 ) returns record
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -175,6 +211,7 @@ declare
   held    integer;
   fitting uuid[];
   bytes   bigint;
+  tokens  bigint;
   taken   integer;
   -- Chunks whose lease has ended, but is locked by its holder.
   refused uuid[] := '{}';
@@ -183,15 +220,21 @@ begin
   seen := false;
   loop
     asked := most - claimed;
-    -- Takes as many chunks as fit, but at least the first of a claim.
+    -- Takes as many chunks as fit, but at least the first of a claim. A chunk that is too long for the model is taken, too, and
+    -- counts no tokens: lease_chunks gives it back as failed.
     select count(*), coalesce(array_agg(h.chunk_id order by h.place) filter (where h.fits), '{}'),
-           sum(h.bytes) filter (where h.fits)
-      into held, fitting, bytes
+           sum(h.bytes) filter (where h.fits), sum(h.tokens) filter (where h.fits)
+      into held, fitting, bytes, tokens
       from (
-        select h.chunk_id, h.bytes, h.place,
-               sum(h.bytes) over (order by h.place) <= room or h.place = 1 and cardinality(offered) = 0 as fits
-          from matrice_private.hold_claimable(source_ids, parts, model, asked, refused)
-               with ordinality as h (chunk_id, bytes, place)
+        select h.chunk_id, h.bytes, h.tokens, h.place,
+               sum(h.bytes) over by_place <= room and sum(h.tokens) over by_place <= token_room
+               or h.place = 1 and cardinality(offered) = 0 as fits
+          from (
+            select h.chunk_id, h.bytes, case when h.tokens > most_tokens then 0 else h.tokens end as tokens, h.place
+              from matrice_private.hold_claimable(source_ids, parts, model, asked, refused, template)
+                   with ordinality as h (chunk_id, bytes, tokens, place)
+          ) h
+        window by_place as (order by h.place)
       ) h;
     seen := seen or held > 0;
     if row_security_active('matrice.embedding_leases') then
@@ -213,6 +256,8 @@ begin
     offered := offered || fitting;
     claimed := claimed + taken;
     room := room - coalesce(bytes, 0);
+    -- Of chunks that others have taken meanwhile, the tokens count too: the batch is a little smaller then.
+    token_room := token_room - coalesce(tokens, 0);
     is_full := claimed = most or cardinality(fitting) < held;
     -- Others may have taken some of these chunks after the statement began. If it found as many as it asked for, there may be
     -- more. It does not try a chunk twice: the holder of its ended lease may be waiting for a lease that was taken here.
@@ -221,13 +266,13 @@ begin
 end
 $$;
 comment on function matrice_private.lease_of_parts is
-  'Leases claimable chunks of some parts. Adds to offered the chunks that it tried to lease, and takes the bytes of those '
-  'that it leased from room. claimed: how many it leased. seen: whether it locked any. is_full: whether the claim can take '
-  'no more.';
+  'Leases claimable chunks of some parts. Adds to offered the chunks that it tried to lease, takes the bytes of those that '
+  'it leased from room, and their tokens from token_room. most_tokens: longer texts count no tokens. claimed: how many it '
+  'leased. seen: whether it locked any. is_full: whether the claim can take no more.';
 
 create or replace function matrice_private.lease_of_project(
-  project_id uuid, model text, are_free boolean, most integer, lease_seconds integer, lease_id uuid,
-  inout room bigint, inout offered uuid[], out claimed integer, out seen boolean, out is_full boolean
+  project_id uuid, model text, are_free boolean, most integer, most_tokens integer, lease_seconds integer, lease_id uuid,
+  inout room bigint, inout token_room bigint, inout offered uuid[], out claimed integer, out seen boolean, out is_full boolean
 ) returns record
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -238,6 +283,7 @@ declare
   due       timestamptz[] := array['-infinity'::timestamptz];
   sources   uuid[] := array['00000000-0000-0000-0000-000000000000'::uuid];
   parts     integer[] := array[-1];
+  template  text := (select p.settings ->> 'embedding_template' from matrice.projects p where p.id = lease_of_project.project_id);
   -- Sources of one chunk need many parts, large ones a single part.
   count     integer := 1;
   got       record;
@@ -259,8 +305,10 @@ begin
     end if;
     exit when sources is null;
     select * into got
-      from matrice_private.lease_of_parts(sources, parts, model, most - claimed, lease_seconds, lease_id, room, offered);
+      from matrice_private.lease_of_parts(
+             sources, parts, model, template, most - claimed, most_tokens, lease_seconds, lease_id, room, token_room, offered);
     room := got.room;
+    token_room := got.token_room;
     offered := got.offered;
     claimed := claimed + got.claimed;
     seen := seen or got.seen;
@@ -345,8 +393,114 @@ $$;
 comment on function matrice_private.has_claimable is
   'Returns whether any of the projects has a claimable chunk, locked or not.';
 
-create or replace function matrice_private.lease_chunks(model text, batch_size integer, lease_seconds integer, in_project uuid)
-returns table (chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid)
+create or replace function matrice_private.models_to_claim(model text, in_project uuid) returns text[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if model is null and in_project is null then
+    return array(select m.model from matrice.embedding_models m order by random());
+  end if;
+  return array[matrice_private.embedding_model(model, in_project)];
+end
+$$;
+comment on function matrice_private.models_to_claim is
+  'Returns the models that a claim serves, in random order: the given one, else that of the project, else all.';
+
+create or replace function matrice_private.fill_batch(
+  model text, in_project uuid, most integer, most_tokens integer, batch_tokens integer, lease_seconds integer, lease_id uuid,
+  out offered uuid[], out claimed integer, out seen boolean
+) returns record
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  projects   uuid[];
+  project    uuid;
+  are_free   boolean;
+  room       bigint := 8000000;
+  token_room bigint := coalesce(batch_tokens, 2147483647);
+  got        record;
+begin
+  offered := '{}';
+  claimed := 0;
+  seen := false;
+  -- Projects where the model was never claimed come last: finding them takes longer.
+  for are_listed in reverse 1 .. 0 loop
+    exit when in_project is not null and are_listed = 0;
+    projects := case when in_project is not null then array[in_project]
+                     else matrice_private.projects_to_claim(model, are_listed = 1) end;
+    foreach project in array projects loop
+      foreach are_free in array '{true,false}'::boolean[] loop
+        select * into got
+          from matrice_private.lease_of_project(
+                 project, model, are_free, most - claimed, most_tokens, lease_seconds, lease_id, room, token_room, offered);
+        room := got.room;
+        token_room := got.token_room;
+        offered := got.offered;
+        claimed := claimed + got.claimed;
+        seen := seen or got.seen;
+        if got.is_full then
+          return;
+        end if;
+      end loop;
+    end loop;
+  end loop;
+end
+$$;
+comment on function matrice_private.fill_batch is
+  'Leases claimable chunks for a model, of one project or of all. offered: the chunks that it tried to lease. claimed: how many '
+  'it leased. seen: whether it locked any.';
+
+create or replace function matrice_private.batch_of(offered uuid[], model text, lease_id uuid)
+returns table (
+  chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid, model text,
+  source_id uuid, source_name text, headings text[], embedding_text text, embedding_tokens integer
+)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  return query
+    select c.id, c.project_id, c.content, c.token_count, l.attempt, l.lease_id, l.model, s.id, s.name,
+           matrice_private.headings_of(c.metadata), coalesce(e.embedding_text, c.content),
+           case when e.embedding_text is null then c.token_count else matrice.count_tokens(e.embedding_text) end
+      from unnest(offered) with ordinality as given (id, place)
+     cross join lateral (select l.* from matrice.embedding_leases l where l.chunk_id = given.id offset 0) l
+     cross join lateral (select c.* from matrice.source_chunks c where c.id = given.id offset 0) c
+     cross join lateral (select s.id, s.name from matrice.context_sources s where s.id = c.source_id offset 0) s
+     cross join lateral (select p.settings from matrice.projects p where p.id = c.project_id offset 0) p
+     cross join lateral (
+       select case when p.settings ->> 'embedding_template' is not null then matrice_private.embedding_text(
+         p.settings ->> 'embedding_template', s.name, c.metadata, c.content) end as embedding_text offset 0) e
+     where l.model = batch_of.model and l.lease_id = batch_of.lease_id
+     order by given.place;
+end
+$$;
+comment on function matrice_private.batch_of is 'Returns the chunks of a lease, as claim_chunks does.';
+
+create or replace function matrice_private.require_limit(argument text, given integer, least_value integer, most integer)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not given between least_value and most then
+    raise exception '% must be between % and %, not %', argument, least_value, most, given
+      using errcode = '22023', hint = 'Claim what one call of the embedding model takes.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_limit is 'Raises unless a number is within its bounds, or null.';
+
+create or replace function matrice_private.lease_chunks(
+  in_model text, batch_size integer, lease_seconds integer, in_project uuid, batch_tokens integer, input_tokens integer
+) returns table (
+  chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid, model text,
+  source_id uuid, source_name text, headings text[], embedding_text text, embedding_tokens integer
+)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 -- A session keeps its plans. A plan that was made for few chunks would read whole tables, even when there are many chunks.
@@ -354,87 +508,60 @@ set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off s
 as $$
 #variable_conflict use_column
 declare
-  chosen_model text;
-  projects uuid[];
-  project  uuid;
-  are_free boolean;
-  lease    uuid := gen_random_uuid();
-  offered  uuid[] := array[]::uuid[];
-  claimed  integer := 0;
-  room     bigint := 8000000;
-  got      record;
-  seen     boolean;
-  began    timestamptz := clock_timestamp();
-  pause    double precision := 0.005;
+  models      text[] := matrice_private.models_to_claim(in_model, in_project);
+  most_tokens integer := least(batch_tokens, input_tokens, 2147483647);
+  chosen      text;
+  lease       uuid := gen_random_uuid();
+  got         record;
+  seen        boolean;
+  fitting     integer;
+  began       timestamptz := clock_timestamp();
+  pause       double precision := 0.005;
 begin
-  perform matrice_private.require_given('batch_size', batch_size);
-  perform matrice_private.require_given('lease_seconds', lease_seconds);
-  if batch_size not between 1 and 10000 then
-    raise exception 'batch_size must be between 1 and 10000, not %', batch_size
-      using errcode = '22023', hint = 'Claim as many chunks as one call of the embedding model takes.';
-  end if;
-  if lease_seconds not between 1 and 86400 then
-    raise exception 'lease_seconds must be between 1 and 86400, not %', lease_seconds
-      using errcode = '22023', hint = 'Choose a little more than one call of the embedding model takes.';
-  end if;
-  chosen_model := matrice_private.embedding_model(lease_chunks.model, in_project);
   if in_project is not null then
     perform matrice_private.require_role(in_project, 'editor');
   end if;
-
-  <<waiting>>
   loop
     begin
       seen := false;
-      -- Projects where the model was never claimed come last: finding them takes longer.
-      <<filling>>
-      for are_listed in reverse 1 .. 0 loop
-        exit when in_project is not null and are_listed = 0;
-        projects := case when in_project is not null then array[in_project]
-                         else matrice_private.projects_to_claim(chosen_model, are_listed = 1) end;
-        foreach project in array projects loop
-          foreach are_free in array '{true,false}'::boolean[] loop
-            select * into got
-              from matrice_private.lease_of_project(
-                     project, chosen_model, are_free, batch_size - claimed, lease_seconds, lease, room, offered);
-            room := got.room;
-            offered := got.offered;
-            claimed := claimed + got.claimed;
-            seen := seen or got.seen;
-            exit filling when got.is_full;
-          end loop;
-        end loop;
+      select 0 as claimed into got;
+      foreach chosen in array models loop
+        got := matrice_private.fill_batch(chosen, in_project, batch_size, most_tokens, batch_tokens, lease_seconds, lease);
+        seen := seen or got.seen;
+        exit when got.claimed > 0;
       end loop;
-      exit waiting when claimed > 0;
-      if seen then
+      if got.claimed = 0 and seen then
         raise exception using errcode = 'MT001', message = 'nothing was claimed';
       end if;
     exception when sqlstate 'MT001' then
       -- Releases the locked chunks, which others have taken.
-      offered := '{}';
     end;
-    exit waiting when clock_timestamp() > began + interval '5 seconds' or not matrice_private.has_claimable(
-      case when in_project is not null then array[in_project]
-           else matrice_private.projects_to_claim(chosen_model, true)
-                || matrice_private.projects_to_claim(chosen_model, false) end,
-      chosen_model);
+    if got.claimed > 0 then
+      return query select * from matrice_private.batch_of(got.offered, chosen, lease) b where b.embedding_tokens <= most_tokens;
+      get diagnostics fitting = row_count;
+      exit when fitting = got.claimed;
+      perform matrice_private.give_back(
+        array(select b.chunk_id from matrice_private.batch_of(got.offered, chosen, lease) b where b.embedding_tokens > most_tokens),
+        chosen, format('The text has more than the %s tokens that the model takes.', most_tokens), lease, true);
+      exit when fitting > 0;
+      -- All of them were too long. There may be others.
+      continue;
+    end if;
+    exit when clock_timestamp() > began + interval '5 seconds' or not exists (
+      select from unnest(models) as m (model)
+       where matrice_private.has_claimable(
+               case when in_project is not null then array[in_project]
+                    else matrice_private.projects_to_claim(m.model, true) || matrice_private.projects_to_claim(m.model, false) end,
+               m.model));
     -- Transactions that have not ended have locked the remaining chunks. They may take, change or release them.
     perform pg_sleep(pause);
     pause := least(pause * 2, 0.5);
   end loop;
-
-  return query
-    select c.id, c.project_id, c.content, c.token_count, l.attempt, l.lease_id
-      from unnest(offered) with ordinality as given (id, place)
-     cross join lateral (select l.* from matrice.embedding_leases l where l.chunk_id = given.id offset 0) l
-     cross join lateral (select c.* from matrice.source_chunks c where c.id = given.id offset 0) c
-     where l.model = chosen_model and l.lease_id = lease
-     order by given.place;
 end
 $$;
 comment on function matrice_private.lease_chunks is
-  'Does the work of claim_chunks. claim_chunks has an argument and a result column that are both named project_id, '
-  'which PL/pgSQL does not allow.';
+  'Does the work of claim_chunks. claim_chunks has arguments and result columns of the same names, which PL/pgSQL does not '
+  'allow.';
 
 create or replace function matrice_private.require_chunks(chunk_ids uuid[]) returns void
 language plpgsql stable
@@ -468,18 +595,33 @@ comment on function matrice_private.require_chunks is
   'none exists.';
 
 create or replace function matrice.claim_chunks(
-  model text default null, batch_size integer default 64, lease_seconds integer default 300, project_id uuid default null
-) returns table (chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid)
+  model text default null, batch_size integer default 64, lease_seconds integer default 300, project_id uuid default null,
+  max_batch_tokens integer default null, max_inputs integer default null, max_input_tokens integer default null
+) returns table (
+  chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid, model text,
+  source_id uuid, source_name text, headings text[], embedding_text text, embedding_tokens integer
+)
 language sql
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select l.chunk_id, l.project_id, l.content, l.token_count, l.attempt, l.lease_id
-    from matrice_private.lease_chunks(model, batch_size, lease_seconds, project_id) l;
+  select matrice_private.require_given('batch_size', batch_size), matrice_private.require_given('lease_seconds', lease_seconds),
+         matrice_private.require_limit('batch_size', batch_size, 1, 10000),
+         matrice_private.require_limit('lease_seconds', lease_seconds, 1, 86400),
+         matrice_private.require_limit('max_batch_tokens', max_batch_tokens, 1, 1000000000),
+         matrice_private.require_limit('max_inputs', max_inputs, 1, 10000),
+         matrice_private.require_limit('max_input_tokens', max_input_tokens, 1, 1000000000);
+  select l.chunk_id, l.project_id, l.content, l.token_count, l.attempt, l.lease_id, l.model, l.source_id, l.source_name,
+         l.headings, l.embedding_text, l.embedding_tokens
+    from matrice_private.lease_chunks(
+           model, coalesce(max_inputs, batch_size), lease_seconds, project_id, max_batch_tokens, max_input_tokens) l;
 end;
 comment on function matrice.claim_chunks is
-  'Gives a worker chunks to embed. Nobody else gets them until the lease ends. Returns the chunks, oldest sources '
-  'first. attempt says how often this text has been claimed. lease_id is for store_embeddings and fail_chunks. '
-  'Returns nothing if no chunk is claimable, or if other transactions kept all claimable chunks locked for five '
-  'seconds. model: if null, the model of the project; without project_id, the default model. batch_size: the most '
-  'chunks per claim, 1 to 10000; a claim also has at most 8 MB of text. lease_seconds: 1 to 86400. project_id: if '
-  'null, all projects of the caller that use the model, in random order. Defaults: batch_size 64, lease_seconds 300.';
+  'Gives a worker chunks to embed. Nobody else gets them until the lease ends. Returns the chunks, oldest sources first. All '
+  'are of one model. embedding_text: the text to embed, by the setting embedding_template of the project; without it, the '
+  'content. embedding_tokens: its tokens in the default encoding. attempt: how often this text has been claimed. lease_id: '
+  'for store_embeddings and fail_chunks. Returns nothing if no chunk is claimable, or if other transactions kept all '
+  'claimable chunks locked for five seconds. model: if null, the model of the project; without project_id, each project''s '
+  'own model. batch_size: the most chunks per claim, 1 to 10000; a claim also has at most 8 MB of text. lease_seconds: 1 to '
+  '86400. project_id: if null, all projects of the caller that use the model, in random order. max_batch_tokens: the most '
+  'tokens of a batch. max_inputs: replaces batch_size. max_input_tokens: the most tokens of one text. A longer text fails '
+  'for good, and failed_chunks lists it. Defaults: batch_size 64, lease_seconds 300.';

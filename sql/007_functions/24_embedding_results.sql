@@ -210,7 +210,7 @@ comment on function matrice_private.end_leases_of_member is
   'embedding needs no lease.';
 
 create or replace function matrice_private.return_leases(
-  chunk_ids uuid[], model text, error text, lease_id uuid, project_ids uuid[]
+  chunk_ids uuid[], model text, error text, lease_id uuid, is_permanent boolean, project_ids uuid[]
 ) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -232,12 +232,19 @@ begin
        for update skip locked
   )
   -- The first failure is usually a passing one: the chunk can be claimed again at once. After the second it waits for 10 seconds,
-  -- and after each further one four times as long, up to an hour.
+  -- and after each further one four times as long, up to an hour. A chunk that failed for good is leased to nobody, for ever.
   update matrice.embedding_leases l
-     set last_error = left(return_leases.error, 2000), lease_id = null, leased_by = null,
-         leased_until = now() + case when l.attempt = 1 then interval '0'
-                                     else least(interval '1 hour', interval '10 seconds' * 4 ^ least(l.attempt - 2, 10)) end
+     set last_error = left(return_leases.error, 2000), lease_id = null, leased_by = null, is_failed = fails.for_good,
+         leased_until = case when fails.for_good then '2199-12-31 00:00Z'
+                             when l.attempt = 1 then now()
+                             else now() + least(interval '1 hour', interval '10 seconds' * 4 ^ least(l.attempt - 2, 10)) end
     from own
+   cross join lateral (
+     select o.attempt >= coalesce((p.settings ->> 'max_attempts')::numeric, 8) or is_permanent as for_good
+       from matrice.embedding_leases o
+       join matrice.projects p on p.id = o.project_id
+      where o.chunk_id = own.chunk_id and o.model = return_leases.model offset 0
+   ) fails
    where l.chunk_id = own.chunk_id and l.model = return_leases.model;
 end
 $$;
@@ -246,18 +253,36 @@ comment on function matrice_private.return_leases is
   'lease; null: every lease that the caller holds. project_ids: only in these projects; null: in all projects. Checks '
   'no roles: for services and return_leases_of_member.';
 
-create or replace function matrice_private.return_leases_of_member(chunk_ids uuid[], model text, error text, lease_id uuid)
-returns void
+create or replace function matrice_private.return_leases_of_member(
+  chunk_ids uuid[], model text, error text, lease_id uuid, is_permanent boolean
+) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform matrice_private.return_leases(chunk_ids, model, error, lease_id, matrice_private.project_ids('editor'));
+  perform matrice_private.return_leases(chunk_ids, model, error, lease_id, is_permanent, matrice_private.project_ids('editor'));
 end
 $$;
 comment on function matrice_private.return_leases_of_member is
   'Calls return_leases for the projects that the caller may edit. SECURITY DEFINER: no client may write leases. It '
   'gives back the caller''s own leases only.';
+
+create or replace function matrice_private.give_back(
+  chunk_ids uuid[], model text, error text, lease_id uuid, is_permanent boolean
+) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if row_security_active('matrice.embedding_leases') then
+    perform matrice_private.return_leases_of_member(chunk_ids, model, error, lease_id, is_permanent);
+  else
+    perform matrice_private.return_leases(chunk_ids, model, error, lease_id, is_permanent, null);
+  end if;
+end
+$$;
+comment on function matrice_private.give_back is
+  'Calls return_leases for services, and return_leases_of_member for members.';
 
 create or replace function matrice.store_embeddings(model text, chunk_ids uuid[], embeddings jsonb, lease_id uuid default null)
 returns integer
@@ -332,7 +357,9 @@ comment on function matrice.store_embeddings is
   '32-bit floats, as embedding APIs return it. lease_id: the one that claim_chunks returned; if given, chunks that this lease '
   'no longer holds are skipped too.';
 
-create or replace function matrice.fail_chunks(model text, chunk_ids uuid[], error text, lease_id uuid default null) returns void
+create or replace function matrice.fail_chunks(
+  model text, chunk_ids uuid[], error text, lease_id uuid default null, permanent boolean default false
+) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -341,16 +368,85 @@ declare
 begin
   perform matrice_private.require_text('model', model);
   perform matrice_private.require_given('error', error);
+  perform matrice_private.require_given('permanent', permanent);
   chosen_model := matrice_private.embedding_model(model, null);
   perform matrice_private.require_chunks(chunk_ids);
-  if row_security_active('matrice.embedding_leases') then
-    perform matrice_private.return_leases_of_member(chunk_ids, chosen_model, error, lease_id);
-  else
-    perform matrice_private.return_leases(chunk_ids, chosen_model, error, lease_id, null);
-  end if;
+  perform matrice_private.give_back(chunk_ids, chosen_model, error, lease_id, permanent);
 end
 $$;
 comment on function matrice.fail_chunks is
-  'Gives back chunks that the caller leases, with an error. After the first failure they can be claimed again at '
-  'once; after each further failure they wait longer, up to an hour. error: its first 2000 characters are kept. '
-  'lease_id: the one that claim_chunks returned; if given, only chunks of this lease are given back.';
+  'Gives back chunks that the caller leases, with an error. After the first failure they can be claimed again at once; after '
+  'each further failure they wait longer, up to an hour. After max_attempts failures (a setting of the project, 8 by '
+  'default) they are not claimed any more: failed_chunks lists them. error: its first 2000 characters are kept. lease_id: '
+  'the one that claim_chunks returned; if given, only chunks of this lease are given back. permanent: whether the text '
+  'itself is at fault, so that it must not be tried again. Defaults: permanent false.';
+
+create or replace function matrice.failed_chunks(project_id uuid) returns table (
+  chunk_id uuid, source_id uuid, source_name text, chunk_index integer, model text, attempts integer, error text
+)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  perform matrice_private.require_role(failed_chunks.project_id, 'viewer');
+  return query
+    select c.id, s.id, s.name, c.chunk_index, l.model, l.attempt, l.last_error
+      from matrice.embedding_leases l
+     cross join lateral (select c.* from matrice.source_chunks c where c.id = l.chunk_id offset 0) c
+     cross join lateral (select s.id, s.name from matrice.context_sources s where s.id = c.source_id offset 0) s
+     where l.project_id = failed_chunks.project_id and l.is_failed
+     order by s.name, s.id, c.chunk_index, l.model;
+end
+$$;
+comment on function matrice.failed_chunks is
+  'Returns the chunks of a project that failed for good, with the last error. They are not claimed until their text changes, or '
+  'retry_failed is called.';
+
+create or replace function matrice_private.free_failed(project_id uuid, model text) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  freed integer;
+begin
+  delete from matrice.embedding_leases l
+   where l.project_id = free_failed.project_id and l.is_failed and (free_failed.model is null or l.model = free_failed.model);
+  get diagnostics freed = row_count;
+  return freed;
+end
+$$;
+comment on function matrice_private.free_failed is
+  'Forgets the failures of a project. Checks no roles: for services and free_failed_of_member.';
+
+create or replace function matrice_private.free_failed_of_member(project_id uuid, model text) returns integer
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if project_id = any (matrice_private.project_ids('editor')) then
+    return matrice_private.free_failed(project_id, model);
+  end if;
+  return 0;
+end
+$$;
+comment on function matrice_private.free_failed_of_member is
+  'Calls free_failed if the caller may edit the project. SECURITY DEFINER: no client may write leases.';
+
+create or replace function matrice.retry_failed(project_id uuid, model text default null) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.require_role(project_id, 'editor');
+  if model is not null then
+    perform matrice_private.require_model(model);
+  end if;
+  if row_security_active('matrice.embedding_leases') then
+    return matrice_private.free_failed_of_member(project_id, model);
+  end if;
+  return matrice_private.free_failed(project_id, model);
+end
+$$;
+comment on function matrice.retry_failed is
+  'Lets the chunks that failed_chunks lists be claimed again. Returns how many. model: only for this model; null: for all.';

@@ -18,8 +18,8 @@ begin
       'create_project', 'set_phase',
       'invite_member', 'accept_invite', 'list_members', 'set_member_role', 'remove_member',
       'save_pillar', 'restore_pillar', 'pillar_history',
-      'ingest_source', 'chunk_source',
-      'claim_chunks', 'store_embeddings', 'fail_chunks',
+      'ingest_source', 'chunk_source', 'sync_source', 'sync_sources', 'set_source_error', 'source_progress',
+      'claim_chunks', 'store_embeddings', 'fail_chunks', 'failed_chunks', 'retry_failed',
       'reindex_text',
       'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'match_documents',
       'build_context',
@@ -38,15 +38,17 @@ begin
       'require_object', 'require_filter', 'require_one_of', 'require_match_count', 'require_key',
       'roles', 'role_rank', 'require_role', 'hold_project', 'searchable_projects', 'projects_of_member',
       'has_no_quota', 'require_quota', 'add_usage',
-      'known_settings', 'phases', 'require_phase',
+      'known_settings', 'type_of_setting', 'require_template', 'phases', 'require_phase',
       'require_member',
       'trimmed', 'make_invitation',
       'pillar_name',
       'text_language',
       'require_no_circle',
-      'require_metadata_room', 'cut_is_bounded', 'chunk_is_bounded', 'completed_chunks', 'cut_source',
+      'require_metadata_room', 'cut_is_bounded', 'chunk_is_bounded', 'completed_chunks', 'require_spans',
+      'names_between', 'places_of', 'content_hash', 'cut_source', 'keyed_source',
       'dimensions_of', 'norm_of', 'norm_of_dimensions', 'require_model', 'require_comparable', 'embedding_model',
-      'text_hash', 'hold_claimable', 'lease_of_parts', 'lease_of_project', 'projects_to_claim', 'has_claimable', 'lease_chunks',
+      'text_hash', 'headings_of', 'embedding_text', 'hold_claimable', 'lease_of_parts', 'lease_of_project', 'projects_to_claim',
+      'has_claimable', 'models_to_claim', 'fill_batch', 'batch_of', 'require_limit', 'lease_chunks', 'give_back',
       'require_chunks', 'hold_chunks',
       'similarities_to', 'chunks_having', 'has_other_policies', 'are_visible', 'nearest_visible', 'vector_candidates',
       'shown_places', 'matching_texts', 'word_candidates', 'reindex_some',
@@ -79,7 +81,7 @@ begin
       -- not owners.
       'invite_as_owner',
       -- Clients may not write leases. These functions work on the caller's own leases, in projects that the caller may edit.
-      'take_leases_of_member', 'own_leases_of_member', 'end_leases_of_member', 'return_leases_of_member',
+      'take_leases_of_member', 'own_leases_of_member', 'end_leases_of_member', 'return_leases_of_member', 'free_failed_of_member',
       -- No client may read or write the index of waiting chunks. These use it for projects that the caller may edit.
       'waiting_projects_of_member', 'next_parts_of_member', 'settle_parts_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
@@ -95,7 +97,7 @@ begin
     -- the owner of the tables may read codes, the word index and the index of waiting chunks, and execute the engine's functions.
     ('service_role', 'matrice_private', array[
       'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts', 'complete_chunks',
-      'take_leases', 'own_leases', 'end_leases', 'return_leases']),
+      'take_leases', 'own_leases', 'end_leases', 'return_leases', 'free_failed']),
 
     -- For the owner of the tables.
     (null, 'matrice_private', array[

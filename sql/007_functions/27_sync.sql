@@ -1,0 +1,198 @@
+-- Keeping sources in step with documents elsewhere: by a key of the client's own.
+
+create or replace function matrice_private.keyed_source(
+  project_id uuid, source_key text, name text, type text, storage_path text, metadata jsonb,
+  out source_id uuid, out is_new boolean
+) returns record
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  loop
+    insert into matrice.context_sources as s (project_id, source_key, name, type, storage_path, raw_metadata)
+    values (keyed_source.project_id, keyed_source.source_key, coalesce(keyed_source.name, keyed_source.source_key),
+            coalesce(keyed_source.type, 'file'), keyed_source.storage_path, coalesce(keyed_source.metadata, '{}'))
+    on conflict on constraint context_sources_project_id_source_key_key do nothing
+    returning s.id into source_id;
+    is_new := found;
+    exit when is_new;
+    -- One call at a time works on the source. Whoever waits sees what the other one stored.
+    select s.id into source_id from matrice.context_sources s
+     where s.project_id = keyed_source.project_id and s.source_key = keyed_source.source_key
+       for no key update;
+    -- Else it has just been deleted.
+    exit when found;
+  end loop;
+end
+$$;
+comment on function matrice_private.keyed_source is
+  'Finds the source of a project that has a key, and locks it; or adds it. Checks neither roles nor arguments: its callers do.';
+
+create or replace function matrice.sync_source(
+  project_id uuid, source_key text, content text, name text default null, type text default null, format text default null,
+  max_tokens integer default null, overlap_tokens integer default null, storage_path text default null,
+  metadata jsonb default null, spans jsonb default null
+) returns table (source_id uuid, action text, total integer, added integer, kept integer, removed integer)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  known  record;
+  stored record;
+begin
+  perform matrice_private.require_text('source_key', source_key);
+  perform matrice_private.require_bytes('source_key', source_key, 2000);
+  perform matrice_private.require_bytes('name', name, 2000);
+  perform matrice_private.require_bytes('type', type, 200);
+  perform matrice_private.require_bytes('storage_path', storage_path, 2000);
+  if metadata is not null then
+    perform matrice_private.require_object('metadata', metadata);
+    perform matrice_private.require_json('metadata', metadata, 16384);
+  end if;
+  perform matrice_private.require_role(sync_source.project_id, 'editor');
+  perform matrice_private.hold_project(sync_source.project_id);
+  perform matrice_private.require_given('content', content);
+  perform matrice_private.require_bytes('content', content, 67108864);
+  known := matrice_private.keyed_source(
+    sync_source.project_id, sync_source.source_key, sync_source.name, sync_source.type, sync_source.storage_path, sync_source.metadata);
+  source_id := known.source_id;
+  select s.* into stored from matrice.context_sources s where s.id = known.source_id;
+  format := coalesce(sync_source.format, stored.format, 'text');
+  max_tokens := coalesce(sync_source.max_tokens, stored.max_tokens, 512);
+  overlap_tokens := coalesce(sync_source.overlap_tokens, stored.overlap_tokens, 64);
+  if not known.is_new then
+    update matrice.context_sources s
+       set name = coalesce(sync_source.name, s.name), type = coalesce(sync_source.type, s.type),
+           storage_path = coalesce(sync_source.storage_path, s.storage_path),
+           raw_metadata = coalesce(sync_source.metadata, s.raw_metadata)
+     where s.id = known.source_id
+       and (s.name, s.type, s.storage_path, s.raw_metadata)
+           is distinct from (coalesce(sync_source.name, s.name), coalesce(sync_source.type, s.type),
+                             coalesce(sync_source.storage_path, s.storage_path), coalesce(sync_source.metadata, s.raw_metadata));
+    action := case when found then 'updated' else 'unchanged' end;
+    if stored.content_hash = matrice_private.content_hash(content, format, max_tokens, overlap_tokens, spans)
+       and stored.status <> 'error' then
+      select count(*), 0, count(*), 0 into total, added, kept, removed
+        from matrice.source_chunks c where c.source_id = known.source_id;
+      return next;
+      return;
+    end if;
+    -- Locks all chunks before it changes the first, as chunk_source does.
+    perform from matrice.source_chunks c where c.source_id = known.source_id order by c.id for update;
+  end if;
+  action := case when known.is_new then 'added' else 'updated' end;
+  return query
+    select known.source_id, sync_source.action, c.*
+      from matrice_private.cut_source(
+             known.source_id, sync_source.project_id, sync_source.content, sync_source.format, sync_source.max_tokens,
+             sync_source.overlap_tokens, spans) c;
+end
+$$;
+comment on function matrice.sync_source is
+  'Makes a text the content of the source that has a key, and adds the source if there is none. Returns the source, what it '
+  'did (added, updated or unchanged), and the numbers of chunks. The same text with the same options changes nothing, and a '
+  'chunk whose text did not change keeps its row, id, embeddings and metadata. source_key: the client''s own name for the '
+  'document, such as its path or URL. name: if null, it stays, and a new source gets the key as its name. type, '
+  'storage_path, metadata: if null, they stay. content, format, max_tokens, overlap_tokens, spans: as in chunk_source.';
+
+create or replace function matrice.sync_sources(project_id uuid, source_keys text[], prefix text default null)
+returns table (source_id uuid, source_key text, name text)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  gone uuid[];
+begin
+  perform matrice_private.require_given('source_keys', source_keys);
+  perform matrice_private.require_bytes('prefix', prefix, 2000);
+  if array_ndims(source_keys) > 1 or cardinality(source_keys) > 100000 or array_position(source_keys, null) is not null then
+    raise exception 'source_keys must be a plain list of at most 100000 keys, without null'
+      using errcode = '22023', hint = 'Pass the keys of all documents that still exist. With prefix, a call can cover a part of them.';
+  end if;
+  if cardinality(source_keys) = 0 then
+    raise exception 'source_keys must not be empty'
+      using errcode = '22023', detail = 'It would delete all sources that have a key.',
+            hint = 'To delete them, delete rows of matrice.context_sources.';
+  end if;
+  perform matrice_private.require_role(sync_sources.project_id, 'editor');
+  perform matrice_private.hold_project(sync_sources.project_id);
+  gone := array(
+    select s.id from matrice.context_sources s
+     where s.project_id = sync_sources.project_id and s.source_key is not null
+       and starts_with(s.source_key, coalesce(prefix, ''))
+       and s.source_key not in (select k.key from unnest(source_keys) as k (key))
+     order by s.id
+       for update);
+  return query
+    delete from matrice.context_sources s where s.id = any (gone) returning s.id, s.source_key, s.name;
+end
+$$;
+comment on function matrice.sync_sources is
+  'Deletes the sources of a project whose documents are gone: those that have a key which is not among source_keys. Sources '
+  'without a key stay. Returns what it deleted. source_keys: of all documents that still exist; an empty list is refused. '
+  'prefix: only keys that begin so.';
+
+create or replace function matrice.set_source_error(source_id uuid, error text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  owner_project uuid;
+begin
+  perform matrice_private.require_given('source_id', source_id);
+  perform matrice_private.require_text('error', error);
+  select s.project_id into owner_project from matrice.context_sources s where s.id = set_source_error.source_id;
+  if not found then
+    raise exception 'source not found'
+      using errcode = 'PT404', detail = format('There is no source %s that you can see.', set_source_error.source_id);
+  end if;
+  perform matrice_private.require_role(owner_project, 'editor');
+  update matrice.context_sources s set status = 'error', error = left(set_source_error.error, 1000)
+   where s.id = set_source_error.source_id;
+end
+$$;
+comment on function matrice.set_source_error is
+  'Says that a document could not be read: its source gets the status error and the reason. The chunks that it has stay. The '
+  'next text clears the error. error: its first 1000 characters are kept.';
+
+create or replace function matrice.source_progress(project_id uuid) returns table (
+  source_id uuid, name text, status text, error text, chunk_count integer, embedded_count integer, failed_count integer
+)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  active_model text;
+begin
+  perform matrice_private.require_role(source_progress.project_id, 'viewer');
+  active_model := matrice_private.embedding_model(null, source_progress.project_id);
+  return query
+    with chunks as materialized (
+      select c.source_id, count(*)::integer as total, count(e.chunk_id)::integer as embedded
+        from matrice.source_chunks c
+        left join matrice.chunk_embeddings e
+          on e.project_id = c.project_id and e.chunk_id = c.id and e.model = active_model
+       where c.project_id = source_progress.project_id
+       group by c.source_id
+    ), failed as materialized (
+      select c.source_id, count(*)::integer as total
+        from matrice.embedding_leases l
+        join matrice.source_chunks c on c.id = l.chunk_id
+       where l.project_id = source_progress.project_id and l.model = active_model and l.is_failed
+       group by c.source_id
+    )
+    select s.id, s.name, s.status, s.error, coalesce(c.total, 0), coalesce(c.embedded, 0), coalesce(f.total, 0)
+      from matrice.context_sources s
+      left join chunks c on c.source_id = s.id
+      left join failed f on f.source_id = s.id
+     where s.project_id = source_progress.project_id
+     order by s.created_at, s.id;
+end
+$$;
+comment on function matrice.source_progress is
+  'Returns how far the sources of a project are: their chunks, those that have an embedding of the project''s model, and '
+  'those that failed for good.';
