@@ -28,7 +28,7 @@ export interface Converted {
 
 export interface Options {
   limits?: Partial<Limits>
-  /** Of a PDF: the first page to read, and for how long to go on. */
+  /** Of a PDF: the first page to read, and for how long to go on. The part may be without text. */
   pages?: { first: number; seconds: number }
 }
 
@@ -45,7 +45,8 @@ export async function convert(bytes: Uint8Array, name: string, contentType = '',
   const archive = isZip(bytes) ? new Archive(bytes, budget) : undefined
   const kind = kindOf(bytes, name, contentType, archive)
   const converted = kind === 'pdf' ? await readPdf(bytes, budget, options.pages) : read(kind, bytes, name, contentType, archive, budget)
-  if (converted.text.trim() === '') {
+  // A part of a PDF may be without text where the whole is not.
+  if (converted.text.trim() === '' && !(kind === 'pdf' && options.pages)) {
     throw kind === 'pdf' ? noTextLayer() : new ConversionError('no_text', 'the file has no text')
   }
   return converted
