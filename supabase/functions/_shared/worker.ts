@@ -247,9 +247,10 @@ export class Worker {
   // Vectors that the database refuses are found by bisecting too. That costs no money.
   async #storeSome(batch: Batch, chunks: Chunk[], vectors: Vector[]): Promise<{ chunk: Chunk; reason: string }[]> {
     try {
-      this.counts.stored += Number(await this.#insist(() => this.#database.rpc('store_embeddings', {
+      const stored = await this.#insist(() => this.#database.rpc('store_embeddings', {
         model: batch.model, chunk_ids: chunks.map((chunk) => chunk.chunk_id), embeddings: vectors, lease_id: batch.leaseId,
-      })))
+      }))
+      this.counts.stored += Number(stored)
       return []
     } catch (error) {
       if (!(error instanceof DatabaseError) || error.code !== '22023') throw error
