@@ -11,9 +11,9 @@ export interface Span {
 }
 
 // A long table is written as several tables with the same header, so that each chunk has the header. Such a table stays
-// below the usual size of a chunk, 512 tokens, where rows have few letters for each token.
+// below the usual size of a chunk, 512 tokens, where rows are full of numbers. Without
+// spaces and first bars, which cost tokens.
 const TABLE_CHARACTERS = 1000
-const TABLE_ROWS = 20
 const LONGEST_REPEATED_HEADER = 300
 
 export class Markdown {
@@ -73,15 +73,19 @@ export class Markdown {
     const width = filled.reduce((most, row) => Math.max(most, row.length), 0)
     if (filled.length === 0) return
     if (width === 1) return filled.forEach(([text]) => this.paragraph(text))
-    const line = (row: string[]) => `| ${Array.from({ length: width }, (_, i) => row[i] ?? '').join(' | ')} |`
+    const line = (row: string[]) => {
+      const text = `${Array.from({ length: width }, (_, i) => row[i] ?? '').join('|')}|`
+      // The first bar may be left out, unless the line could be something else without it.
+      return /^[\p{L}\p{N}](?!\d*[.)] )/u.test(text) ? text : `|${text}`
+    }
     const [header, ...body] = filled
-    const head = `${line(header)}\n|${' - |'.repeat(width)}`
+    const head = `${line(header)}\n|${'-|'.repeat(width)}`
     const repeat = head.length <= LONGEST_REPEATED_HEADER
     let lines = [head]
     let size = head.length
     for (const row of body) {
       const text = line(row)
-      if (repeat && lines.length > 1 && (lines.length > TABLE_ROWS || size + text.length > TABLE_CHARACTERS)) {
+      if (repeat && lines.length > 1 && size + text.length > TABLE_CHARACTERS) {
         this.#block(lines.join('\n'))
         lines = [head]
         size = head.length

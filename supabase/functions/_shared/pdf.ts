@@ -8,10 +8,24 @@ import { clean, Markdown } from './markdown.ts'
 // pdf.js waits between its steps: several pages at once fill these times.
 const AT_ONCE = 8
 
+// Of a damaged file, pdf.js rejects promises that nobody waits for, which would end the process. The damage itself is thrown.
+let reading = 0
+addEventListener('unhandledrejection', (event) => { if (reading > 0) event.preventDefault() })
+
 type Document = Awaited<ReturnType<typeof getDocumentProxy>>
 
 /** Reads all pages, or from the first of `part` on as long as its seconds last. */
 export async function readPdf(bytes: Uint8Array, budget: Budget, part?: { first: number; seconds: number }): Promise<Converted> {
+  reading++
+  try {
+    return await readPages(bytes, budget, part)
+  } finally {
+    // What pdf.js began may still fail.
+    setTimeout(() => reading--, 1000)
+  }
+}
+
+async function readPages(bytes: Uint8Array, budget: Budget, part?: { first: number; seconds: number }): Promise<Converted> {
   const stops = performance.now() + (part ? part.seconds * 1000 : Infinity)
   const document = await within(budget, open(bytes))
   try {
