@@ -23,7 +23,7 @@ const converted = {}
 
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'matrice-files-'))
-  execFileSync(VENV, [MAKE, folder])
+  execFileSync(VENV, [MAKE, folder, '--wrong'])
   writeFileSync(join(folder, 'latin.html'), Buffer.from('<meta charset="iso-8859-1"><title>Été</title><h2>Caf\xe9</h2><script>no()</script><p>a<br>b</p>', 'latin1'))
   writeFileSync(join(folder, 'table.html'), '<table><tr><th>a<th>b<tr><td rowspan=2>1<td>2<tr><td>3</table><pre>x\n  y</pre><ul><li>one<ul><li>two</ul></ul>')
   const { stdout } = await runWorker(['convert', ...readdirSync(folder).map((name) => join(folder, name))])

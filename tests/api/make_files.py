@@ -1,4 +1,4 @@
-"""Files as other programs write them, and files that are wrong. usage: make_files.py FOLDER"""
+"""Files as other programs write them, and with --wrong also files that are wrong. usage: make_files.py FOLDER [--wrong]"""
 
 import datetime
 import random
@@ -153,5 +153,7 @@ def wrong():
     (FOLDER / "open.html").write_text("<" * 3_000_000 + "<!--" * 100_000)
 
 
-for make in (word, excel, powerpoint, book, pdfs, wrong):
+for make in (word, excel, powerpoint, book, pdfs):
     make()
+if "--wrong" in sys.argv:
+    wrong()

@@ -28,9 +28,10 @@ export async function answering(request: Request, answer: () => Promise<unknown>
     return json(200, await answer())
   } catch (error) {
     const { code = 'internal', message, hint } = error as { code?: string; message: string; hint?: string }
+    // The message of a DatabaseError has the hint in it.
     const known = error instanceof HttpError || error instanceof ConversionError || error instanceof DatabaseError || error instanceof SettingsError
     if (!known) console.error(error)
-    return json(statusOf(error), { code, message: known ? message : 'the function failed; its log says why', ...hint && { hint } })
+    return json(statusOf(error), { code, message: known ? message : 'the function failed; its log says why', ...hint && !(error instanceof DatabaseError) && { hint } })
   }
 }
 

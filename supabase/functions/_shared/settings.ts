@@ -13,7 +13,8 @@ export function variable(name: string): string {
   return found
 }
 
-function number(name: string): number | undefined {
+/** A number of the environment that is not negative. */
+export function number(name: string): number | undefined {
   const text = Deno.env.get(name)
   if (!text) return undefined
   const found = Number(text)

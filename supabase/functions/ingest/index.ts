@@ -12,10 +12,10 @@ import { type File, ingest } from '../_shared/ingest.ts'
 import { EDGE_LIMITS } from '../_shared/limits.ts'
 import { countCharacters } from '../_shared/markdown.ts'
 import { type Database, overHttp } from '../_shared/rpc.ts'
-import { variable } from '../_shared/settings.ts'
+import { number, variable } from '../_shared/settings.ts'
 
-/** Of a PDF, for each call. */
-const SECONDS_OF_A_PART = 0.8
+/** How long a call reads a PDF, of the two seconds of a processor that hosted functions have. */
+const SECONDS_OF_A_PART = number('MATRICE_PART_SECONDS') ?? 0.8
 const SECONDS = 120
 
 type Asked = Omit<File, 'bytes'> & { first_page?: number }
