@@ -9,7 +9,7 @@ const FUNCTIONS = fileURLToPath(new URL('../../supabase/functions/', import.meta
 
 function deno(file, args, env) {
   if (!process.env.DENO) throw new Error('set DENO to the path of deno; scripts/test does')
-  const options = ['run', '--quiet', '--config', `${FUNCTIONS}deno.json`, '--allow-net', '--allow-env', '--allow-read']
+  const options = ['run', '--quiet', '--config', `${FUNCTIONS}deno.json`, '--lock', `${FUNCTIONS}worker.lock`, '--frozen', '--allow-net', '--allow-env', '--allow-read']
   return spawn(process.env.DENO, [...options, `${FUNCTIONS}${file}`, ...args], { env: { ...process.env, NO_COLOR: '1', ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
 }
 

@@ -1,7 +1,7 @@
 // HTML to markdown: headings, paragraphs, lists, tables, code. Links keep their text, not their address.
 
 import type { Budget } from './limits.ts'
-import { Markdown, oneLine } from './markdown.ts'
+import { type Markdown, oneLine } from './markdown.ts'
 import { readTags } from './markup.ts'
 
 const HIDDEN = new Set(['script', 'style', 'noscript', 'template', 'svg', 'math', 'iframe', 'object', 'nav', 'select', 'button'])

@@ -72,7 +72,10 @@ export class Markdown {
     const filled = rows.map((row) => row.map(cell)).filter((row) => row.some((text) => text))
     const width = filled.reduce((most, row) => Math.max(most, row.length), 0)
     if (filled.length === 0) return
-    if (width === 1) return filled.forEach(([text]) => this.paragraph(text))
+    if (width === 1) {
+      for (const [text] of filled) this.paragraph(text)
+      return
+    }
     const line = (row: string[]) => {
       const text = `${Array.from({ length: width }, (_, i) => row[i] ?? '').join('|')}|`
       // The first bar may be left out, unless the line could be something else without it.

@@ -63,8 +63,7 @@ export function overPostgres(url: string, connections: number): Database {
   const sql = postgres(url, { max: connections, connect_timeout: 20, onnotice: () => {}, connection: { application_name: 'matrice-worker' } })
   async function query(text: string, values: unknown[]) {
     try {
-      // deno-lint-ignore no-explicit-any
-      return await sql.unsafe(text, values as any[])
+      return await sql.unsafe(text, values as postgres.ParameterOrJSON<never>[])
     } catch (error) {
       const { code, message, detail, hint } = error as { code?: string; message: string; detail?: string; hint?: string }
       // What is no SQLSTATE is an error of the connection.
