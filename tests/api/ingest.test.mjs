@@ -118,7 +118,7 @@ test('another user reads neither the file nor the project', async () => {
 test('bad requests are refused with a reason', async () => {
   const before = stack.snapshot()
   for (const [body, options, status] of [
-    ['{', {}, 400], [{}, {}, 400], [{ project_id: 'x', storage_path: 'a/b' }, {}, 400], [{ project_id, storage_path: '../x' }, {}, 404], [{ project_id }, {}, 400],
+    ['{', {}, 400], [{}, {}, 400], [{ project_id: 'x', storage_path: 'a/b' }, {}, 400], [{ project_id, storage_path: '../x' }, {}, 400], [{ project_id, storage_path: 'a/../../../rest/v1/projects' }, {}, 400], [{ project_id, storage_path: 'a/b' }, {}, 404], [{ project_id }, {}, 400],
     [Buffer.from('x'), { query: `?project_id=${project_id}`, type: 'text/plain' }, 400], [{ project_id, storage_path: 'a/b' }, { as: 'no token' }, 401],
   ]) {
     const answer = await post(body, options)

@@ -69,7 +69,7 @@ async function textOf(document: Document, number: number): Promise<string> {
   try {
     const page = await document.getPage(number)
     const { items } = await page.getTextContent()
-    return clean(items.map((item) => 'str' in item ? item.str + (item.hasEOL ? '\n' : '') : '').join('')).normalize('NFC')
+    return clean(items.map((item) => 'str' in item ? item.str + (item.hasEOL ? '\n' : '') : '').join('')).replaceAll('\uf0b7', '•').normalize('NFC')
   } catch (error) {
     throw new ConversionError('damaged', `page ${number} of the PDF is damaged: ${(error as Error).message}`)
   }

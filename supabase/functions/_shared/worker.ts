@@ -214,8 +214,8 @@ export class Worker {
         const wait = error.waitSeconds === undefined ? 500 * 2 ** Math.min(attempt, 7) : error.waitSeconds * 1000
         this.#pauseFor(wait)
         // The lease must outlast the wait, the next request and the store.
-        const room = batch.ends - performance.now() - this.#endpoint.settings.timeoutSeconds * 1000
-        if (this.#pausedUntil - performance.now() > room || this.#stop.signal.aborted) throw error
+        const latest = Math.min(batch.ends - this.#endpoint.settings.timeoutSeconds * 1000, this.#ends)
+        if (this.#pausedUntil > latest || this.#stop.signal.aborted) throw error
         await this.#pause()
       }
     }

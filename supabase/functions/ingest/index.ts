@@ -46,7 +46,8 @@ async function readJson(request: Request): Promise<Asked> {
     throw new HttpError(400, 'invalid', 'the request is no JSON')
   }
   const { storage_path } = given ?? {}
-  if (typeof storage_path !== 'string' || !/^[^/]+\/./.test(storage_path)) {
+  // Steps such as '..' would lead out of the storage.
+  if (typeof storage_path !== 'string' || !/^[^/]+\/./.test(storage_path) || storage_path.split('/').some((step) => /^\.*$/.test(step))) {
     throw new HttpError(400, 'invalid', 'storage_path must be a bucket and a path in it', 'Or send the file itself, with ?project_id=…&name=….')
   }
   const name = typeof given.name === 'string' ? given.name : storage_path.split('/').pop()!
