@@ -211,6 +211,22 @@ test('SIGTERM ends the worker after what is in flight', async () => {
   assert.deepEqual(await ok(service.from('embedding_leases').select().eq('project_id', project_id)), [])
 })
 
+test('backends that end under the worker cost no second embedding', async () => {
+  const project_id = await projectOf(count(300))
+  endpoint.misbehave = () => ({ delay: 30 })
+  const { child, result } = startWorker(['embed', '--once', '--project', project_id, '--jobs', '4'], { ...environment, EMBEDDINGS_MAX_INPUTS: '5' })
+  let ended = 0
+  for (let round = 0; round < 8 && child.exitCode === null; round++) {
+    await sleep(150 + Math.random() * 200)
+    ended += Number(stack.sql(`select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'matrice-worker'`))
+  }
+  const { code, stderr } = await result
+  assert.equal(code, 0, stderr)
+  assert.ok(ended > 0)
+  await assertEmbedded(project_id)
+  assert.ok([...endpoint.embedded.values()].every((times) => times === 1), 'no text was paid for twice')
+})
+
 test(`killed at ${KILLS} random points, workers embed every chunk exactly once`, async () => {
   const project_id = await projectOf(count(40 * KILLS))
   endpoint.misbehave = () => ({ delay: 5 + Math.random() * 20 })

@@ -60,20 +60,25 @@ function httpError(status: number, text: string): DatabaseError {
 
 /** Over a connection string, as the role that it names. */
 export function overPostgres(url: string, connections: number): Database {
-  const sql = postgres(url, { max: connections, connect_timeout: 20, onnotice: () => {}, connection: { application_name: 'matrice-worker' } })
+  const sql = postgres(url, {
+    max: connections, connect_timeout: 20, onnotice: () => {}, connection: { application_name: 'matrice-worker' },
+    // Its query for the types of arrays ends the process where the connection ends meanwhile.
+    fetch_types: false,
+  })
   async function query(text: string, values: unknown[]) {
     try {
       return await sql.unsafe(text, values as postgres.ParameterOrJSON<never>[])
     } catch (error) {
-      const { code, message, detail, hint } = error as { code?: string; message: string; detail?: string; hint?: string }
-      // What is no SQLSTATE is an error of the connection.
-      throw new DatabaseError(/^[0-9A-Z]{5}$/.test(code ?? '') ? code! : '08006', message, detail, hint)
+      const { name, code, message, detail, hint } = error as { name: string; code: string; message: string; detail?: string; hint?: string }
+      // Any other error is one of the connection, and EPIPE looks like an SQLSTATE.
+      throw new DatabaseError(name === 'PostgresError' ? code : '08006', message, detail, hint)
     }
   }
   return {
     async rpc(name, args) {
       const list = Object.keys(args).map((argument, i) => `${quoted(argument)} => $${i + 1}`).join(', ')
-      const rows = await query(`select * from matrice.${quoted(name)}(${list})`, Object.values(args))
+      const values = Object.entries(args).map(([argument, each]) => argument.endsWith('_ids') ? `{${(each as string[]).join(',')}}` : each)
+      const rows = await query(`select * from matrice.${quoted(name)}(${list})`, values)
       const isValue = rows.columns.length === 1 && rows.columns[0].name === name
       return isValue ? rows[0]?.[name] ?? null : [...rows]
     },
