@@ -162,11 +162,10 @@ javascript_tools() {
   (cd "$folder" && npm ci --silent --no-audit --no-fund)
 }
 
-# Deno, which runs the worker and the edge functions: the machine's, else one in build/.
+# Deno, which runs the worker and the edge functions, in build/. An older one may not know the form of worker.lock.
 deno_tools() {
-  DENO=$(command -v deno) || DENO=$BUILD/deno/node_modules/.bin/deno
-  export DENO
-  [ -x "$DENO" ] && return
+  export DENO=$BUILD/deno/node_modules/.bin/deno
+  [ "$("$DENO" --version 2>/dev/null | awk 'NR == 1 { print $2 }')" = "$DENO_VERSION" ] && return
   say "installing deno $DENO_VERSION into ${BUILD#"$ROOT/"}/deno"
   npm install --silent --no-audit --no-fund --no-save --prefix "$BUILD/deno" "deno@$DENO_VERSION"
 }

@@ -1,9 +1,9 @@
 // The edge function ingest under Deno, with the token of its user, against real PostgREST. Supabase's gateway is an address in
-// front of it, of PostgREST and of a storage that has files and one rule: a user reads the files of the bucket named as they are.
+// front of it, of PostgREST and of a storage that has files and one rule: only Alice reads the bucket documents.
 
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -11,7 +11,9 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { runWorker, startFunction } from './deno.mjs'
+import { createClient } from '@supabase/supabase-js'
 import { ALICE, BOB, ok } from './fixtures.mjs'
+import { example, run } from './readme.mjs'
 import { startStack } from './stack.mjs'
 
 const VENV = fileURLToPath(new URL('../../build/venv-api/bin/python', import.meta.url))
@@ -23,6 +25,7 @@ const tokens = {}
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'matrice-files-'))
   execFileSync(VENV, [MAKE, folder])
+  copyFileSync(join(folder, 'pages.pdf'), join(folder, 'handbook.pdf'))
   stack = await startStack()
   alice = await stack.user(ALICE)
   for (const id of [ALICE, BOB]) tokens[id] = await stack.token({ role: 'authenticated', sub: id })
@@ -57,7 +60,7 @@ async function forward(incoming, outgoing) {
 
 function serveFile({ url, headers }, outgoing) {
   const [bucket, ...path] = url.slice('/storage/v1/object/authenticated/'.length).split('/').map(decodeURIComponent)
-  if (bucket !== ALICE || headers.authorization !== `Bearer ${tokens[ALICE]}`) return outgoing.writeHead(400).end('{"error": "not found"}')
+  if (bucket !== 'documents' || headers.authorization !== `Bearer ${tokens[ALICE]}`) return outgoing.writeHead(400).end('{"error": "not found"}')
   outgoing.writeHead(200).end(readFileSync(join(folder, path.join('/'))))
 }
 
@@ -67,7 +70,7 @@ async function post(body, { query = '', type = 'application/json', as = token } 
   })
   return { status: answer.status, body: await answer.json() }
 }
-const stored = (name, more) => post({ project_id, storage_path: `${ALICE}/${name}`, ...more })
+const stored = (name, more) => post({ project_id, storage_path: `documents/${name}`, ...more })
 
 test('a file of the storage becomes a source with its title and its chunks, once for each key', async () => {
   const first = await stored('guide.docx', { max_tokens: 256, overlap_tokens: 0, metadata: { kind: 'guide' } })
@@ -75,7 +78,7 @@ test('a file of the storage becomes a source with its title and its chunks, once
   assert.deepEqual([first.body.action, first.body.title], ['added', 'Benefits guide'])
   const [source] = await ok(alice.from('context_sources').select('id, name, storage_path, source_key, raw_metadata, source_chunks(content, metadata)').eq('project_id', project_id))
   assert.equal(source.id, first.body.source_id)
-  assert.deepEqual([source.name, source.storage_path, source.source_key], ['guide.docx', `${ALICE}/guide.docx`, `${ALICE}/guide.docx`])
+  assert.deepEqual([source.name, source.storage_path, source.source_key], ['guide.docx', 'documents/guide.docx', 'documents/guide.docx'])
   assert.ok(source.source_chunks.some(({ content, metadata }) => content.includes('Country 7|') && content.includes('Country|Days|Notes|') && metadata.headings.at(-1) === 'Parental leave'))
   const again = await stored('guide.docx', { max_tokens: 256, overlap_tokens: 0, metadata: { kind: 'guide' } })
   assert.deepEqual([again.body.action, again.body.source_id, again.body.added], ['unchanged', source.id, 0])
@@ -89,6 +92,12 @@ test('a large PDF is read in several calls, and no page is lost', async () => {
   const chunks = await ok(alice.from('source_chunks').select('content').eq('source_id', body.source_id).limit(10000))
   const text = chunks.map(({ content }) => content).join('\n')
   for (let page = 1; page <= 300; page++) if (page !== 2) assert.ok(text.includes(`Page ${page} line 17:`), `page ${page}`)
+})
+
+test("README's example ingests a file of the storage", async () => {
+  const supabase = createClient(address(), 'publishable-key', { accessToken: async () => token, realtime: { transport: class {} } })
+  const { ingested } = await run(await example('js', 'functions.invoke'), { supabase, project: project_id }, 'ingested')
+  assert.deepEqual([ingested.action, ingested.title], ['added', 'Numbered pages'])
 })
 
 test('what is wrong with a file stands on its source, and goes when the file is right', async () => {
@@ -106,11 +115,11 @@ test('what is wrong with a file stands on its source, and goes when the file is 
 })
 
 test('another user reads neither the file nor the project', async () => {
-  const other = await post({ project_id, storage_path: `${ALICE}/guide.docx` }, { as: tokens[BOB] })
+  const other = await post({ project_id, storage_path: 'documents/guide.docx' }, { as: tokens[BOB] })
   assert.deepEqual([other.status, other.body.code], [404, 'PT404'])
   const bob = await stack.user(BOB)
   const own = await ok(bob.rpc('create_project', { name: 'Own' }))
-  const stolen = await post({ project_id: own, storage_path: `${ALICE}/guide.docx` }, { as: tokens[BOB] })
+  const stolen = await post({ project_id: own, storage_path: 'documents/guide.docx' }, { as: tokens[BOB] })
   assert.deepEqual([stolen.status, stolen.body.code], [404, 'storage'])
   assert.deepEqual(await ok(bob.from('context_sources').select()), [])
 })
