@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -14,7 +14,7 @@ const MAKE = fileURLToPath(new URL('make_files.py', import.meta.url))
 const WRONG = {
   'empty.txt': 'empty', 'spaces.md': 'no_text', 'binary.txt': 'not_text', 'text.pdf': 'damaged', 'text.docx': 'damaged',
   'old.doc': 'unknown_format', 'other.zip': 'unknown_format', 'locked.xlsx': 'encrypted', 'locked.pdf': 'encrypted', 'scan.pdf': 'no_text',
-  'bomb.docx': 'too_large', 'parts.docx': 'too_large', 'deep.docx': 'damaged', 'deep.html': 'damaged', 'wide.xlsx': 'too_large',
+  'large.txt': 'too_large', 'bomb.docx': 'too_large', 'parts.docx': 'too_large', 'deep.docx': 'damaged', 'deep.html': 'damaged', 'wide.xlsx': 'too_large',
   'cut-guide.docx': 'damaged', 'cut-budget.xlsx': 'damaged', 'cut-deck.pptx': 'damaged', 'cut-book.epub': 'damaged',
 }
 
@@ -26,6 +26,8 @@ before(async () => {
   execFileSync(VENV, [MAKE, folder, '--wrong'])
   writeFileSync(join(folder, 'latin.html'), Buffer.from('<meta charset="iso-8859-1"><title>Été</title><h2>\xe9t\xe9</h2><script>no()</script><p>a<br>b</p>', 'latin1'))
   writeFileSync(join(folder, 'table.html'), '<table><tr><th>a<th>b<tr><td rowspan=2>1<td>2<tr><td>3</table><pre>x\n  y</pre><ul><li>one<ul><li>two</ul></ul>')
+  writeFileSync(join(folder, 'large.txt'), 'text')
+  truncateSync(join(folder, 'large.txt'), 100_000_001)
   const { stdout } = await runWorker(['convert', ...readdirSync(folder).map((name) => join(folder, name))])
   for (const line of stdout.trim().split('\n')) {
     const { file, ...result } = JSON.parse(line)

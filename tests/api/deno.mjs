@@ -7,10 +7,10 @@ import { fileURLToPath } from 'node:url'
 
 const FUNCTIONS = fileURLToPath(new URL('../../supabase/functions/', import.meta.url))
 
-function deno(file, args, env) {
+function deno(file, args, env, flags = []) {
   if (!process.env.DENO) throw new Error('set DENO to the path of deno; scripts/test does')
   const options = ['run', '--quiet', '--config', `${FUNCTIONS}deno.json`, '--lock', `${FUNCTIONS}worker.lock`, '--frozen', '--allow-net', '--allow-env', '--allow-read']
-  return spawn(process.env.DENO, [...options, `${FUNCTIONS}${file}`, ...args], { env: { ...process.env, NO_COLOR: '1', ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  return spawn(process.env.DENO, [...options, ...flags, `${FUNCTIONS}${file}`, ...args], { env: { ...process.env, NO_COLOR: '1', ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
 }
 
 /** Starts matrice-worker. `result` becomes {code, signal, stdout, stderr} when it ends. */
@@ -33,7 +33,8 @@ export async function startFunction(name, env) {
   const { port } = probe.address()
   probe.close()
   await once(probe, 'close')
-  const child = deno(`${name}/index.ts`, [], { ...env, DENO_SERVE_ADDRESS: `tcp:127.0.0.1:${port}` })
+  // Hosted functions have 256 MB in all.
+  const child = deno(`${name}/index.ts`, [], { ...env, DENO_SERVE_ADDRESS: `tcp:127.0.0.1:${port}` }, ['--v8-flags=--max-old-space-size=192'])
   const log = []
   child.stderr.on('data', (data) => log.push(data))
   for (let attempt = 0; attempt < 300; attempt++) {
