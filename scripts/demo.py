@@ -1,7 +1,8 @@
-"""The whole main job on real documents: chunk, count, embed, search under row-level security, price."""
+"""The whole main job on real documents: convert, chunk, count, embed by the worker, search under row-level security, price."""
 
 import json
 import os
+import subprocess
 import sys
 import time
 import uuid
@@ -16,11 +17,12 @@ import embedder
 ROOT = Path(__file__).resolve().parent.parent
 DATABASE = "matrice"
 ALICE, BOB = (str(uuid.uuid5(uuid.NAMESPACE_DNS, name)) for name in ("alice", "bob"))
-FORMATS = {".md": "markdown", ".rs": "rust", ".py": "python", ".sql": "sql", ".go": "go", ".js": "javascript",
-           ".mjs": "javascript", ".ts": "typescript", ".tsx": "tsx"}
-TEXT = {"", ".txt", ".rst", ".toml", ".html", ".csv", ".json", ".yml", ".yaml", ".xml", ".tex", ".adoc", ".org"}
+CONVERTED = {".pdf", ".docx", ".xlsx", ".pptx", ".epub", ".html", ".htm", ".csv", ".md"}
+TEXT = {"", ".txt", ".rst", ".toml", ".json", ".yml", ".yaml", ".xml", ".tex", ".adoc", ".org",
+        ".rs", ".py", ".sql", ".go", ".js", ".mjs", ".ts", ".tsx"}
+WORKER = ROOT / "scripts" / "worker"
 SKIPPED = {"node_modules", "target", "build", "__pycache__"}
-LARGEST = 5_000_000
+LARGEST = 20_000_000
 # A person's words, where the documents have others.
 QUESTIONS = ["who may look at other people's documents?", "how to keep my data when the extension is removed",
              "price of cached tokens"]
@@ -29,21 +31,19 @@ QUESTIONS = ["who may look at other people's documents?", "how to keep my data w
 def main():
     documents = find_documents(sys.argv[1:])
     if not documents:
-        sys.exit("error: no readable text files there")
+        sys.exit("error: no readable files there")
     model = embedder.configured()
     create_database(model)
     with connect(ALICE) as alice:
-        project, run = ingest(alice, documents, model)
-        with connect(role="service_role") as worker:
-            embed(worker, alice, project, run, model)
-        alice.execute("select matrice.finish_run(%s, 'completed')", [run])
+        project = ingest(alice, documents, model)
+        embed(alice, project, model)
         show_sources(alice)
         questions = [os.environ["QUESTION"]] if "QUESTION" in os.environ else QUESTIONS
         for question in questions:
             search(alice, project, question, model)
         with connect(BOB) as bob:
             show_outsider(bob, project, model.embed([questions[0]])[0])
-        show_run(alice, run, model)
+        show_runs(alice, project)
     show_connections(project)
 
 
@@ -51,7 +51,7 @@ def main():
 
 
 def find_documents(arguments):
-    """(path, text, format) of the files named, or of this repository's documentation and SQL."""
+    """What the worker makes of the files named, or of this repository's documentation and SQL."""
     if arguments:
         roots = [Path(argument) for argument in arguments]
         if missing := [str(root) for root in roots if not root.exists()]:
@@ -59,21 +59,25 @@ def find_documents(arguments):
         files = [file for root in roots for file in (sorted(root.rglob("*")) if root.is_dir() else [root])]
     else:
         files = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benches/*.md"), *ROOT.glob("sql/*.sql")])
-    documents = []
-    for file in files:
-        if not file.is_file() or SKIPPED & set(file.parts) or (file.suffix not in FORMATS and file.suffix not in TEXT):
+    files = [file for file in files if file.is_file() and not SKIPPED & set(file.parts) and file.suffix.lower() in CONVERTED | TEXT
+             and 0 < file.stat().st_size <= LARGEST]
+    return [document for document in convert(files) if document]
+
+
+def convert(files):
+    """The worker's line for each file: text, format, spans; a file that cannot be converted is said and left out."""
+    if not files:
+        return
+    worker = subprocess.Popen([WORKER, "convert", *files], stdout=subprocess.PIPE, text=True, encoding="utf-8")
+    for line in worker.stdout:
+        document = json.loads(line)
+        file = Path(document["file"])
+        if error := document.get("error"):
+            print(f"   skipped {file}: {error['message']}")
             continue
-        try:
-            text = file.read_text(encoding="utf-8") if file.stat().st_size <= LARGEST else None
-        except (UnicodeDecodeError, OSError):
-            text = None
-        if text is None or "\0" in text:
-            print(f"   skipped {file}: no UTF-8 text of at most {LARGEST // 1_000_000} MB")
-        elif text.strip():
-            name = file.resolve()
-            name = name.relative_to(ROOT) if name.is_relative_to(ROOT) else file
-            documents.append((str(name), text, FORMATS.get(file.suffix, "text")))
-    return documents
+        name = file.resolve()
+        yield document | {"name": str(name.relative_to(ROOT) if name.is_relative_to(ROOT) else file)}
+    worker.wait()
 
 
 # The job --------------------------------------------------------------------------------------------------------------
@@ -117,41 +121,44 @@ def ingest(alice, documents, model):
     settings = Jsonb({"embedding_model": model.model, "language": "english"})
     project = value(alice, "select matrice.create_project('Demo', 'Its own documentation', settings => %s)", [settings])
     run = value(alice, "select matrice.start_run(%s, 'ingest-documents', 'demo/started', phase => 'P3')", [project])
-    for number, (name, text, format) in enumerate(documents, 1):
+    for number, document in enumerate(documents, 1):
         started = time.perf_counter()
+        name, text, spans = document["name"], document["text"], document["spans"]
         source = value(
             alice,
-            "select matrice.ingest_source(%s, %s, %s, format => %s, max_tokens => 256, overlap_tokens => 32, storage_path => %s)",
-            [project, name, text, format, name],
-        )
+            "select source_id from matrice.sync_source(%s, %s, %s, format => %s, max_tokens => 256, overlap_tokens => 32, storage_path => %s, spans => %s)",
+            [project, name, text, document["format"], name, Jsonb(spans) if spans else None])
         latency = round((time.perf_counter() - started) * 1000)
         tokens, chunks = alice.execute(
             "select s.token_count, (select count(*) from matrice.source_chunks c where c.source_id = s.id)"
             "  from matrice.context_sources s where s.id = %s", [source]).fetchone()
         alice.execute("select matrice.record_step(%s, %s, 'success', %s, step_key => %s)", [run, f"chunk {name}", latency, name])
         print(f"   {number:>3}/{len(documents)}  {name[-48:]:<48} {len(text) / 1000:>8.1f} kB {tokens:>8} tokens {chunks:>5} chunks")
-    return project, run
+    alice.execute("select matrice.finish_run(%s, 'completed')", [run])
+    return project
 
 
-def embed(worker, alice, project, run, model):
-    total = value(worker, "select count(*) from matrice.source_chunks where project_id = %s", [project])
-    heading(f"a worker embeds {total} chunks with {model.model}")
-    done, batch = 0, 0
-    while claimed := worker.execute("select chunk_id, content, token_count, lease_id from matrice.claim_chunks(%s, 128, project_id => %s)",
-                                    [model.model, project]).fetchall():
-        started = time.perf_counter()
-        ids, contents, tokens, leases = zip(*claimed)
-        done += value(worker, "select matrice.store_embeddings(%s, %s, %s, %s)",
-                      [model.model, list(ids), Jsonb(model.embed(list(contents))), leases[0]])
-        latency = round((time.perf_counter() - started) * 1000)
-        # What an offline model costs is known: nothing. Others are priced by their name.
-        cost = 0 if isinstance(model, embedder.Offline) else None
-        alice.execute(
-            "select matrice.record_step(%s, 'embed', 'success', %s, %s, %s, step_key => %s, cost_usd => %s)",
-            [run, latency, model.model, sum(tokens), f"embed:{batch}", cost])
-        batch += 1
-        print(f"   {done:>6}/{total}", end="\r", flush=True)
+def embed(alice, project, model):
+    """By the worker that is shipped. It connects as service_role and asks the endpoint of the model."""
+    total = value(alice, "select count(*) from matrice.source_chunks where project_id = %s", [project])
+    heading(f"matrice-worker embeds {total} chunks with {model.model}")
+    with model.served() as url:
+        environment = {**os.environ, "DATABASE_URL": database_url() + "?role=service_role", "EMBEDDINGS_URL": url}
+        if isinstance(model, embedder.Offline):
+            # What an offline model costs is known: nothing. Others are priced by their name.
+            environment["EMBEDDINGS_USD_PER_MILLION"] = "0"
+        worker = subprocess.Popen([WORKER, "embed", "--once", "--project", str(project)], stdout=subprocess.DEVNULL, env=environment)
+        while worker.poll() is None:
+            time.sleep(0.2)
+            done = value(alice, "select count(*) from matrice.chunk_embeddings where project_id = %s", [project])
+            print(f"   {done:>6}/{total}", end="\r", flush=True)
     print()
+    if worker.returncode:
+        sys.exit(f"error: the worker ended with {worker.returncode}")
+
+
+def database_url():
+    return f"postgresql://authenticator:{os.environ['MATRICE_PASSWORD']}@127.0.0.1:{os.environ['PGPORT']}/{DATABASE}"
 
 
 # What came of it --------------------------------------------------------------------------------------------------------
@@ -181,7 +188,7 @@ def search(alice, project, question, model):
     for kind, query in SEARCHES.items():
         print(f"   {kind}")
         for score, source, metadata, content, words in alice.execute(query, asked):
-            place = " › ".join([source, *metadata.get("headings", [])])
+            place = " › ".join([source, *metadata.get("headings", []), *(f"page {page}" for page in metadata.get("pages", []))])
             print(f"   {score:>8.3f}  {place}" + (f"   [{', '.join(words)}]" if words else ""))
             print(f"             {' '.join(content.split())[:140]}")
 
@@ -197,13 +204,13 @@ def show_outsider(bob, project, embedding):
         print(f"   match_chunks       {error.sqlstate}: {error.diag.message_primary}")
 
 
-def show_run(alice, run, model):
-    heading("the run and its steps")
+def show_runs(alice, project):
+    heading("the runs and their steps")
     table(alice.execute("""
         select step_name as step, count(*) as calls, sum(latency_ms) as latency_ms, model, nullif(sum(tokens_input), 0) as tokens, trim_scale(sum(cost_usd)) as cost_usd
-          from matrice.workflow_steps where run_id = %s
-         group by step_name, model order by sum(latency_ms) desc limit 8""", [run]))
-    tokens = value(alice, "select sum(tokens_input) from matrice.workflow_steps where run_id = %s", [run])
+          from matrice.workflow_steps where project_id = %s
+         group by step_name, model order by sum(latency_ms) desc limit 8""", [project]))
+    tokens = value(alice, "select sum(tokens_input) from matrice.workflow_steps where project_id = %s", [project])
     cost = value(alice, "select matrice.calculate_cost('text-embedding-3-small', %s)", [tokens])
     print(f"   the same {tokens} tokens with text-embedding-3-small: ${cost}")
 
@@ -214,7 +221,7 @@ def show_connections(project):
     print(f"""   psql       {ROOT}/scripts/psql demo -d {DATABASE}
    as alice   set role authenticated; select set_config('request.jwt.claims', '{{"sub":"{ALICE}"}}', false);
               select name, token_count from matrice.context_sources;
-   PostgREST  PGRST_DB_URI='postgresql://authenticator:{os.environ["MATRICE_PASSWORD"]}@127.0.0.1:{port}/{DATABASE}' \\
+   PostgREST  PGRST_DB_URI='{database_url()}' \\
               PGRST_DB_SCHEMAS=matrice PGRST_DB_ANON_ROLE=anon PGRST_JWT_SECRET='at least 32 characters of your own' postgrest
    socket     {host} (port {port})
    project    {project}

@@ -7,6 +7,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=$ROOT/build
 TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 PGRX_VERSION=0.18.1
+DENO_VERSION=2.9.6
 
 say() { printf '\033[1m== %s\033[0m\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -162,4 +163,12 @@ javascript_tools() {
   mkdir -p "$folder"
   cp "$tools/package.json" "$tools/package-lock.json" "$folder/"
   (cd "$folder" && npm ci --silent --no-audit --no-fund)
+}
+
+# Deno, which runs the worker and the edge functions, in build/. An older one may not know the form of worker.lock.
+deno_tools() {
+  export DENO=$BUILD/deno/node_modules/.bin/deno
+  [ "$("$DENO" --version 2>/dev/null | awk 'NR == 1 { print $2 }')" = "$DENO_VERSION" ] && return
+  say "installing deno $DENO_VERSION into ${BUILD#"$ROOT/"}/deno"
+  npm install --silent --no-audit --no-fund --no-save --prefix "$BUILD/deno" "deno@$DENO_VERSION"
 }

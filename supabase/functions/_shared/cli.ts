@@ -1,0 +1,116 @@
+// matrice-worker: the worker as a command, for plain PostgreSQL or over PostgREST.
+
+import { parseArgs } from 'node:util'
+import { ConversionError, convert } from './convert.ts'
+import { ingest } from './ingest.ts'
+import { type Database, DatabaseError, overHttp, overPostgres } from './rpc.ts'
+import { endpoint, SettingsError, variable, workerSettings } from './settings.ts'
+import { Worker, WorkerError } from './worker.ts'
+
+const USAGE = `usage: matrice-worker embed [--once] [--jobs N] [--project ID] [--model NAME]
+       matrice-worker ingest --project ID [--prefix KEY] FILE …
+       matrice-worker convert FILE …
+
+embed    claims chunks, has them embedded and stores the embeddings, until SIGTERM; with --once until none is left.
+ingest   converts files and syncs them as sources; the key of a source is its prefix and the path as given.
+convert  prints a line of JSON for each file: text, format, spans, title, warnings; or error.
+
+environment
+  DATABASE_URL                             a connection string, or
+  SUPABASE_URL, SUPABASE_SERVICE_ROLE_KEY  where PostgREST is, and a key
+  EMBEDDINGS_URL, EMBEDDINGS_API_KEY       an OpenAI-compatible endpoint; by default OpenAI's, with OPENAI_API_KEY
+  EMBEDDINGS_MAX_INPUTS, EMBEDDINGS_MAX_BATCH_TOKENS, EMBEDDINGS_MAX_INPUT_TOKENS   what it takes at once
+  EMBEDDINGS_TIMEOUT                       seconds for one request (60)
+  EMBEDDINGS_USD_PER_MILLION               the price of a million tokens, if the catalogue does not have it
+  MATRICE_LEASE_SECONDS                    how long a claim holds (300)`
+
+function database(connections: number): Database {
+  const url = Deno.env.get('DATABASE_URL')
+  return url ? overPostgres(url, connections) : overHttp(variable('SUPABASE_URL'), variable('SUPABASE_SERVICE_ROLE_KEY'))
+}
+
+async function embed(values: { once?: boolean; jobs?: string; project?: string; model?: string }): Promise<boolean> {
+  const jobs = Number(values.jobs ?? 2)
+  if (!Number.isInteger(jobs) || jobs < 1 || jobs > 64) throw new SettingsError('--jobs must be from 1 to 64')
+  const connected = database(jobs + 1)
+  const worker = new Worker(connected, endpoint(), {
+    ...workerSettings(), jobs, once: values.once ?? false, projectId: values.project, model: values.model, log: (line) => console.error(line),
+  })
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) Deno.addSignalListener(signal, () => worker.stop())
+  try {
+    const counts = await worker.run()
+    console.log(JSON.stringify(counts))
+    return counts.failed === 0
+  } finally {
+    await connected.close()
+  }
+}
+
+async function ingestFiles(project: string | undefined, prefix: string, files: string[]): Promise<boolean> {
+  if (!project) throw new SettingsError('--project is missing')
+  const connected = database(1)
+  let isFine = true
+  try {
+    for (const path of files) {
+      try {
+        const file = { project_id: project, source_key: prefix + path, name: path, bytes: await Deno.readFile(path) }
+        console.log(JSON.stringify({ file: path, ...await ingest(connected, file) }))
+      } catch (error) {
+        isFine = false
+        console.log(JSON.stringify({ file: path, error: describe(error) }))
+      }
+    }
+    return isFine
+  } finally {
+    await connected.close()
+  }
+}
+
+async function convertFiles(files: string[]): Promise<boolean> {
+  let isFine = true
+  for (const path of files) {
+    try {
+      console.log(JSON.stringify({ file: path, ...await convert(await Deno.readFile(path), path) }))
+    } catch (error) {
+      isFine = false
+      console.log(JSON.stringify({ file: path, error: describe(error) }))
+    }
+  }
+  return isFine
+}
+
+function describe(error: unknown) {
+  const { code, message, hint } = error as { code?: string; message: string; hint?: string }
+  return { ...code && { code }, message, ...hint && { hint } }
+}
+
+async function main(): Promise<number> {
+  let parsed: ReturnType<typeof parse>
+  try {
+    parsed = parse()
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${USAGE}`)
+    return 2
+  }
+  const { values, positionals: [command, ...files] } = parsed
+  try {
+    if (command === 'embed' && files.length === 0) return await embed(values) ? 0 : 1
+    if (command === 'ingest' && files.length > 0) return await ingestFiles(values.project, values.prefix ?? '', files) ? 0 : 1
+    if (command === 'convert' && files.length > 0) return await convertFiles(files) ? 0 : 1
+    console.error(USAGE)
+    return 2
+  } catch (error) {
+    const isExpected = [SettingsError, WorkerError, DatabaseError, ConversionError].some((kind) => error instanceof kind)
+    console.error(isExpected ? `error: ${(error as Error).message}` : error)
+    return error instanceof SettingsError ? 2 : 1
+  }
+}
+
+function parse() {
+  return parseArgs({
+    allowPositionals: true,
+    options: { once: { type: 'boolean' }, jobs: { type: 'string' }, project: { type: 'string' }, model: { type: 'string' }, prefix: { type: 'string' } },
+  })
+}
+
+Deno.exit(await main())

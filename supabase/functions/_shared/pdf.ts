@@ -1,0 +1,97 @@
+// PDF: the text layer of each page, by pdf.js. It has no headings and no tables, but pages.
+
+import { getDocumentProxy } from 'unpdf'
+import type { Converted } from './convert.ts'
+import { type Budget, ConversionError } from './limits.ts'
+import { clean, Markdown } from './markdown.ts'
+
+// pdf.js waits between its steps: several pages at once fill these times.
+const AT_ONCE = 8
+
+// Of a damaged file, pdf.js rejects promises that nobody waits for, which would end the process. The damage itself is thrown.
+let reading = 0
+addEventListener('unhandledrejection', (event) => { if (reading > 0) event.preventDefault() })
+
+type Document = Awaited<ReturnType<typeof getDocumentProxy>>
+
+/** Reads all pages, or from the first of `part` on as long as its seconds last. */
+export async function readPdf(bytes: Uint8Array, budget: Budget, part?: { first: number; seconds: number }): Promise<Converted> {
+  reading++
+  try {
+    return await readPages(bytes, budget, part)
+  } finally {
+    // What pdf.js began may still fail.
+    setTimeout(() => reading--, 1000)
+  }
+}
+
+async function readPages(bytes: Uint8Array, budget: Budget, part?: { first: number; seconds: number }): Promise<Converted> {
+  const stops = performance.now() + (part ? part.seconds * 1000 : Infinity)
+  const document = await within(budget, open(bytes))
+  try {
+    const { numPages } = document
+    if (numPages > budget.limits.pages) {
+      throw new ConversionError('too_large', `the PDF has ${numPages} pages, more than ${budget.limits.pages}`, 'Split it.')
+    }
+    const markdown = new Markdown(budget)
+    let page = part?.first ?? 1
+    while (page <= numPages) {
+      const numbers = Array.from({ length: Math.min(AT_ONCE, numPages - page + 1) }, (_, i) => page + i)
+      const texts = await within(budget, Promise.all(numbers.map((number) => textOf(document, number))))
+      for (const text of texts) {
+        markdown.begin({ page: page++ })
+        markdown.raw(text)
+      }
+      if (performance.now() > stops) break
+    }
+    const title = await titleOf(document)
+    return {
+      text: markdown.text(), format: 'text', spans: markdown.spans, ...title && { title }, warnings: [],
+      ...page <= numPages && { next_page: page },
+    }
+  } finally {
+    await document.loadingTask.destroy()
+  }
+}
+
+async function open(bytes: Uint8Array): Promise<Document> {
+  try {
+    // pdf.js takes the array away from its owner.
+    return await getDocumentProxy(bytes.slice(), { verbosity: 0, disableFontFace: true, useSystemFonts: false })
+  } catch (error) {
+    const { name, message } = error as Error
+    if (name === 'PasswordException') throw new ConversionError('encrypted', 'the PDF is encrypted', 'Save it without a password.')
+    throw new ConversionError('damaged', `the PDF is damaged: ${message}`)
+  }
+}
+
+async function textOf(document: Document, number: number): Promise<string> {
+  try {
+    const page = await document.getPage(number)
+    const { items } = await page.getTextContent()
+    return clean(items.map((item) => 'str' in item ? item.str + (item.hasEOL ? '\n' : '') : '').join('')).replaceAll('\uf0b7', '•').normalize('NFC')
+  } catch (error) {
+    throw new ConversionError('damaged', `page ${number} of the PDF is damaged: ${(error as Error).message}`)
+  }
+}
+
+async function titleOf(document: Document): Promise<string | undefined> {
+  const { info } = await document.getMetadata().catch(() => ({ info: {} }))
+  const { Title } = info as { Title?: unknown }
+  return typeof Title === 'string' && clean(Title).trim() ? clean(Title).trim().slice(0, 300) : undefined
+}
+
+// pdf.js gives way now and then, so a timer can end its work.
+async function within<T>(budget: Budget, work: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      try { budget.left() } catch (error) { reject(error) }
+    }, budget.left() + 1)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

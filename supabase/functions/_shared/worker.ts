@@ -1,0 +1,359 @@
+// The loop of a worker: claim chunks, have them embedded, store the embeddings. Any number of workers may run at once.
+//
+// Money: an answer of the endpoint was paid for. So its vectors are stored by repeating the store, never by asking again; and
+// what would be refused again is not asked again: a text that the endpoint refuses is found by bisecting, and becomes a
+// dead letter alone.
+
+import { type Answer, type Endpoint, EndpointError, type Vector } from './endpoint.ts'
+import { type Database, DatabaseError } from './rpc.ts'
+
+export interface WorkerSettings {
+  /** Only this project; undefined: all. */
+  projectId?: string
+  /** Only this model; undefined: each project's own. */
+  model?: string
+  maxInputs: number
+  maxBatchTokens: number
+  maxInputTokens: number
+  leaseSeconds: number
+  /** How many batches are in flight at once. */
+  jobs: number
+  /** Ends when nothing is left to claim. */
+  once: boolean
+  /** Seconds to wait when nothing is left to claim. */
+  idleSeconds: number
+  /** Seconds after which no batch is begun, and batches in all: for edge functions. */
+  endAfterSeconds?: number
+  maxBatches?: number
+  /** US dollars for a million tokens, where the catalogue does not know the model's price; 0 for a model of one's own. */
+  usdPerMillion?: number
+  log?: (message: string) => void
+}
+
+/** What a provider takes at once (OpenAI: 300,000 tokens, 2,048 inputs, 8,192 tokens each), and what a claim hands out well. */
+export const DEFAULTS: WorkerSettings = {
+  maxInputs: 128, maxBatchTokens: 100_000, maxInputTokens: 8_191, leaseSeconds: 300, jobs: 2, once: false, idleSeconds: 5,
+}
+
+export interface Counts { stored: number; failed: number; calls: number; tokens: number }
+
+interface Chunk {
+  chunk_id: string
+  project_id: string
+  attempt: number
+  lease_id: string
+  model: string
+  embedding_text: string
+  embedding_tokens: number
+}
+
+interface Batch { chunks: Chunk[]; model: string; leaseId: string; ends: number }
+
+/** No text is at fault, and going on would only cost: a wrong key, a wrong model, a database that refuses. */
+export class WorkerError extends Error {
+  override name = 'WorkerError'
+}
+
+const STORES = 8
+const LONGEST_PAUSE = 60_000
+/** With --once, a worker gives up after so many failures of the endpoint in a row. */
+const FAILURES = 5
+
+export class Worker {
+  readonly counts: Counts = { stored: 0, failed: 0, calls: 0, tokens: 0 }
+  readonly #database: Database
+  readonly #endpoint: Endpoint
+  readonly #settings: WorkerSettings
+  readonly #stop = new AbortController()
+  readonly #ends: number
+  readonly #runs: Runs
+  #batches = 0
+  #pausedUntil = 0
+  #failures = 0
+
+  constructor(database: Database, endpoint: Endpoint, settings: Partial<WorkerSettings> = {}) {
+    this.#database = database
+    this.#endpoint = endpoint
+    this.#settings = { ...DEFAULTS, ...settings }
+    this.#ends = performance.now() + (this.#settings.endAfterSeconds ?? Infinity) * 1000
+    this.#runs = new Runs(database, this.#settings)
+  }
+
+  /** Begins no batch any more. run() ends when those in flight are stored. */
+  stop() {
+    this.#stop.abort()
+  }
+
+  /** Works until stopped; with `once` until nothing is left to claim. */
+  async run(): Promise<Counts> {
+    const loops = await Promise.allSettled(Array.from({ length: this.#settings.jobs }, () => this.#loop()))
+    await this.#runs.finish()
+    const broken = loops.find((loop) => loop.status === 'rejected')
+    if (broken) throw broken.reason
+    return this.counts
+  }
+
+  get #isOver(): boolean {
+    return this.#stop.signal.aborted || performance.now() >= this.#ends || this.#batches >= (this.#settings.maxBatches ?? Infinity)
+  }
+
+  async #loop() {
+    try {
+      while (!this.#isOver) {
+        await this.#pause()
+        if (this.#isOver) return
+        this.#batches++
+        const batch = await this.#claim()
+        if (batch) await this.#embed(batch)
+        else {
+          this.#batches--
+          if (this.#settings.once) return
+          await this.#runs.finish()
+          await this.#sleep(this.#settings.idleSeconds * 1000)
+        }
+      }
+    } catch (error) {
+      this.stop()
+      throw error
+    }
+  }
+
+  async #claim(): Promise<Batch | undefined> {
+    const { model, maxInputs, leaseSeconds, projectId, maxBatchTokens, maxInputTokens } = this.#settings
+    const began = performance.now()
+    const chunks = await this.#insist(() => this.#database.rpc('claim_chunks', {
+      model: model ?? null, batch_size: maxInputs, lease_seconds: leaseSeconds, project_id: projectId ?? null,
+      max_batch_tokens: maxBatchTokens, max_inputs: maxInputs, max_input_tokens: maxInputTokens,
+    })) as Chunk[]
+    if (chunks.length === 0) return undefined
+    const { model: claimed, lease_id: leaseId } = chunks[0]
+    return { chunks, model: claimed, leaseId, ends: began + leaseSeconds * 1000 }
+  }
+
+  // One batch, from the endpoint to the store. Whatever happens, its chunks are stored, or given back with the reason.
+  async #embed(batch: Batch) {
+    const progress = { isKnownGood: false }
+    try {
+      await this.#bisect(batch, batch.chunks, false, progress)
+      this.#failures = 0
+    } catch (error) {
+      if (!(error instanceof EndpointError)) throw error
+      if (error.failure === 'misconfigured') throw new WorkerError(`the endpoint refuses every request: ${error.message}`)
+      this.#failures++
+      this.#log(`${error.message} (failure ${this.#failures} in a row)`)
+      if (this.#settings.once && this.#failures >= FAILURES) throw new WorkerError(`the endpoint failed ${FAILURES} times: ${error.message}`)
+      this.#pauseFor(1000 * 2 ** Math.min(this.#failures, 6))
+    }
+  }
+
+  // If the endpoint refuses several texts, it gets the first half, then the second. If the first half was fine, the second is
+  // known to be at fault, and is halved without being sent.
+  async #bisect(batch: Batch, chunks: Chunk[], isAtFault: boolean, progress: { isKnownGood: boolean }): Promise<boolean> {
+    let reason = ''
+    if (!isAtFault || chunks.length === 1) {
+      try {
+        const vectors = await this.#request(batch, chunks)
+        progress.isKnownGood = true
+        await this.#store(batch, chunks, vectors)
+        return true
+      } catch (error) {
+        if (!(error instanceof EndpointError)) throw error
+        if (error.failure !== 'refused') {
+          await this.#giveBack(batch, chunks, error.message, false)
+          throw error
+        }
+        reason = error.message
+      }
+    }
+    if (chunks.length === 1) {
+      await this.#requireGood(batch, chunks, reason, progress)
+      await this.#giveBack(batch, chunks, reason, true)
+      return false
+    }
+    const half = chunks.length >> 1
+    const [first, second] = [chunks.slice(0, half), chunks.slice(half)]
+    let isFine: boolean
+    try {
+      isFine = await this.#bisect(batch, first, false, progress)
+    } catch (error) {
+      await this.#giveBack(batch, second, (error as Error).message, false)
+      throw error
+    }
+    await this.#bisect(batch, second, isFine, progress)
+    return false
+  }
+
+  // Before a text becomes a dead letter: does the endpoint take any text at all?
+  async #requireGood(batch: Batch, chunks: Chunk[], reason: string, progress: { isKnownGood: boolean }) {
+    if (progress.isKnownGood) return
+    try {
+      await this.#endpoint.embed(batch.model, ['text'])
+      progress.isKnownGood = true
+    } catch (error) {
+      await this.#giveBack(batch, chunks, reason, false)
+      throw error instanceof EndpointError && error.failure === 'refused' ? new EndpointError('misconfigured', reason) : error
+    }
+  }
+
+  // One request, repeated while the endpoint is busy and the lease lasts. Records it as a step.
+  async #request(batch: Batch, chunks: Chunk[]): Promise<Vector[]> {
+    for (let attempt = 1; ; attempt++) {
+      const began = performance.now()
+      try {
+        this.counts.calls++
+        const answer = await this.#endpoint.embed(batch.model, chunks.map((chunk) => chunk.embedding_text))
+        this.counts.tokens += tokensOf(chunks)
+        await this.#runs.record(batch.model, chunks, performance.now() - began, answer)
+        return answer.vectors
+      } catch (error) {
+        if (!(error instanceof EndpointError)) throw error
+        if (error.failure !== 'busy') {
+          await this.#runs.record(batch.model, chunks, performance.now() - began, error)
+          throw error
+        }
+        const wait = error.waitSeconds === undefined ? 500 * 2 ** Math.min(attempt, 7) : error.waitSeconds * 1000
+        this.#pauseFor(wait)
+        // The lease must outlast the wait, the next request and the store.
+        const latest = Math.min(batch.ends - this.#endpoint.settings.timeoutSeconds * 1000, this.#ends)
+        if (this.#pausedUntil > latest || this.#stop.signal.aborted) throw error
+        await this.#pause()
+      }
+    }
+  }
+
+  // Everybody waits, and not for the same time.
+  #pauseFor(milliseconds: number) {
+    const wait = Math.min(milliseconds, 10 * LONGEST_PAUSE) * (1 + Math.random() / 4)
+    this.#pausedUntil = Math.max(this.#pausedUntil, performance.now() + wait)
+  }
+
+  async #pause() {
+    for (let left = this.#pausedUntil - performance.now(); left > 0 && !this.#stop.signal.aborted; left = this.#pausedUntil - performance.now()) {
+      await this.#sleep(Math.min(left, Math.max(this.#ends - performance.now(), 0)))
+      if (performance.now() >= this.#ends) return
+    }
+  }
+
+  async #store(batch: Batch, chunks: Chunk[], vectors: Vector[]) {
+    const refused = await this.#storeSome(batch, chunks, vectors)
+    if (refused.length === 0) return
+    if (refused.length === chunks.length && chunks.length > 1) {
+      await this.#giveBack(batch, chunks, refused[0].reason, false)
+      throw new WorkerError(`the database refuses every vector of ${batch.model}: ${refused[0].reason}`)
+    }
+    for (const { chunk, reason } of refused) await this.#giveBack(batch, [chunk], reason, true)
+  }
+
+  // Vectors that the database refuses are found by bisecting too. That costs no money.
+  async #storeSome(batch: Batch, chunks: Chunk[], vectors: Vector[]): Promise<{ chunk: Chunk; reason: string }[]> {
+    try {
+      const stored = await this.#insist(() => this.#database.rpc('store_embeddings', {
+        model: batch.model, chunk_ids: chunks.map((chunk) => chunk.chunk_id), embeddings: vectors, lease_id: batch.leaseId,
+      }))
+      this.counts.stored += Number(stored)
+      return []
+    } catch (error) {
+      if (!(error instanceof DatabaseError) || error.code !== '22023') throw error
+      if (chunks.length === 1) return [{ chunk: chunks[0], reason: error.message }]
+    }
+    const half = chunks.length >> 1
+    return [
+      ...await this.#storeSome(batch, chunks.slice(0, half), vectors.slice(0, half)),
+      ...await this.#storeSome(batch, chunks.slice(half), vectors.slice(half)),
+    ]
+  }
+
+  async #giveBack(batch: Batch, chunks: Chunk[], reason: string, permanent: boolean) {
+    if (permanent) {
+      this.counts.failed += chunks.length
+      this.#log(`chunk ${chunks[0].chunk_id} cannot be embedded: ${reason}`)
+    }
+    await this.#insist(() => this.#database.rpc('fail_chunks', {
+      model: batch.model, chunk_ids: chunks.map((chunk) => chunk.chunk_id), error: reason, lease_id: batch.leaseId, permanent,
+    }))
+  }
+
+  // The database may be restarting. What is repeated here may be done twice: a store of the same vectors changes nothing.
+  async #insist<T>(call: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await call()
+      } catch (error) {
+        const isPassing = error instanceof DatabaseError ? error.isPassing : true
+        if (!isPassing || attempt >= STORES) throw error
+        this.#log(`${(error as Error).message} (attempt ${attempt})`)
+        await new Promise((resolve) => setTimeout(resolve, 250 * 2 ** Math.min(attempt, 6) * (1 + Math.random() / 4)))
+      }
+    }
+  }
+
+  /** Ends early when the worker is stopped. */
+  #sleep(milliseconds: number): Promise<void> {
+    const { signal } = this.#stop
+    return new Promise((resolve) => {
+      if (signal.aborted) return resolve()
+      const done = () => {
+        clearTimeout(timer)
+        signal.removeEventListener('abort', done)
+        resolve()
+      }
+      const timer = setTimeout(done, milliseconds)
+      signal.addEventListener('abort', done)
+    })
+  }
+
+  #log(message: string) {
+    this.#settings.log?.(message)
+  }
+}
+
+// A run for each project, from the first batch until nothing is left to claim. A failure to record it stops no embedding.
+class Runs {
+  #open = new Map<string, Promise<string>>()
+  #steps = 0
+
+  constructor(readonly database: Database, readonly settings: WorkerSettings) {}
+
+  async record(model: string, chunks: Chunk[], milliseconds: number, outcome: Answer | EndpointError) {
+    const total = tokensOf(chunks)
+    for (const [project, own] of Map.groupBy(chunks, (chunk) => chunk.project_id)) {
+      const counted = tokensOf(own)
+      // The endpoint's own count, where it gives one: it is what costs.
+      const tokens = outcome instanceof EndpointError ? 0 : Math.round((outcome.tokens ?? total) * (total > 0 ? counted / total : 0))
+      const { usdPerMillion } = this.settings
+      await this.#try(async () => this.database.rpc('record_step', {
+        run_id: await this.#run(project), step_name: 'embed', status: outcome instanceof EndpointError ? 'failed' : 'success',
+        latency_ms: Math.round(milliseconds), model, tokens_input: tokens, step_key: `embed:${++this.#steps}`,
+        error: outcome instanceof EndpointError ? { message: outcome.message } : null,
+        cost_usd: usdPerMillion === undefined ? null : tokens * usdPerMillion / 1_000_000,
+      }))
+    }
+  }
+
+  async finish() {
+    const runs = [...this.#open.values()]
+    this.#open = new Map()
+    for (const run of runs) await this.#try(async () => this.database.rpc('finish_run', { run_id: await run, status: 'completed' }))
+  }
+
+  #run(project: string): Promise<string> {
+    const open = this.#open.get(project)
+    if (open) return open
+    const run = this.database.rpc('start_run', { project_id: project, workflow_id: 'embed', event_name: 'worker/claimed' }) as Promise<string>
+    this.#open.set(project, run)
+    run.catch(() => this.#open.delete(project))
+    return run
+  }
+
+  async #try(call: () => Promise<unknown>) {
+    try {
+      await call()
+    } catch (error) {
+      this.settings.log?.(`a step was not recorded: ${(error as Error).message}`)
+    }
+  }
+}
+
+function tokensOf(chunks: Chunk[]): number {
+  return chunks.reduce((sum, chunk) => sum + chunk.embedding_tokens, 0)
+}

@@ -1,0 +1,150 @@
+// The edge function ingest under Deno, with the token of its user, against real PostgREST. Supabase's gateway is an address in
+// front of it, of PostgREST and of a storage that has files and one rule: only Alice reads the bucket documents.
+
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { runWorker, startFunction } from './deno.mjs'
+import { createClient } from '@supabase/supabase-js'
+import { ALICE, BOB, ok } from './fixtures.mjs'
+import { example, run } from './readme.mjs'
+import { startStack } from './stack.mjs'
+
+const VENV = fileURLToPath(new URL('../../build/venv-api/bin/python', import.meta.url))
+const MAKE = fileURLToPath(new URL('make_files.py', import.meta.url))
+
+let stack, gateway, functions, alice, project_id, folder, token, calls = 0
+const tokens = {}
+
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'matrice-files-'))
+  execFileSync(VENV, [MAKE, folder])
+  copyFileSync(join(folder, 'pages.pdf'), join(folder, 'handbook.pdf'))
+  stack = await startStack()
+  alice = await stack.user(ALICE)
+  for (const id of [ALICE, BOB]) tokens[id] = await stack.token({ role: 'authenticated', sub: id })
+  token = tokens[ALICE]
+  project_id = await ok(alice.rpc('create_project', { name: 'Files' }))
+  gateway = createServer(forward).listen(0, '127.0.0.1')
+  await once(gateway, 'listening')
+  functions = await startFunction('ingest', { SUPABASE_URL: address(), SUPABASE_ANON_KEY: 'publishable-key', MATRICE_PART_SECONDS: '0.1' })
+})
+after(async () => {
+  await functions?.stop()
+  gateway?.closeAllConnections()
+  gateway?.close()
+  await stack?.stop()
+  if (folder) rmSync(folder, { recursive: true })
+})
+
+const address = () => `http://127.0.0.1:${gateway.address().port}`
+
+async function forward(incoming, outgoing) {
+  const pieces = []
+  for await (const piece of incoming) pieces.push(piece)
+  if (incoming.url.startsWith('/storage/v1/object/authenticated/')) return serveFile(incoming, outgoing)
+  const isFunction = incoming.url.startsWith('/functions/v1/ingest')
+  if (isFunction) calls++
+  const target = isFunction ? `http://127.0.0.1:${functions.port}${incoming.url.slice('/functions/v1/ingest'.length) || '/'}` : stack.url + incoming.url
+  const { host, connection, 'content-length': _, ...headers } = incoming.headers
+  const answer = await fetch(target, { method: incoming.method, headers, ...pieces.length > 0 && { body: Buffer.concat(pieces) } })
+  outgoing.writeHead(answer.status, { 'content-type': answer.headers.get('content-type') ?? '' })
+  outgoing.end(Buffer.from(await answer.arrayBuffer()))
+}
+
+function serveFile({ url, headers }, outgoing) {
+  const [bucket, ...path] = url.slice('/storage/v1/object/authenticated/'.length).split('/').map(decodeURIComponent)
+  if (bucket !== 'documents' || headers.authorization !== `Bearer ${tokens[ALICE]}`) return outgoing.writeHead(400).end('{"error": "not found"}')
+  outgoing.writeHead(200).end(readFileSync(join(folder, path.join('/'))))
+}
+
+async function post(body, { query = '', type = 'application/json', as = token } = {}) {
+  const answer = await fetch(`${address()}/functions/v1/ingest${query}`, {
+    method: 'POST', headers: { authorization: `Bearer ${as}`, 'content-type': type }, body: typeof body === 'object' && !Buffer.isBuffer(body) ? JSON.stringify(body) : body,
+  })
+  return { status: answer.status, body: await answer.json() }
+}
+const stored = (name, more) => post({ project_id, storage_path: `documents/${name}`, ...more })
+
+test('a file of the storage becomes a source with its title and its chunks, once for each key', async () => {
+  const first = await stored('guide.docx', { max_tokens: 256, overlap_tokens: 0, metadata: { kind: 'guide' } })
+  assert.equal(first.status, 200, JSON.stringify(first.body) + functions.log.join(''))
+  assert.deepEqual([first.body.action, first.body.title], ['added', 'Benefits guide'])
+  const [source] = await ok(alice.from('context_sources').select('id, name, storage_path, source_key, raw_metadata, source_chunks(content, metadata)').eq('project_id', project_id))
+  assert.equal(source.id, first.body.source_id)
+  assert.deepEqual([source.name, source.storage_path, source.source_key], ['guide.docx', 'documents/guide.docx', 'documents/guide.docx'])
+  assert.ok(source.source_chunks.some(({ content, metadata }) => content.includes('Country 7|') && content.includes('Country|Days|Notes|') && metadata.headings.at(-1) === 'Parental leave'))
+  const again = await stored('guide.docx', { max_tokens: 256, overlap_tokens: 0, metadata: { kind: 'guide' } })
+  assert.deepEqual([again.body.action, again.body.source_id, again.body.added], ['unchanged', source.id, 0])
+})
+
+test('a large PDF is read in several calls, and no page is lost', async () => {
+  calls = 0
+  const { status, body } = await post(readFileSync(join(folder, 'pages.pdf')), { query: `?project_id=${project_id}&name=pages.pdf`, type: 'application/pdf' })
+  assert.equal(status, 200, JSON.stringify(body) + functions.log.join(''))
+  assert.ok(calls > 2, `${calls} calls`)
+  const chunks = await ok(alice.from('source_chunks').select('content').eq('source_id', body.source_id).limit(10000))
+  const text = chunks.map(({ content }) => content).join('\n')
+  for (let page = 1; page <= 300; page++) if (page !== 2) assert.ok(text.includes(`Page ${page} line 17:`), `page ${page}`)
+})
+
+test("README's example ingests a file of the storage", async () => {
+  const supabase = createClient(address(), 'publishable-key', { accessToken: async () => token, realtime: { transport: class {} } })
+  const { ingested } = await run(await example('js', 'functions.invoke'), { supabase, project: project_id }, 'ingested')
+  assert.deepEqual([ingested.action, ingested.title], ['added', 'Numbered pages'])
+})
+
+test('what is wrong with a file stands on its source, and goes when the file is right', async () => {
+  const scan = readFileSync(join(folder, 'scan.pdf'))
+  const options = { query: `?project_id=${project_id}&name=scan.pdf&source_key=report`, type: 'application/pdf' }
+  const refused = await post(scan, options)
+  assert.deepEqual([refused.status, refused.body.code], [422, 'no_text'])
+  const status = () => ok(alice.from('context_sources').select('status, error').eq('source_key', 'report').eq('project_id', project_id).single())
+  const { status: state, error } = await status()
+  assert.equal(state, 'error')
+  assert.match(error, /no_text: the PDF has pages but no text/)
+  const mended = await post(readFileSync(join(folder, 'deck.pptx')), { ...options, query: `?project_id=${project_id}&name=report.pptx&source_key=report` })
+  assert.equal(mended.status, 200, JSON.stringify(mended.body))
+  assert.equal((await status()).error, null)
+})
+
+test('another user reads neither the file nor the project', async () => {
+  const other = await post({ project_id, storage_path: 'documents/guide.docx' }, { as: tokens[BOB] })
+  assert.deepEqual([other.status, other.body.code], [404, 'PT404'])
+  const bob = await stack.user(BOB)
+  const own = await ok(bob.rpc('create_project', { name: 'Own' }))
+  const stolen = await post({ project_id: own, storage_path: 'documents/guide.docx' }, { as: tokens[BOB] })
+  assert.deepEqual([stolen.status, stolen.body.code], [404, 'storage'])
+  assert.deepEqual(await ok(bob.from('context_sources').select()), [])
+})
+
+test('bad requests are refused with a reason', async () => {
+  const before = stack.snapshot()
+  for (const [body, options, status] of [
+    ['{', {}, 400], [{}, {}, 400], [{ project_id: 'x', storage_path: 'a/b' }, {}, 400], [{ project_id, storage_path: '../x' }, {}, 400], [{ project_id, storage_path: 'a/../../../rest/v1/projects' }, {}, 400], [{ project_id, storage_path: 'a/b' }, {}, 404], [{ project_id }, {}, 400],
+    [Buffer.from('x'), { query: `?project_id=${project_id}`, type: 'text/plain' }, 400], [{ project_id, storage_path: 'a/b' }, { as: 'no token' }, 401],
+  ]) {
+    const answer = await post(body, options)
+    assert.equal(answer.status, status, JSON.stringify([body, answer]))
+    assert.match(answer.body.message, /\w/)
+  }
+  assert.equal(stack.snapshot(), before)
+})
+
+test('matrice-worker ingest does the same for files', async () => {
+  const env = { DATABASE_URL: `${stack.databaseUrl}?role=service_role` }
+  const files = ['budget.xlsx', 'book.epub', 'locked.pdf'].map((name) => join(folder, name))
+  const { code, stdout } = await runWorker(['ingest', '--project', project_id, '--prefix', 'disk:', ...files], env)
+  assert.equal(code, 1)
+  const lines = stdout.trim().split('\n').map((line) => JSON.parse(line))
+  assert.deepEqual(lines.map(({ action, error }) => action ?? error.code), ['added', 'added', 'encrypted'])
+  const sources = await ok(alice.from('context_sources').select('source_key, status, error').eq('project_id', project_id).like('source_key', 'disk:%').order('source_key'))
+  assert.deepEqual(sources.map(({ source_key }) => source_key), files.map((file) => `disk:${file}`).sort())
+  assert.match(sources.at(-1).error, /encrypted/)
+})

@@ -1,0 +1,159 @@
+"""Files as other programs write them, and with --wrong also files that are wrong. usage: make_files.py FOLDER [--wrong]"""
+
+import datetime
+import random
+import struct
+import sys
+import zipfile
+from pathlib import Path
+
+from docx import Document
+from ebooklib import epub
+from openpyxl import Workbook
+from pptx import Presentation
+from pptx.util import Inches
+from reportlab.lib import pdfencrypt
+from reportlab.pdfgen import canvas
+
+FOLDER = Path(sys.argv[1])
+random.seed(17)
+
+
+def word():
+    document = Document()
+    document.core_properties.title = "Benefits guide"
+    document.add_heading("Benefits guide", 0)
+    document.add_heading("Leave", 1)
+    document.add_paragraph("Employees have 25 days of leave – “each year” 🌴.")
+    document.add_heading("Parental leave", 2)
+    document.add_paragraph("Ask early", style="List Bullet")
+    document.add_paragraph("Sign the form", style="List Number")
+    table = document.add_table(rows=1, cols=3)
+    for cell, text in zip(table.rows[0].cells, ["Country", "Days", "Notes"]):
+        cell.text = text
+    for number in range(60):
+        cells = table.add_row().cells
+        cells[0].text, cells[1].text, cells[2].text = f"Country {number}", str(20 + number % 9), "a | b, with some more words"
+    table.rows[1].cells[1].merge(table.rows[2].cells[1]).text = "both"
+    document.save(FOLDER / "guide.docx")
+
+
+def excel():
+    book = Workbook()
+    sheet = book.active
+    sheet.title = "Budget"
+    sheet.append(["Item", "Amount", "Date"])
+    for number in range(5):
+        sheet.append([f"Item {number}", number * 1.1, datetime.date(2026, 1, 31) + datetime.timedelta(number)])
+    book.create_sheet("Empty")
+    merged = book.create_sheet("Zürich")
+    for row in [["Region", "Amount"], ["North", 1], [None, 2], [None, True]]:
+        merged.append(row)
+    merged.merge_cells("A2:A4")
+    book.save(FOLDER / "budget.xlsx")
+    book = Workbook()
+    sheet = book.active
+    sheet.title = "Customers"
+    rows = [["id", "name", "city", "amount", "paid"]]
+    rows += [[i, f"Customer {random.randrange(10**6)}", random.choice(["Paris", "Kyōto"]), random.randrange(10**5) + 0.25, i % 2 == 0] for i in range(10_000)]
+    for row in rows:
+        sheet.append(row)
+    book.save(FOLDER / "customers.xlsx")
+    lines = (",".join(str(cell).upper() if isinstance(cell, bool) else str(cell) for cell in row) for row in rows)
+    (FOLDER / "customers.csv").write_text("\n".join(lines) + "\n")
+
+
+def powerpoint():
+    deck = Presentation()
+    for number in range(1, 6):
+        slide = deck.slides.add_slide(deck.slide_layouts[1])
+        slide.shapes.title.text = f"Slide title {number} 🌴"
+        frame = slide.placeholders[1].text_frame
+        frame.text = "Point one"
+        point = frame.add_paragraph()
+        point.text, point.level = "Point below", 1
+        if number == 3:
+            table = slide.shapes.add_table(2, 2, Inches(1), Inches(3), Inches(5), Inches(2)).table
+            for cell, text in zip(table.iter_cells(), ["Quarter", "Sales", "Q1", "1200"]):
+                cell.text = text
+            slide.notes_slide.notes_text_frame.text = "Say it slowly"
+    deck.save(FOLDER / "deck.pptx")
+
+
+def book():
+    volume = epub.EpubBook()
+    volume.set_title("A small book")
+    chapters = []
+    for number in range(1, 4):
+        chapter = epub.EpubHtml(title=f"Chapter {number}", file_name=f"text/chapter {number}.xhtml")
+        chapter.content = f"<h1>Chapter {number}</h1><p>It &amp; <b>she</b> said &lt;{number}&gt;.</p><ol><li>one<ul><li>below</li></ul></li></ol>"
+        volume.add_item(chapter)
+        chapters.append(chapter)
+    volume.toc = chapters
+    volume.add_item(epub.EpubNcx())
+    volume.add_item(epub.EpubNav())
+    volume.spine = ["nav", *chapters]
+    epub.write_epub(str(FOLDER / "book.epub"), volume)
+
+
+def pdfs():
+    pages = canvas.Canvas(str(FOLDER / "pages.pdf"))
+    pages.setTitle("Numbered pages")
+    for number in range(1, 301):
+        if number != 2:  # a page without text
+            for line in range(30):
+                pages.drawString(72, 780 - line * 20, f"Page {number} line {line}: the quick brown fox jumps over the lazy dog.")
+        pages.showPage()
+    pages.save()
+    scan = canvas.Canvas(str(FOLDER / "scan.pdf"))
+    scan.rect(10, 10, 100, 100, fill=1)
+    scan.save()
+    locked = canvas.Canvas(str(FOLDER / "locked.pdf"), encrypt=pdfencrypt.StandardEncryption("secret", "owner"))
+    locked.drawString(72, 700, "hidden")
+    locked.save()
+
+
+def wrong():
+    """Files that are broken, or made to use up memory."""
+    (FOLDER / "empty.txt").write_bytes(b"")
+    (FOLDER / "spaces.md").write_bytes(b" \n\n ")
+    (FOLDER / "binary.txt").write_bytes(random.randbytes(100_000))
+    (FOLDER / "text.pdf").write_bytes(b"This is no PDF.")
+    (FOLDER / "text.docx").write_bytes(b"This is no DOCX.")
+    (FOLDER / "old.doc").write_bytes(bytes.fromhex("d0cf11e0a1b11ae1") + bytes(600))
+    (FOLDER / "locked.xlsx").write_bytes(bytes.fromhex("d0cf11e0a1b11ae1") + bytes(600))
+    for name in ("guide.docx", "budget.xlsx", "deck.pptx", "book.epub", "pages.pdf"):
+        whole = (FOLDER / name).read_bytes()
+        (FOLDER / f"cut-{name}").write_bytes(whole[: len(whole) // 2])
+        changed = bytearray(whole)
+        for _ in range(300):
+            changed[random.randrange(len(changed))] = random.randrange(256)
+        (FOLDER / f"changed-{name}").write_bytes(changed)
+    with zipfile.ZipFile(FOLDER / "other.zip", "w") as archive:
+        archive.writestr("a.txt", "text")
+    with zipfile.ZipFile(FOLDER / "bomb.docx", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("word/document.xml", "<w:document><w:p><w:t>" + "a" * 300_000_000)
+    # An archive that says its part is small.
+    lying = bytearray((FOLDER / "bomb.docx").read_bytes())
+    place = lying.rindex(b"PK\x01\x02")
+    lying[place + 24 : place + 28] = struct.pack("<I", 1000)
+    (FOLDER / "lying.docx").write_bytes(lying)
+    with zipfile.ZipFile(FOLDER / "parts.docx", "w") as archive:
+        for number in range(20_000):
+            archive.writestr(f"word/{number}.xml", "")
+        archive.writestr("word/document.xml", "")
+    with zipfile.ZipFile(FOLDER / "deep.docx", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("word/document.xml", "<w:p>" * 2_000_000)
+    with zipfile.ZipFile(FOLDER / "wide.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/workbook.xml", '<workbook><sheets><sheet name="S" r:id="r1"/></sheets></workbook>')
+        archive.writestr("xl/_rels/workbook.xml.rels", '<Relationships><Relationship Id="r1" Type="x/worksheet" Target="s.xml"/></Relationships>')
+        rows = "".join(f'<row r="{i}"><c r="{"ABCDEFGH"[i % 8]}{"XYZ"[i % 3]}{i}"><v>1</v></c><c r="XFD{i}"><v>1</v></c></row>' for i in range(1, 400_000))
+        archive.writestr("xl/s.xml", f'<worksheet><sheetData>{rows}</sheetData><mergeCells><mergeCell ref="A1:XFD99999999"/></mergeCells></worksheet>')
+    (FOLDER / "deep.html").write_text("<div>" * 1_000_000)
+    (FOLDER / "open.html").write_text("<" * 3_000_000 + "<!--" * 100_000)
+
+
+for make in (word, excel, powerpoint, book, pdfs):
+    make()
+if "--wrong" in sys.argv:
+    wrong()

@@ -1,0 +1,269 @@
+// matrice-worker and the edge function embed against a real database, real PostgREST and an endpoint over HTTP.
+
+import assert from 'node:assert/strict'
+import { after, before, beforeEach, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { runWorker, startFunction, startWorker } from './deno.mjs'
+import { startEndpoint } from './endpoint.mjs'
+import { ALICE, MODEL, embed, ok } from './fixtures.mjs'
+import { startStack } from './stack.mjs'
+
+const KILLS = Number(process.env.WORKER_KILLS ?? 20)
+
+let stack, alice, service, endpoint, environment, number = 0
+
+before(async () => {
+  stack = await startStack()
+  alice = await stack.user(ALICE)
+  service = await stack.service()
+  endpoint = await startEndpoint()
+  environment = {
+    DATABASE_URL: `${stack.databaseUrl}?role=service_role`,
+    EMBEDDINGS_URL: endpoint.url, EMBEDDINGS_API_KEY: 'a-key', EMBEDDINGS_TIMEOUT: '2',
+  }
+})
+after(async () => {
+  await endpoint?.stop()
+  await stack?.stop()
+})
+beforeEach(() => {
+  endpoint.misbehave = () => undefined
+  endpoint.requests.length = 0
+  endpoint.refusals.length = 0
+  endpoint.embedded.clear()
+})
+
+/** A project with one source that has this many chunks, each a line of its own words. */
+async function projectOf(lines, settings = {}) {
+  const name = `Project ${++number}`
+  const project_id = await ok(alice.rpc('create_project', { name, settings }))
+  const content = lines.map((line, i) => line ?? `p${number}line${i} apple banana cherry`).join('\n\n')
+  await ok(alice.rpc('ingest_source', { project_id, name: 'lines.txt', content, max_tokens: 16, overlap_tokens: 0 }))
+  return project_id
+}
+
+const count = (length) => Array.from({ length }, () => null)
+const embedOnce = (project_id, args = [], env = {}) => runWorker(['embed', '--once', '--project', project_id, ...args], { ...environment, ...env })
+
+/** Each chunk of the project has exactly one vector: that of its own text. Returns how many. */
+async function assertEmbedded(project_id, exceptions = 0) {
+  const chunks = await ok(service.from('source_chunks').select('id, content, chunk_embeddings(embedding)').eq('project_id', project_id).limit(10000))
+  const without = chunks.filter((chunk) => chunk.chunk_embeddings.length === 0)
+  assert.equal(without.length, exceptions, `${without.length} of ${chunks.length} chunks have no vector`)
+  for (const { content, chunk_embeddings } of chunks) {
+    assert.ok(chunk_embeddings.length <= 1)
+    for (const { embedding } of chunk_embeddings) assert.deepEqual(JSON.parse(embedding), embed(content))
+  }
+  return chunks.length
+}
+
+test('matrice-worker --once embeds every chunk once, in base64, and records the cost of each call', async () => {
+  const project_id = await projectOf(count(150))
+  const { code, stdout, stderr } = await embedOnce(project_id)
+  assert.equal(code, 0, stderr)
+  const chunks = await assertEmbedded(project_id)
+  assert.equal(JSON.parse(stdout).stored, chunks)
+  assert.ok(endpoint.requests.every((request) => request.encoding_format === 'base64' && request.authorization === 'Bearer a-key' && request.model === MODEL))
+  assert.ok([...endpoint.embedded.values()].every((times) => times === 1))
+
+  const [run] = await ok(alice.from('workflow_runs').select('status, workflow_steps(step_name, status, model, tokens_input, cost_usd)').eq('project_id', project_id))
+  assert.equal(run.status, 'completed')
+  assert.equal(run.workflow_steps.length, endpoint.requests.length)
+  assert.ok(run.workflow_steps.every((step) => step.step_name === 'embed' && step.status === 'success' && step.model === MODEL && step.tokens_input > 0 && step.cost_usd > 0))
+})
+
+test('matrice-worker never exceeds what the endpoint takes at once', async () => {
+  // 900 chunks of about 500 tokens: 450,000 tokens.
+  const words = Array.from({ length: 480 }, (_, i) => `w${i}`).join(' ')
+  const project_id = await ok(alice.rpc('create_project', { name: 'Large' }))
+  for (let i = 0; i < 3; i++) {
+    const content = Array.from({ length: 300 }, (_, j) => `s${i}l${j} ${words.slice(0, 900)}`).join('\n\n')
+    await ok(alice.rpc('ingest_source', { project_id, name: `${i}.txt`, content, max_tokens: 512, overlap_tokens: 0 }))
+  }
+  const { code, stderr } = await embedOnce(project_id, [], { EMBEDDINGS_MAX_INPUTS: '2048', EMBEDDINGS_MAX_BATCH_TOKENS: '300000' })
+  assert.equal(code, 0, stderr)
+  assert.ok(endpoint.requests.length >= 2)
+  assert.deepEqual(endpoint.refusals, [])
+  await assertEmbedded(project_id)
+})
+
+test('matrice-worker over PostgREST does the same', async () => {
+  const project_id = await projectOf(count(30))
+  const { code, stderr } = await embedOnce(project_id, [],
+    { DATABASE_URL: '', SUPABASE_URL: stack.url, SUPABASE_SERVICE_ROLE_KEY: await stack.token({ role: 'service_role' }) })
+  assert.equal(code, 0, stderr)
+  await assertEmbedded(project_id)
+})
+
+test('one text that the endpoint refuses becomes a dead letter alone', async () => {
+  const lines = count(64)
+  lines[37] = 'POISON apple banana cherry durian elder fig grape'
+  const project_id = await projectOf(lines)
+  const { code, stdout } = await embedOnce(project_id, ['--jobs', '1'])
+  assert.equal(code, 1)
+  const chunks = await assertEmbedded(project_id, 1)
+  const counts = JSON.parse(stdout)
+  assert.deepEqual([counts.stored, counts.failed], [chunks - 1, 1])
+  assert.ok(endpoint.requests.length <= 2 + 2 * Math.ceil(Math.log2(chunks)), `${endpoint.requests.length} calls`)
+  assert.ok([...endpoint.embedded.values()].every((times) => times === 1), 'no text was paid for twice')
+  const dead = await ok(alice.rpc('failed_chunks', { project_id }))
+  assert.equal(dead.length, 1)
+  assert.match(dead[0].last_error, /violates the policy/)
+
+  endpoint.requests.length = 0
+  await embedOnce(project_id)
+  assert.equal(endpoint.requests.length, 0, 'a dead letter is not sent again')
+})
+
+test('an endpoint that refuses every text makes no dead letters', async () => {
+  const project_id = await projectOf(count(10))
+  endpoint.misbehave = () => ({ status: 400, body: { detail: 'model not loaded' } })
+  const { code, stderr } = await embedOnce(project_id)
+  assert.equal(code, 1)
+  assert.match(stderr, /model not loaded/)
+  assert.deepEqual(await ok(alice.rpc('failed_chunks', { project_id })), [])
+})
+
+test('a wrong key stops the worker at once', async () => {
+  const project_id = await projectOf(count(10))
+  endpoint.misbehave = () => ({ status: 401, body: { error: { message: 'Incorrect API key' } } })
+  const { code, stderr } = await embedOnce(project_id, ['--jobs', '1'])
+  assert.equal(code, 1)
+  assert.match(stderr, /Incorrect API key/)
+  assert.equal(endpoint.requests.length, 1)
+})
+
+test('429 with Retry-After is waited for, and is no failure', async () => {
+  const project_id = await projectOf(count(20))
+  const times = []
+  endpoint.misbehave = ({ number }) => {
+    times.push(performance.now())
+    return number <= 2 ? { status: 429, headers: { 'retry-after': '1' }, body: { error: { message: 'slow down' } } } : undefined
+  }
+  const { code, stderr } = await embedOnce(project_id, ['--jobs', '1'])
+  assert.equal(code, 0, stderr)
+  assert.ok(times[1] - times[0] >= 1000 && times[2] - times[1] >= 1000)
+  await assertEmbedded(project_id)
+})
+
+const change = (edit) => ({ change: (answer) => { edit(answer); return answer } })
+const ODD = {
+  '500': { status: 500, body: { error: 'internal' } },
+  'no JSON': { status: 200, body: '<html>gateway</html>' },
+  '`detail` with 200': { status: 200, body: { detail: 'overloaded' } },
+  'one vector fewer': change((answer) => answer.data.pop()),
+  'an index twice': change((answer) => { answer.data[1].index = 0 }),
+  'an embedding that is no vector': change((answer) => { answer.data[0].embedding = null }),
+  'vectors of different lengths': change((answer) => { answer.data[0].embedding = 'AAAAAA==' }),
+  'no answer in time': { delay: 2500 },
+}
+for (const [name, odd] of Object.entries(ODD)) {
+  test(`an answer with ${name} stores nothing, and the next one everything`, async () => {
+    const project_id = await projectOf(count(5))
+    endpoint.misbehave = ({ number }) => number === 1 ? odd : undefined
+    const { code, stderr } = await embedOnce(project_id, ['--jobs', '1'])
+    assert.equal(code, 0, stderr)
+    assert.match(stderr, /failure 1 in a row/)
+    assert.equal(endpoint.requests.length, 2)
+    await assertEmbedded(project_id)
+  })
+}
+
+test('vectors of the wrong length stop the worker before it pays for more', async () => {
+  const project_id = await projectOf(count(40))
+  endpoint.misbehave = () => change((answer) => { for (const item of answer.data) item.embedding = Buffer.from(Float32Array.from([1, 2, 3]).buffer).toString('base64') })
+  const { code, stderr } = await embedOnce(project_id, ['--jobs', '1'], { EMBEDDINGS_MAX_INPUTS: '10' })
+  assert.equal(code, 1)
+  assert.match(stderr, /refuses every vector/)
+  assert.equal(endpoint.requests.length, 1)
+  assert.deepEqual(await ok(alice.rpc('failed_chunks', { project_id })), [])
+})
+
+test('a vector of zeros is a dead letter alone', async () => {
+  const project_id = await projectOf(count(8))
+  endpoint.misbehave = ({ number }) => number === 1 ? change((answer) => { answer.data[3].embedding = Buffer.alloc(1536 * 4).toString('base64') }) : undefined
+  const { code, stdout } = await embedOnce(project_id, ['--jobs', '1'])
+  assert.equal(code, 1)
+  const chunks = await assertEmbedded(project_id, 1)
+  assert.equal(JSON.parse(stdout).stored, chunks - 1)
+  assert.equal(endpoint.requests.length, 1)
+})
+
+test('an endpoint that does not know encoding_format is asked without it', async () => {
+  const project_id = await projectOf(count(5))
+  endpoint.misbehave = ({ encoding_format }) => encoding_format ? { status: 400, body: { message: 'unknown field encoding_format' } } : undefined
+  const { code, stderr } = await embedOnce(project_id)
+  assert.equal(code, 0, stderr)
+  await assertEmbedded(project_id)
+})
+
+test('SIGTERM ends the worker after what is in flight', async () => {
+  const project_id = await projectOf(count(120))
+  endpoint.misbehave = () => ({ delay: 300 })
+  const { child, result } = startWorker(['embed', '--project', project_id], { ...environment, EMBEDDINGS_MAX_INPUTS: '10' })
+  while (endpoint.requests.length < 3) await sleep(20)
+  child.kill('SIGTERM')
+  const { code, stdout } = await result
+  assert.equal(code, 0)
+  const { stored } = JSON.parse(stdout)
+  assert.equal(stored, endpoint.requests.reduce((sum, { input }) => sum + input.length, 0), 'what was paid for is stored')
+  assert.ok(stored < 120)
+  assert.deepEqual(await ok(service.from('embedding_leases').select().eq('project_id', project_id)), [])
+})
+
+test('backends that end under the worker cost no second embedding', async () => {
+  const project_id = await projectOf(count(300))
+  endpoint.misbehave = () => ({ delay: 30 })
+  const { child, result } = startWorker(['embed', '--once', '--project', project_id, '--jobs', '4'], { ...environment, EMBEDDINGS_MAX_INPUTS: '5' })
+  let ended = 0
+  for (let round = 0; round < 8 && child.exitCode === null; round++) {
+    await sleep(150 + Math.random() * 200)
+    ended += Number(stack.sql(`select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'matrice-worker'`))
+  }
+  const { code, stderr } = await result
+  assert.equal(code, 0, stderr)
+  assert.ok(ended > 0)
+  await assertEmbedded(project_id)
+  assert.ok([...endpoint.embedded.values()].every((times) => times === 1), 'no text was paid for twice')
+})
+
+test(`killed at ${KILLS} random points, workers embed every chunk exactly once`, async () => {
+  const project_id = await projectOf(count(40 * KILLS))
+  endpoint.misbehave = () => ({ delay: 5 + Math.random() * 20 })
+  const env = { ...environment, EMBEDDINGS_MAX_INPUTS: '4', MATRICE_LEASE_SECONDS: '2' }
+  const start = () => startWorker(['embed', '--project', project_id, '--jobs', '4'], env)
+  for (let kill = 0; kill < KILLS;) {
+    const workers = Array.from({ length: Math.min(4, KILLS - kill) }, start)
+    await Promise.all(workers.map(async ({ child, result }) => {
+      await sleep(400 + Math.random() * 400)
+      child.kill('SIGKILL')
+      assert.equal((await result).signal, 'SIGKILL')
+    }))
+    kill += workers.length
+  }
+  const { child, result } = start()
+  for (let left = 1; left > 0;) {
+    await sleep(300)
+    left = Number(stack.sql(`select count(*) from matrice.source_chunks c where project_id = '${project_id}'
+      and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id)`))
+  }
+  child.kill('SIGTERM')
+  assert.equal((await result).code, 0)
+  await assertEmbedded(project_id)
+})
+
+test('the edge function embed works until nothing is left, for those who know the secret', async () => {
+  const project_id = await projectOf(count(50))
+  const functions = await startFunction('embed', {
+    ...environment, DATABASE_URL: '', SUPABASE_URL: stack.url, SUPABASE_SERVICE_ROLE_KEY: await stack.token({ role: 'service_role' }), MATRICE_WORKER_SECRET: 'a secret',
+  })
+  try {
+    const call = (secret) => fetch(`http://127.0.0.1:${functions.port}/`, { method: 'POST', headers: { authorization: `Bearer ${secret}` } })
+    assert.equal((await call('another secret')).status, 401)
+    const answer = await call('a secret')
+    assert.equal(answer.status, 200, functions.log.join(''))
+    assert.equal((await answer.json()).stored >= await assertEmbedded(project_id), true)
+  } finally {
+    await functions.stop()
+  }
+})
