@@ -453,7 +453,7 @@ comment on function matrice_private.fill_batch is
   'Leases claimable chunks for a model, of one project or of all. offered: the chunks that it tried to lease. claimed: how many '
   'it leased. seen: whether it locked any.';
 
-create or replace function matrice_private.batch_of(offered uuid[], model text, lease_id uuid)
+create or replace function matrice_private.batch_of(offered uuid[], of_model text, of_lease uuid)
 returns table (
   chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid, model text,
   source_id uuid, source_name text, headings text[], embedding_text text, embedding_tokens integer
@@ -475,7 +475,7 @@ begin
      cross join lateral (
        select case when p.settings ->> 'embedding_template' is not null then matrice_private.embedding_text(
          p.settings ->> 'embedding_template', s.name, c.metadata, c.content) end as embedding_text offset 0) e
-     where l.model = batch_of.model and l.lease_id = batch_of.lease_id
+     where l.model = of_model and l.lease_id = of_lease
      order by given.place;
 end
 $$;

@@ -382,7 +382,7 @@ comment on function matrice.fail_chunks is
   'itself is at fault, so that it must not be tried again. Defaults: permanent false.';
 
 create or replace function matrice.failed_chunks(project_id uuid) returns table (
-  chunk_id uuid, source_id uuid, source_name text, chunk_index integer, model text, attempts integer, error text
+  chunk_id uuid, source_id uuid, source_name text, chunk_index integer, model text, attempts integer, last_error text
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp

@@ -123,6 +123,11 @@ describe('functions refuse empty and blank texts', () => refusals([
     ...each(['', ' \t'], 'ingest_source', argument, '22023'), ...each([null], 'ingest_source', argument, '22004'),
   ]),
   ...each(['', ' '], 'chunk_source', 'content', '22023'),
+  ...['source_key', 'content'].flatMap((argument) => [
+    ...each(['', ' \t'], 'sync_source', argument, '22023'), ...each([null], 'sync_source', argument, '22004'),
+  ]),
+  ...each(['', ' '], 'set_source_error', 'error', '22023'),
+  ...each([null], 'set_source_error', 'error', '22004'),
   ...each([null], 'chunk_source', 'content', '22004'),
   ...['format', 'max_tokens', 'overlap_tokens'].flatMap((argument) => each([null], 'ingest_source', argument, '22004')),
   ...['format', 'max_tokens', 'overlap_tokens', 'model'].flatMap((argument) => each([null], 'chunk_text', argument, '22004')),
@@ -141,7 +146,8 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...each([null], 'workflow_metrics', 'since', '22004'),
   ...each([null], 'store_embeddings', 'chunk_ids', '22004'),
   ...each([null], 'analyze_text', 'language', '22004'),
-  ...['set_phase', 'save_pillar', 'ingest_source', 'build_context', 'search_insights', 'start_run', 'workflow_metrics', 'reindex_text']
+  ...['set_phase', 'save_pillar', 'ingest_source', 'build_context', 'search_insights', 'start_run', 'workflow_metrics', 'reindex_text',
+    'sync_source', 'sync_sources', 'source_progress', 'failed_chunks', 'retry_failed']
     .flatMap((name) => each([null], name, 'project_id', '22004')),
 ]))
 

@@ -48,7 +48,7 @@ select tests.refuses($$delete from matrice.embedding_leases$$, '42501', 'H2: emb
 select tests.refuses($$select matrice_private.take_leases(tests.ids('gamma'), 'tiny', 60, gen_random_uuid(), null)$$, '42501',
                      'H2: take_leases refuses a client');
 select tests.refuses($$select matrice_private.own_leases(tests.ids('alpha'), 'tiny', null, null)$$, '42501', 'H2: own_leases refuses a client');
-select tests.refuses($$select matrice_private.return_leases(tests.ids('alpha'), 'tiny', 'x', null, null)$$, '42501', 'H2: return_leases refuses a client');
+select tests.refuses($$select matrice_private.return_leases(tests.ids('alpha'), 'tiny', 'x', null, false, null)$$, '42501', 'H2: return_leases refuses a client');
 select tests.refuses($$select matrice_private.take_leases_of_member(tests.ids('gamma'), 'tiny', 2147483647, gen_random_uuid())$$, '22023',
                      'H2: take_leases_of_member refuses lease_seconds 2147483647');
 select is(matrice_private.take_leases_of_member(tests.ids('alpha'), 'tiny', 60, gen_random_uuid()), 0,
@@ -60,12 +60,12 @@ select is(matrice_private.take_leases_of_member(tests.ids('gamma'), 'tiny', 60, 
 select is(matrice_private.own_leases_of_member(tests.ids('alpha', 'gamma'), 'tiny', null), '{}', 'H2: own_leases_of_member by an outsider ends no lease');
 select is(matrice_private.own_leases_of_member(tests.ids('alpha'), 'tiny', tests.id('first')), '{}',
           'H2: own_leases_of_member by an outsider with the right lease_id ends no lease');
-select lives_ok($$select matrice_private.return_leases_of_member(tests.ids('alpha'), 'tiny', 'x', tests.id('first'))$$,
+select lives_ok($$select matrice_private.return_leases_of_member(tests.ids('alpha'), 'tiny', 'x', tests.id('first'), true)$$,
                 'H2: return_leases_of_member by an outsider is no error');
 select tests.as_user('victor');
 select is(matrice_private.take_leases_of_member(tests.ids('gamma'), 'tiny', 60, gen_random_uuid()), 0, 'H2: take_leases_of_member by a viewer returns 0');
 select is(matrice_private.own_leases_of_member(tests.ids('alpha', 'gamma'), 'tiny', null), '{}', 'H2: own_leases_of_member by a viewer ends no lease');
-select lives_ok($$select matrice_private.return_leases_of_member(tests.ids('alpha'), 'tiny', 'x', tests.id('first'))$$,
+select lives_ok($$select matrice_private.return_leases_of_member(tests.ids('alpha'), 'tiny', 'x', tests.id('first'), true)$$,
                 'H2: return_leases_of_member by a viewer is no error');
 select tests.unchanged('H2: these calls by clients, outsiders and viewers change no row');
 
@@ -86,8 +86,8 @@ select tests.as_user('edith');
 select results_eq($$select content, attempt from matrice.claim_chunks('tiny', 1, project_id => tests.id('atlas'))$$, $$values ('alpha', 1000000)$$,
                   'H2: claim_chunks counts attempt to 1,000,000 at most');
 select lives_ok($$select matrice.fail_chunks('tiny', tests.ids('alpha'), 'again')$$, 'H2: fail_chunks takes a chunk at attempt 1,000,000');
-select results_eq($$select leased_until from matrice.embedding_leases where chunk_id = tests.id('alpha')$$, $$values (now() + interval '1 hour')$$,
-                  'H2: fail_chunks at attempt 1,000,000 delays an hour');
+select results_eq($$select is_failed from matrice.embedding_leases where chunk_id = tests.id('alpha')$$, $$values (true)$$,
+                  'H2: fail_chunks at attempt 1,000,000 is for good');
 
 -- A lease has an owner -----------------------------------------------------------------------------------------------
 
@@ -197,8 +197,86 @@ select results_eq($$select content from matrice.claim_chunks('text-embedding-3-s
 select tests.as_service();
 delete from matrice.embedding_leases;
 select is_empty($$select * from matrice.claim_chunks('gte-small')$$, 'claim_chunks by a service of a model that no project uses: no rows');
-select results_eq($$select content from matrice.claim_chunks()$$, $$values ('north wind')$$,
-                  'claim_chunks() by a service returns chunks of projects that use the default model');
+select results_eq($$select model, content from (select * from matrice.claim_chunks() union all select * from matrice.claim_chunks()) c order by 2$$,
+                  $$values ('text-embedding-3-small', 'north wind'), ('tiny', 'wine')$$,
+                  'claim_chunks() by a service returns chunks of every project, by its own model');
+
+-- Chunks that failed for good -------------------------------------------------------------------------------------------
+
+select tests.as_owner();
+delete from matrice.embedding_leases;
+delete from matrice.projects;
+select tests.project('cargo', '{"embedding_model": "tiny", "max_attempts": 2}');
+insert into matrice.context_sources (id, project_id, name) values (tests.id('bill'), tests.id('cargo'), 'Bill');
+insert into matrice.source_chunks (id, source_id, chunk_index, content, metadata)
+select tests.id(word), tests.id('bill'), place, word, '{"headings": ["Hold", "Aft"]}'
+  from unnest(array['salt', 'rope', 'tar']) with ordinality as w (word, place);
+select tests.as_user('edith');
+select matrice.fail_chunks('tiny', tests.ids('salt'), 'bad text', lease_id, permanent => true) from matrice.claim_chunks('tiny', 1);
+select results_eq($$select chunk_id, source_name, chunk_index, model, attempts, last_error from matrice.failed_chunks(tests.id('cargo'))$$,
+                  $$values (tests.id('salt'), 'Bill', 1, 'tiny', 1, 'bad text')$$, 'failed_chunks returns a chunk that failed permanently, with the error');
+select results_eq($$select content from matrice.claim_chunks('tiny', 1)$$, $$values ('rope')$$, 'claim_chunks does not return it');
+select matrice.fail_chunks('tiny', tests.ids('rope'), 'once');
+select is_empty($$select * from matrice.failed_chunks(tests.id('cargo')) where chunk_id = tests.id('rope')$$, 'fail_chunks once is not for good');
+select is((select attempt from matrice.claim_chunks('tiny', 1) where content = 'rope'), 2, 'claim_chunks returns a chunk that failed once');
+select matrice.fail_chunks('tiny', tests.ids('rope'), 'twice');
+select results_eq($$select chunk_id, attempts, last_error from matrice.failed_chunks(tests.id('cargo')) where chunk_id = tests.id('rope')$$,
+                  $$values (tests.id('rope'), 2, 'twice')$$, 'fail_chunks for the max_attempts-th time is for good');
+select tests.as_user('victor');
+select is(tests.rows_of($$select * from matrice.failed_chunks(tests.id('cargo'))$$), 2::bigint, 'failed_chunks answers a viewer');
+select tests.refuses($$select matrice.retry_failed(tests.id('cargo'))$$, '42501', 'retry_failed refuses a viewer');
+select is(matrice_private.free_failed_of_member(tests.id('cargo'), null), 0, 'free_failed_of_member by a viewer frees nothing');
+select tests.as_user('mallory');
+select tests.refuses($$select * from matrice.failed_chunks(tests.id('cargo'))$$, 'PT404', 'failed_chunks of another''s project: not found');
+select tests.refuses($$select matrice.retry_failed(tests.id('cargo'))$$, 'PT404', 'retry_failed of another''s project: not found');
+select is(matrice_private.free_failed_of_member(tests.id('cargo'), null), 0, 'free_failed_of_member by an outsider frees nothing');
+select tests.as_user('edith');
+update matrice.source_chunks set content = 'fine salt' where id = tests.id('salt');
+select is(tests.rows_of($$select * from matrice.failed_chunks(tests.id('cargo'))$$), 1::bigint, 'A new text is not failed');
+select is(matrice.retry_failed(tests.id('cargo'), 'gte-small'), 0, 'retry_failed of another model frees nothing');
+select is(matrice.retry_failed(tests.id('cargo')), 1, 'retry_failed returns how many chunks it freed');
+select results_eq($$select content, attempt from matrice.claim_chunks('tiny')$$, $$values ('fine salt', 1), ('rope', 1), ('tar', 1)$$,
+                  'claim_chunks returns them again, attempt 1');
+
+-- What is embedded, and how much at once ----------------------------------------------------------------------------------
+
+select tests.as_owner();
+delete from matrice.embedding_leases;
+select tests.as_user('edith');
+select results_eq($$select model, source_id, source_name, headings, embedding_text, embedding_tokens = token_count from matrice.claim_chunks('tiny', 1)$$,
+                  $$values ('tiny', tests.id('bill'), 'Bill', array['Hold', 'Aft'], 'fine salt', true)$$,
+                  'claim_chunks returns model, source and headings; without a template, the content is embedded');
+select tests.as_user('alice');
+update matrice.projects set settings = settings || '{"embedding_template": "{title}\n{headings}\n\n{content} {x}"}' where id = tests.id('cargo');
+update matrice.context_sources set name = '{content}' where id = tests.id('bill');
+update matrice.source_chunks set metadata = '{}' where id = tests.id('tar');
+select results_eq($$select embedding_text, embedding_tokens from matrice.claim_chunks('tiny')$$,
+                  $$select t, matrice.count_tokens(t) from unnest(array[E'{content}\nHold › Aft\n\nrope {x}', E'{content}\n\ntar {x}']) t$$,
+                  'claim_chunks fills the template once, without an empty line where there are no headings, and counts its tokens');
+select tests.refuses(format($$update matrice.projects set settings = %L where id = tests.id('cargo')$$, settings), '22023',
+                     'projects: settings ' || left(settings, 60) || ' are refused')
+  from unnest(array['{"embedding_template": "no placeholder"}', '{"embedding_template": "{content}' || repeat('x', 2000) || '"}',
+                    '{"max_attempts": 0}', '{"max_attempts": 1.5}', '{"max_attempts": 1e400}', '{"max_attempts": "2"}']) settings;
+
+select tests.as_owner();
+delete from matrice.embedding_leases;
+update matrice.projects set settings = '{"embedding_model": "tiny"}' where id = tests.id('cargo');
+delete from matrice.context_sources;
+insert into matrice.context_sources (id, project_id, name) values (tests.id('bill'), tests.id('cargo'), 'Bill');
+insert into matrice.source_chunks (source_id, chunk_index, content)
+select tests.id('bill'), n, case n when 3 then repeat('word ', 100) else repeat('word ', 10) end from generate_series(0, 9) n;
+select tests.as_user('edith');
+select results_eq($$select count(*), sum(embedding_tokens) <= 35 from matrice.claim_chunks('tiny', max_batch_tokens => 35)$$, $$values (3::bigint, true)$$,
+                  'claim_chunks with max_batch_tokens returns what fits');
+select results_eq($$select count(*), max(embedding_tokens) <= 35 from matrice.claim_chunks('tiny', max_batch_tokens => 35)$$, $$values (3::bigint, true)$$,
+                  'claim_chunks with max_batch_tokens passes over a text that is too long');
+select results_eq($$select chunk_index, last_error from matrice.failed_chunks(tests.id('cargo'))$$,
+                  $$values (3, 'The text has more than the 35 tokens that the model takes.')$$, 'claim_chunks fails a text that is too long for good');
+select results_eq($$select count(*) from matrice.claim_chunks('tiny', 64, max_inputs => 2)$$, $$values (2::bigint)$$, 'claim_chunks: max_inputs replaces batch_size');
+select is_empty($$select * from matrice.claim_chunks('tiny', max_input_tokens => 5)$$, 'claim_chunks with max_input_tokens below all texts: no rows');
+select is(tests.rows_of($$select * from matrice.failed_chunks(tests.id('cargo'))$$), 2::bigint, 'claim_chunks with max_input_tokens fails longer texts');
+select tests.refuses(format($$select * from matrice.claim_chunks('tiny', %s => %s)$$, name, value), '22023', format('claim_chunks refuses %s %s', name, value))
+  from unnest(array['max_batch_tokens', 'max_inputs', 'max_input_tokens']) name, unnest(array[0, -1, 2147483647]) value;
 
 -- Fair, and oldest first -----------------------------------------------------------------------------------------------
 

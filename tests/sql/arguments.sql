@@ -29,6 +29,8 @@ insert into valid values
   ('email', $$'erin@example.org'$$), ('role', $$'viewer'$$), ('valid_for', $$'7 days'$$), ('token', $$'a guess'$$),
   ('type', $$'x'$$), ('format', $$'text'$$), ('max_tokens', '512'), ('overlap_tokens', '64'), ('storage_path', $$'x'$$),
   ('model', $$'text-embedding-3-small'$$), ('batch_size', '1'), ('lease_id', 'gen_random_uuid()'), ('lease_seconds', '60'), ('error', $$'x'$$),
+  ('source_key', $$'x'$$), ('source_keys', $$'{x}'$$), ('prefix', $$'x'$$), ('spans', $$'[{"start_char": 0, "page": 1}]'$$),
+  ('max_batch_tokens', '100'), ('max_inputs', '1'), ('max_input_tokens', '100'), ('permanent', 'false'),
   ('tokens', $$'{1}'$$),
   ('embeddings', $$jsonb_build_array(to_jsonb(array_fill(0.1, array[1536])))$$),
   ('query_embedding', 'array_fill(0.1, array[1536])::' || :'vector_schema' || '.vector'), ('query_text', $$'wind'$$), ('match_count', '10'),

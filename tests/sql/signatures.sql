@@ -36,13 +36,30 @@ insert into contract values
   ('ingest_source',
    '{project_id uuid,name text,content text,type text DEFAULT ''file'',format text DEFAULT ''text'',
      max_tokens integer DEFAULT 512,overlap_tokens integer DEFAULT 64,storage_path text DEFAULT NULL,
-     "metadata jsonb DEFAULT ''{}''"}', 'uuid', null),
-  ('chunk_source', '{source_id uuid,content text,format text DEFAULT NULL,max_tokens integer DEFAULT NULL,overlap_tokens integer DEFAULT NULL}',
+     "metadata jsonb DEFAULT ''{}''",spans jsonb DEFAULT NULL}', 'uuid', null),
+  ('chunk_source',
+   '{source_id uuid,content text,format text DEFAULT NULL,max_tokens integer DEFAULT NULL,overlap_tokens integer DEFAULT NULL,
+     spans jsonb DEFAULT NULL}',
    'table', '{total integer,added integer,kept integer,removed integer}'),
-  ('claim_chunks', '{model text DEFAULT NULL,batch_size integer DEFAULT 64,lease_seconds integer DEFAULT 300,project_id uuid DEFAULT NULL}',
-   'table', '{chunk_id uuid,project_id uuid,content text,token_count integer,attempt integer,lease_id uuid}'),
+  ('sync_source',
+   '{project_id uuid,source_key text,content text,name text DEFAULT NULL,type text DEFAULT NULL,format text DEFAULT NULL,
+     max_tokens integer DEFAULT NULL,overlap_tokens integer DEFAULT NULL,storage_path text DEFAULT NULL,metadata jsonb DEFAULT NULL,
+     spans jsonb DEFAULT NULL}',
+   'table', '{source_id uuid,action text,total integer,added integer,kept integer,removed integer}'),
+  ('sync_sources', '{project_id uuid,source_keys text[],prefix text DEFAULT NULL}', 'table', '{source_id uuid,source_key text,name text}'),
+  ('set_source_error', '{source_id uuid,error text}', 'void', null),
+  ('source_progress', '{project_id uuid}',
+   'table', '{source_id uuid,name text,status text,error text,chunk_count integer,embedded_count integer,failed_count integer}'),
+  ('claim_chunks',
+   '{model text DEFAULT NULL,batch_size integer DEFAULT 64,lease_seconds integer DEFAULT 300,project_id uuid DEFAULT NULL,
+     max_batch_tokens integer DEFAULT NULL,max_inputs integer DEFAULT NULL,max_input_tokens integer DEFAULT NULL}',
+   'table', '{chunk_id uuid,project_id uuid,content text,token_count integer,attempt integer,lease_id uuid,model text,source_id uuid,
+              source_name text,headings text[],embedding_text text,embedding_tokens integer}'),
   ('store_embeddings', '{model text,chunk_ids uuid[],embeddings jsonb,lease_id uuid DEFAULT NULL}', 'integer', null),
-  ('fail_chunks', '{model text,chunk_ids uuid[],error text,lease_id uuid DEFAULT NULL}', 'void', null),
+  ('fail_chunks', '{model text,chunk_ids uuid[],error text,lease_id uuid DEFAULT NULL,permanent boolean DEFAULT false}', 'void', null),
+  ('failed_chunks', '{project_id uuid}',
+   'table', '{chunk_id uuid,source_id uuid,source_name text,chunk_index integer,model text,attempts integer,last_error text}'),
+  ('retry_failed', '{project_id uuid,model text DEFAULT NULL}', 'integer', null),
 
   ('match_chunks',
    '{query_embedding vector,project_id uuid DEFAULT NULL,match_count integer DEFAULT 10,
@@ -159,7 +176,7 @@ select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
                    '_merge_words', '_live_texts', '_query_words', '_rank_words', '_highlight', '_whole_sentences');
 select volatility_is('matrice', function, 'stable', function || ' is stable')
   from unnest(array['analyze_text', '_text_vector', '_query_words', '_rank_words', '_highlight', 'pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
-                    'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'workflow_metrics']::name[]) function;
+                    'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'workflow_metrics', 'source_progress', 'failed_chunks']::name[]) function;
 
 select * from finish();
 rollback;
