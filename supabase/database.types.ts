@@ -47,14 +47,14 @@ isOneToOne: false
                   ]
                 },"context_sources": {
                   Row: {
-                    "created_at": string,"format": string | null,"id": string,"max_tokens": number | null,"name": string,"overlap_tokens": number | null,"processed_at": string | null,"project_id": string,"raw_metadata": NonNullable<Json>,"status": string,"storage_path": string | null,"token_count": number | null,"type": string
+                    "content_hash": string | null,"created_at": string,"error": string | null,"format": string | null,"id": string,"max_tokens": number | null,"name": string,"overlap_tokens": number | null,"processed_at": string | null,"project_id": string,"raw_metadata": NonNullable<Json>,"source_key": string | null,"status": string,"storage_path": string | null,"token_count": number | null,"type": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"format"?: string | null,"id"?: string,"max_tokens"?: number | null,"name": string,"overlap_tokens"?: number | null,"processed_at"?: string | null,"project_id": string,"raw_metadata"?: NonNullable<Json>,"status"?: string,"storage_path"?: string | null,"token_count"?: number | null,"type"?: string
+                    "content_hash"?: string | null,"created_at"?: string,"error"?: string | null,"format"?: string | null,"id"?: string,"max_tokens"?: number | null,"name": string,"overlap_tokens"?: number | null,"processed_at"?: string | null,"project_id": string,"raw_metadata"?: NonNullable<Json>,"source_key"?: string | null,"status"?: string,"storage_path"?: string | null,"token_count"?: number | null,"type"?: string
                   }
                   Update: {
-                    "created_at"?: string,"format"?: string | null,"id"?: string,"max_tokens"?: number | null,"name"?: string,"overlap_tokens"?: number | null,"processed_at"?: string | null,"project_id"?: string,"raw_metadata"?: NonNullable<Json>,"status"?: string,"storage_path"?: string | null,"token_count"?: number | null,"type"?: string
+                    "content_hash"?: string | null,"created_at"?: string,"error"?: string | null,"format"?: string | null,"id"?: string,"max_tokens"?: number | null,"name"?: string,"overlap_tokens"?: number | null,"processed_at"?: string | null,"project_id"?: string,"raw_metadata"?: NonNullable<Json>,"source_key"?: string | null,"status"?: string,"storage_path"?: string | null,"token_count"?: number | null,"type"?: string
                   }
                   Relationships: [
                     {
@@ -67,14 +67,14 @@ isOneToOne: false
                   ]
                 },"embedding_leases": {
                   Row: {
-                    "attempt": number,"chunk_id": string,"last_error": string | null,"lease_id": string | null,"leased_by": string | null,"leased_until": string,"model": string,"project_id": string,"text_hash": string | null
+                    "attempt": number,"chunk_id": string,"is_failed": boolean,"last_error": string | null,"lease_id": string | null,"leased_by": string | null,"leased_until": string,"model": string,"project_id": string,"text_hash": string | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "attempt"?: number,"chunk_id": string,"last_error"?: string | null,"lease_id"?: string | null,"leased_by"?: string | null,"leased_until": string,"model": string,"project_id"?: string,"text_hash"?: string | null
+                    "attempt"?: number,"chunk_id": string,"is_failed"?: boolean,"last_error"?: string | null,"lease_id"?: string | null,"leased_by"?: string | null,"leased_until": string,"model": string,"project_id"?: string,"text_hash"?: string | null
                   }
                   Update: {
-                    "attempt"?: number,"chunk_id"?: string,"last_error"?: string | null,"lease_id"?: string | null,"leased_by"?: string | null,"leased_until"?: string,"model"?: string,"project_id"?: string,"text_hash"?: string | null
+                    "attempt"?: number,"chunk_id"?: string,"is_failed"?: boolean,"last_error"?: string | null,"lease_id"?: string | null,"leased_by"?: string | null,"leased_until"?: string,"model"?: string,"project_id"?: string,"text_hash"?: string | null
                   }
                   Relationships: [
                     {
@@ -83,12 +83,6 @@ isOneToOne: false
 isOneToOne: false
       referencedRelation: "source_chunks"
       referencedColumns: ["project_id","id"]
-    },{
-      foreignKeyName: "embedding_leases_model_fkey"
-      columns: ["model"]
-isOneToOne: false
-      referencedRelation: "embedding_models"
-      referencedColumns: ["model"]
     }
                   ]
                 },"embedding_models": {
@@ -449,7 +443,7 @@ isOneToOne: false
 { Args: { "model": string,"priced_at"?: string,"tokens_input": number,"tokens_output"?: number,"usage"?: Json }; Returns: number
                            },
 "chunk_source":
-{ Args: { "content": string,"format"?: string,"max_tokens"?: number,"overlap_tokens"?: number,"source_id": string }; Returns: {
+{ Args: { "content": string,"format"?: string,"max_tokens"?: number,"overlap_tokens"?: number,"source_id": string,"spans"?: Json }; Returns: {
               "added": number,"kept": number,"removed": number,"total": number
             }[]
                            },
@@ -459,8 +453,8 @@ isOneToOne: false
             }[]
                            },
 "claim_chunks":
-{ Args: { "batch_size"?: number,"lease_seconds"?: number,"model"?: string,"project_id"?: string }; Returns: {
-              "attempt": number,"chunk_id": string,"content": string,"lease_id": string,"project_id": string,"token_count": number
+{ Args: { "batch_size"?: number,"lease_seconds"?: number,"max_batch_tokens"?: number,"max_input_tokens"?: number,"max_inputs"?: number,"model"?: string,"project_id"?: string }; Returns: {
+              "attempt": number,"chunk_id": string,"content": string,"embedding_text": string,"embedding_tokens": number,"headings": (string)[],"lease_id": string,"model": string,"project_id": string,"source_id": string,"source_name": string,"token_count": number
             }[]
                            },
 "count_tokens":
@@ -478,7 +472,12 @@ isOneToOne: false
             }[]
                            },
 "fail_chunks":
-{ Args: { "chunk_ids": (string)[],"error": string,"lease_id"?: string,"model": string }; Returns: undefined
+{ Args: { "chunk_ids": (string)[],"error": string,"lease_id"?: string,"model": string,"permanent"?: boolean }; Returns: undefined
+                           },
+"failed_chunks":
+{ Args: { "project_id": string }; Returns: {
+              "attempts": number,"chunk_id": string,"chunk_index": number,"last_error": string,"model": string,"source_id": string,"source_name": string
+            }[]
                            },
 "finish_run":
 { Args: { "output_data"?: Json,"run_id": string,"status": string }; Returns: undefined
@@ -489,7 +488,7 @@ isOneToOne: false
             }[]
                            },
 "ingest_source":
-{ Args: { "content": string,"format"?: string,"max_tokens"?: number,"metadata"?: Json,"name": string,"overlap_tokens"?: number,"project_id": string,"storage_path"?: string,"type"?: string }; Returns: string
+{ Args: { "content": string,"format"?: string,"max_tokens"?: number,"metadata"?: Json,"name": string,"overlap_tokens"?: number,"project_id": string,"spans"?: Json,"storage_path"?: string,"type"?: string }; Returns: string
                            },
 "invite_member":
 { Args: { "email": string,"project_id": string,"role"?: string,"valid_for"?: string }; Returns: string
@@ -540,6 +539,9 @@ isOneToOne: false
 "restore_pillar":
 { Args: { "code": string,"project_id": string,"version": number }; Returns: number
                            },
+"retry_failed":
+{ Args: { "model"?: string,"project_id": string }; Returns: number
+                           },
 "save_pillar":
 { Args: { "code": string,"content": string,"expected_version"?: number,"metadata"?: Json,"project_id": string }; Returns: number
                            },
@@ -564,6 +566,14 @@ isOneToOne: false
 "set_phase":
 { Args: { "phase": string,"project_id": string }; Returns: undefined
                            },
+"set_source_error":
+{ Args: { "error": string,"source_id": string }; Returns: undefined
+                           },
+"source_progress":
+{ Args: { "project_id": string }; Returns: {
+              "chunk_count": number,"embedded_count": number,"error": string,"failed_count": number,"name": string,"source_id": string,"status": string
+            }[]
+                           },
 "start_run":
 { Args: { "event_name": string,"input_data"?: Json,"phase"?: string,"project_id": string,"run_key"?: string,"workflow_id": string }; Returns: string
                            },
@@ -572,6 +582,16 @@ isOneToOne: false
                            },
 "supersede_insight":
 { Args: { "new_id": string,"old_id": string }; Returns: undefined
+                           },
+"sync_source":
+{ Args: { "content": string,"format"?: string,"max_tokens"?: number,"metadata"?: Json,"name"?: string,"overlap_tokens"?: number,"project_id": string,"source_key": string,"spans"?: Json,"storage_path"?: string,"type"?: string }; Returns: {
+              "action": string,"added": number,"kept": number,"removed": number,"source_id": string,"total": number
+            }[]
+                           },
+"sync_sources":
+{ Args: { "prefix"?: string,"project_id": string,"source_keys": (string)[] }; Returns: {
+              "name": string,"source_id": string,"source_key": string
+            }[]
                            },
 "tokenize":
 { Args: { "content": string,"model"?: string }; Returns: (number)[]
