@@ -214,7 +214,7 @@ declare
   tokens  bigint;
   taken   integer;
   -- Chunks whose lease has ended, but is locked by its holder.
-  refused uuid[] := '{}';
+  refused uuid[] := array[]::uuid[];
 begin
   claimed := 0;
   seen := false;

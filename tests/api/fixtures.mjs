@@ -125,7 +125,7 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     fail_chunks: { model: MODEL, chunk_ids: [chunk_id], error: 'out of breath' },
     ingest_source: {
       project_id, name: 'more.md', content: '# More\n\nwhales', type: 'file', format: 'markdown', storage_path: 'a/more.md',
-      metadata: { topic: 'whales' },
+      metadata: { topic: 'whales' }, spans: [{ start_char: 0, page: 1 }],
     },
     sync_source: {
       project_id, source_key: 'a/more.md', content: '# More\n\nwhales', name: 'more.md', type: 'file', format: 'markdown',
@@ -137,6 +137,6 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     failed_chunks: { project_id },
     retry_failed: { project_id, model: MODEL },
     claim_chunks: { model: MODEL, project_id },
-    chunk_source: { source_id, content: '# Whales\n\nNone today.', format: 'markdown' },
+    chunk_source: { source_id, content: '# Whales\n\nNone today.', format: 'markdown', spans: [{ start_char: 0, page: 1 }] },
   }
 }
