@@ -1,0 +1,198 @@
+-- The embedding queue, first half: a worker claims chunks that have no embedding yet, under a lease.
+--
+-- The queue is derived: a chunk without an embedding and without a live lease is claimable. 22_embedding_queue.sql says where to
+-- look.
+--
+-- Functions and triggers take locks in this order: a project, its sources, their chunks, their leases, their embeddings; and
+-- several of a kind by their ids. Every operation that writes several chunks of a source locks the source first: chunk_source, a
+-- change of the source's metadata, a change of the project's language, a deletion.
+--
+-- Workers run at the same time and lock neither projects nor sources. A worker that waits for a chunk holds no lock on another,
+-- so nobody waits for it. claim_chunks skips chunks that others have locked. store_embeddings locks all of its chunks or none,
+-- in the mode of a foreign key (FOR KEY SHARE). fail_chunks skips leases that others have locked.
+--
+-- A client's own statement over many sources or chunks locks them in the order in which it finds them.
+
+create or replace function matrice_private.text_hash(content text) returns bytea
+language sql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select sha256(convert_to(content, 'UTF8'));
+end;
+comment on function matrice_private.text_hash is
+  'Returns the SHA-256 of a text. A lease keeps it, to find out whether the text has changed since the claim.';
+
+-- A foreign key refuses another project than the chunk's. Only services insert leases themselves, and they see all chunks.
+create or replace trigger a_project_from_parent before insert on matrice.embedding_leases
+for each row when (new.project_id is null) execute function matrice_private.project_from_parent();
+create or replace trigger a_project_of_new_parent before update of chunk_id on matrice.embedding_leases
+for each row when (old.chunk_id is distinct from new.chunk_id) execute function matrice_private.project_from_parent();
+
+create or replace function matrice_private.complete_lease() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  select matrice_private.text_hash(c.content) into new.text_hash from matrice.source_chunks c where c.id = new.chunk_id;
+  return new;
+end
+$$;
+comment on function matrice_private.complete_lease is 'Sets the text_hash of a lease from its chunk.';
+
+create or replace trigger complete_lease before insert on matrice.embedding_leases
+for each row when (new.text_hash is null) execute function matrice_private.complete_lease();
+
+-- Instead of a foreign key: its index would be one more to write for each lease, and a plan that was made without statistics
+-- might read all leases of the model by it.
+create or replace function matrice_private.forget_leases() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from matrice.embedding_leases l where l.model = old.model;
+  return null;
+end
+$$;
+comment on function matrice_private.forget_leases is 'Deletes the leases of a deleted or renamed model.';
+
+create or replace trigger forget_leases after delete or update of model on matrice.embedding_models
+for each row execute function matrice_private.forget_leases();
+
+-- In the queries of the queue, OFFSET 0 makes the planner look up the embeddings and the leases of a chunk by its id. It has no
+-- statistics of tables that were just filled. Then it may read all embeddings of the model for each chunk, which takes seconds.
+
+create or replace function matrice_private.headings_of(metadata jsonb) returns text[]
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select array(select jsonb_array_elements_text(
+    case jsonb_typeof(metadata -> 'headings') when 'array' then metadata -> 'headings' else '[]' end));
+end;
+comment on function matrice_private.headings_of is 'Returns the path of headings in the metadata of a chunk.';
+
+create or replace function matrice_private.embedding_text(template text, title text, metadata jsonb, content text) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  headings text := array_to_string(matrice_private.headings_of(metadata), ' › ');
+begin
+  if headings = '' then
+    -- Without headings, their line would be empty.
+    template := regexp_replace(template, '\n?[^\n{}]*\{headings\}[^\n{}]*', '');
+  end if;
+  -- In one pass, because a title may spell a placeholder.
+  return (
+    select string_agg(
+             case part.found[1] when '{title}' then title when '{headings}' then headings when '{content}' then content
+                  else part.found[1] end, '' order by part.place)
+      from regexp_matches(template, '\{title\}|\{headings\}|\{content\}|[^{]+|\{', 'g') with ordinality as part (found, place));
+end
+$$;
+comment on function matrice_private.embedding_text is
+  'Returns the text of a chunk that is embedded, by the template of its project.';
+
+create or replace function matrice_private.hold_claimable(
+  source_ids uuid[], parts integer[], model text, most integer, refused uuid[], template text
+) returns table (chunk_id uuid, bytes integer, tokens integer)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  return query
+    select c.id, octet_length(c.content),
+           case when template is null then c.token_count
+                else matrice.count_tokens(matrice_private.embedding_text(
+                  template, (select s.name from matrice.context_sources s where s.id = c.source_id), c.metadata, c.content)) end
+      from (
+        select g.source_id, g.part, min(g.place) as place
+          from unnest(source_ids, parts) with ordinality as g (source_id, part, place) group by 1, 2
+      ) given
+      join matrice.source_chunks c
+        on c.source_id = given.source_id and c.chunk_index between given.part * 128 and given.part * 128 + 127
+     where not exists (
+         select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
+          where e.model = hold_claimable.model)
+       and not exists (
+         select from (select l.model, l.leased_until from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
+          where l.model = hold_claimable.model and l.leased_until > now())
+       and c.id <> all (refused)
+     order by given.place, c.chunk_index
+     limit most
+       for no key update of c skip locked;
+end
+$$;
+comment on function matrice_private.hold_claimable is
+  'Locks claimable chunks of some parts and returns them, in the order of the parts. Skips chunks that others have locked, and '
+  'those of refused. most: the largest number of chunks. tokens: of the text that is embedded. template: of the project, or null '
+  'if the content is embedded.';
+
+create or replace function matrice_private.take_leases(
+  chunk_ids uuid[], model text, lease_seconds integer, lease_id uuid, project_ids uuid[]
+) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  caller uuid := matrice_private.current_user_id();
+  taken  integer;
+begin
+  with ended as materialized (
+    select l.chunk_id
+      from unnest(take_leases.chunk_ids) as given (id)
+     cross join lateral (
+       select l.chunk_id from matrice.embedding_leases l
+        where l.chunk_id = given.id and l.model = take_leases.model and l.leased_until <= now()
+          for update skip locked
+     ) l
+  )
+  insert into matrice.embedding_leases as l (chunk_id, model, project_id, leased_until, lease_id, leased_by, text_hash)
+  select c.id, take_leases.model, c.project_id, now() + make_interval(secs => lease_seconds), take_leases.lease_id,
+         -- text_hash, without the time of a call.
+         caller, sha256(convert_to(c.content, 'UTF8'))
+    from matrice.source_chunks c
+   where c.id = any (take_leases.chunk_ids)
+     and (take_leases.project_ids is null or c.project_id = any (take_leases.project_ids))
+     and not exists (
+       select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
+        where e.model = take_leases.model)
+     and (c.id in (select ended.chunk_id from ended) or not exists (
+       select from (select l.model from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
+        where l.model = take_leases.model
+     ))
+   order by c.id
+  on conflict on constraint embedding_leases_pkey do update
+    set leased_until = excluded.leased_until, lease_id = excluded.lease_id, leased_by = excluded.leased_by,
+        text_hash = excluded.text_hash,
+        -- Attempts are counted per text.
+        attempt = case when l.text_hash = excluded.text_hash then least(l.attempt + 1, 1000000) else 1 end,
+        last_error = case when l.text_hash = excluded.text_hash then l.last_error end
+    where l.leased_until <= now();
+  get diagnostics taken = row_count;
+  return taken;
+end
+$$;
+comment on function matrice_private.take_leases is
+  'Leases those of the chunks that are still claimable. Returns the number of leases. project_ids: only chunks of '
+  'these projects; null: of all projects. The caller has locked the chunks, so that nobody else takes them meanwhile. '
+  'Checks no roles: for services and take_leases_of_member.';
+
+create or replace function matrice_private.take_leases_of_member(
+  chunk_ids uuid[], model text, lease_seconds integer, lease_id uuid
+) returns integer
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if lease_seconds is null or lease_seconds not between 1 and 86400 or lease_id is null then
+    raise exception 'invalid lease_seconds or lease_id' using errcode = '22023', hint = 'Call claim_chunks, which makes leases.';
+  end if;
+  return matrice_private.take_leases(
+    chunk_ids, model, lease_seconds, lease_id, matrice_private.project_ids('editor'));
+end
+$$;
+comment on function matrice_private.take_leases_of_member is
+  'Calls take_leases for the projects that the caller may edit. SECURITY DEFINER: no client may write leases. It '
+  'makes leases for the caller only, and skips chunks that are leased.';

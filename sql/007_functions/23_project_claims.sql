@@ -1,0 +1,211 @@
+-- How a claim finds chunks: in the waiting parts of a project, and among the projects of the caller.
+
+create or replace function matrice_private.lease_of_parts(
+  source_ids uuid[], parts integer[], model text, template text, most integer, most_tokens integer, lease_seconds integer,
+  lease_id uuid, inout room bigint, inout token_room bigint, inout offered uuid[],
+  out claimed integer, out seen boolean, out is_full boolean
+) returns record
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  asked   integer;
+  held    integer;
+  fitting uuid[];
+  bytes   bigint;
+  tokens  bigint;
+  taken   integer;
+  -- Chunks whose lease has ended, but is locked by its holder.
+  refused uuid[] := array[]::uuid[];
+begin
+  claimed := 0;
+  seen := false;
+  loop
+    asked := most - claimed;
+    -- Takes as many chunks as fit, but at least the first of a claim. A chunk that is too long for the model is taken, too, and
+    -- counts no tokens: lease_chunks gives it back as failed.
+    select count(*), coalesce(array_agg(h.chunk_id order by h.place) filter (where h.fits), '{}'),
+           sum(h.bytes) filter (where h.fits), sum(h.tokens) filter (where h.fits)
+      into held, fitting, bytes, tokens
+      from (
+        select h.chunk_id, h.bytes, h.tokens, h.place,
+               sum(h.bytes) over by_place <= room and sum(h.tokens) over by_place <= token_room
+               or h.place = 1 and cardinality(offered) = 0 as fits
+          from (
+            select h.chunk_id, h.bytes, case when h.tokens > most_tokens then 0 else h.tokens end as tokens, h.place
+              from matrice_private.hold_claimable(source_ids, parts, model, asked, refused, template)
+                   with ordinality as h (chunk_id, bytes, tokens, place)
+          ) h
+        window by_place as (order by h.place)
+      ) h;
+    seen := seen or held > 0;
+    if row_security_active('matrice.embedding_leases') then
+      taken := matrice_private.take_leases_of_member(fitting, model, lease_seconds, lease_id);
+    else
+      taken := matrice_private.take_leases(fitting, model, lease_seconds, lease_id, null);
+    end if;
+    if taken < cardinality(fitting) then
+      select sum(octet_length(c.content)) filter (where l.is_ours),
+             refused || coalesce(array_agg(given.id) filter (where l.is_ours is not true), '{}')
+        into bytes, refused
+        from unnest(fitting) as given (id)
+       cross join lateral (select c.content from matrice.source_chunks c where c.id = given.id offset 0) c
+        left join lateral (
+          select l.model, l.lease_id = lease_of_parts.lease_id as is_ours
+            from matrice.embedding_leases l where l.chunk_id = given.id offset 0
+        ) l on l.model = lease_of_parts.model;
+    end if;
+    offered := offered || fitting;
+    claimed := claimed + taken;
+    room := room - coalesce(bytes, 0);
+    -- Of chunks that others have taken meanwhile, the tokens count too: the batch is a little smaller then.
+    token_room := token_room - coalesce(tokens, 0);
+    is_full := claimed = most or cardinality(fitting) < held;
+    -- Others may have taken some of these chunks after the statement began. If it found as many as it asked for, there may be
+    -- more. It does not try a chunk twice: the holder of its ended lease may be waiting for a lease that was taken here.
+    exit when is_full or held < asked;
+  end loop;
+end
+$$;
+comment on function matrice_private.lease_of_parts is
+  'Leases claimable chunks of some parts. Adds to offered the chunks that it tried to lease, takes the bytes of those that '
+  'it leased from room, and their tokens from token_room. most_tokens: longer texts count no tokens. claimed: how many it '
+  'leased. seen: whether it locked any. is_full: whether the claim can take no more.';
+
+create or replace function matrice_private.lease_of_project(
+  project_id uuid, model text, are_free boolean, most integer, most_tokens integer, lease_seconds integer, lease_id uuid,
+  inout room bigint, inout token_room bigint, inout offered uuid[], out claimed integer, out seen boolean, out is_full boolean
+) returns record
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  is_member boolean := row_security_active('matrice.embedding_leases');
+  due       timestamptz[] := array['-infinity'::timestamptz];
+  sources   uuid[] := array['00000000-0000-0000-0000-000000000000'::uuid];
+  parts     integer[] := array[-1];
+  template  text := (select p.settings ->> 'embedding_template' from matrice.projects p where p.id = lease_of_project.project_id);
+  -- Sources of one chunk need many parts, large ones a single part.
+  count     integer := 1;
+  got       record;
+begin
+  claimed := 0;
+  seen := false;
+  is_full := false;
+  loop
+    if is_member then
+      select array_agg(n.due), array_agg(n.source_id), array_agg(n.part) into due, sources, parts
+        from matrice_private.next_parts_of_member(
+               project_id, model, are_free, count,
+               due[cardinality(due)], sources[cardinality(sources)], parts[cardinality(parts)]) n;
+    else
+      select array_agg(n.due), array_agg(n.source_id), array_agg(n.part) into due, sources, parts
+        from matrice_private.next_parts(
+               project_id, model, are_free, count,
+               due[cardinality(due)], sources[cardinality(sources)], parts[cardinality(parts)]) n;
+    end if;
+    exit when sources is null;
+    select * into got
+      from matrice_private.lease_of_parts(
+             sources, parts, model, template, most - claimed, most_tokens, lease_seconds, lease_id, room, token_room, offered);
+    room := got.room;
+    token_room := got.token_room;
+    offered := got.offered;
+    claimed := claimed + got.claimed;
+    seen := seen or got.seen;
+    is_full := got.is_full;
+    if not is_full or count > 1 then
+      if is_member then
+        perform matrice_private.settle_parts_of_member(project_id, model, sources, parts);
+      else
+        perform matrice_private.settle_parts(project_id, model, sources, parts);
+      end if;
+    end if;
+    exit when is_full;
+    count := least(count * 4, 1000);
+  end loop;
+end
+$$;
+comment on function matrice_private.lease_of_project is
+  'Leases claimable chunks of a project, those of the oldest sources first. are_free: as in next_parts. Its results are those of '
+  'lease_of_parts.';
+
+create or replace function matrice_private.projects_to_claim(model text, are_listed boolean) returns uuid[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  waiting uuid[];
+begin
+  if row_security_active('matrice.projects') then
+    waiting := matrice_private.waiting_projects_of_member(model, are_listed);
+  else
+    waiting := matrice_private.waiting_projects(model, are_listed, null);
+  end if;
+  -- In random order, so that one project's backlog does not keep the others waiting.
+  return array(
+    select p.id
+      from matrice.projects p
+     where p.id = any (waiting)
+       and coalesce(p.settings ->> 'embedding_model', (select m.model from matrice.embedding_models m where m.is_default))
+           = projects_to_claim.model
+     order by random());
+end
+$$;
+comment on function matrice_private.projects_to_claim is
+  'Returns the projects that use a model and may have chunks waiting for it, in random order. are_listed: as in '
+  'waiting_projects.';
+
+create or replace function matrice_private.has_claimable(project_ids uuid[], model text) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  project   uuid;
+  is_member boolean := row_security_active('matrice.embedding_leases');
+  sources   uuid[];
+  parts     integer[];
+begin
+  foreach project in array project_ids loop
+    if is_member then
+      select array_agg(n.source_id), array_agg(n.part) into sources, parts
+        from matrice_private.next_parts_of_member(project, model, false, 2147483647) n;
+    else
+      select array_agg(n.source_id), array_agg(n.part) into sources, parts
+        from matrice_private.next_parts(project, model, false, 2147483647) n;
+    end if;
+    if exists (
+      select from unnest(sources, parts) as given (source_id, part)
+        join matrice.source_chunks c
+          on c.source_id = given.source_id and c.chunk_index between given.part * 128 and given.part * 128 + 127
+       where not exists (
+           select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
+            where e.model = has_claimable.model)
+         and not exists (
+           select from (select l.model, l.leased_until from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
+            where l.model = has_claimable.model and l.leased_until > now())
+    ) then
+      return true;
+    end if;
+  end loop;
+  return false;
+end
+$$;
+comment on function matrice_private.has_claimable is
+  'Returns whether any of the projects has a claimable chunk, locked or not.';
+
+create or replace function matrice_private.models_to_claim(model text, in_project uuid) returns text[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if model is null and in_project is null then
+    return array(select m.model from matrice.embedding_models m order by random());
+  end if;
+  return array[matrice_private.embedding_model(model, in_project)];
+end
+$$;
+comment on function matrice_private.models_to_claim is
+  'Returns the models that a claim serves, in random order: the given one, else that of the project, else all.';

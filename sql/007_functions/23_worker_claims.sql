@@ -1,0 +1,220 @@
+-- The batch that a worker gets: within its limits, with the texts to embed.
+
+create or replace function matrice_private.fill_batch(
+  model text, in_project uuid, most integer, most_tokens integer, batch_tokens integer, lease_seconds integer, lease_id uuid,
+  out offered uuid[], out claimed integer, out seen boolean
+) returns record
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  projects   uuid[];
+  project    uuid;
+  are_free   boolean;
+  room       bigint := 8000000;
+  token_room bigint := coalesce(batch_tokens, 2147483647);
+  got        record;
+begin
+  offered := '{}';
+  claimed := 0;
+  seen := false;
+  -- Projects where the model was never claimed come last: finding them takes longer.
+  for are_listed in reverse 1 .. 0 loop
+    exit when in_project is not null and are_listed = 0;
+    projects := case when in_project is not null then array[in_project]
+                     else matrice_private.projects_to_claim(model, are_listed = 1) end;
+    foreach project in array projects loop
+      foreach are_free in array '{true,false}'::boolean[] loop
+        select * into got
+          from matrice_private.lease_of_project(
+                 project, model, are_free, most - claimed, most_tokens, lease_seconds, lease_id, room, token_room, offered);
+        room := got.room;
+        token_room := got.token_room;
+        offered := got.offered;
+        claimed := claimed + got.claimed;
+        seen := seen or got.seen;
+        if got.is_full then
+          return;
+        end if;
+      end loop;
+    end loop;
+  end loop;
+end
+$$;
+comment on function matrice_private.fill_batch is
+  'Leases claimable chunks for a model, of one project or of all. offered: the chunks that it tried to lease. claimed: how many '
+  'it leased. seen: whether it locked any.';
+
+create or replace function matrice_private.batch_of(offered uuid[], of_model text, of_lease uuid)
+returns table (
+  chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid, model text,
+  source_id uuid, source_name text, headings text[], embedding_text text, embedding_tokens integer
+)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  return query
+    select c.id, c.project_id, c.content, c.token_count, l.attempt, l.lease_id, l.model, s.id, s.name,
+           matrice_private.headings_of(c.metadata), coalesce(e.embedding_text, c.content),
+           case when e.embedding_text is null then c.token_count else matrice.count_tokens(e.embedding_text) end
+      from unnest(offered) with ordinality as given (id, place)
+     cross join lateral (select l.* from matrice.embedding_leases l where l.chunk_id = given.id offset 0) l
+     cross join lateral (select c.* from matrice.source_chunks c where c.id = given.id offset 0) c
+     cross join lateral (select s.id, s.name from matrice.context_sources s where s.id = c.source_id offset 0) s
+     cross join lateral (select p.settings from matrice.projects p where p.id = c.project_id offset 0) p
+     cross join lateral (
+       select case when p.settings ->> 'embedding_template' is not null then matrice_private.embedding_text(
+         p.settings ->> 'embedding_template', s.name, c.metadata, c.content) end as embedding_text offset 0) e
+     where l.model = of_model and l.lease_id = of_lease
+     order by given.place;
+end
+$$;
+comment on function matrice_private.batch_of is 'Returns the chunks of a lease, as claim_chunks does.';
+
+create or replace function matrice_private.require_limit(argument text, given integer, least_value integer, most integer)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not given between least_value and most then
+    raise exception '% must be between % and %, not %', argument, least_value, most, given
+      using errcode = '22023', hint = 'Claim what one call of the embedding model takes.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_limit is 'Raises unless a number is within its bounds, or null.';
+
+create or replace function matrice_private.lease_chunks(
+  in_model text, batch_size integer, lease_seconds integer, in_project uuid, batch_tokens integer, input_tokens integer
+) returns table (
+  chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid, model text,
+  source_id uuid, source_name text, headings text[], embedding_text text, embedding_tokens integer
+)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+-- A session keeps its plans. A plan that was made for few chunks would read whole tables, even when there are many chunks.
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+as $$
+#variable_conflict use_column
+declare
+  models      text[] := matrice_private.models_to_claim(in_model, in_project);
+  most_tokens integer := least(batch_tokens, input_tokens, 2147483647);
+  chosen      text;
+  lease       uuid := gen_random_uuid();
+  got         record;
+  seen        boolean;
+  fitting     integer;
+  began       timestamptz := clock_timestamp();
+  pause       double precision := 0.005;
+begin
+  if in_project is not null then
+    perform matrice_private.require_role(in_project, 'editor');
+  end if;
+  loop
+    begin
+      seen := false;
+      select 0 as claimed into got;
+      foreach chosen in array models loop
+        got := matrice_private.fill_batch(chosen, in_project, batch_size, most_tokens, batch_tokens, lease_seconds, lease);
+        seen := seen or got.seen;
+        exit when got.claimed > 0;
+      end loop;
+      if got.claimed = 0 and seen then
+        raise exception using errcode = 'MT001', message = 'nothing was claimed';
+      end if;
+    exception when sqlstate 'MT001' then
+      -- Releases the locked chunks, which others have taken.
+    end;
+    if got.claimed > 0 then
+      return query select * from matrice_private.batch_of(got.offered, chosen, lease) b where b.embedding_tokens <= most_tokens;
+      get diagnostics fitting = row_count;
+      exit when fitting = got.claimed;
+      perform matrice_private.give_back(
+        array(select b.chunk_id from matrice_private.batch_of(got.offered, chosen, lease) b where b.embedding_tokens > most_tokens),
+        chosen, format('The text has more than the %s tokens that the model takes.', most_tokens), lease, true);
+      exit when fitting > 0;
+      -- All of them were too long. There may be others.
+      continue;
+    end if;
+    exit when clock_timestamp() > began + interval '5 seconds' or not exists (
+      select from unnest(models) as m (model)
+       where matrice_private.has_claimable(
+               case when in_project is not null then array[in_project]
+                    else matrice_private.projects_to_claim(m.model, true) || matrice_private.projects_to_claim(m.model, false) end,
+               m.model));
+    -- Transactions that have not ended have locked the remaining chunks. They may take, change or release them.
+    perform pg_sleep(pause);
+    pause := least(pause * 2, 0.5);
+  end loop;
+end
+$$;
+comment on function matrice_private.lease_chunks is
+  'Does the work of claim_chunks. claim_chunks has arguments and result columns of the same names, which PL/pgSQL does not '
+  'allow.';
+
+create or replace function matrice_private.require_chunks(chunk_ids uuid[]) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  project uuid;
+begin
+  if array_ndims(chunk_ids) > 1 then
+    raise exception 'chunk_ids must be a plain list'
+      using errcode = '22023', detail = format('It has %s dimensions.', array_ndims(chunk_ids)),
+            hint = 'Pass the chunk_id values that claim_chunks returned.';
+  end if;
+  if chunk_ids is null or array_position(chunk_ids, null) is not null then
+    raise exception 'chunk_ids must not be null and must not contain null'
+      using errcode = '22004', hint = 'Pass the chunk_id values that claim_chunks returned.';
+  end if;
+  if cardinality(chunk_ids) > 0 and not exists (select from matrice.source_chunks c where c.id = any (chunk_ids)) then
+    raise exception 'chunks not found'
+      using errcode = 'PT404',
+            detail = format('You can see none of the %s chunks.', cardinality(chunk_ids)),
+            hint = 'Their source may have been cut again since you claimed them. Claim again.';
+  end if;
+  for project in select distinct c.project_id from matrice.source_chunks c where c.id = any (chunk_ids) loop
+    perform matrice_private.require_role(project, 'editor');
+  end loop;
+end
+$$;
+comment on function matrice_private.require_chunks is
+  'Raises unless the caller is an editor of the chunks'' projects. Ignores chunks that no longer exist, but raises if '
+  'none exists.';
+
+create or replace function matrice.claim_chunks(
+  model text default null, batch_size integer default 64, lease_seconds integer default 300, project_id uuid default null,
+  max_batch_tokens integer default null, max_inputs integer default null, max_input_tokens integer default null
+) returns table (
+  chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid, model text,
+  source_id uuid, source_name text, headings text[], embedding_text text, embedding_tokens integer
+)
+language sql
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select matrice_private.require_given('batch_size', batch_size), matrice_private.require_given('lease_seconds', lease_seconds),
+         matrice_private.require_limit('batch_size', batch_size, 1, 10000),
+         matrice_private.require_limit('lease_seconds', lease_seconds, 1, 86400),
+         matrice_private.require_limit('max_batch_tokens', max_batch_tokens, 1, 1000000000),
+         matrice_private.require_limit('max_inputs', max_inputs, 1, 10000),
+         matrice_private.require_limit('max_input_tokens', max_input_tokens, 1, 1000000000);
+  select l.chunk_id, l.project_id, l.content, l.token_count, l.attempt, l.lease_id, l.model, l.source_id, l.source_name,
+         l.headings, l.embedding_text, l.embedding_tokens
+    from matrice_private.lease_chunks(
+           model, coalesce(max_inputs, batch_size), lease_seconds, project_id, max_batch_tokens, max_input_tokens) l;
+end;
+comment on function matrice.claim_chunks is
+  'Gives a worker chunks to embed. Nobody else gets them until the lease ends. Returns the chunks, oldest sources first. All '
+  'are of one model. embedding_text: the text to embed, by the setting embedding_template of the project; without it, the '
+  'content. embedding_tokens: its tokens in the default encoding. attempt: how often this text has been claimed. lease_id: '
+  'for store_embeddings and fail_chunks. Returns nothing if no chunk is claimable, or if other transactions kept all '
+  'claimable chunks locked for five seconds. model: if null, the model of the project; without project_id, each project''s '
+  'own model. batch_size: the most chunks per claim, 1 to 10000; a claim also has at most 8 MB of text. lease_seconds: 1 to '
+  '86400. project_id: if null, all projects of the caller that use the model, in random order. max_batch_tokens: the most '
+  'tokens of a batch. max_inputs: replaces batch_size. max_input_tokens: the most tokens of one text. A longer text fails '
+  'for good, and failed_chunks lists it. Defaults: batch_size 64, lease_seconds 300.';

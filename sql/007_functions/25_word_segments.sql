@@ -1,0 +1,143 @@
+-- Segments of the word index: how they are added and merged.
+
+create or replace function matrice_private.add_segment(
+  project_id uuid, analysis text, text_count integer, texts bytea, first_words text[], blocks bytea[]
+) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  added uuid;
+begin
+  if text_count = 0 then
+    return;
+  end if;
+  insert into matrice_private.word_segments as s (project_id, analysis, text_count, texts)
+  values (add_segment.project_id, add_segment.analysis, add_segment.text_count, add_segment.texts)
+  returning s.id into added;
+  insert into matrice_private.word_blocks (project_id, segment, first_word, words)
+  select add_segment.project_id, added, b.first_word, b.words from unnest(first_words, blocks) as b (first_word, words);
+end
+$$;
+comment on function matrice_private.add_segment is 'Stores a segment that the engine has built, unless it has no texts.';
+
+create or replace function matrice_private.merge_some(project_id uuid, segments uuid[]) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  held   uuid[];
+  stored record;
+  gone   bytea[];
+  merged record;
+begin
+  -- Nobody waits: another writer may merge the same segments.
+  held := array(
+    select s.id from matrice_private.word_segments s
+     where s.project_id = merge_some.project_id and s.id = any (segments)
+     order by s.id for update skip locked);
+  if cardinality(held) < cardinality(segments) then
+    return false;
+  end if;
+  with taken as (
+    delete from matrice_private.word_deletions d
+     where d.project_id = merge_some.project_id and d.id in (
+       select one.id from matrice_private.word_deletions one
+        where one.project_id = merge_some.project_id for update skip locked)
+    returning d.texts
+  )
+  select coalesce(array_agg(t.texts), '{}') into gone from taken t;
+  select min(s.analysis) as analysis, array_agg(s.texts order by s.id) as texts into stored
+    from matrice_private.word_segments s where s.project_id = merge_some.project_id and s.id = any (held);
+  select m.* into merged
+    from (
+      select coalesce(array_agg(array_position(held, b.segment)), '{}') as segments, coalesce(array_agg(b.words), '{}') as blocks
+        from matrice_private.word_blocks b where b.project_id = merge_some.project_id and b.segment = any (held)
+    ) b
+   cross join lateral matrice._merge_words(stored.texts, b.segments, b.blocks, gone) m;
+  delete from matrice_private.word_blocks b where b.project_id = merge_some.project_id and b.segment = any (held);
+  delete from matrice_private.word_segments s where s.project_id = merge_some.project_id and s.id = any (held);
+  perform matrice_private.add_segment(
+    project_id, stored.analysis, merged.text_count, merged.texts, merged.first_words, merged.blocks);
+  insert into matrice_private.word_deletions (project_id, texts)
+  select merge_some.project_id, merged.deletions where merged.deletions <> '';
+  return true;
+end
+$$;
+comment on function matrice_private.merge_some is
+  'Merges segments of a project to one, and removes their deleted chunks. Returns whether it did: it does nothing if another '
+  'transaction has locked one of them.';
+
+create or replace function matrice_private.merge_small(project_id uuid, most integer) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  size   record;
+  chosen uuid[];
+begin
+  for size in
+    select s.analysis, floor(log(8, s.text_count)) as class
+      from matrice_private.word_segments s
+     where s.project_id = merge_small.project_id and s.text_count <= most / 8
+     group by 1, 2
+    having count(*) >= 8
+  loop
+    -- Other writers may be merging some of them.
+    chosen := array(
+      select s.id from matrice_private.word_segments s
+       where s.project_id = merge_small.project_id and s.text_count <= most / 8
+         and s.analysis = size.analysis and floor(log(8, s.text_count)) = size.class
+       order by s.built_at
+       limit 8 for update skip locked);
+    if cardinality(chosen) = 8 and matrice_private.merge_some(project_id, chosen) then
+      return true;
+    end if;
+  end loop;
+  return false;
+end
+$$;
+comment on function matrice_private.merge_small is
+  'Merges eight segments of about one size to one, if a project has eight. Returns whether it did. most: the most chunks of the '
+  'new segment.';
+
+create or replace function matrice_private.merge_words(project_id uuid) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  -- A merge of this many chunks takes some tenths of a second.
+  most constant integer := 50000;
+  chosen uuid[];
+begin
+  -- At other isolation levels, a row that another transaction has merged meanwhile is an error.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return;
+  end if;
+  -- Eight segments become one, so a chunk is rewritten once for each eightfold growth of its project.
+  while matrice_private.merge_small(project_id, most) loop
+  end loop;
+  -- When a fifth of the chunks are deleted ones, merge the oldest segments. Each search reads the list of deletions.
+  if (select sum(octet_length(d.texts)) / 24 from matrice_private.word_deletions d where d.project_id = merge_words.project_id)
+     > greatest(64, (select sum(s.text_count) / 5 from matrice_private.word_segments s where s.project_id = merge_words.project_id)) then
+    select array_agg(s.id) into chosen
+      from (
+        select s.id, s.analysis, s.built_at,
+               sum(s.text_count) over (partition by s.analysis order by s.built_at, s.id) - s.text_count as before
+          from matrice_private.word_segments s where s.project_id = merge_words.project_id
+      ) s
+     where s.before < most
+     group by s.analysis
+     order by min(s.built_at)
+     limit 1;
+    if chosen is not null then
+      perform matrice_private.merge_some(project_id, chosen);
+    end if;
+  end if;
+end
+$$;
+comment on function matrice_private.merge_words is
+  'Merges segments of a project if it has many small ones, or many deleted chunks.';
