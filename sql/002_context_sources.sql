@@ -31,6 +31,9 @@ create table matrice.context_sources (
   source_key     text,
   content_hash   bytea,
   error          text,
+  chunk_count    integer     not null default 0,
+  embedded_count integer     not null default 0,
+  failed_count   integer     not null default 0,
   constraint context_sources_pkey primary key (id),
   constraint context_sources_project_id_id_key unique (project_id, id),
   constraint context_sources_project_id_source_key_key unique (project_id, source_key),
@@ -49,7 +52,10 @@ create table matrice.context_sources (
   constraint context_sources_content_hash_length check (octet_length(content_hash) = 32),
   constraint context_sources_error_length check (octet_length(error) <= 4000),
   constraint context_sources_max_tokens_check check (max_tokens between 1 and 1000000000),
-  constraint context_sources_overlap_tokens_check check (overlap_tokens between 0 and 1000000000)
+  constraint context_sources_overlap_tokens_check check (overlap_tokens between 0 and 1000000000),
+  constraint context_sources_chunk_count_check check (chunk_count between 0 and 1000000000),
+  constraint context_sources_embedded_count_check check (embedded_count between 0 and 1000000000),
+  constraint context_sources_failed_count_check check (failed_count between 0 and 1000000000)
 );
 create index idx_sources_project on matrice.context_sources (project_id);
 create index idx_sources_status on matrice.context_sources (status);
@@ -66,8 +72,9 @@ comment on column matrice.context_sources.storage_path is
   'Path in Supabase Storage, as the client wrote it. matrice does not check that the object exists or that the client '
   'may read it. A server that delivers the file must check the policies of storage for the user who asks.';
 comment on column matrice.context_sources.status is
-  'pending: not chunked yet. processing: set by a client that works on it. ready: its chunks can be searched. error: '
-  'set by a client that gave up.';
+  'pending: no chunks yet. processing: some chunks have no embedding of the project''s model yet; full-text search finds them '
+  'already. ready: all chunks have one. error: the document could not be read, or chunks failed for good; error says why. As '
+  'long as a source has no chunks, clients may set it.';
 comment on column matrice.context_sources.raw_metadata is 'Metadata of the source. Searches filter by it.';
 comment on column matrice.context_sources.token_count is
   'Tokens of the whole text in the default encoding. ingest_source and chunk_source count them. Any other value comes '
@@ -87,7 +94,13 @@ comment on column matrice.context_sources.source_key is
 comment on column matrice.context_sources.content_hash is
   'SHA-256 of the text and of the options that it was cut with. sync_source compares it.';
 comment on column matrice.context_sources.error is
-  'Why the source has the status error, as set_source_error was told. The next text clears it.';
+  'Why the source has the status error: what set_source_error was told, or the last error of chunks that failed for good. The '
+  'next text clears it.';
+comment on column matrice.context_sources.chunk_count is 'How many chunks the source has. Kept by triggers.';
+comment on column matrice.context_sources.embedded_count is
+  'How many of its chunks have an embedding of the project''s model. Kept by triggers.';
+comment on column matrice.context_sources.failed_count is
+  'How many of its chunks failed for good with the project''s model. failed_chunks lists them. Kept by triggers.';
 
 -- source_chunks ------------------------------------------------------------------------------------------------------
 

@@ -112,7 +112,7 @@ begin
       using errcode = '22023', detail = 'It has only white space.', hint = 'Pass a text, or delete the source.';
   end if;
   update matrice.context_sources s
-     set status = 'ready', error = null, processed_at = now(),
+     set status = 'processing', error = null, processed_at = now(),
          content_hash = matrice_private.content_hash(
            cut_source.content, cut_source.format, cut_source.max_tokens, cut_source.overlap_tokens, spans),
          token_count = matrice.count_tokens(cut_source.content),

@@ -150,6 +150,8 @@ begin
     perform pg_sleep(pause);
     pause := least(pause * 2, 0.5);
   end loop;
+  -- Last, because it locks sources, and a claim may pause.
+  perform matrice_private.add_up_due();
 end
 $$;
 comment on function matrice_private.lease_chunks is

@@ -45,7 +45,7 @@ begin
       'text_language',
       'require_no_circle',
       'require_metadata_room', 'cut_is_bounded', 'chunk_is_bounded', 'completed_chunks', 'require_spans',
-      'names_between', 'places_of', 'content_hash', 'cut_source', 'keyed_source',
+      'names_between', 'places_of', 'content_hash', 'cut_source', 'keyed_source', 'is_count_of_failures',
       'dimensions_of', 'norm_of', 'norm_of_dimensions', 'require_model', 'require_comparable', 'embedding_model',
       'text_hash', 'headings_of', 'embedding_text', 'hold_claimable', 'lease_of_parts', 'lease_of_project', 'projects_to_claim',
       'has_claimable', 'models_to_claim', 'fill_batch', 'batch_of', 'require_limit', 'lease_chunks', 'give_back',
@@ -87,6 +87,8 @@ begin
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
       'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'read_embeddings', 'is_sealed',
       'complete_chunks_of_member',
+      -- No client may read or write source_counts. It adds up what is due, for whoever it is, and says nothing.
+      'add_up_due',
       -- Under row-level security, filters cannot use their index, and no client may read the word index. These search only the
       -- caller's projects.
       'nearest_to_member', 'matching_of_member', 'outdated_of_member', 'member_has_chunks'
@@ -106,6 +108,7 @@ begin
       'rebuild_word_index', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
       'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes',
       'rebuild_embedding_queue', 'is_listed', 'list_project',
+      'rebuild_progress', 'counts_of', 'why_failed', 'add_up', 'send_progress',
       'schedule_embedding', 'unschedule_embedding', 'schedule_of', 'require_scheduler', 'is_of_extension'
     ]),
 
@@ -113,11 +116,13 @@ begin
     (null, 'matrice_private', array[
       'touch_updated_at', 'refuse_change', 'project_from_parent', 'stay_in_project', 'refuse_clients',
       'check_settings', 'require_acceptance', 'number_pillar_version', 'reindex_project_text',
-      'complete_chunk', 'refilter_chunks', 'keep_dimensions', 'choose_model', 'check_embedding', 'complete_lease', 'forget_leases', 'hold_text',
+      'complete_chunk', 'refilter_chunks', 'keep_progress', 'keep_dimensions', 'choose_model', 'check_embedding', 'complete_lease', 'forget_leases', 'hold_text',
       'forget_embeddings', 'complete_insight', 'refuse_circle', 'refuse_unit', 'price_step',
       -- SECURITY DEFINER: these write to tables that no client may write.
       'audit', 'keep_pillar_version', 'forget_usage', 'forget_failures', 'forget_rows',
       'list_parts', 'list_chunk', 'forget_parts', 'forget_queues',
+      'count_added_chunks', 'count_removed_chunks', 'count_moved_chunk', 'count_embeddings', 'count_lost_embedding',
+      'count_failure', 'add_up_added', 'forget_counts', 'recount_sources', 'recount_all', 'tell_progress',
       'index_words', 'index_codes',
       'take_project_id', 'void_invitations',
       'count_context_sources', 'count_source_chunks', 'count_insights', 'count_workflow_runs',

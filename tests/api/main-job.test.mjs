@@ -48,7 +48,8 @@ test('ingest_source cuts documents into chunks that cover them', async () => {
     const stored = await ok(alice.from('context_sources').select('*, source_chunks(*)').eq('id', id)
       .order('chunk_index', { referencedTable: 'source_chunks' }).single())
     assert.equal(stored.name, source.name)
-    assert.equal(stored.status, 'ready')
+    assert.equal(stored.status, 'processing')
+    assert.deepEqual([stored.chunk_count, stored.embedded_count], [stored.source_chunks.length, 0])
     assert.deepEqual(stored.raw_metadata, source.metadata)
     assert.equal(stored.token_count, await ok(alice.rpc('count_tokens', { content: source.content })))
 

@@ -14,7 +14,7 @@ select tests.remember('guide', matrice.ingest_source(tests.id('atlas'), 'Guide',
 select results_eq(
   $$select project_id, name, type, storage_path, status, raw_metadata, token_count, processed_at
       from matrice.context_sources where id = tests.id('guide')$$,
-  $$values (tests.id('atlas'), 'Guide', 'wiki', 'atlas/guide.md', 'ready', '{"lang": "en"}'::jsonb,
+  $$values (tests.id('atlas'), 'Guide', 'wiki', 'atlas/guide.md', 'processing', '{"lang": "en"}'::jsonb,
             matrice.count_tokens(E'# Guide\n\nStart here.\n\n## Wind\n\nIt blows.\n'), now())$$,
   'ingest_source stores its arguments and sets status ready');
 select results_eq(

@@ -12,7 +12,7 @@ select results_eq($$select action, total, added, kept, removed from matrice.sync
                      format => 'markdown', max_tokens => 8, overlap_tokens => 0, metadata => '{"tag": "x"}')$$,
                   $$values ('added', 2, 2, 0, 0)$$, 'sync_source of a new key adds a source');
 select results_eq($$select name, type, source_key, format, max_tokens, status, raw_metadata from matrice.context_sources$$,
-                  $$values ('a.md', 'file', 'a.md', 'markdown', 8, 'ready', '{"tag": "x"}'::jsonb)$$, 'sync_source takes the key as the name');
+                  $$values ('a.md', 'file', 'a.md', 'markdown', 8, 'processing', '{"tag": "x"}'::jsonb)$$, 'sync_source takes the key as the name');
 create temp table before as select ctid::text as place, id from matrice.source_chunks union all select ctid::text, id from matrice.context_sources;
 select results_eq($$select action, total, added, kept, removed from matrice.sync_source(tests.id('atlas'), 'a.md', E'# One\n\nred\n\n# Two\n\nblue')$$,
                   $$values ('unchanged', 2, 0, 2, 0)$$, 'sync_source of the same text: unchanged, with the options of the last time');
@@ -83,23 +83,6 @@ select tests.refuses(format($$select * from matrice.sync_source(tests.id('borea'
                     '[{"start_char": 0, "page": null}]', '[{"start_char": 0, "page": [1]}]', '[{"start_char": 0, "page": 1, "sheet": "x"}]',
                     '[{"start_char": 0, "chapter": 1}]', jsonb_build_array(jsonb_build_object('start_char', 0, 'page', repeat('x', 201)))::text,
                     (select jsonb_agg('{"start_char": 0, "page": 1}'::jsonb) from generate_series(1, 20001))::text]) spans;
-
--- Errors and progress ------------------------------------------------------------------------------------------------------
-
-select matrice.set_source_error(id, 'no_text: it is a scan') from matrice.context_sources where source_key = 'book';
-select results_eq($$select status, error from matrice.context_sources where source_key = 'book'$$, $$values ('error', 'no_text: it is a scan')$$,
-                  'set_source_error sets the status and the reason');
-select is((select action from matrice.sync_source(tests.id('borea'), 'book', 'Zero is new. One is red. Two is blue. Three is green.',
-  spans => '[{"start_char": 0, "page": 5}]')), 'updated', 'sync_source of the same text after an error: updated');
-select results_eq($$select status, error from matrice.context_sources where source_key = 'book'$$, $$values ('ready', null::text)$$, 'The next text clears the error');
-update matrice.context_sources set created_at = '2020-01-01' where source_key = 'book';
-select matrice.store_embeddings('text-embedding-3-small', array_agg(chunk_id), jsonb_agg(array_fill(1, array[1536])))
-  from (select * from matrice.claim_chunks(project_id => tests.id('borea'), batch_size => 2)) c;
-select matrice.fail_chunks('text-embedding-3-small', array_agg(chunk_id), 'bad', permanent => true)
-  from (select * from matrice.claim_chunks(project_id => tests.id('borea'), batch_size => 1)) c;
-select tests.as_user('victor');
-select results_eq($$select name, status, chunk_count, embedded_count, failed_count from matrice.source_progress(tests.id('borea'))$$,
-                  $$values ('book', 'ready', 4, 2, 1), ('a.md', 'ready', 1, 0, 0)$$, 'source_progress counts chunks, embedded and failed ones');
 
 select * from finish();
 rollback;

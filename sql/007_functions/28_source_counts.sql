@@ -1,0 +1,343 @@
+-- How far a source is: what changes its counts, and how they get into its row.
+--
+-- Triggers add a row to source_counts for each change. They add it up at once, unless somebody else has locked the source. Then
+-- the next change or the next claim does it. Nobody waits for a source, so whoever holds chunks or leases cannot meet somebody
+-- who holds the source and waits for these.
+
+create or replace function matrice_private.count_added_chunks() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into matrice_private.source_counts (source_id, chunks) select a.source_id, count(*) from added a group by a.source_id;
+  return null;
+end
+$$;
+comment on function matrice_private.count_added_chunks is
+  'Counts chunks that were added. SECURITY DEFINER: no client may write source_counts.';
+
+create or replace trigger progress_added after insert on matrice.source_chunks referencing new table as added
+for each statement execute function matrice_private.count_added_chunks();
+
+create or replace function matrice_private.count_removed_chunks() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Their embeddings and failures are deleted with them, so nobody knows any more what they counted. Of a source that is deleted,
+  -- nothing is counted.
+  insert into matrice_private.source_counts (source_id, must_count)
+  select s.id, true
+    from (select distinct r.source_id from removed r) r
+   cross join lateral (select s.id from matrice.context_sources s where s.id = r.source_id offset 0) s;
+  return null;
+end
+$$;
+comment on function matrice_private.count_removed_chunks is
+  'Has sources counted again that lost chunks. SECURITY DEFINER: no client may write source_counts.';
+
+create or replace trigger progress_removed after delete on matrice.source_chunks referencing old table as removed
+for each statement execute function matrice_private.count_removed_chunks();
+
+create or replace function matrice_private.count_moved_chunk() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into matrice_private.source_counts (source_id, must_count) values (old.source_id, true), (new.source_id, true);
+  return null;
+end
+$$;
+comment on function matrice_private.count_moved_chunk is
+  'Has two sources counted again when a chunk moves from one to the other. SECURITY DEFINER: no client may write source_counts.';
+
+create or replace trigger progress_moved after update of source_id on matrice.source_chunks
+for each row when (old.source_id <> new.source_id) execute function matrice_private.count_moved_chunk();
+
+create or replace function matrice_private.count_embeddings() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into matrice_private.source_counts (source_id, model, embedded)
+  select c.source_id, a.model, count(*)
+    from added a
+   cross join lateral (select c.source_id from matrice.source_chunks c where c.id = a.chunk_id offset 0) c
+   group by c.source_id, a.model;
+  return null;
+end
+$$;
+comment on function matrice_private.count_embeddings is
+  'Counts embeddings that were stored. SECURITY DEFINER: no client may write source_counts.';
+
+create or replace trigger progress_added after insert on matrice.chunk_embeddings referencing new table as added
+for each statement execute function matrice_private.count_embeddings();
+
+create or replace function matrice_private.count_lost_embedding() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into matrice_private.source_counts (source_id, model, embedded)
+  select c.source_id, old.model, -1 from matrice.source_chunks c where c.id = old.chunk_id;
+  if tg_op = 'UPDATE' then
+    insert into matrice_private.source_counts (source_id, model, embedded)
+    select c.source_id, new.model, 1 from matrice.source_chunks c where c.id = new.chunk_id;
+  end if;
+  return null;
+end
+$$;
+comment on function matrice_private.count_lost_embedding is
+  'Counts an embedding that was deleted or moved, unless its chunk is deleted, too. SECURITY DEFINER: no client may write '
+  'source_counts.';
+
+-- For each row: deleting a chunk deletes its embeddings and leases by a statement each, most of which find none.
+create or replace trigger progress_removed after delete on matrice.chunk_embeddings
+for each row execute function matrice_private.count_lost_embedding();
+create or replace trigger progress_moved after update of chunk_id, model on matrice.chunk_embeddings
+for each row when ((old.chunk_id, old.model) is distinct from (new.chunk_id, new.model))
+execute function matrice_private.count_lost_embedding();
+
+create or replace function matrice_private.count_failure() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_op <> 'INSERT' and old.is_failed then
+    insert into matrice_private.source_counts (source_id, model, failed)
+    select c.source_id, old.model, -1 from matrice.source_chunks c where c.id = old.chunk_id;
+  end if;
+  if tg_op <> 'DELETE' and new.is_failed then
+    insert into matrice_private.source_counts (source_id, model, failed)
+    select c.source_id, new.model, 1 from matrice.source_chunks c where c.id = new.chunk_id;
+  end if;
+  return null;
+end
+$$;
+comment on function matrice_private.count_failure is
+  'Counts a chunk that failed for good, or may be claimed again, unless the chunk is deleted. SECURITY DEFINER: no client may '
+  'write source_counts.';
+
+create or replace trigger progress_added after insert on matrice.embedding_leases
+for each row when (new.is_failed) execute function matrice_private.count_failure();
+create or replace trigger progress_moved after update of is_failed, chunk_id, model on matrice.embedding_leases
+for each row when ((old.is_failed, old.chunk_id, old.model) is distinct from (new.is_failed, new.chunk_id, new.model))
+execute function matrice_private.count_failure();
+create or replace trigger progress_removed after delete on matrice.embedding_leases
+for each row when (old.is_failed) execute function matrice_private.count_failure();
+
+create or replace function matrice_private.counts_of(
+  source_id uuid, model text, out chunks integer, out embedded integer, out failed integer
+) returns record
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  -- OFFSET 0 for the reason that 23_chunk_leases.sql gives.
+  select count(*), count(*) filter (where e.found), count(*) filter (where l.found)
+    from matrice.source_chunks c
+   cross join lateral (
+     select exists (select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
+                     where e.model = counts_of.model) as found offset 0
+   ) e
+   cross join lateral (
+     select exists (select from (select l.model, l.is_failed from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
+                     where l.model = counts_of.model and l.is_failed) as found offset 0
+   ) l
+   where c.source_id = counts_of.source_id;
+end;
+comment on function matrice_private.counts_of is
+  'Counts the chunks of a source, those that have an embedding of a model, and those that failed for good with it.';
+
+create or replace function matrice_private.why_failed(source_id uuid, model text, failed integer, chunks integer) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select format('Chunks failed for good: %s of %s. The last error: %s', failed, chunks, left(f.last_error, 500))
+    from (
+      select l.last_error
+        from matrice.source_chunks c
+       cross join lateral (select l.* from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
+       where c.source_id = why_failed.source_id and l.model = why_failed.model and l.is_failed
+       limit 1
+    ) f;
+end;
+comment on function matrice_private.why_failed is 'Returns the error of a source some chunks of which failed for good.';
+
+create or replace function matrice_private.is_count_of_failures(error text) returns boolean
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select starts_with(error, 'Chunks failed for good: ');
+end;
+comment on function matrice_private.is_count_of_failures is
+  'Returns whether the error of a source is one of why_failed, and not what a client wrote.';
+
+create or replace function matrice_private.add_up(source_ids uuid[]) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+-- For the reason given at lease_chunks.
+set enable_seqscan = off set enable_bitmapscan = off set jit = off
+as $$
+#variable_conflict use_column
+declare
+  held uuid[] := array(
+    select s.id from matrice.context_sources s where s.id = any (source_ids) order by s.id for no key update skip locked);
+begin
+  if cardinality(held) = 0 then
+    return;
+  end if;
+  -- This statement has a later snapshot than the lock. What the last holder of the lock has added up is gone from source_counts.
+  with due as materialized (
+    delete from matrice_private.source_counts d where d.source_id = any (held) returning d.*
+  ), active as materialized (
+    select s.id, s.chunk_count, s.embedded_count, s.failed_count, s.error,
+           coalesce(p.settings ->> 'embedding_model', (select m.model from matrice.embedding_models m where m.is_default)) as model
+      from unnest(held) as h (id)
+     cross join lateral (select s.* from matrice.context_sources s where s.id = h.id offset 0) s
+     cross join lateral (select p.settings from matrice.projects p where p.id = s.project_id offset 0) p
+  ), summed as materialized (
+    select a.id, a.model, a.error,
+           a.chunk_count + sum(d.chunks) as chunks,
+           a.embedded_count + coalesce(sum(d.embedded) filter (where d.model = a.model), 0) as embedded,
+           a.failed_count + coalesce(sum(d.failed) filter (where d.model = a.model), 0) as failed,
+           bool_or(d.must_count) as must_count
+      from active a join due d on d.source_id = a.id
+     group by a.id, a.model, a.error, a.chunk_count, a.embedded_count, a.failed_count
+  ), counted as materialized (
+    select t.id, t.model, t.error, coalesce(c.chunks, t.chunks) as chunks, coalesce(c.embedded, t.embedded) as embedded,
+           coalesce(c.failed, t.failed) as failed
+      from summed t left join lateral matrice_private.counts_of(t.id, t.model) c on t.must_count
+  )
+  update matrice.context_sources s
+     set chunk_count = c.chunks, embedded_count = c.embedded, failed_count = c.failed,
+         error = case when c.error is not null and not matrice_private.is_count_of_failures(c.error) then c.error
+                      when c.failed > 0 then matrice_private.why_failed(c.id, c.model, c.failed::integer, c.chunks::integer) end,
+         -- keep_progress makes it ready or error.
+         status = case when matrice_private.is_count_of_failures(c.error) then 'processing' else s.status end
+    from counted c
+   where s.id = c.id
+     and (s.chunk_count, s.embedded_count, s.failed_count) is distinct from (c.chunks, c.embedded, c.failed);
+end
+$$;
+comment on function matrice_private.add_up is
+  'Adds what source_counts has of some sources to their rows. Skips sources that others have locked. SECURITY DEFINER: no '
+  'client may read or write source_counts, and it counts for everybody who changed chunks.';
+
+create or replace function matrice_private.add_up_added() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.add_up(d.sources) from (select array_agg(distinct a.source_id) as sources from added a) d
+    where d.sources is not null;
+  return null;
+end
+$$;
+comment on function matrice_private.add_up_added is
+  'Adds up the sources that a statement changed. SECURITY DEFINER: only it and claims call add_up.';
+
+create or replace trigger add_up_added after insert on matrice_private.source_counts referencing new table as added
+for each statement execute function matrice_private.add_up_added();
+
+create or replace function matrice_private.add_up_due() returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set jit = off
+as $$
+declare
+  due uuid[] := array(select distinct d.source_id from (select d.source_id from matrice_private.source_counts d limit 1000) d);
+begin
+  if cardinality(due) = 0 then
+    return;
+  end if;
+  delete from matrice_private.source_counts d
+   where d.ctid = any (array(
+     select held.ctid from unnest(due) as given (id)
+      cross join lateral (
+        select one.ctid from matrice_private.source_counts one where one.source_id = given.id for update skip locked
+      ) held
+      where not exists (select from matrice.context_sources s where s.id = given.id)));
+  perform matrice_private.add_up(due);
+end
+$$;
+comment on function matrice_private.add_up_due is
+  'Adds up what other transactions could not, because the source was locked, and removes the counts of deleted sources. '
+  'SECURITY DEFINER: no client may read or write source_counts.';
+
+create or replace function matrice_private.forget_counts() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Nobody waits. A claim removes rows that are locked now.
+  delete from matrice_private.source_counts d
+   where d.ctid = any (array(
+     select held.ctid from removed r cross join lateral (
+       select one.ctid from matrice_private.source_counts one where one.source_id = r.id for update skip locked
+     ) held));
+  return null;
+end
+$$;
+comment on function matrice_private.forget_counts is
+  'Removes the counts of deleted sources. SECURITY DEFINER: no client may write source_counts.';
+
+create or replace trigger forget_counts after delete on matrice.context_sources referencing old table as removed
+for each statement execute function matrice_private.forget_counts();
+
+create or replace function matrice_private.recount_sources() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into matrice_private.source_counts (source_id, must_count)
+  select s.id, true from matrice.context_sources s where s.project_id = new.id;
+  return null;
+end
+$$;
+comment on function matrice_private.recount_sources is
+  'Counts the sources of a project again when its model changes. SECURITY DEFINER: no client may write source_counts.';
+
+create or replace trigger recount_sources after update of settings on matrice.projects
+for each row when (old.settings ->> 'embedding_model' is distinct from new.settings ->> 'embedding_model')
+execute function matrice_private.recount_sources();
+
+create or replace function matrice_private.rebuild_progress(project_id uuid default null) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into matrice_private.source_counts (source_id, must_count)
+  select s.id, true from matrice.context_sources s
+   where rebuild_progress.project_id is null or s.project_id = rebuild_progress.project_id;
+end
+$$;
+comment on function matrice_private.rebuild_progress is
+  'Counts the chunks of all sources of a project again; without project_id, of all projects. For the owner of the tables, after '
+  'rows were loaded or deleted without triggers.';
+
+create or replace function matrice_private.recount_all() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.rebuild_progress();
+  return null;
+end
+$$;
+comment on function matrice_private.recount_all is
+  'Counts all sources again, when another model becomes the default or a table is truncated. SECURITY DEFINER: no client may '
+  'write source_counts.';
+
+create or replace trigger recount_removed after truncate on matrice.source_chunks
+for each statement execute function matrice_private.recount_all();
+create or replace trigger recount_removed after truncate on matrice.chunk_embeddings
+for each statement execute function matrice_private.recount_all();
+create or replace trigger recount_removed after truncate on matrice.embedding_leases
+for each statement execute function matrice_private.recount_all();
+create or replace trigger recount_removed after delete on matrice.embedding_models
+for each row when (old.is_default) execute function matrice_private.recount_all();
+create or replace trigger recount_added after insert on matrice.embedding_models
+for each row when (new.is_default) execute function matrice_private.recount_all();
+create or replace trigger recount_changed after update of is_default, model on matrice.embedding_models
+for each row when (old.is_default and not new.is_default or new.is_default and (not old.is_default or old.model <> new.model))
+execute function matrice_private.recount_all();

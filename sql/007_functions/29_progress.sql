@@ -1,0 +1,134 @@
+-- The status of a source, what clients learn of it, and how they say that a document could not be read.
+
+create or replace function matrice_private.keep_progress() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_op = 'INSERT' then
+    -- Chunks are counted when they are added, also in a restore.
+    new.chunk_count := 0;
+    new.embedded_count := 0;
+    new.failed_count := 0;
+    new.status := case when new.error is null then new.status else 'error' end;
+    return new;
+  end if;
+  if not pg_has_role((select c.relowner from pg_class c where c.oid = tg_relid), 'USAGE') then
+    new.chunk_count := old.chunk_count;
+    new.embedded_count := old.embedded_count;
+    new.failed_count := old.failed_count;
+  end if;
+  if new.status <> 'error' and new.error is not distinct from old.error and old.status = 'error' then
+    new.error := null;
+  end if;
+  new.status := case
+    when new.error is not null and not matrice_private.is_count_of_failures(new.error) then 'error'
+    when new.status = 'error' then 'error'
+    when new.chunk_count = 0 then case when old.chunk_count > 0 then 'pending' else new.status end
+    when new.embedded_count >= new.chunk_count then 'ready'
+    when new.embedded_count + new.failed_count >= new.chunk_count then 'error'
+    else 'processing'
+  end;
+  return new;
+end
+$$;
+comment on function matrice_private.keep_progress is
+  'Sets the status of a source that has chunks by its counts, and keeps clients from changing these.';
+
+create or replace trigger keep_progress
+before insert or update of status, error, chunk_count, embedded_count, failed_count on matrice.context_sources
+for each row execute function matrice_private.keep_progress();
+
+create or replace function matrice_private.send_progress(project_id uuid, sources jsonb) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- NOTIFY takes less than 8000 bytes.
+  event jsonb := jsonb_build_object(
+    'event', 'source_progress', 'project_id', project_id, 'source_count', jsonb_array_length(sources),
+    'sources', case when jsonb_array_length(sources) <= 30 then sources else '[]' end);
+begin
+  perform pg_notify('matrice:' || project_id, event::text);
+  -- Supabase Realtime. It is looked up at run time, because a plain PostgreSQL does not have it.
+  if to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
+    execute 'select realtime.send($1, $2, $3, true)' using event, 'source_progress', 'matrice:' || project_id;
+  end if;
+end
+$$;
+comment on function matrice_private.send_progress is
+  'Tells clients how far sources are: by NOTIFY and, where it is, by Supabase Realtime. Of more than 30 sources it tells only '
+  'how many changed.';
+
+create or replace function matrice_private.tell_progress() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.send_progress(c.project_id, c.sources)
+     from (
+       select a.project_id,
+              jsonb_agg(jsonb_build_object(
+                'id', a.id, 'status', a.status, 'chunk_count', a.chunk_count, 'embedded_count', a.embedded_count,
+                'failed_count', a.failed_count) order by a.id) as sources
+         from added a
+         join removed r on r.id = a.id
+        where (a.status, a.chunk_count, a.embedded_count, a.failed_count)
+              is distinct from (r.status, r.chunk_count, r.embedded_count, r.failed_count)
+        group by a.project_id
+     ) c;
+  return null;
+end
+$$;
+comment on function matrice_private.tell_progress is
+  'Tells clients which sources of a project a statement changed: one event per project. SECURITY DEFINER: clients may not '
+  'execute realtime.send.';
+
+create or replace trigger tell_progress after update on matrice.context_sources
+referencing old table as removed new table as added
+for each statement execute function matrice_private.tell_progress();
+
+create or replace function matrice.set_source_error(source_id uuid, error text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  owner_project uuid;
+begin
+  perform matrice_private.require_given('source_id', source_id);
+  perform matrice_private.require_text('error', error);
+  select s.project_id into owner_project from matrice.context_sources s where s.id = set_source_error.source_id;
+  if not found then
+    raise exception 'source not found'
+      using errcode = 'PT404', detail = format('There is no source %s that you can see.', set_source_error.source_id);
+  end if;
+  perform matrice_private.require_role(owner_project, 'editor');
+  update matrice.context_sources s set status = 'error', error = left(set_source_error.error, 1000)
+   where s.id = set_source_error.source_id;
+end
+$$;
+comment on function matrice.set_source_error is
+  'Says that a document could not be read: its source gets the status error and the reason. The chunks that it has stay. The '
+  'next text clears the error. error: its first 1000 characters are kept.';
+
+create or replace function matrice.source_progress(project_id uuid) returns table (
+  source_id uuid, name text, status text, error text, chunk_count integer, embedded_count integer, failed_count integer
+)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  perform matrice_private.require_role(source_progress.project_id, 'viewer');
+  return query
+    select s.id, s.name, s.status, s.error, s.chunk_count, s.embedded_count, s.failed_count
+      from matrice.context_sources s
+     where s.project_id = source_progress.project_id
+     order by s.created_at, s.id;
+end
+$$;
+comment on function matrice.source_progress is
+  'Returns how far the sources of a project are: their chunks, those that have an embedding of the project''s model, and '
+  'those that failed for good. Clients can listen for changes: the channel matrice:<project_id> of LISTEN, or of Supabase '
+  'Realtime, gets an event for each statement that changes them.';
