@@ -9,9 +9,10 @@ create table matrice_private.source_counts (
   chunks     integer not null default 0,
   embedded   integer not null default 0,
   failed     integer not null default 0,
-  must_count boolean not null default false
+  must_count boolean not null default false,
+  id         uuid    not null default gen_random_uuid(),
+  constraint source_counts_pkey primary key (source_id, id)
 );
-create index idx_source_counts_source on matrice_private.source_counts (source_id);
 
 comment on table matrice_private.source_counts is
   'Changes of the counts of a source that are not in its row yet. There is no foreign key: it would make a writer wait for '
@@ -23,6 +24,7 @@ comment on column matrice_private.source_counts.embedded is 'How many embeddings
 comment on column matrice_private.source_counts.failed is 'How many failures for good were added, or removed if below 0.';
 comment on column matrice_private.source_counts.must_count is
   'Whether the chunks of the source must be counted again: some were deleted or moved, or the model of the project changed.';
+comment on column matrice_private.source_counts.id is 'Distinguishes the rows of a source.';
 
 alter table matrice_private.source_counts enable row level security;
 create policy "nobody reads them" on matrice_private.source_counts for select to authenticated using (false);

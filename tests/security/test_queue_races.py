@@ -70,6 +70,19 @@ def wrong_vectors(database):
     return [row for row in rows if row[1] is None or [json.loads(vector) for vector in row[1]] != [vector_of(row[0])]]
 
 
+def wrong_counts(database):
+    """Sources whose columns are not what a count of their rows gives."""
+    return database.rows("""
+        select s.id, s.status, s.chunk_count, s.embedded_count, s.failed_count, n.*
+          from matrice.context_sources s
+         cross join lateral (
+           select count(*) as chunks,
+                  count(*) filter (where exists (select from matrice.chunk_embeddings e
+                                                  where e.chunk_id = c.id and e.model = 'tiny')) as embedded
+             from matrice.source_chunks c where c.source_id = s.id) n
+         where (s.status, s.chunk_count, s.embedded_count, s.failed_count) is distinct from ('ready', n.chunks, n.embedded, 0)""")
+
+
 @pytest.fixture
 def world(matrice_database):
     database = matrice_database()
@@ -411,3 +424,5 @@ def test_queue_with_workers_editors_languages_and_deletions_at_once_has_no_wrong
         drain(worker)
     assert wrong_vectors(world) == []
     assert world.value("select count(*) from matrice.embedding_leases") == 0
+    assert wrong_counts(world) == []
+    assert world.value("select count(*) from matrice_private.source_counts") == 0
