@@ -180,8 +180,16 @@ set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
 #variable_conflict use_column
 declare
+  -- The project is held, too. Otherwise a second update of a source in one transaction would make the foreign key wait for somebody
+  -- who deletes the project, and waits for the source.
   held uuid[] := array(
-    select s.id from matrice.context_sources s where s.id = any (source_ids) order by s.id for no key update skip locked);
+    select s.id
+      from matrice.context_sources s
+      join matrice.projects p on p.id = s.project_id
+     where s.id = any (source_ids)
+     order by s.id
+       for no key update of s skip locked
+       for key share of p skip locked);
 begin
   if cardinality(held) = 0 then
     return;
