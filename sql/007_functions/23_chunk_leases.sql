@@ -8,8 +8,9 @@
 -- change of the source's metadata, a change of the project's language, a deletion.
 --
 -- Workers run at the same time. They lock projects and sources only when they add up counts (28_source_counts.sql): last, and
--- without waiting. A worker that waits for a chunk holds no lock on another, so nobody waits for it. claim_chunks skips chunks that others have locked. store_embeddings locks all of its chunks or none,
--- in the mode of a foreign key (FOR KEY SHARE). fail_chunks skips leases that others have locked.
+-- without waiting. A worker that waits for a chunk holds no lock on another, so nobody waits for it. claim_chunks skips chunks
+-- that others have locked. store_embeddings locks all of its chunks or none, in the mode of a foreign key (FOR KEY SHARE).
+-- fail_chunks skips leases that others have locked.
 --
 -- A client's own statement over many sources or chunks locks them in the order in which it finds them.
 
