@@ -19,6 +19,7 @@ begin
       'invite_member', 'accept_invite', 'list_members', 'set_member_role', 'remove_member',
       'save_pillar', 'restore_pillar', 'pillar_history',
       'ingest_source', 'chunk_source', 'sync_source', 'sync_sources', 'set_source_error', 'source_progress',
+      'source_text', 'source_history', 'restore_source', 'rechunk',
       'claim_chunks', 'store_embeddings', 'fail_chunks', 'failed_chunks', 'retry_failed',
       'reindex_text',
       'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'match_documents',
@@ -45,7 +46,9 @@ begin
       'text_language',
       'require_no_circle',
       'require_metadata_room', 'cut_is_bounded', 'chunk_is_bounded', 'completed_chunks', 'require_spans',
-      'names_between', 'places_of', 'content_hash', 'cut_source', 'keyed_source',
+      'names_between', 'places_of', 'content_hash', 'cut_source', 'lay_chunks', 'laid_metadata', 'require_room', 'keyed_source',
+      'keeps_texts', 'kept_versions', 'remember_text', 'project_of_source', 'hold_source', 'current_version', 'require_version',
+      'require_sources',
       'dimensions_of', 'norm_of', 'norm_of_dimensions', 'require_model', 'require_comparable', 'embedding_model',
       'text_hash', 'headings_of', 'embedding_text', 'hold_claimable', 'lease_of_parts', 'lease_of_project', 'projects_to_claim',
       'has_claimable', 'models_to_claim', 'fill_batch', 'batch_of', 'require_limit', 'lease_chunks', 'give_back',
@@ -82,6 +85,9 @@ begin
       'invite_as_owner',
       -- Clients may not write leases. These functions work on the caller's own leases, in projects that the caller may edit.
       'take_leases_of_member', 'own_leases_of_member', 'end_leases_of_member', 'return_leases_of_member', 'free_failed_of_member',
+      -- Nobody may write the texts of sources, so that each version is the text that was cut. It writes those of sources that the
+      -- caller may edit.
+      'keep_text_of_member',
       -- No client may read or write the index of waiting chunks. These use it for projects that the caller may edit.
       'waiting_projects_of_member', 'next_parts_of_member', 'settle_parts_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
@@ -93,10 +99,11 @@ begin
     ]),
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
-    -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases and complete_chunks are SECURITY DEFINER, because only
-    -- the owner of the tables may read codes, the word index and the index of waiting chunks, and execute the engine's functions.
+    -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks and keep_text are SECURITY DEFINER,
+    -- because only the owner of the tables may read codes, the word index and the index of waiting chunks, execute the engine's
+    -- functions, and write the texts of sources.
     ('service_role', 'matrice_private', array[
-      'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts', 'complete_chunks',
+      'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts', 'complete_chunks', 'keep_text',
       'take_leases', 'own_leases', 'end_leases', 'return_leases', 'free_failed']),
 
     -- For the owner of the tables.
@@ -116,11 +123,11 @@ begin
       'complete_chunk', 'refilter_chunks', 'keep_dimensions', 'choose_model', 'check_embedding', 'complete_lease', 'forget_leases', 'hold_text',
       'forget_embeddings', 'complete_insight', 'refuse_circle', 'refuse_unit', 'price_step',
       -- SECURITY DEFINER: these write to tables that no client may write.
-      'audit', 'keep_pillar_version', 'forget_usage', 'forget_failures', 'forget_rows',
+      'audit', 'keep_pillar_version', 'trim_texts', 'forget_usage', 'forget_failures', 'forget_rows',
       'list_parts', 'list_chunk', 'forget_parts', 'forget_queues',
       'index_words', 'index_codes',
       'take_project_id', 'void_invitations',
-      'count_context_sources', 'count_source_chunks', 'count_insights', 'count_workflow_runs',
+      'count_context_sources', 'count_source_texts', 'count_source_chunks', 'count_insights', 'count_workflow_runs',
       'count_workflow_steps',
       'count_pillar_versions', 'count_project_invitations',
       -- SECURITY DEFINER: a new project has no owner yet who could add one.
