@@ -96,6 +96,7 @@ begin
   select (select count(*) from laid), (select count(*) from new),
          (select count(*) from matched m where m.id is not null), (select count(*) from gone), array(select n.id from new n)
     into total, added, kept, removed, new_ids;
+  perform matrice_private.take_embeddings(project_id, new_ids);
   return next;
 end
 $$;
@@ -127,7 +128,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform matrice_private.cut_is_bounded(
-            cardinality(metadata), max_tokens,
+            cardinality(require_room.metadata), require_room.max_tokens,
             coalesce((select max(pg_column_size(g.metadata)) from unnest(require_room.metadata) as g (metadata)), 0)
             + pg_column_size(s.raw_metadata || jsonb_build_object('type', s.type, 'matrice.project', s.project_id)))
      from matrice.context_sources s where s.id = require_room.source_id;

@@ -19,7 +19,7 @@ begin
       'invite_member', 'accept_invite', 'list_members', 'set_member_role', 'remove_member',
       'save_pillar', 'restore_pillar', 'pillar_history',
       'ingest_source', 'chunk_source', 'sync_source', 'sync_sources', 'set_source_error', 'source_progress',
-      'source_text', 'source_history', 'restore_source', 'rechunk',
+      'source_text', 'source_history', 'restore_source', 'rechunk', 'ingest_chunks', 'replace_chunks',
       'claim_chunks', 'store_embeddings', 'fail_chunks', 'failed_chunks', 'retry_failed',
       'reindex_text',
       'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'match_documents',
@@ -48,7 +48,8 @@ begin
       'require_metadata_room', 'cut_is_bounded', 'chunk_is_bounded', 'completed_chunks', 'require_spans',
       'names_between', 'places_of', 'content_hash', 'cut_source', 'lay_chunks', 'laid_metadata', 'require_room', 'keyed_source',
       'keeps_texts', 'kept_versions', 'remember_text', 'project_of_source', 'hold_source', 'current_version', 'require_version',
-      'require_sources',
+      'require_sources', 'wrong_chunk', 'require_client_chunks', 'lay_client_chunks',
+      'is_embedded_alike', 'take_embeddings', 'share_embeddings',
       'dimensions_of', 'norm_of', 'norm_of_dimensions', 'require_model', 'require_comparable', 'embedding_model',
       'text_hash', 'headings_of', 'embedding_text', 'hold_claimable', 'lease_of_parts', 'lease_of_project', 'projects_to_claim',
       'has_claimable', 'models_to_claim', 'fill_batch', 'batch_of', 'require_limit', 'lease_chunks', 'give_back',
@@ -95,15 +96,19 @@ begin
       'complete_chunks_of_member',
       -- Under row-level security, filters cannot use their index, and no client may read the word index. These search only the
       -- caller's projects.
-      'nearest_to_member', 'matching_of_member', 'outdated_of_member', 'member_has_chunks'
+      'nearest_to_member', 'matching_of_member', 'outdated_of_member', 'member_has_chunks',
+      -- Under row-level security, they could not use the index of texts either. They find chunks in projects that the caller may
+      -- edit. The embeddings are read and written as the caller.
+      'embedded_twins_of_member', 'waiting_twins_of_member'
     ]),
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
-    -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks and keep_text are SECURITY DEFINER,
-    -- because only the owner of the tables may read codes, the word index and the index of waiting chunks, execute the engine's
+    -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text, embedded_twins
+    -- and waiting_twins are SECURITY DEFINER, because only the owner of the tables may read codes, the word index and the index of waiting chunks, execute the engine's
     -- functions, and write the texts of sources.
     ('service_role', 'matrice_private', array[
       'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts', 'complete_chunks', 'keep_text',
+      'embedded_twins', 'waiting_twins',
       'take_leases', 'own_leases', 'end_leases', 'return_leases', 'free_failed']),
 
     -- For the owner of the tables.
