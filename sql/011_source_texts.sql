@@ -31,15 +31,16 @@ create table matrice.source_texts (
 create index idx_source_texts_project on matrice.source_texts (project_id, source_id);
 
 comment on table matrice.source_texts is
-  'The texts of sources, by version. Every new text of a source adds a version. Only ingest_source, chunk_source, sync_source and '
-  'restore_source write it. Projects whose setting "keep_source_texts" is false have no rows.';
+  'The texts of sources, by version. Every new text of a source adds a version. Only ingest_source, chunk_source, sync_source '
+  'and restore_source write it. Projects whose setting "keep_source_texts" is false have no rows.';
 comment on column matrice.source_texts.source_id is 'The source.';
 comment on column matrice.source_texts.version is 'Number of the version, from 1.';
 comment on column matrice.source_texts.project_id is 'The source''s project.';
 comment on column matrice.source_texts.content is 'The text. Compressed on disk.';
 comment on column matrice.source_texts.spans is
   'Where pages, sheets or slides begin in the text, as ingest_source was told; null if it was not told.';
-comment on column matrice.source_texts.characters is 'Length of the text. So its history can be listed without reading the texts.';
+comment on column matrice.source_texts.characters is
+  'Length of the text. So its history can be listed without reading the texts.';
 comment on column matrice.source_texts.token_count is 'Tokens of the text in the default encoding.';
 comment on column matrice.source_texts.format is 'Format that the text was last cut as.';
 comment on column matrice.source_texts.max_tokens is 'The max_tokens that the text was last cut with.';

@@ -142,11 +142,11 @@ end
 $$;
 comment on function matrice.ingest_chunks is
   'Adds a document that the client has cut into chunks itself. Returns the id of the new source. chunks: a JSON array of 1 to '
-  '100,000 objects, in their order, such as [{"content": "…", "start_char": 0, "end_char": 120, "metadata": {"page": 1}}]. content: '
-  'at most 1 MB, and 64 MB in all. start_char, end_char: where it is in the text of the client. metadata: searches can filter by '
-  'it. token_count: ignored, because matrice counts the tokens. The text is not stored, so rechunk leaves the source alone; '
-  'replace_chunks gives it other chunks. type, storage_path, metadata: as in ingest_source. '
-  'Defaults: type ''file'', metadata ''{}''.';
+  '100,000 objects, in their order, such as [{"content": "…", "start_char": 0, "end_char": 120, "metadata": {"page": 1}}]. '
+  'content: at most 1 MB, and 64 MB in all. start_char, end_char: where it is in the text of the client. metadata: searches '
+  'can filter by it. token_count: ignored, because matrice counts the tokens. The text is not stored, so rechunk leaves the '
+  'source alone; replace_chunks gives it other chunks. type, storage_path, metadata: as in ingest_source. Defaults: type '
+  '''file'', metadata ''{}''.';
 
 create or replace function matrice.replace_chunks(source_id uuid, chunks jsonb)
 returns table (total integer, added integer, kept integer, removed integer)
@@ -164,7 +164,7 @@ begin
 end
 $$;
 comment on function matrice.replace_chunks is
-  'Replaces the chunks of a source by others that the client has cut itself. Returns the numbers of chunks: total, added, kept and '
-  'removed. A chunk whose text did not change keeps its row, id and embeddings. Without metadata of its own, it keeps those that '
-  'it has, but loses page, pages, sheets and slides if start_char or end_char is another. chunks: as in ingest_chunks. Texts that '
-  'are stored stay in the history of the source.';
+  'Replaces the chunks of a source by others that the client has cut itself. Returns the numbers of chunks: total, added, '
+  'kept and removed. A chunk whose text did not change keeps its row, id and embeddings. Without metadata of its own, it '
+  'keeps those that it has, but loses page, pages, sheets and slides if start_char or end_char is another. chunks: as in '
+  'ingest_chunks. Texts that are stored stay in the history of the source.';

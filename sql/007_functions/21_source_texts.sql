@@ -9,7 +9,8 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select coalesce((settings ->> 'keep_source_texts')::boolean, true);
 end;
-comment on function matrice_private.keeps_texts is 'Returns whether the settings of a project let matrice store the texts of sources.';
+comment on function matrice_private.keeps_texts is
+  'Returns whether the settings of a project let matrice store the texts of sources.';
 
 create or replace function matrice_private.kept_versions(settings jsonb) returns integer
 language sql immutable parallel safe
@@ -17,7 +18,8 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select coalesce((settings ->> 'keep_source_versions')::integer, 10);
 end;
-comment on function matrice_private.kept_versions is 'Returns how many texts of each source the settings of a project let matrice store.';
+comment on function matrice_private.kept_versions is
+  'Returns how many texts of each source the settings of a project let matrice store.';
 
 create or replace function matrice_private.keep_text(
   source_id uuid, content text, format text, max_tokens integer, overlap_tokens integer, token_count integer, spans jsonb
@@ -60,10 +62,10 @@ begin
 end
 $$;
 comment on function matrice_private.keep_text is
-  'Stores the text of a source as a new version, unless the newest version has the same text: then it only takes the options that '
-  'the text was cut with, and spans if they are given. Deletes versions that are too old. Does nothing if the project keeps no '
-  'texts. SECURITY DEFINER: nobody may write source_texts. The function does not check membership of the project. So only '
-  'services and keep_text_of_member may execute it.';
+  'Stores the text of a source as a new version, unless the newest version has the same text: then it only takes the options '
+  'that the text was cut with, and spans if they are given. Deletes versions that are too old. Does nothing if the project '
+  'keeps no texts. SECURITY DEFINER: nobody may write source_texts. The function does not check membership of the project. So '
+  'only services and keep_text_of_member may execute it.';
 
 create or replace function matrice_private.keep_text_of_member(
   source_id uuid, content text, format text, max_tokens integer, overlap_tokens integer, token_count integer, spans jsonb
@@ -115,7 +117,8 @@ begin
 end
 $$;
 comment on function matrice_private.trim_texts is
-  'Deletes the texts that the new settings of a project do not let matrice keep. SECURITY DEFINER: nobody may write source_texts.';
+  'Deletes the texts that the new settings of a project do not let matrice keep. SECURITY DEFINER: nobody may write '
+  'source_texts.';
 
 -- After the trigger that locks the sources, if the language changes too: a writer has locked its source before it stores a text.
 create or replace trigger trim_texts after update of settings on matrice.projects
@@ -185,7 +188,7 @@ begin
   if require_version.version is null then
     raise exception 'no text of the source is stored'
       using errcode = 'PT404',
-            detail = format('A client cut the chunks of source %s itself, or its project did not keep texts when it was cut.', source_id),
+            detail = format('A client cut source %s itself, or its project did not keep texts when it was cut.', source_id),
             hint = 'Pass the text to chunk_source. To keep it, the setting "keep_source_texts" of the project must not be false.';
   elsif not exists (
     select from matrice.source_texts t where t.source_id = require_version.source_id and t.version = require_version.version
@@ -213,8 +216,8 @@ begin
 end
 $$;
 comment on function matrice.source_text is
-  'Returns the text of a source. version: as source_history lists them; if null, the text that its chunks come from. Raises PT404 '
-  'if that text is not stored.';
+  'Returns the text of a source. version: as source_history lists them; if null, the text that its chunks come from. Raises '
+  'PT404 if that text is not stored.';
 
 create or replace function matrice.source_history(source_id uuid) returns table (
   version integer, created_at timestamptz, created_by uuid, characters integer, token_count integer, format text,
@@ -312,7 +315,10 @@ begin
      where s.project_id = rechunk.project_id and (rechunk.source_ids is null or s.id = any (rechunk.source_ids))
      order by s.id
        for no key update);
-  for source in select s.id, s.format, s.max_tokens, s.overlap_tokens from matrice.context_sources s where s.id = any (held) order by s.created_at, s.id loop
+  for source in
+    select s.id, s.format, s.max_tokens, s.overlap_tokens
+      from matrice.context_sources s where s.id = any (held) order by s.created_at, s.id
+  loop
     select t.content, t.spans into stored from matrice.source_texts t
      where t.source_id = source.id and t.version = matrice_private.current_version(source.id);
     source_id := source.id;

@@ -101,11 +101,12 @@ begin
 end
 $$;
 comment on function matrice_private.lay_chunks is
-  'Makes texts the chunks of a source, in their order. Returns what chunk_source returns. metadata: null where a chunk has none of '
-  'its own. is_cut: whether matrice cut the texts, and not a client. has_places: whether the metadata say where pages, sheets and '
-  'slides are. Checks neither roles nor arguments: its callers do, and lock the source.';
+  'Makes texts the chunks of a source, in their order. Returns what chunk_source returns. metadata: null where a chunk has '
+  'none of its own. is_cut: whether matrice cut the texts, and not a client. has_places: whether the metadata say where '
+  'pages, sheets and slides are. Checks neither roles nor arguments: its callers do, and lock the source.';
 
-create or replace function matrice_private.laid_metadata(stored jsonb, given jsonb, is_cut boolean, is_moved boolean) returns jsonb
+create or replace function matrice_private.laid_metadata(stored jsonb, given jsonb, is_cut boolean, is_moved boolean)
+returns jsonb
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 begin atomic
@@ -119,8 +120,8 @@ begin atomic
   end || coalesce(given, '{}');
 end;
 comment on function matrice_private.laid_metadata is
-  'Returns the metadata of a chunk that stays. stored: those that it has. given: those of the new text. is_cut: whether matrice cut '
-  'it; a client''s metadata replace those that are stored. is_moved: whether its place in the text is another.';
+  'Returns the metadata of a chunk that stays. stored: those that it has. given: those of the new text. is_cut: whether '
+  'matrice cut it; a client''s metadata replace those that are stored. is_moved: whether its place in the text is another.';
 
 create or replace function matrice_private.require_room(source_id uuid, metadata jsonb[], max_tokens integer) returns void
 language plpgsql stable
@@ -135,7 +136,8 @@ begin
 end
 $$;
 comment on function matrice_private.require_room is
-  'Raises if a source would get too many chunks, or if they would repeat too much metadata. max_tokens: null if a client cut them.';
+  'Raises if a source would get too many chunks, or if they would repeat too much metadata. max_tokens: null if a client cut '
+  'them.';
 
 create or replace function matrice_private.cut_source(
   source_id uuid, project_id uuid, content text, format text, max_tokens integer, overlap_tokens integer, spans jsonb
@@ -252,9 +254,9 @@ begin
 end
 $$;
 comment on function matrice.chunk_source is
-  'Replaces the text of a source and cuts it into chunks again. Stores it as a new version, if it is another text and the project '
-  'keeps texts. Returns the numbers of chunks: total, added, kept and '
-  'removed. A chunk whose text did not change keeps its row, id, embeddings and metadata, even if it moved. Without spans, a '
-  'chunk that moved loses page, pages, sheets and slides. content: at most 64 MB. format, max_tokens, overlap_tokens: if '
-  'null, as last time; if there was no last time, text, 512 and 64. overlap_tokens: at most half of max_tokens; 64 is '
-  'lowered to that if necessary. spans: as in ingest_source.';
+  'Replaces the text of a source and cuts it into chunks again. Stores it as a new version, if it is another text and the '
+  'project keeps texts. Returns the numbers of chunks: total, added, kept and removed. A chunk whose text did not change '
+  'keeps its row, id, embeddings and metadata, even if it moved. Without spans, a chunk that moved loses page, pages, sheets '
+  'and slides. content: at most 64 MB. format, max_tokens, overlap_tokens: if null, as last time; if there was no last time, '
+  'text, 512 and 64. overlap_tokens: at most half of max_tokens; 64 is lowered to that if necessary. spans: as in '
+  'ingest_source.';

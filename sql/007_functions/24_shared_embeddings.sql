@@ -49,8 +49,8 @@ begin
 end
 $$;
 comment on function matrice_private.embedded_twins_of_member is
-  'Calls embedded_twins for the projects that the caller may edit. SECURITY DEFINER: under row-level security, the hash could not '
-  'use its index.';
+  'Calls embedded_twins for the projects that the caller may edit. SECURITY DEFINER: under row-level security, the hash could '
+  'not use its index.';
 
 create or replace function matrice_private.waiting_twins(chunk_ids uuid[], model text, project_ids uuid[])
 returns table (chunk_id uuid, twin_id uuid)
@@ -86,9 +86,9 @@ begin
 end
 $$;
 comment on function matrice_private.waiting_twins is
-  'Finds chunks with the same text as one of the given chunks that have no embedding of a model, at most a thousand. project_ids: '
-  'only in these projects; null: in all. SECURITY DEFINER: under row-level security, the hash could not use its index. Checks no '
-  'roles: for services and waiting_twins_of_member.';
+  'Finds chunks with the same text as one of the given chunks that have no embedding of a model, at most a thousand. '
+  'project_ids: only in these projects; null: in all. SECURITY DEFINER: under row-level security, the hash could not use its '
+  'index. Checks no roles: for services and waiting_twins_of_member.';
 
 create or replace function matrice_private.waiting_twins_of_member(chunk_ids uuid[], model text)
 returns table (chunk_id uuid, twin_id uuid)
@@ -149,7 +149,8 @@ begin
 end
 $$;
 comment on function matrice_private.take_embeddings is
-  'Gives new chunks of a project the embeddings of other chunks whose embedded text is the same. The caller has just inserted them.';
+  'Gives new chunks of a project the embeddings of other chunks whose embedded text is the same. The caller has just inserted '
+  'them.';
 
 create or replace function matrice_private.share_embeddings(model text, chunk_ids uuid[]) returns uuid[]
 language plpgsql
