@@ -130,6 +130,10 @@ declare
   chunks   uuid[];
   twins    uuid[];
 begin
+  -- The first documents of a project need no look at each of their chunks.
+  if not exists (select from matrice.chunk_embeddings e where e.project_id = take_embeddings.project_id) then
+    return;
+  end if;
   if row_security_active('matrice.chunk_embeddings') then
     select array_agg(t.chunk_id), array_agg(t.twin_id) into chunks, twins
       from matrice_private.embedded_twins_of_member(take_embeddings.chunk_ids) t;

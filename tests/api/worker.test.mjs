@@ -78,7 +78,7 @@ test('a text that several chunks of a project have is embedded once', async () =
     const project_id = await ok(alice.rpc('create_project', { name }))
     for (const source of ['a', 'b']) await ok(alice.rpc('ingest_chunks', { project_id, name: source, chunks }))
     endpoint.embedded.clear()
-    const { code, stderr } = await embedOnce(project_id)
+    const { code, stderr } = await embedOnce(project_id, ['--jobs', '1'])
     assert.equal(code, 0, stderr)
     assert.deepEqual(Object.fromEntries(endpoint.embedded), { 'the same words': 1, 'other words': 1 }, 'another project does not count')
     endpoint.requests.length = 0
