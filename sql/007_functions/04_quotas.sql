@@ -102,6 +102,7 @@ begin
     select * from (values
       ('context_sources',
        '1000 + octet_length(name) + coalesce(octet_length(storage_path), 0) + octet_length(raw_metadata::text)', 1),
+      ('source_texts', '500 + octet_length(content) + coalesce(octet_length(spans::text), 0)', 0),
       ('source_chunks',
        '8192 + 2 * octet_length(content) + octet_length(metadata::text) + coalesce(octet_length(filterable::text), 0)', 0),
       ('insights',

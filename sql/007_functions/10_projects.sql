@@ -30,7 +30,8 @@ create or replace function matrice_private.known_settings() returns text[]
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select array['embedding_model', 'embedding_template', 'max_attempts', 'language', 'app'];
+  select array['embedding_model', 'embedding_template', 'max_attempts', 'keep_source_texts', 'keep_source_versions',
+               'language', 'app'];
 end;
 comment on function matrice_private.known_settings is 'Returns the keys that the settings of a project may have.';
 
@@ -38,7 +39,8 @@ create or replace function matrice_private.type_of_setting(key text) returns tex
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select case key when 'app' then 'object' when 'max_attempts' then 'number' else 'string' end;
+  select case when key = 'app' then 'object' when key in ('max_attempts', 'keep_source_versions') then 'number'
+              when key = 'keep_source_texts' then 'boolean' else 'string' end;
 end;
 comment on function matrice_private.type_of_setting is 'Returns the JSON type of a setting of a project.';
 
@@ -93,6 +95,12 @@ begin
   if not (new.settings ->> 'max_attempts')::numeric between 1 and 100 or (new.settings ->> 'max_attempts')::numeric % 1 <> 0 then
     raise exception 'setting "max_attempts" must be a whole number from 1 to 100'
       using errcode = '22023', detail = format('It is %s.', left(new.settings ->> 'max_attempts', 100));
+  end if;
+  if not (new.settings ->> 'keep_source_versions')::numeric between 1 and 1000
+     or (new.settings ->> 'keep_source_versions')::numeric % 1 <> 0 then
+    raise exception 'setting "keep_source_versions" must be a whole number from 1 to 1000'
+      using errcode = '22023', detail = format('It is %s.', left(new.settings ->> 'keep_source_versions', 100)),
+            hint = 'To keep no texts at all, set "keep_source_texts" to false.';
   end if;
   if language is not null and not exists (
     select from pg_ts_config c where c.cfgname = language and c.cfgnamespace = 'pg_catalog'::regnamespace

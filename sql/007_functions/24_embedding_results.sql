@@ -253,6 +253,7 @@ begin
     raise exception 'an embedding is not a vector of numbers'
       using errcode = '22023', detail = refusal, hint = 'Pass embeddings as a JSON array of arrays of finite numbers.';
   end;
+  ours := ours || matrice_private.share_embeddings(chosen_model, ours);
   if is_member then
     perform matrice_private.end_leases_of_member(ours, chosen_model);
   else
@@ -262,8 +263,8 @@ begin
 end
 $$;
 comment on function matrice.store_embeddings is
-  'Stores the embeddings of claimed chunks and ends their leases. Returns how many embeddings were stored. If it '
-  'raises an error, nothing is stored. Skips chunks that no longer exist, chunks whose text changed since they were '
+  'Stores the embeddings of claimed chunks and ends their leases. Returns how many embeddings were stored. Other chunks of the '
+  'project whose embedded text is the same get them, too; they are not counted. If it raises an error, nothing is stored. Skips chunks that no longer exist, chunks whose text changed since they were '
   'claimed (they can be claimed again), and chunks that somebody else leases. embeddings: a JSON array in the '
   'order of chunk_ids, of arrays of numbers, or of strings: the text of a vector, such as "[1, 2.5]", or base64 of little-endian '
   '32-bit floats, as embedding APIs return it. lease_id: the one that claim_chunks returned; if given, chunks that this lease '

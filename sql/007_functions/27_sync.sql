@@ -73,6 +73,11 @@ begin
     action := case when found then 'updated' else 'unchanged' end;
     if stored.content_hash = matrice_private.content_hash(content, format, max_tokens, overlap_tokens, spans)
        and stored.status <> 'error' then
+      if matrice_private.current_version(known.source_id) is null then
+        -- It came before texts were kept.
+        perform matrice_private.remember_text(
+          known.source_id, content, stored.format, stored.max_tokens, stored.overlap_tokens, stored.token_count, spans);
+      end if;
       select count(*), 0, count(*), 0 into total, added, kept, removed
         from matrice.source_chunks c where c.source_id = known.source_id;
       return next;

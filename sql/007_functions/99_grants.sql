@@ -19,6 +19,7 @@ begin
       'invite_member', 'accept_invite', 'list_members', 'set_member_role', 'remove_member',
       'save_pillar', 'restore_pillar', 'pillar_history',
       'ingest_source', 'chunk_source', 'sync_source', 'sync_sources', 'set_source_error', 'source_progress',
+      'source_text', 'source_history', 'restore_source', 'rechunk', 'ingest_chunks', 'replace_chunks',
       'claim_chunks', 'store_embeddings', 'fail_chunks', 'failed_chunks', 'retry_failed',
       'reindex_text',
       'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'match_documents',
@@ -45,7 +46,11 @@ begin
       'text_language',
       'require_no_circle',
       'require_metadata_room', 'cut_is_bounded', 'chunk_is_bounded', 'completed_chunks', 'require_spans',
-      'names_between', 'places_of', 'content_hash', 'cut_source', 'keyed_source', 'is_count_of_failures',
+      'names_between', 'places_of', 'content_hash', 'cut_source', 'lay_chunks', 'laid_metadata', 'require_room',
+      'keyed_source', 'is_count_of_failures',
+      'keeps_texts', 'kept_versions', 'remember_text', 'project_of_source', 'hold_source', 'current_version', 'require_version',
+      'require_sources', 'wrong_chunk', 'require_client_chunks', 'lay_client_chunks',
+      'is_embedded_alike', 'take_embeddings', 'share_embeddings',
       'dimensions_of', 'norm_of', 'norm_of_dimensions', 'require_model', 'require_comparable', 'embedding_model',
       'text_hash', 'headings_of', 'embedding_text', 'hold_claimable', 'lease_of_parts', 'lease_of_project', 'projects_to_claim',
       'has_claimable', 'models_to_claim', 'fill_batch', 'batch_of', 'require_limit', 'lease_chunks', 'give_back',
@@ -82,6 +87,9 @@ begin
       'invite_as_owner',
       -- Clients may not write leases. These functions work on the caller's own leases, in projects that the caller may edit.
       'take_leases_of_member', 'own_leases_of_member', 'end_leases_of_member', 'return_leases_of_member', 'free_failed_of_member',
+      -- Nobody may write the texts of sources, so that each version is the text that was cut. It writes those of sources that the
+      -- caller may edit.
+      'keep_text_of_member',
       -- No client may read or write the index of waiting chunks. These use it for projects that the caller may edit.
       'waiting_projects_of_member', 'next_parts_of_member', 'settle_parts_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
@@ -91,14 +99,19 @@ begin
       'add_up_due',
       -- Under row-level security, filters cannot use their index, and no client may read the word index. These search only the
       -- caller's projects.
-      'nearest_to_member', 'matching_of_member', 'outdated_of_member', 'member_has_chunks'
+      'nearest_to_member', 'matching_of_member', 'outdated_of_member', 'member_has_chunks',
+      -- Under row-level security, they could not use the index of texts either. They find chunks in projects that the caller may
+      -- edit. The embeddings are read and written as the caller.
+      'embedded_twins_of_member', 'waiting_twins_of_member'
     ]),
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
-    -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases and complete_chunks are SECURITY DEFINER, because only
-    -- the owner of the tables may read codes, the word index and the index of waiting chunks, and execute the engine's functions.
+    -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text, embedded_twins
+    -- and waiting_twins are SECURITY DEFINER, because only the owner of the tables may read codes, the word index and the index of waiting chunks, execute the engine's
+    -- functions, and write the texts of sources.
     ('service_role', 'matrice_private', array[
-      'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts', 'complete_chunks',
+      'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts', 'complete_chunks', 'keep_text',
+      'embedded_twins', 'waiting_twins',
       'take_leases', 'own_leases', 'end_leases', 'return_leases', 'free_failed']),
 
     -- For the owner of the tables.
@@ -119,13 +132,13 @@ begin
       'complete_chunk', 'refilter_chunks', 'keep_progress', 'keep_dimensions', 'choose_model', 'check_embedding', 'complete_lease', 'forget_leases', 'hold_text',
       'forget_embeddings', 'complete_insight', 'refuse_circle', 'refuse_unit', 'price_step',
       -- SECURITY DEFINER: these write to tables that no client may write.
-      'audit', 'keep_pillar_version', 'forget_usage', 'forget_failures', 'forget_rows',
+      'audit', 'keep_pillar_version', 'trim_texts', 'forget_usage', 'forget_failures', 'forget_rows',
       'list_parts', 'list_chunk', 'forget_parts', 'forget_queues',
       'count_added_chunks', 'count_removed_chunks', 'count_moved_chunk', 'count_embeddings', 'count_lost_embedding',
       'count_failure', 'add_up_added', 'forget_counts', 'recount_sources', 'recount_all', 'tell_progress',
       'index_words', 'index_codes',
       'take_project_id', 'void_invitations',
-      'count_context_sources', 'count_source_chunks', 'count_insights', 'count_workflow_runs',
+      'count_context_sources', 'count_source_texts', 'count_source_chunks', 'count_insights', 'count_workflow_runs',
       'count_workflow_steps',
       'count_pillar_versions', 'count_project_invitations',
       -- SECURITY DEFINER: a new project has no owner yet who could add one.

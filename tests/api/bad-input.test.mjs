@@ -105,7 +105,7 @@ describe('functions refuse numbers out of range', () => refusals([
   ...each([-1], 'calculate_cost', 'tokens_output', '22023'),
   ...each([{ cached_tokens: -1 }, { cached_tokens: '5' }, { cached_tokens: 1.5 }, { cached_tokens: 11 },
     { prompt_tokens: 10, prompt_tokens_details: { cached_tokens: 5 } }, { cache_read_input_tokens: 5 }, { service_tier: 1 }], 'calculate_cost', 'usage', '22023'),
-  ...each([-1, 99], 'restore_pillar', 'version', 'PT404').map(([label, request]) => [label, request, 404, 'PT404']),
+  ...['restore_pillar', 'restore_source', 'source_text'].flatMap((name) => each([-1, 99], name, 'version', 'PT404')).map(([label, request]) => [label, request, 404, 'PT404']),
 ]))
 
 // tests/sql/arguments.sql asks every function about every argument. What a client sends as null is one.
@@ -127,6 +127,12 @@ describe('functions refuse empty and blank texts', () => refusals([
     ...each(['', ' \t'], 'sync_source', argument, '22023'), ...each([null], 'sync_source', argument, '22004'),
   ]),
   ...each(['', ' '], 'set_source_error', 'error', '22023'),
+  ...['name', 'type'].flatMap((argument) => [
+    ...each(['', ' \t'], 'ingest_chunks', argument, '22023'), ...each([null], 'ingest_chunks', argument, '22004'),
+  ]),
+  ...['ingest_chunks', 'replace_chunks'].flatMap((name) => [
+    ...each([[], {}, [{}], [{ content: '' }], [{ content: 'x', text: 'y' }], 'whales'], name, 'chunks', '22023'), ...each([null], name, 'chunks', '22004'),
+  ]),
   ...each([null], 'set_source_error', 'error', '22004'),
   ...each([null], 'chunk_source', 'content', '22004'),
   ...['format', 'max_tokens', 'overlap_tokens'].flatMap((argument) => each([null], 'ingest_source', argument, '22004')),
@@ -147,8 +153,10 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...each([null], 'store_embeddings', 'chunk_ids', '22004'),
   ...each([null], 'analyze_text', 'language', '22004'),
   ...['set_phase', 'save_pillar', 'ingest_source', 'build_context', 'search_insights', 'start_run', 'workflow_metrics', 'reindex_text',
-    'sync_source', 'sync_sources', 'source_progress', 'failed_chunks', 'retry_failed']
+    'sync_source', 'sync_sources', 'source_progress', 'failed_chunks', 'retry_failed',
+    'rechunk', 'ingest_chunks']
     .flatMap((name) => each([null], name, 'project_id', '22004')),
+  ...['source_text', 'source_history', 'restore_source', 'replace_chunks'].flatMap((name) => each([null], name, 'source_id', '22004')),
 ]))
 
 describe('functions refuse wrong vectors', () => {

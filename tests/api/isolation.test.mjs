@@ -8,8 +8,8 @@ import { startStack } from './stack.mjs'
 
 // Readable by everybody signed in, writable by services.
 const REFERENCE = ['embedding_models', 'model_prices', 'model_price_windows', 'model_price_multipliers', 'quotas']
-// Written by triggers only.
-const HISTORIES = ['pillar_versions', 'audit_log', 'project_usage']
+// Written by triggers and functions only.
+const HISTORIES = ['pillar_versions', 'source_texts', 'audit_log', 'project_usage']
 // Columns that nobody writes.
 const GENERATED = { chunk_embeddings: ['code'] }
 // Functions of their arguments alone, and the one that makes a project of the caller's own.

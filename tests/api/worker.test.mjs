@@ -72,6 +72,23 @@ test('matrice-worker --once embeds every chunk once, in base64, and records the 
   assert.ok(run.workflow_steps.every((step) => step.step_name === 'embed' && step.status === 'success' && step.model === MODEL && step.tokens_input > 0 && step.cost_usd > 0))
 })
 
+test('a text that several chunks of a project have is embedded once', async () => {
+  const chunks = ['the same words', 'other words', 'the same words'].map((content) => ({ content }))
+  for (const name of ['first', 'second']) {
+    const project_id = await ok(alice.rpc('create_project', { name }))
+    for (const source of ['a', 'b']) await ok(alice.rpc('ingest_chunks', { project_id, name: source, chunks }))
+    endpoint.embedded.clear()
+    const { code, stderr } = await embedOnce(project_id, ['--jobs', '1'])
+    assert.equal(code, 0, stderr)
+    assert.deepEqual(Object.fromEntries(endpoint.embedded), { 'the same words': 1, 'other words': 1 }, 'another project does not count')
+    endpoint.requests.length = 0
+    await ok(alice.rpc('ingest_chunks', { project_id, name: 'c', chunks }))
+    await embedOnce(project_id)
+    assert.equal(endpoint.requests.length, 0, 'an equal text that comes later is not sent')
+    assert.equal(await assertEmbedded(project_id), 9)
+  }
+})
+
 test('matrice-worker never exceeds what the endpoint takes at once', async () => {
   // 900 chunks of about 500 tokens: 450,000 tokens.
   const words = Array.from({ length: 480 }, (_, i) => `w${i}`).join(' ')

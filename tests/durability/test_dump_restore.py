@@ -37,6 +37,13 @@ def test_functions_of_a_restored_database_work(matrice_database, empty_database)
         assert connection.execute("select count(*) from matrice.claim_chunks()").fetchone()[0] == left > 0
         assert connection.execute("select matrice.save_pillar(%s, 'P1', 'again')", [project]).fetchone()[0] == 3
         assert connection.execute("select count(*) from matrice.match_chunks((select embedding from matrice.chunk_embeddings limit 1))").fetchone()[0] == 5
+        # The texts of sources come back with their numbers, and loading them made no version.
+        source = connection.execute("select source_id from matrice.source_texts").fetchone()[0]
+        history = "select version, is_current from matrice.source_history(%s)"
+        assert connection.execute(history, [source]).fetchall() == [(1, True)]
+        assert connection.execute("select source_id, added, removed from matrice.rechunk(%s)", [project]).fetchall() == [(source, 0, 0)]
+        connection.execute("select matrice.chunk_source(%s, 'another text')", [source])
+        assert connection.execute(history, [source]).fetchall() == [(2, True), (1, False)]
     assert target.value("select matrice.migrate()") == []
 
 

@@ -25,7 +25,10 @@ def build(connection):
     c("insert into matrice.project_invitations (id, project_id, email, token_hash) values (%s, %s, 'a@b.c', sha256(convert_to(%s, 'UTF8')))",
       [IDS["invitation"], A, TOKEN])
     c("insert into matrice.pillars (id, project_id, code, name) values (%s, %s, 'P1', 'vision')", [IDS["pillar"], A])
-    c("insert into matrice.context_sources (id, project_id, name) values (%s, %s, 'source')", [IDS["source"], A])
+    c("insert into matrice.context_sources (id, project_id, name, format, max_tokens, overlap_tokens) values (%s, %s, 'source', 'text', 512, 64)",
+      [IDS["source"], A])
+    c("insert into matrice.source_texts (source_id, version, project_id, content, characters, format, max_tokens, overlap_tokens)"
+      " values (%s, 1, %s, 'some words', 10, 'text', 512, 64)", [IDS["source"], A])
     c("insert into matrice.source_chunks (id, source_id, chunk_index, content) values (%s, %s, 0, 'some words'), (%s, %s, 1, 'more words')",
       [IDS["chunk"], IDS["source"], str(uuid.uuid4()), IDS["source"]])
     c("insert into matrice.chunk_embeddings (id, chunk_id, embedding) values (%s, %s, array_fill(0.1, array[1536])::extensions.vector)",

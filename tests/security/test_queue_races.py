@@ -83,6 +83,17 @@ def wrong_counts(database):
          where (s.status, s.chunk_count, s.embedded_count, s.failed_count) is distinct from ('ready', n.chunks, n.embedded, 0)""")
 
 
+def texts_out_of_step(database):
+    """The sources whose chunks do not come from the text that is their current one, or that have texts which nobody may keep."""
+    return database.rows(
+        "select s.id from matrice.context_sources s join matrice.projects p on p.id = s.project_id"
+        "  join matrice.source_texts t on t.source_id = s.id and t.version = matrice_private.current_version(s.id)"
+        " where not matrice_private.keeps_texts(p.settings)"
+        "    or (select count(*) from matrice.source_texts o where o.source_id = s.id) > matrice_private.kept_versions(p.settings)"
+        "    or exists (select from matrice.source_chunks c where c.source_id = s.id"
+        "                  and rtrim(c.content, '!') <> rtrim(substr(t.content, c.start_char + 1, c.end_char - c.start_char), '!'))")
+
+
 @pytest.fixture
 def world(matrice_database):
     database = matrice_database()
@@ -142,6 +153,45 @@ def claimed_meanwhile(database, worker, then):
     assert claimed
     # A claim that was reading the chunks at that moment has got some of them.
     return claimed + claim(worker)
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_store_embeddings_waits_for_nobody_who_stores_an_equal_text(world, is_stored):
+    with session(world, EDITORS[0]) as editor, session(world, EDITORS[1], autocommit=False) as other:
+        editor.execute("select matrice.ingest_chunks(%s, 'text', '[{\"content\": \"same\"}, {\"content\": \"same\"}]')", [world.project])
+        first, second = [row[0] for row in editor.execute("select id from matrice.source_chunks order by chunk_index").fetchall()]
+        other.execute("insert into matrice.chunk_embeddings (chunk_id, model, embedding) values (%s, 'tiny', '[9,9,9]')", [second])
+        editor.execute("set lock_timeout = '1s'")
+        assert store(editor, [(first, "same", None)], with_lease=False) == 1
+        assert editor.execute("show lock_timeout").fetchone()[0] == "1s"
+        (other.commit if is_stored else other.rollback)()
+        assert world.value("select count(*) from matrice.chunk_embeddings") == 2 if is_stored else 1
+        drain(editor)
+    assert world.value("select count(*) from matrice.chunk_embeddings") == 2
+
+
+def test_two_who_store_equal_texts_at_the_same_time_do_not_deadlock(world):
+    with session(world, EDITORS[0]) as editor:
+        for n in range(30):
+            editor.execute("select matrice.ingest_chunks(%s, 'text', %s)", [world.project, json.dumps([{"content": word} for word in WORDS])])
+    chunks = world.rows("select id, content, null from matrice.source_chunks")
+
+    def work(number):
+        rng = random.Random(number)
+        with session(world, EDITORS[number % 3]) as worker:
+            for _ in range(10):
+                # Without leases, so that everybody may store everything.
+                assert store(worker, rng.sample(chunks, 40), with_lease=False) == 40
+                for row in rng.sample(chunks, 5):
+                    worker.execute("delete from matrice.chunk_embeddings where chunk_id = %s", [row[0]])
+
+    try:
+        run(*(lambda n=n: work(n) for n in range(4)))
+    except psycopg.errors.DeadlockDetected as error:
+        pytest.fail(str(error))
+    with session(world) as worker:
+        drain(worker)
+    assert wrong_vectors(world) == []
 
 
 def test_claim_chunks_returns_an_empty_batch_only_when_nothing_is_waiting(world):
@@ -321,7 +371,8 @@ def test_claim_chunks_gives_eight_workers_full_batches_until_nothing_is_waiting(
         projects = [world.project, new_project(connection), new_project(connection)]
     editor = session(world, EDITORS[0])
     for n in range(45):
-        ingest(editor, projects[n % 3], 80)
+        # Each text is another: equal ones would share their embeddings.
+        editor.execute("select matrice.ingest_chunks(%s, 'text', %s)", [projects[n % 3], json.dumps([{"content": f"{n} and {k}"} for k in range(80)])])
     total = world.value("select count(*) from matrice.source_chunks")
     given, short, empty, start = [], [], [], threading.Barrier(WORKERS)
 
@@ -388,7 +439,13 @@ def test_queue_with_workers_editors_languages_and_deletions_at_once_has_no_wrong
                 connection.execute("delete from matrice.context_sources where id = %s", [rng.choice(sources)])
             elif what < 0.4:
                 connection.execute("update matrice.source_chunks set content = content || '!' where id = (select id from matrice.source_chunks order by random() limit 1)")
-            elif what < 0.5:
+            elif what < 0.55:
+                connection.execute("select matrice.restore_source(%s, %s)", [rng.choice(sources), rng.randint(1, 3)])
+            elif what < 0.6:
+                connection.execute("select matrice.rechunk(%s, max_tokens => %s, overlap_tokens => 0)", [rng.choice(projects), rng.randint(6, 9)])
+            elif what < 0.65:
+                connection.execute("select matrice.replace_chunks(%s, %s)", [rng.choice(sources), json.dumps([{"content": line} for line in text(30).split("\n\n")])])
+            elif what < 0.7:
                 connection.execute("update matrice.context_sources set raw_metadata = %s where id = %s", [json.dumps({"n": rng.random()}), rng.choice(sources)])
             else:
                 cut(connection, rng.choice(sources), 30)
@@ -398,7 +455,8 @@ def test_queue_with_workers_editors_languages_and_deletions_at_once_has_no_wrong
     def own(connection, rng):
         project = rng.choice(projects[:2])
         connection.execute("update matrice.projects set settings = settings || %s where id = %s",
-                           [json.dumps({"language": rng.choice(["english", "french", "simple"])}), project])
+                           [json.dumps({"language": rng.choice(["english", "french", "simple"]), "keep_source_texts": rng.random() < 0.8,
+                                        "keep_source_versions": rng.randint(1, 5)}), project])
         connection.execute("select matrice.set_member_role(%s, %s, 'editor')", [project, rng.choice(EDITORS)])
         time.sleep(0.05)
 
@@ -420,6 +478,7 @@ def test_queue_with_workers_editors_languages_and_deletions_at_once_has_no_wrong
         lambda: crowd.keep_on("owner", OWNER, own), lambda: crowd.keep_on("builder", OWNER, rebuild), lambda: crowd.keep_on("members", OWNER, change_members))
     print(dict(crowd.done))
     assert not crowd.errors, crowd.errors
+    assert texts_out_of_step(world) == []
     # Everybody came to something.
     assert all(crowd.done[name] > 5 for name in ("batches", "stored", "editor", "owner", "builder", "members")), crowd.done
     world.rows("delete from matrice.embedding_leases")

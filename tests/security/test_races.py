@@ -165,6 +165,29 @@ def test_chunk_source_while_the_language_changes_is_found_and_reindex_text_index
     assert found(project, "finir") == 1
 
 
+@pytest.mark.parametrize("ingest_is_first", [True, False])
+def test_ingest_source_while_the_project_stops_keeping_texts_leaves_none(project, ingest_is_first):
+    ingest = (ALICE, "select matrice.ingest_source(%s, 'doc', 'A text')", [project.project])
+    stop = (ALICE, "update matrice.projects set settings = '{\"keep_source_texts\": false}' where id = %s", [project.project])
+    assert both(project, *((ingest, stop) if ingest_is_first else (stop, ingest))) == "done"
+    assert project.value("select count(*) from matrice.source_chunks") == 1
+    assert project.value("select count(*) from matrice.source_texts") == 0
+
+
+@pytest.mark.parametrize("first, second, texts", [
+    ("select matrice.chunk_source(%s, 'new')", "select matrice.restore_source(%s, 1)", ["old", "new", "old"]),
+    ("select matrice.restore_source(%s, 1)", "select matrice.chunk_source(%s, 'new')", ["old", "new"]),
+    ("select matrice.chunk_source(%s, 'new')", "select matrice.chunk_source(%s, 'new')", ["old", "new"]),
+    ("select matrice.chunk_source(%s, 'new')", "select matrice.rechunk((select project_id from matrice.context_sources where id = %s))", ["old", "new"])])
+def test_texts_of_a_source_at_the_same_time_are_versions_in_order(project, first, second, texts):
+    with project.connect() as connection:
+        sign_in(connection, ALICE)
+        source = connection.execute("select matrice.ingest_source(%s, 'doc', 'old')", [project.project]).fetchone()[0]
+    assert both(project, (ALICE, first, [source]), (ALICE, second, [source])) == "done"
+    assert project.rows("select version, content from matrice.source_texts order by version") == list(enumerate(texts, 1))
+    assert project.value("select content from matrice.source_chunks") == texts[-1]
+
+
 def test_record_insight_while_the_language_changes_is_found_and_reindex_text_indexes_it_in_the_new_one(project):
     record = (ALICE, "select matrice.record_insight(%s, 'learning', 'Boîtes', 'Nous finissons')", [project.project])
     assert both(project, record, (ALICE, *FRENCH, [project.project])) == "done"
@@ -185,7 +208,8 @@ def test_source_chunks_insert_while_raw_metadata_changes_is_filtered_by_the_new_
 
 @pytest.mark.parametrize("call", [
     "select matrice.save_pillar(%s, 'P1', 'late')", "select matrice.record_insight(%s, 'learning', 'Late', 'Too late.')",
-    "select matrice.start_run(%s, 'wf', 'late')", "select matrice.ingest_source(%s, 'late', 'Too late.')"])
+    "select matrice.start_run(%s, 'wf', 'late')", "select matrice.ingest_source(%s, 'late', 'Too late.')",
+    "select matrice.ingest_chunks(%s, 'late', '[{\"content\": \"Too late.\"}]')", "select matrice.rechunk(%s)"])
 def test_writing_functions_of_a_project_that_is_deleted_meanwhile_answer_not_found(project, call):
     delete = (ALICE, "delete from matrice.projects where id = %s", [project.project])
     assert both(project, delete, (ALICE, call, [project.project])) == "PT404"

@@ -66,6 +66,8 @@ def fill(connection, tenant, members, seed):
         source = t.id(f"source {s}")
         c("insert into matrice.context_sources (id, project_id, type, name, storage_path, raw_metadata) values (%s, %s, 'file', %s, %s, %s)",
           [source, t.project, f"{words[s]}.md", f"{words[s]}/path", json.dumps({"tag": words[s]})])
+        c("insert into matrice.source_texts (source_id, version, project_id, content, characters, format, max_tokens, overlap_tokens)"
+          " values (%s, 1, %s, %s, %s, 'text', 512, 64)", [source, t.project, " ".join(words), len(" ".join(words))])
         for k in range(20):
             chunk = t.id(f"chunk {s} {k}")
             c("insert into matrice.source_chunks (id, source_id, chunk_index, content, metadata, start_char, end_char) values (%s, %s, %s, %s, %s, %s, %s)",

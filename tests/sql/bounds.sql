@@ -176,7 +176,10 @@ delete from matrice.source_chunks where id = tests.id('last');
 -- Every jsonb argument of the API that is stored: its size, its depth, its numbers.
 select tests.refuses(format('select matrice.%s', replace(call, '?', value)), '22023', format('M6: %s refuses %s', replace(call, '?', '…'), what),
                      '%levels%', '%')
-  from (values ($$ingest_source(tests.id('atlas'), 'x', 'x', metadata => ?)$$), ($$save_pillar(tests.id('atlas'), 'P1', 'x', ?)$$),
+  from (values ($$ingest_source(tests.id('atlas'), 'x', 'x', metadata => ?)$$),
+               ($$ingest_chunks(tests.id('atlas'), 'x', '[{"content": "x"}]', metadata => ?)$$),
+               ($$ingest_chunks(tests.id('atlas'), 'x', jsonb_build_array(jsonb_build_object('content', 'x', 'metadata', ?)))$$),
+               ($$save_pillar(tests.id('atlas'), 'P1', 'x', ?)$$),
                ($$create_project('x', settings => ?)$$), ($$record_insight(tests.id('atlas'), 't', 't', 'c', tags => jsonb_build_array(?))$$),
                ($$record_insight(tests.id('atlas'), 't', 't', 'c', evidence => ?)$$), ($$start_run(tests.id('atlas'), 'w', 'e', input_data => ?)$$),
                ($$finish_run(tests.id('run'), 'completed', ?)$$), ($$record_step(tests.id('run'), 's', 'success', error => ?)$$),
@@ -189,6 +192,9 @@ select tests.refuses(format('select matrice.%s', call), '22023', format('M8: %s 
                ($$save_pillar(tests.id('atlas'), 'P1', repeat('x', 1048577))$$), ($$ingest_source(tests.id('atlas'), repeat('x', 2001), 'x')$$),
                ($$ingest_source(tests.id('atlas'), 'x', 'x', storage_path => repeat('x', 2001))$$),
                ($$ingest_source(tests.id('atlas'), 'x', 'x', repeat('x', 201))$$),
+               ($$ingest_chunks(tests.id('atlas'), repeat('x', 2001), '[{"content": "x"}]')$$),
+               ($$ingest_chunks(tests.id('atlas'), 'x', '[{"content": "x"}]', repeat('x', 201))$$),
+               ($$ingest_chunks(tests.id('atlas'), 'x', '[{"content": "x"}]', storage_path => repeat('x', 2001))$$),
                ($$record_insight(tests.id('atlas'), repeat('x', 201), 't', 'c')$$), ($$record_insight(tests.id('atlas'), 't', repeat('x', 2001), 'c')$$),
                ($$record_insight(tests.id('atlas'), 't', 't', repeat('x', 1300000))$$), ($$start_run(tests.id('atlas'), repeat('x', 201), 'e')$$),
                ($$start_run(tests.id('atlas'), 'w', repeat('x', 201))$$), ($$start_run(tests.id('atlas'), 'w', 'e', repeat('x', 501))$$),

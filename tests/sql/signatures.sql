@@ -48,6 +48,17 @@ insert into contract values
    'table', '{source_id uuid,action text,total integer,added integer,kept integer,removed integer}'),
   ('sync_sources', '{project_id uuid,source_keys text[],prefix text DEFAULT NULL}', 'table', '{source_id uuid,source_key text,name text}'),
   ('set_source_error', '{source_id uuid,error text}', 'void', null),
+  ('source_text', '{source_id uuid,version integer DEFAULT NULL}', 'text', null),
+  ('source_history', '{source_id uuid}', 'table',
+   '{version integer,created_at timestamp with time zone,created_by uuid,characters integer,token_count integer,format text,max_tokens integer,
+     overlap_tokens integer,is_current boolean}'),
+  ('restore_source', '{source_id uuid,version integer}', 'table', '{total integer,added integer,kept integer,removed integer}'),
+  ('rechunk',
+   '{project_id uuid,format text DEFAULT NULL,max_tokens integer DEFAULT NULL,overlap_tokens integer DEFAULT NULL,source_ids uuid[] DEFAULT NULL::uuid[]}',
+   'table', '{source_id uuid,total integer,added integer,kept integer,removed integer}'),
+  ('ingest_chunks',
+   '{project_id uuid,name text,chunks jsonb,"type text DEFAULT ''file''",storage_path text DEFAULT NULL,"metadata jsonb DEFAULT ''{}''"}', 'uuid', null),
+  ('replace_chunks', '{source_id uuid,chunks jsonb}', 'table', '{total integer,added integer,kept integer,removed integer}'),
   ('source_progress', '{project_id uuid}',
    'table', '{source_id uuid,name text,status text,error text,chunk_count integer,embedded_count integer,failed_count integer}'),
   ('claim_chunks',
@@ -176,7 +187,8 @@ select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
                    '_merge_words', '_live_texts', '_query_words', '_rank_words', '_highlight', '_whole_sentences');
 select volatility_is('matrice', function, 'stable', function || ' is stable')
   from unnest(array['analyze_text', '_text_vector', '_query_words', '_rank_words', '_highlight', 'pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
-                    'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'workflow_metrics', 'source_progress', 'failed_chunks']::name[]) function;
+                    'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'workflow_metrics', 'source_progress', 'failed_chunks', 'source_text',
+                    'source_history']::name[]) function;
 
 select * from finish();
 rollback;

@@ -195,8 +195,11 @@ export class Worker {
     }
   }
 
-  // One request, repeated while the endpoint is busy and the lease lasts. Records it as a step.
-  async #request(batch: Batch, chunks: Chunk[]): Promise<Vector[]> {
+  // One request, repeated while the endpoint is busy and the lease lasts. Records it as a step. A text that several chunks of a
+  // project have is sent once; not of several projects, whose costs would tell that another one has the text.
+  async #request(batch: Batch, all: Chunk[]): Promise<Vector[]> {
+    const places = new Map<string, number>()
+    const chunks = all.filter((chunk) => !places.has(keyOf(chunk)) && places.set(keyOf(chunk), places.size))
     for (let attempt = 1; ; attempt++) {
       const began = performance.now()
       try {
@@ -204,7 +207,7 @@ export class Worker {
         const answer = await this.#endpoint.embed(batch.model, chunks.map((chunk) => chunk.embedding_text))
         this.counts.tokens += tokensOf(chunks)
         await this.#runs.record(batch.model, chunks, performance.now() - began, answer)
-        return answer.vectors
+        return all.map((chunk) => answer.vectors[places.get(keyOf(chunk))!])
       } catch (error) {
         if (!(error instanceof EndpointError)) throw error
         if (error.failure !== 'busy') {
@@ -352,6 +355,10 @@ class Runs {
       this.settings.log?.(`a step was not recorded: ${(error as Error).message}`)
     }
   }
+}
+
+function keyOf(chunk: Chunk): string {
+  return `${chunk.project_id} ${chunk.embedding_text}`
 }
 
 function tokensOf(chunks: Chunk[]): number {
