@@ -1,25 +1,34 @@
 -- embedding_models ---------------------------------------------------------------------------------------------------
 
 create table matrice.embedding_models (
-  model      text        not null,
-  dimensions integer     not null,
-  is_default boolean     not null default false,
-  created_at timestamptz not null default now(),
+  model          text        not null,
+  dimensions     integer     not null,
+  is_default     boolean     not null default false,
+  created_at     timestamptz not null default now(),
+  truncated_from text,
   constraint embedding_models_pkey primary key (model),
   constraint embedding_models_dimensions_check check (dimensions between 1 and 16000),
+  constraint embedding_models_model_not_blank check (model ~ '\S'),
   constraint embedding_models_model_length check (octet_length(model) <= 200),
+  constraint embedding_models_truncated_from_length check (octet_length(truncated_from) <= 200),
+  constraint embedding_models_truncated_from_other_check check (truncated_from <> model),
+  constraint embedding_models_truncated_from_fkey foreign key (truncated_from) references matrice.embedding_models (model),
   constraint embedding_models_created_at_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create unique index embedding_models_one_default on matrice.embedding_models (is_default) where is_default;
+create index idx_models_truncated_from on matrice.embedding_models (truncated_from);
 
 comment on table matrice.embedding_models is
-  'The embedding models in use, with the dimensions of their vectors. Insert a row to use another model.';
+  'The embedding models in use, with the dimensions of their vectors. register_model adds another.';
 comment on column matrice.embedding_models.model is 'Name of the model.';
 comment on column matrice.embedding_models.dimensions is
   'Number of dimensions of its vectors. Vectors of other dimensions are refused.';
 comment on column matrice.embedding_models.is_default is
   'Whether this is the model of projects whose settings name none. At most one row is the default.';
 comment on column matrice.embedding_models.created_at is 'When the model was added.';
+comment on column matrice.embedding_models.truncated_from is
+  'The model whose vectors are shortened to these dimensions. Its whole vectors are accepted: their first numbers are kept, '
+  'and scaled to length 1. That serves only models that were trained for it (Matryoshka). Null: the vectors are whole.';
 
 insert into matrice.embedding_models (model, dimensions, is_default) values
   ('text-embedding-3-small', 1536, true),

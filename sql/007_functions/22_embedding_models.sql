@@ -52,7 +52,8 @@ as $$
 begin
   if not exists (select from matrice.embedding_models m where m.model = require_model.model) then
     raise exception 'unknown embedding model: "%"', left(model, 100)
-      using errcode = '22023', hint = format('Known models: %s. To use another, insert a row into matrice.embedding_models.',
+      using errcode = '22023', hint = format(
+        'Known models: %s. A service adds another to matrice.embedding_models with register_model.',
         (select string_agg(m.model, ', ' order by m.model) from matrice.embedding_models m));
   end if;
 end
@@ -72,7 +73,8 @@ begin
     raise exception 'wrong number of dimensions for model "%"', left(model, 100)
       using errcode = '22023',
             detail = format('Expected %s dimensions, got %s.', declared, matrice_private.dimensions_of(embedding)),
-            hint = 'Name the model that made the embedding. To use a new model, insert a row into matrice.embedding_models.';
+            hint = 'Name the model that made the embedding. A service adds a new model to matrice.embedding_models with '
+                   'register_model.';
   end if;
   if norm = 0 then
     raise exception 'an embedding of only zeros has no direction'
@@ -97,19 +99,56 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if exists (select from matrice.chunk_embeddings e where e.model = old.model) then
-    raise exception 'the model has embeddings of % dimensions', old.dimensions
+    raise exception 'the model has embeddings of % dimensions%', old.dimensions,
+                    case when old.truncated_from <> '' then ', truncated from ' || left(old.truncated_from, 100) else '' end
       using errcode = 'PT409',
             detail = format('matrice.chunk_embeddings has embeddings of the model %s.', quote_literal(old.model)),
-            hint = 'Insert the new dimensions as another model with another name, and embed with that model.';
+            hint = 'Register the new dimensions as another model with another name, and switch to that model.';
   end if;
   return new;
 end
 $$;
 comment on function matrice_private.keep_dimensions is
-  'Refuses to change the dimensions of a model that has embeddings.';
+  'Refuses to change the dimensions of a model that has embeddings, or the model that it is truncated from.';
 
-create or replace trigger keep_dimensions before update of dimensions on matrice.embedding_models
-for each row when (old.dimensions <> new.dimensions) execute function matrice_private.keep_dimensions();
+create or replace trigger keep_dimensions before update of dimensions, truncated_from on matrice.embedding_models
+for each row when ((old.dimensions, old.truncated_from) is distinct from (new.dimensions, new.truncated_from))
+execute function matrice_private.keep_dimensions();
+
+create or replace function matrice_private.check_truncation() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  whole record;
+begin
+  if new.truncated_from is not null then
+    -- The lock keeps its dimensions. The foreign key refuses a model that does not exist.
+    select m.dimensions, m.truncated_from into whole
+      from matrice.embedding_models m where m.model = new.truncated_from for share;
+    if whole.truncated_from is not null then
+      raise exception 'a truncated model cannot be truncated again'
+        using errcode = '22023', hint = format('Name the whole model: %s.', whole.truncated_from);
+    elsif whole.dimensions <= new.dimensions then
+      raise exception 'a truncated model must have fewer dimensions than the whole one'
+        using errcode = '22023', detail = format('The whole model has %s, the truncated one %s.', whole.dimensions, new.dimensions),
+              hint = 'Pass fewer dimensions, or leave truncated_from out.';
+    end if;
+  end if;
+  if exists (select from matrice.embedding_models m
+              where m.truncated_from = new.model and (m.dimensions >= new.dimensions or new.truncated_from is not null)) then
+    raise exception 'other models are truncated from this one'
+      using errcode = 'PT409', detail = 'A whole model keeps more dimensions than those that are truncated from it.',
+            hint = 'Register another model with another name.';
+  end if;
+  return new;
+end
+$$;
+comment on function matrice_private.check_truncation is
+  'Refuses a truncated model that has no fewer dimensions than the whole one, or that is truncated from a truncated one.';
+
+create or replace trigger check_truncation before insert or update of dimensions, truncated_from on matrice.embedding_models
+for each row execute function matrice_private.check_truncation();
 
 create or replace function matrice_private.choose_model() returns trigger
 language plpgsql

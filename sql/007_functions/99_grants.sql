@@ -20,6 +20,7 @@ begin
       'save_pillar', 'restore_pillar', 'pillar_history',
       'ingest_source', 'chunk_source', 'sync_source', 'sync_sources', 'set_source_error', 'source_progress',
       'claim_chunks', 'store_embeddings', 'fail_chunks', 'failed_chunks', 'retry_failed',
+      'model_coverage', 'drop_embeddings',
       'reindex_text',
       'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'match_documents',
       'build_context',
@@ -30,6 +31,9 @@ begin
       'workflow_metrics',
       'refuse_planned_counts'
     ]),
+
+    -- The API for services: what it writes is shared by all projects.
+    ('service_role', 'matrice', array['register_model']),
 
     -- Helpers. The API, triggers, policies, defaults and check constraints call them as the caller, who needs EXECUTE.
     ('authenticated, service_role', 'matrice_private', array[
@@ -46,7 +50,7 @@ begin
       'require_no_circle',
       'require_metadata_room', 'cut_is_bounded', 'chunk_is_bounded', 'completed_chunks', 'require_spans',
       'names_between', 'places_of', 'content_hash', 'cut_source', 'keyed_source',
-      'dimensions_of', 'norm_of', 'norm_of_dimensions', 'require_model', 'require_comparable', 'embedding_model',
+      'dimensions_of', 'norm_of', 'norm_of_dimensions', 'require_model', 'require_comparable', 'embedding_model', 'require_unused_model',
       'text_hash', 'headings_of', 'embedding_text', 'hold_claimable', 'lease_of_parts', 'lease_of_project', 'projects_to_claim',
       'has_claimable', 'models_to_claim', 'fill_batch', 'batch_of', 'require_limit', 'lease_chunks', 'give_back',
       'require_chunks', 'hold_chunks',
@@ -82,6 +86,8 @@ begin
       'invite_as_owner',
       -- Clients may not write leases. These functions work on the caller's own leases, in projects that the caller may edit.
       'take_leases_of_member', 'own_leases_of_member', 'end_leases_of_member', 'return_leases_of_member', 'free_failed_of_member',
+      -- Clients may not write leases either. It forgets those of a model that the caller's own project does not use.
+      'forget_model_of_owner',
       -- No client may read or write the index of waiting chunks. These use it for projects that the caller may edit.
       'waiting_projects_of_member', 'next_parts_of_member', 'settle_parts_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
@@ -93,11 +99,11 @@ begin
     ]),
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
-    -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases and complete_chunks are SECURITY DEFINER, because only
+    -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, forget_model and complete_chunks are SECURITY DEFINER, because only
     -- the owner of the tables may read codes, the word index and the index of waiting chunks, and execute the engine's functions.
     ('service_role', 'matrice_private', array[
       'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts', 'complete_chunks',
-      'take_leases', 'own_leases', 'end_leases', 'return_leases', 'free_failed']),
+      'take_leases', 'own_leases', 'end_leases', 'return_leases', 'free_failed', 'forget_model', 'keep_current_model']),
 
     -- For the owner of the tables.
     (null, 'matrice_private', array[
@@ -113,7 +119,7 @@ begin
     (null, 'matrice_private', array[
       'touch_updated_at', 'refuse_change', 'project_from_parent', 'stay_in_project', 'refuse_clients',
       'check_settings', 'require_acceptance', 'number_pillar_version', 'reindex_project_text',
-      'complete_chunk', 'refilter_chunks', 'keep_dimensions', 'choose_model', 'check_embedding', 'complete_lease', 'forget_leases', 'hold_text',
+      'complete_chunk', 'refilter_chunks', 'keep_dimensions', 'check_truncation', 'choose_model', 'check_embedding', 'complete_lease', 'forget_leases', 'hold_text',
       'forget_embeddings', 'complete_insight', 'refuse_circle', 'refuse_unit', 'price_step',
       -- SECURITY DEFINER: these write to tables that no client may write.
       'audit', 'keep_pillar_version', 'forget_usage', 'forget_failures', 'forget_rows',

@@ -1,0 +1,123 @@
+begin;
+\ir helpers/setup.psql
+select no_plan();
+
+select tests.as_service();
+insert into matrice.embedding_models (model, dimensions) values ('tiny', 3);
+
+-- register_model -------------------------------------------------------------------------------------------------------
+
+select lives_ok($$select matrice.register_model('wide', 5)$$, 'register_model adds a model');
+select lives_ok($$select matrice.register_model('wide', 5)$$, 'register_model: the same call again succeeds');
+select results_eq($$select dimensions, is_default, truncated_from from matrice.embedding_models where model = 'wide'$$,
+                  $$values (5, false, null::text)$$, 'register_model: the row has what was given');
+select matrice.register_model('wide', 6);
+select results_eq($$select dimensions from matrice.embedding_models where model = 'wide'$$, $$values (6)$$,
+                  'register_model changes the dimensions of a model without embeddings');
+select matrice.register_model('short', 2, truncated_from => 'tiny');
+select results_eq($$select dimensions, truncated_from from matrice.embedding_models where model = 'short'$$, $$values (2, 'tiny')$$,
+                  'register_model adds a truncated model');
+select tests.remember_state();
+select tests.refuses($$select matrice.register_model(' ', 3)$$, '22023', 'register_model refuses a blank model', hint => '%');
+select tests.refuses($$insert into matrice.embedding_models (model, dimensions) values ('', 3)$$, '23514',
+                     'embedding_models refuses a blank model: the queue lists chunks for every model under it');
+select tests.refuses($$select matrice.register_model(repeat('x', 201), 3)$$, '22023', 'register_model refuses a long model', '%', '%');
+select tests.refuses(format('select matrice.register_model(%L, %s)', 'new', dimensions), '22023',
+                     'register_model refuses dimensions ' || dimensions, hint => '%')
+  from unnest(array[0, -1, 16001, 2147483647]) dimensions;
+select tests.refuses($$select matrice.register_model('new', 2, truncated_from => 'none')$$, '22023',
+                     'register_model refuses an unknown truncated_from', hint => '%tiny%');
+select tests.refuses($$select matrice.register_model('new', 3, truncated_from => 'tiny')$$, '22023',
+                     'register_model refuses a truncated model with as many dimensions as the whole one', '%3%', '%');
+select tests.refuses($$select matrice.register_model('new', 1, truncated_from => 'short')$$, '22023',
+                     'register_model refuses a model that is truncated from a truncated one', hint => '%tiny%');
+select tests.refuses($$select matrice.register_model('tiny', 2)$$, 'PT409',
+                     'register_model refuses to make a whole model as short as a truncated one', '%', '%');
+select tests.refuses($$select matrice.register_model('tiny', 3, truncated_from => 'wide')$$, 'PT409',
+                     'register_model refuses to truncate a model from which another is truncated', '%', '%');
+select tests.unchanged('register_model: refused calls change no row');
+select tests.as_user('alice');
+select tests.refuses($$select matrice.register_model('mine', 3)$$, '42501', 'register_model refuses a user');
+select tests.as_anon();
+select tests.refuses($$select matrice.register_model('mine', 3)$$, '42501', 'register_model refuses anon');
+
+-- The default ----------------------------------------------------------------------------------------------------------
+
+select tests.as_owner();
+select tests.project('atlas', '{"embedding_model": "tiny"}');
+select tests.project('plain');
+select tests.project('empty');
+select tests.project('full', jsonb_build_object('app', jsonb_build_object('x', repeat('x', 16360))));
+insert into matrice.context_sources (id, project_id, name) values
+  (tests.id('log'), tests.id('atlas'), 'Log'), (tests.id('map'), tests.id('plain'), 'Map'), (tests.id('fat'), tests.id('full'), 'Fat');
+insert into matrice.source_chunks (id, source_id, chunk_index, content)
+select tests.id('c' || n), tests.id('log'), n, 'Chunk ' || n from generate_series(0, 4) n;
+select tests.as_service();
+select matrice.register_model('wide', 6, true);
+select results_eq($$select model from matrice.embedding_models where is_default$$, $$values ('wide')$$,
+                  'register_model with is_default: this model alone is the default');
+select results_eq(
+  $$select name, settings ->> 'embedding_model' from matrice.projects where name in ('atlas', 'plain', 'empty', 'full') order by name$$,
+  $$values ('atlas', 'tiny'), ('empty', null), ('full', null), ('plain', 'text-embedding-3-small')$$,
+  'register_model with is_default: projects with sources keep their model, unless their settings are full');
+select matrice.register_model('wide', 6);
+select results_eq($$select model from matrice.embedding_models where is_default$$, $$values ('wide')$$,
+                  'register_model without is_default keeps the default');
+select tests.as_user('edith');
+select results_eq($$select model from matrice.model_coverage(tests.id('empty'))$$, $$values ('wide')$$,
+                  'model_coverage: a project that names no model uses the default');
+
+-- model_coverage -------------------------------------------------------------------------------------------------------
+
+select tests.as_user('edith');
+select matrice.store_embeddings('tiny', array[tests.id('c0'), tests.id('c1')], '[[1,0,0],[0,1,0]]');
+select matrice.store_embeddings('wide', array[tests.id('c0')], '[[1,0,0,0,0,0]]');
+select tests.remember('claimed', chunk_id) from matrice.claim_chunks('gte-small', 1, project_id => tests.id('atlas'));
+select matrice.fail_chunks('gte-small', array[tests.id('claimed')], 'no', permanent => true);
+select tests.as_user('victor');
+select results_eq(
+  $$select * from matrice.model_coverage(tests.id('atlas'))$$,
+  $$values ('tiny', true, false, 5::bigint, 2::bigint, 0::bigint), ('gte-small', false, false, 5, 0, 1), ('wide', false, false, 5, 1, 0)$$,
+  'model_coverage: a row per model, with its vectors and failures');
+select tests.as_user('mallory');
+select tests.refuses($$select * from matrice.model_coverage(tests.id('atlas'))$$, 'PT404', 'model_coverage of another''s project: not found', '%', '%');
+
+-- drop_embeddings ------------------------------------------------------------------------------------------------------
+
+select tests.as_user('edith');
+select matrice.store_embeddings('wide', array[tests.id('c1'), tests.id('c2')], '[[1,1,0,0,0,0],[1,1,1,0,0,0]]');
+select tests.as_owner();
+select tests.remember_state();
+select tests.as_user('edith');
+select tests.refuses($$select matrice.drop_embeddings(tests.id('atlas'), 'wide')$$, '42501', 'drop_embeddings refuses an editor', '%', '%owner%');
+select tests.as_user('mallory');
+select tests.refuses($$select matrice.drop_embeddings(tests.id('atlas'), 'wide')$$, 'PT404', 'drop_embeddings of another''s project: not found', '%', '%');
+select tests.refuses($$select matrice_private.forget_model(tests.id('atlas'), 'wide', 1)$$, '42501', 'forget_model refuses a user');
+select is(matrice_private.forget_model_of_owner(tests.id('atlas'), 'wide', 1), 0, 'forget_model_of_owner does nothing for a stranger');
+select tests.as_user('alice');
+select tests.refuses($$select matrice.drop_embeddings(tests.id('atlas'), 'tiny')$$, 'PT409', 'drop_embeddings refuses the model of the project',
+                     '%', '%switch_embedding_model%');
+select tests.refuses($$select matrice_private.forget_model_of_owner(tests.id('atlas'), 'tiny', 1)$$, 'PT409',
+                     'forget_model_of_owner refuses the model of the project');
+select tests.refuses($$select matrice.drop_embeddings(tests.id('plain'), 'text-embedding-3-small')$$, 'PT409',
+                     'drop_embeddings refuses the default model in a project that kept it');
+select tests.refuses($$select matrice.drop_embeddings(tests.id('atlas'), 'none')$$, '22023', 'drop_embeddings refuses an unknown model', hint => '%');
+select tests.refuses(format($$select matrice.drop_embeddings(tests.id('atlas'), 'wide', %s)$$, size), '22023',
+                     'drop_embeddings refuses batch_size ' || size, hint => '%')
+  from unnest(array[0, -1, 10001]) size;
+select tests.unchanged('drop_embeddings: refused calls change no row');
+select is(matrice.drop_embeddings(tests.id('atlas'), 'wide', 2), 2, 'drop_embeddings deletes a batch');
+select is(matrice.drop_embeddings(tests.id('atlas'), 'wide', 2), 1, 'drop_embeddings deletes the rest');
+select is(matrice.drop_embeddings(tests.id('atlas'), 'wide', 2), 0, 'drop_embeddings returns 0 when nothing is left');
+select is(matrice.drop_embeddings(tests.id('atlas'), 'gte-small'), 1, 'drop_embeddings deletes failures');
+select results_eq($$select model, embedded from matrice.model_coverage(tests.id('atlas'))$$, $$values ('tiny', 2::bigint)$$,
+                  'drop_embeddings keeps the vectors of other models');
+select tests.as_owner();
+select is_empty($$select from matrice_private.waiting_parts where model in ('wide', 'gte-small')$$, 'drop_embeddings leaves no waiting part of the model');
+select is_empty($$select from matrice_private.embedding_queues where model = 'gte-small'$$, 'drop_embeddings leaves no queue of the model');
+select tests.as_user('edith');
+select is((select count(*) from matrice.claim_chunks('wide', project_id => tests.id('atlas'))), 5::bigint,
+          'claim_chunks finds all chunks again whose vectors were dropped');
+
+select * from finish();
+rollback;
