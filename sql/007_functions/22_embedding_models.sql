@@ -131,7 +131,8 @@ begin
         using errcode = '22023', hint = format('Name the whole model: %s.', whole.truncated_from);
     elsif whole.dimensions <= new.dimensions then
       raise exception 'a truncated model must have fewer dimensions than the whole one'
-        using errcode = '22023', detail = format('The whole model has %s, the truncated one %s.', whole.dimensions, new.dimensions),
+        using errcode = '22023',
+              detail = format('The whole model has %s, the truncated one %s.', whole.dimensions, new.dimensions),
               hint = 'Pass fewer dimensions, or leave truncated_from out.';
     end if;
   end if;

@@ -20,7 +20,7 @@ begin
       'save_pillar', 'restore_pillar', 'pillar_history',
       'ingest_source', 'chunk_source', 'sync_source', 'sync_sources', 'set_source_error', 'source_progress',
       'claim_chunks', 'store_embeddings', 'fail_chunks', 'failed_chunks', 'retry_failed',
-      'model_coverage', 'drop_embeddings',
+      'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'drop_embeddings',
       'reindex_text',
       'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'match_documents',
       'build_context',
@@ -51,6 +51,7 @@ begin
       'require_metadata_room', 'cut_is_bounded', 'chunk_is_bounded', 'completed_chunks', 'require_spans',
       'names_between', 'places_of', 'content_hash', 'cut_source', 'keyed_source',
       'dimensions_of', 'norm_of', 'norm_of_dimensions', 'require_model', 'require_comparable', 'embedding_model', 'require_unused_model',
+      'is_covered', 'flip_model', 'flip_whole', 'held_settings',
       'text_hash', 'headings_of', 'embedding_text', 'hold_claimable', 'lease_of_parts', 'lease_of_project', 'projects_to_claim',
       'has_claimable', 'models_to_claim', 'fill_batch', 'batch_of', 'require_limit', 'lease_chunks', 'give_back',
       'require_chunks', 'hold_chunks',
@@ -88,6 +89,8 @@ begin
       'take_leases_of_member', 'own_leases_of_member', 'end_leases_of_member', 'return_leases_of_member', 'free_failed_of_member',
       -- Clients may not write leases either. It forgets those of a model that the caller's own project does not use.
       'forget_model_of_owner',
+      -- Editors may not change the settings of a project. It ends a switch of models that the owner has begun.
+      'flip_models_of_member',
       -- No client may read or write the index of waiting chunks. These use it for projects that the caller may edit.
       'waiting_projects_of_member', 'next_parts_of_member', 'settle_parts_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
@@ -99,11 +102,12 @@ begin
     ]),
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
-    -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, forget_model and complete_chunks are SECURITY DEFINER, because only
+    -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, forget_model, flip_models and complete_chunks are SECURITY DEFINER, because only
     -- the owner of the tables may read codes, the word index and the index of waiting chunks, and execute the engine's functions.
     ('service_role', 'matrice_private', array[
       'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts', 'complete_chunks',
-      'take_leases', 'own_leases', 'end_leases', 'return_leases', 'free_failed', 'forget_model', 'keep_current_model']),
+      'take_leases', 'own_leases', 'end_leases', 'return_leases', 'free_failed', 'forget_model', 'flip_models',
+      'keep_current_model']),
 
     -- For the owner of the tables.
     (null, 'matrice_private', array[

@@ -119,5 +119,110 @@ select tests.as_user('edith');
 select is((select count(*) from matrice.claim_chunks('wide', project_id => tests.id('atlas'))), 5::bigint,
           'claim_chunks finds all chunks again whose vectors were dropped');
 
+-- switch_embedding_model -----------------------------------------------------------------------------------------------
+
+select tests.as_owner();
+-- What the settings say of the models, and what a search finds.
+create function tests.models() returns text language sql as $$
+  select concat(p.settings ->> 'embedding_model', ' → ' || (p.settings ->> 'next_embedding_model')) from matrice.projects p where p.id = tests.id('sea')
+$$;
+create function tests.claims(model text default null) returns text language sql as $$
+  select string_agg(distinct c.model, ' ') || ' ' || count(*) from matrice.claim_chunks(model, project_id => tests.id('sea')) c
+$$;
+
+select tests.project('sea', '{"embedding_model": "tiny"}');
+insert into matrice.context_sources (id, project_id, name) values (tests.id('waves'), tests.id('sea'), 'Waves');
+insert into matrice.source_chunks (id, source_id, chunk_index, content)
+select tests.id('w' || n), tests.id('waves'), n, 'Wave ' || n from generate_series(0, 2) n;
+select tests.as_user('edith');
+select matrice.store_embeddings('tiny', array[tests.id('w0'), tests.id('w1'), tests.id('w2')], '[[1,0,0],[0,1,0],[0,0,1]]');
+
+select tests.as_owner();
+select tests.remember_state();
+select tests.as_user('edith');
+select tests.refuses($$select matrice.switch_embedding_model(tests.id('sea'), 'wide')$$, '42501', 'switch_embedding_model refuses an editor', '%', '%owner%');
+select tests.refuses($$select matrice.cancel_model_switch(tests.id('sea'))$$, '42501', 'cancel_model_switch refuses an editor', '%', '%owner%');
+select tests.as_user('mallory');
+select tests.refuses($$select matrice.switch_embedding_model(tests.id('sea'), 'wide')$$, 'PT404', 'switch_embedding_model of another''s project: not found');
+select tests.refuses($$select matrice.cancel_model_switch(tests.id('sea'))$$, 'PT404', 'cancel_model_switch of another''s project: not found');
+select tests.as_user('alice');
+select tests.refuses($$select matrice.switch_embedding_model(tests.id('sea'), 'none')$$, '22023', 'switch_embedding_model refuses an unknown model', hint => '%tiny%');
+select tests.refuses($$update matrice.projects set settings = settings || '{"next_embedding_model": "none"}' where id = tests.id('sea')$$, '22023',
+                     'settings refuse an unknown next_embedding_model', hint => '%tiny%');
+select is(matrice.switch_embedding_model(tests.id('sea'), 'tiny'), true, 'switch_embedding_model to the model of the project: it is used already');
+select is(matrice.cancel_model_switch(tests.id('sea')), false, 'cancel_model_switch without a switch: false');
+select tests.unchanged('switch_embedding_model: refused calls change no row');
+
+select is(matrice.switch_embedding_model(tests.id('sea'), 'wide'), false, 'switch_embedding_model: searches do not use the model yet');
+select is(matrice.switch_embedding_model(tests.id('sea'), 'wide'), false, 'switch_embedding_model: the same call again succeeds');
+select is(tests.models(), 'tiny → wide', 'switch_embedding_model writes the next model into the settings');
+select tests.refuses($$select matrice.switch_embedding_model(tests.id('sea'), 'gte-small')$$, 'PT409',
+                     'switch_embedding_model refuses a second switch', '%wide%', '%cancel_model_switch%');
+select tests.refuses($$select matrice.switch_embedding_model(tests.id('sea'), 'tiny')$$, 'PT409',
+                     'switch_embedding_model refuses a switch back while one is under way', '%wide%', '%cancel_model_switch%');
+select tests.refuses($$select matrice.drop_embeddings(tests.id('sea'), 'wide')$$, 'PT409', 'drop_embeddings refuses the next model', '%', '%cancel_model_switch%');
+select results_eq($$select model, is_active, is_next, embedded from matrice.model_coverage(tests.id('sea'))$$,
+                  $$values ('tiny', true, false, 3::bigint), ('wide', false, true, 0)$$, 'model_coverage shows the next model');
+
+select tests.as_user('edith');
+select is(tests.claims(), 'wide 3', 'claim_chunks serves the next model of the project');
+select tests.as_service();
+insert into matrice.source_chunks (id, source_id, chunk_index, content) values (tests.id('w3'), tests.id('waves'), 3, 'Wave 3');
+select tests.as_user('edith');
+select is(tests.claims(), 'tiny 1', 'claim_chunks serves the model of the project first');
+select is(tests.claims(), 'wide 1', 'claim_chunks serves the next model after it');
+select is(tests.claims(), null, 'claim_chunks finds nothing when all is leased');
+select matrice.store_embeddings('tiny', array[tests.id('w3')], '[[1,1,1]]');
+select matrice.store_embeddings('wide', array[tests.id('w0'), tests.id('w1'), tests.id('w3')], '[[1,0,0,0,0,0],[0,1,0,0,0,0],[0,0,1,0,0,0]]');
+select is(tests.claims(), null, 'claim_chunks finds nothing while the last chunk is leased');
+select is(tests.models(), 'tiny → wide', 'a claim does not flip the model while a chunk is leased');
+select matrice.fail_chunks('wide', array[tests.id('w2')], 'no', permanent => true);
+select is(tests.claims(), null, 'claim_chunks does not hand out a dead letter');
+select is(tests.models(), 'tiny → wide', 'a claim does not flip the model while a chunk has failed for good');
+select results_eq($$select model, chunks, embedded, failed from matrice.model_coverage(tests.id('sea'))$$,
+                  $$values ('tiny', 4::bigint, 4::bigint, 0::bigint), ('wide', 4, 3, 1)$$, 'model_coverage shows the chunk that failed');
+select is((select count(*) from matrice.match_chunks('[1,1,1]', tests.id('sea'))), 4::bigint, 'match_chunks finds all chunks by the old model meanwhile');
+select matrice.retry_failed(tests.id('sea'), 'wide');
+select is(tests.claims(), 'wide 1', 'claim_chunks hands the chunk out again');
+select matrice.store_embeddings('wide', array[tests.id('w2')], '[[0,0,0,1,0,0]]');
+select is(tests.models(), 'tiny → wide', 'store_embeddings does not flip: it holds chunks, and a claim may hold the project');
+select is(tests.claims(), null, 'claim_chunks finds nothing when every chunk is embedded');
+select is(tests.models(), 'wide', 'the claim of an editor flips the model when the next one is whole');
+select is((select count(*) from matrice.match_chunks('[1,1,1,1,0,0]', tests.id('sea'))), 4::bigint, 'match_chunks finds all chunks by the new model');
+select is((select count(*) from matrice.match_chunks('[1,1,1]', tests.id('sea'), model => 'tiny')), 4::bigint, 'match_chunks finds them by the old one, if named');
+
+-- Back, and away again ---------------------------------------------------------------------------------------------------
+
+select tests.as_user('alice');
+select is(matrice.switch_embedding_model(tests.id('sea'), 'tiny'), true, 'switch_embedding_model back: done at once, because the vectors are there');
+select is(tests.models(), 'tiny', 'switch_embedding_model back: the settings name the old model');
+delete from matrice.chunk_embeddings where chunk_id = tests.id('w0') and model = 'wide';
+select is(matrice.switch_embedding_model(tests.id('sea'), 'wide'), false, 'switch_embedding_model to a model that lacks a vector: not done');
+select is(matrice.cancel_model_switch(tests.id('sea')), true, 'cancel_model_switch ends the switch');
+select is(tests.models(), 'tiny', 'cancel_model_switch keeps the model');
+select is(tests.claims(), null, 'claim_chunks serves the former next model no more');
+select is(tests.models(), 'tiny', 'a claim flips nothing after cancel_model_switch');
+select is(matrice.drop_embeddings(tests.id('sea'), 'wide'), 3, 'drop_embeddings deletes the vectors of the cancelled model');
+
+-- By a service, in all projects -----------------------------------------------------------------------------------------
+
+select matrice.switch_embedding_model(tests.id('sea'), 'wide');
+select tests.as_service();
+select set_eq(
+  $$select distinct model from matrice.claim_chunks('wide', 100) where project_id = tests.id('sea')$$, $$values ('wide')$$,
+  'claim_chunks without project_id serves the next model of a project');
+select matrice.store_embeddings('wide', array[tests.id('w0'), tests.id('w1'), tests.id('w2'), tests.id('w3')],
+                                '[[1,0,0,0,0,0],[0,1,0,0,0,0],[0,0,1,0,0,0],[1,1,1,1,1,1]]');
+select is(tests.models(), 'tiny → wide', 'not flipped yet');
+select count(*) from matrice.claim_chunks('wide', 100);
+select is(tests.models(), 'wide', 'the claim of a service flips the models of all projects');
+
+-- An empty project ------------------------------------------------------------------------------------------------------
+
+select tests.as_user('alice');
+select is(matrice.switch_embedding_model(tests.id('empty'), 'tiny'), true, 'switch_embedding_model in a project without chunks: done at once');
+select results_eq($$select settings from matrice.projects where id = tests.id('empty')$$, $$values ('{"embedding_model": "tiny"}'::jsonb)$$,
+                  'switch_embedding_model in a project without chunks: the settings name the model');
+
 select * from finish();
 rollback;
