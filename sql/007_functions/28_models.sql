@@ -43,6 +43,11 @@ begin
   if register_model.truncated_from is not null then
     perform matrice_private.require_model(register_model.truncated_from);
   end if;
+  if row_security_active('matrice.embedding_models') then
+    raise exception 'only a service can register a model'
+      using errcode = '42501', detail = 'All projects share the models. Users can only read them.',
+            hint = 'Call it as service_role, or as the owner of the tables.';
+  end if;
   if register_model.is_default and not exists (
     select from matrice.embedding_models m where m.model = register_model.model and m.is_default
   ) then

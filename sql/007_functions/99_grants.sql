@@ -20,7 +20,7 @@ begin
       'save_pillar', 'restore_pillar', 'pillar_history',
       'ingest_source', 'chunk_source', 'sync_source', 'sync_sources', 'set_source_error', 'source_progress',
       'claim_chunks', 'store_embeddings', 'fail_chunks', 'failed_chunks', 'retry_failed',
-      'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'drop_embeddings',
+      'register_model', 'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'drop_embeddings',
       'reindex_text',
       'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'match_documents',
       'build_context',
@@ -31,9 +31,6 @@ begin
       'workflow_metrics',
       'refuse_planned_counts'
     ]),
-
-    -- The API for services: what it writes is shared by all projects.
-    ('service_role', 'matrice', array['register_model']),
 
     -- Helpers. The API, triggers, policies, defaults and check constraints call them as the caller, who needs EXECUTE.
     ('authenticated, service_role', 'matrice_private', array[
