@@ -101,16 +101,24 @@ begin
     raise exception 'unknown index method: "%"', method
       using errcode = '22023', hint = 'Use hnsw or ivfflat.';
   end if;
-  select m.model as name, m.dimensions into model from matrice.embedding_models m where m.is_default;
+  -- Indexes of vector take at most 2000 dimensions, those of halfvec 4000.
+  select m.model as name, m.dimensions, case when m.dimensions > 2000 then 'halfvec' else 'vector' end as type
+    into model from matrice.embedding_models m where m.is_default;
   if not found then
     raise exception 'no embedding model is the default'
       using errcode = '22023', hint = 'Set is_default in one row of matrice.embedding_models.';
   end if;
+  if model.dimensions > 4000 then
+    raise exception 'an index of pgvector takes at most 4000 dimensions'
+      using errcode = '22023', detail = format('The default model %s has %s.', model.name, model.dimensions),
+            hint = 'Searches of matrice need no such index.';
+  end if;
   drop index if exists matrice.idx_embeddings_approximate;
   execute format(
     'create index idx_embeddings_approximate on matrice.chunk_embeddings using %s
-       ((embedding::%s.vector(%s)) %s.vector_cosine_ops) %s where (model = %L)',
-    method, home, model.dimensions, home, case method when 'ivfflat' then 'with (lists = 100)' else '' end, model.name);
+       ((embedding::%s.%s(%s)) %s.%s_cosine_ops) %s where (model = %L)',
+    method, home, model.type, model.dimensions, home, model.type,
+    case method when 'ivfflat' then 'with (lists = 100)' else '' end, model.name);
   alter index matrice.idx_embeddings_approximate alter column 1 set statistics 0;
   comment on index matrice.idx_embeddings_approximate is
     'Approximate nearest neighbours among all embeddings of the default model. For queries that clients write '
@@ -120,8 +128,9 @@ $$;
 comment on function matrice_private.build_embedding_index is
   'Builds the index idx_embeddings_approximate of pgvector, for the default model, or builds it again. Queries that clients '
   'write themselves can use it; no function of matrice does. It takes about as much room as the vectors, and makes storing '
-  'embeddings several times as slow. To remove it, drop the index. method: hnsw, or ivfflat, which takes its centroids from '
-  'the rows that there are. For the owner of the tables. Defaults: method ''hnsw''.';
+  'embeddings several times as slow. Above 2000 dimensions it compares embedding::halfvec. To remove it, drop the index. method:'
+  ' hnsw, or ivfflat, which takes its centroids from the rows that there are. For the owner of the tables. Defaults: method '
+  '''hnsw''.';
 
 -- embedding_leases ---------------------------------------------------------------------------------------------------
 

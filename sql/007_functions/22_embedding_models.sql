@@ -60,22 +60,38 @@ end
 $$;
 comment on function matrice_private.require_model is 'Raises unless embedding_models has a row for the model.';
 
-create or replace function matrice_private.require_comparable(embedding vector, model text) returns void
+create or replace function matrice_private.truncated(embedding vector, dimensions integer) returns vector
+language sql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select l2_normalize(subvector(embedding, 1, dimensions));
+end;
+comment on function matrice_private.truncated is
+  'Returns the first numbers of a vector, scaled to length 1. Bound at creation, like dimensions_of.';
+
+create or replace function matrice_private.comparable(embedding vector, model text) returns vector
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   declared integer;
-  norm     double precision := matrice_private.norm_of(embedding);
+  whole    integer;
+  norm     double precision;
 begin
-  select m.dimensions into declared from matrice.embedding_models m where m.model = require_comparable.model;
-  if matrice_private.dimensions_of(embedding) <> declared then
+  select m.dimensions, w.dimensions into declared, whole
+    from matrice.embedding_models m left join matrice.embedding_models w on w.model = m.truncated_from
+   where m.model = comparable.model;
+  if matrice_private.dimensions_of(embedding) = whole then
+    embedding := matrice_private.truncated(embedding, declared);
+  elsif matrice_private.dimensions_of(embedding) <> declared then
     raise exception 'wrong number of dimensions for model "%"', left(model, 100)
       using errcode = '22023',
-            detail = format('Expected %s dimensions, got %s.', declared, matrice_private.dimensions_of(embedding)),
+            detail = format('Expected %s dimensions%s, got %s.', declared, ', or the ' || whole || ' of the whole model',
+                            matrice_private.dimensions_of(embedding)),
             hint = 'Name the model that made the embedding. A service adds a new model to matrice.embedding_models with '
                    'register_model.';
   end if;
+  norm := matrice_private.norm_of(embedding);
   if norm = 0 then
     raise exception 'an embedding of only zeros has no direction'
       using errcode = '22023', hint = 'The model returned no embedding. Embed the text again.';
@@ -87,11 +103,13 @@ begin
             detail = format('It is %s. Cosine similarity is exact for norms between 1e-18 and 1e18.', norm),
             hint = 'Scale the embedding, for example to a norm of 1: only its direction counts.';
   end if;
+  return embedding;
 end
 $$;
-comment on function matrice_private.require_comparable is
-  'Raises unless a vector has the dimensions that its model declares, and a norm with which cosine distances are '
-  'exact.';
+comment on function matrice_private.comparable is
+  'Returns a vector as it is compared with the embeddings of a model. A vector of the whole model is truncated to the dimensions'
+  ' of a truncated one, and scaled to length 1. Raises unless it then has the dimensions that its model declares, and a norm '
+  'with which cosine distances are exact.';
 
 create or replace function matrice_private.keep_dimensions() returns trigger
 language plpgsql
@@ -173,13 +191,13 @@ begin
   if matrice_private.norm_of_dimensions(new.embedding, declared) between 1e-18 and 1e18 then
     return new;
   end if;
-  perform matrice_private.require_comparable(new.embedding, new.model);
+  new.embedding := matrice_private.comparable(new.embedding, new.model);
   return new;
 end
 $$;
 comment on function matrice_private.check_embedding is
-  'Refuses an embedding that cannot be compared with the model''s other embeddings. Checks what require_comparable checks, '
-  'with one call.';
+  'Refuses an embedding that cannot be compared with the model''s other embeddings, and truncates it if it is one of the whole '
+  'model. Checks what comparable checks, with one call.';
 
 -- Triggers fire in the order of their names. Foreign keys compare the project of a chunk, too. For roles under row-level security
 -- the trigger does it first, so that no error tells them about other projects.

@@ -47,8 +47,8 @@ begin
       'require_no_circle',
       'require_metadata_room', 'cut_is_bounded', 'chunk_is_bounded', 'completed_chunks', 'require_spans',
       'names_between', 'places_of', 'content_hash', 'cut_source', 'keyed_source',
-      'dimensions_of', 'norm_of', 'norm_of_dimensions', 'require_model', 'require_comparable', 'embedding_model', 'require_unused_model',
-      'is_covered', 'flip_model', 'flip_whole', 'held_settings',
+      'dimensions_of', 'norm_of', 'norm_of_dimensions', 'truncated', 'require_model', 'comparable', 'embedding_model',
+      'require_unused_model', 'is_covered', 'flip_model', 'flip_whole', 'held_settings',
       'text_hash', 'headings_of', 'embedding_text', 'hold_claimable', 'lease_of_parts', 'lease_of_project', 'projects_to_claim',
       'has_claimable', 'models_to_claim', 'fill_batch', 'batch_of', 'require_limit', 'lease_chunks', 'give_back',
       'require_chunks', 'hold_chunks',
@@ -57,7 +57,7 @@ begin
       'similarity_spread', 'fused_candidates', 'candidates', 'similarities', 'on_one_scale', 'diverse_chunks', 'select_chunks', 'ranked_chunks',
       'chunk_ranges', 'continuation', 'pages_of', 'with_pages', 'expanded_passages', 'passages', 'passage_title',
       'passage_heading',
-      'require_embedding', 'require_result_options', 'require_least', 'require_words', 'require_highlight', 'require_fusion',
+      'query_vector', 'require_result_options', 'require_least', 'require_words', 'require_highlight', 'require_fusion',
       'has_chunks', 'unmatched',
       'tell_unmatched', 'require_scores', 'scored_chunks', 'document_rows',
       'context_passages', 'rendered_context', 'context_tokens', 'cut_at_sentence', 'pack_chunks', 'pack_insights',
@@ -99,8 +99,9 @@ begin
     ]),
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
-    -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, forget_model, flip_models and complete_chunks are SECURITY DEFINER, because only
-    -- the owner of the tables may read codes, the word index and the index of waiting chunks, and execute the engine's functions.
+    -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, forget_model, flip_models and complete_chunks are
+    -- SECURITY DEFINER, because only the owner of the tables may read codes, the word index and the index of waiting chunks, and
+    -- execute the engine's functions.
     ('service_role', 'matrice_private', array[
       'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts', 'complete_chunks',
       'take_leases', 'own_leases', 'end_leases', 'return_leases', 'free_failed', 'forget_model', 'flip_models',
@@ -120,8 +121,8 @@ begin
     (null, 'matrice_private', array[
       'touch_updated_at', 'refuse_change', 'project_from_parent', 'stay_in_project', 'refuse_clients',
       'check_settings', 'require_acceptance', 'number_pillar_version', 'reindex_project_text',
-      'complete_chunk', 'refilter_chunks', 'keep_dimensions', 'check_truncation', 'choose_model', 'check_embedding', 'complete_lease', 'forget_leases', 'hold_text',
-      'forget_embeddings', 'complete_insight', 'refuse_circle', 'refuse_unit', 'price_step',
+      'complete_chunk', 'refilter_chunks', 'keep_dimensions', 'check_truncation', 'choose_model', 'check_embedding',
+      'complete_lease', 'forget_leases', 'hold_text', 'forget_embeddings', 'complete_insight', 'refuse_circle', 'refuse_unit', 'price_step',
       -- SECURITY DEFINER: these write to tables that no client may write.
       'audit', 'keep_pillar_version', 'forget_usage', 'forget_failures', 'forget_rows',
       'list_parts', 'list_chunk', 'forget_parts', 'forget_queues',

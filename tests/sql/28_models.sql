@@ -224,5 +224,61 @@ select is(matrice.switch_embedding_model(tests.id('empty'), 'tiny'), true, 'swit
 select results_eq($$select settings from matrice.projects where id = tests.id('empty')$$, $$values ('{"embedding_model": "tiny"}'::jsonb)$$,
                   'switch_embedding_model in a project without chunks: the settings name the model');
 
+-- Truncated models (Matryoshka) --------------------------------------------------------------------------------------------
+
+select tests.as_owner();
+select tests.project('dolls', '{"embedding_model": "short"}');
+insert into matrice.context_sources (id, project_id, name) values (tests.id('doll'), tests.id('dolls'), 'Doll');
+insert into matrice.source_chunks (id, source_id, chunk_index, content)
+select tests.id('d' || n), tests.id('doll'), n, 'Doll ' || n from generate_series(0, 4) n;
+-- What pgvector says of the first two numbers of a vector.
+create function tests.of_chunk(name text) returns real[] language sql as $$
+  select e.embedding::real[] from matrice.chunk_embeddings e where e.chunk_id = tests.id(name) and e.model = 'short'
+$$;
+select tests.as_user('edith');
+select results_eq($$select distinct model, request_model from matrice.claim_chunks(project_id => tests.id('dolls'))$$, $$values ('short', 'tiny')$$,
+                  'claim_chunks of a truncated model: request_model is the whole one');
+select is(matrice.store_embeddings('short', array[tests.id('d0'), tests.id('d1'), tests.id('d2')], '[[3,4,12],[30,-40],[1e-15,0,5]]'), 3,
+          'store_embeddings of a truncated model takes whole vectors and truncated ones');
+select is(tests.of_chunk('d0'), '{0.6,0.8}'::real[], 'store_embeddings of a truncated model keeps the first numbers of a whole vector, scaled to length 1');
+select is(tests.of_chunk('d1'), '{30,-40}'::real[], 'store_embeddings of a truncated model keeps a truncated vector as it is');
+select is(tests.of_chunk('d2'), '{1,0}'::real[], 'store_embeddings of a truncated model scales very small numbers exactly');
+select lives_ok($$insert into matrice.chunk_embeddings (chunk_id, embedding) values (tests.id('d3'), '[0,-2,7]')$$,
+                'chunk_embeddings of a truncated model takes a whole vector');
+select is(tests.of_chunk('d3'), '{0,-1}'::real[], 'chunk_embeddings of a truncated model keeps its first numbers, scaled to length 1');
+select tests.remember_state();
+select tests.refuses($$select matrice.store_embeddings('short', array[tests.id('d4')], '[[0,0,5]]')$$, '22023',
+                     'store_embeddings of a truncated model refuses a vector whose first numbers are zeros', hint => '%');
+select tests.refuses(format($$select matrice.store_embeddings('short', array[tests.id('d4')], %L)$$, vectors), '22023',
+                     'store_embeddings of a truncated model refuses other dimensions: ' || vectors, '%2%3%', '%')
+  from unnest(array['[[1]]', '[[1,2,3,4]]']) vectors;
+select tests.refuses($$select matrice.store_embeddings('tiny', array[tests.id('d4')], '[[1,2]]')$$, '22023',
+                     'store_embeddings of a whole model refuses truncated vectors', '%3%2%', '%');
+select tests.unchanged('store_embeddings of a truncated model: refused calls change no row');
+select results_eq(
+  $$select chunk_id, round(similarity::numeric, 6) from matrice.match_chunks('[4,3,-9]', tests.id('dolls'))$$,
+  $$values (tests.id('d0'), 0.96), (tests.id('d2'), 0.8), (tests.id('d1'), 0), (tests.id('d3'), -0.6)$$,
+  'match_chunks of a truncated model compares the first numbers of a whole vector');
+select results_eq(
+  $$select chunk_id, similarity::numeric(9, 6) from matrice.match_chunks('[4,3,-9]', tests.id('dolls'))$$,
+  $$select chunk_id, similarity::numeric(9, 6) from matrice.match_chunks('[4,3]', tests.id('dolls'))$$,
+  'match_chunks of a truncated model: a whole vector finds what a truncated one finds');
+select results_eq(
+  $$select chunk_id, similarity::numeric(9, 6) from matrice.hybrid_search('doll', '[4,3,-9]', tests.id('dolls'))$$,
+  $$select chunk_id, similarity::numeric(9, 6) from matrice.hybrid_search('doll', '[4,3]', tests.id('dolls'))$$,
+  'hybrid_search of a truncated model: a whole vector finds what a truncated one finds');
+select results_eq(
+  format($$select recall, mrr from matrice.evaluate_search('[{"query_embedding": [4,3,-9], "relevant": {"%s": 1}}]', tests.id('dolls'))$$, tests.id('d0')),
+  $$values (1::double precision, 1::double precision)$$, 'evaluate_search of a truncated model takes a whole vector');
+select is((select count(*) > 0 from matrice.build_context('doll', '[4,3,-9]', tests.id('dolls'))), true,
+          'build_context of a truncated model takes a whole vector');
+select tests.refuses($$select * from matrice.match_chunks('[4,3,-9,1]', tests.id('dolls'))$$, '22023',
+                     'match_chunks of a truncated model refuses other dimensions', '%2%3%4%', '%');
+select tests.refuses($$select * from matrice.match_chunks('[0,0,-9]', tests.id('dolls'))$$, '22023',
+                     'match_chunks of a truncated model refuses a vector whose first numbers are zeros', hint => '%');
+select tests.as_service();
+select tests.refuses($$select matrice.register_model('short', 2)$$, 'PT409', 'register_model refuses to make a truncated model with embeddings a whole one',
+                     '%short%', '%');
+
 select * from finish();
 rollback;
