@@ -65,6 +65,8 @@ CALLS = {
     "ingest_source": f"('{A}', 'x', 'x')", "chunk_source": f"('{IDS['source']}', 'x')", "reindex_text": f"('{A}')", "claim_chunks": f"(project_id => '{A}')",
     "store_embeddings": f"('text-embedding-3-small', '{{{CHUNK}}}', jsonb_build_array(to_jsonb(array_fill(0.1, array[1536]))))",
     "fail_chunks": f"('gte-small', '{{{CHUNK}}}', 'x')", "failed_chunks": f"('{A}')", "retry_failed": f"('{A}')",
+    "register_model": "('x', 3)", "model_coverage": f"('{A}')", "switch_embedding_model": f"('{A}', 'gte-small')",
+    "cancel_model_switch": f"('{A}')", "drop_embeddings": f"('{A}', 'gte-small')",
     "sync_source": f"('{A}', 'x', 'x')", "sync_sources": f"('{A}', '{{x}}')", "set_source_error": f"('{IDS['source']}', 'x')",
     "source_progress": f"('{A}')",
     "match_chunks": f"({VECTOR}, '{A}')", "search_chunks": f"('words', '{A}')", "hybrid_search": f"('words', {VECTOR}, '{A}')",
