@@ -6,8 +6,8 @@
 -- deletes them.
 --
 -- A claim flips before it locks anything, or when it has found nothing. It looks into waiting_parts, which has a row for each
--- part with a waiting chunk. Only if there is none, it locks the project and looks at every chunk. It waits for nobody: if somebody
--- has locked the project, one of the next claims flips.
+-- part with a waiting chunk. Only if there is none, it locks the project and looks at every chunk. It waits for nobody: if
+-- somebody has locked the project, one of the next claims flips.
 
 create or replace function matrice_private.is_covered(project_id uuid, model text) returns boolean
 language plpgsql

@@ -1,4 +1,5 @@
--- Models: how one is registered, how far a project is embedded by each, and how the vectors of a former model are dropped.
+-- Models: how one is registered, how far a project is embedded by each, how whole vectors are truncated for another model, and
+-- how those of a former model are dropped.
 
 create or replace function matrice_private.keep_current_model() returns void
 language plpgsql
@@ -183,6 +184,72 @@ comment on function matrice_private.forget_model_of_owner is
   'Calls forget_model for a model that the project does not use, if the caller owns the project. SECURITY DEFINER: no client '
   'may write leases.';
 
+create or replace function matrice_private.require_batch_size(batch_size integer, name text) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.require_given('batch_size', batch_size);
+  if batch_size not between 1 and 10000 then
+    raise exception 'batch_size must be between 1 and 10000, not %', batch_size
+      using errcode = '22023', hint = format('Call %s again until it returns 0.', name);
+  end if;
+end
+$$;
+comment on function matrice_private.require_batch_size is 'Raises unless the size of a batch of vectors is valid.';
+
+create or replace function matrice.truncate_embeddings(project_id uuid, model text, batch_size integer default 1000) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  whole      text;
+  dimensions integer;
+  held       uuid[];
+  made       integer;
+begin
+  perform matrice_private.require_text('model', truncate_embeddings.model);
+  perform matrice_private.require_batch_size(batch_size, 'truncate_embeddings');
+  perform matrice_private.require_role(truncate_embeddings.project_id, 'editor');
+  perform matrice_private.require_model(truncate_embeddings.model);
+  select m.truncated_from, m.dimensions into whole, dimensions
+    from matrice.embedding_models m where m.model = truncate_embeddings.model;
+  if whole is null then
+    raise exception 'the model is not truncated from another one'
+      using errcode = '22023', hint = 'A service registers a truncated model with register_model, with truncated_from.';
+  end if;
+  -- The lock keeps the text of a chunk, so the next statement finds the vectors of this text.
+  held := array(
+    select c.id from matrice.source_chunks c
+     where c.project_id = truncate_embeddings.project_id
+       -- Of zeros alone, no vector can be made: it stays for the endpoint.
+       and exists (select from matrice.chunk_embeddings e
+                    where e.chunk_id = c.id and e.model = whole
+                      and matrice_private.norm_of(matrice_private.truncated(e.embedding, dimensions)) > 0)
+       and not exists (select from matrice.chunk_embeddings e
+                        where e.chunk_id = c.id and e.model = truncate_embeddings.model)
+     limit batch_size for key share skip locked);
+  insert into matrice.chunk_embeddings (chunk_id, project_id, model, embedding)
+  select e.chunk_id, e.project_id, truncate_embeddings.model, e.embedding
+    from matrice.chunk_embeddings e
+   where e.chunk_id = any (held) and e.model = whole
+   order by e.chunk_id
+  on conflict on constraint chunk_embeddings_chunk_id_model_key do nothing;
+  get diagnostics made = row_count;
+  if row_security_active('matrice.embedding_leases') then
+    perform matrice_private.end_leases_of_member(held, truncate_embeddings.model);
+  else
+    perform matrice_private.end_leases(held, truncate_embeddings.model, null);
+  end if;
+  return made;
+end
+$$;
+comment on function matrice.truncate_embeddings is
+  'Makes vectors of a truncated model from the whole vectors that a project has: their first numbers, scaled to length 1. So a '
+  'switch to a truncated model asks no endpoint. Makes a batch at each call, and returns how many: call it until it returns 0. '
+  'model: a model with truncated_from. batch_size: 1 to 10000. Defaults: batch_size 1000.';
+
 create or replace function matrice.drop_embeddings(project_id uuid, model text, batch_size integer default 1000) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -193,11 +260,7 @@ declare
   forgotten integer;
 begin
   perform matrice_private.require_text('model', drop_embeddings.model);
-  perform matrice_private.require_given('batch_size', batch_size);
-  if batch_size not between 1 and 10000 then
-    raise exception 'batch_size must be between 1 and 10000, not %', batch_size
-      using errcode = '22023', hint = 'Call drop_embeddings again until it returns 0.';
-  end if;
+  perform matrice_private.require_batch_size(batch_size, 'drop_embeddings');
   perform matrice_private.require_role(drop_embeddings.project_id, 'owner');
   perform matrice_private.require_model(drop_embeddings.model);
   -- No switch begins or ends until this batch is dropped.

@@ -67,6 +67,7 @@ CALLS = {
     "fail_chunks": f"('gte-small', '{{{CHUNK}}}', 'x')", "failed_chunks": f"('{A}')", "retry_failed": f"('{A}')",
     "register_model": "('x', 3)", "model_coverage": f"('{A}')", "switch_embedding_model": f"('{A}', 'gte-small')",
     "cancel_model_switch": f"('{A}')", "drop_embeddings": f"('{A}', 'gte-small')",
+    "truncate_embeddings": f"('{A}', 'short')",
     "sync_source": f"('{A}', 'x', 'x')", "sync_sources": f"('{A}', '{{x}}')", "set_source_error": f"('{IDS['source']}', 'x')",
     "source_progress": f"('{A}')",
     "match_chunks": f"({VECTOR}, '{A}')", "search_chunks": f"('words', '{A}')", "hybrid_search": f"('words', {VECTOR}, '{A}')",
@@ -90,6 +91,7 @@ def connection():
         connection.execute("create schema extensions; create extension vector schema extensions; create extension matrice;"
                            "grant usage on schema extensions to public")
         build(connection)
+        connection.execute("select matrice.register_model('short', 512, truncated_from => 'text-embedding-3-small')")
         yield connection
 
 

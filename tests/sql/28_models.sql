@@ -276,6 +276,29 @@ select tests.refuses($$select * from matrice.match_chunks('[4,3,-9,1]', tests.id
                      'match_chunks of a truncated model refuses other dimensions', '%2%3%4%', '%');
 select tests.refuses($$select * from matrice.match_chunks('[0,0,-9]', tests.id('dolls'))$$, '22023',
                      'match_chunks of a truncated model refuses a vector whose first numbers are zeros', hint => '%');
+-- truncate_embeddings ----------------------------------------------------------------------------------------------------
+
+select tests.as_user('alice');
+select is(matrice.truncate_embeddings(tests.id('sea'), 'short', 2), 2, 'truncate_embeddings makes a batch');
+select is(matrice.truncate_embeddings(tests.id('sea'), 'short', 2), 1, 'truncate_embeddings makes the rest');
+select is(matrice.truncate_embeddings(tests.id('sea'), 'short', 2), 0, 'truncate_embeddings leaves a vector out whose first numbers are zeros');
+update matrice.chunk_embeddings set embedding = '[0,2,1]' where model = 'tiny' and chunk_id = tests.id('w2');
+select is(matrice.truncate_embeddings(tests.id('sea'), 'short', 2), 1, 'truncate_embeddings makes it when it has a direction');
+select results_eq(
+  $$select e.embedding::real[] from matrice.chunk_embeddings e where e.model = 'short' and e.chunk_id in (tests.id('w0'), tests.id('w3')) order by 1$$,
+  $$values ('{0.70710677,0.70710677}'::real[]), ('{1,0}')$$, 'truncate_embeddings keeps the first numbers, scaled to length 1');
+select is(matrice.switch_embedding_model(tests.id('sea'), 'short'), true, 'switch_embedding_model after truncate_embeddings: done at once');
+select tests.as_owner();
+select tests.remember_state();
+select tests.as_user('victor');
+select tests.refuses($$select matrice.truncate_embeddings(tests.id('sea'), 'short')$$, '42501', 'truncate_embeddings refuses a viewer', '%', '%');
+select tests.as_user('mallory');
+select tests.refuses($$select matrice.truncate_embeddings(tests.id('sea'), 'short')$$, 'PT404', 'truncate_embeddings of another''s project: not found');
+select tests.as_user('alice');
+select tests.refuses($$select matrice.truncate_embeddings(tests.id('sea'), 'tiny')$$, '22023', 'truncate_embeddings refuses a whole model', hint => '%truncated_from%');
+select tests.refuses($$select matrice.truncate_embeddings(tests.id('sea'), 'short', 0)$$, '22023', 'truncate_embeddings refuses batch_size 0', hint => '%');
+select tests.unchanged('truncate_embeddings: refused calls change no row');
+
 select tests.as_service();
 select tests.refuses($$select matrice.register_model('short', 2)$$, 'PT409', 'register_model refuses to make a truncated model with embeddings a whole one',
                      '%short%', '%');

@@ -7,6 +7,7 @@ select no_plan();
 
 set local statement_timeout = '60s';
 select tests.project('atlas');
+select matrice.register_model('short', 3, truncated_from => 'text-embedding-3-small');
 select tests.as_user('alice');
 select tests.remember('source', matrice.ingest_source(tests.id('atlas'), 'log', 'The wind rose at dawn'));
 select tests.remember('chunk', chunk_id) from matrice.claim_chunks(project_id => tests.id('atlas'));
@@ -47,7 +48,7 @@ insert into valid values
   ('truncated_from', $$'gte-small'$$);
 -- With scores, build_context needs no vector.
 insert into valid values ('status', $$'completed'$$, 'finish_run'), ('error', $$'{}'$$, 'record_step'), ('scores', 'null', 'build_context'),
-  ('model', $$'gte-small'$$, 'drop_embeddings');
+  ('model', $$'gte-small'$$, 'drop_embeddings'), ('model', $$'short'$$, 'truncate_embeddings');
 grant select on valid to public;
 
 create temp table arguments on commit drop as

@@ -66,6 +66,7 @@ insert into contract values
    'table', '{model text,is_active boolean,is_next boolean,chunks bigint,embedded bigint,failed bigint}'),
   ('switch_embedding_model', '{project_id uuid,model text}', 'boolean', null),
   ('cancel_model_switch', '{project_id uuid}', 'boolean', null),
+  ('truncate_embeddings', '{project_id uuid,model text,batch_size integer DEFAULT 1000}', 'integer', null),
   ('drop_embeddings', '{project_id uuid,model text,batch_size integer DEFAULT 1000}', 'integer', null),
 
   ('match_chunks',
