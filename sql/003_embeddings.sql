@@ -128,9 +128,9 @@ $$;
 comment on function matrice_private.build_embedding_index is
   'Builds the index idx_embeddings_approximate of pgvector, for the default model, or builds it again. Queries that clients '
   'write themselves can use it; no function of matrice does. It takes about as much room as the vectors, and makes storing '
-  'embeddings several times as slow. Above 2000 dimensions it compares embedding::halfvec. To remove it, drop the index. method:'
-  ' hnsw, or ivfflat, which takes its centroids from the rows that there are. For the owner of the tables. Defaults: method '
-  '''hnsw''.';
+  'embeddings several times as slow. Above 2000 dimensions it compares embedding::halfvec. To remove it, drop the index. '
+  'method: hnsw, or ivfflat, which takes its centroids from the rows that there are. For the owner of the tables. Defaults: '
+  'method ''hnsw''.';
 
 -- embedding_leases ---------------------------------------------------------------------------------------------------
 

@@ -107,9 +107,9 @@ begin
 end
 $$;
 comment on function matrice_private.comparable is
-  'Returns a vector as it is compared with the embeddings of a model. A vector of the whole model is truncated to the dimensions'
-  ' of a truncated one, and scaled to length 1. Raises unless it then has the dimensions that its model declares, and a norm '
-  'with which cosine distances are exact.';
+  'Returns a vector as it is compared with the embeddings of a model. A vector of the whole model is truncated to the '
+  'dimensions of a truncated one, and scaled to length 1. Raises unless it then has the dimensions that its model declares, '
+  'and a norm with which cosine distances are exact.';
 
 create or replace function matrice_private.keep_dimensions() returns trigger
 language plpgsql

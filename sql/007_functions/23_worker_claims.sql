@@ -102,7 +102,7 @@ set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off s
 as $$
 #variable_conflict use_column
 declare
-  models      text[];
+  models      text[] := matrice_private.models_to_claim(in_model, in_project);
   most_tokens integer := least(batch_tokens, input_tokens, 2147483647);
   chosen      text;
   lease       uuid := gen_random_uuid();
@@ -115,8 +115,6 @@ begin
   if in_project is not null then
     perform matrice_private.require_role(in_project, 'editor');
   end if;
-  perform matrice_private.flip_whole(in_project);
-  models := matrice_private.models_to_claim(in_model, in_project);
   loop
     begin
       seen := false;
@@ -153,10 +151,7 @@ begin
     perform pg_sleep(pause);
     pause := least(pause * 2, 0.5);
   end loop;
-  if got.claimed = 0 then
-    -- It may have settled the last part of a project.
-    perform matrice_private.flip_whole(in_project);
-  end if;
+  perform matrice_private.flip_whole(in_project);
 end
 $$;
 comment on function matrice_private.lease_chunks is
@@ -216,13 +211,13 @@ begin atomic
            model, coalesce(max_inputs, batch_size), lease_seconds, project_id, max_batch_tokens, max_input_tokens) l;
 end;
 comment on function matrice.claim_chunks is
-  'Gives a worker chunks to embed. Nobody else gets them until the lease ends. Returns the chunks, oldest sources first. All are'
-  ' of one model. embedding_text: the text to embed, by the setting embedding_template of the project; without it, the content. '
-  'embedding_tokens: its tokens in the default encoding. request_model: the model to ask for vectors, which is the whole one if '
-  'model is a truncated one. attempt: how often this text has been claimed. lease_id: for store_embeddings and fail_chunks. '
-  'Returns nothing if no chunk is claimable, or if other transactions kept all claimable chunks locked for five seconds. model: '
-  'if null, the model of the project, and then the one that it switches to; without project_id, those of each project. '
-  'batch_size: the most chunks per claim, 1 to 10000; a claim also has at most 8 MB of text. lease_seconds: 1 to 86400. '
-  'project_id: if null, all projects of the caller that use the model or switch to it, in random order. max_batch_tokens: the '
-  'most tokens of a batch. max_inputs: replaces batch_size. max_input_tokens: the most tokens of one text. A longer text fails '
-  'for good, and failed_chunks lists it. Defaults: batch_size 64, lease_seconds 300.';
+  'Gives a worker chunks to embed. Nobody else gets them until the lease ends. Returns the chunks, oldest sources first. All '
+  'are of one model. embedding_text: the text to embed, by the setting embedding_template of the project; without it, the '
+  'content. embedding_tokens: its tokens in the default encoding. request_model: the model to ask for vectors, which is the '
+  'whole one if model is a truncated one. attempt: how often this text has been claimed. lease_id: for store_embeddings and '
+  'fail_chunks. Returns nothing if no chunk is claimable, or if other transactions kept all claimable chunks locked for five '
+  'seconds. model: if null, the model of the project, and then the one that it switches to; without project_id, those of each '
+  'project. batch_size: the most chunks per claim, 1 to 10000; a claim also has at most 8 MB of text. lease_seconds: 1 to '
+  '86400. project_id: if null, all projects of the caller that use the model or switch to it, in random order. '
+  'max_batch_tokens: the most tokens of a batch. max_inputs: replaces batch_size. max_input_tokens: the most tokens of one '
+  'text. A longer text fails for good, and failed_chunks lists it. Defaults: batch_size 64, lease_seconds 300.';

@@ -5,9 +5,10 @@
 -- flips: the next model becomes the project's own, in the transaction of a claim. The old vectors stay until drop_embeddings
 -- deletes them.
 --
--- A claim flips before it locks anything, or when it has found nothing. It looks into waiting_parts, which has a row for each
--- part with a waiting chunk. Only if there is none, it locks the project and looks at every chunk. It waits for nobody: if
--- somebody has locked the project, one of the next claims flips.
+-- A claim flips at its end. It looks into the parts that waiting_parts lists, because every part with a waiting chunk is listed
+-- there. Only if no chunk of them lacks a vector, it locks the project and looks at every chunk. It waits for nobody: if somebody
+-- has locked the project, one of the next claims flips. A chunk that is added and embedded by the old model between this look and
+-- the end of the claim is found again when the next model has embedded it, too.
 
 create or replace function matrice_private.is_covered(project_id uuid, model text) returns boolean
 language plpgsql
@@ -47,6 +48,35 @@ comment on function matrice_private.flip_model is
   'Makes the next model of a project its own if every chunk has a vector of it. Returns whether it did. Does nothing if somebody '
   'else has locked the project.';
 
+create or replace function matrice_private.seems_covered(project_id uuid, model text) returns boolean
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+-- For the reason given at lease_chunks.
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+as $$
+#variable_conflict use_column
+begin
+  if not matrice_private.is_listed(project_id, model) then
+    return not exists (select from matrice.source_chunks c where c.project_id = seems_covered.project_id);
+  end if;
+  -- A part stays listed for some time after its last chunk was embedded. So many of them mean that much is waiting.
+  return not exists (
+      select from matrice_private.waiting_parts w
+       where w.project_id = seems_covered.project_id and w.model in ('', seems_covered.model) offset 1000)
+    and not exists (
+      select from matrice_private.waiting_parts w
+        join matrice.source_chunks c
+          on c.source_id = w.source_id and c.chunk_index between w.part * 128 and w.part * 128 + 127
+       where w.project_id = seems_covered.project_id and w.model in ('', seems_covered.model)
+         and not exists (
+           select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
+            where e.model = seems_covered.model));
+end
+$$;
+comment on function matrice_private.seems_covered is
+  'Returns whether no listed part of a project has a chunk without an embedding of a model. False if the parts are not listed '
+  'for it, or if very many are. SECURITY DEFINER: no client may read waiting_parts. Checks no roles: for flip_models.';
+
 create or replace function matrice_private.flip_models(project_ids uuid[]) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -61,17 +91,16 @@ begin
   end if;
   switching := array(
     select p.id from matrice.projects p
-     where p.settings ? 'next_embedding_model' and (flip_models.project_ids is null or p.id = any (flip_models.project_ids))
-       and not exists (select from matrice_private.waiting_parts w where w.project_id = p.id and w.model = '')
-       and not exists (select from matrice_private.waiting_parts w
-                        where w.project_id = p.id and w.model = p.settings ->> 'next_embedding_model'));
-  perform matrice_private.flip_model(s.id) from unnest(switching) as s (id);
+     where p.settings ? 'next_embedding_model' and (flip_models.project_ids is null or p.id = any (flip_models.project_ids)));
+  perform matrice_private.flip_model(p.id)
+     from unnest(switching) as s (id) join matrice.projects p on p.id = s.id
+    where matrice_private.seems_covered(p.id, p.settings ->> 'next_embedding_model');
 end
 $$;
 comment on function matrice_private.flip_models is
-  'Flips the models of those of the projects that have no waiting part of their next model. project_ids: null for all projects. '
-  'SECURITY DEFINER: no client may read waiting_parts, and a worker may not change the settings of a project. It changes them '
-  'only as their owner has asked. Checks no roles: for services and flip_models_of_member.';
+  'Flips the models of those of the projects where every chunk has a vector of the next model. project_ids: null for all '
+  'projects. SECURITY DEFINER: no client may read waiting_parts, and a worker may not change the settings of a project. It '
+  'changes them only as their owner has asked. Checks no roles: for services and flip_models_of_member.';
 
 create or replace function matrice_private.flip_models_of_member(project_id uuid) returns void
 language plpgsql security definer

@@ -198,7 +198,8 @@ end
 $$;
 comment on function matrice_private.require_batch_size is 'Raises unless the size of a batch of vectors is valid.';
 
-create or replace function matrice.truncate_embeddings(project_id uuid, model text, batch_size integer default 1000) returns integer
+create or replace function matrice.truncate_embeddings(project_id uuid, model text, batch_size integer default 1000)
+returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$

@@ -48,12 +48,12 @@ comment on function matrice.match_chunks is
   'and that the caller can see, if these are fewer. There may be still fewer rows because match_threshold or max_per_source '
   'leave some out, or expand merges some. project_id: the project to search; without it, all projects of the caller. '
   'match_threshold: leaves out chunks that are less similar than this. filter: a JSON object. A chunk matches if its metadata '
-  'contain this object. The metadata and the type of its source count, too. model: the embedding model; without it, the model of'
-  ' the project, or the default model. A truncated model takes vectors of the whole one, too. diversity: 0 returns the nearest '
-  'chunks. Towards 1, the results differ more from each other: they are chosen from five times as many candidates by maximal '
-  'marginal relevance. max_per_source: returns no more chunks of one source than this. expand: adds this many chunks before and '
-  'after each hit. Hits that then touch become one row. Its metadata.expanded says what the row covers, and its metadata.pages '
-  'lists all of its pages. Defaults: match_count 10, filter ''{}'', diversity 0, expand 0.';
+  'contain this object. The metadata and the type of its source count, too. model: the embedding model; without it, the model '
+  'of the project, or the default model. A truncated model takes vectors of the whole one, too. diversity: 0 returns the '
+  'nearest chunks. Towards 1, the results differ more from each other: they are chosen from five times as many candidates by '
+  'maximal marginal relevance. max_per_source: returns no more chunks of one source than this. expand: adds this many chunks '
+  'before and after each hit. Hits that then touch become one row. Its metadata.expanded says what the row covers, and its '
+  'metadata.pages lists all of its pages. Defaults: match_count 10, filter ''{}'', diversity 0, expand 0.';
 
 create or replace function matrice.search_chunks(
   query_text text, project_id uuid default null, match_count integer default 10, filter jsonb default '{}',

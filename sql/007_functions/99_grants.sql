@@ -114,7 +114,7 @@ begin
       'keep_no_statistics', 'revoke_from_everybody',
       'rebuild_word_index', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
       'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes',
-      'rebuild_embedding_queue', 'is_listed', 'list_project',
+      'rebuild_embedding_queue', 'is_listed', 'list_project', 'seems_covered',
       'schedule_embedding', 'unschedule_embedding', 'schedule_of', 'require_scheduler', 'is_of_extension'
     ]),
 
