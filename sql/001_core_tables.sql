@@ -122,6 +122,8 @@ create table matrice.projects (
   constraint projects_updated_at_check check (updated_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create index idx_projects_created_by on matrice.projects (created_by);
+-- Claims look for projects that switch to another embedding model.
+create index idx_projects_switching on matrice.projects (id) where settings ? 'next_embedding_model';
 
 comment on table matrice.projects is
   'Projects. A project is a tenant: documents, pillars, insights and runs each belong to one project.';
@@ -131,9 +133,10 @@ comment on column matrice.projects.description is 'What the project is about.';
 comment on column matrice.projects.domain is 'Business domain.';
 comment on column matrice.projects.current_phase is 'Current Matrice phase, P1 to P6.';
 comment on column matrice.projects.settings is
-  'Settings of the project: a JSON object of at most 16 kB with up to three keys. "embedding_model" is a row of '
-  'embedding_models. "language" is a text search configuration, for example "english" or "french". "app" is an object '
-  'for the application; matrice does not read it. Other keys are refused.';
+  'Settings of the project: a JSON object of at most 16 kB. "embedding_model" is a row of embedding_models. '
+  '"next_embedding_model" is there while the project switches to another one, see switch_embedding_model. "language" is a text '
+  'search configuration, for example "english" or "french". "app" is an object for the application; matrice does not read it. '
+  'Other keys are refused.';
 comment on column matrice.projects.created_at is 'When the project was created.';
 comment on column matrice.projects.updated_at is 'When the project last changed.';
 comment on column matrice.projects.created_by is 'The user who created the project and became its first owner.';

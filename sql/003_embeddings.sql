@@ -1,25 +1,34 @@
 -- embedding_models ---------------------------------------------------------------------------------------------------
 
 create table matrice.embedding_models (
-  model      text        not null,
-  dimensions integer     not null,
-  is_default boolean     not null default false,
-  created_at timestamptz not null default now(),
+  model          text        not null,
+  dimensions     integer     not null,
+  is_default     boolean     not null default false,
+  created_at     timestamptz not null default now(),
+  truncated_from text,
   constraint embedding_models_pkey primary key (model),
   constraint embedding_models_dimensions_check check (dimensions between 1 and 16000),
+  constraint embedding_models_model_not_blank check (model ~ '\S'),
   constraint embedding_models_model_length check (octet_length(model) <= 200),
+  constraint embedding_models_truncated_from_length check (octet_length(truncated_from) <= 200),
+  constraint embedding_models_truncated_from_other_check check (truncated_from <> model),
+  constraint embedding_models_truncated_from_fkey foreign key (truncated_from) references matrice.embedding_models (model),
   constraint embedding_models_created_at_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create unique index embedding_models_one_default on matrice.embedding_models (is_default) where is_default;
+create index idx_models_truncated_from on matrice.embedding_models (truncated_from);
 
 comment on table matrice.embedding_models is
-  'The embedding models in use, with the dimensions of their vectors. Insert a row to use another model.';
+  'The embedding models in use, with the dimensions of their vectors. register_model adds another.';
 comment on column matrice.embedding_models.model is 'Name of the model.';
 comment on column matrice.embedding_models.dimensions is
   'Number of dimensions of its vectors. Vectors of other dimensions are refused.';
 comment on column matrice.embedding_models.is_default is
   'Whether this is the model of projects whose settings name none. At most one row is the default.';
 comment on column matrice.embedding_models.created_at is 'When the model was added.';
+comment on column matrice.embedding_models.truncated_from is
+  'The model whose vectors are shortened to these dimensions. Its whole vectors are accepted: their first numbers are kept, '
+  'and scaled to length 1. That serves only models that were trained for it (Matryoshka). Null: the vectors are whole.';
 
 insert into matrice.embedding_models (model, dimensions, is_default) values
   ('text-embedding-3-small', 1536, true),
@@ -92,16 +101,24 @@ begin
     raise exception 'unknown index method: "%"', method
       using errcode = '22023', hint = 'Use hnsw or ivfflat.';
   end if;
-  select m.model as name, m.dimensions into model from matrice.embedding_models m where m.is_default;
+  -- Indexes of vector take at most 2000 dimensions, those of halfvec 4000.
+  select m.model as name, m.dimensions, case when m.dimensions > 2000 then 'halfvec' else 'vector' end as type
+    into model from matrice.embedding_models m where m.is_default;
   if not found then
     raise exception 'no embedding model is the default'
       using errcode = '22023', hint = 'Set is_default in one row of matrice.embedding_models.';
   end if;
+  if model.dimensions > 4000 then
+    raise exception 'an index of pgvector takes at most 4000 dimensions'
+      using errcode = '22023', detail = format('The default model %s has %s.', model.name, model.dimensions),
+            hint = 'Searches of matrice need no such index.';
+  end if;
   drop index if exists matrice.idx_embeddings_approximate;
   execute format(
     'create index idx_embeddings_approximate on matrice.chunk_embeddings using %s
-       ((embedding::%s.vector(%s)) %s.vector_cosine_ops) %s where (model = %L)',
-    method, home, model.dimensions, home, case method when 'ivfflat' then 'with (lists = 100)' else '' end, model.name);
+       ((embedding::%s.%s(%s)) %s.%s_cosine_ops) %s where (model = %L)',
+    method, home, model.type, model.dimensions, home, model.type,
+    case method when 'ivfflat' then 'with (lists = 100)' else '' end, model.name);
   alter index matrice.idx_embeddings_approximate alter column 1 set statistics 0;
   comment on index matrice.idx_embeddings_approximate is
     'Approximate nearest neighbours among all embeddings of the default model. For queries that clients write '
@@ -111,8 +128,9 @@ $$;
 comment on function matrice_private.build_embedding_index is
   'Builds the index idx_embeddings_approximate of pgvector, for the default model, or builds it again. Queries that clients '
   'write themselves can use it; no function of matrice does. It takes about as much room as the vectors, and makes storing '
-  'embeddings several times as slow. To remove it, drop the index. method: hnsw, or ivfflat, which takes its centroids from '
-  'the rows that there are. For the owner of the tables. Defaults: method ''hnsw''.';
+  'embeddings several times as slow. Above 2000 dimensions it compares embedding::halfvec. To remove it, drop the index. '
+  'method: hnsw, or ivfflat, which takes its centroids from the rows that there are. For the owner of the tables. Defaults: '
+  'method ''hnsw''.';
 
 -- embedding_leases ---------------------------------------------------------------------------------------------------
 

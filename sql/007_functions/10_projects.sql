@@ -30,8 +30,8 @@ create or replace function matrice_private.known_settings() returns text[]
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select array['embedding_model', 'embedding_template', 'max_attempts', 'keep_source_texts', 'keep_source_versions',
-               'language', 'app'];
+  select array['embedding_model', 'next_embedding_model', 'embedding_template', 'max_attempts', 'keep_source_texts',
+               'keep_source_versions', 'language', 'app'];
 end;
 comment on function matrice_private.known_settings is 'Returns the keys that the settings of a project may have.';
 
@@ -90,6 +90,9 @@ begin
   end if;
   if new.settings ? 'embedding_model' then
     perform matrice_private.require_model(new.settings ->> 'embedding_model');
+  end if;
+  if new.settings ? 'next_embedding_model' then
+    perform matrice_private.require_model(new.settings ->> 'next_embedding_model');
   end if;
   perform matrice_private.require_template(new.settings ->> 'embedding_template');
   if not (new.settings ->> 'max_attempts')::numeric between 1 and 100 or (new.settings ->> 'max_attempts')::numeric % 1 <> 0 then

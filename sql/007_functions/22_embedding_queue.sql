@@ -8,6 +8,8 @@
 -- - A claim that has looked through a part settles it. It locks the rows of the part. Then it looks again, with a new snapshot,
 --   and replaces them: by none if all chunks are embedded, else by one that is due when the first lease ends. A row that is added
 --   meanwhile stays.
+-- - A model that nobody has claimed in a project has no rows there: its first claim lists all parts. drop_embeddings makes a
+--   model such a one again.
 -- - New chunks are listed for no model in particular, because their writer may not see a model that is just being claimed for the
 --   first time. Settling lists them for each model of the project. The first claim of a model in a project lists all parts of it.
 --   Both hold an advisory lock of the project, which nobody waits for.
@@ -54,6 +56,19 @@ begin
   if not exists (select from matrice.source_chunks c where c.id = old.chunk_id) then
     return null;
   end if;
+  -- If nobody claims this model in the project, its first claim will list the part. The lock keeps that from happening meanwhile,
+  -- and the second look is newer than the lock.
+  if current_setting('transaction_isolation') = 'read committed' and not exists (
+    select from matrice_private.embedding_queues q where q.project_id = old.project_id and q.model = old.model
+  ) then
+    if pg_try_advisory_xact_lock_shared(hashtext('matrice.embedding_queues'), hashtext(old.project_id::text)) then
+      if not exists (
+        select from matrice_private.embedding_queues q where q.project_id = old.project_id and q.model = old.model
+      ) then
+        return null;
+      end if;
+    end if;
+  end if;
   insert into matrice_private.waiting_parts (project_id, source_id, part, model, due)
   select c.project_id, c.source_id, c.chunk_index / 128, old.model, least(s.created_at, now())
     from matrice.source_chunks c
@@ -66,8 +81,8 @@ begin
 end
 $$;
 comment on function matrice_private.list_chunk is
-  'Lists the part of a chunk that lost its embedding or its lease, unless it is deleted or has an embedding. SECURITY '
-  'DEFINER: no client may write waiting_parts.';
+  'Lists the part of a chunk that lost its embedding or its lease, unless it is deleted or has an embedding, or nobody claims '
+  'the model in the project. SECURITY DEFINER: no client may write waiting_parts.';
 
 -- For each row: deleting a chunk deletes its embeddings and leases by a statement each, most of which find none.
 create or replace trigger list_removed after delete on matrice.chunk_embeddings

@@ -149,14 +149,15 @@ begin
     select p.id
       from matrice.projects p
      where p.id = any (waiting)
-       and coalesce(p.settings ->> 'embedding_model', (select m.model from matrice.embedding_models m where m.is_default))
-           = projects_to_claim.model
+       and projects_to_claim.model in (
+         coalesce(p.settings ->> 'embedding_model', (select m.model from matrice.embedding_models m where m.is_default)),
+         p.settings ->> 'next_embedding_model')
      order by random());
 end
 $$;
 comment on function matrice_private.projects_to_claim is
-  'Returns the projects that use a model and may have chunks waiting for it, in random order. are_listed: as in '
-  'waiting_projects.';
+  'Returns the projects that use a model, or switch to it, and may have chunks waiting for it, in random order. are_listed: as '
+  'in waiting_projects.';
 
 create or replace function matrice_private.has_claimable(project_ids uuid[], model text) returns boolean
 language plpgsql
@@ -204,8 +205,12 @@ begin
   if model is null and in_project is null then
     return array(select m.model from matrice.embedding_models m order by random());
   end if;
-  return array[matrice_private.embedding_model(model, in_project)];
+  return array[matrice_private.embedding_model(model, in_project)] || array(
+    select m.model
+      from matrice.projects p join matrice.embedding_models m on m.model = p.settings ->> 'next_embedding_model'
+     where models_to_claim.model is null and p.id = in_project);
 end
 $$;
 comment on function matrice_private.models_to_claim is
-  'Returns the models that a claim serves, in random order: the given one, else that of the project, else all.';
+  'Returns the models that a claim serves: the given one; else that of the project, and then the one that it switches to; '
+  'without a project all, in random order.';

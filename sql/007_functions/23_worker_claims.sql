@@ -49,7 +49,7 @@ comment on function matrice_private.fill_batch is
 create or replace function matrice_private.batch_of(offered uuid[], of_model text, of_lease uuid)
 returns table (
   chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid, model text,
-  source_id uuid, source_name text, headings text[], embedding_text text, embedding_tokens integer
+  source_id uuid, source_name text, headings text[], embedding_text text, embedding_tokens integer, request_model text
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -59,7 +59,8 @@ begin
   return query
     select c.id, c.project_id, c.content, c.token_count, l.attempt, l.lease_id, l.model, s.id, s.name,
            matrice_private.headings_of(c.metadata), coalesce(e.embedding_text, c.content),
-           case when e.embedding_text is null then c.token_count else matrice.count_tokens(e.embedding_text) end
+           case when e.embedding_text is null then c.token_count else matrice.count_tokens(e.embedding_text) end,
+           coalesce((select m.truncated_from from matrice.embedding_models m where m.model = of_model), of_model)
       from unnest(offered) with ordinality as given (id, place)
      cross join lateral (select l.* from matrice.embedding_leases l where l.chunk_id = given.id offset 0) l
      cross join lateral (select c.* from matrice.source_chunks c where c.id = given.id offset 0) c
@@ -92,7 +93,7 @@ create or replace function matrice_private.lease_chunks(
   in_model text, batch_size integer, lease_seconds integer, in_project uuid, batch_tokens integer, input_tokens integer
 ) returns table (
   chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid, model text,
-  source_id uuid, source_name text, headings text[], embedding_text text, embedding_tokens integer
+  source_id uuid, source_name text, headings text[], embedding_text text, embedding_tokens integer, request_model text
 )
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -150,6 +151,7 @@ begin
     perform pg_sleep(pause);
     pause := least(pause * 2, 0.5);
   end loop;
+  perform matrice_private.flip_whole(in_project);
   -- Last, because it locks sources, and a claim may pause.
   perform matrice_private.add_up_due();
 end
@@ -194,7 +196,7 @@ create or replace function matrice.claim_chunks(
   max_batch_tokens integer default null, max_inputs integer default null, max_input_tokens integer default null
 ) returns table (
   chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid, model text,
-  source_id uuid, source_name text, headings text[], embedding_text text, embedding_tokens integer
+  source_id uuid, source_name text, headings text[], embedding_text text, embedding_tokens integer, request_model text
 )
 language sql
 set search_path = pg_catalog, pg_temp
@@ -206,17 +208,18 @@ begin atomic
          matrice_private.require_limit('max_inputs', max_inputs, 1, 10000),
          matrice_private.require_limit('max_input_tokens', max_input_tokens, 1, 1000000000);
   select l.chunk_id, l.project_id, l.content, l.token_count, l.attempt, l.lease_id, l.model, l.source_id, l.source_name,
-         l.headings, l.embedding_text, l.embedding_tokens
+         l.headings, l.embedding_text, l.embedding_tokens, l.request_model
     from matrice_private.lease_chunks(
            model, coalesce(max_inputs, batch_size), lease_seconds, project_id, max_batch_tokens, max_input_tokens) l;
 end;
 comment on function matrice.claim_chunks is
   'Gives a worker chunks to embed. Nobody else gets them until the lease ends. Returns the chunks, oldest sources first. All '
   'are of one model. embedding_text: the text to embed, by the setting embedding_template of the project; without it, the '
-  'content. embedding_tokens: its tokens in the default encoding. attempt: how often this text has been claimed. lease_id: '
-  'for store_embeddings and fail_chunks. Returns nothing if no chunk is claimable, or if other transactions kept all '
-  'claimable chunks locked for five seconds. model: if null, the model of the project; without project_id, each project''s '
-  'own model. batch_size: the most chunks per claim, 1 to 10000; a claim also has at most 8 MB of text. lease_seconds: 1 to '
-  '86400. project_id: if null, all projects of the caller that use the model, in random order. max_batch_tokens: the most '
-  'tokens of a batch. max_inputs: replaces batch_size. max_input_tokens: the most tokens of one text. A longer text fails '
-  'for good, and failed_chunks lists it. Defaults: batch_size 64, lease_seconds 300.';
+  'content. embedding_tokens: its tokens in the default encoding. request_model: the model to ask for vectors, which is the '
+  'whole one if model is a truncated one. attempt: how often this text has been claimed. lease_id: for store_embeddings and '
+  'fail_chunks. Returns nothing if no chunk is claimable, or if other transactions kept all claimable chunks locked for five '
+  'seconds. model: if null, the model of the project, and then the one that it switches to; without project_id, those of each '
+  'project. batch_size: the most chunks per claim, 1 to 10000; a claim also has at most 8 MB of text. lease_seconds: 1 to '
+  '86400. project_id: if null, all projects of the caller that use the model or switch to it, in random order. '
+  'max_batch_tokens: the most tokens of a batch. max_inputs: replaces batch_size. max_input_tokens: the most tokens of one '
+  'text. A longer text fails for good, and failed_chunks lists it. Defaults: batch_size 64, lease_seconds 300.';

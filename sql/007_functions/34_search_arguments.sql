@@ -1,16 +1,16 @@
 -- Checks of the arguments of searches.
 
-create or replace function matrice_private.require_embedding(query_embedding vector, model text) returns void
+create or replace function matrice_private.query_vector(query_embedding vector, model text) returns vector
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform matrice_private.require_given('query_embedding', query_embedding);
-  perform matrice_private.require_comparable(query_embedding, model);
+  return matrice_private.comparable(query_embedding, model);
 end
 $$;
-comment on function matrice_private.require_embedding is
-  'Raises an error unless a query vector can be compared with embeddings of the model.';
+comment on function matrice_private.query_vector is
+  'Returns a query vector as it is compared with embeddings of the model. Raises an error if it cannot be compared with them.';
 
 create or replace function matrice_private.require_result_options(
   match_count integer, filter jsonb, diversity double precision, max_per_source integer, expand integer

@@ -27,7 +27,7 @@ begin
   end if;
   projects := matrice_private.searchable_projects(match_chunks.project_id);
   chosen_model := matrice_private.embedding_model(match_chunks.model, match_chunks.project_id);
-  perform matrice_private.require_embedding(query_embedding, chosen_model);
+  query_embedding := matrice_private.query_vector(query_embedding, chosen_model);
   return query
     with hits as materialized (
       select h.* from matrice_private.ranked_chunks(
@@ -49,11 +49,11 @@ comment on function matrice.match_chunks is
   'leave some out, or expand merges some. project_id: the project to search; without it, all projects of the caller. '
   'match_threshold: leaves out chunks that are less similar than this. filter: a JSON object. A chunk matches if its metadata '
   'contain this object. The metadata and the type of its source count, too. model: the embedding model; without it, the model '
-  'of the project, or the default model. diversity: 0 returns the nearest chunks. Towards 1, the results differ more from each '
-  'other: they are chosen from five times as many candidates by maximal marginal relevance. max_per_source: returns no more '
-  'chunks of one source than this. expand: adds this many chunks before and after each hit. Hits that then touch become one '
-  'row. Its metadata.expanded says what the row covers, and its metadata.pages lists all of its pages. Defaults: match_count '
-  '10, filter ''{}'', diversity 0, expand 0.';
+  'of the project, or the default model. A truncated model takes vectors of the whole one, too. diversity: 0 returns the '
+  'nearest chunks. Towards 1, the results differ more from each other: they are chosen from five times as many candidates by '
+  'maximal marginal relevance. max_per_source: returns no more chunks of one source than this. expand: adds this many chunks '
+  'before and after each hit. Hits that then touch become one row. Its metadata.expanded says what the row covers, and its '
+  'metadata.pages lists all of its pages. Defaults: match_count 10, filter ''{}'', diversity 0, expand 0.';
 
 create or replace function matrice.search_chunks(
   query_text text, project_id uuid default null, match_count integer default 10, filter jsonb default '{}',
@@ -147,7 +147,7 @@ begin
   perform matrice_private.require_least('min_score', min_score);
   projects := matrice_private.searchable_projects(hybrid_search.project_id);
   chosen_model := matrice_private.embedding_model(hybrid_search.model, hybrid_search.project_id);
-  perform matrice_private.require_embedding(query_embedding, chosen_model);
+  query_embedding := matrice_private.query_vector(query_embedding, chosen_model);
   return query
     with hits as materialized (
       select h.* from matrice_private.ranked_chunks(
@@ -271,7 +271,7 @@ begin
     perform matrice_private.require_match_count(match_count);
   end if;
   perform matrice_private.require_filter(filter);
-  perform matrice_private.require_embedding(query_embedding, chosen_model);
+  query_embedding := matrice_private.query_vector(query_embedding, chosen_model);
   return query
     select d.id, d.content, d.metadata, d.embedding, d.similarity
       -- LangChain passes no match_count, in Python always and in JavaScript if the filter is a function. It limits the result

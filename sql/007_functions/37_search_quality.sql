@@ -94,7 +94,7 @@ declare
   remedy  text;
 begin
   perform case when q.query_text is not null then matrice_private.require_query(q.query_text) end,
-          case when q.query_embedding is not null then matrice_private.require_embedding(q.query_embedding, model) end
+          case when q.query_embedding is not null then matrice_private.query_vector(q.query_embedding, model) end
     from matrice_private.labelled_queries(jsonb_build_array(query)) q;
 exception when data_exception or program_limit_exceeded then
   get stacked diagnostics refusal = message_text, reason = pg_exception_detail, remedy = pg_exception_hint;
@@ -133,8 +133,11 @@ begin
   return query
     select s.search, count(*), avg(m.recall), avg(m.reciprocal_rank), avg(m.ndcg)
       from matrice_private.labelled_queries(queries) q
+     cross join lateral (
+       select case when q.query_embedding is not null
+                   then matrice_private.query_vector(q.query_embedding, chosen_model) end as embedding) given
      cross join lateral (values
-       ('semantic', null, q.query_embedding), ('full_text', q.query_text, null), ('hybrid', q.query_text, q.query_embedding)
+       ('semantic', null, given.embedding), ('full_text', q.query_text, null), ('hybrid', q.query_text, given.embedding)
      ) s (search, words, embedding)
      cross join lateral (
        select array(

@@ -21,6 +21,8 @@ begin
       'ingest_source', 'chunk_source', 'sync_source', 'sync_sources', 'set_source_error', 'source_progress',
       'source_text', 'source_history', 'restore_source', 'rechunk', 'ingest_chunks', 'replace_chunks',
       'claim_chunks', 'store_embeddings', 'fail_chunks', 'failed_chunks', 'retry_failed',
+      'register_model', 'model_coverage', 'switch_embedding_model', 'cancel_model_switch',
+      'truncate_embeddings', 'drop_embeddings',
       'reindex_text',
       'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'match_documents',
       'build_context',
@@ -51,7 +53,8 @@ begin
       'keeps_texts', 'kept_versions', 'remember_text', 'project_of_source', 'hold_source', 'current_version', 'require_version',
       'require_sources', 'wrong_chunk', 'require_client_chunks', 'lay_client_chunks',
       'is_embedded_alike', 'take_embeddings', 'share_embeddings',
-      'dimensions_of', 'norm_of', 'norm_of_dimensions', 'require_model', 'require_comparable', 'embedding_model',
+      'dimensions_of', 'norm_of', 'norm_of_dimensions', 'truncated', 'require_model', 'comparable', 'embedding_model',
+      'require_unused_model', 'require_batch_size', 'is_covered', 'flip_model', 'flip_whole', 'held_settings',
       'text_hash', 'headings_of', 'embedding_text', 'hold_claimable', 'lease_of_parts', 'lease_of_project', 'projects_to_claim',
       'has_claimable', 'models_to_claim', 'fill_batch', 'batch_of', 'require_limit', 'lease_chunks', 'give_back',
       'require_chunks', 'hold_chunks',
@@ -60,7 +63,7 @@ begin
       'similarity_spread', 'fused_candidates', 'candidates', 'similarities', 'on_one_scale', 'diverse_chunks', 'select_chunks', 'ranked_chunks',
       'chunk_ranges', 'continuation', 'pages_of', 'with_pages', 'expanded_passages', 'passages', 'passage_title',
       'passage_heading',
-      'require_embedding', 'require_result_options', 'require_least', 'require_words', 'require_highlight', 'require_fusion',
+      'query_vector', 'require_result_options', 'require_least', 'require_words', 'require_highlight', 'require_fusion',
       'has_chunks', 'unmatched',
       'tell_unmatched', 'require_scores', 'scored_chunks', 'document_rows',
       'context_passages', 'rendered_context', 'context_tokens', 'cut_at_sentence', 'pack_chunks', 'pack_insights',
@@ -90,6 +93,10 @@ begin
       -- Nobody may write the texts of sources, so that each version is the text that was cut. It writes those of sources that the
       -- caller may edit.
       'keep_text_of_member',
+      -- Clients may not write leases either. It forgets those of a model that the caller's own project does not use.
+      'forget_model_of_owner',
+      -- Editors may not change the settings of a project. It ends a switch of models that the owner has begun.
+      'flip_models_of_member',
       -- No client may read or write the index of waiting chunks. These use it for projects that the caller may edit.
       'waiting_projects_of_member', 'next_parts_of_member', 'settle_parts_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
@@ -106,13 +113,14 @@ begin
     ]),
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
-    -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text, embedded_twins
-    -- and waiting_twins are SECURITY DEFINER, because only the owner of the tables may read codes, the word index and the index of waiting chunks, execute the engine's
-    -- functions, and write the texts of sources.
+    -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text, embedded_twins,
+    -- waiting_twins, forget_model and flip_models are SECURITY DEFINER, because only the owner of the tables may read codes, the
+    -- word index and the index of waiting chunks, execute the engine's functions, and write the texts of sources.
     ('service_role', 'matrice_private', array[
-      'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts', 'complete_chunks', 'keep_text',
-      'embedded_twins', 'waiting_twins',
-      'take_leases', 'own_leases', 'end_leases', 'return_leases', 'free_failed']),
+      'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts',
+      'complete_chunks', 'keep_text', 'embedded_twins', 'waiting_twins',
+      'take_leases', 'own_leases', 'end_leases', 'return_leases', 'free_failed', 'forget_model', 'flip_models',
+      'keep_current_model']),
 
     -- For the owner of the tables.
     (null, 'matrice_private', array[
@@ -120,7 +128,7 @@ begin
       'keep_no_statistics', 'revoke_from_everybody',
       'rebuild_word_index', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
       'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes',
-      'rebuild_embedding_queue', 'is_listed', 'list_project',
+      'rebuild_embedding_queue', 'is_listed', 'list_project', 'seems_covered',
       'rebuild_progress', 'counts_of', 'why_failed', 'add_up', 'send_progress',
       'schedule_embedding', 'unschedule_embedding', 'schedule_of', 'require_scheduler', 'is_of_extension'
     ]),
@@ -129,8 +137,9 @@ begin
     (null, 'matrice_private', array[
       'touch_updated_at', 'refuse_change', 'project_from_parent', 'stay_in_project', 'refuse_clients',
       'check_settings', 'require_acceptance', 'number_pillar_version', 'reindex_project_text',
-      'complete_chunk', 'refilter_chunks', 'keep_progress', 'keep_dimensions', 'choose_model', 'check_embedding', 'complete_lease', 'forget_leases', 'hold_text',
-      'forget_embeddings', 'complete_insight', 'refuse_circle', 'refuse_unit', 'price_step',
+      'complete_chunk', 'refilter_chunks', 'keep_progress', 'keep_dimensions', 'check_truncation', 'choose_model',
+      'check_embedding', 'complete_lease', 'forget_leases', 'hold_text', 'forget_embeddings', 'complete_insight', 'refuse_circle',
+      'refuse_unit', 'price_step',
       -- SECURITY DEFINER: these write to tables that no client may write.
       'audit', 'keep_pillar_version', 'trim_texts', 'forget_usage', 'forget_failures', 'forget_rows',
       'list_parts', 'list_chunk', 'forget_parts', 'forget_queues',

@@ -150,11 +150,14 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...['workflow_id', 'event_name', 'run_key'].flatMap((argument) => each(['', ' '], 'start_run', argument, '22023')),
   ...['step_name', 'step_key'].flatMap((argument) => each(['', ' '], 'record_step', argument, '22023')),
   ...each([null], 'workflow_metrics', 'since', '22004'),
+  ...['register_model', 'switch_embedding_model', 'truncate_embeddings', 'drop_embeddings'].flatMap((name) => [
+    ...each(['', ' '], name, 'model', '22023'), ...each([null], name, 'model', '22004'),
+  ]),
   ...each([null], 'store_embeddings', 'chunk_ids', '22004'),
   ...each([null], 'analyze_text', 'language', '22004'),
   ...['set_phase', 'save_pillar', 'ingest_source', 'build_context', 'search_insights', 'start_run', 'workflow_metrics', 'reindex_text',
-    'sync_source', 'sync_sources', 'source_progress', 'failed_chunks', 'retry_failed',
-    'rechunk', 'ingest_chunks']
+    'sync_source', 'sync_sources', 'source_progress', 'failed_chunks', 'retry_failed', 'rechunk', 'ingest_chunks',
+    'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings']
     .flatMap((name) => each([null], name, 'project_id', '22004')),
   ...['source_text', 'source_history', 'restore_source', 'replace_chunks'].flatMap((name) => each([null], name, 'source_id', '22004')),
 ]))

@@ -145,6 +145,13 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     replace_chunks: { source_id, chunks: [{ content: 'whales', metadata: { topic: 'whales' } }] },
     failed_chunks: { project_id },
     retry_failed: { project_id, model: MODEL },
+    // Models
+    register_model: { model: 'mine', dimensions: 3, truncated_from: MODEL },
+    model_coverage: { project_id },
+    switch_embedding_model: { project_id, model: MODEL },
+    cancel_model_switch: { project_id },
+    truncate_embeddings: { project_id, model: 'short' },
+    drop_embeddings: { project_id, model: 'voyage-3.5' },
     claim_chunks: { model: MODEL, project_id },
     chunk_source: { source_id, content: '# Whales\n\nNone today.', format: 'markdown', spans: [{ start_char: 0, page: 1 }] },
   }

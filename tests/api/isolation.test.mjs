@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { ALICE, BOB, CAROL, MISSING, calls, createWorld, ok, refused } from './fixtures.mjs'
+import { ALICE, BOB, CAROL, MISSING, MODEL, calls, createWorld, ok, refused } from './fixtures.mjs'
 import { startStack } from './stack.mjs'
 
 // Readable by everybody signed in, writable by services.
@@ -15,6 +15,8 @@ const GENERATED = { chunk_embeddings: ['code'] }
 // Functions of their arguments alone, and the one that makes a project of the caller's own.
 const OPEN = ['analyze_text', 'calculate_cost', 'chunk_text', 'count_tokens', 'create_project', 'detokenize', 'refuse_planned_counts', 'tokenize',
   'truncate_tokens']
+// Functions for services: what they write is shared by all projects.
+const OF_SERVICES = ['register_model']
 // What the others answer to Bob who names Alice's ids: 404, except
 const EMPTY = { match_documents: [], rerank_chunks: [] }
 // and those whose project_id is optional find nothing without it.
@@ -28,6 +30,7 @@ before(async () => {
   bob = await stack.user(BOB)
   service = await stack.service()
   world = await createWorld(alice, 'Alice\'s', await stack.user(CAROL))
+  await ok(service.rpc('register_model', { model: 'short', dimensions: 512, truncated_from: MODEL }))
   const published = await openapi({ role: 'service_role' })
   tables = published.filter((path) => !path.startsWith('rpc/'))
   functions = published.filter((path) => path.startsWith('rpc/')).map((path) => path.slice('rpc/'.length))
@@ -117,7 +120,7 @@ test('reference tables can be read by a user, who cannot write them', async () =
 test('every function with Alice\'s ids answers Bob not found or nothing, and changes no row', async () => {
   const before = stack.snapshot()
   for (const [name, args] of Object.entries(attempts(world))) {
-    if (OPEN.includes(name)) continue
+    if ([...OPEN, ...OF_SERVICES].includes(name)) continue
     if (name in EMPTY) {
       assert.deepEqual(await ok(bob.rpc(name, args)), EMPTY[name], name)
     } else {
@@ -136,7 +139,7 @@ test('every function answers an unknown id and another\'s id alike', async () =>
   const nowhere = Object.fromEntries(Object.keys(world).map((id) => [id, MISSING]))
   const hidden = (error) => JSON.parse(JSON.stringify(error).replaceAll(/[0-9a-f-]{36}/g, '…'))
   for (const [name, args] of Object.entries(attempts(world))) {
-    if (OPEN.includes(name) || name in EMPTY) continue
+    if ([...OPEN, ...OF_SERVICES].includes(name) || name in EMPTY) continue
     const there = await refused(bob.rpc(name, args), 404, 'PT404')
     const notThere = await refused(bob.rpc(name, attempts(nowhere)[name]), 404, 'PT404')
     assert.deepEqual(hidden(there), hidden(notThere), name)
@@ -163,9 +166,17 @@ test('migrate refuses a user and a service', async () => {
   for (const client of [alice, service]) await refused(client.rpc('migrate'), 403, '42501')
 })
 
+test('a function for services refuses a user, with a hint', async () => {
+  const before = stack.snapshot()
+  for (const name of OF_SERVICES) assert.match((await refused(alice.rpc(name, calls(world)[name]), 403, '42501')).hint, /service_role/, name)
+  assert.equal(stack.snapshot(), before)
+  for (const name of OF_SERVICES) await ok(service.rpc(name, calls(world)[name]))
+})
+
 // The proof that the refusals above were not for bad arguments.
 test('every function with Alice\'s ids succeeds for Alice', async () => {
   for (const [name, args] of Object.entries(calls(world))) {
+    if (OF_SERVICES.includes(name)) continue
     const data = await ok(alice.rpc(name, args))
     if (EMPTY[name] != null) assert.notDeepEqual(data, EMPTY[name], name)
   }

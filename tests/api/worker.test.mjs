@@ -150,6 +150,66 @@ test('a wrong key stops the worker at once', async () => {
   assert.equal(endpoint.requests.length, 1)
 })
 
+const NEXT = 'text-embedding-ada-002'
+const coverage = async (project_id) => Object.fromEntries((await ok(alice.rpc('model_coverage', { project_id })))
+  .map(({ model, ...row }) => [model, row]))
+
+test('during a switch, matrice-worker embeds with both models, and its last claim ends the switch', async () => {
+  const project_id = await projectOf(count(20))
+  assert.equal((await embedOnce(project_id)).code, 0)
+  assert.equal(await ok(alice.rpc('switch_embedding_model', { project_id, model: NEXT })), false)
+  await ok(alice.rpc('ingest_source', { project_id, name: 'new', content: 'Something new, meanwhile' }))
+  endpoint.requests.length = 0
+  const { code, stderr } = await embedOnce(project_id)
+  assert.equal(code, 0, stderr)
+  assert.deepEqual(new Set(endpoint.requests.map((request) => request.model)), new Set([MODEL, NEXT]))
+  const { [MODEL]: before, [NEXT]: after } = await coverage(project_id)
+  assert.deepEqual(after, { is_active: true, is_next: false, chunks: before.chunks, embedded: before.chunks, failed: 0 })
+  assert.equal(before.embedded, before.chunks)
+})
+
+for (const [way, env] of [['a connection', {}], ['PostgREST', { DATABASE_URL: '' }]]) {
+  test(`a next model that the endpoint does not have stops no other one, over ${way}`, async () => {
+    if (env.DATABASE_URL === '') Object.assign(env, { SUPABASE_URL: stack.url, SUPABASE_SERVICE_ROLE_KEY: await stack.token({ role: 'service_role' }) })
+    const project_id = await projectOf(count(20))
+    assert.equal((await embedOnce(project_id)).code, 0)
+    await ok(alice.rpc('switch_embedding_model', { project_id, model: NEXT }))
+    await ok(alice.rpc('ingest_source', { project_id, name: 'new', content: 'Something new, meanwhile' }))
+    endpoint.misbehave = ({ model }) => model === NEXT ? { status: 404, body: { error: { message: 'no such model here' } } } : undefined
+    // In whatever order the models come, of all projects.
+    for (const args of [['--project', project_id], []]) {
+      endpoint.requests.length = 0
+      const { code, stderr } = await runWorker(['embed', '--once', '--jobs', '1', ...args], { ...environment, ...env })
+      assert.equal(code, 1)
+      assert.match(stderr, /text-embedding-ada-002 cannot be embedded: .*no such model here/)
+      assert.equal(endpoint.requests.filter(({ model }) => model === NEXT).length, 1)
+      await ok(alice.rpc('ingest_source', { project_id, name: 'new', content: 'Something newer, meanwhile' }))
+    }
+    const { [MODEL]: active, [NEXT]: next } = await coverage(project_id)
+    assert.deepEqual(active, { is_active: true, is_next: false, chunks: active.chunks, embedded: active.chunks - 1, failed: 0 })
+    assert.deepEqual([next.is_next, next.embedded, next.failed], [true, 0, 0])
+    await ok(alice.rpc('cancel_model_switch', { project_id }))
+    endpoint.misbehave = () => undefined
+    assert.equal((await embedOnce(project_id)).code, 0)
+    await assertEmbedded(project_id)
+  })
+}
+
+test('for a truncated model, the endpoint is asked for the whole one', async () => {
+  await ok(service.rpc('register_model', { model: 'small, first 512', dimensions: 512, truncated_from: MODEL }))
+  const project_id = await projectOf(count(10), { embedding_model: 'small, first 512' })
+  const { code, stderr } = await embedOnce(project_id)
+  assert.equal(code, 0, stderr)
+  assert.ok(endpoint.requests.length > 0 && endpoint.requests.every((request) => request.model === MODEL))
+  const chunks = await ok(service.from('source_chunks').select('content, chunk_embeddings(embedding, model)').eq('project_id', project_id))
+  for (const { content, chunk_embeddings: [{ embedding, model }] } of chunks) {
+    assert.equal(model, 'small, first 512')
+    const first = embed(content).slice(0, 512)
+    const length = Math.hypot(...first)
+    for (const [i, number] of JSON.parse(embedding).entries()) assert.ok(Math.abs(number - first[i] / length) < 1e-6)
+  }
+})
+
 test('429 with Retry-After is waited for, and is no failure', async () => {
   const project_id = await projectOf(count(20))
   const times = []

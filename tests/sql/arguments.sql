@@ -7,6 +7,7 @@ select no_plan();
 
 set local statement_timeout = '60s';
 select tests.project('atlas');
+select matrice.register_model('short', 3, truncated_from => 'text-embedding-3-small');
 select tests.as_user('alice');
 select tests.remember('source', matrice.ingest_source(tests.id('atlas'), 'log', 'The wind rose at dawn'));
 select tests.remember('chunk', chunk_id) from matrice.claim_chunks(project_id => tests.id('atlas'));
@@ -44,9 +45,11 @@ insert into valid values
   ('title', $$'x'$$), ('confidence', '0.5'), ('tags', $$'[]'$$), ('evidence', $$'{}'$$), ('workflow_id', $$'sail'$$), ('event_name', $$'tide'$$),
   ('run_key', $$'key'$$), ('input_data', $$'{}'$$), ('output_data', $$'{}'$$), ('step_name', $$'x'$$), ('step_key', $$'key'$$), ('status', $$'success'$$),
   ('latency_ms', '1'), ('tokens_input', '1'), ('tokens_output', '1'), ('usage', $$'{}'$$), ('attempt', '1'), ('cost_usd', '1'),
-  ('executed_at', 'now()'), ('priced_at', 'now()'), ('since', $$'2026-01-01'$$), ('until', 'now()'), ('group_by', $$'day'$$);
+  ('executed_at', 'now()'), ('priced_at', 'now()'), ('since', $$'2026-01-01'$$), ('until', 'now()'), ('group_by', $$'day'$$), ('dimensions', '3'), ('is_default', 'false'),
+  ('truncated_from', $$'gte-small'$$);
 -- With scores, build_context needs no vector.
-insert into valid values ('status', $$'completed'$$, 'finish_run'), ('error', $$'{}'$$, 'record_step'), ('scores', 'null', 'build_context');
+insert into valid values ('status', $$'completed'$$, 'finish_run'), ('error', $$'{}'$$, 'record_step'), ('scores', 'null', 'build_context'),
+  ('model', $$'gte-small'$$, 'drop_embeddings'), ('model', $$'short'$$, 'truncate_embeddings');
 grant select on valid to public;
 
 create temp table arguments on commit drop as
@@ -80,7 +83,8 @@ $$;
 select is_empty('select function, name from arguments where value is null', 'Every argument of every function has a valid value here');
 
 select tests.as_user('alice');
-select is(a.code, case function when 'accept_invite' then 'PT404' end, function || ' takes its valid arguments')
+-- Users may not register models.
+select is(a.code, case function when 'accept_invite' then 'PT404' when 'register_model' then '42501' end, function || ' takes its valid arguments')
   from (select distinct function from arguments) f cross join tests.answer(function) a
  order by function;
 
@@ -93,7 +97,7 @@ select ok(a.message = name || ' must not be null' or name = 'chunk_ids',
   from arguments cross join tests.answer(function, name) a where not is_engine and not may_be_null;
 select ok(a.hint <> '', format('%s of %s null gives a hint', function, name))
   from arguments cross join tests.answer(function, name) a where not is_engine and not may_be_null;
-select is(a.code, null, format('%s takes %s null as left out', function, name))
+select is(a.code, case function when 'register_model' then '42501' end, format('%s takes %s null as left out', function, name))
   from arguments cross join tests.answer(function, name) a where not is_engine and may_be_null;
 
 -- Wrong values --------------------------------------------------------------------------------------------------------

@@ -65,12 +65,20 @@ insert into contract values
    '{model text DEFAULT NULL,batch_size integer DEFAULT 64,lease_seconds integer DEFAULT 300,project_id uuid DEFAULT NULL,
      max_batch_tokens integer DEFAULT NULL,max_inputs integer DEFAULT NULL,max_input_tokens integer DEFAULT NULL}',
    'table', '{chunk_id uuid,project_id uuid,content text,token_count integer,attempt integer,lease_id uuid,model text,source_id uuid,
-              source_name text,headings text[],embedding_text text,embedding_tokens integer}'),
+              source_name text,headings text[],embedding_text text,embedding_tokens integer,request_model text}'),
   ('store_embeddings', '{model text,chunk_ids uuid[],embeddings jsonb,lease_id uuid DEFAULT NULL}', 'integer', null),
   ('fail_chunks', '{model text,chunk_ids uuid[],error text,lease_id uuid DEFAULT NULL,permanent boolean DEFAULT false}', 'void', null),
   ('failed_chunks', '{project_id uuid}',
    'table', '{chunk_id uuid,source_id uuid,source_name text,chunk_index integer,model text,attempts integer,last_error text}'),
   ('retry_failed', '{project_id uuid,model text DEFAULT NULL}', 'integer', null),
+
+  ('register_model', '{model text,dimensions integer,is_default boolean DEFAULT false,truncated_from text DEFAULT NULL}', 'void', null),
+  ('model_coverage', '{project_id uuid}',
+   'table', '{model text,is_active boolean,is_next boolean,chunks bigint,embedded bigint,failed bigint}'),
+  ('switch_embedding_model', '{project_id uuid,model text}', 'boolean', null),
+  ('cancel_model_switch', '{project_id uuid}', 'boolean', null),
+  ('truncate_embeddings', '{project_id uuid,model text,batch_size integer DEFAULT 1000}', 'integer', null),
+  ('drop_embeddings', '{project_id uuid,model text,batch_size integer DEFAULT 1000}', 'integer', null),
 
   ('match_chunks',
    '{query_embedding vector,project_id uuid DEFAULT NULL,match_count integer DEFAULT 10,
@@ -188,7 +196,7 @@ select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
 select volatility_is('matrice', function, 'stable', function || ' is stable')
   from unnest(array['analyze_text', '_text_vector', '_query_words', '_rank_words', '_highlight', 'pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
                     'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'workflow_metrics', 'source_progress', 'failed_chunks', 'source_text',
-                    'source_history']::name[]) function;
+                    'source_history', 'model_coverage']::name[]) function;
 
 select * from finish();
 rollback;

@@ -7,6 +7,8 @@ export interface Database {
   rpc(name: string, args: Record<string, unknown>): Promise<unknown>
   /** The id of the row of a table that has these values, if there is one. */
   find(table: string, values: Record<string, string>): Promise<string | undefined>
+  /** A column of all rows of a table. */
+  column(table: string, column: string): Promise<string[]>
   insert(table: string, values: Record<string, unknown>): Promise<void>
   close(): Promise<void>
 }
@@ -44,6 +46,9 @@ export function overHttp(url: string, key: string, token = key): Database {
     async find(table, values) {
       const filter = Object.entries(values).map(([column, each]) => `${column}=eq.${encodeURIComponent(each)}`)
       return (await request(`${table}?select=id&limit=1&${filter.join('&')}`))[0]?.id
+    },
+    async column(table, column) {
+      return (await request(`${table}?select=${column}`)).map((row: Record<string, string>) => row[column])
     },
     insert: (table, values) => request(table, values),
     close: () => Promise.resolve(),
@@ -85,6 +90,9 @@ export function overPostgres(url: string, connections: number): Database {
     async find(table, values) {
       const filter = Object.keys(values).map((column, i) => `${quoted(column)} = $${i + 1}`).join(' and ')
       return (await query(`select id from matrice.${quoted(table)} where ${filter} limit 1`, Object.values(values)))[0]?.id
+    },
+    async column(table, column) {
+      return (await query(`select ${quoted(column)} from matrice.${quoted(table)}`, [])).map((row) => row[column])
     },
     async insert(table, values) {
       const [columns, places] = [Object.keys(values).map(quoted).join(', '), Object.keys(values).map((_, i) => `$${i + 1}`).join(', ')]

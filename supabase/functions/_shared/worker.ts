@@ -43,11 +43,15 @@ interface Chunk {
   attempt: number
   lease_id: string
   model: string
+  /** The model to ask: the whole one, where `model` is truncated from it. */
+  request_model: string
   embedding_text: string
   embedding_tokens: number
 }
 
-interface Batch { chunks: Chunk[]; model: string; leaseId: string; ends: number }
+interface Coverage { model: string; is_active: boolean; is_next: boolean }
+
+interface Batch { chunks: Chunk[]; model: string; requestModel: string; leaseId: string; ends: number }
 
 /** No text is at fault, and going on would only cost: a wrong key, a wrong model, a database that refuses. */
 export class WorkerError extends Error {
@@ -56,6 +60,8 @@ export class WorkerError extends Error {
 
 const STORES = 8
 const LONGEST_PAUSE = 60_000
+/** After this time, a model that the endpoint refused is asked for again. */
+const REFUSED_FOR = 3_600_000
 /** With --once, a worker gives up after so many failures of the endpoint in a row. */
 const FAILURES = 5
 
@@ -67,6 +73,9 @@ export class Worker {
   readonly #stop = new AbortController()
   readonly #ends: number
   readonly #runs: Runs
+  /** Models that the endpoint does not have, each with its answer. A project may switch to one, and others go on. */
+  readonly #refused = new Map<string, { reason: string; until: number }>()
+  #hasServed = false
   #batches = 0
   #pausedUntil = 0
   #failures = 0
@@ -119,15 +128,38 @@ export class Worker {
   }
 
   async #claim(): Promise<Batch | undefined> {
-    const { model, maxInputs, leaseSeconds, projectId, maxBatchTokens, maxInputTokens } = this.#settings
+    for (const [model, { until }] of this.#refused) if (performance.now() >= until) this.#refused.delete(model)
+    if (this.#refused.size === 0) return await this.#claimOf(this.#settings.model)
+    for (const model of await this.#otherModels()) {
+      const batch = await this.#claimOf(model)
+      if (batch) return batch
+    }
+    const [[model, { reason }]] = this.#refused
+    if (this.#settings.once || !this.#hasServed) throw new WorkerError(`${model} cannot be embedded: ${reason}`)
+    return undefined
+  }
+
+  async #claimOf(model?: string): Promise<Batch | undefined> {
+    const { maxInputs, leaseSeconds, projectId, maxBatchTokens, maxInputTokens } = this.#settings
     const began = performance.now()
     const chunks = await this.#insist(() => this.#database.rpc('claim_chunks', {
       model: model ?? null, batch_size: maxInputs, lease_seconds: leaseSeconds, project_id: projectId ?? null,
       max_batch_tokens: maxBatchTokens, max_inputs: maxInputs, max_input_tokens: maxInputTokens,
     })) as Chunk[]
     if (chunks.length === 0) return undefined
-    const { model: claimed, lease_id: leaseId } = chunks[0]
-    return { chunks, model: claimed, leaseId, ends: began + leaseSeconds * 1000 }
+    const { model: claimed, request_model: requestModel, lease_id: leaseId } = chunks[0]
+    return { chunks, model: claimed, requestModel, leaseId, ends: began + leaseSeconds * 1000 }
+  }
+
+  // The models to claim for but those that the endpoint refused: of the project its own and the next one, else all.
+  async #otherModels(): Promise<string[]> {
+    const { projectId, model } = this.#settings
+    if (model !== undefined) return []
+    const models = projectId === undefined
+      ? await this.#insist(() => this.#database.column('embedding_models', 'model'))
+      : (await this.#insist(() => this.#database.rpc('model_coverage', { project_id: projectId })) as Coverage[])
+        .filter((row) => row.is_active || row.is_next).map((row) => row.model)
+    return models.filter((each) => !this.#refused.has(each)).sort(() => Math.random() - 0.5)
   }
 
   // One batch, from the endpoint to the store. Whatever happens, its chunks are stored, or given back with the reason.
@@ -138,7 +170,11 @@ export class Worker {
       this.#failures = 0
     } catch (error) {
       if (!(error instanceof EndpointError)) throw error
-      if (error.failure === 'misconfigured') throw new WorkerError(`the endpoint refuses every request: ${error.message}`)
+      if (error.failure === 'misconfigured') {
+        this.#log(`${batch.model} cannot be embedded: ${error.message}`)
+        this.#refused.set(batch.model, { reason: error.message, until: performance.now() + REFUSED_FOR })
+        return
+      }
       this.#failures++
       this.#log(`${error.message} (failure ${this.#failures} in a row)`)
       if (this.#settings.once && this.#failures >= FAILURES) throw new WorkerError(`the endpoint failed ${FAILURES} times: ${error.message}`)
@@ -187,7 +223,7 @@ export class Worker {
   async #requireGood(batch: Batch, chunks: Chunk[], reason: string, progress: { isKnownGood: boolean }) {
     if (progress.isKnownGood) return
     try {
-      await this.#endpoint.embed(batch.model, ['text'])
+      await this.#endpoint.embed(batch.requestModel, ['text'])
       progress.isKnownGood = true
     } catch (error) {
       await this.#giveBack(batch, chunks, reason, false)
@@ -204,14 +240,15 @@ export class Worker {
       const began = performance.now()
       try {
         this.counts.calls++
-        const answer = await this.#endpoint.embed(batch.model, chunks.map((chunk) => chunk.embedding_text))
+        const answer = await this.#endpoint.embed(batch.requestModel, chunks.map((chunk) => chunk.embedding_text))
+        this.#hasServed = true
         this.counts.tokens += tokensOf(chunks)
-        await this.#runs.record(batch.model, chunks, performance.now() - began, answer)
+        await this.#runs.record(batch.requestModel, chunks, performance.now() - began, answer)
         return all.map((chunk) => answer.vectors[places.get(keyOf(chunk))!])
       } catch (error) {
         if (!(error instanceof EndpointError)) throw error
         if (error.failure !== 'busy') {
-          await this.#runs.record(batch.model, chunks, performance.now() - began, error)
+          await this.#runs.record(batch.requestModel, chunks, performance.now() - began, error)
           throw error
         }
         const wait = error.waitSeconds === undefined ? 500 * 2 ** Math.min(attempt, 7) : error.waitSeconds * 1000
@@ -241,8 +278,7 @@ export class Worker {
     const refused = await this.#storeSome(batch, chunks, vectors)
     if (refused.length === 0) return
     if (refused.length === chunks.length && chunks.length > 1) {
-      await this.#giveBack(batch, chunks, refused[0].reason, false)
-      throw new WorkerError(`the database refuses every vector of ${batch.model}: ${refused[0].reason}`)
+      throw new EndpointError('misconfigured', `the database refuses every vector of ${batch.model}: ${refused[0].reason}`)
     }
     for (const { chunk, reason } of refused) await this.#giveBack(batch, [chunk], reason, true)
   }
