@@ -319,7 +319,7 @@ begin
     select s.id, s.format, s.max_tokens, s.overlap_tokens
       from matrice.context_sources s where s.id = any (held) order by s.created_at, s.id
   loop
-    select t.content, t.spans into stored from matrice.source_texts t
+    select t.content, t.spans, t.max_tokens, t.overlap_tokens into stored from matrice.source_texts t
      where t.source_id = source.id and t.version = matrice_private.current_version(source.id);
     source_id := source.id;
     total := null; added := null; kept := null; removed := null;
@@ -328,8 +328,8 @@ begin
       select c.total, c.added, c.kept, c.removed into total, added, kept, removed
         from matrice_private.cut_source(
                source.id, rechunk.project_id, stored.content, coalesce(rechunk.format, source.format),
-               coalesce(rechunk.max_tokens, source.max_tokens), coalesce(rechunk.overlap_tokens, source.overlap_tokens),
-               stored.spans) c;
+               coalesce(rechunk.max_tokens, source.max_tokens, stored.max_tokens),
+               coalesce(rechunk.overlap_tokens, source.overlap_tokens, stored.overlap_tokens), stored.spans) c;
     end if;
     return next;
   end loop;

@@ -76,7 +76,8 @@ begin
       if matrice_private.current_version(known.source_id) is null then
         -- It came before texts were kept.
         perform matrice_private.remember_text(
-          known.source_id, content, stored.format, stored.max_tokens, stored.overlap_tokens, stored.token_count, spans);
+          known.source_id, content, format, least(max_tokens, 1000000000), least(overlap_tokens, 1000000000), stored.token_count,
+          spans);
       end if;
       select count(*), 0, count(*), 0 into total, added, kept, removed
         from matrice.source_chunks c where c.source_id = known.source_id;
