@@ -1,7 +1,7 @@
 // Compiled, never run: an application's code against the generated types.
 
 import { createClient } from '@supabase/supabase-js'
-import type { Database, Tables } from '../../supabase/database.types'
+import type { Database, Stale, Tables } from '../../supabase/types'
 
 const supabase = createClient<Database, 'matrice'>('http://localhost', 'key', { db: { schema: 'matrice' } })
 
@@ -30,3 +30,4 @@ export async function ask(question: string, embedding: number[]) {
   await supabase.rpc('count_tokens', { text: 'hello' })
   return { names, first }
 }
+export const stale: never[] = [] as Stale[]
