@@ -47,14 +47,14 @@ isOneToOne: false
                   ]
                 },"context_sources": {
                   Row: {
-                    "content_hash": string | null,"created_at": string,"error": string | null,"format": string | null,"id": string,"max_tokens": number | null,"name": string,"overlap_tokens": number | null,"processed_at": string | null,"project_id": string,"raw_metadata": NonNullable<Json>,"source_key": string | null,"status": string,"storage_path": string | null,"token_count": number | null,"type": string
+                    "chunk_count": number,"content_hash": string | null,"created_at": string,"embedded_count": number,"error": string | null,"failed_count": number,"format": string | null,"id": string,"max_tokens": number | null,"name": string,"overlap_tokens": number | null,"processed_at": string | null,"project_id": string,"raw_metadata": NonNullable<Json>,"source_key": string | null,"status": string,"storage_path": string | null,"token_count": number | null,"type": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "content_hash"?: string | null,"created_at"?: string,"error"?: string | null,"format"?: string | null,"id"?: string,"max_tokens"?: number | null,"name": string,"overlap_tokens"?: number | null,"processed_at"?: string | null,"project_id": string,"raw_metadata"?: NonNullable<Json>,"source_key"?: string | null,"status"?: string,"storage_path"?: string | null,"token_count"?: number | null,"type"?: string
+                    "chunk_count"?: number,"content_hash"?: string | null,"created_at"?: string,"embedded_count"?: number,"error"?: string | null,"failed_count"?: number,"format"?: string | null,"id"?: string,"max_tokens"?: number | null,"name": string,"overlap_tokens"?: number | null,"processed_at"?: string | null,"project_id": string,"raw_metadata"?: NonNullable<Json>,"source_key"?: string | null,"status"?: string,"storage_path"?: string | null,"token_count"?: number | null,"type"?: string
                   }
                   Update: {
-                    "content_hash"?: string | null,"created_at"?: string,"error"?: string | null,"format"?: string | null,"id"?: string,"max_tokens"?: number | null,"name"?: string,"overlap_tokens"?: number | null,"processed_at"?: string | null,"project_id"?: string,"raw_metadata"?: NonNullable<Json>,"source_key"?: string | null,"status"?: string,"storage_path"?: string | null,"token_count"?: number | null,"type"?: string
+                    "chunk_count"?: number,"content_hash"?: string | null,"created_at"?: string,"embedded_count"?: number,"error"?: string | null,"failed_count"?: number,"format"?: string | null,"id"?: string,"max_tokens"?: number | null,"name"?: string,"overlap_tokens"?: number | null,"processed_at"?: string | null,"project_id"?: string,"raw_metadata"?: NonNullable<Json>,"source_key"?: string | null,"status"?: string,"storage_path"?: string | null,"token_count"?: number | null,"type"?: string
                   }
                   Relationships: [
                     {
@@ -87,17 +87,23 @@ isOneToOne: false
                   ]
                 },"embedding_models": {
                   Row: {
-                    "created_at": string,"dimensions": number,"is_default": boolean,"model": string
+                    "created_at": string,"dimensions": number,"is_default": boolean,"model": string,"truncated_from": string | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"dimensions": number,"is_default"?: boolean,"model": string
+                    "created_at"?: string,"dimensions": number,"is_default"?: boolean,"model": string,"truncated_from"?: string | null
                   }
                   Update: {
-                    "created_at"?: string,"dimensions"?: number,"is_default"?: boolean,"model"?: string
+                    "created_at"?: string,"dimensions"?: number,"is_default"?: boolean,"model"?: string,"truncated_from"?: string | null
                   }
                   Relationships: [
-                    
+                    {
+      foreignKeyName: "embedding_models_truncated_from_fkey"
+      columns: ["truncated_from"]
+isOneToOne: false
+      referencedRelation: "embedding_models"
+      referencedColumns: ["model"]
+    }
                   ]
                 },"insights": {
                   Row: {
@@ -295,6 +301,26 @@ isOneToOne: false
       referencedColumns: ["project_id","id"]
     }
                   ]
+                },"source_texts": {
+                  Row: {
+                    "characters": number,"content": string,"created_at": string,"created_by": string | null,"format": string,"max_tokens": number,"overlap_tokens": number,"project_id": string,"source_id": string,"spans": Json | null,"token_count": number | null,"version": number
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "characters": number,"content": string,"created_at"?: string,"created_by"?: string | null,"format": string,"max_tokens": number,"overlap_tokens": number,"project_id": string,"source_id": string,"spans"?: Json | null,"token_count"?: number | null,"version": number
+                  }
+                  Update: {
+                    "characters"?: number,"content"?: string,"created_at"?: string,"created_by"?: string | null,"format"?: string,"max_tokens"?: number,"overlap_tokens"?: number,"project_id"?: string,"source_id"?: string,"spans"?: Json | null,"token_count"?: number | null,"version"?: number
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "source_texts_source_fkey"
+      columns: ["project_id","source_id"]
+isOneToOne: false
+      referencedRelation: "context_sources"
+      referencedColumns: ["project_id","id"]
+    }
+                  ]
                 },"user_projects": {
                   Row: {
                     "accepted_at": string | null,"created_at": string,"project_id": string,"role": string,"user_id": string
@@ -442,6 +468,9 @@ isOneToOne: false
 "calculate_cost":
 { Args: { "model": string,"priced_at"?: string,"tokens_input": number,"tokens_output"?: number,"usage"?: Json }; Returns: number
                            },
+"cancel_model_switch":
+{ Args: { "project_id": string }; Returns: boolean
+                           },
 "chunk_source":
 { Args: { "content": string,"format"?: string,"max_tokens"?: number,"overlap_tokens"?: number,"source_id": string,"spans"?: Json }; Returns: {
               "added": number,"kept": number,"removed": number,"total": number
@@ -454,7 +483,7 @@ isOneToOne: false
                            },
 "claim_chunks":
 { Args: { "batch_size"?: number,"lease_seconds"?: number,"max_batch_tokens"?: number,"max_input_tokens"?: number,"max_inputs"?: number,"model"?: string,"project_id"?: string }; Returns: {
-              "attempt": number,"chunk_id": string,"content": string,"embedding_text": string,"embedding_tokens": number,"headings": (string)[],"lease_id": string,"model": string,"project_id": string,"source_id": string,"source_name": string,"token_count": number
+              "attempt": number,"chunk_id": string,"content": string,"embedding_text": string,"embedding_tokens": number,"headings": (string)[],"lease_id": string,"model": string,"project_id": string,"request_model": string,"source_id": string,"source_name": string,"token_count": number
             }[]
                            },
 "count_tokens":
@@ -465,6 +494,9 @@ isOneToOne: false
                            },
 "detokenize":
 { Args: { "model"?: string,"tokens": (number)[] }; Returns: string
+                           },
+"drop_embeddings":
+{ Args: { "batch_size"?: number,"model": string,"project_id": string }; Returns: number
                            },
 "evaluate_search":
 { Args: { "filter"?: Json,"match_count"?: number,"model"?: string,"project_id"?: string,"queries": Json }; Returns: {
@@ -486,6 +518,9 @@ isOneToOne: false
 { Args: { "diversity"?: number,"expand"?: number,"filter"?: Json,"full_text_weight"?: number,"fusion"?: string,"match_count"?: number,"max_per_source"?: number,"min_score"?: number,"min_similarity"?: number,"model"?: string,"project_id"?: string,"query_embedding": string,"query_text": string,"rrf_k"?: number,"semantic_weight"?: number,"words"?: string }; Returns: {
               "chunk_id": string,"chunk_index": number,"content": string,"end_char": number,"full_text_rank": number,"matched_words": (string)[],"metadata": Json,"rank": number,"score": number,"semantic_rank": number,"similarity": number,"source_id": string,"source_name": string,"source_type": string,"start_char": number,"storage_path": string,"token_count": number
             }[]
+                           },
+"ingest_chunks":
+{ Args: { "chunks": Json,"metadata"?: Json,"name": string,"project_id": string,"storage_path"?: string,"type"?: string }; Returns: string
                            },
 "ingest_source":
 { Args: { "content": string,"format"?: string,"max_tokens"?: number,"metadata"?: Json,"name": string,"overlap_tokens"?: number,"project_id": string,"spans"?: Json,"storage_path"?: string,"type"?: string }; Returns: string
@@ -511,9 +546,19 @@ isOneToOne: false
 "migrate":
 { Args: Record<PropertyKey, never>; Returns: (string)[]
                            },
+"model_coverage":
+{ Args: { "project_id": string }; Returns: {
+              "chunks": number,"embedded": number,"failed": number,"is_active": boolean,"is_next": boolean,"model": string
+            }[]
+                           },
 "pillar_history":
 { Args: { "code": string,"project_id": string }; Returns: {
               "content": string,"metadata": Json,"saved_at": string,"saved_by": string,"version": number
+            }[]
+                           },
+"rechunk":
+{ Args: { "format"?: string,"max_tokens"?: number,"overlap_tokens"?: number,"project_id": string,"source_ids"?: (string)[] }; Returns: {
+              "added": number,"kept": number,"removed": number,"source_id": string,"total": number
             }[]
                            },
 "record_insight":
@@ -525,11 +570,19 @@ isOneToOne: false
 "refuse_planned_counts":
 { Args: Record<PropertyKey, never>; Returns: undefined
                            },
+"register_model":
+{ Args: { "dimensions": number,"is_default"?: boolean,"model": string,"truncated_from"?: string }; Returns: undefined
+                           },
 "reindex_text":
 { Args: { "batch_size"?: number,"project_id": string }; Returns: number
                            },
 "remove_member":
 { Args: { "project_id": string,"user_id": string }; Returns: undefined
+                           },
+"replace_chunks":
+{ Args: { "chunks": Json,"source_id": string }; Returns: {
+              "added": number,"kept": number,"removed": number,"total": number
+            }[]
                            },
 "rerank_chunks":
 { Args: { "diversity"?: number,"expand"?: number,"match_count"?: number,"max_per_source"?: number,"model"?: string,"scores": Json }; Returns: {
@@ -538,6 +591,11 @@ isOneToOne: false
                            },
 "restore_pillar":
 { Args: { "code": string,"project_id": string,"version": number }; Returns: number
+                           },
+"restore_source":
+{ Args: { "source_id": string,"version": number }; Returns: {
+              "added": number,"kept": number,"removed": number,"total": number
+            }[]
                            },
 "retry_failed":
 { Args: { "model"?: string,"project_id": string }; Returns: number
@@ -569,10 +627,18 @@ isOneToOne: false
 "set_source_error":
 { Args: { "error": string,"source_id": string }; Returns: undefined
                            },
+"source_history":
+{ Args: { "source_id": string }; Returns: {
+              "characters": number,"created_at": string,"created_by": string,"format": string,"is_current": boolean,"max_tokens": number,"overlap_tokens": number,"token_count": number,"version": number
+            }[]
+                           },
 "source_progress":
 { Args: { "project_id": string }; Returns: {
               "chunk_count": number,"embedded_count": number,"error": string,"failed_count": number,"name": string,"source_id": string,"status": string
             }[]
+                           },
+"source_text":
+{ Args: { "source_id": string,"version"?: number }; Returns: string
                            },
 "start_run":
 { Args: { "event_name": string,"input_data"?: Json,"phase"?: string,"project_id": string,"run_key"?: string,"workflow_id": string }; Returns: string
@@ -582,6 +648,9 @@ isOneToOne: false
                            },
 "supersede_insight":
 { Args: { "new_id": string,"old_id": string }; Returns: undefined
+                           },
+"switch_embedding_model":
+{ Args: { "model": string,"project_id": string }; Returns: boolean
                            },
 "sync_source":
 { Args: { "content": string,"format"?: string,"max_tokens"?: number,"metadata"?: Json,"name"?: string,"overlap_tokens"?: number,"project_id": string,"source_key": string,"spans"?: Json,"storage_path"?: string,"type"?: string }; Returns: {
@@ -595,6 +664,9 @@ isOneToOne: false
                            },
 "tokenize":
 { Args: { "content": string,"model"?: string }; Returns: (number)[]
+                           },
+"truncate_embeddings":
+{ Args: { "batch_size"?: number,"model": string,"project_id": string }; Returns: number
                            },
 "truncate_tokens":
 { Args: { "content": string,"max_tokens": number,"model"?: string }; Returns: string
