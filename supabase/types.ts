@@ -94,10 +94,10 @@ export type ChunkCitation = {
   start_char: number | null
   end_char: number | null
   metadata: ChunkMetadata
-  insight_id?: never
+  insight_id?: undefined
 }
-export type InsightCitation = { number: number, insight_id: string, title: string, confidence: number, chunk_id?: never }
-/** Of build_context. `insight_id` or `chunk_id` tells the two apart. */
+export type InsightCitation = { number: number, insight_id: string, title: string, confidence: number, chunk_id?: undefined }
+/** Of build_context. `insight_id === undefined` tells the two apart. */
 export type Citation = ChunkCitation | InsightCitation
 
 /** Your own scores of chunks, by their ids. */
