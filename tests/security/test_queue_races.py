@@ -327,12 +327,9 @@ def test_a_part_that_is_done_is_found_again_whatever_was_added_to_it_meanwhile(w
     # While the last claim of the part settles it, in a transaction that ends later.
     worker.autocommit = False
     store(worker, claimed)
-    # The worker holds the source until it commits, because it counted the embeddings.
-    adding = threading.Thread(target=lambda: (editor.execute(add, [source, 91, "added meanwhile"]), editor.commit()))
-    adding.start()
-    time.sleep(0.3)
+    editor.execute(add, [source, 91, "added meanwhile"])
+    editor.commit()
     worker.commit()
-    adding.join()
     claimed = claim(worker)
     worker.commit()
     assert [row[1] for row in claimed] == ["added meanwhile"]
