@@ -263,12 +263,12 @@ begin
 end
 $$;
 comment on function matrice.store_embeddings is
-  'Stores the embeddings of claimed chunks and ends their leases. Returns how many embeddings were stored. Other chunks of the '
-  'project whose embedded text is the same get them, too; they are not counted. If it raises an error, nothing is stored. Skips chunks that no longer exist, chunks whose text changed since they were '
-  'claimed (they can be claimed again), and chunks that somebody else leases. embeddings: a JSON array in the '
-  'order of chunk_ids, of arrays of numbers, or of strings: the text of a vector, such as "[1, 2.5]", or base64 of little-endian '
-  '32-bit floats, as embedding APIs return it. lease_id: the one that claim_chunks returned; if given, chunks that this lease '
-  'no longer holds are skipped too.';
+  'Stores the embeddings of claimed chunks and ends their leases. Returns how many embeddings were stored. Other chunks of '
+  'the project whose embedded text is the same get them, too; they are not counted. If it raises an error, nothing is stored. '
+  'Skips chunks that no longer exist, chunks whose text changed since they were claimed (they can be claimed again), and '
+  'chunks that somebody else leases. embeddings: a JSON array in the order of chunk_ids, of arrays of numbers, or of strings: '
+  'the text of a vector, such as "[1, 2.5]", or base64 of little-endian 32-bit floats, as embedding APIs return it. lease_id: '
+  'the one that claim_chunks returned; if given, chunks that this lease no longer holds are skipped too.';
 
 create or replace function matrice.fail_chunks(
   model text, chunk_ids uuid[], error text, lease_id uuid default null, permanent boolean default false
