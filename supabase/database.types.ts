@@ -295,6 +295,26 @@ isOneToOne: false
       referencedColumns: ["project_id","id"]
     }
                   ]
+                },"source_texts": {
+                  Row: {
+                    "characters": number,"content": string,"created_at": string,"created_by": string | null,"format": string,"max_tokens": number,"overlap_tokens": number,"project_id": string,"source_id": string,"spans": Json | null,"token_count": number | null,"version": number
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "characters": number,"content": string,"created_at"?: string,"created_by"?: string | null,"format": string,"max_tokens": number,"overlap_tokens": number,"project_id": string,"source_id": string,"spans"?: Json | null,"token_count"?: number | null,"version": number
+                  }
+                  Update: {
+                    "characters"?: number,"content"?: string,"created_at"?: string,"created_by"?: string | null,"format"?: string,"max_tokens"?: number,"overlap_tokens"?: number,"project_id"?: string,"source_id"?: string,"spans"?: Json | null,"token_count"?: number | null,"version"?: number
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "source_texts_source_fkey"
+      columns: ["project_id","source_id"]
+isOneToOne: false
+      referencedRelation: "context_sources"
+      referencedColumns: ["project_id","id"]
+    }
+                  ]
                 },"user_projects": {
                   Row: {
                     "accepted_at": string | null,"created_at": string,"project_id": string,"role": string,"user_id": string
@@ -487,6 +507,9 @@ isOneToOne: false
               "chunk_id": string,"chunk_index": number,"content": string,"end_char": number,"full_text_rank": number,"matched_words": (string)[],"metadata": Json,"rank": number,"score": number,"semantic_rank": number,"similarity": number,"source_id": string,"source_name": string,"source_type": string,"start_char": number,"storage_path": string,"token_count": number
             }[]
                            },
+"ingest_chunks":
+{ Args: { "chunks": Json,"metadata"?: Json,"name": string,"project_id": string,"storage_path"?: string,"type"?: string }; Returns: string
+                           },
 "ingest_source":
 { Args: { "content": string,"format"?: string,"max_tokens"?: number,"metadata"?: Json,"name": string,"overlap_tokens"?: number,"project_id": string,"spans"?: Json,"storage_path"?: string,"type"?: string }; Returns: string
                            },
@@ -516,6 +539,11 @@ isOneToOne: false
               "content": string,"metadata": Json,"saved_at": string,"saved_by": string,"version": number
             }[]
                            },
+"rechunk":
+{ Args: { "format"?: string,"max_tokens"?: number,"overlap_tokens"?: number,"project_id": string,"source_ids"?: (string)[] }; Returns: {
+              "added": number,"kept": number,"removed": number,"source_id": string,"total": number
+            }[]
+                           },
 "record_insight":
 { Args: { "confidence"?: number,"content": string,"evidence"?: Json,"project_id": string,"source_id"?: string,"tags"?: Json,"title": string,"type": string }; Returns: string
                            },
@@ -531,6 +559,11 @@ isOneToOne: false
 "remove_member":
 { Args: { "project_id": string,"user_id": string }; Returns: undefined
                            },
+"replace_chunks":
+{ Args: { "chunks": Json,"source_id": string }; Returns: {
+              "added": number,"kept": number,"removed": number,"total": number
+            }[]
+                           },
 "rerank_chunks":
 { Args: { "diversity"?: number,"expand"?: number,"match_count"?: number,"max_per_source"?: number,"model"?: string,"scores": Json }; Returns: {
               "chunk_id": string,"chunk_index": number,"content": string,"metadata": Json,"score": number,"source_id": string,"source_name": string,"token_count": number
@@ -538,6 +571,11 @@ isOneToOne: false
                            },
 "restore_pillar":
 { Args: { "code": string,"project_id": string,"version": number }; Returns: number
+                           },
+"restore_source":
+{ Args: { "source_id": string,"version": number }; Returns: {
+              "added": number,"kept": number,"removed": number,"total": number
+            }[]
                            },
 "retry_failed":
 { Args: { "model"?: string,"project_id": string }; Returns: number
@@ -569,10 +607,18 @@ isOneToOne: false
 "set_source_error":
 { Args: { "error": string,"source_id": string }; Returns: undefined
                            },
+"source_history":
+{ Args: { "source_id": string }; Returns: {
+              "characters": number,"created_at": string,"created_by": string,"format": string,"is_current": boolean,"max_tokens": number,"overlap_tokens": number,"token_count": number,"version": number
+            }[]
+                           },
 "source_progress":
 { Args: { "project_id": string }; Returns: {
               "chunk_count": number,"embedded_count": number,"error": string,"failed_count": number,"name": string,"source_id": string,"status": string
             }[]
+                           },
+"source_text":
+{ Args: { "source_id": string,"version"?: number }; Returns: string
                            },
 "start_run":
 { Args: { "event_name": string,"input_data"?: Json,"phase"?: string,"project_id": string,"run_key"?: string,"workflow_id": string }; Returns: string

@@ -172,7 +172,7 @@ def test_store_embeddings_waits_for_nobody_who_stores_an_equal_text(world, is_st
 
 def test_two_who_store_equal_texts_at_the_same_time_do_not_deadlock(world):
     with session(world, EDITORS[0]) as editor:
-        for n in range(30):
+        for _ in range(30):
             editor.execute("select matrice.ingest_chunks(%s, 'text', %s)", [world.project, json.dumps([{"content": word} for word in WORDS])])
     chunks = world.rows("select id, content, null from matrice.source_chunks")
 
