@@ -28,8 +28,8 @@ begin
   perform matrice_private.require_bytes('the content of a chunk', new.content, 1048576);
   perform matrice_private.require_json('the metadata of a chunk', new.metadata, 16384);
   if tg_op = 'INSERT' then
-    -- Whoever changes the source's metadata at this moment does not see the new row.
-    perform from matrice.context_sources s where s.id = new.source_id for share;
+    -- Whoever changes the source's metadata at this moment does not see the new row. hold_metadata makes one wait for the other.
+    perform from matrice.context_sources s where s.id = new.source_id for key share;
   end if;
   if tg_op = 'INSERT' or (new.content, new.token_count) is distinct from (old.content, old.token_count) then
     new.token_count := matrice.count_tokens(new.content);
@@ -73,7 +73,7 @@ declare
   base     jsonb;
 begin
   select s.project_id, s.type, s.raw_metadata into source
-    from matrice.context_sources s where s.id = complete_chunks.source_id for share;
+    from matrice.context_sources s where s.id = complete_chunks.source_id for key share;
   language := matrice_private.text_language(source.project_id);
   -- The metadata that all chunks have; those of a chunk override them, but not the project.
   base := source.raw_metadata || jsonb_build_object('type', source.type);
@@ -179,6 +179,22 @@ $$;
 comment on function matrice_private.refilter_chunks is
   'Computes filterable again in all chunks of a source whose type or metadata changed.';
 
+create or replace function matrice_private.hold_metadata() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from matrice.context_sources s where s.id = old.id for update;
+  return new;
+end
+$$;
+comment on function matrice_private.hold_metadata is
+  'Makes a change of the metadata of a source wait for whoever inserts chunks, and the other way round. Other changes of a source, '
+  'such as those of its counts, need not wait.';
+
+create or replace trigger hold_metadata before update of type, raw_metadata on matrice.context_sources
+for each row when ((old.type, old.raw_metadata) is distinct from (new.type, new.raw_metadata))
+execute function matrice_private.hold_metadata();
 create or replace trigger refilter_chunks after update of type, raw_metadata on matrice.context_sources
 for each row when ((old.type, old.raw_metadata) is distinct from (new.type, new.raw_metadata))
 execute function matrice_private.refilter_chunks();

@@ -78,15 +78,16 @@ begin
             select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = d.id offset 0) e
              where e.model = waiting_twins.model)
      ) twin
-     -- Some may have another title.
-     cross join lateral unnest(t.ids[1:8]) as own (id)
+      join matrice.projects p on p.id = t.project_id
+     -- With a template, some may have another title.
+     cross join lateral unnest(t.ids[1:case when p.settings ? 'embedding_template' then 8 else 1 end]) as own (id)
       join matrice.source_chunks c on c.id = own.id and c.content = twin.content
      -- One call copies a limited number. The next claims offer the others.
-     limit 1000;
+     limit 500;
 end
 $$;
 comment on function matrice_private.waiting_twins is
-  'Finds chunks with the same text as one of the given chunks that have no embedding of a model, at most a thousand. '
+  'Finds chunks with the same text as one of the given chunks that have no embedding of a model, at most 500. '
   'project_ids: only in these projects; null: in all. SECURITY DEFINER: under row-level security, the hash could not use its '
   'index. Checks no roles: for services and waiting_twins_of_member.';
 

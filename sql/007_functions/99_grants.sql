@@ -137,7 +137,7 @@ begin
     (null, 'matrice_private', array[
       'touch_updated_at', 'refuse_change', 'project_from_parent', 'stay_in_project', 'refuse_clients',
       'check_settings', 'require_acceptance', 'number_pillar_version', 'reindex_project_text',
-      'complete_chunk', 'refilter_chunks', 'keep_progress', 'keep_dimensions', 'check_truncation', 'choose_model',
+      'complete_chunk', 'hold_metadata', 'refilter_chunks', 'keep_progress', 'keep_dimensions', 'check_truncation', 'choose_model',
       'check_embedding', 'complete_lease', 'forget_leases', 'hold_text', 'forget_embeddings', 'complete_insight', 'refuse_circle',
       'refuse_unit', 'price_step',
       -- SECURITY DEFINER: these write to tables that no client may write.
