@@ -1,7 +1,7 @@
 // The TypeScript compiler, for programs that the tests write.
 
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -18,13 +18,26 @@ export function compileProject(project) {
  * `TYPES` in them stands for supabase/types.ts.
  */
 export function compile(files, compilerOptions = {}) {
+  return withFiles(files, compilerOptions, (folder) =>
+    compileProject(folder).replace(/^(?:.*\/)?([\w.-]+)\((\d+),\d+\): .*$/gm, (error, name, line) =>
+      files[name] ? `${error}\n    ${files[name].split('\n')[line - 1].slice(0, 1000)}` : error))
+}
+
+/** TypeScript as JavaScript. Its types are not checked. */
+export function transpile(code) {
+  return withFiles({ 'code.ts': code }, { noEmit: false, noCheck: true, noResolve: true, outDir: '.' }, (folder) => {
+    compileProject(folder)
+    return readFileSync(join(folder, 'code.js'), 'utf8')
+  })
+}
+
+function withFiles(files, compilerOptions, use) {
   const folder = mkdtempSync(join(here, 'node_modules', '.types-'))
   try {
     const write = (name, text) => writeFileSync(join(folder, name), text)
     for (const [name, text] of Object.entries(files)) write(name, text.replaceAll(`'TYPES'`, `'../../../../supabase/types.ts'`))
     write('tsconfig.json', JSON.stringify({ extends: '../../tsconfig.json', compilerOptions, files: Object.keys(files) }))
-    return compileProject(folder).replace(/^(?:.*\/)?([\w.-]+)\((\d+),\d+\): .*$/gm, (error, name, line) =>
-      files[name] ? `${error}\n    ${files[name].split('\n')[line - 1].slice(0, 1000)}` : error)
+    return use(folder)
   } finally {
     rmSync(folder, { recursive: true })
   }
