@@ -316,7 +316,8 @@ type CorrectedFunction<Name extends keyof Schema['Functions'], Corrections = Of<
   Args: Replace<Schema['Functions'][Name]['Args'], Of<Corrections, 'args'>>
   Returns: Corrections extends { returns: infer Result } ? Result
     : Schema['Functions'][Name]['Returns'] extends (infer Row)[] ? Replace<Row, Of<Corrections, 'row'>>[]
-      : Schema['Functions'][Name]['Returns']
+      // For a function that returns nothing, supabase-js has null.
+      : Schema['Functions'][Name]['Returns'] extends undefined ? null : Schema['Functions'][Name]['Returns']
 }
 
 export type Database = {

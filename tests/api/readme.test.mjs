@@ -71,7 +71,6 @@ test("README's example of progress joins the private channel of the project, and
   assert.deepEqual(await heard, payload.sources)
   const { topic, body } = sent.find(({ event }) => event === 'phx_join')
   assert.deepEqual([topic, body.config.private, body.access_token], ['realtime:matrice:a', true, 'the token of a member'])
-  await supabase.removeAllChannels()
   await supabase.realtime.disconnect()
 })
 
