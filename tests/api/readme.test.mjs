@@ -74,12 +74,24 @@ test("README's example of progress joins the private channel of the project, and
   await supabase.realtime.disconnect()
 })
 
-test('OpenAPI states the defaults of match_chunks and chunk_text', async () => {
+test('OpenAPI states every default, and which arguments are required', async () => {
   const headers = { 'Accept-Profile': 'matrice', Authorization: `Bearer ${await stack.token({ role: 'service_role' })}` }
   const { paths } = await (await fetch(`${stack.url}/rest/v1/`, { headers })).json()
-  const shown = (name) => JSON.stringify(paths[`/rpc/${name}`].post)
-  assert.match(shown('match_chunks'), /Defaults: match_count 10, filter '\{\}', diversity 0, expand 0\./)
-  assert.match(shown('chunk_text'), /Defaults: max_tokens 512/)
-  assert.doesNotMatch(shown('set_phase'), /Defaults/)
+  const args = JSON.parse(stack.sql(`
+    select json_agg(a order by a.function, a.place) from (
+      select p.proname as function, place, p.proargnames[place] as argument, place > p.pronargs - p.pronargdefaults as has_default,
+             regexp_replace(pg_get_function_arg_default(p.oid, place), '::[a-z ]+(\\[\\])?$', '') as default
+        from pg_proc p, generate_series(1, p.pronargs) place
+       where p.pronamespace = 'matrice'::regnamespace and has_function_privilege('service_role', p.oid, 'execute')) a`))
+  assert.ok(args.length > 100)
+  for (const { function: name, argument, has_default, default: value } of args) {
+    const { post } = paths[`/rpc/${name}`]
+    const { schema } = post.parameters.find((parameter) => parameter.in === 'body')
+    assert.equal((schema.required ?? []).includes(argument), !has_default, `${name}.${argument}`)
+    if (!has_default || value === 'NULL') continue
+    const stated = (post.summary + (post.description ?? '')).split('Defaults: ')[1] ?? ''
+    assert.ok(` ${stated}`.includes(` ${argument} ${value}`), `${name}.${argument} has the default ${value}: ${stated}`)
+  }
+  assert.doesNotMatch(JSON.stringify(paths['/rpc/set_phase'].post), /Defaults/)
   assert.deepEqual(Object.keys(paths).filter((path) => path.startsWith('/rpc/_')), [], "the engine's own functions are not offered")
 })
