@@ -53,7 +53,7 @@ interface Coverage { model: string; is_active: boolean; is_next: boolean }
 
 interface Batch { chunks: Chunk[]; model: string; requestModel: string; leaseId: string; ends: number }
 
-/** No text is at fault, and going on would only cost: a wrong key, a wrong model, a database that refuses. */
+/** No text is at fault, and going on would only cost: a wrong key, no model that works, a database that refuses. */
 export class WorkerError extends Error {
   override name = 'WorkerError'
 }
@@ -170,7 +170,8 @@ export class Worker {
       this.#failures = 0
     } catch (error) {
       if (!(error instanceof EndpointError)) throw error
-      if (error.failure === 'misconfigured') {
+      if (error.failure === 'misconfigured') throw new WorkerError(`the endpoint refuses every request: ${error.message}`)
+      if (error.failure === 'unserved') {
         this.#log(`${batch.model} cannot be embedded: ${error.message}`)
         this.#refused.set(batch.model, { reason: error.message, until: performance.now() + REFUSED_FOR })
         return
@@ -227,7 +228,7 @@ export class Worker {
       progress.isKnownGood = true
     } catch (error) {
       await this.#giveBack(batch, chunks, reason, false)
-      throw error instanceof EndpointError && error.failure === 'refused' ? new EndpointError('misconfigured', reason) : error
+      throw error instanceof EndpointError && error.failure === 'refused' ? new EndpointError('unserved', reason) : error
     }
   }
 
@@ -275,7 +276,7 @@ export class Worker {
     const refused = await this.#storeSome(batch, chunks, vectors)
     if (refused.length === 0) return
     if (refused.length === chunks.length && chunks.length > 1) {
-      throw new EndpointError('misconfigured', `the database refuses every vector of ${batch.model}: ${refused[0].reason}`)
+      throw new EndpointError('unserved', `the database refuses every vector of ${batch.model}: ${refused[0].reason}`)
     }
     for (const { chunk, reason } of refused) await this.#giveBack(batch, [chunk], reason, true)
   }
