@@ -75,7 +75,6 @@ export class Worker {
   readonly #runs: Runs
   /** Models that the endpoint does not have, each with its answer. A project may switch to one, and others go on. */
   readonly #refused = new Map<string, { reason: string; until: number }>()
-  #hasServed = false
   #batches = 0
   #pausedUntil = 0
   #failures = 0
@@ -135,7 +134,7 @@ export class Worker {
       if (batch) return batch
     }
     const [[model, { reason }]] = this.#refused
-    if (this.#settings.once || !this.#hasServed) throw new WorkerError(`${model} cannot be embedded: ${reason}`)
+    if (this.#settings.once || this.counts.stored === 0) throw new WorkerError(`${model} cannot be embedded: ${reason}`)
     return undefined
   }
 
@@ -239,7 +238,6 @@ export class Worker {
       try {
         this.counts.calls++
         const answer = await this.#endpoint.embed(batch.requestModel, chunks.map((chunk) => chunk.embedding_text))
-        this.#hasServed = true
         this.counts.tokens += tokensOf(chunks)
         await this.#runs.record(batch.requestModel, chunks, performance.now() - began, answer)
         return answer.vectors
