@@ -76,6 +76,7 @@ export class Worker {
   /** Models that the endpoint does not have, each with its answer. A project may switch to one, and others go on. */
   readonly #refused = new Map<string, { reason: string; until: number }>()
   #batches = 0
+  #inFlight = 0
   #pausedUntil = 0
   #failures = 0
 
@@ -112,8 +113,10 @@ export class Worker {
         if (this.#isOver) return
         this.#batches++
         const batch = await this.#claim()
-        if (batch) await this.#embed(batch)
-        else {
+        if (batch) {
+          this.#inFlight++
+          await this.#embed(batch).finally(() => this.#inFlight--)
+        } else {
           this.#batches--
           if (this.#settings.once) return
           await this.#runs.finish()
@@ -134,7 +137,9 @@ export class Worker {
       if (batch) return batch
     }
     const [[model, { reason }]] = this.#refused
-    if (this.#settings.once || this.counts.stored === 0) throw new WorkerError(`${model} cannot be embedded: ${reason}`)
+    // Whoever runs the worker is to know if nothing works. Another batch may yet show that something does.
+    const worksNever = this.#settings.model !== undefined || this.counts.stored === 0 && this.#inFlight === 0
+    if (this.#settings.once || worksNever) throw new WorkerError(`${model} cannot be embedded: ${reason}`)
     return undefined
   }
 
