@@ -87,17 +87,23 @@ isOneToOne: false
                   ]
                 },"embedding_models": {
                   Row: {
-                    "created_at": string,"dimensions": number,"is_default": boolean,"model": string
+                    "created_at": string,"dimensions": number,"is_default": boolean,"model": string,"truncated_from": string | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"dimensions": number,"is_default"?: boolean,"model": string
+                    "created_at"?: string,"dimensions": number,"is_default"?: boolean,"model": string,"truncated_from"?: string | null
                   }
                   Update: {
-                    "created_at"?: string,"dimensions"?: number,"is_default"?: boolean,"model"?: string
+                    "created_at"?: string,"dimensions"?: number,"is_default"?: boolean,"model"?: string,"truncated_from"?: string | null
                   }
                   Relationships: [
-                    
+                    {
+      foreignKeyName: "embedding_models_truncated_from_fkey"
+      columns: ["truncated_from"]
+isOneToOne: false
+      referencedRelation: "embedding_models"
+      referencedColumns: ["model"]
+    }
                   ]
                 },"insights": {
                   Row: {
@@ -462,6 +468,9 @@ isOneToOne: false
 "calculate_cost":
 { Args: { "model": string,"priced_at"?: string,"tokens_input": number,"tokens_output"?: number,"usage"?: Json }; Returns: number
                            },
+"cancel_model_switch":
+{ Args: { "project_id": string }; Returns: boolean
+                           },
 "chunk_source":
 { Args: { "content": string,"format"?: string,"max_tokens"?: number,"overlap_tokens"?: number,"source_id": string,"spans"?: Json }; Returns: {
               "added": number,"kept": number,"removed": number,"total": number
@@ -474,7 +483,7 @@ isOneToOne: false
                            },
 "claim_chunks":
 { Args: { "batch_size"?: number,"lease_seconds"?: number,"max_batch_tokens"?: number,"max_input_tokens"?: number,"max_inputs"?: number,"model"?: string,"project_id"?: string }; Returns: {
-              "attempt": number,"chunk_id": string,"content": string,"embedding_text": string,"embedding_tokens": number,"headings": (string)[],"lease_id": string,"model": string,"project_id": string,"source_id": string,"source_name": string,"token_count": number
+              "attempt": number,"chunk_id": string,"content": string,"embedding_text": string,"embedding_tokens": number,"headings": (string)[],"lease_id": string,"model": string,"project_id": string,"request_model": string,"source_id": string,"source_name": string,"token_count": number
             }[]
                            },
 "count_tokens":
@@ -485,6 +494,9 @@ isOneToOne: false
                            },
 "detokenize":
 { Args: { "model"?: string,"tokens": (number)[] }; Returns: string
+                           },
+"drop_embeddings":
+{ Args: { "batch_size"?: number,"model": string,"project_id": string }; Returns: number
                            },
 "evaluate_search":
 { Args: { "filter"?: Json,"match_count"?: number,"model"?: string,"project_id"?: string,"queries": Json }; Returns: {
@@ -534,6 +546,11 @@ isOneToOne: false
 "migrate":
 { Args: Record<PropertyKey, never>; Returns: (string)[]
                            },
+"model_coverage":
+{ Args: { "project_id": string }; Returns: {
+              "chunks": number,"embedded": number,"failed": number,"is_active": boolean,"is_next": boolean,"model": string
+            }[]
+                           },
 "pillar_history":
 { Args: { "code": string,"project_id": string }; Returns: {
               "content": string,"metadata": Json,"saved_at": string,"saved_by": string,"version": number
@@ -552,6 +569,9 @@ isOneToOne: false
                            },
 "refuse_planned_counts":
 { Args: Record<PropertyKey, never>; Returns: undefined
+                           },
+"register_model":
+{ Args: { "dimensions": number,"is_default"?: boolean,"model": string,"truncated_from"?: string }; Returns: undefined
                            },
 "reindex_text":
 { Args: { "batch_size"?: number,"project_id": string }; Returns: number
@@ -629,6 +649,9 @@ isOneToOne: false
 "supersede_insight":
 { Args: { "new_id": string,"old_id": string }; Returns: undefined
                            },
+"switch_embedding_model":
+{ Args: { "model": string,"project_id": string }; Returns: boolean
+                           },
 "sync_source":
 { Args: { "content": string,"format"?: string,"max_tokens"?: number,"metadata"?: Json,"name"?: string,"overlap_tokens"?: number,"project_id": string,"source_key": string,"spans"?: Json,"storage_path"?: string,"type"?: string }; Returns: {
               "action": string,"added": number,"kept": number,"removed": number,"source_id": string,"total": number
@@ -641,6 +664,9 @@ isOneToOne: false
                            },
 "tokenize":
 { Args: { "content": string,"model"?: string }; Returns: (number)[]
+                           },
+"truncate_embeddings":
+{ Args: { "batch_size"?: number,"model": string,"project_id": string }; Returns: number
                            },
 "truncate_tokens":
 { Args: { "content": string,"max_tokens": number,"model"?: string }; Returns: string
