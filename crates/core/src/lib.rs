@@ -10,6 +10,7 @@
 //! - [`highlight`]: excerpts with the words of a query.
 //! - [`codes`]: estimates similarities from short codes.
 //! - [`embedding`]: reads the vectors that clients send.
+//! - [`usage`]: reads what calls of models used.
 
 pub mod analyze;
 pub mod chunk;
@@ -23,6 +24,7 @@ pub mod sentences;
 mod sizer;
 mod split;
 pub mod token;
+pub mod usage;
 pub mod word_index;
 pub mod word_query;
 pub mod word_vector;
