@@ -62,7 +62,7 @@ begin
       'require_labelled_queries', 'grades_of', 'quality_of', 'labelled_queries', 'require_labelled_query', 'recall_of',
       'sampled_recall', 'require_recall_work',
       'priced_model', 'service_tier', 'rates',
-      'usage_keys', 'require_usage', 'unknown_usage', 'usage_tokens', 'usage_choice', 'cost_if_known'
+      'require_usage', 'bounded_usage', 'usage_choice', 'other_units', 'cost_of_counts', 'cost_of_reading'
     ]),
 
     -- SECURITY DEFINER: these functions run as the owner of the tables.
@@ -86,6 +86,7 @@ begin
       'waiting_projects_of_member', 'next_parts_of_member', 'settle_parts_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
       'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'read_embeddings', 'is_sealed',
+      'read_usage', 'known_usage',
       'complete_chunks_of_member',
       -- Under row-level security, filters cannot use their index, and no client may read the word index. These search only the
       -- caller's projects.

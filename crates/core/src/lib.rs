@@ -10,6 +10,7 @@
 //! - [`highlight`]: excerpts with the words of a query.
 //! - [`codes`]: estimates similarities from short codes.
 //! - [`embedding`]: reads the vectors that clients send.
+//! - [`jsonb`]: reads the bytes of a jsonb value.
 //! - [`usage`]: reads what calls of models used.
 
 pub mod analyze;
@@ -19,6 +20,7 @@ pub mod embedding;
 mod error;
 mod fold;
 pub mod highlight;
+pub mod jsonb;
 mod rank_select;
 pub mod sentences;
 mod sizer;

@@ -96,7 +96,11 @@ pub fn known(given: &serde_json::Value) -> serde_json::Value {
     kept.truncate(MOST_KEPT);
     let mut object = Map::new();
     for leaf in kept {
-        put(&mut object, &leaf.path, leaf.value.to_json());
+        let value = leaf.value.to_json();
+        // The same path may be written with dots and with objects.
+        if !put(&mut object, &leaf.name, &value) {
+            object.insert(leaf.name.clone(), value);
+        }
     }
     if !is_whole {
         object.insert("tokens_left_out".into(), 1.into());
@@ -112,17 +116,18 @@ fn is_read(leaf: &Leaf) -> bool {
         || CHOICES.iter().any(|&(_, paths)| paths.contains(&leaf.path.as_str()) || paths.contains(&rest))
 }
 
-/// Sets the value at a path. A path through something that is no object stays one key.
-fn put(object: &mut Map<String, serde_json::Value>, path: &str, value: serde_json::Value) {
+/// Sets the value at a path, where nothing is yet. A path through something that is no object stays one key.
+fn put(object: &mut Map<String, serde_json::Value>, path: &str, value: &serde_json::Value) -> bool {
     if let Some((first, rest)) = path.split_once('.')
         && let serde_json::Value::Object(inner) = object.entry(first).or_insert_with(|| Map::new().into())
     {
         return put(inner, rest, value);
     }
-    if object.contains_key(path) && path.contains('.') {
-        return;
+    let is_free = !object.contains_key(path);
+    if is_free {
+        object.insert(path.into(), value.clone());
     }
-    object.insert(path.into(), value);
+    is_free
 }
 
 /// Sentences for people.

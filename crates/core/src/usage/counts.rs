@@ -101,10 +101,8 @@ impl Counts {
         self.add("cache_write_1h", hour);
         self.add("cache_write_12h", half_day);
         let Some(input) = reading.get(Part::Input) else {
-            for part in [Part::InputAudio, Part::InputImage, Part::InputVideo] {
-                self.add("input", reading.count(part));
-            }
-            return;
+            let parts = [Part::InputAudio, Part::InputImage, Part::InputVideo];
+            return self.add("input", parts.iter().map(|&part| reading.count(part)).sum());
         };
         if reading.count(Part::CacheWrite) > 0.0 && written > reading.count(Part::CacheWrite) {
             notes.doubt(format!(

@@ -40,13 +40,13 @@ impl Value {
 
     /// The number, which some APIs write as text.
     pub(super) fn number(&self) -> Option<f64> {
-        match self {
-            Value::Number(number) => Some(*number),
-            Value::Text(text) if text.bytes().any(|byte| byte.is_ascii_digit()) => {
-                text.trim().parse().ok().filter(|number: &f64| number.is_finite())
-            }
-            _ => None,
-        }
+        let number = match self {
+            Value::Number(number) => *number,
+            Value::Text(text) if text.bytes().any(|byte| byte.is_ascii_digit()) => text.trim().parse().ok()?,
+            _ => return None,
+        };
+        // There is one zero.
+        number.is_finite().then_some(number + 0.0)
     }
 
     pub(super) fn to_json(&self) -> Json {

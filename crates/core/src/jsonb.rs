@@ -1,41 +1,57 @@
 //! Reads the bytes of a jsonb value, as `src/include/utils/jsonb.h` of Postgres describes them, and of the numerics in it, as
 //! `src/backend/utils/adt/numeric.c` does. Bytes that are something else give nothing, and no panic.
 
+use serde_json::{Map, Value as Json};
+use std::str::FromStr;
+
 /// Of the header of a container: how many values it has, and what it is.
 const COUNT: u32 = 0x0fff_ffff;
 const KIND: u32 = 0xf000_0000;
 const IS_ARRAY: u32 = 0x4000_0000;
+const IS_OBJECT: u32 = 0x2000_0000;
 /// Of an entry: a length, or the offset of the end; which of them; and what the value is.
 const LENGTH_OR_END: u32 = 0x0fff_ffff;
 const HAS_END: u32 = 0x8000_0000;
 const TYPE: u32 = 0x7000_0000;
 
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     String(&'a [u8]),
     Number(Number<'a>),
     Array(Array<'a>),
+    Object(Array<'a>),
+    Bool(bool),
     Other,
 }
 
 /// A number, as a numeric after its length.
-pub(super) struct Number<'a>(&'a [u8]);
+pub(crate) struct Number<'a>(&'a [u8]);
 
+/// The values of an array; or the keys of an object, and then its values.
 #[derive(Clone, Copy)]
-pub(super) struct Array<'a> {
+pub(crate) struct Array<'a> {
     entries: &'a [[u8; 4]],
     data: &'a [u8],
 }
 
 impl<'a> Array<'a> {
     /// An array from the bytes of a jsonb value after its length. Not a scalar, which is kept as an array of one.
-    pub(super) fn of_jsonb(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn of_jsonb(bytes: &'a [u8]) -> Option<Self> {
+        Self::of_kind(IS_ARRAY, 1, bytes)
+    }
+
+    /// The keys and values of an object.
+    fn of_object(bytes: &'a [u8]) -> Option<Self> {
+        Self::of_kind(IS_OBJECT, 2, bytes)
+    }
+
+    fn of_kind(kind: u32, entries: usize, bytes: &'a [u8]) -> Option<Self> {
         let (header, rest) = bytes.split_first_chunk()?;
         let header = u32::from_ne_bytes(*header);
-        if header & KIND != IS_ARRAY {
+        if header & KIND != kind {
             return None;
         }
         let (words, _) = rest.as_chunks::<4>();
-        let count = (header & COUNT) as usize;
+        let count = (header & COUNT) as usize * entries;
         Some(Array {
             entries: words.get(..count)?,
             data: &rest[count * 4..],
@@ -43,7 +59,7 @@ impl<'a> Array<'a> {
     }
 
     /// The values in order; nothing in place of one whose bytes are damaged.
-    pub(super) fn values(self) -> impl Iterator<Item = Option<Value<'a>>> {
+    pub(crate) fn values(self) -> impl Iterator<Item = Option<Value<'a>>> {
         let mut start = 0;
         self.entries.iter().map(move |&entry| {
             let entry = u32::from_ne_bytes(entry);
@@ -65,10 +81,62 @@ impl<'a> Array<'a> {
         Some(match kind {
             0x0000_0000 => Value::String(self.data.get(start..end)?),
             0x1000_0000 => Value::Number(Number(after_length(aligned()?)?)),
-            0x5000_0000 => Array::of_jsonb(aligned()?).map_or(Value::Other, Value::Array),
+            0x2000_0000 => Value::Bool(false),
+            0x3000_0000 => Value::Bool(true),
+            0x5000_0000 => Value::of_container(aligned()?),
             _ => Value::Other,
         })
     }
+}
+
+impl<'a> Value<'a> {
+    fn of_container(bytes: &'a [u8]) -> Self {
+        let object = || Array::of_object(bytes).map(Value::Object);
+        Array::of_jsonb(bytes)
+            .map(Value::Array)
+            .or_else(object)
+            .unwrap_or(Value::Other)
+    }
+
+    /// Null in place of what lies deeper than `levels`.
+    fn to_json(&self, levels: usize) -> Json {
+        match self {
+            Value::String(bytes) => String::from_utf8_lossy(bytes).into(),
+            // A number beyond the range of a double is no number that anybody counted.
+            Value::Number(number) => match number.to_f64() {
+                Some(number) if number.is_finite() => number.into(),
+                _ => "beyond the range of a double".into(),
+            },
+            Value::Bool(is) => (*is).into(),
+            Value::Array(_) | Value::Object(_) if levels == 0 => Json::Null,
+            Value::Array(array) => {
+                let values = array.values().flatten();
+                values.map(|value| value.to_json(levels - 1)).collect()
+            }
+            Value::Object(array) => {
+                let pairs = array.entries.len() / 2;
+                let keys = array.values().take(pairs);
+                let values = array.values().skip(pairs);
+                keys.zip(values)
+                    .filter_map(|(key, value)| match (key?, value?) {
+                        (Value::String(key), value) => {
+                            Some((String::from_utf8_lossy(key).into_owned(), value.to_json(levels - 1)))
+                        }
+                        _ => None,
+                    })
+                    .collect::<Map<_, _>>()
+                    .into()
+            }
+            Value::Other => Json::Null,
+        }
+    }
+}
+
+/// A jsonb value from its bytes after the length, down to `levels` levels. Numbers are doubles. (The text of a value may be too deep
+/// for a parser, or have numbers that are too large for it.) A scalar is null.
+#[must_use]
+pub fn to_json(bytes: &[u8], levels: usize) -> Json {
+    Value::of_container(bytes).to_json(levels)
 }
 
 /// What follows the length of a value that is neither compressed nor external: one byte, or four.
@@ -83,7 +151,21 @@ fn after_length(bytes: &[u8]) -> Option<&[u8]> {
 
 impl Number<'_> {
     /// The nearest float; infinity if it is beyond the range.
-    pub(super) fn to_f32(&self) -> Option<f32> {
+    pub(crate) fn to_f32(&self) -> Option<f32> {
+        let (is_negative, digits, exponent) = self.parts()?;
+        let magnitude = quickly(digits.clone(), exponent).or_else(|| exactly(digits, exponent))?;
+        Some(if is_negative { -magnitude } else { magnitude })
+    }
+
+    /// The nearest double; infinity if it is beyond the range.
+    fn to_f64(&self) -> Option<f64> {
+        let (is_negative, digits, exponent) = self.parts()?;
+        let magnitude = exactly::<f64>(digits, exponent)?;
+        Some(if is_negative { -magnitude } else { magnitude })
+    }
+
+    /// Whether it is below zero, its digits of base 10000, and the power of ten of the last one.
+    fn parts(&self) -> Option<(bool, impl ExactSizeIterator<Item = u16> + Clone, i32)> {
         let (&header, rest) = self.0.split_first_chunk()?;
         let header = u16::from_ne_bytes(header);
         // The digits are of base 10000. The weight is the power of the first one.
@@ -101,8 +183,7 @@ impl Number<'_> {
         let (digits, _) = digits.as_chunks();
         let digits = digits.iter().map(|&digit| u16::from_ne_bytes(digit));
         let exponent = 4 * (weight + 1 - i32::try_from(digits.len()).ok()?);
-        let magnitude = quickly(digits.clone(), exponent).or_else(|| exactly(digits, exponent))?;
-        Some(if is_negative { -magnitude } else { magnitude })
+        Some((is_negative, digits, exponent))
     }
 }
 
@@ -134,7 +215,7 @@ fn quickly(digits: impl ExactSizeIterator<Item = u16>, exponent: i32) -> Option<
 }
 
 /// The nearest float; infinity beyond the range. The standard library reads it from a text.
-fn exactly(digits: impl ExactSizeIterator<Item = u16>, exponent: i32) -> Option<f32> {
+fn exactly<F: FromStr>(digits: impl ExactSizeIterator<Item = u16>, exponent: i32) -> Option<F> {
     let mut text = Vec::with_capacity(4 * digits.len() + 16);
     for digit in digits {
         let of = |power| b'0' + (digit / power % 10) as u8;
