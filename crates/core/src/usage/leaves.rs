@@ -153,7 +153,12 @@ impl Walk {
         let label = field(&["modality", "ttl", "type"]).and_then(Json::as_str).unwrap_or("");
         let label = beginning(label, LONGEST_KEY).to_lowercase().replace(['.', '[', ']'], "_");
         let (path, name) = (format!("{path}[{label}]"), format!("{name}[{label}]"));
-        match field(&["token_count"]).or_else(|| field(&["input_tokens"]).filter(|_| element.len() == 2)) {
+        // An element of Gemini, or of Bedrock, is one count. Others are objects.
+        let count = match field(&["ttl"]) {
+            Some(_) => field(&["input_tokens"]),
+            None => field(&["token_count"]),
+        };
+        match count {
             Some(count) if !label.is_empty() => self.leaf(path, name, count),
             _ => self.object(element, &path, &name, level),
         }
