@@ -511,3 +511,59 @@ proptest! {
         prop_assert_eq!(usage.provider_cost, kept.provider_cost);
     }
 }
+
+/// The tables of docs/usage.md.
+fn tables() -> String {
+    let words = |part: Part| {
+        let name = format!("{part:?}");
+        let letters = name.chars().flat_map(|letter| {
+            let is_word = letter.is_uppercase();
+            [' '].into_iter().filter(move |_| is_word).chain(letter.to_lowercase())
+        });
+        letters.collect::<String>().trim().to_owned()
+    };
+    let at = |place: shapes::Where| if place == shapes::Where::Inside { "inside" } else { "outside" };
+    let code = |texts: &[&str]| {
+        let texts: Vec<String> = texts.iter().filter(|text| !text.is_empty()).map(|text| format!("`{text}`")).collect();
+        texts.join(", ")
+    };
+    let mut text = String::from("| shape | from | found by | cached | reasoning |\n|---|---|---|---|---|\n");
+    for shape in SHAPES {
+        let found_by = match (shape.within, code(shape.marks)) {
+            ("", marks) if marks.is_empty() => "its keys alone".into(),
+            ("", marks) => marks,
+            (within, _) => format!("being within `{within}`"),
+        };
+        let (cached, reasoning) = (at(shape.cached), at(shape.reasoning));
+        text += &format!("| {} | {} | {found_by} | {cached} | {reasoning} |\n", shape.name, shape.of);
+    }
+    text += "\n| shape | counts | keys |\n|---|---|---|\n";
+    let all = SHAPES.iter().map(|shape| (shape.name, shape.keys)).chain([("every shape", OWN)]);
+    for (name, keys) in all {
+        let mut parts: Vec<Part> = Vec::new();
+        for &(_, part) in keys {
+            if !parts.contains(&part) {
+                parts.push(part);
+            }
+        }
+        for part in parts {
+            let of_part: Vec<&str> = keys.iter().filter(|key| key.1 == part).map(|key| key.0).collect();
+            text += &format!("| {name} | {} | {} |\n", words(part), code(&of_part));
+        }
+    }
+    text += &format!("\nPlaces: {}.\n", code(PLACES));
+    text
+}
+
+#[test]
+fn the_documented_tables_are_current() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/usage.md");
+    let written = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = written.split_once("<!-- tables -->\n\n").unwrap();
+    let (_, after) = rest.split_once("\n<!-- end of tables -->").unwrap();
+    let current = format!("{before}<!-- tables -->\n\n{}\n<!-- end of tables -->{after}", tables());
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, &current).unwrap();
+    }
+    assert!(written == current, "docs/usage.md is not current: UPDATE=1 cargo test -p matrice-core documented_tables");
+}
