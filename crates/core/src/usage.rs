@@ -151,9 +151,13 @@ impl Notes {
     }
 }
 
-/// The number of the place in which a path lies, and the rest of the path.
+/// The number of the place in which a path lies, and the rest of the path. Places within `response` come after the others.
 fn place(path: &str) -> (usize, &str) {
-    let within = |place: &str| match path.strip_prefix(place)? {
+    let (first, inner) = match path.strip_prefix("response.") {
+        Some(inner) => (PLACES.len(), inner),
+        None => (0, path),
+    };
+    let within = |place: &str| match inner.strip_prefix(place)? {
         rest if place.is_empty() => Some(rest),
         rest => rest.strip_prefix('.'),
     };
@@ -162,18 +166,19 @@ fn place(path: &str) -> (usize, &str) {
         .enumerate()
         .filter_map(|(number, place)| Some((place.len(), number, within(place)?)))
         .max_by_key(|&(length, ..)| length)
-        .map_or((0, path), |(_, number, rest)| (number, rest))
+        .map_or((first, inner), |(_, number, rest)| (first + number, rest))
 }
 
 /// What all places together say.
 fn combined(leaves: &[Leaf], notes: &mut Notes) -> Reading {
-    let mut places: Vec<Vec<(&str, &Leaf)>> = vec![Vec::new(); PLACES.len()];
+    let mut places: Vec<Vec<(&str, &Leaf)>> = vec![Vec::new(); 2 * PLACES.len()];
     for leaf in leaves {
         let (number, rest) = place(&leaf.path);
         places[number].push((rest, leaf));
     }
     let found: Vec<_> = PLACES
         .iter()
+        .cycle()
         .zip(&places)
         .filter_map(|(place, leaves)| Some((*place, shape_of(place, leaves)?, leaves)))
         .collect();
@@ -187,7 +192,7 @@ fn combined(leaves: &[Leaf], notes: &mut Notes) -> Reading {
         }
         steps_together |= place.ends_with("total_usage");
         // In a response stands more than usage.
-        if place != "response" && !place.is_empty() || shape.name != "matrice" || found.len() == 1 {
+        if !place.is_empty() || shape.name != "matrice" || found.len() == 1 {
             unknown_tokens(shape, leaves, notes);
         }
         whole.add(reading, notes);

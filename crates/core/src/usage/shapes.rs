@@ -401,7 +401,8 @@ pub const OWN: &[(&str, Part)] = &[
     ("cost.total_cost", Part::Cost),
 ];
 
-/// Where a response, or what a library makes of it, has usage; the most trusted first. `""` is the object itself.
+/// Where a response, or what a library makes of it, has usage; the most trusted first. `""` is the object itself. Each of them may
+/// also lie within `response`.
 pub const PLACES: &[&str] = &[
     // Vercel AI SDK: all steps together. `usage` is that of the last step.
     "total_usage",
@@ -410,12 +411,6 @@ pub const PLACES: &[&str] = &[
     "usage",
     "usage_metadata",
     "meta",
-    "response.total_usage",
-    "response",
-    "response.gen_ai.usage",
-    "response.usage",
-    "response.usage_metadata",
-    "response.meta",
     "message.usage",
     "message.usage_metadata",
     "metadata.usage",
@@ -423,20 +418,14 @@ pub const PLACES: &[&str] = &[
     "raw",
     "usage.raw",
     "total_usage.raw",
-    "response.usage.raw",
-    "response.total_usage.raw",
     "provider_metadata.anthropic.usage",
-    "response.provider_metadata.anthropic.usage",
     "response_metadata.usage",
     "response_metadata.token_usage",
     "response_metadata.usage_metadata",
-    "response.response_metadata.usage",
-    "response.response_metadata.token_usage",
     "kwargs.response_metadata.usage",
     "kwargs.response_metadata.token_usage",
     "llm_output.token_usage",
     "amazon_bedrock_invocation_metrics",
-    "response.amazon_bedrock_invocation_metrics",
 ];
 
 /// What a price depends on, beside the counts: the name of it, and where it may stand. Only the last part of a path is looked for
@@ -473,6 +462,7 @@ pub const CHOICES: &[(&str, &[&str])] = &[
             "response_metadata.model_name",
             "response_metadata.model",
             "kwargs.response_metadata.model_name",
+            "kwargs.response_metadata.model",
         ],
     ),
 ];

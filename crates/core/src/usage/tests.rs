@@ -520,7 +520,8 @@ fn tables() -> String {
             let is_word = letter.is_uppercase();
             [' '].into_iter().filter(move |_| is_word).chain(letter.to_lowercase())
         });
-        letters.collect::<String>().trim().to_owned()
+        let words: String = letters.collect();
+        ["5m", "1h", "12h"].iter().fold(words.trim().to_owned(), |words, time| words.replace(time, &format!(" {time}")))
     };
     let at = |place: shapes::Where| if place == shapes::Where::Inside { "inside" } else { "outside" };
     let code = |texts: &[&str]| {
@@ -551,7 +552,7 @@ fn tables() -> String {
             text += &format!("| {name} | {} | {} |\n", words(part), code(&of_part));
         }
     }
-    text += &format!("\nPlaces: {}.\n", code(PLACES));
+    text += &format!("\nUsage is found in the object itself, and in these places, which may also lie within `response`: {}.\n", code(PLACES));
     text
 }
 
