@@ -271,7 +271,7 @@ fn unknown_tokens(shape: &Shape, leaves: &[(&str, &Leaf)], notes: &mut Notes) {
 
 /// Whether a key is a part of a count, such as `completion_tokens_details.new_tokens`.
 fn is_detail(path: &str) -> bool {
-    path.rsplit_once('.').is_some_and(|(parent, _)| parent.ends_with("_details"))
+    path.rsplit_once('.').is_some_and(|(parent, _)| parent == "details" || parent.ends_with("_details"))
 }
 
 fn choices(leaves: &[Leaf], has_cost: bool, notes: &mut Notes) -> Vec<(&'static str, String)> {
@@ -282,7 +282,11 @@ fn choices(leaves: &[Leaf], has_cost: bool, notes: &mut Notes) -> Vec<(&'static 
                 .iter()
                 .find(|leaf| leaf.path == *path || place(&leaf.path).1 == *path)
         });
-        let Some(leaf) = found else { continue };
+        let Some(leaf) = found else {
+            let tier = tier_of_keys(leaves).filter(|_| name == "service_tier");
+            chosen.extend(tier.map(|tier| (name, tier.to_owned())));
+            continue;
+        };
         let Value::Text(text) = &leaf.value else {
             if name != "model" && name != "provider" {
                 notes.doubt(format!("{} is not a text.", leaf.name));
@@ -302,6 +306,14 @@ fn choices(leaves: &[Leaf], has_cost: bool, notes: &mut Notes) -> Vec<(&'static 
         chosen.push((name, value));
     }
     chosen
+}
+
+/// The service tier that LangChain writes before the names of counts.
+fn tier_of_keys(leaves: &[Leaf]) -> Option<&'static str> {
+    ["flex", "priority"].into_iter().find(|tier| {
+        let key = format!("put_token_details.{tier}");
+        leaves.iter().any(|leaf| leaf.path.contains(&key))
+    })
 }
 
 /// A service tier; Vertex AI's types of traffic have names of their own.

@@ -67,7 +67,7 @@ impl Leaf {
         let key = self.path.rsplit('.').next().unwrap_or_default();
         self.path.contains("token")
             && !key.starts_with("max_")
-            && !key.contains("per_second")
+            && !key.contains("per_sec")
             && self.value.number().is_some_and(|number| number != 0.0)
             && !key.ends_with("_limit")
     }

@@ -234,6 +234,15 @@ pub const SHAPES: &[Shape] = &[
         ],
     },
     Shape {
+        name: "ollama",
+        of: "Ollama",
+        within: "",
+        marks: &["prompt_eval_count", "eval_count"],
+        cached: Where::Inside,
+        reasoning: Where::Inside,
+        keys: &[("prompt_eval_count", Part::Input), ("eval_count", Part::Output)],
+    },
+    Shape {
         name: "bedrock",
         of: "Bedrock Converse",
         within: "",
@@ -284,7 +293,7 @@ pub const SHAPES: &[Shape] = &[
     },
     Shape {
         name: "sdk",
-        of: "OpenAI Responses, Realtime, images and transcriptions, Vercel AI SDK 5 and 6, LangChain",
+        of: "OpenAI Responses, Realtime, Agents, images and transcriptions, Vercel AI SDK 5 and 6, LangChain, Pydantic AI",
         within: "",
         marks: &["input_tokens", "output_tokens", "input_token_details", "output_token_details"],
         cached: Where::Inside,
@@ -328,7 +337,22 @@ pub const SHAPES: &[Shape] = &[
             ("output_tokens.total", Part::Output),
             ("output_tokens.text", Part::Contained),
             ("output_tokens.reasoning", Part::Reasoning),
-            // LangChain.
+            // OpenAI Agents: one element for each request.
+            ("input_tokens_details[].cached_tokens", Part::CacheRead),
+            ("input_tokens_details[].cache_write_tokens", Part::CacheWrite),
+            ("output_tokens_details[].reasoning_tokens", Part::Reasoning),
+            // Pydantic AI.
+            ("cache_read_tokens", Part::CacheRead),
+            ("cache_audio_read_tokens", Part::CacheReadAudio),
+            // LangChain. Some keys begin with the service tier.
+            ("input_token_details.flex_cache_read", Part::CacheRead),
+            ("input_token_details.priority_cache_read", Part::CacheRead),
+            ("input_token_details.flex", Part::Contained),
+            ("input_token_details.priority", Part::Contained),
+            ("output_token_details.flex_reasoning", Part::Reasoning),
+            ("output_token_details.priority_reasoning", Part::Reasoning),
+            ("output_token_details.flex", Part::Contained),
+            ("output_token_details.priority", Part::Contained),
             ("input_token_details.cache_read", Part::CacheRead),
             ("input_token_details.cache_creation", Part::CacheWrite),
             ("input_token_details.ephemeral_5m_input_tokens", Part::CacheWrite5m),
@@ -350,7 +374,11 @@ pub const SHAPES: &[Shape] = &[
         marks: &["total_tokens", "tokens"],
         cached: Where::Inside,
         reasoning: Where::Inside,
-        keys: &[("tokens", Part::Total)],
+        keys: &[
+            ("tokens", Part::Total),
+            ("text_tokens", Part::Contained),
+            ("image_tokens", Part::Contained),
+        ],
     },
     Shape {
         name: "matrice",
@@ -397,6 +425,9 @@ pub const OWN: &[(&str, Part)] = &[
     // Vercel AI Gateway, and OpenRouter's provider.
     ("provider_metadata.gateway.cost", Part::Cost),
     ("provider_metadata.openrouter.usage.cost", Part::Cost),
+    // DeepInfra, and Claude Code.
+    ("estimated_cost", Part::Cost),
+    ("total_cost_usd", Part::Cost),
     // Perplexity.
     ("cost.total_cost", Part::Cost),
 ];
@@ -411,6 +442,7 @@ pub const PLACES: &[&str] = &[
     "usage",
     "usage_metadata",
     "meta",
+    "x_groq.usage",
     "message.usage",
     "message.usage_metadata",
     "metadata.usage",

@@ -247,6 +247,22 @@ fn every_shape_is_read() {
                 "cache_read_input_tokens": 100_000, "cache_creation_input_tokens": 1000}),
             "101050+500: cache_read 100000 cache_write 400 cache_write_1h 600 input 50 output 500",
         ),
+        // OpenAI Agents, Pydantic AI, Ollama.
+        (
+            json!({"requests": 2, "inputTokens": 100, "outputTokens": 50, "totalTokens": 150,
+                "inputTokensDetails": [{"cached_tokens": 10}, {"cached_tokens": 20}],
+                "outputTokensDetails": [{"reasoning_tokens": 5}]}),
+            "100+50: cache_read 30 input 70 output 45 reasoning 5",
+        ),
+        (
+            json!({"requests": 1, "input_tokens": 100, "output_tokens": 50, "cache_read_tokens": 10,
+                "cache_write_tokens": 20, "input_audio_tokens": 30, "details": {"reasoning_tokens": 5}}),
+            "100+50: cache_read 10 cache_write 20 input 40 input_audio 30 output 50",
+        ),
+        (
+            json!({"model": "llama3.1", "prompt_eval_count": 26, "eval_count": 298, "eval_duration": 4_709_213_000u64}),
+            "26+298: input 26 output 298",
+        ),
         // matrice's own keys.
         (
             json!({"tokens_input": 100, "tokens_output": 50, "cached_tokens": 10, "cache_write_tokens": 30,
@@ -312,6 +328,7 @@ fn options_and_costs_are_read() {
         (json!({"trafficType": "ON_DEMAND_FLEX"}), "service_tier", Some("flex")),
         (json!({"trafficType": "ON_DEMAND"}), "service_tier", Some("standard")),
         (json!({"service_tier": null}), "service_tier", None),
+        (json!({"input_tokens": 9, "input_token_details": {"flex_cache_read": 5, "flex": 4}}), "service_tier", Some("flex")),
         (json!({"service_tier": ""}), "service_tier", None),
         (json!({"inference_geo": "US", "speed": "fast"}), "inference_geo", Some("us")),
         (json!({"data_residency": "EU"}), "data_residency", Some("eu")),
