@@ -99,10 +99,7 @@ pub fn usage(data: &[u8]) {
     };
     assert_eq!(Some(sum(true)), usage.tokens_input, "input of {text}");
     assert_eq!(Some(sum(false)), usage.tokens_output, "output of {text}");
-    assert!(
-        !usage.conflict || !usage.notes.is_empty(),
-        "no reason: {text}"
-    );
+    assert!(!usage.conflict || !usage.notes.is_empty(), "no reason: {text}");
     let kept = Usage::read(&known(&given), Some(input.into()), Some(output.into()));
     if given.is_object() {
         assert_eq!(kept.counts, usage.counts, "kept of {text}");

@@ -119,9 +119,10 @@ impl<'a> Value<'a> {
                 let values = array.values().skip(pairs);
                 keys.zip(values)
                     .filter_map(|(key, value)| match (key?, value?) {
-                        (Value::String(key), value) => {
-                            Some((String::from_utf8_lossy(key).into_owned(), value.to_json(levels - 1)))
-                        }
+                        (Value::String(key), value) => Some((
+                            String::from_utf8_lossy(key).into_owned(),
+                            value.to_json(levels - 1),
+                        )),
                         _ => None,
                     })
                     .collect::<Map<_, _>>()

@@ -60,7 +60,10 @@ impl Usage {
 
     /// As JSON, for SQL.
     pub fn to_json(&self) -> serde_json::Value {
-        let counts = self.counts.iter().map(|&(unit, count)| (unit.into(), number(count)));
+        let counts = self
+            .counts
+            .iter()
+            .map(|&(unit, count)| (unit.into(), number(count)));
         let mut json = json!({
             "tokens_input": self.tokens_input.map(number),
             "tokens_output": self.tokens_output.map(number),
@@ -113,7 +116,9 @@ fn is_read(leaf: &Leaf) -> bool {
     leaf.looks_like_tokens()
         || leaf.path.ends_with("is_byok")
         || key_of(None, rest).is_some()
-        || CHOICES.iter().any(|&(_, paths)| paths.contains(&leaf.path.as_str()) || paths.contains(&rest))
+        || CHOICES
+            .iter()
+            .any(|&(_, paths)| paths.contains(&leaf.path.as_str()) || paths.contains(&rest))
 }
 
 /// Sets the value at a path, where nothing is yet. A path through something that is no object stays one key.
@@ -205,11 +210,17 @@ fn combined(leaves: &[Leaf], notes: &mut Notes) -> Reading {
 
 /// The shape of the usage in a place; none if there is no usage.
 fn shape_of(place: &str, leaves: &[(&str, &Leaf)]) -> Option<&'static Shape> {
-    let has = |mark: &str| leaves.iter().any(|&(path, _)| matches(mark, path) || under(mark, path));
+    let has = |mark: &str| {
+        leaves
+            .iter()
+            .any(|&(path, _)| matches(mark, path) || under(mark, path))
+    };
     let is_of = |shape: &&Shape| {
         place.ends_with(shape.within)
             && match shape.name {
-                "matrice" => leaves.iter().any(|&(path, _)| key_of(Some(shape), path).is_some()),
+                "matrice" => leaves
+                    .iter()
+                    .any(|&(path, _)| key_of(Some(shape), path).is_some()),
                 _ if shape.marks == [""] => !leaves.is_empty(),
                 _ => shape.marks.iter().any(|mark| has(mark)),
             }
@@ -239,7 +250,11 @@ fn under(key: &str, path: &str) -> bool {
 
 /// What a path counts, in one shape or in any.
 fn key_of(shape: Option<&Shape>, path: &str) -> Option<Part> {
-    let find = |keys: &[(&str, Part)]| keys.iter().find(|(key, _)| matches(key, path)).map(|&(_, part)| part);
+    let find = |keys: &[(&str, Part)]| {
+        keys.iter()
+            .find(|(key, _)| matches(key, path))
+            .map(|&(_, part)| part)
+    };
     match shape {
         Some(shape) => find(shape.keys),
         None => SHAPES.iter().find_map(|shape| find(shape.keys)),
@@ -262,7 +277,9 @@ fn unknown_tokens(shape: &Shape, leaves: &[(&str, &Leaf)], notes: &mut Notes) {
     };
     let (parts, others) = (unknown(true), unknown(false));
     if !parts.is_empty() {
-        notes.note(format!("Parts of a count are not known, and have its price: {parts}."));
+        notes.note(format!(
+            "Parts of a count are not known, and have its price: {parts}."
+        ));
     }
     if !others.is_empty() {
         notes.doubt(format!("Tokens under these keys have no known price: {others}."));
@@ -271,7 +288,8 @@ fn unknown_tokens(shape: &Shape, leaves: &[(&str, &Leaf)], notes: &mut Notes) {
 
 /// Whether a key is a part of a count, such as `completion_tokens_details.new_tokens`.
 fn is_detail(path: &str) -> bool {
-    path.rsplit_once('.').is_some_and(|(parent, _)| parent == "details" || parent.ends_with("_details"))
+    path.rsplit_once('.')
+        .is_some_and(|(parent, _)| parent == "details" || parent.ends_with("_details"))
 }
 
 fn choices(leaves: &[Leaf], has_cost: bool, notes: &mut Notes) -> Vec<(&'static str, String)> {

@@ -8,10 +8,21 @@ use super::{Notes, Usage};
 pub(super) fn of(mut reading: Reading, given: [Option<u64>; 2], notes: &mut Notes) -> Usage {
     let parts = [(Part::Input, "tokens_input"), (Part::Output, "tokens_output")];
     for (number, (part, argument)) in parts.into_iter().enumerate() {
-        let agreed = agreed(given[number], &reading, part, reading.reported[number], argument, notes);
+        let agreed = agreed(
+            given[number],
+            &reading,
+            part,
+            reading.reported[number],
+            argument,
+            notes,
+        );
         reading.put(part, agreed);
     }
-    if let (None, None, Some(total)) = (reading.get(Part::Input), reading.get(Part::Output), reading.get(Part::Total)) {
+    if let (None, None, Some(total)) = (
+        reading.get(Part::Input),
+        reading.get(Part::Output),
+        reading.get(Part::Total),
+    ) {
         // Embeddings have no output.
         reading.put(Part::Input, Some(total));
     }
@@ -67,12 +78,15 @@ fn agreed(
 
 /// The caller's tokens and a sum of usage.
 fn check_total(reading: &Reading, notes: &mut Notes) {
-    let (Some(total), None, None) = (reading.get(Part::Total), reading.reported[0], reading.reported[1]) else {
+    let (Some(total), None, None) = (reading.get(Part::Total), reading.reported[0], reading.reported[1])
+    else {
         return;
     };
     let sum = reading.count(Part::Input) + reading.count(Part::Output);
     if sum != total {
-        notes.doubt(format!("usage says {total} tokens in all, but tokens_input and tokens_output make {sum}."));
+        notes.doubt(format!(
+            "usage says {total} tokens in all, but tokens_input and tokens_output make {sum}."
+        ));
     }
 }
 
@@ -88,7 +102,9 @@ impl Counts {
 
     /// Whether nothing counts tokens.
     fn are_of_units_only(&self) -> bool {
-        self.0.iter().all(|(unit, _)| ["web_search", "image", "second", "character", "page", "query"].contains(unit))
+        self.0
+            .iter()
+            .all(|(unit, _)| ["web_search", "image", "second", "character", "page", "query"].contains(unit))
     }
 
     fn input(&mut self, reading: &Reading, notes: &mut Notes) {
@@ -112,7 +128,10 @@ impl Counts {
         }
         let mut rest = input - read - written;
         if rest < 0.0 {
-            notes.doubt(format!("usage has {} cached tokens, but {input} input tokens.", read + written));
+            notes.doubt(format!(
+                "usage has {} cached tokens, but {input} input tokens.",
+                read + written
+            ));
             self.0.clear();
             return self.add("input", input);
         }
@@ -123,7 +142,9 @@ impl Counts {
         ] {
             let count = reading.count(part);
             if count > input || count > rest && read + written == 0.0 {
-                notes.doubt(format!("usage has {count} tokens of {unit}, which is too many for {input} input tokens."));
+                notes.doubt(format!(
+                    "usage has {count} tokens of {unit}, which is too many for {input} input tokens."
+                ));
             }
             // Some of them may be cached.
             let uncached = (count - reading.count(cached)).clamp(0.0, rest);
@@ -142,7 +163,9 @@ impl Counts {
         let sum: f64 = parts.iter().map(|&(_, part)| reading.count(part)).sum();
         let output = reading.get(Part::Output).unwrap_or(0.0);
         if sum > output {
-            notes.doubt(format!("usage has {sum} reasoning, audio and image tokens, but {output} output tokens."));
+            notes.doubt(format!(
+                "usage has {sum} reasoning, audio and image tokens, but {output} output tokens."
+            ));
             return self.add("output", output);
         }
         for (unit, part) in parts {

@@ -42,7 +42,9 @@ impl Value {
     pub(super) fn number(&self) -> Option<f64> {
         let number = match self {
             Value::Number(number) => *number,
-            Value::Text(text) if text.bytes().any(|byte| byte.is_ascii_digit()) => text.trim().parse().ok()?,
+            Value::Text(text) if text.bytes().any(|byte| byte.is_ascii_digit()) => {
+                text.trim().parse().ok()?
+            }
             _ => return None,
         };
         // There is one zero.
@@ -135,7 +137,9 @@ impl Walk {
         }
         let parts = self.leaves.split_off(start);
         for leaf in parts {
-            let same = self.leaves[start..].iter_mut().find(|other| other.path == leaf.path);
+            let same = self.leaves[start..]
+                .iter_mut()
+                .find(|other| other.path == leaf.path);
             match same {
                 Some(Leaf { value, .. }) => *value = sum(value, &leaf.value),
                 None => self.leaves.push(leaf),
@@ -150,8 +154,12 @@ impl Walk {
                 .find(|(key, _)| names.contains(&snake(key).as_str()))
                 .map(|(_, value)| value)
         };
-        let label = field(&["modality", "ttl", "type"]).and_then(Json::as_str).unwrap_or("");
-        let label = beginning(label, LONGEST_KEY).to_lowercase().replace(['.', '[', ']'], "_");
+        let label = field(&["modality", "ttl", "type"])
+            .and_then(Json::as_str)
+            .unwrap_or("");
+        let label = beginning(label, LONGEST_KEY)
+            .to_lowercase()
+            .replace(['.', '[', ']'], "_");
         let (path, name) = (format!("{path}[{label}]"), format!("{name}[{label}]"));
         // An element of Gemini, or of Bedrock, is one count. Others are objects.
         let count = match field(&["ttl"]) {
@@ -167,7 +175,8 @@ impl Walk {
     /// Counts the searches of an OpenAI response. To open a page, or to find in it, is no search.
     fn searches(&mut self, output: &[Json], path: &str, name: &str) {
         let is_search = |item: &&Json| {
-            item["type"] == "web_search_call" && (item["action"]["type"] == "search" || item["action"].is_null())
+            item["type"] == "web_search_call"
+                && (item["action"]["type"] == "search" || item["action"].is_null())
         };
         let searches = output.iter().filter(is_search).count();
         if searches > 0 {
@@ -208,7 +217,11 @@ fn snake(key: &str) -> String {
             snake.push('_');
         }
         after_small = character.is_ascii_lowercase() || character.is_ascii_digit();
-        snake.push(if character == '-' { '_' } else { character.to_ascii_lowercase() });
+        snake.push(if character == '-' {
+            '_'
+        } else {
+            character.to_ascii_lowercase()
+        });
     }
     snake
 }

@@ -21,7 +21,10 @@ const TOTALS: [(Part, &str); 2] = [(Part::Input, "input tokens"), (Part::Output,
 
 impl Reading {
     pub(super) fn get(&self, part: Part) -> Option<f64> {
-        self.values.iter().find(|(other, _)| *other == part).map(|&(_, value)| value)
+        self.values
+            .iter()
+            .find(|(other, _)| *other == part)
+            .map(|&(_, value)| value)
     }
 
     pub(super) fn count(&self, part: Part) -> f64 {
@@ -36,7 +39,9 @@ impl Reading {
     pub(super) fn of(shape: &Shape, leaves: &[(&str, &Leaf)], notes: &mut Notes) -> Reading {
         let mut reading = Reading::default();
         for &(path, leaf) in leaves {
-            let Some(part) = key_of(Some(shape), path) else { continue };
+            let Some(part) = key_of(Some(shape), path) else {
+                continue;
+            };
             match value(part, leaf) {
                 Some(value) => reading.set(part, value, &leaf.name, notes),
                 None if part == Part::Contained => {}
@@ -68,12 +73,17 @@ impl Reading {
             .any(|(path, leaf)| *path == "is_byok" && leaf.value == super::Value::Other(true));
         let ticks = self.get(Part::CostTicks).map(|ticks| ticks / TICKS_PER_DOLLAR);
         let cost = self.get(Part::Cost).or(ticks)?;
-        Some(if is_own_key { cost + self.count(Part::MoreCost) } else { cost })
+        Some(if is_own_key {
+            cost + self.count(Part::MoreCost)
+        } else {
+            cost
+        })
     }
 
     /// What was written to caches, of all lifetimes.
     pub(super) fn written(&self) -> f64 {
-        let by_lifetime = [Part::CacheWrite5m, Part::CacheWrite1h, Part::CacheWrite12h].map(|part| self.count(part));
+        let by_lifetime =
+            [Part::CacheWrite5m, Part::CacheWrite1h, Part::CacheWrite12h].map(|part| self.count(part));
         self.count(Part::CacheWrite).max(by_lifetime.iter().sum())
     }
 
@@ -116,15 +126,16 @@ impl Reading {
             [input.map(|input| input + more(cached_at, cached)), output]
         };
         let usual = totals(shape.cached, shape.reasoning);
-        let Some(total) = self.get(Part::Total) else { return usual };
+        let Some(total) = self.get(Part::Total) else {
+            return usual;
+        };
         // What is billed by the second has tokens that no key counts.
         if input.is_none() && output.is_none() || self.count(Part::Seconds) > 0.0 {
             return usual;
         }
         let sum = |[input, output]: [Option<f64>; 2]| input.unwrap_or(0.0) + output.unwrap_or(0.0);
-        let fits = |totals: [Option<f64>; 2]| {
-            sum(totals) == total && totals[0].is_none_or(|input| cached <= input)
-        };
+        let fits =
+            |totals: [Option<f64>; 2]| sum(totals) == total && totals[0].is_none_or(|input| cached <= input);
         if fits(usual) || shape.cached == Where::Outside && sum(self.reported) == total {
             return usual;
         }
@@ -135,7 +146,10 @@ impl Reading {
             .find(|&totals| IMITATED.contains(&shape.name) && fits(totals));
         // The caller may know the rest of a sum.
         if other.is_none() && input.is_some() && output.is_some() {
-            notes.doubt(format!("usage says {total} tokens in all, but its parts make {}.", sum(usual)));
+            notes.doubt(format!(
+                "usage says {total} tokens in all, but its parts make {}.",
+                sum(usual)
+            ));
         }
         other.unwrap_or(usual)
     }
@@ -147,14 +161,18 @@ impl Reading {
     /// Adds what another source says.
     pub(super) fn add(&mut self, other: Reading, notes: &mut Notes) {
         for (number, (part, name)) in TOTALS.into_iter().enumerate() {
-            let (Some(mine), Some(theirs)) = (self.get(part), other.get(part)) else { continue };
+            let (Some(mine), Some(theirs)) = (self.get(part), other.get(part)) else {
+                continue;
+            };
             // A library may have passed on a total without what is outside of it.
             let is_same = mine == theirs || Some(mine) == other.reported[number];
             if is_same || mine == 0.0 {
                 self.put(part, Some(theirs));
                 self.reported[number] = other.reported[number];
             } else if theirs != 0.0 && Some(theirs) != self.reported[number] {
-                notes.doubt(format!("One part of usage says {mine} {name}, another says {theirs}."));
+                notes.doubt(format!(
+                    "One part of usage says {mine} {name}, another says {theirs}."
+                ));
             }
         }
         for (part, theirs) in other.values {
@@ -162,7 +180,9 @@ impl Reading {
             if mine == 0.0 {
                 self.put(part, Some(theirs));
             } else if let Some(name) = name(part).filter(|_| theirs != 0.0 && theirs != mine) {
-                notes.doubt(format!("One part of usage says {mine} {name}, another says {theirs}."));
+                notes.doubt(format!(
+                    "One part of usage says {mine} {name}, another says {theirs}."
+                ));
             }
         }
         for number in 0..2 {

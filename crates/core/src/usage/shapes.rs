@@ -137,7 +137,12 @@ pub const SHAPES: &[Shape] = &[
         name: "gemini",
         of: "Gemini and Vertex AI: usageMetadata, also of the Live API",
         within: "",
-        marks: &["prompt_token_count", "candidates_token_count", "thoughts_token_count", "prompt_tokens_details[]"],
+        marks: &[
+            "prompt_token_count",
+            "candidates_token_count",
+            "thoughts_token_count",
+            "prompt_tokens_details[]",
+        ],
         cached: Where::Inside,
         reasoning: Where::Outside,
         keys: &[
@@ -173,7 +178,12 @@ pub const SHAPES: &[Shape] = &[
         of: "OpenAI Chat Completions, Completions and Embeddings, Azure, Mistral, DeepSeek, xAI, Groq, OpenRouter, LiteLLM, Vercel AI \
              SDK 4",
         within: "",
-        marks: &["prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details"],
+        marks: &[
+            "prompt_tokens",
+            "completion_tokens",
+            "prompt_tokens_details",
+            "completion_tokens_details",
+        ],
         cached: Where::Inside,
         // xAI counts it outside. Then total_tokens says so.
         reasoning: Where::Inside,
@@ -192,8 +202,14 @@ pub const SHAPES: &[Shape] = &[
             ("completion_tokens_details.audio_tokens", Part::OutputAudio),
             ("completion_tokens_details.image_tokens", Part::OutputImage),
             ("completion_tokens_details.text_tokens", Part::Contained),
-            ("completion_tokens_details.accepted_prediction_tokens", Part::Contained),
-            ("completion_tokens_details.rejected_prediction_tokens", Part::Contained),
+            (
+                "completion_tokens_details.accepted_prediction_tokens",
+                Part::Contained,
+            ),
+            (
+                "completion_tokens_details.rejected_prediction_tokens",
+                Part::Contained,
+            ),
             // DeepSeek.
             ("prompt_cache_hit_tokens", Part::CacheRead),
             ("prompt_cache_miss_tokens", Part::Contained),
@@ -205,10 +221,22 @@ pub const SHAPES: &[Shape] = &[
             ("cache_read_input_tokens", Part::CacheRead),
             ("cache_creation_input_tokens", Part::CacheWrite),
             ("prompt_tokens_details.cache_creation_tokens", Part::CacheWrite),
-            ("prompt_tokens_details.cache_creation_token_details.ephemeral_5m_input_tokens", Part::CacheWrite5m),
-            ("prompt_tokens_details.cache_creation_token_details.ephemeral_30m_input_tokens", Part::Contained),
-            ("prompt_tokens_details.cache_creation_token_details.ephemeral_1h_input_tokens", Part::CacheWrite1h),
-            ("prompt_tokens_details.cache_creation_token_details.ephemeral_12h_input_tokens", Part::CacheWrite12h),
+            (
+                "prompt_tokens_details.cache_creation_token_details.ephemeral_5m_input_tokens",
+                Part::CacheWrite5m,
+            ),
+            (
+                "prompt_tokens_details.cache_creation_token_details.ephemeral_30m_input_tokens",
+                Part::Contained,
+            ),
+            (
+                "prompt_tokens_details.cache_creation_token_details.ephemeral_1h_input_tokens",
+                Part::CacheWrite1h,
+            ),
+            (
+                "prompt_tokens_details.cache_creation_token_details.ephemeral_12h_input_tokens",
+                Part::CacheWrite12h,
+            ),
             ("prompt_tokens_details.tool_use_tokens", Part::Contained),
             ("prompt_tokens_details.initial_prompt_tokens", Part::Contained),
             ("prompt_tokens_details.web_search_requests", Part::WebSearches),
@@ -221,7 +249,11 @@ pub const SHAPES: &[Shape] = &[
         name: "bedrock_invoke",
         of: "Bedrock InvokeModel: amazon-bedrock-invocationMetrics, Titan",
         within: "",
-        marks: &["input_token_count", "output_token_count", "input_text_token_count"],
+        marks: &[
+            "input_token_count",
+            "output_token_count",
+            "input_text_token_count",
+        ],
         cached: Where::Outside,
         reasoning: Where::Inside,
         keys: &[
@@ -284,10 +316,22 @@ pub const SHAPES: &[Shape] = &[
             // The other keys do not count what a compaction used. They count what the other iterations used.
             ("iterations[compaction].input_tokens", Part::MoreInput),
             ("iterations[compaction].output_tokens", Part::MoreOutput),
-            ("iterations[compaction].cache_read_input_tokens", Part::MoreCacheRead),
-            ("iterations[compaction].cache_creation_input_tokens", Part::MoreCacheWrite),
-            ("iterations[compaction].cache_creation.ephemeral_1h_input_tokens", Part::MoreCacheWrite1h),
-            ("iterations[compaction].cache_creation.ephemeral_5m_input_tokens", Part::Contained),
+            (
+                "iterations[compaction].cache_read_input_tokens",
+                Part::MoreCacheRead,
+            ),
+            (
+                "iterations[compaction].cache_creation_input_tokens",
+                Part::MoreCacheWrite,
+            ),
+            (
+                "iterations[compaction].cache_creation.ephemeral_1h_input_tokens",
+                Part::MoreCacheWrite1h,
+            ),
+            (
+                "iterations[compaction].cache_creation.ephemeral_5m_input_tokens",
+                Part::Contained,
+            ),
             ("iterations[message].*", Part::Contained),
         ],
     },
@@ -295,7 +339,12 @@ pub const SHAPES: &[Shape] = &[
         name: "sdk",
         of: "OpenAI Responses, Realtime, Agents, images and transcriptions, Vercel AI SDK 5 and 6, LangChain, Pydantic AI",
         within: "",
-        marks: &["input_tokens", "output_tokens", "input_token_details", "output_token_details"],
+        marks: &[
+            "input_tokens",
+            "output_tokens",
+            "input_token_details",
+            "output_token_details",
+        ],
         cached: Where::Inside,
         reasoning: Where::Inside,
         keys: &[
@@ -316,9 +365,18 @@ pub const SHAPES: &[Shape] = &[
             ("input_token_details.audio_tokens", Part::InputAudio),
             ("input_token_details.image_tokens", Part::InputImage),
             ("input_token_details.text_tokens", Part::Contained),
-            ("input_token_details.cached_tokens_details.audio_tokens", Part::CacheReadAudio),
-            ("input_token_details.cached_tokens_details.image_tokens", Part::CacheReadImage),
-            ("input_token_details.cached_tokens_details.text_tokens", Part::Contained),
+            (
+                "input_token_details.cached_tokens_details.audio_tokens",
+                Part::CacheReadAudio,
+            ),
+            (
+                "input_token_details.cached_tokens_details.image_tokens",
+                Part::CacheReadImage,
+            ),
+            (
+                "input_token_details.cached_tokens_details.text_tokens",
+                Part::Contained,
+            ),
             ("output_token_details.audio_tokens", Part::OutputAudio),
             ("output_token_details.image_tokens", Part::OutputImage),
             ("output_token_details.text_tokens", Part::Contained),
@@ -355,8 +413,14 @@ pub const SHAPES: &[Shape] = &[
             ("output_token_details.priority", Part::Contained),
             ("input_token_details.cache_read", Part::CacheRead),
             ("input_token_details.cache_creation", Part::CacheWrite),
-            ("input_token_details.ephemeral_5m_input_tokens", Part::CacheWrite5m),
-            ("input_token_details.ephemeral_1h_input_tokens", Part::CacheWrite1h),
+            (
+                "input_token_details.ephemeral_5m_input_tokens",
+                Part::CacheWrite5m,
+            ),
+            (
+                "input_token_details.ephemeral_1h_input_tokens",
+                Part::CacheWrite1h,
+            ),
             ("input_token_details.audio", Part::InputAudio),
             ("input_token_details.image", Part::InputImage),
             ("input_token_details.video", Part::InputVideo),
@@ -480,7 +544,12 @@ pub const CHOICES: &[(&str, &[&str])] = &[
     ("speed", &["speed"]),
     (
         "provider",
-        &["provider", "gen_ai.provider.name", "gen_ai.system", "response_metadata.model_provider"],
+        &[
+            "provider",
+            "gen_ai.provider.name",
+            "gen_ai.system",
+            "response_metadata.model_provider",
+        ],
     ),
     (
         "model",

@@ -283,7 +283,13 @@ fn a_whole_response_is_read() {
         "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}});
     reads(chat.clone(), "10+5: input 10 output 5");
     let choices = read(chat.clone()).choices;
-    assert_eq!(choices, [("service_tier", "flex".into()), ("model", "gpt-5-2025-08-07".into())]);
+    assert_eq!(
+        choices,
+        [
+            ("service_tier", "flex".into()),
+            ("model", "gpt-5-2025-08-07".into())
+        ]
+    );
     for whole in [
         json!({"response": chat}),
         json!({"max_output_tokens": 500, "output": [{"type": "message"}], "usage": {"input_tokens": 10, "output_tokens": 5}}),
@@ -319,37 +325,88 @@ fn a_whole_response_is_read() {
 fn options_and_costs_are_read() {
     let choice = |given: Json, name: &str| {
         let choices = read(given).choices;
-        choices.into_iter().find(|(other, _)| *other == name).map(|(_, value)| value)
+        choices
+            .into_iter()
+            .find(|(other, _)| *other == name)
+            .map(|(_, value)| value)
     };
     for (given, name, expected) in [
         (json!({"service_tier": " BATCH"}), "service_tier", Some("batch")),
-        (json!({"usage": {"service_tier": "priority"}}), "service_tier", Some("priority")),
-        (json!({"serviceTier": {"type": "flex"}}), "service_tier", Some("flex")),
-        (json!({"trafficType": "ON_DEMAND_FLEX"}), "service_tier", Some("flex")),
-        (json!({"trafficType": "ON_DEMAND"}), "service_tier", Some("standard")),
+        (
+            json!({"usage": {"service_tier": "priority"}}),
+            "service_tier",
+            Some("priority"),
+        ),
+        (
+            json!({"serviceTier": {"type": "flex"}}),
+            "service_tier",
+            Some("flex"),
+        ),
+        (
+            json!({"trafficType": "ON_DEMAND_FLEX"}),
+            "service_tier",
+            Some("flex"),
+        ),
+        (
+            json!({"trafficType": "ON_DEMAND"}),
+            "service_tier",
+            Some("standard"),
+        ),
         (json!({"service_tier": null}), "service_tier", None),
-        (json!({"input_tokens": 9, "input_token_details": {"flex_cache_read": 5, "flex": 4}}), "service_tier", Some("flex")),
+        (
+            json!({"input_tokens": 9, "input_token_details": {"flex_cache_read": 5, "flex": 4}}),
+            "service_tier",
+            Some("flex"),
+        ),
         (json!({"service_tier": ""}), "service_tier", None),
-        (json!({"inference_geo": "US", "speed": "fast"}), "inference_geo", Some("us")),
+        (
+            json!({"inference_geo": "US", "speed": "fast"}),
+            "inference_geo",
+            Some("us"),
+        ),
         (json!({"data_residency": "EU"}), "data_residency", Some("eu")),
         (json!({"provider": "Azure"}), "provider", Some("azure")),
-        (json!({"provider": "Google", "usage": {"prompt_tokens": 1, "cost": 0.1}}), "provider", None),
-        (json!({"modelVersion": "gemini-2.5-pro"}), "model", Some("gemini-2.5-pro")),
+        (
+            json!({"provider": "Google", "usage": {"prompt_tokens": 1, "cost": 0.1}}),
+            "provider",
+            None,
+        ),
+        (
+            json!({"modelVersion": "gemini-2.5-pro"}),
+            "model",
+            Some("gemini-2.5-pro"),
+        ),
         (json!({"response": {"modelId": "gpt-5"}}), "model", Some("gpt-5")),
         (json!({"model": 5}), "model", None),
     ] {
-        assert_eq!(choice(given.clone(), name).as_deref(), expected, "{name} of {given}");
+        assert_eq!(
+            choice(given.clone(), name).as_deref(),
+            expected,
+            "{name} of {given}"
+        );
     }
     assert!(read(json!({"service_tier": 5})).conflict);
     assert!(read(json!({"trafficType": "PROVISIONED_THROUGHPUT"})).conflict);
     for (given, expected) in [
         (json!({"prompt_tokens": 1, "cost": 0.00315}), Some("0.00315")),
         (json!({"prompt_tokens": 1, "cost": 1e-7}), Some("0.0000001")),
-        (json!({"usage": {"prompt_tokens": 1, "cost": 0.5, "is_byok": true,
-            "cost_details": {"upstream_inference_cost": 0.25}}}), Some("0.75")),
-        (json!({"prompt_tokens": 1, "cost_in_usd_ticks": 37_756_000}), Some("0.0037756")),
-        (json!({"usage": {"prompt_tokens": 1, "cost": {"total_cost": 0.006}}}), Some("0.006")),
-        (json!({"providerMetadata": {"gateway": {"cost": "0.0045"}}}), Some("0.0045")),
+        (
+            json!({"usage": {"prompt_tokens": 1, "cost": 0.5, "is_byok": true,
+            "cost_details": {"upstream_inference_cost": 0.25}}}),
+            Some("0.75"),
+        ),
+        (
+            json!({"prompt_tokens": 1, "cost_in_usd_ticks": 37_756_000}),
+            Some("0.0037756"),
+        ),
+        (
+            json!({"usage": {"prompt_tokens": 1, "cost": {"total_cost": 0.006}}}),
+            Some("0.006"),
+        ),
+        (
+            json!({"providerMetadata": {"gateway": {"cost": "0.0045"}}}),
+            Some("0.0045"),
+        ),
         (json!({"prompt_tokens": 1, "cost": -1}), None),
         (json!({"prompt_tokens": 1, "cost": "free"}), None),
         (json!({"prompt_tokens": 1}), None),
@@ -370,15 +427,39 @@ fn the_callers_tokens_are_compared() {
         (json!({}), [Some(0), Some(0)], "0+0:"),
         (json!({}), [None, None], "?+?:"),
         (json!({}), [None, Some(5)], "?+5: output 5 ?"),
-        (json!({"cached_tokens": 8}), [Some(10), None], "10+?: cache_read 8 input 2"),
+        (
+            json!({"cached_tokens": 8}),
+            [Some(10), None],
+            "10+?: cache_read 8 input 2",
+        ),
         (json!({"cached_tokens": 8}), [None, None], "?+?: cache_read 8 ?"),
-        (json!({"total_tokens": 15}), [Some(10), Some(5)], "10+5: input 10 output 5"),
+        (
+            json!({"total_tokens": 15}),
+            [Some(10), Some(5)],
+            "10+5: input 10 output 5",
+        ),
         (json!({"total_tokens": 15}), [Some(10), None], "10+?: input 10 ?"),
-        (json!({"prompt_tokens": 10, "completion_tokens": 5}), [Some(0), Some(0)], "10+5: input 10 output 5"),
-        (json!({"prompt_tokens": 10, "completion_tokens": 5}), [Some(11), None], "11+5: input 11 output 5 ?"),
+        (
+            json!({"prompt_tokens": 10, "completion_tokens": 5}),
+            [Some(0), Some(0)],
+            "10+5: input 10 output 5",
+        ),
+        (
+            json!({"prompt_tokens": 10, "completion_tokens": 5}),
+            [Some(11), None],
+            "11+5: input 11 output 5 ?",
+        ),
         // The caller passed on what the API counts, without what is outside of it.
-        (anthropic.clone(), [Some(50), Some(5)], "150+5: cache_read 100 input 50 output 5"),
-        (anthropic.clone(), [Some(150), Some(5)], "150+5: cache_read 100 input 50 output 5"),
+        (
+            anthropic.clone(),
+            [Some(50), Some(5)],
+            "150+5: cache_read 100 input 50 output 5",
+        ),
+        (
+            anthropic.clone(),
+            [Some(150), Some(5)],
+            "150+5: cache_read 100 input 50 output 5",
+        ),
         (anthropic, [Some(60), None], "60+5: input 60 output 5 ?"),
         (xai, [Some(2), Some(1)], "2+5: input 2 output 1 reasoning 4"),
     ] {
@@ -401,36 +482,93 @@ fn what_is_in_doubt_has_a_note() {
         (json!({"prompt_tokens": "NaN"}), "prompt_tokens is not"),
         (json!({"prompt_tokens": "five"}), "prompt_tokens is not"),
         (json!({"prompt_tokens": true}), "prompt_tokens is not"),
-        (json!({"prompt_tokens": 5, "promptTokens": 6}), "another key says 6"),
-        (json!({"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 6}}), "6 cached tokens"),
-        (json!({"prompt_tokens": 9, "cached_tokens": 5, "prompt_tokens_details": {"cached_tokens": 6}}), "another key"),
-        (json!({"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 7}), "7 tokens in all"),
-        (json!({"prompt_tokens": 5, "citation_tokens": 6}), "citation_tokens"),
-        (json!({"prompt_tokens": 5, "new": {"inner_tokens": 6}}), "new.inner_tokens"),
+        (
+            json!({"prompt_tokens": 5, "promptTokens": 6}),
+            "another key says 6",
+        ),
+        (
+            json!({"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 6}}),
+            "6 cached tokens",
+        ),
+        (
+            json!({"prompt_tokens": 9, "cached_tokens": 5, "prompt_tokens_details": {"cached_tokens": 6}}),
+            "another key",
+        ),
+        (
+            json!({"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 7}),
+            "7 tokens in all",
+        ),
+        (
+            json!({"prompt_tokens": 5, "citation_tokens": 6}),
+            "citation_tokens",
+        ),
+        (
+            json!({"prompt_tokens": 5, "new": {"inner_tokens": 6}}),
+            "new.inner_tokens",
+        ),
         (json!({"some_tokens": 5}), "some_tokens"),
-        (json!({"prompt_tokens": 5, "completion_tokens": 1, "reasoning_tokens": 2}), "2 reasoning"),
+        (
+            json!({"prompt_tokens": 5, "completion_tokens": 1, "reasoning_tokens": 2}),
+            "2 reasoning",
+        ),
         (json!({"prompt_tokens": 5, "input_audio_tokens": 6}), "too many"),
-        (json!({"prompt_tokens": 9, "cache_write_tokens": 2, "cache_write_1h_tokens": 3}), "by lifetime"),
-        (json!({"usage": {"prompt_tokens": 5}, "usage_metadata": {"input_tokens": 6}}), "another says 6"),
-        (json!({"inputTokens": 9, "outputTokens": 1, "raw": {"prompt_tokens": 8, "completion_tokens": 1}}), "another says 8"),
-        (json!({"input_tokens": 5, "cache_read_input_tokens": 0, "iterations": [
-            {"type": "advisor_message", "input_tokens": 5}]}), "iterations[advisor_message].input_tokens"),
+        (
+            json!({"prompt_tokens": 9, "cache_write_tokens": 2, "cache_write_1h_tokens": 3}),
+            "by lifetime",
+        ),
+        (
+            json!({"usage": {"prompt_tokens": 5}, "usage_metadata": {"input_tokens": 6}}),
+            "another says 6",
+        ),
+        (
+            json!({"inputTokens": 9, "outputTokens": 1, "raw": {"prompt_tokens": 8, "completion_tokens": 1}}),
+            "another says 8",
+        ),
+        (
+            json!({"input_tokens": 5, "cache_read_input_tokens": 0, "iterations": [
+            {"type": "advisor_message", "input_tokens": 5}]}),
+            "iterations[advisor_message].input_tokens",
+        ),
     ] {
         let usage = read(given.clone());
         assert!(usage.conflict, "{given} is in doubt");
-        assert!(usage.notes.iter().any(|text| text.contains(note)), "{given}: {:?}", usage.notes);
-        assert!(given.as_object().is_none() || read(known(&given)).conflict, "what is kept of {given} is in doubt");
+        assert!(
+            usage.notes.iter().any(|text| text.contains(note)),
+            "{given}: {:?}",
+            usage.notes
+        );
+        assert!(
+            given.as_object().is_none() || read(known(&given)).conflict,
+            "what is kept of {given} is in doubt"
+        );
     }
-    let parts = read(json!({"prompt_tokens": 5, "completion_tokens": 5, "completion_tokens_details": {"new_tokens": 3}}));
-    assert_eq!((line(&parts).as_str(), parts.notes.len()), ("5+5: input 5 output 5", 1));
+    let parts = read(
+        json!({"prompt_tokens": 5, "completion_tokens": 5, "completion_tokens_details": {"new_tokens": 3}}),
+    );
+    assert_eq!(
+        (line(&parts).as_str(), parts.notes.len()),
+        ("5+5: input 5 output 5", 1)
+    );
 }
 
 #[test]
 fn what_is_the_same_twice_is_no_conflict() {
-    reads(json!({"prompt_tokens": 5, "promptTokens": 5.0, "input_tokens": "5"}), "5+?: input 5");
-    reads(json!({"prompt_tokens": 9, "cached_tokens": 5, "prompt_cache_hit_tokens": 5}), "9+?: cache_read 5 input 4");
-    reads(json!({"prompt_tokens": 9, "cached_tokens": 0, "prompt_cache_hit_tokens": 5}), "9+?: cache_read 5 input 4");
-    reads(json!({"prompt_tokens": 5, "seats": 4, "nothing_tokens": 0, "max_tokens": 9, "other_tokens": null}), "5+?: input 5");
+    reads(
+        json!({"prompt_tokens": 5, "promptTokens": 5.0, "input_tokens": "5"}),
+        "5+?: input 5",
+    );
+    reads(
+        json!({"prompt_tokens": 9, "cached_tokens": 5, "prompt_cache_hit_tokens": 5}),
+        "9+?: cache_read 5 input 4",
+    );
+    reads(
+        json!({"prompt_tokens": 9, "cached_tokens": 0, "prompt_cache_hit_tokens": 5}),
+        "9+?: cache_read 5 input 4",
+    );
+    reads(
+        json!({"prompt_tokens": 5, "seats": 4, "nothing_tokens": 0, "max_tokens": 9, "other_tokens": null}),
+        "5+?: input 5",
+    );
 }
 
 #[test]
@@ -448,22 +586,36 @@ fn hostile_values_are_read() {
         deep = json!({"a_tokens": deep});
     }
     reads(deep, "?+?:");
-    let many: Map<String, Json> = (0..10_000).map(|number| (format!("k{number}"), 1.into())).collect();
+    let many: Map<String, Json> = (0..10_000)
+        .map(|number| (format!("k{number}"), 1.into()))
+        .collect();
     assert!(read(many.into()).conflict);
-    let many: Map<String, Json> = (0..1000).map(|number| (format!("{number}_tokens"), 1.into())).collect();
+    let many: Map<String, Json> = (0..1000)
+        .map(|number| (format!("{number}_tokens"), 1.into()))
+        .collect();
     let usage = read(many.clone().into());
     assert!(usage.conflict && usage.notes.iter().all(|note| note.len() < 1500));
     assert!(read(known(&many.into())).conflict);
     let long = "é".repeat(1000) + "token";
-    assert!(!read(json!({long.clone(): 5, "prompt_tokens": 5})).conflict, "a key is no longer than 100 bytes");
-    assert_eq!(known(&json!({"input_tokens": 5, "input_tokens.total": 5})), json!({"input_tokens": 5, "input_tokens.total": 5}));
+    assert!(
+        !read(json!({long.clone(): 5, "prompt_tokens": 5})).conflict,
+        "a key is no longer than 100 bytes"
+    );
+    assert_eq!(
+        known(&json!({"input_tokens": 5, "input_tokens.total": 5})),
+        json!({"input_tokens": 5, "input_tokens.total": 5})
+    );
 }
 
 #[test]
 fn shapes_have_marks_and_keys_once() {
     for shape in SHAPES {
         for (number, (key, _)) in shape.keys.iter().enumerate() {
-            assert!(!shape.keys[..number].iter().any(|(other, _)| other == key), "{} {key}", shape.name);
+            assert!(
+                !shape.keys[..number].iter().any(|(other, _)| other == key),
+                "{} {key}",
+                shape.name
+            );
             assert!(!key.contains(|c: char| c.is_uppercase()), "{} {key}", shape.name);
         }
     }
@@ -492,7 +644,11 @@ fn objects() -> impl Strategy<Value = Json> {
         let mut object = Map::new();
         for (number, (place, key, value)) in fields.into_iter().enumerate() {
             let place = if number % 2 == 0 { "" } else { place };
-            put(&mut object, format!("{place}.{key}").trim_start_matches('.'), &value);
+            put(
+                &mut object,
+                format!("{place}.{key}").trim_start_matches('.'),
+                &value,
+            );
         }
         object.into()
     })
@@ -535,14 +691,31 @@ fn tables() -> String {
         let name = format!("{part:?}");
         let letters = name.chars().flat_map(|letter| {
             let is_word = letter.is_uppercase();
-            [' '].into_iter().filter(move |_| is_word).chain(letter.to_lowercase())
+            [' ']
+                .into_iter()
+                .filter(move |_| is_word)
+                .chain(letter.to_lowercase())
         });
         let words: String = letters.collect();
-        ["5m", "1h", "12h"].iter().fold(words.trim().to_owned(), |words, time| words.replace(time, &format!(" {time}")))
+        ["5m", "1h", "12h"]
+            .iter()
+            .fold(words.trim().to_owned(), |words, time| {
+                words.replace(time, &format!(" {time}"))
+            })
     };
-    let at = |place: shapes::Where| if place == shapes::Where::Inside { "inside" } else { "outside" };
+    let at = |place: shapes::Where| {
+        if place == shapes::Where::Inside {
+            "inside"
+        } else {
+            "outside"
+        }
+    };
     let code = |texts: &[&str]| {
-        let texts: Vec<String> = texts.iter().filter(|text| !text.is_empty()).map(|text| format!("`{text}`")).collect();
+        let texts: Vec<String> = texts
+            .iter()
+            .filter(|text| !text.is_empty())
+            .map(|text| format!("`{text}`"))
+            .collect();
         texts.join(", ")
     };
     let mut text = String::from("| shape | from | found by | cached | reasoning |\n|---|---|---|---|---|\n");
@@ -553,10 +726,16 @@ fn tables() -> String {
             (within, _) => format!("being within `{within}`"),
         };
         let (cached, reasoning) = (at(shape.cached), at(shape.reasoning));
-        text += &format!("| {} | {} | {found_by} | {cached} | {reasoning} |\n", shape.name, shape.of);
+        text += &format!(
+            "| {} | {} | {found_by} | {cached} | {reasoning} |\n",
+            shape.name, shape.of
+        );
     }
     text += "\n| shape | counts | keys |\n|---|---|---|\n";
-    let all = SHAPES.iter().map(|shape| (shape.name, shape.keys)).chain([("every shape", OWN)]);
+    let all = SHAPES
+        .iter()
+        .map(|shape| (shape.name, shape.keys))
+        .chain([("every shape", OWN)]);
     for (name, keys) in all {
         let mut parts: Vec<Part> = Vec::new();
         for &(_, part) in keys {
@@ -569,7 +748,10 @@ fn tables() -> String {
             text += &format!("| {name} | {} | {} |\n", words(part), code(&of_part));
         }
     }
-    text += &format!("\nUsage is found in the object itself, and in these places, which may also lie within `response`: {}.\n", code(PLACES));
+    text += &format!(
+        "\nUsage is found in the object itself, and in these places, which may also lie within `response`: {}.\n",
+        code(PLACES)
+    );
     text
 }
 
@@ -579,9 +761,15 @@ fn the_documented_tables_are_current() {
     let written = std::fs::read_to_string(path).unwrap();
     let (before, rest) = written.split_once("<!-- tables -->\n\n").unwrap();
     let (_, after) = rest.split_once("\n<!-- end of tables -->").unwrap();
-    let current = format!("{before}<!-- tables -->\n\n{}\n<!-- end of tables -->{after}", tables());
+    let current = format!(
+        "{before}<!-- tables -->\n\n{}\n<!-- end of tables -->{after}",
+        tables()
+    );
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(path, &current).unwrap();
     }
-    assert!(written == current, "docs/usage.md is not current: UPDATE=1 cargo test -p matrice-core documented_tables");
+    assert!(
+        written == current,
+        "docs/usage.md is not current: UPDATE=1 cargo test -p matrice-core documented_tables"
+    );
 }
