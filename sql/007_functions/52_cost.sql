@@ -133,20 +133,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  priced record;
-  notes  text[] := array(select jsonb_array_elements_text(reading -> 'notes'));
+  notes text := nullif(array_to_string(array(select jsonb_array_elements_text(reading -> 'notes')), ' '), '');
 begin
   if (reading -> 'conflict')::boolean or model is null then
-    null;
+    return query select null::numeric, left(notes, 1000);
   elsif reading ->> 'tokens_input' is null and reading -> 'counts' = '{}' then
-    notes := notes || text 'No tokens are known.';
+    return query select null::numeric, left(concat_ws(' ', notes, 'No tokens are known.'), 1000);
   else
-    select c.cost_usd, c.note into priced
-      from matrice_private.cost_of_counts(model, reading -> 'counts', (reading ->> 'tokens_input')::bigint, reading, priced_at) c;
-    return query select priced.cost_usd, nullif(left(concat_ws(' ', array_to_string(notes, ' '), nullif(priced.note, '')), 1000), '');
-    return;
+    return query
+      select c.cost_usd, nullif(left(concat_ws(' ', notes, nullif(c.note, '')), 1000), '')
+        from matrice_private.cost_of_counts(model, reading -> 'counts', (reading ->> 'tokens_input')::bigint, reading, priced_at) c;
   end if;
-  return query select null::numeric, nullif(left(array_to_string(notes, ' '), 1000), '');
 end
 $$;
 comment on function matrice_private.cost_of_reading is
@@ -256,6 +253,12 @@ begin
     raise exception 'tokens must not be negative'
       using errcode = '22023', detail = format('tokens_input is %s, tokens_output is %s.', tokens_input, tokens_output),
             hint = 'Pass null if you do not know them.';
+  end if;
+  -- Counts above this are not exact.
+  if greatest(tokens_input, tokens_output) > 1000000000000000 then
+    raise exception 'tokens must be at most 10^15'
+      using errcode = '22023', detail = format('tokens_input is %s, tokens_output is %s.', tokens_input, tokens_output),
+            hint = 'Add up the costs of several calls.';
   end if;
   select c.cost_usd into cost
     from matrice_private.cost_of_reading(model, matrice_private.read_usage(usage, tokens_input, tokens_output), priced_at) c;

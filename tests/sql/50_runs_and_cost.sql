@@ -108,7 +108,7 @@ select is(matrice.calculate_cost('gpt-4o', 10, 10, usage), 0.00011875, format('c
     '{"input_token_details": {"cache_read": 5}}', '{"prompt_tokens": 10, "completion_tokens": 10, "prompt_cache_hit_tokens": 5}'
   ]::jsonb[]) usage;
 select is(matrice.calculate_cost('gpt-4o', tokens_input, tokens_output, usage), null, 'calculate_cost of no known tokens returns null: ' || description)
-  from (values (null, null, '{}'::jsonb, 'null'), (null, 0, '{}', 'null and 0'), (null, 5, '{}', 'no input tokens'),
+  from (values (null::bigint, null::bigint, '{}'::jsonb, 'null'), (null, 0, '{}', 'null and 0'), (null, 5, '{}', 'no input tokens'),
                (null, 0, '{"cached_tokens": 5}', 'cached tokens alone'), (null, 0, '{"seats": 5}', 'another key')
        ) as unknown (tokens_input, tokens_output, usage, description);
 

@@ -1,6 +1,6 @@
 //! Counts by the unit of a price.
 
-use super::reading::Reading;
+use super::reading::{MOST, Reading};
 use super::shapes::Part;
 use super::{Notes, Usage};
 
@@ -62,6 +62,10 @@ fn agreed(
     notes: &mut Notes,
 ) -> Option<f64> {
     let given = given.map(|given| given as f64);
+    if given.is_some_and(|given| given > MOST) {
+        notes.doubt(format!("{argument} is too large."));
+        return read;
+    }
     let read = reading.get(part);
     match (given, read) {
         (Some(given), Some(read)) if given != 0.0 && given != read => {

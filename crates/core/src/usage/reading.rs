@@ -5,7 +5,7 @@ use super::shapes::{IMITATED, Part, Shape, Where};
 use super::{Notes, key_of};
 
 /// So many tokens at most, which keeps sums exact.
-const MOST: f64 = 1e15;
+pub(super) const MOST: f64 = 1e15;
 /// Sums of dollars in a ten thousandth of a millionth of a dollar.
 const TICKS_PER_DOLLAR: f64 = 1e10;
 
