@@ -100,13 +100,17 @@ begin
     factor := factor * surcharge;
   end loop;
   -- Multiplying by a millionth is exact, dividing is not.
+  with rate as materialized (
+    select r.unit, r.service_tier, r.usd_per_million
+      from matrice_private.rates(priced, tier, coalesce(tokens_input, 0), priced_at) r
+  )
   select coalesce(trim_scale(0.000001 * factor * sum(used.count * used.rate)), 0),
          string_agg(used.unit, ', ' order by used.unit) filter (where used.rate is null)
     into cost, unpriced
     from (
       select c.key as unit, c.value::numeric as count,
              (select r.usd_per_million
-                from matrice_private.rates(priced, tier, coalesce(tokens_input, 0), priced_at) r
+                from rate r
                 join unnest(matrice_private.other_units(c.key)) with ordinality o (unit, place) on o.unit = r.unit
                 -- A batch uses only cache rates of its own. If there are none, its input rate is used.
                where tier <> 'batch' or r.service_tier = tier or r.unit not in ('cache_read', 'cache_write', 'cache_write_1h')

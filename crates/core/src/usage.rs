@@ -112,7 +112,7 @@ pub fn known(given: &serde_json::Value) -> serde_json::Value {
 }
 
 fn is_read(leaf: &Leaf) -> bool {
-    let (_, rest) = place(&leaf.path);
+    let rest = leaf.rest();
     leaf.looks_like_tokens()
         || leaf.path.ends_with("is_byok")
         || key_of(None, rest).is_some()
@@ -156,30 +156,11 @@ impl Notes {
     }
 }
 
-/// The number of the place in which a path lies, and the rest of the path. Places within `response` come after the others.
-fn place(path: &str) -> (usize, &str) {
-    let (first, inner) = match path.strip_prefix("response.") {
-        Some(inner) => (PLACES.len(), inner),
-        None => (0, path),
-    };
-    let within = |place: &str| match inner.strip_prefix(place)? {
-        rest if place.is_empty() => Some(rest),
-        rest => rest.strip_prefix('.'),
-    };
-    PLACES
-        .iter()
-        .enumerate()
-        .filter_map(|(number, place)| Some((place.len(), number, within(place)?)))
-        .max_by_key(|&(length, ..)| length)
-        .map_or((first, inner), |(_, number, rest)| (first + number, rest))
-}
-
 /// What all places together say.
 fn combined(leaves: &[Leaf], notes: &mut Notes) -> Reading {
     let mut places: Vec<Vec<(&str, &Leaf)>> = vec![Vec::new(); 2 * PLACES.len()];
     for leaf in leaves {
-        let (number, rest) = place(&leaf.path);
-        places[number].push((rest, leaf));
+        places[leaf.place].push((leaf.rest(), leaf));
     }
     let found: Vec<_> = PLACES
         .iter()
@@ -230,17 +211,19 @@ fn shape_of(place: &str, leaves: &[(&str, &Leaf)]) -> Option<&'static Shape> {
 
 /// Whether a path is that of a key.
 fn matches(key: &str, path: &str) -> bool {
+    // Most paths lead through no array.
+    if key == path || !path.contains('[') {
+        return key == path;
+    }
     if let Some(start) = key.strip_suffix('*') {
         return path.starts_with(start);
     }
-    match key.split_once("[]") {
-        Some((start, end)) => path
-            .strip_prefix(start)
+    key.split_once("[]").is_some_and(|(start, end)| {
+        path.strip_prefix(start)
             .and_then(|rest| rest.strip_prefix('['))
             .and_then(|rest| rest.split_once(']'))
-            .is_some_and(|(_, rest)| rest == end),
-        None => key == path,
-    }
+            .is_some_and(|(_, rest)| rest == end)
+    })
 }
 
 /// Whether a path leads through a key.
@@ -298,7 +281,7 @@ fn choices(leaves: &[Leaf], has_cost: bool, notes: &mut Notes) -> Vec<(&'static 
         let found = paths.iter().find_map(|path| {
             leaves
                 .iter()
-                .find(|leaf| leaf.path == *path || place(&leaf.path).1 == *path)
+                .find(|leaf| leaf.path == *path || leaf.rest() == *path)
         });
         let Some(leaf) = found else {
             let tier = tier_of_keys(leaves).filter(|_| name == "service_tier");

@@ -61,12 +61,12 @@ fn agreed(
     argument: &str,
     notes: &mut Notes,
 ) -> Option<f64> {
+    let read = reading.get(part);
     let given = given.map(|given| given as f64);
     if given.is_some_and(|given| given > MOST) {
         notes.doubt(format!("{argument} is too large."));
         return read;
     }
-    let read = reading.get(part);
     match (given, read) {
         (Some(given), Some(read)) if given != 0.0 && given != read => {
             // The caller passed on what the API reports, without what is outside of it.

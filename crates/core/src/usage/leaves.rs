@@ -1,5 +1,6 @@
 //! The numbers and short texts in a JSON value, with their paths.
 
+use super::shapes::PLACES;
 use serde_json::{Map, Value as Json};
 
 /// Deeper values are no usage.
@@ -15,6 +16,10 @@ pub(super) struct Leaf {
     /// The same, as it was written.
     pub(super) name: String,
     pub(super) value: Value,
+    /// The number of the place in which it lies. Places within `response` come after the others.
+    pub(super) place: usize,
+    /// Where the path within the place begins.
+    start: usize,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +69,23 @@ impl Value {
 }
 
 impl Leaf {
+    fn new(path: String, name: String, value: Value) -> Leaf {
+        let (place, rest) = place(&path);
+        let start = path.len() - rest.len();
+        Leaf {
+            path,
+            name,
+            value,
+            place,
+            start,
+        }
+    }
+
+    /// The path within the place.
+    pub(super) fn rest(&self) -> &str {
+        &self.path[self.start..]
+    }
+
     /// Whether this may count tokens that cost something. Limits and rates do not.
     pub(super) fn looks_like_tokens(&self) -> bool {
         let key = self.path.rsplit('.').next().unwrap_or_default();
@@ -73,6 +95,30 @@ impl Leaf {
             && self.value.number().is_some_and(|number| number != 0.0)
             && !key.ends_with("_limit")
     }
+}
+
+/// The place that is the object itself.
+pub(super) const OBJECT: usize = 1;
+
+/// The number of the place in which a path lies, and the rest of the path. Places within `response` come after the others.
+fn place(path: &str) -> (usize, &str) {
+    if !path.contains('.') {
+        return (OBJECT, path);
+    }
+    let (first, inner) = match path.strip_prefix("response.") {
+        Some(inner) => (PLACES.len(), inner),
+        None => (0, path),
+    };
+    let within = |place: &str| match inner.strip_prefix(place)? {
+        rest if place.is_empty() => Some(rest),
+        rest => rest.strip_prefix('.'),
+    };
+    PLACES
+        .iter()
+        .enumerate()
+        .filter_map(|(number, place)| Some((place.len(), number, within(place)?)))
+        .max_by_key(|&(length, ..)| length)
+        .map_or((first, inner), |(_, number, rest)| (first + number, rest))
 }
 
 /// The leaves of a value, at most `most`, and whether these are all of them.
@@ -113,7 +159,7 @@ impl Walk {
     fn leaf(&mut self, path: String, name: String, json: &Json) {
         let Some(value) = Value::of(json) else { return };
         if self.leaves.len() < self.most {
-            self.leaves.push(Leaf { path, name, value });
+            self.leaves.push(Leaf::new(path, name, value));
         } else {
             self.is_whole = false;
         }

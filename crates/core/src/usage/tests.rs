@@ -609,6 +609,7 @@ fn hostile_values_are_read() {
 
 #[test]
 fn shapes_have_marks_and_keys_once() {
+    assert_eq!(PLACES[leaves::OBJECT], "");
     for shape in SHAPES {
         for (number, (key, _)) in shape.keys.iter().enumerate() {
             assert!(
