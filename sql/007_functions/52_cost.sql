@@ -51,10 +51,11 @@ comment on function matrice_private.usage_choice is
   'Returns a tier, place or speed from usage in lower case; null if the key is missing.';
 
 create or replace function matrice_private.other_units(unit text) returns text[]
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
-begin atomic
-  select case unit
+as $$
+begin
+  return case unit
     when 'cache_write_1h'   then array['cache_write_1h', 'cache_write', 'input']
     when 'cache_write_12h'  then array['cache_write_12h', 'cache_write', 'input']
     when 'cache_write'      then array['cache_write', 'input']
@@ -68,7 +69,8 @@ begin atomic
     when 'output_image'     then array['output_image', 'output']
     else array[unit]
   end;
-end;
+end
+$$;
 comment on function matrice_private.other_units is
   'Returns the units whose price a unit of use may have, the first that has a price.';
 
@@ -84,8 +86,12 @@ declare
   tier      text;
   factor    numeric := 1;
   surcharge numeric;
-  cost      numeric;
-  unpriced  text;
+  rates     jsonb;
+  used      record;
+  other     text;
+  rate      numeric;
+  cost      numeric := 0;
+  unpriced  text[];
 begin
   if priced is null then
     return query select null::numeric, format('The model %s has no price.', quote_literal(left(model, 100)));
@@ -99,30 +105,26 @@ begin
   loop
     factor := factor * surcharge;
   end loop;
-  -- Multiplying by a millionth is exact, dividing is not.
-  with rate as materialized (
-    select r.unit, r.service_tier, r.usd_per_million
-      from matrice_private.rates(priced, tier, coalesce(tokens_input, 0), priced_at) r
-  )
-  select coalesce(trim_scale(0.000001 * factor * sum(used.count * used.rate)), 0),
-         string_agg(used.unit, ', ' order by used.unit) filter (where used.rate is null)
-    into cost, unpriced
-    from (
-      select c.key as unit, c.value::numeric as count,
-             (select r.usd_per_million
-                from rate r
-                join unnest(matrice_private.other_units(c.key)) with ordinality o (unit, place) on o.unit = r.unit
-                -- A batch uses only cache rates of its own. If there are none, its input rate is used.
-               where tier <> 'batch' or r.service_tier = tier or r.unit not in ('cache_read', 'cache_write', 'cache_write_1h')
-                -- The tier's reasoning rate; else the tier's output rate; else the standard reasoning rate.
-               order by c.key = 'reasoning' and r.service_tier <> tier, o.place
-               limit 1) as rate
-        from jsonb_each_text(counts) c
-    ) used;
-  return query select case when unpriced is null then cost end,
-                      format('The model has no price for %s.', unpriced) where unpriced is not null
-               union all
-               select cost, null where unpriced is null;
+  select coalesce(jsonb_object_agg(r.unit, r.usd_per_million) filter (
+           -- A batch uses only cache rates of its own. If there are none, its input rate is used.
+           where (tier <> 'batch' or r.service_tier = tier or r.unit not like 'cache%')
+           -- The tier's reasoning rate; else the tier's output rate; else the standard reasoning rate.
+             and (r.unit <> 'reasoning' or r.service_tier = tier or not r.tier_has_output)), '{}')
+    into rates
+    from (select t.*, bool_or(t.unit = 'output' and t.service_tier = tier) over () as tier_has_output
+            from matrice_private.rates(priced, tier, coalesce(tokens_input, 0), priced_at) t) r;
+  for used in select c.key as unit, c.value::numeric as count from jsonb_each_text(counts) c loop
+    rate := null;
+    foreach other in array matrice_private.other_units(used.unit) loop
+      rate := coalesce(rate, (rates ->> other)::numeric);
+    end loop;
+    if rate is null then
+      unpriced := unpriced || used.unit;
+    end if;
+    -- Multiplying by a millionth is exact, dividing is not.
+    cost := cost + 0.000001 * factor * used.count * rate;
+  end loop;
+  return query select trim_scale(cost), 'The model has no price for ' || array_to_string(unpriced, ', ') || '.';
 end
 $$;
 comment on function matrice_private.cost_of_counts is
@@ -130,24 +132,28 @@ comment on function matrice_private.cost_of_counts is
   'tokens_input: all input tokens, on which the rate of a long context depends. options: service_tier, inference_geo, '
   'data_residency and speed.';
 
-create or replace function matrice_private.cost_of_reading(model text, reading jsonb, priced_at timestamptz)
-returns table (cost_usd numeric, note text)
+create or replace function matrice_private.cost_of_reading(
+  model text, reading jsonb, priced_at timestamptz, out cost_usd numeric, out note text
+)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  notes text := nullif(array_to_string(array(select jsonb_array_elements_text(reading -> 'notes')), ' '), '');
+  notes text;
 begin
-  if (reading -> 'conflict')::boolean or model is null then
-    return query select null::numeric, left(notes, 1000);
-  elsif reading ->> 'tokens_input' is null and reading -> 'counts' = '{}' then
-    return query select null::numeric, left(concat_ws(' ', notes, 'No tokens are known.'), 1000);
-  else
-    return query
-      select c.cost_usd, nullif(left(concat_ws(' ', notes, nullif(c.note, '')), 1000), '')
-        from matrice_private.cost_of_counts(model, reading -> 'counts', (reading ->> 'tokens_input')::bigint, reading, priced_at) c;
+  if reading -> 'notes' <> '[]' then
+    notes := (select string_agg(n, ' ') from jsonb_array_elements_text(reading -> 'notes') n);
   end if;
+  if (reading -> 'conflict')::boolean or model is null then
+    null;
+  elsif reading ->> 'tokens_input' is null and reading -> 'counts' = '{}' then
+    note := 'No tokens are known.';
+  else
+    select c.cost_usd, c.note into cost_of_reading.cost_usd, cost_of_reading.note
+      from matrice_private.cost_of_counts(model, reading -> 'counts', (reading ->> 'tokens_input')::bigint, reading, priced_at) c;
+  end if;
+  note := nullif(left(concat_ws(' ', notes, nullif(note, '')), 1000), '');
 end
 $$;
 comment on function matrice_private.cost_of_reading is
@@ -171,16 +177,46 @@ $$;
 comment on function matrice_private.bounded_usage is
   'Returns usage if it is an object that fits into its column, else what is known of it.';
 
+create or replace function matrice_private.reading_of_step(
+  usage jsonb, tokens_input integer, tokens_output integer, old_usage jsonb, old_input integer, old_output integer
+) returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  known   jsonb := matrice_private.bounded_usage(coalesce(usage, '{}'));
+  before  jsonb := case when old_usage <> usage then matrice_private.read_usage(old_usage, null, null) end;
+  reading jsonb;
+begin
+  -- Tokens that were taken from the old usage give way to those of the new one.
+  if tokens_input = old_input and old_input = (before ->> 'tokens_input')::numeric then
+    tokens_input := null;
+  end if;
+  if tokens_output = old_output and old_output = (before ->> 'tokens_output')::numeric then
+    tokens_output := null;
+  end if;
+  reading := matrice_private.read_usage(known, nullif(tokens_input, 0), nullif(tokens_output, 0));
+  if known <> usage then
+    reading := jsonb_insert(reading, '{notes,0}', to_jsonb(text 'usage was cut to what is known of it.'));
+  end if;
+  -- The column cannot hold more.
+  if greatest((reading ->> 'tokens_input')::numeric, (reading ->> 'tokens_output')::numeric) > 1000000000 then
+    reading := jsonb_insert(reading || '{"conflict": true, "tokens_input": null, "tokens_output": null}', '{notes,0}',
+                            to_jsonb(text 'usage says more than 1000000000 tokens.'));
+  end if;
+  return reading || jsonb_build_object('usage', known);
+end
+$$;
+comment on function matrice_private.reading_of_step is
+  'Reads the usage of a step, as read_usage does. A 0 is a number of tokens that the client does not know. old_usage, '
+  'old_input, old_output: of the row before an update; else null. Returns usage, too, as far as the column can hold it.';
+
 create or replace function matrice_private.price_step() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  given   jsonb := new.usage;
-  input   bigint := nullif(new.tokens_input, 0);
-  output  bigint := nullif(new.tokens_output, 0);
-  reading jsonb;
-  priced  record;
+  reading    jsonb;
   calculated numeric;
 begin
   if tg_op = 'UPDATE' and (new.cost_usd, new.model, new.tokens_input, new.tokens_output, new.usage, new.executed_at)
@@ -189,26 +225,11 @@ begin
     new.cost_note := old.cost_note;
     return new;
   end if;
-  -- Tokens that were taken from the old usage give way to those of the new one.
-  if tg_op = 'UPDATE' and new.usage is distinct from old.usage then
-    reading := matrice_private.read_usage(old.usage, null, null);
-    if new.tokens_input = old.tokens_input and old.tokens_input = (reading ->> 'tokens_input')::numeric then
-      input := null;
-    end if;
-    if new.tokens_output = old.tokens_output and old.tokens_output = (reading ->> 'tokens_output')::numeric then
-      output := null;
-    end if;
-  end if;
-  new.usage := matrice_private.bounded_usage(coalesce(given, '{}'));
-  reading := matrice_private.read_usage(new.usage, input, output);
-  if new.usage is distinct from given and given is not null then
-    reading := jsonb_insert(reading, '{notes,0}', to_jsonb(text 'usage was cut to what is known of it.'));
-  end if;
-  -- The column cannot hold more.
-  if greatest((reading ->> 'tokens_input')::numeric, (reading ->> 'tokens_output')::numeric) > 1000000000 then
-    reading := jsonb_insert(reading || '{"conflict": true, "tokens_input": null, "tokens_output": null}', '{notes,0}',
-                         to_jsonb(text 'usage says more than 1000000000 tokens.'));
-  end if;
+  reading := matrice_private.reading_of_step(new.usage, new.tokens_input, new.tokens_output,
+                                             case tg_op when 'UPDATE' then old.usage end,
+                                             case tg_op when 'UPDATE' then old.tokens_input end,
+                                             case tg_op when 'UPDATE' then old.tokens_output end);
+  new.usage := reading -> 'usage';
   new.tokens_input := coalesce((reading ->> 'tokens_input')::integer, new.tokens_input, 0);
   new.tokens_output := coalesce((reading ->> 'tokens_output')::integer, new.tokens_output, 0);
   if octet_length(reading ->> 'model') <= 200 then
@@ -217,13 +238,12 @@ begin
   if (reading ->> 'provider_cost_usd')::numeric < 100000000 then
     new.provider_cost_usd := round((reading ->> 'provider_cost_usd')::numeric, 12);
   end if;
-  select c.cost_usd, c.note into priced from matrice_private.cost_of_reading(new.model, reading, new.executed_at) c;
-  new.cost_note := priced.note;
-  -- A restore inserts steps with their cost_source. A cost stays "calculated" if the same cost is calculated again.
-  if round(priced.cost_usd, 12) between 0 and 99999999.999999999999 then
-    calculated := round(priced.cost_usd, 12);
-  end if;
-  -- A calculated cost is calculated again when a value changes that it depends on.
+  select round(c.cost_usd, 12), c.note into calculated, new.cost_note
+    from matrice_private.cost_of_reading(new.model, reading, new.executed_at) c;
+  -- The column cannot hold more.
+  calculated := case when calculated between 0 and 99999999.999999999999 then calculated end;
+  -- A calculated cost is calculated again when a value changes that it depends on. A restore inserts steps with their
+  -- cost_source: a cost stays "calculated" if the same cost is calculated again.
   if new.cost_usd is null or (tg_op = 'UPDATE' and old.cost_source = 'calculated' and new.cost_usd = old.cost_usd) then
     new.cost_usd := calculated;
   end if;

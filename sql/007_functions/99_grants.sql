@@ -62,7 +62,7 @@ begin
       'require_labelled_queries', 'grades_of', 'quality_of', 'labelled_queries', 'require_labelled_query', 'recall_of',
       'sampled_recall', 'require_recall_work',
       'priced_model', 'service_tier', 'rates',
-      'require_usage', 'bounded_usage', 'usage_choice', 'other_units', 'cost_of_counts', 'cost_of_reading'
+      'require_usage', 'bounded_usage', 'usage_choice', 'other_units', 'cost_of_counts', 'cost_of_reading', 'reading_of_step'
     ]),
 
     -- SECURITY DEFINER: these functions run as the owner of the tables.
