@@ -102,8 +102,9 @@ pub fn usage(data: &[u8]) {
     assert!(!usage.conflict || !usage.notes.is_empty(), "no reason: {text}");
     let kept = Usage::read(&known(&given), Some(input.into()), Some(output.into()));
     if given.is_object() {
-        assert_eq!(kept.counts, usage.counts, "kept of {text}");
         assert_eq!(kept.conflict, usage.conflict, "kept of {text}");
+        // Of what is in doubt, any number may come first.
+        assert!(kept.conflict || kept.counts == usage.counts, "kept of {text}");
     }
 }
 

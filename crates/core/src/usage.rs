@@ -14,6 +14,8 @@ use leaves::{Leaf, Value, leaves};
 use reading::Reading;
 use serde_json::{Map, Number, json};
 use shapes::{CHOICES, OWN, PLACES, Part, SHAPES, Shape};
+use std::collections::HashSet;
+use std::sync::LazyLock;
 
 /// What a call used.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -43,7 +45,7 @@ const MOST_NOTES: usize = 10;
 impl Usage {
     /// Reads `given`, and compares it with the tokens that the caller counted. A count of 0 gives way to another one.
     pub fn read(given: &serde_json::Value, tokens_input: Option<u64>, tokens_output: Option<u64>) -> Usage {
-        let (leaves, is_whole) = leaves(given, MOST_LEAVES);
+        let (leaves, is_whole) = leaves_of(given);
         let mut notes = Notes::default();
         if !given.is_object() {
             notes.doubt("usage is not an object.".into());
@@ -93,8 +95,7 @@ fn number(value: f64) -> serde_json::Value {
 
 /// What [`Usage::read`] reads of `given`, and no more. It reads the same from this, if it does not say that values were left out.
 pub fn known(given: &serde_json::Value) -> serde_json::Value {
-    let (leaves, is_whole) = leaves(given, MOST_LEAVES);
-    let mut kept: Vec<&Leaf> = leaves.iter().filter(|leaf| is_read(leaf)).collect();
+    let (mut kept, is_whole) = leaves_of(given);
     let is_whole = is_whole && kept.len() <= MOST_KEPT;
     kept.truncate(MOST_KEPT);
     let mut object = Map::new();
@@ -111,14 +112,28 @@ pub fn known(given: &serde_json::Value) -> serde_json::Value {
     object.into()
 }
 
+/// The leaves that can matter, and whether these are all.
+fn leaves_of(given: &serde_json::Value) -> (Vec<Leaf>, bool) {
+    let (mut leaves, is_whole) = leaves(given, MOST_LEAVES);
+    leaves.retain(is_read);
+    (leaves, is_whole)
+}
+
 fn is_read(leaf: &Leaf) -> bool {
+    static KEYS: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+        let keys = SHAPES.iter().flat_map(|shape| shape.keys).chain(OWN);
+        let choices = CHOICES.iter().flat_map(|(_, paths)| *paths);
+        keys.map(|(key, _)| key)
+            .chain(choices)
+            .copied()
+            .chain(["is_byok"])
+            .collect()
+    });
     let rest = leaf.rest();
-    leaf.looks_like_tokens()
-        || leaf.path.ends_with("is_byok")
-        || key_of(None, rest).is_some()
-        || CHOICES
-            .iter()
-            .any(|&(_, paths)| paths.contains(&leaf.path.as_str()) || paths.contains(&rest))
+    KEYS.contains(rest)
+        || KEYS.contains(leaf.path.as_str())
+        || leaf.looks_like_tokens()
+        || rest.contains('[') && key_of(None, rest).is_some()
 }
 
 /// Sets the value at a path, where nothing is yet. A path through something that is no object stays one key.
@@ -197,13 +212,16 @@ fn shape_of(place: &str, leaves: &[(&str, &Leaf)]) -> Option<&'static Shape> {
             .any(|&(path, _)| matches(mark, path) || under(mark, path))
     };
     let is_of = |shape: &&Shape| {
+        let has_key = || {
+            leaves
+                .iter()
+                .any(|&(path, _)| key_of(Some(shape), path).is_some())
+        };
         place.ends_with(shape.within)
-            && match shape.name {
-                "matrice" => leaves
-                    .iter()
-                    .any(|&(path, _)| key_of(Some(shape), path).is_some()),
-                _ if shape.marks == [""] => !leaves.is_empty(),
-                _ => shape.marks.iter().any(|mark| has(mark)),
+            && if shape.marks.is_empty() {
+                has_key()
+            } else {
+                shape.marks.iter().any(|mark| has(mark))
             }
     };
     SHAPES.iter().find(is_of)

@@ -146,7 +146,12 @@ impl Walk {
             return;
         }
         for (key, value) in object {
-            let key = beginning(key, LONGEST_KEY);
+            // A path has no empty parts.
+            let key = if key.is_empty() {
+                "_"
+            } else {
+                beginning(key, LONGEST_KEY)
+            };
             let (path, name) = (joined(path, &snake(key)), joined(name, key));
             match value {
                 Json::Object(inner) => self.object(inner, &path, &name, level + 1),

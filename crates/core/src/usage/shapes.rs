@@ -68,7 +68,7 @@ pub struct Shape {
     pub of: &'static str,
     /// Only usage in a place that ends with this has the shape.
     pub within: &'static str,
-    /// A usage object has this shape if it has one of these keys, and no shape above has.
+    /// A usage object has this shape if it has one of these keys, and no shape above has. If there are none, any key will do.
     pub marks: &'static [&'static str],
     /// Where tokens that were read from, or written to, a cache are counted.
     pub cached: Where,
@@ -86,7 +86,7 @@ pub const SHAPES: &[Shape] = &[
         name: "opentelemetry",
         of: "OpenTelemetry gen_ai.usage.*, and OpenLLMetry",
         within: "gen_ai.usage",
-        marks: &[""],
+        marks: &[],
         cached: Where::Inside,
         reasoning: Where::Inside,
         keys: &[
@@ -448,7 +448,7 @@ pub const SHAPES: &[Shape] = &[
         name: "matrice",
         of: "matrice's own keys, which every shape may have, too",
         within: "",
-        marks: &[""],
+        marks: &[],
         cached: Where::Inside,
         reasoning: Where::Inside,
         keys: &[],

@@ -680,7 +680,9 @@ proptest! {
     #[test]
     fn what_is_kept_reads_the_same(given in objects()) {
         let (usage, kept) = (read(given.clone()), read(known(&given)));
-        prop_assert_eq!(line(&usage), line(&kept));
+        prop_assert_eq!(usage.conflict, kept.conflict);
+        // Of what is in doubt, any number may come first.
+        prop_assert!(usage.conflict || line(&usage) == line(&kept), "{} is not {}", line(&kept), line(&usage));
         prop_assert_eq!(usage.choices, kept.choices);
         prop_assert_eq!(usage.provider_cost, kept.provider_cost);
     }
