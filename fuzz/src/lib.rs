@@ -83,7 +83,7 @@ pub fn chunk_code(data: &[u8]) {
 /// Data: the tokens that a caller counted, usage as JSON. Counts are disjoint and make the totals; what is kept reads the same. And:
 /// bytes of a jsonb value.
 pub fn usage(data: &[u8]) {
-    let _ = matrice_core::jsonb::to_json(data, 16);
+    let _ = Usage::of_jsonb(data, None, None).to_json();
     let ([input, output], text) = split(data);
     let Ok(given) = serde_json::from_str(&text) else {
         return;

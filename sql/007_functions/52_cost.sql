@@ -10,8 +10,8 @@ end
 $$;
 comment on function matrice_private.read_usage is
   'Reads usage in any shape that is known. Returns tokens_input, tokens_output, counts by the unit of a price, options, '
-  'provider_cost_usd, notes, and conflict: whether the counts cannot be priced. docs/usage.md lists the shapes. SECURITY DEFINER: '
-  'only the owner may execute the function of the engine.';
+  'provider_cost_usd, notes, and conflict: whether the counts cannot be priced. docs/usage.md lists the shapes. '
+  'SECURITY DEFINER: only the owner may execute the function of the engine.';
 
 create or replace function matrice_private.known_usage(given jsonb) returns jsonb
 language plpgsql immutable security definer

@@ -429,6 +429,10 @@ select is((select concat_ws(' ', trim_scale(s.cost_usd), s.cost_note) from tests
     ($$tokens_input => 1000, usage => '{"service_tier": 5}'$$, 'service_tier is not a text.'),
     ($$response => '[]'$$, 'No tokens are known.'),
     ($$response => '5', tokens_input => 1000$$, '0.0025'),
+    ($$response => jsonb_build_object('usage', '{"prompt_tokens": 1000}'::jsonb, 'data',
+         (select jsonb_agg(jsonb_build_object('embedding', array_fill(0.5, array[1536]), 'index', n)) from generate_series(1, 200) n))$$, '0.0025'),
+    ($$response => (select jsonb_object_agg('k' || n, n) from generate_series(1, 150000) n) || '{"usage": {"prompt_tokens": 1000}}'$$,
+     'Tokens under these keys have no known price: tokens_left_out.'),
     ($$response => jsonb_build_object('usage', '{"prompt_tokens": 1000}'::jsonb, 'x', tests.deep(1000), 'y', repeat('x', 1000000))$$, '0.0025')
   ) as odd (arguments, expected);
 select is((select s.cost_usd is null and s.cost_note like 'usage was cut to what is known of it. %1000_tokens, %' and length(s.cost_note) < 1000

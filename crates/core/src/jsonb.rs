@@ -97,47 +97,76 @@ impl<'a> Value<'a> {
             .or_else(object)
             .unwrap_or(Value::Other)
     }
+}
 
-    /// Null in place of what lies deeper than `levels`.
-    fn to_json(&self, levels: usize) -> Json {
-        match self {
-            Value::String(bytes) => String::from_utf8_lossy(bytes).into(),
+/// Makes JSON of a jsonb value, of bounded size. Numbers are doubles.
+struct Reader {
+    /// Whether an array under a key is of interest.
+    wants: fn(&str) -> bool,
+    /// How many more values it may have.
+    left: usize,
+}
+
+impl Reader {
+    fn value(&mut self, value: Value<'_>, levels: usize) -> Json {
+        self.left = self.left.saturating_sub(1);
+        match value {
+            Value::String(bytes) if bytes.len() <= LONGEST_TEXT => String::from_utf8_lossy(bytes).into(),
             // A number beyond the range of a double is no number that anybody counted.
             Value::Number(number) => match number.to_f64() {
                 Some(number) if number.is_finite() => number.into(),
                 _ => "beyond the range of a double".into(),
             },
-            Value::Bool(is) => (*is).into(),
-            Value::Array(_) | Value::Object(_) if levels == 0 => Json::Null,
-            Value::Array(array) => {
-                let values = array.values().flatten();
-                values.map(|value| value.to_json(levels - 1)).collect()
-            }
-            Value::Object(array) => {
-                let pairs = array.entries.len() / 2;
-                let keys = array.values().take(pairs);
-                let values = array.values().skip(pairs);
-                keys.zip(values)
-                    .filter_map(|(key, value)| match (key?, value?) {
-                        (Value::String(key), value) => Some((
-                            String::from_utf8_lossy(key).into_owned(),
-                            value.to_json(levels - 1),
-                        )),
-                        _ => None,
-                    })
-                    .collect::<Map<_, _>>()
-                    .into()
-            }
-            Value::Other => Json::Null,
+            Value::Bool(is) => is.into(),
+            Value::Object(object) if levels > 0 => self.object(object, levels - 1).into(),
+            _ => Json::Null,
         }
+    }
+
+    fn object(&mut self, object: Array<'_>, levels: usize) -> Map<String, Json> {
+        let mut read = Map::new();
+        let pairs = object
+            .values()
+            .zip(object.values().skip(object.entries.len() / 2));
+        for (key, value) in pairs.take(object.entries.len() / 2) {
+            let (Some(Value::String(key)), Some(value)) = (key, value) else {
+                continue;
+            };
+            if self.left == 0 {
+                break;
+            }
+            let key = String::from_utf8_lossy(key);
+            let value = match value {
+                Value::Array(array) if levels > 0 && (self.wants)(&key) => self.array(array, levels - 1),
+                Value::Array(_) => Json::Null,
+                value => self.value(value, levels),
+            };
+            read.insert(key.into_owned(), value);
+        }
+        read
+    }
+
+    fn array(&mut self, array: Array<'_>, levels: usize) -> Json {
+        let values = array.values().flatten().take(self.left);
+        let values: Vec<Value<'_>> = values.collect();
+        values
+            .into_iter()
+            .map(|value| self.value(value, levels))
+            .collect()
     }
 }
 
-/// A jsonb value from its bytes after the length, down to `levels` levels. Numbers are doubles. (The text of a value may be too deep
-/// for a parser, or have numbers that are too large for it.) A scalar is null.
+/// Longer texts say nothing of interest here.
+const LONGEST_TEXT: usize = 200;
+
+/// An object from the bytes of a jsonb value after its length: down to `levels` levels, at most `most` values, without long texts
+/// and without arrays under keys that are not wanted. Returns whether these are all. (The text of a jsonb value may be too deep for
+/// a parser, or have numbers that are too large for it.) Null for anything but an object.
 #[must_use]
-pub fn to_json(bytes: &[u8], levels: usize) -> Json {
-    Value::of_container(bytes).to_json(levels)
+pub fn to_json(bytes: &[u8], levels: usize, most: usize, wants: fn(&str) -> bool) -> (Json, bool) {
+    let mut reader = Reader { wants, left: most };
+    let json = reader.value(Value::of_container(bytes), levels);
+    (json, reader.left > 0)
 }
 
 /// What follows the length of a value that is neither compressed nor external: one byte, or four.

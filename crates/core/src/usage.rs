@@ -10,6 +10,7 @@ pub mod shapes;
 #[cfg(test)]
 mod tests;
 
+use crate::jsonb::to_json;
 use leaves::{Leaf, Value, leaves};
 use reading::Reading;
 use serde_json::{Map, Number, json};
@@ -36,6 +37,9 @@ pub struct Usage {
     pub conflict: bool,
 }
 
+/// Usage lies less deep than this in any response.
+const LEVELS: usize = 16;
+const MOST_VALUES: usize = 100_000;
 /// The values of an object, at most.
 const MOST_LEAVES: usize = 4000;
 /// What is kept of usage that is too large, at most.
@@ -43,6 +47,11 @@ const MOST_KEPT: usize = 200;
 const MOST_NOTES: usize = 10;
 
 impl Usage {
+    /// [`Usage::read`] of the bytes of a jsonb value after its length.
+    pub fn of_jsonb(jsonb: &[u8], tokens_input: Option<u64>, tokens_output: Option<u64>) -> Usage {
+        Usage::read(&of_jsonb(jsonb), tokens_input, tokens_output)
+    }
+
     /// Reads `given`, and compares it with the tokens that the caller counted. A count of 0 gives way to another one.
     pub fn read(given: &serde_json::Value, tokens_input: Option<u64>, tokens_output: Option<u64>) -> Usage {
         let (leaves, is_whole) = leaves_of(given);
@@ -110,6 +119,21 @@ pub fn known(given: &serde_json::Value) -> serde_json::Value {
         object.insert("tokens_left_out".into(), 1.into());
     }
     object.into()
+}
+
+/// [`known`] of the bytes of a jsonb value after its length.
+pub fn known_of_jsonb(jsonb: &[u8]) -> serde_json::Value {
+    known(&of_jsonb(jsonb))
+}
+
+/// As much of a jsonb value as usage can be. What was left out may have been tokens.
+fn of_jsonb(jsonb: &[u8]) -> serde_json::Value {
+    let wants = |key: &str| key == "output" || leaves::has_counts(&leaves::snake(key));
+    let (mut given, is_whole) = to_json(jsonb, LEVELS, MOST_VALUES, wants);
+    if !is_whole && let Some(object) = given.as_object_mut() {
+        object.insert("tokens_left_out".into(), 1.into());
+    }
+    given
 }
 
 /// The leaves that can matter, and whether these are all.

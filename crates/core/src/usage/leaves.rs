@@ -176,8 +176,7 @@ impl Walk {
         if key == "output" {
             return self.searches(array, path, name);
         }
-        // Other arrays hold what was said.
-        if !key.contains("token") && !["cache_details", "results", "iterations"].contains(&key) {
+        if !has_counts(key) {
             return;
         }
         self.is_whole &= array.len() <= MOST_ELEMENTS;
@@ -254,13 +253,18 @@ fn joined(path: &str, key: &str) -> String {
     }
 }
 
+/// Whether an array under a key may have counts. Others hold what was said.
+pub(super) fn has_counts(key: &str) -> bool {
+    key.contains("token") || ["cache_details", "results", "iterations"].contains(&key)
+}
+
 /// At most this many bytes of a text.
 fn beginning(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }
 
 /// camelCase and kebab-case as snake_case.
-fn snake(key: &str) -> String {
+pub(super) fn snake(key: &str) -> String {
     let mut snake = String::with_capacity(key.len() + 4);
     let mut after_small = false;
     for character in key.chars() {
