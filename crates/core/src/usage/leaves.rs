@@ -89,7 +89,8 @@ impl Leaf {
     /// Whether this may count tokens that cost something. Limits and rates do not.
     pub(super) fn looks_like_tokens(&self) -> bool {
         let key = self.path.rsplit('.').next().unwrap_or_default();
-        self.path.contains("token")
+        // The name of a place, such as token_usage, says nothing of what is in it.
+        self.rest().contains("token")
             && !key.starts_with("max_")
             && !key.contains("per_sec")
             && self.value.number().is_some_and(|number| number != 0.0)

@@ -145,10 +145,11 @@ impl Reading {
             .flat_map(|&cached_at| places.map(|reasoning_at| totals(cached_at, reasoning_at)))
             .find(|&totals| IMITATED.contains(&shape.name) && fits(totals));
         // The caller may know the rest of a sum.
-        if other.is_none() && input.is_some() && output.is_some() {
+        let is_known = input.is_some() && output.is_some();
+        if other.is_none() && is_known && sum(usual) != total {
+            let parts = sum(usual);
             notes.doubt(format!(
-                "usage says {total} tokens in all, but its parts make {}.",
-                sum(usual)
+                "usage says {total} tokens in all, but its parts make {parts}."
             ));
         }
         other.unwrap_or(usual)

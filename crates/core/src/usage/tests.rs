@@ -313,6 +313,11 @@ fn a_whole_response_is_read() {
                 "cache_read_input_tokens": 30, "cache_creation_input_tokens": 20}}}}),
         "100+5: cache_read 30 cache_write 20 input 50 output 5",
     );
+    // Groq by LangChain.
+    reads(
+        json!({"response_metadata": {"token_usage": {"prompt_tokens": 10, "completion_tokens": 5, "prompt_time": 0.5}}}),
+        "10+5: input 10 output 5",
+    );
     reads(
         json!({"output": [{"type": "web_search_call", "action": {"type": "search"}},
             {"type": "web_search_call", "action": {"type": "open_page"}}, {"type": "message"}],
@@ -497,6 +502,11 @@ fn what_is_in_doubt_has_a_note() {
         (
             json!({"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 7}),
             "7 tokens in all",
+        ),
+        // The Vercel AI SDK 5 leaves out what Anthropic wrote to a cache.
+        (
+            json!({"inputTokens": 50, "outputTokens": 5, "totalTokens": 55, "cachedInputTokens": 100}),
+            "100 cached tokens, but 50",
         ),
         (
             json!({"prompt_tokens": 5, "citation_tokens": 6}),
