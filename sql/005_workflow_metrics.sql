@@ -59,7 +59,7 @@ create table matrice.workflow_steps (
   project_id    uuid           not null default matrice_private.from_parent(),
   step_name     text           not null,
   status        text           not null,
-  latency_ms    integer,
+  latency_ms    double precision,
   tokens_input  integer        not null default 0,
   tokens_output integer        not null default 0,
   cost_usd      numeric(20,12),
@@ -70,6 +70,8 @@ create table matrice.workflow_steps (
   cost_source   text,
   step_key      text,
   attempt       integer        not null default 0,
+  cost_note     text,
+  provider_cost_usd numeric(20,12),
   constraint workflow_steps_pkey primary key (id),
   constraint workflow_steps_run_id_step_key_attempt_key unique (run_id, step_key, attempt),
   constraint workflow_steps_run_fkey foreign key (project_id, run_id)
@@ -80,6 +82,8 @@ create table matrice.workflow_steps (
   constraint workflow_steps_tokens_output_check check (tokens_output between 0 and 1000000000),
   -- The upper bound also refuses NaN, which is greater than every number.
   constraint workflow_steps_cost_usd_check check (cost_usd >= 0 and cost_usd < 100000000),
+  constraint workflow_steps_provider_cost_usd_check check (provider_cost_usd >= 0 and provider_cost_usd < 100000000),
+  constraint workflow_steps_cost_note_length check (octet_length(cost_note) <= 4000),
   constraint workflow_steps_attempt_check check (attempt between 0 and 1000000),
   constraint workflow_steps_step_name_length check (octet_length(step_name) <= 200),
   constraint workflow_steps_model_length check (octet_length(model) <= 200),
@@ -100,8 +104,9 @@ comment on column matrice.workflow_steps.step_name is 'Name of the step.';
 comment on column matrice.workflow_steps.status is 'success, failed or skipped.';
 comment on column matrice.workflow_steps.latency_ms is 'Duration in milliseconds.';
 comment on column matrice.workflow_steps.tokens_input is
-  'Input tokens, including those read from or written to a cache.';
-comment on column matrice.workflow_steps.tokens_output is 'Output tokens, including reasoning tokens.';
+  'Input tokens, including those read from or written to a cache. Taken from usage if left out; 0 if nothing says how many.';
+comment on column matrice.workflow_steps.tokens_output is
+  'Output tokens, including reasoning tokens. Taken from usage if left out; 0 if nothing says how many.';
 comment on column matrice.workflow_steps.cost_usd is
   'Cost in US dollars. If left out, it is calculated from model, tokens and usage. Null if the price is not known; an '
   'unknown cost is never stored as 0.';
@@ -109,11 +114,16 @@ comment on column matrice.workflow_steps.error is 'Error details if the step fai
 comment on column matrice.workflow_steps.executed_at is 'When the step was executed.';
 comment on column matrice.workflow_steps.model is 'The model that was called.';
 comment on column matrice.workflow_steps.usage is
-  'Further counts and options: cached_tokens, cache_write_tokens, reasoning_tokens, service_tier, … calculate_cost '
-  'lists them.';
+  'What the API of the model, or a library, reported; or matrice''s own keys, which calculate_cost lists. Of what is too large, '
+  'only what is known is kept.';
 comment on column matrice.workflow_steps.cost_source is
   'provided: the caller passed the cost. calculated: the cost comes from model_prices. Null: the cost is not known. A '
   'trigger sets this column and ignores what the client wrote.';
+comment on column matrice.workflow_steps.cost_note is
+  'Why the cost is not known, or what is in doubt: two sources that disagree, tokens under unknown keys, a missing price. A '
+  'trigger sets this column and ignores what the client wrote.';
+comment on column matrice.workflow_steps.provider_cost_usd is
+  'What the provider says that the call cost, in US dollars, if usage has it.';
 comment on column matrice.workflow_steps.step_key is
   'The caller''s own key for the step, for example the Inngest hashed id. A step that is recorded again with the same '
   'key and attempt is the same row.';

@@ -70,7 +70,7 @@ begin
       'require_labelled_queries', 'grades_of', 'quality_of', 'labelled_queries', 'require_labelled_query', 'recall_of',
       'sampled_recall', 'require_recall_work',
       'priced_model', 'service_tier', 'rates',
-      'usage_keys', 'require_usage', 'unknown_usage', 'usage_tokens', 'usage_choice', 'cost_if_known'
+      'require_usage', 'bounded_usage', 'usage_choice', 'other_units', 'cost_of_counts', 'cost_of_reading', 'reading_of_step'
     ]),
 
     -- SECURITY DEFINER: these functions run as the owner of the tables.
@@ -101,6 +101,7 @@ begin
       'waiting_projects_of_member', 'next_parts_of_member', 'settle_parts_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
       'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'read_embeddings', 'is_sealed',
+      'read_usage', 'known_usage',
       'complete_chunks_of_member',
       -- No client may read or write source_counts. It adds up what is due, for whoever it is, and says nothing.
       'add_up_due',

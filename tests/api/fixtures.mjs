@@ -114,6 +114,7 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     record_step: {
       run_id, step_name: 'look', status: 'success', model: 'gpt-4o', tokens_input: 10,
       usage: { cached_tokens: 5, service_tier: 'standard' }, error: { message: 'none' }, step_key: 'step-1',
+      response: { model: 'gpt-4o', usage: { prompt_tokens: 10, prompt_tokens_details: { cached_tokens: 5 } } },
     },
     finish_run: { run_id, status: 'completed', output_data: { seen: 1 } },
     workflow_metrics: { project_id, since: '2020-01-01', group_by: 'day' },

@@ -183,7 +183,7 @@ select tests.refuses(format('select matrice.%s', replace(call, '?', value)), '22
                ($$create_project('x', settings => ?)$$), ($$record_insight(tests.id('atlas'), 't', 't', 'c', tags => jsonb_build_array(?))$$),
                ($$record_insight(tests.id('atlas'), 't', 't', 'c', evidence => ?)$$), ($$start_run(tests.id('atlas'), 'w', 'e', input_data => ?)$$),
                ($$finish_run(tests.id('run'), 'completed', ?)$$), ($$record_step(tests.id('run'), 's', 'success', error => ?)$$),
-               ($$record_step(tests.id('run'), 's', 'success', usage => ?)$$)) calls (call),
+               ($$calculate_cost('gpt-4o', 1, usage => ?)$$)) calls (call),
        (values ('a value of 10,000 levels', $$(repeat('{"a":', 10000) || '1' || repeat('}', 10000))::jsonb$$),
                ('a megabyte', $$jsonb_build_object('a', repeat('x', 1000000))$$),
                ('a number of 100,000 digits', $$'{"a": 1e100000}'::jsonb$$)) bad (what, value);
@@ -200,6 +200,25 @@ select tests.refuses(format('select matrice.%s', call), '22023', format('M8: %s 
                ($$start_run(tests.id('atlas'), 'w', repeat('x', 201))$$), ($$start_run(tests.id('atlas'), 'w', 'e', repeat('x', 501))$$),
                ($$record_step(tests.id('run'), 's', 'success', model => repeat('x', 201))$$),
                ($$record_step(tests.id('run'), 's', 'success', step_key => repeat('x', 501))$$)) calls (call);
+
+-- A step is recorded whatever its usage says: only what is known of it is kept.
+select tests.as_owner();
+create function tests.step_with(usage jsonb) returns matrice.workflow_steps language plpgsql as $$
+declare
+  step uuid := matrice.record_step(tests.id('run'), 's', 'success', usage => usage);
+  found matrice.workflow_steps;
+begin
+  select * into found from matrice.workflow_steps s where s.id = step;
+  return found;
+end
+$$;
+select tests.as_user('edith');
+select ok((select octet_length(s.usage::text) <= 16384 and s.cost_note like 'usage was cut to what is known of it.%' from tests.step_with(bad.value) s),
+          format('record_step keeps of usage with %s what is known', what))
+  from (values ('a value of 10,000 levels', (repeat('{"a":', 10000) || '1' || repeat('}', 10000))::jsonb),
+               ('a megabyte', jsonb_build_object('a', repeat('x', 1000000))), ('a number of 100,000 digits', '{"a": 1e100000}'::jsonb),
+               ('10,000 counts', (select jsonb_object_agg('tokens ' || n, n) from generate_series(1, 10000) n)),
+               ('200 long keys', (select jsonb_object_agg(repeat('x', 1000) || 'tokens' || n, n) from generate_series(1, 200) n))) bad (what, value);
 
 -- The deepest values that are taken, everywhere: what reads them all still can.
 select tests.as_owner();
