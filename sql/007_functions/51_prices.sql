@@ -1,28 +1,283 @@
--- Prices of models: the rate for a model, unit, service tier and time.
+-- Prices of models: what they are for, and how they are prepared for 54_price_lookup.sql.
 
--- Other check constraints list the allowed values in their names. There are too many units for that, so a trigger lists them.
+-- Units --------------------------------------------------------------------------------------------------------------
+
+-- The units of tokens are disjoint: a token is counted under one of them.
+insert into matrice_private.price_units (unit, counts, priced_like, in_other_tiers) values
+  ('input',            'uncached tokens of text in the input',             null,          'proportional'),
+  ('output',           'tokens of text in the output',                     null,          'proportional'),
+  ('cache_read',       'input tokens read from a cache',                   'input',       'cheapest'),
+  ('cache_write',      'input tokens written to a cache for 5 minutes',    'input',       'proportional'),
+  ('cache_write_1h',   'input tokens written to a cache for an hour',      'cache_write', 'proportional'),
+  ('cache_write_12h',  'input tokens written to a cache for twelve hours', 'cache_write', 'proportional'),
+  ('reasoning',        'tokens of reasoning in the output',                'output',      'proportional'),
+  ('input_audio',      'tokens of audio in the input',                     'input',       'proportional'),
+  ('output_audio',     'tokens of audio in the output',                    'output',      'proportional'),
+  ('cache_read_audio', 'tokens of audio read from a cache',                'cache_read',  'cheapest'),
+  ('input_image',      'tokens of images in the input',                    'input',       'proportional'),
+  ('output_image',     'tokens of images in the output',                   'output',      'proportional'),
+  ('input_video',      'tokens of video in the input',                     'input',       'proportional'),
+  ('image',            'images',                                           null,          'proportional'),
+  ('second',           'seconds of audio or video',                        null,          'proportional'),
+  ('character',        'characters',                                       null,          'proportional'),
+  ('page',             'pages of documents',                               null,          'proportional'),
+  ('query',            'queries of a search or reranking model',           null,          'proportional'),
+  ('web_search',       'calls of the provider''s web search tool',         null,          'standard')
+on conflict (unit) do update
+  set counts = excluded.counts, priced_like = excluded.priced_like, in_other_tiers = excluded.in_other_tiers;
+
 create or replace function matrice_private.refuse_unit() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from matrice_private.price_units u where u.unit = new.unit) then
+    raise exception 'unknown unit: %', quote_literal(left(new.unit, 100))
+      using errcode = '23514',
+            hint = (select format('Use one of %s.', string_agg(u.unit, ', ' order by u.unit)) from matrice_private.price_units u);
+  end if;
+  return new;
+end
+$$;
+comment on function matrice_private.refuse_unit is
+  'Refuses a price for an unknown unit. The error lists the known units, which the error of the foreign key would not.';
+
+create or replace trigger refuse_unit before insert or update of unit on matrice.model_prices
+for each row execute function matrice_private.refuse_unit();
+
+-- Names --------------------------------------------------------------------------------------------------------------
+
+create or replace function matrice_private.comparable_name(name text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+return translate(lower(btrim(name)), '.@', '--');
+comment on function matrice_private.comparable_name is
+  'Returns a name as it is compared: in small letters, with a hyphen for a dot and for @. So claude-sonnet-4.5 is '
+  'claude-sonnet-4-5, and …@20250929 is …-20250929.';
+
+create or replace function matrice_private.name_at_provider(model text, provider text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+return matrice_private.comparable_name(
+  case when starts_with(model, provider || '/') then substr(model, length(provider) + 2)
+       when provider in ('amazon_nova', 'bedrock') then regexp_replace(model, '^(amazon-nova|bedrock_mantle)/', '')
+       else model end);
+comment on function matrice_private.name_at_provider is
+  'Returns the name of a model of model_prices without its provider, as comparable_name spells it.';
+
+-- Sheets -------------------------------------------------------------------------------------------------------------
+
+create or replace function matrice_private.standard_rates(own jsonb) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select coalesce(jsonb_object_agg(u.unit, r.rate) filter (where r.rate is not null), '{}')
+    from matrice_private.price_units u
+    left join matrice_private.price_units l on l.unit = u.priced_like,
+         lateral (select coalesce(own -> u.unit, own -> u.priced_like, own -> l.priced_like) as rate) r;
+end;
+comment on function matrice_private.standard_rates is
+  'Returns the standard rates of all units that have one. A unit without a price costs what the unit costs that it is '
+  'priced like.';
+
+create or replace function matrice_private.tier_rates(tier text, own jsonb, standard jsonb) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select coalesce(jsonb_object_agg(u.unit, r.rate) filter (where r.rate is not null), '{}')
+    from matrice_private.price_units u
+    left join matrice_private.price_units l on l.unit = u.priced_like,
+         -- The unit that it is priced like, or the next one, for which the tier has a rate.
+         lateral (select case when own ? u.priced_like then u.priced_like when own ? l.priced_like then l.priced_like end as unit) o,
+         lateral (select (standard ->> u.unit)::numeric as usual, (standard ->> o.unit)::numeric as usual_like,
+                         (own ->> o.unit)::numeric as rate_like) s,
+         lateral (select case when own ? u.unit then (own ->> u.unit)::numeric
+                              when u.in_other_tiers = 'standard' or s.usual = 0 then s.usual
+                              when s.usual = s.usual_like then s.rate_like
+                              when o.unit is not null and u.in_other_tiers = 'cheapest' then least(s.usual, s.rate_like)
+                              when s.usual_like > 0 then trim_scale(round(s.usual * s.rate_like / s.usual_like, 12))
+                              -- A batch that the provider has no price for may be half price or full price.
+                              when tier <> 'batch' then s.usual end as rate) r;
+end;
+comment on function matrice_private.tier_rates is
+  'Returns the rates of a tier for all units that have one. A rate that the tier lacks is derived as price_units says. '
+  'A batch has no rates that cannot be derived; other tiers then have the standard rate.';
+
+create or replace function matrice_private.rates_in_proportion(own jsonb, standard_below jsonb, standard jsonb) returns jsonb
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select coalesce(jsonb_object_agg(o.key, r.rate) filter (where r.rate is not null), '{}')
+    from jsonb_each_text(own) o,
+         lateral (select o.value::numeric as rate, (standard_below ->> o.key)::numeric as below, (standard ->> o.key)::numeric as here) s,
+         lateral (select case when s.here is not distinct from s.below then s.rate
+                              when s.below > 0 then trim_scale(round(s.rate * s.here / s.below, 12)) end as rate) r;
+end;
+comment on function matrice_private.rates_in_proportion is
+  'Returns the rates of a tier above a threshold, from those below it: they rise like the standard rates. A rate is left '
+  'out if the standard one rises from 0.';
+
+create or replace function matrice_private.sheets_of(prices matrice.model_prices[])
+returns table (service_tier text, valid_from timestamptz, above_input_tokens integer, has_off_peak boolean, rates jsonb)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  known    jsonb;
+  tiers    text[];
+  ladder   integer[];
+  usual    jsonb;
+  below    jsonb;
+  own      jsonb;
+  at_level jsonb;
+begin
+  for valid_from in select distinct p.valid_from from unnest(prices) p loop
+    -- The rates at this time, by tier and threshold.
+    select jsonb_object_agg(g.tier, g.levels), array_agg(g.tier)
+      into known, tiers
+      from (select l.tier, jsonb_object_agg(l.above, l.rates) as levels
+              from (select v.service_tier as tier, v.above_input_tokens as above, jsonb_object_agg(v.unit, v.usd_per_million) as rates
+                      from (select distinct on (p.unit, p.service_tier, p.above_input_tokens) p.*
+                              from unnest(prices) p
+                             where p.valid_from <= sheets_of.valid_from
+                             order by p.unit, p.service_tier, p.above_input_tokens, p.valid_from desc) v
+                     where v.usd_per_million is not null
+                     group by 1, 2) l
+             group by 1) g;
+    select array_agg(distinct a.above order by a.above)
+      into ladder
+      from (select 0 as above union all
+            select k.key::integer from jsonb_each(known) t, jsonb_each(t.value) k) a;
+    has_off_peak := coalesce(known ? 'off_peak', false);
+    foreach service_tier in array array['standard'] || array_remove(coalesce(tiers, '{}'), 'standard') loop
+      usual := '{}';
+      own := '{}';
+      foreach above_input_tokens in array ladder loop
+        at_level := coalesce(known -> service_tier -> above_input_tokens::text, '{}');
+        below := usual;
+        usual := usual || coalesce(known -> 'standard' -> above_input_tokens::text, '{}');
+        own := case when service_tier = 'standard' then usual
+                    else matrice_private.rates_in_proportion(own, below, usual) || at_level end;
+        rates := matrice_private.standard_rates(usual);
+        if service_tier <> 'standard' then
+          rates := matrice_private.tier_rates(service_tier, own, rates);
+        end if;
+        return next;
+      end loop;
+    end loop;
+  end loop;
+end
+$$;
+comment on function matrice_private.sheets_of is
+  'Returns the sheets of a model: all its rates for each tier, time and threshold. prices: the rows of the model.';
+
+create or replace function matrice_private.prepare_prices(models text[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  raise exception 'unknown unit: %', quote_literal(left(new.unit, 100))
-    using errcode = '23514', hint = format('Use one of %s.', array_to_string(matrice_private.price_units(), ', '));
+  delete from matrice_private.price_sheets s where s.model = any (models);
+  delete from matrice_private.priced_names n where n.model = any (models);
+  insert into matrice_private.price_sheets (model, service_tier, valid_from, above_input_tokens, has_off_peak, rates)
+  select p.model, s.service_tier, s.valid_from, s.above_input_tokens, s.has_off_peak, s.rates
+    from (select r.model, array_agg(r) as prices from matrice.model_prices r where r.model = any (models) group by r.model) p,
+         matrice_private.sheets_of(p.prices) s;
+  insert into matrice_private.priced_names (name, provider, model)
+  select distinct matrice_private.name_at_provider(p.model, p.provider), p.provider, p.model
+    from matrice.model_prices p
+   where p.model = any (models);
 end
 $$;
-comment on function matrice_private.refuse_unit is
-  'Refuses a price for an unknown unit. The error lists the known units.';
+comment on function matrice_private.prepare_prices is
+  'Writes the sheets and the names of some models anew.';
 
-create or replace trigger refuse_unit before insert or update of unit on matrice.model_prices
-for each row when (new.unit <> all (matrice_private.price_units())) execute function matrice_private.refuse_unit();
+create or replace function matrice_private.prices_changed() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_op = 'INSERT' then
+    perform matrice_private.prepare_prices(array(select distinct c.model from added c));
+  elsif tg_op = 'DELETE' then
+    perform matrice_private.prepare_prices(array(select distinct c.model from removed c));
+  elsif tg_op = 'UPDATE' then
+    perform matrice_private.prepare_prices(array(select c.model from added c union select c.model from removed c));
+  else
+    perform matrice_private.prepare_prices(array(select distinct s.model from matrice_private.price_sheets s));
+  end if;
+  return null;
+end
+$$;
+comment on function matrice_private.prices_changed is 'Keeps price_sheets and priced_names in step with model_prices.';
 
-create or replace function matrice_private.load_price_catalogue() returns void
+create or replace trigger prepare_added after insert on matrice.model_prices
+referencing new table as added for each statement execute function matrice_private.prices_changed();
+create or replace trigger prepare_removed after delete on matrice.model_prices
+referencing old table as removed for each statement execute function matrice_private.prices_changed();
+create or replace trigger prepare_changed after update on matrice.model_prices
+referencing old table as removed new table as added for each statement execute function matrice_private.prices_changed();
+create or replace trigger prepare_emptied after truncate on matrice.model_prices
+for each statement execute function matrice_private.prices_changed();
+
+-- The catalogue ------------------------------------------------------------------------------------------------------
+
+create or replace function matrice_private.rates_of_catalogue(catalogue jsonb)
+returns table (model text, provider text, unit text, service_tier text, above_input_tokens integer, usd_per_million numeric)
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A rate's key is unit, unit>threshold, unit:tier or unit>threshold:tier.
+  return query
+  select m.key, m.value ->> 0, split_part(split_part(r.key, ':', 1), '>', 1), coalesce(nullif(split_part(r.key, ':', 2), ''), 'standard'),
+         coalesce(nullif(split_part(split_part(r.key, ':', 1), '>', 2), ''), '0')::integer, r.value::numeric
+    from jsonb_each(catalogue -> 'models') m, jsonb_each_text(m.value -> 1) r;
+end
+$$;
+comment on function matrice_private.rates_of_catalogue is 'Returns the rates of a price catalogue as rows.';
+
+create or replace function matrice_private.require_catalogue(catalogue jsonb) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  wrong text;
+begin
+  perform matrice_private.require_given('catalogue', catalogue);
+  perform matrice_private.require_json('catalogue', catalogue, 16777216);
+  if coalesce(jsonb_typeof(catalogue -> 'models') <> 'object', true) then
+    wrong := 'It has no object "models".';
+  else
+    select format('The model is %s.', left(to_json(m.key)::text, 200))
+      into wrong
+      from jsonb_each(catalogue -> 'models') m
+     where jsonb_typeof(m.value) <> 'array' or coalesce(jsonb_typeof(m.value -> 0) <> 'string', true)
+        or coalesce(jsonb_typeof(m.value -> 1) <> 'object', true)
+        or exists (
+             select from jsonb_each(case jsonb_typeof(m.value -> 1) when 'object' then m.value -> 1 else '{}' end) r
+              where r.key !~ '^[a-z_0-9]{1,50}(>[1-9][0-9]{0,8})?(:[a-z_0-9-]{1,50})?$'
+                 or case jsonb_typeof(r.value) when 'number' then not r.value::numeric between 0 and 1e9 else true end)
+     limit 1;
+  end if;
+  if wrong is not null then
+    raise exception 'catalogue is not a price catalogue'
+      using errcode = '22023', detail = wrong,
+            hint = 'Pass what scripts/update-prices.py writes: {"models": {"name": ["provider", {"input": 2.5, "input>200000:batch": 2.5}]}}.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_catalogue is 'Raises an error unless a document is a price catalogue.';
+
+create or replace function matrice.load_prices(catalogue jsonb, valid_from timestamptz default now()) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  catalogue jsonb := matrice._price_catalogue()::jsonb;
+  changed integer;
 begin
+  perform matrice_private.require_catalogue(catalogue);
+  perform matrice_private.require_given('valid_from', valid_from);
+  perform matrice_private.require_time('valid_from', valid_from);
   insert into matrice.model_price_windows (model, iso_weekdays, from_utc, until_utc)
   select w ->> 0, array(select jsonb_array_elements_text(w -> 1)::integer), (w ->> 2)::time, (w ->> 3)::time
     from jsonb_array_elements(catalogue -> 'windows') w
@@ -33,25 +288,42 @@ begin
     from jsonb_array_elements(catalogue -> 'multipliers') m
   on conflict do nothing;
 
-  -- A rate that changed since it was loaded becomes a new row, valid from now on.
+  -- A rate that changed becomes a new row. One that a model of the catalogue no longer has ends by a row without a price. A model
+  -- that the catalogue does not have keeps its prices.
+  with listed as (
+    select * from matrice_private.rates_of_catalogue(catalogue)
+  ), latest as (
+    select distinct on (p.model, p.unit, p.service_tier, p.above_input_tokens) p.*
+      from matrice.model_prices p
+     where p.model in (select l.model from listed l)
+     order by p.model, p.unit, p.service_tier, p.above_input_tokens, p.valid_from desc
+  )
   insert into matrice.model_prices (model, provider, unit, service_tier, above_input_tokens, usd_per_million, valid_from)
-  select r ->> 0, r ->> 1, r ->> 2, r ->> 3, (r ->> 4)::integer, (r ->> 5)::numeric,
-         case when last.usd_per_million is null then '-infinity' else now() end
-    from jsonb_array_elements(catalogue -> 'rates') r
-    left join lateral (
-      select p.usd_per_million
-        from matrice.model_prices p
-       where (p.model, p.unit, p.service_tier, p.above_input_tokens) = (r ->> 0, r ->> 2, r ->> 3, (r ->> 4)::integer)
-       order by p.valid_from desc
-       limit 1
-    ) last on true
-   where last.usd_per_million is distinct from (r ->> 5)::numeric
-  on conflict do nothing;
+  select model, coalesce(l.provider, t.provider), unit, service_tier, above_input_tokens, l.usd_per_million,
+         case when t.valid_from is null then '-infinity' else load_prices.valid_from end
+    from listed l
+    full join latest t using (model, unit, service_tier, above_input_tokens)
+   where l.usd_per_million is distinct from t.usd_per_million or t.valid_from is null
+  on conflict on constraint model_prices_pkey do update set usd_per_million = excluded.usd_per_million;
+  get diagnostics changed = row_count;
+  return changed;
 end
 $$;
-comment on function matrice_private.load_price_catalogue is
-  'Loads the price catalogue of the installed version into model_prices, model_price_windows and '
-  'model_price_multipliers. A changed rate is added as a new row that is valid from now on. Earlier rates stay.';
+comment on function matrice.load_prices is
+  'Loads a price catalogue and returns how many rates are new or have changed. The earlier rates keep their time, so the '
+  'cost of earlier calls does not change; models that the catalogue no longer has keep their prices. Only services may '
+  'call it. catalogue: what scripts/update-prices.py makes from LiteLLM''s price map. valid_from: changed rates apply '
+  'from then on. Defaults: valid_from now().';
+
+create or replace function matrice_private.load_price_catalogue() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice.load_prices(matrice._price_catalogue()::jsonb);
+end
+$$;
+comment on function matrice_private.load_price_catalogue is 'Loads the price catalogue of the installed version, as load_prices does.';
 
 -- Only if there are no prices yet. After an upgrade, the owner decides when to load the prices of the new version.
 do $$
@@ -61,66 +333,3 @@ begin
   end if;
 end
 $$;
-
-create or replace function matrice_private.priced_model(model text) returns text
-language sql stable
-set search_path = pg_catalog, pg_temp
-begin atomic
-  -- Looks for the name itself; then for the name without its provider; then for the only model of that name with a provider.
-  select coalesce(
-    (select p.model from matrice.model_prices p where p.model = priced_model.model limit 1),
-    (select p.model from matrice.model_prices p
-      where p.model = split_part(priced_model.model, '/', 2) and p.provider = split_part(priced_model.model, '/', 1) limit 1),
-    (select min(p.model) from matrice.model_prices p
-      where split_part(p.model, '/', 2) = priced_model.model and priced_model.model <> ''
-     having count(distinct p.model) = 1)
-  );
-end;
-comment on function matrice_private.priced_model is
-  'Returns the name under which the prices of a model are stored, or null. A name that is only similar is not '
-  'accepted.';
-
-create or replace function matrice_private.service_tier(model text, usage jsonb, priced_at timestamptz) returns text
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  asked text := coalesce(nullif(matrice_private.usage_choice(usage, 'service_tier'), ''), 'standard');
-  tier text := case asked when 'fast' then 'priority' when 'batches' then 'batch' else asked end;
-  utc timestamp := priced_at at time zone 'UTC';
-begin
-  if tier in ('default', 'auto', 'standard') and exists (
-    select from matrice.model_price_windows w
-     where w.model = service_tier.model
-       and extract(isodow from utc)::integer = any (w.iso_weekdays)
-       and utc::time >= w.from_utc and utc::time < w.until_utc
-  ) then
-    return 'off_peak';
-  end if;
-  -- If the model has no price for the tier, the request is billed as standard.
-  if exists (select from matrice.model_prices p where p.model = service_tier.model and p.service_tier = tier) then
-    return tier;
-  end if;
-  return 'standard';
-end
-$$;
-comment on function matrice_private.service_tier is
-  'Returns the service tier at which a request is billed: the tier that usage asks for, if the model has prices for '
-  'it; else standard. A request that asks for no special tier is billed as off_peak in the model''s off-peak hours.';
-
-create or replace function matrice_private.rates(model text, tier text, tokens_input bigint, priced_at timestamptz)
-returns table (unit text, service_tier text, usd_per_million numeric)
-language sql stable
-set search_path = pg_catalog, pg_temp
-begin atomic
-  -- Chooses per unit, in this order: the highest threshold that the request exceeds; the tier's own rate rather than the standard
-  -- one; the latest rate.
-  select distinct on (p.unit) p.unit, p.service_tier, p.usd_per_million
-    from matrice.model_prices p
-   where p.model = rates.model
-     and p.service_tier in (tier, 'standard')
-     and (p.above_input_tokens = 0 or p.above_input_tokens < tokens_input)
-     and p.valid_from <= priced_at
-   order by p.unit, p.above_input_tokens desc, (p.service_tier = tier) desc, p.valid_from desc;
-end;
-comment on function matrice_private.rates is 'Returns the rates at which a request is billed, one per unit.';

@@ -125,11 +125,6 @@ declare
   heard      bigint;
   reasoned   bigint;
   spoken     bigint;
-  priced     text;
-  tier       text;
-  rate       record;
-  factor     numeric := 1;
-  surcharge  numeric;
 begin
   perform matrice_private.require_given('model', model);
   perform matrice_private.require_given('tokens_input', tokens_input);
@@ -163,47 +158,14 @@ begin
                    'Anthropic''s input_tokens does not include cached and cache-written tokens: add them.';
   end if;
 
-  priced := matrice_private.priced_model(model);
-  if priced is null then
-    return null;
-  end if;
-  tier := matrice_private.service_tier(priced, usage, priced_at);
-  select max(r.usd_per_million) filter (where r.unit = 'input')          as input,
-         max(r.usd_per_million) filter (where r.unit = 'output')         as output,
-         -- A batch uses only cache rates of its own. If there are none, its input rate is used.
-         max(r.usd_per_million) filter (where r.unit = 'cache_read'
-                                          and (tier <> 'batch' or r.service_tier = tier)) as cache_read,
-         max(r.usd_per_million) filter (where r.unit = 'cache_write'
-                                          and (tier <> 'batch' or r.service_tier = tier)) as cache_write,
-         max(r.usd_per_million) filter (where r.unit = 'cache_write_1h'
-                                          and (tier <> 'batch' or r.service_tier = tier)) as cache_write_1h,
-         max(r.usd_per_million) filter (where r.unit = 'input_audio')    as input_audio,
-         max(r.usd_per_million) filter (where r.unit = 'output_audio')   as output_audio,
-         -- The tier's reasoning rate; else the tier's output rate; else the standard reasoning rate.
-         coalesce(max(r.usd_per_million) filter (where r.unit = 'reasoning' and r.service_tier = tier),
-                  max(r.usd_per_million) filter (where r.unit = 'output' and r.service_tier = tier and tier <> 'standard'),
-                  max(r.usd_per_million) filter (where r.unit = 'reasoning')) as reasoning
-    into rate
-    from matrice_private.rates(priced, tier, tokens_input, priced_at) r;
-
-  for surcharge in
-    select m.factor
-      from matrice.model_price_multipliers m
-     where m.model = priced and m.value = matrice_private.usage_choice(usage, m.kind)
-  loop
-    factor := factor * surcharge;
-  end loop;
-
-  -- If a unit was used that has no price, the cost is null, not 0. Multiplying by a millionth is exact, dividing is not.
-  return trim_scale(0.000001 * factor * (
-      case when tokens_input = cached + written + heard then 0 else (tokens_input - cached - written - heard) * rate.input end
-    + case when cached = 0 then 0 else cached * coalesce(rate.cache_read, rate.input) end
-    + case when written = written_1h then 0 else (written - written_1h) * coalesce(rate.cache_write, rate.input) end
-    + case when written_1h = 0 then 0 else written_1h * coalesce(rate.cache_write_1h, rate.cache_write, rate.input) end
-    + case when heard = 0 then 0 else heard * coalesce(rate.input_audio, rate.input) end
-    + case when tokens_output = reasoned + spoken then 0 else (tokens_output - reasoned - spoken) * rate.output end
-    + case when reasoned = 0 then 0 else reasoned * coalesce(rate.reasoning, rate.output) end
-    + case when spoken = 0 then 0 else spoken * coalesce(rate.output_audio, rate.output) end));
+  return (
+    select c.cost_usd
+      from matrice_private.cost_of_counts(
+             model,
+             jsonb_build_object('input', tokens_input - cached - written - heard, 'cache_read', cached, 'cache_write', written - written_1h,
+                                'cache_write_1h', written_1h, 'input_audio', heard, 'output', tokens_output - reasoned - spoken,
+                                'reasoning', reasoned, 'output_audio', spoken),
+             tokens_input, usage, priced_at) c);
 end
 $$;
 comment on function matrice.calculate_cost is

@@ -30,10 +30,12 @@ begin
       'workflow_metrics',
       'refuse_planned_counts'
     ]),
+    -- Prices hold for everybody.
+    ('service_role', 'matrice', array['load_prices']),
 
     -- Helpers. The API, triggers, policies, defaults and check constraints call them as the caller, who needs EXECUTE.
     ('authenticated, service_role', 'matrice_private', array[
-      'is_trusted', 'has_trusted_identity', 'current_user_id', 'json_within', 'from_parent', 'from_project', 'price_units',
+      'is_trusted', 'has_trusted_identity', 'current_user_id', 'json_within', 'from_parent', 'from_project',
       'require_bytes', 'require_json', 'require_time', 'require_given', 'require_text', 'require_query',
       'require_object', 'require_filter', 'require_one_of', 'require_match_count', 'require_key',
       'roles', 'role_rank', 'require_role', 'hold_project', 'searchable_projects', 'projects_of_member',
@@ -61,7 +63,9 @@ begin
       'context_passages', 'rendered_context', 'context_tokens', 'cut_at_sentence', 'pack_chunks', 'pack_insights',
       'require_labelled_queries', 'grades_of', 'quality_of', 'labelled_queries', 'require_labelled_query', 'recall_of',
       'sampled_recall', 'require_recall_work',
-      'priced_model', 'service_tier', 'rates',
+      'comparable_name', 'name_at_provider', 'standard_rates', 'tier_rates', 'rates_in_proportion', 'sheets_of',
+      'rates_of_catalogue', 'require_catalogue', 'provider_spellings', 'name_forms', 'makers', 'undated_name', 'billed_tier', 'is_off_peak',
+      'surcharge', 'cost_by_rates', 'cost_of_counts',
       'usage_keys', 'require_usage', 'unknown_usage', 'usage_tokens', 'usage_choice', 'cost_if_known'
     ]),
 
@@ -87,6 +91,8 @@ begin
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
       'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'read_embeddings', 'is_sealed',
       'complete_chunks_of_member',
+      -- No client may read the prepared prices. They are those of model_prices, which everybody may read.
+      'priced_model', 'resolve_model', 'unpriced_note', 'catalogue_cost',
       -- Under row-level security, filters cannot use their index, and no client may read the word index. These search only the
       -- caller's projects.
       'nearest_to_member', 'matching_of_member', 'outdated_of_member', 'member_has_chunks'
@@ -101,7 +107,7 @@ begin
 
     -- For the owner of the tables.
     (null, 'matrice_private', array[
-      'build_embedding_index', 'load_price_catalogue', 'forget_pillar_versions', 'purge_audit_log', 'recount_usage',
+      'build_embedding_index', 'load_price_catalogue', 'prepare_prices', 'model_at', 'sold_model', 'provider_named', 'forget_pillar_versions', 'purge_audit_log', 'recount_usage',
       'keep_no_statistics', 'revoke_from_everybody',
       'rebuild_word_index', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
       'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes',
@@ -114,11 +120,11 @@ begin
       'touch_updated_at', 'refuse_change', 'project_from_parent', 'stay_in_project', 'refuse_clients',
       'check_settings', 'require_acceptance', 'number_pillar_version', 'reindex_project_text',
       'complete_chunk', 'refilter_chunks', 'keep_dimensions', 'choose_model', 'check_embedding', 'complete_lease', 'forget_leases', 'hold_text',
-      'forget_embeddings', 'complete_insight', 'refuse_circle', 'refuse_unit', 'price_step',
+      'forget_embeddings', 'complete_insight', 'refuse_circle', 'price_step',
       -- SECURITY DEFINER: these write to tables that no client may write.
       'audit', 'keep_pillar_version', 'forget_usage', 'forget_failures', 'forget_rows',
       'list_parts', 'list_chunk', 'forget_parts', 'forget_queues',
-      'index_words', 'index_codes',
+      'index_words', 'index_codes', 'refuse_unit', 'prices_changed',
       'take_project_id', 'void_invitations',
       'count_context_sources', 'count_source_chunks', 'count_insights', 'count_workflow_runs',
       'count_workflow_steps',
