@@ -1,110 +1,113 @@
 -- The price of a call: which model a name means, which tier is billed, and what the counts of the call cost.
 
--- Spellings. Each list is read from top to bottom: the first row that fits counts. ---------------------------------------
+-- Spellings ----------------------------------------------------------------------------------------------------------
 
-create or replace function matrice_private.provider_spellings() returns table (spelling text, provider text, resells boolean)
-language sql immutable parallel safe rows 100
-set search_path = pg_catalog, pg_temp
-as $$
-  -- Providers as LiteLLM, OpenTelemetry (gen_ai.provider.name), the AI SDK, OpenRouter and the providers themselves write them.
-  -- resells: sells the models of others at the price of their makers.
-  values
-    ('openai', 'openai', false), ('openai-chat', 'openai', false), ('openai-responses', 'openai', false),
-    ('openai-completion', 'openai', false), ('openai-embedding', 'openai', false), ('text-completion-openai', 'openai', false),
-    ('anthropic', 'anthropic', false), ('anthropic-messages', 'anthropic', false),
-    ('gemini', 'gemini', false), ('google', 'gemini', false), ('google-ai-studio', 'gemini', false), ('google-generative-ai', 'gemini', false),
-    ('gcp-gemini', 'gemini', false), ('gcp-gen_ai', 'gemini', false), ('google-gla', 'gemini', false),
-    ('vertex_ai', 'vertex_ai', false), ('vertex', 'vertex_ai', false), ('vertexai', 'vertex_ai', false), ('google-vertex', 'vertex_ai', false),
-    ('google-vertex-chat', 'vertex_ai', false), ('google-vertex-ai', 'vertex_ai', false), ('gcp-vertex_ai', 'vertex_ai', false),
-    ('vertex-anthropic', 'vertex_ai', false), ('google-vertex-anthropic-messages', 'vertex_ai', false),
-    ('azure', 'azure', false), ('azure-openai', 'azure', false), ('azure-ai-openai', 'azure', false), ('az-ai-openai', 'azure', false),
-    ('azure-chat', 'azure', false), ('azure-responses', 'azure', false), ('azure-openai-chat', 'azure', false), ('azure_text', 'azure', false),
-    ('azure_ai', 'azure_ai', false), ('azure-ai-inference', 'azure_ai', false), ('az-ai-inference', 'azure_ai', false),
-    ('bedrock', 'bedrock', false), ('aws-bedrock', 'bedrock', false), ('amazon-bedrock', 'bedrock', false),
-    ('amazon_bedrock', 'bedrock', false), ('bedrock_converse', 'bedrock', false), ('bedrock_mantle', 'bedrock', false),
-    ('amazon-nova', 'amazon_nova', false), ('amazon', 'bedrock', false),
-    ('mistral', 'mistral', false), ('mistral_ai', 'mistral', false), ('mistralai', 'mistral', false), ('mistral-chat', 'mistral', false),
-    ('xai', 'xai', false), ('x-ai', 'xai', false), ('x_ai', 'xai', false), ('xai-chat', 'xai', false), ('xai-responses', 'xai', false),
-    ('deepseek', 'deepseek', false), ('deepseek-chat', 'deepseek', false),
-    ('cohere', 'cohere', false), ('cohere_chat', 'cohere', false), ('cohere-chat', 'cohere', false),
-    ('groq', 'groq', false), ('groq-chat', 'groq', false), ('cerebras', 'cerebras', false), ('cerebras-chat', 'cerebras', false),
-    ('perplexity', 'perplexity', false), ('voyage', 'voyage', false), ('voyageai', 'voyage', false),
-    ('together_ai', 'together_ai', false), ('together', 'together_ai', false), ('togetherai', 'together_ai', false),
-    ('togetherai-chat', 'together_ai', false), ('fireworks_ai', 'fireworks_ai', false), ('fireworks', 'fireworks_ai', false),
-    ('fireworks-chat', 'fireworks_ai', false), ('deepinfra', 'deepinfra', false), ('dashscope', 'dashscope', false),
-    ('alibaba', 'dashscope', false), ('moonshot', 'moonshot', false), ('moonshotai', 'moonshot', false),
-    ('zai', 'zai', false), ('z-ai', 'zai', false), ('minimax', 'minimax', false), ('jina_ai', 'jina_ai', false), ('jina', 'jina_ai', false),
-    ('watsonx', 'watsonx', false), ('ibm-watsonx-ai', 'watsonx', false), ('databricks', 'databricks', false),
-    ('openrouter', 'openrouter', true), ('vercel_ai_gateway', 'vercel_ai_gateway', true), ('vercel', 'vercel_ai_gateway', true),
-    ('gateway', 'vercel_ai_gateway', true),
-    -- Programs on the caller's own machine.
-    ('local', 'local', false), ('ollama', 'local', false), ('ollama_chat', 'local', false), ('llama-cpp', 'local', false),
-    ('llamacpp', 'local', false), ('llama_cpp', 'local', false), ('llamafile', 'local', false), ('lm_studio', 'local', false),
-    ('lmstudio', 'local', false), ('lemonade', 'local', false), ('xenova', 'local', false), ('offline', 'local', false);
-$$;
-comment on function matrice_private.provider_spellings is
-  'Returns how providers are spelled, as comparable_name writes it. Other providers are spelled as in model_prices.';
+-- As LiteLLM, OpenTelemetry (gen_ai.provider.name), the AI SDK, OpenRouter and the providers themselves write them. A provider
+-- that is not here is spelled as in model_prices.
+delete from matrice_private.provider_spellings where true;
+insert into matrice_private.provider_spellings (provider, resells, spelling)
+select p.provider, p.resells, unnest(p.spellings)
+  from (values
+    ('openai', false, '{openai,openai-chat,openai-responses,openai-completion,openai-embedding,text-completion-openai}'::text[]),
+    ('anthropic', false, '{anthropic,anthropic-messages}'::text[]),
+    ('gemini', false, '{gemini,google,google-ai-studio,google-generative-ai,gcp-gemini,gcp-gen_ai,google-gla}'::text[]),
+    ('vertex_ai', false, '{vertex_ai,vertex,vertexai,google-vertex,google-vertex-chat,google-vertex-ai,gcp-vertex_ai,'
+      'vertex-anthropic,google-vertex-anthropic-messages}'::text[]),
+    ('azure', false, '{azure,azure-openai,azure-ai-openai,az-ai-openai,azure-chat,azure-responses,azure-openai-chat,'
+      'azure_text}'::text[]),
+    ('azure_ai', false, '{azure_ai,azure-ai-inference,az-ai-inference}'::text[]),
+    ('bedrock', false, '{bedrock,aws-bedrock,amazon-bedrock,amazon_bedrock,bedrock_converse,bedrock_mantle,amazon}'::text[]),
+    ('amazon_nova', false, '{amazon-nova}'::text[]),
+    ('mistral', false, '{mistral,mistral_ai,mistralai,mistral-chat}'::text[]),
+    ('xai', false, '{xai,x-ai,x_ai,xai-chat,xai-responses}'::text[]),
+    ('deepseek', false, '{deepseek,deepseek-chat}'::text[]),
+    ('cohere', false, '{cohere,cohere_chat,cohere-chat}'::text[]),
+    ('groq', false, '{groq,groq-chat}'::text[]),
+    ('cerebras', false, '{cerebras,cerebras-chat}'::text[]),
+    ('perplexity', false, '{perplexity}'::text[]),
+    ('voyage', false, '{voyage,voyageai}'::text[]),
+    ('together_ai', false, '{together_ai,together,togetherai,togetherai-chat}'::text[]),
+    ('fireworks_ai', false, '{fireworks_ai,fireworks,fireworks-chat}'::text[]),
+    ('deepinfra', false, '{deepinfra}'::text[]),
+    ('dashscope', false, '{dashscope,alibaba}'::text[]),
+    ('moonshot', false, '{moonshot,moonshotai}'::text[]),
+    ('zai', false, '{zai,z-ai}'::text[]),
+    ('minimax', false, '{minimax}'::text[]),
+    ('jina_ai', false, '{jina_ai,jina}'::text[]),
+    ('watsonx', false, '{watsonx,ibm-watsonx-ai}'::text[]),
+    ('databricks', false, '{databricks}'::text[]),
+    ('openrouter', true, '{openrouter}'::text[]),
+    ('vercel_ai_gateway', true, '{vercel_ai_gateway,vercel,gateway}'::text[]),
+    ('local', false, '{local,ollama,ollama_chat,llama-cpp,llamacpp,llama_cpp,llamafile,lm_studio,lmstudio,lemonade,xenova,'
+      'offline}'::text[])
+  ) as p (provider, resells, spellings);
 
-create or replace function matrice_private.name_forms() returns table (form text, provider text, name text)
-language sql immutable parallel safe rows 10
-set search_path = pg_catalog, pg_temp
-as $$
-  -- Names that say their provider in another way than by a first segment.
-  values
-    ('^models/(.+)$', 'gemini', '\1'),
-    ('^(?:projects/[^/]+/locations/[^/]+/)?publishers/(?:google|anthropic)/models/(.+)$', 'vertex_ai', '\1'),
-    ('^(?:projects/[^/]+/locations/[^/]+/)?publishers/([^/]+)/models/(.+)$', 'vertex_ai', '\1/\2'),
-    ('^(?:(?:[a-z]{2}|us-gov|apac|global)\.)?(?:ai21|amazon|anthropic|cohere|deepseek|google|meta|minimax|mistral|moonshot|nvidia|openai'
-     '|qwen|stability|twelvelabs|writer|zai)\.[a-z]', 'bedrock', '\&'),
-    ('^arn:aws[a-z-]*:bedrock:[a-z0-9-]*:[0-9]*:(?:foundation-model|inference-profile)/([^/]+)$', 'bedrock', '\1'),
-    ('^bedrock/(?:converse|converse_like|invoke|mantle)/(.+)$', 'bedrock', '\1'),
-    ('^accounts/fireworks/(?:models|routers)/[^/]+$', 'fireworks_ai', '\&'),
-    ('^(openai|azure)/responses/(.+)$', '\1', '\2'),
-    ('^(?:openai/)?ft:([^:/]+):[^/]*$', 'openai', 'ft:\1');
-$$;
-comment on function matrice_private.name_forms is
-  'Returns regular expressions of names, and the provider and the name that each of them means.';
+delete from matrice_private.model_name_forms where true;
+insert into matrice_private.model_name_forms (place, form, provider, name)
+select f.*
+  from (values
+    (1, '^models/(.+)$', 'gemini', '\1'),
+    (2, '^(?:projects/[^/]+/locations/[^/]+/)?publishers/(?:google|anthropic)/models/(.+)$', 'vertex_ai', '\1'),
+    (3, '^(?:projects/[^/]+/locations/[^/]+/)?publishers/([^/]+)/models/(.+)$', 'vertex_ai', '\1/\2'),
+    (4, '^(?:(?:[a-z]{2}|us-gov|apac|global)\.)?(?:ai21|amazon|anthropic|cohere|deepseek|google|meta|minimax|mistral|moonshot|nvidia|openai'
+     '|qwen|stability|twelvelabs|writer|zai)\.[a-z].*$', 'bedrock', '\&'),
+    (5, '^arn:aws[a-z-]*:bedrock:[a-z0-9-]*:[0-9]*:(?:foundation-model|inference-profile)/([^/]+)$', 'bedrock', '\1'),
+    (6, '^bedrock/(?:converse|converse_like|invoke|mantle)/(.+)$', 'bedrock', '\1'),
+    (7, '^accounts/fireworks/(?:models|routers)/[^/]+$', 'fireworks_ai', '\&'),
+    (8, '^(openai|azure)/responses/(.+)$', '\1', '\2'),
+    (9, '^(?:openai/)?ft:([^:/]+):[^/]*$', 'openai', 'ft:\1')
+  ) as f;
 
-create or replace function matrice_private.makers() returns table (beginning text, providers text[])
-language sql immutable parallel safe rows 40
-set search_path = pg_catalog, pg_temp
-as $$
-  -- Who makes the models whose names begin so, and sells them under this name. Open models that their makers do not sell have
-  -- no provider.
-  values
-    ('gpt-oss', '{}'::text[]), ('gpt-', '{openai}'), ('chatgpt-', '{openai}'), ('o1', '{openai}'), ('o3', '{openai}'), ('o4-', '{openai}'),
-    ('ft:', '{openai}'), ('text-embedding-3', '{openai}'), ('text-embedding-ada', '{openai}'), ('whisper-', '{openai}'), ('tts-', '{openai}'),
-    ('claude-', '{anthropic}'), ('gemini-', '{gemini,vertex_ai}'), ('veo-', '{gemini,vertex_ai}'), ('imagen-', '{gemini,vertex_ai}'),
-    ('grok-', '{xai}'), ('deepseek-', '{deepseek}'),
-    ('mistral-', '{mistral}'), ('ministral-', '{mistral}'), ('magistral-', '{mistral}'), ('codestral-', '{mistral}'),
-    ('devstral-', '{mistral}'), ('pixtral-', '{mistral}'), ('voxtral-', '{mistral}'), ('open-mistral-', '{mistral}'), ('open-mixtral-', '{mistral}'),
-    ('command-', '{cohere}'), ('embed-', '{cohere}'), ('rerank-v', '{cohere}'), ('rerank-english', '{cohere}'), ('rerank-multi', '{cohere}'),
-    ('voyage-', '{voyage}'), ('rerank-', '{voyage}'), ('jina-', '{jina_ai}'), ('sonar', '{perplexity}'), ('jamba-', '{ai21}'),
-    ('qwen', '{dashscope}'), ('qwq-', '{dashscope}'), ('kimi-', '{moonshot}'), ('moonshot-', '{moonshot}'), ('glm-', '{zai}'),
-    ('minimax-', '{minimax}'), ('speech-', '{minimax}'), ('eleven_', '{elevenlabs}'), ('scribe_', '{elevenlabs}'), ('nova-', '{amazon_nova,deepgram}');
-$$;
-comment on function matrice_private.makers is
-  'Returns which providers sell the models of their own whose names begin in a certain way, as comparable_name spells it.';
+delete from matrice_private.model_makers where true;
+insert into matrice_private.model_makers (place, beginning, providers)
+select row_number() over (order by g.place, b.place), b.beginning, g.providers
+  from (values
+    (1, '{}'::text[], '{gpt-oss}'::text[]),
+    (2, '{openai}'::text[], '{gpt-,chatgpt-,o1,o3,o4-,ft:,text-embedding-3,text-embedding-ada,whisper-,tts-}'::text[]),
+    (3, '{anthropic}'::text[], '{claude-}'::text[]),
+    (4, '{gemini,vertex_ai}'::text[], '{gemini-,veo-,imagen-}'::text[]),
+    (5, '{xai}'::text[], '{grok-}'::text[]),
+    (6, '{deepseek}'::text[], '{deepseek-}'::text[]),
+    (7, '{mistral}'::text[], '{mistral-,ministral-,magistral-,codestral-,devstral-,pixtral-,voxtral-,open-mistral-,open-mixtral-}'::text[]),
+    (8, '{cohere}'::text[], '{command-,embed-,rerank-v,rerank-english,rerank-multi}'::text[]),
+    (9, '{voyage}'::text[], '{voyage-,rerank-}'::text[]),
+    (10, '{jina_ai}'::text[], '{jina-}'::text[]),
+    (11, '{perplexity}'::text[], '{sonar}'::text[]),
+    (12, '{ai21}'::text[], '{jamba-}'::text[]),
+    (13, '{dashscope}'::text[], '{qwen,qwq-}'::text[]),
+    (14, '{moonshot}'::text[], '{kimi-,moonshot-}'::text[]),
+    (15, '{zai}'::text[], '{glm-}'::text[]),
+    (16, '{minimax}'::text[], '{minimax-,speech-}'::text[]),
+    (17, '{elevenlabs}'::text[], '{eleven_,scribe_}'::text[]),
+    (18, '{amazon_nova,deepgram}'::text[], '{nova-}'::text[])
+  ) as g (place, providers, beginnings), unnest(g.beginnings) with ordinality b (beginning, place);
 
 -- Which model a name means -------------------------------------------------------------------------------------------
 
 create or replace function matrice_private.model_at(seller text, name text) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+begin
   -- Of two models of the same name, the one that names its provider.
-  select n.model
-    from matrice_private.priced_names n
-   where n.name = matrice_private.comparable_name(model_at.name) and n.provider = seller
-   order by length(n.model) desc, n.model
-   limit 1
+  return (
+    select n.model
+      from matrice_private.priced_names n
+     where n.name = matrice_private.comparable_name(model_at.name) and n.provider = seller
+     order by length(n.model) desc, n.model
+     limit 1);
+end
 $$;
 comment on function matrice_private.model_at is 'Returns the model that a provider sells under a name, or null.';
 
 create or replace function matrice_private.undated_name(name text) returns text
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
-return substring(name from '^(.*[^-@])[-@](?:20[2-9][0-9]-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])|20[2-9][0-9](?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))$');
+as $$
+begin
+  return substring(name from '^(.*[^-@])[-@]20[2-9][0-9](?:-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))$');
+end
+$$;
 comment on function matrice_private.undated_name is
   'Returns the name of a model without the date of its snapshot; null if the name has no date at its end.';
 
@@ -113,21 +116,24 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  found text;
+  sold text;
 begin
-  if seller = 'local' then
-    -- A tag with "cloud" in it runs on Ollama's servers.
-    return case when name !~* '[:-]cloud$' and name <> '' then 'local' end;
+  if seller is null or name is null or name = '' then
+    return null;
   end if;
-  found := matrice_private.model_at(seller, name);
-  if found is null and seller = 'bedrock' then
+  sold := matrice_private.model_at(seller, name);
+  if sold is null and seller = 'local' and name !~* '[:-]cloud$' then
+    -- Whatever runs on the caller's own machine. A tag with "cloud" in it runs on Ollama's.
+    sold := 'local';
+  end if;
+  if sold is null and seller = 'bedrock' then
     -- An inference profile or a region that has no price of its own costs what the model costs.
-    found := matrice_private.model_at(seller, regexp_replace(name, '^(?:[a-z]{2}(?:-[a-z]+)+-[0-9]/)?(?:(?:[a-z]{2}|us-gov|apac|global)\.)?', ''));
+    sold := matrice_private.model_at(seller, regexp_replace(name, '^(?:[a-z]{2}(?:-[a-z]+)+-[0-9]/)?(?:(?:[a-z]{2}|us-gov|apac|global)\.)?', ''));
   end if;
-  if found is null then
-    found := matrice_private.model_at(seller, matrice_private.undated_name(name));
+  if sold is null then
+    sold := matrice_private.model_at(seller, matrice_private.undated_name(name));
   end if;
-  return found;
+  return sold;
 end
 $$;
 comment on function matrice_private.sold_model is
@@ -135,15 +141,57 @@ comment on function matrice_private.sold_model is
   'without the date; a model in a region of Bedrock without a price of its own is the model without the region.';
 
 create or replace function matrice_private.provider_named(spelling text) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select coalesce(
-    (select s.provider from matrice_private.provider_spellings() s where s.spelling = matrice_private.comparable_name(provider_named.spelling)),
-    (select n.provider from matrice_private.priced_names n
-      where n.provider = lower(btrim(provider_named.spelling)) limit 1))
+begin
+  return coalesce(
+    (select s.provider from matrice_private.provider_spellings s
+      where s.spelling = matrice_private.comparable_name(provider_named.spelling)),
+    (select n.provider from matrice_private.priced_names n where n.provider = lower(btrim(provider_named.spelling)) limit 1));
+end
 $$;
 comment on function matrice_private.provider_named is 'Returns the provider that a spelling means, as in model_prices, or null.';
+
+create or replace function matrice_private.model_of_maker(name text) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  sellers text[];
+  seller  text;
+  sold    text;
+begin
+  select m.providers
+    into sellers
+    from matrice_private.model_makers m
+   where starts_with(matrice_private.comparable_name(name), m.beginning)
+   order by m.place
+   limit 1;
+  foreach seller in array coalesce(sellers, '{}') loop
+    sold := coalesce(sold, matrice_private.sold_model(seller, name));
+  end loop;
+  return sold;
+end
+$$;
+comment on function matrice_private.model_of_maker is 'Returns the model that the maker of a model sells under its name, or null.';
+
+create or replace function matrice_private.model_of_reseller(name text) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  maker text := matrice_private.provider_named(split_part(name, '/', 1));
+begin
+  if strpos(name, '/') = 0 then
+    return matrice_private.model_of_maker(name);
+  end if;
+  return case when exists (select from matrice_private.model_makers m where maker = any (m.providers))
+              then matrice_private.sold_model(maker, substr(name, strpos(name, '/') + 1)) end;
+end
+$$;
+comment on function matrice_private.model_of_reseller is
+  'Returns the model that maker/model means at a reseller that takes the maker''s price, or null.';
 
 create or replace function matrice_private.resolve_model(model text, provider text) returns text
 language plpgsql stable security definer
@@ -151,57 +199,44 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   asked  text := btrim(model);
-  seller text;
+  slash  integer := strpos(asked, '/');
+  given  text := nullif(btrim(provider), '');
+  seller text := matrice_private.provider_named(given);
   first  text;
-  rest   text;
-  form   record;
-  found  text;
+  rest   text := asked;
+  sold   text;
 begin
-  if asked is null or asked = '' or octet_length(asked) > 300 then
+  if asked is null or octet_length(asked) > 300 then
     return null;
   end if;
-  for form in select * from matrice_private.name_forms() loop
-    if asked ~* form.form and (form.provider <> 'bedrock' or coalesce(matrice_private.provider_named(provider), 'bedrock') = 'bedrock') then
-      return matrice_private.sold_model(regexp_replace(asked, form.form, form.provider, 'i'), regexp_replace(asked, form.form, form.name, 'i'));
-    end if;
-  end loop;
-  first := split_part(asked, '/', 1);
-  rest := substr(asked, length(first) + 2);
-  if nullif(btrim(provider), '') is not null then
-    seller := matrice_private.provider_named(provider);
-    found := coalesce(matrice_private.sold_model(seller, asked),
-                      case when rest <> '' and matrice_private.provider_named(first) is not null then matrice_private.sold_model(seller, rest) end);
-    if found is not null or not exists (select from matrice_private.provider_spellings() s where s.provider = seller and s.resells) then
-      return found;
-    end if;
-  elsif rest <> '' then
-    seller := matrice_private.provider_named(first);
-    found := matrice_private.sold_model(seller, rest);
-    if found is not null or not exists (select from matrice_private.provider_spellings() s where s.provider = seller and s.resells) then
-      return found;
-    end if;
-    asked := rest;
-    first := split_part(asked, '/', 1);
-    rest := substr(asked, length(first) + 2);
+  select regexp_replace(asked, f.form, f.provider, 'i'), regexp_replace(asked, f.form, f.name, 'i')
+    into first, rest
+    from matrice_private.model_name_forms f
+   where asked ~* f.form
+   order by f.place
+   limit 1;
+  if first is null then
+    first := case when slash > 0 then matrice_private.provider_named(left(asked, slash - 1)) end;
+    rest := case when slash > 0 then substr(asked, slash + 1) end;
   end if;
-  -- A reseller's name is `maker/model`.
-  if rest <> '' then
-    return case when exists (select from matrice_private.makers() m where matrice_private.provider_named(first) = any (m.providers))
-                then matrice_private.sold_model(matrice_private.provider_named(first), rest) end;
+  if given is not null then
+    sold := coalesce(matrice_private.sold_model(seller, asked), case when first is not null then matrice_private.sold_model(seller, rest) end);
+    rest := asked;
+  elsif rest is not null then
+    seller := first;
+    sold := matrice_private.sold_model(seller, rest);
+  else
+    return coalesce(matrice_private.model_of_maker(asked),
+                    (select n.model from matrice_private.priced_names n where n.model = asked limit 1));
   end if;
-  -- Nobody is named: the maker of the model, or the only model with exactly this name.
-  for form in
-    select m.providers from matrice_private.makers() m where starts_with(matrice_private.comparable_name(asked), m.beginning) limit 1
-  loop
-    foreach seller in array form.providers loop
-      found := coalesce(found, matrice_private.sold_model(seller, asked));
-    end loop;
-  end loop;
-  return coalesce(found, (select n.model from matrice_private.priced_names n where n.model = asked limit 1));
+  if sold is null and exists (select from matrice_private.provider_spellings s where s.provider = seller and s.resells) then
+    sold := matrice_private.model_of_reseller(rest);
+  end if;
+  return sold;
 end
 $$;
 comment on function matrice_private.resolve_model is
-  'Returns the model of model_prices that a name means, or null. The name''s beginning or the argument provider says who sells '
+  'Returns the model of model_prices that a name means, or null. The argument provider or the name''s beginning says who sells '
   'it. If neither does, its maker sells it. A name that is only similar is not accepted.';
 
 create or replace function matrice_private.priced_model(model text, provider text default null) returns text
@@ -220,24 +255,34 @@ comment on function matrice_private.priced_model is
 -- What the counts of a call cost -------------------------------------------------------------------------------------
 
 create or replace function matrice_private.billed_tier(service_tier text) returns text
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
-return case lower(btrim(service_tier))
-  when '' then 'standard' when 'default' then 'standard' when 'auto' then 'standard' when 'standard_only' then 'standard'
-  when 'on_demand' then 'standard' when 'fast' then 'priority' when 'on_demand_priority' then 'priority' when 'on_demand_flex' then 'flex'
-  when 'batches' then 'batch' else coalesce(lower(btrim(service_tier)), 'standard') end;
+as $$
+declare
+  tier text := lower(btrim(service_tier));
+begin
+  return case when tier in ('default', 'auto', 'standard_only', 'on_demand', '') then 'standard'
+              when tier in ('fast', 'on_demand_priority') then 'priority'
+              when tier = 'on_demand_flex' then 'flex'
+              when tier = 'batches' then 'batch'
+              else coalesce(tier, 'standard') end;
+end
+$$;
 comment on function matrice_private.billed_tier is 'Returns the tier of model_prices that a service_tier of a call means.';
 
 create or replace function matrice_private.is_off_peak(model text, priced_at timestamptz) returns boolean
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-begin atomic
-  select exists (
+as $$
+declare
+  utc timestamp := priced_at at time zone 'UTC';
+begin
+  return exists (
     select from matrice.model_price_windows w
-     where w.model = is_off_peak.model
-       and extract(isodow from priced_at at time zone 'UTC')::integer = any (w.iso_weekdays)
-       and (priced_at at time zone 'UTC')::time >= w.from_utc and (priced_at at time zone 'UTC')::time < w.until_utc);
-end;
+     where w.model = is_off_peak.model and extract(isodow from utc)::integer = any (w.iso_weekdays)
+       and utc::time >= w.from_utc and utc::time < w.until_utc);
+end
+$$;
 comment on function matrice_private.is_off_peak is 'Returns whether a time is among the off-peak hours of a model.';
 
 create or replace function matrice_private.surcharge(model text, options jsonb) returns numeric
@@ -265,52 +310,72 @@ as $$
 declare
   sellers text;
 begin
-  select string_agg(n.provider, ', ' order by n.provider)
+  select nullif(string_agg(n.provider, ', ' order by n.provider), '')
     into sellers
     from (select distinct n.provider from matrice_private.priced_names n
            where n.name = matrice_private.comparable_name(unpriced_note.model)
            order by 1 limit 5) n;
-  return format('No price is known for the model %s%s.', to_json(left(model, 100)), ' of ' || to_json(left(provider, 100))::text)
-         || coalesce(format(' These sell a model of that name: %s. Say which: usage.provider, or provider/model.', sellers), '');
+  return concat(format('No price is known for the model %s', to_json(left(model, 100))), ' of ' || to_json(left(provider, 100))::text, '.')
+         || coalesce(' Name the provider, in usage.provider or before the model. These sell one of that name: ' || sellers || '.', '');
 end
 $$;
 comment on function matrice_private.unpriced_note is 'Says that a model has no price, and who sells a model of that name.';
 
-create or replace function matrice_private.cost_by_rates(rates jsonb, counts jsonb, out cost_usd numeric, out unpriced text)
-language plpgsql immutable
+create or replace function matrice_private.rates_of_tier(
+  model text, tier text, has_off_peak boolean, tokens_input bigint, priced_at timestamptz, out billed text, out rates jsonb
+)
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Multiplying by a millionth is exact, dividing is not.
-  select 0.000001 * coalesce(sum(c.value::numeric * (rates ->> c.key)::numeric), 0),
-         string_agg(c.key, ', ') filter (where rates ->> c.key is null and c.value::numeric <> 0)
-    into cost_usd, unpriced
-    from jsonb_each_text(counts) c;
-  if unpriced is not null then
-    cost_usd := null;
-  end if;
+  -- A tier that the model has no rates for is billed as standard, and that at the model's off-peak rates in its off-peak hours. Only
+  -- a batch is not: a provider that has no price for it may bill all of the standard price, half of it, or refuse the batch.
+  foreach billed in array case when tier = 'batch' then '{batch}' else array[nullif(tier, 'standard'), 'off_peak', 'standard'] end loop
+    continue when billed is null or billed = 'off_peak' and not (has_off_peak and matrice_private.is_off_peak(model, priced_at));
+    select s.rates
+      into rates
+      from matrice_private.price_sheets s
+     where s.model = rates_of_tier.model and s.service_tier = billed and s.valid_from <= priced_at
+       and s.above_input_tokens < greatest(tokens_input, 1)
+     order by s.valid_from desc, s.above_input_tokens desc
+     limit 1;
+    if rates is not null then
+      return;
+    end if;
+  end loop;
+  billed := null;
 end
 $$;
-comment on function matrice_private.cost_by_rates is
-  'Returns the exact cost of counts; null, and the units without a price, if a unit was used that has none.';
+comment on function matrice_private.rates_of_tier is
+  'Returns the tier at which a call is billed, and its rates. The tier is null if nobody knows the price of a batch.';
 
-create or replace function matrice_private.catalogue_cost(
+create or replace function matrice_private.cost_of_counts(
   model text, counts jsonb, tokens_input bigint, options jsonb, priced_at timestamptz, out cost_usd numeric, out note text
 )
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  provider text := nullif(btrim(options ->> 'provider'), '');
-  tier     text := matrice_private.billed_tier(options ->> 'service_tier');
+  provider text;
+  tier     text := 'standard';
+  billed   text;
   priced   text := model;
-  resolved boolean := provider is not null;
+  resolved boolean := false;
   cheaper  boolean;
   rates    jsonb;
+  found    record;
+  units    jsonb := jsonb_path_query_array(counts, '$.keyvalue().key');
+  unit     text;
   unpriced text;
 begin
-  if resolved then
-    priced := matrice_private.priced_model(model, provider);
+  -- This runs for every step that is recorded: one lookup, and no query for the sum. What is rare is done elsewhere.
+  if options <> '{}' then
+    provider := nullif(btrim(options ->> 'provider'), '');
+    tier := matrice_private.billed_tier(options ->> 'service_tier');
+    if provider is not null then
+      priced := matrice_private.priced_model(model, provider);
+      resolved := true;
+    end if;
   end if;
   loop
     select s.rates, s.has_off_peak
@@ -320,72 +385,43 @@ begin
      order by s.valid_from desc, s.above_input_tokens desc
      limit 1;
     exit when rates is not null or resolved;
-    priced := matrice_private.priced_model(model, null);
+    priced := matrice_private.priced_model(model);
     resolved := true;
   end loop;
   if rates is null then
     note := matrice_private.unpriced_note(model, provider);
     return;
   end if;
-
-  -- A tier that the model has no rates for is billed as standard; so is the standard tier, in the model's off-peak hours at their
-  -- rates. Only a batch is not: providers that give no price for it may bill half or all of the standard one.
   if tier <> 'standard' or cheaper then
-    select s.rates, s.service_tier
-      into rates, tier
-      from (select tier as name, 1 as place union all
-            select 'off_peak', 2 where cheaper and tier <> 'batch' and matrice_private.is_off_peak(priced, priced_at) union all
-            select 'standard', 3 where tier <> 'batch') t
-      join matrice_private.price_sheets s
-        on s.model = priced and s.service_tier = t.name and s.valid_from <= priced_at and s.above_input_tokens < greatest(tokens_input, 1)
-     where not (t.name = 'standard' and t.place = 1)
-     order by t.place, s.valid_from desc, s.above_input_tokens desc
-     limit 1;
-    if tier is distinct from matrice_private.billed_tier(options ->> 'service_tier') and (tier is null or tier <> 'off_peak') then
-      note := format('%s has no prices for the tier %s', priced, to_json(left(options ->> 'service_tier', 100)))
-              || case when rates is null then '.' else ': the standard price is used.' end;
+    found := matrice_private.rates_of_tier(priced, tier, cheaper, tokens_input, priced_at);
+    billed := found.billed;
+    rates := found.rates;
+    if tier <> 'standard' and billed is distinct from tier then
+      note := format('%s has no prices for the tier %s%s', priced, tier, coalesce(': those of ' || billed || ' are used.', '.'));
     end if;
   end if;
 
-  select c.cost_usd, c.unpriced into cost_usd, unpriced from matrice_private.cost_by_rates(rates, counts) c;
-  if unpriced is not null then
-    note := format('%s has no price for %s%s.', priced, unpriced, case when tier = 'batch' then ' in a batch' else '' end);
-  elsif options ?| '{inference_geo,data_residency,speed}' then
-    cost_usd := cost_usd * matrice_private.surcharge(priced, options);
+  cost_usd := 0;
+  for i in 0 .. jsonb_array_length(units) - 1 loop
+    unit := units ->> i;
+    if rates ? unit then
+      cost_usd := cost_usd + (rates ->> unit)::numeric * (counts ->> unit)::numeric;
+    elsif counts -> unit <> '0' then
+      unpriced := concat_ws(', ', unpriced, unit);
+    end if;
+  end loop;
+  if rates is null or unpriced is not null then
+    cost_usd := null;
+    note := coalesce(note, format('%s has no price for %s in the tier %s.', priced, unpriced, coalesce(billed, 'standard')));
+    return;
   end if;
-  if matrice_private.undated_name(model) is not null and matrice_private.undated_name(priced) is null then
-    note := concat_ws(' ', note, format('The price is that of %s, because this snapshot has none of its own.', priced));
+  -- Multiplying by a millionth is exact, dividing is not.
+  cost_usd := trim_scale(cost_usd * 0.000001);
+  if resolved and matrice_private.undated_name(model) is not null and matrice_private.undated_name(priced) is null then
+    note := concat_ws(' ', note, format('This snapshot has no price of its own: that of %s is used.', priced));
   end if;
-  cost_usd := trim_scale(cost_usd);
-end
-$$;
-comment on function matrice_private.catalogue_cost is
-  'Returns the cost of a call by the prices of model_prices. cost_of_counts says the rest.';
-
-create or replace function matrice_private.cost_of_counts(
-  model text, counts jsonb, tokens_input bigint, options jsonb, priced_at timestamptz, project_id uuid default null,
-  out cost_usd numeric, out note text
-)
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  own record;
-begin
-  if project_id is not null and exists (select from matrice.project_prices p where p.project_id = cost_of_counts.project_id) then
-    own := matrice_private.own_price(project_id, model, options, priced_at);
-  end if;
-  if own is null then
-    select c.cost_usd, c.note into cost_usd, note
-      from matrice_private.catalogue_cost(model, counts, tokens_input, options, priced_at) c;
-  elsif own.same_as is not null then
-    select trim_scale(c.cost_usd * own.factor), concat_ws(' ', format('The project''s price: %s × %s.', own.same_as, own.factor), c.note)
-      into cost_usd, note
-      from matrice_private.catalogue_cost(own.same_as, counts, tokens_input, options - 'provider', priced_at) c;
-  else
-    select trim_scale(c.cost_usd * own.factor), c.note
-      into cost_usd, note
-      from matrice_private.cost_by_sheets(own.sheets, counts, tokens_input, options) c;
+  if options ?| '{inference_geo,data_residency,speed}' then
+    cost_usd := trim_scale(cost_usd * matrice_private.surcharge(priced, options));
   end if;
 end
 $$;
@@ -394,4 +430,4 @@ comment on function matrice_private.cost_of_counts is
   'unit that was used has no price. The note also says if another price was used than the call asked for. model: the name '
   'of the model, as people have it. counts: how many of each price unit were used; each token is counted once. '
   'tokens_input: all tokens of the input, which thresholds are compared with. options: service_tier, inference_geo, '
-  'data_residency, speed and provider, if the call has them. project_id: the project whose own prices come first.';
+  'data_residency, speed and provider, if the call has them.';

@@ -64,8 +64,8 @@ begin
       'require_labelled_queries', 'grades_of', 'quality_of', 'labelled_queries', 'require_labelled_query', 'recall_of',
       'sampled_recall', 'require_recall_work',
       'comparable_name', 'name_at_provider', 'standard_rates', 'tier_rates', 'rates_in_proportion', 'sheets_of',
-      'rates_of_catalogue', 'require_catalogue', 'provider_spellings', 'name_forms', 'makers', 'undated_name', 'billed_tier', 'is_off_peak',
-      'surcharge', 'cost_by_rates', 'cost_of_counts',
+      'rates_of_catalogue', 'require_catalogue', 'undated_name', 'billed_tier', 'is_off_peak',
+      'surcharge',
       'usage_keys', 'require_usage', 'unknown_usage', 'usage_tokens', 'usage_choice', 'cost_if_known'
     ]),
 
@@ -92,7 +92,7 @@ begin
       'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'read_embeddings', 'is_sealed',
       'complete_chunks_of_member',
       -- No client may read the prepared prices. They are those of model_prices, which everybody may read.
-      'priced_model', 'resolve_model', 'unpriced_note', 'catalogue_cost',
+      'priced_model', 'resolve_model', 'unpriced_note', 'cost_of_counts',
       -- Under row-level security, filters cannot use their index, and no client may read the word index. These search only the
       -- caller's projects.
       'nearest_to_member', 'matching_of_member', 'outdated_of_member', 'member_has_chunks'
@@ -107,7 +107,7 @@ begin
 
     -- For the owner of the tables.
     (null, 'matrice_private', array[
-      'build_embedding_index', 'load_price_catalogue', 'prepare_prices', 'model_at', 'sold_model', 'provider_named', 'forget_pillar_versions', 'purge_audit_log', 'recount_usage',
+      'build_embedding_index', 'load_price_catalogue', 'prepare_prices', 'model_at', 'sold_model', 'provider_named', 'model_of_maker', 'model_of_reseller', 'rates_of_tier', 'forget_pillar_versions', 'purge_audit_log', 'recount_usage',
       'keep_no_statistics', 'revoke_from_everybody',
       'rebuild_word_index', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
       'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes',
