@@ -153,7 +153,7 @@ create table matrice.model_prices (
   valid_from         timestamptz not null default '-infinity',
   usd_per_million    numeric,
   constraint model_prices_pkey primary key (model, unit, service_tier, above_input_tokens, valid_from),
-  constraint model_prices_unit_fkey foreign key (unit) references matrice_private.price_units (unit),
+  constraint model_prices_unit_length check (octet_length(unit) <= 200),
   constraint model_prices_above_input_tokens_check check (above_input_tokens between 0 and 1000000000),
   constraint model_prices_usd_per_million_check check (usd_per_million between 0 and 1000000000),
   constraint model_prices_model_length check (octet_length(model) <= 200),
@@ -163,7 +163,6 @@ create table matrice.model_prices (
   constraint model_prices_valid_from_check
     check (valid_from = '-infinity' or valid_from between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
-create index idx_model_prices_unit on matrice.model_prices (unit);
 
 comment on table matrice.model_prices is
   'Prices of models, one rate per row. A new price is a new row with its own valid_from, so the cost of earlier '
@@ -212,6 +211,7 @@ create table matrice_private.priced_names (
   constraint priced_names_pkey primary key (name, provider, model)
 );
 create index idx_priced_names_model on matrice_private.priced_names (model);
+create index idx_priced_names_provider on matrice_private.priced_names (provider);
 
 comment on table matrice_private.priced_names is
   'The models of model_prices by their names without the provider. A trigger on model_prices writes it.';

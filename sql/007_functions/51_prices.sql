@@ -26,24 +26,23 @@ insert into matrice_private.price_units (unit, counts, priced_like, in_other_tie
 on conflict (unit) do update
   set counts = excluded.counts, priced_like = excluded.priced_like, in_other_tiers = excluded.in_other_tiers;
 
-create or replace function matrice_private.refuse_unit() returns trigger
-language plpgsql security definer
+create or replace function matrice_private.require_units(units text[]) returns void
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  unknown text;
 begin
-  if not exists (select from matrice_private.price_units u where u.unit = new.unit) then
-    raise exception 'unknown unit: %', quote_literal(left(new.unit, 100))
+  select u into unknown from unnest(units) u where not exists (select from matrice_private.price_units p where p.unit = u) limit 1;
+  if found then
+    raise exception 'unknown unit: %', quote_literal(left(unknown, 100))
       using errcode = '23514',
-            hint = (select format('Use one of %s.', string_agg(u.unit, ', ' order by u.unit)) from matrice_private.price_units u);
+            hint = (select format('Use one of %s.', string_agg(p.unit, ', ' order by p.unit)) from matrice_private.price_units p);
   end if;
-  return new;
 end
 $$;
-comment on function matrice_private.refuse_unit is
-  'Refuses a price for an unknown unit. The error lists the known units, which the error of the foreign key would not.';
-
-create or replace trigger refuse_unit before insert or update of unit on matrice.model_prices
-for each row execute function matrice_private.refuse_unit();
+comment on function matrice_private.require_units is
+  'Raises an error if a unit is unknown. A foreign key would look each row up, and its error would not list the units.';
 
 -- Names --------------------------------------------------------------------------------------------------------------
 
@@ -68,51 +67,60 @@ comment on function matrice_private.name_at_provider is
 -- Sheets -------------------------------------------------------------------------------------------------------------
 
 create or replace function matrice_private.standard_rates(own jsonb) returns jsonb
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-begin atomic
-  select coalesce(jsonb_object_agg(u.unit, r.rate) filter (where r.rate is not null), '{}')
-    from matrice_private.price_units u
-    left join matrice_private.price_units l on l.unit = u.priced_like,
-         lateral (select coalesce(own -> u.unit, own -> u.priced_like, own -> l.priced_like) as rate) r;
-end;
+as $$
+begin
+  return (
+    select coalesce(jsonb_object_agg(u.unit, r.rate) filter (where r.rate is not null), '{}')
+      from matrice_private.price_units u
+      left join matrice_private.price_units l on l.unit = u.priced_like,
+           lateral (select coalesce(own -> u.unit, own -> u.priced_like, own -> l.priced_like) as rate) r);
+end
+$$;
 comment on function matrice_private.standard_rates is
   'Returns the standard rates of all units that have one. A unit without a price costs what the unit costs that it is '
   'priced like.';
 
 create or replace function matrice_private.tier_rates(tier text, own jsonb, standard jsonb) returns jsonb
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-begin atomic
-  select coalesce(jsonb_object_agg(u.unit, r.rate) filter (where r.rate is not null), '{}')
-    from matrice_private.price_units u
-    left join matrice_private.price_units l on l.unit = u.priced_like,
-         -- The unit that it is priced like, or the next one, for which the tier has a rate.
-         lateral (select case when own ? u.priced_like then u.priced_like when own ? l.priced_like then l.priced_like end as unit) o,
-         lateral (select (standard ->> u.unit)::numeric as usual, (standard ->> o.unit)::numeric as usual_like,
-                         (own ->> o.unit)::numeric as rate_like) s,
-         lateral (select case when own ? u.unit then (own ->> u.unit)::numeric
-                              when u.in_other_tiers = 'standard' or s.usual = 0 then s.usual
-                              when s.usual = s.usual_like then s.rate_like
-                              when o.unit is not null and u.in_other_tiers = 'cheapest' then least(s.usual, s.rate_like)
-                              when s.usual_like > 0 then trim_scale(round(s.usual * s.rate_like / s.usual_like, 12))
-                              -- A batch that the provider has no price for may be half price or full price.
-                              when tier <> 'batch' then s.usual end as rate) r;
-end;
+as $$
+begin
+  return (
+    select coalesce(jsonb_object_agg(u.unit, r.rate) filter (where r.rate is not null), '{}')
+      from matrice_private.price_units u
+      left join matrice_private.price_units l on l.unit = u.priced_like,
+           -- The unit that it is priced like, or the next one, for which the tier has a rate.
+           lateral (select case when own ? u.priced_like then u.priced_like when own ? l.priced_like then l.priced_like end as unit) o,
+           lateral (select (standard ->> u.unit)::numeric as usual, (standard ->> o.unit)::numeric as usual_like,
+                           (own ->> o.unit)::numeric as rate_like) s,
+           lateral (select case when own ? u.unit then (own ->> u.unit)::numeric
+                                when u.in_other_tiers = 'standard' or s.usual = 0 then s.usual
+                                when s.usual = s.usual_like then s.rate_like
+                                when o.unit is not null and u.in_other_tiers = 'cheapest' then least(s.usual, s.rate_like)
+                                when s.usual_like > 0 then trim_scale(round(s.usual * s.rate_like / s.usual_like, 12))
+                                -- A batch that the provider has no price for may be half price or full price.
+                                when tier <> 'batch' then s.usual end as rate) r);
+end
+$$;
 comment on function matrice_private.tier_rates is
   'Returns the rates of a tier for all units that have one. A rate that the tier lacks is derived as price_units says. '
   'A batch has no rates that cannot be derived; other tiers then have the standard rate.';
 
 create or replace function matrice_private.rates_in_proportion(own jsonb, standard_below jsonb, standard jsonb) returns jsonb
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
-begin atomic
-  select coalesce(jsonb_object_agg(o.key, r.rate) filter (where r.rate is not null), '{}')
-    from jsonb_each_text(own) o,
-         lateral (select o.value::numeric as rate, (standard_below ->> o.key)::numeric as below, (standard ->> o.key)::numeric as here) s,
-         lateral (select case when s.here is not distinct from s.below then s.rate
-                              when s.below > 0 then trim_scale(round(s.rate * s.here / s.below, 12)) end as rate) r;
-end;
+as $$
+begin
+  return (
+    select coalesce(jsonb_object_agg(o.key, r.rate) filter (where r.rate is not null), '{}')
+      from jsonb_each_text(own) o,
+           lateral (select o.value::numeric as rate, (standard_below ->> o.key)::numeric as below, (standard ->> o.key)::numeric as here) s,
+           lateral (select case when s.here is not distinct from s.below then s.rate
+                                when s.below > 0 then trim_scale(round(s.rate * s.here / s.below, 12)) end as rate) r);
+end
+$$;
 comment on function matrice_private.rates_in_proportion is
   'Returns the rates of a tier above a threshold, from those below it: they rise like the standard rates. A rate is left '
   'out if the standard one rises from 0.';
@@ -183,9 +191,8 @@ begin
     from (select r.model, array_agg(r) as prices from matrice.model_prices r where r.model = any (models) group by r.model) p,
          matrice_private.sheets_of(p.prices) s;
   insert into matrice_private.priced_names (name, provider, model)
-  select distinct matrice_private.name_at_provider(p.model, p.provider), p.provider, p.model
-    from matrice.model_prices p
-   where p.model = any (models);
+  select matrice_private.name_at_provider(p.model, p.provider), p.provider, p.model
+    from (select distinct p.model, p.provider from matrice.model_prices p where p.model = any (models)) p;
 end
 $$;
 comment on function matrice_private.prepare_prices is
@@ -196,6 +203,9 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if tg_op in ('INSERT', 'UPDATE') then
+    perform matrice_private.require_units(array(select distinct c.unit from added c));
+  end if;
   if tg_op = 'INSERT' then
     perform matrice_private.prepare_prices(array(select distinct c.model from added c));
   elsif tg_op = 'DELETE' then
@@ -208,7 +218,8 @@ begin
   return null;
 end
 $$;
-comment on function matrice_private.prices_changed is 'Keeps price_sheets and priced_names in step with model_prices.';
+comment on function matrice_private.prices_changed is
+  'Keeps price_sheets and priced_names in step with model_prices. Refuses unknown units.';
 
 create or replace trigger prepare_added after insert on matrice.model_prices
 referencing new table as added for each statement execute function matrice_private.prices_changed();

@@ -88,14 +88,18 @@ create or replace function matrice_private.model_at(seller text, name text) retu
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  compared text := matrice_private.comparable_name(name);
+  sold     text;
 begin
   -- Of two models of the same name, the one that names its provider.
-  return (
-    select n.model
-      from matrice_private.priced_names n
-     where n.name = matrice_private.comparable_name(model_at.name) and n.provider = seller
-     order by length(n.model) desc, n.model
-     limit 1);
+  select n.model
+    into sold
+    from matrice_private.priced_names n
+   where n.name = compared and n.provider = seller
+   order by length(n.model) desc, n.model
+   limit 1;
+  return sold;
 end
 $$;
 comment on function matrice_private.model_at is 'Returns the model that a provider sells under a name, or null.';
@@ -144,11 +148,15 @@ create or replace function matrice_private.provider_named(spelling text) returns
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  compared text := matrice_private.comparable_name(spelling);
+  provider text;
 begin
-  return coalesce(
-    (select s.provider from matrice_private.provider_spellings s
-      where s.spelling = matrice_private.comparable_name(provider_named.spelling)),
-    (select n.provider from matrice_private.priced_names n where n.provider = lower(btrim(provider_named.spelling)) limit 1));
+  select s.provider into provider from matrice_private.provider_spellings s where s.spelling = compared;
+  if not found then
+    select n.provider into provider from matrice_private.priced_names n where n.provider = lower(btrim(provider_named.spelling)) limit 1;
+  end if;
+  return provider;
 end
 $$;
 comment on function matrice_private.provider_named is 'Returns the provider that a spelling means, as in model_prices, or null.';
@@ -201,36 +209,47 @@ declare
   asked  text := btrim(model);
   slash  integer := strpos(asked, '/');
   given  text := nullif(btrim(provider), '');
-  seller text := matrice_private.provider_named(given);
   first  text;
-  rest   text := asked;
+  seller text;
+  named  text;
   sold   text;
 begin
   if asked is null or octet_length(asked) > 300 then
     return null;
   end if;
+  -- The most frequent form first: provider/model.
+  if slash > 0 then
+    first := matrice_private.provider_named(left(asked, slash - 1));
+    if given is null then
+      sold := matrice_private.sold_model(first, substr(asked, slash + 1));
+    end if;
+    if sold is not null then
+      return sold;
+    end if;
+  end if;
   select regexp_replace(asked, f.form, f.provider, 'i'), regexp_replace(asked, f.form, f.name, 'i')
-    into first, rest
+    into seller, named
     from matrice_private.model_name_forms f
    where asked ~* f.form
    order by f.place
    limit 1;
-  if first is null then
-    first := case when slash > 0 then matrice_private.provider_named(left(asked, slash - 1)) end;
-    rest := case when slash > 0 then substr(asked, slash + 1) end;
+  if not found then
+    seller := first;
+    named := case when slash > 0 then substr(asked, slash + 1) end;
   end if;
   if given is not null then
-    sold := coalesce(matrice_private.sold_model(seller, asked), case when first is not null then matrice_private.sold_model(seller, rest) end);
-    rest := asked;
-  elsif rest is not null then
-    seller := first;
-    sold := matrice_private.sold_model(seller, rest);
+    named := case when seller is not null then named end;
+    seller := matrice_private.provider_named(given);
+    sold := coalesce(matrice_private.sold_model(seller, asked), matrice_private.sold_model(seller, named));
+    named := asked;
+  elsif named is not null then
+    sold := matrice_private.sold_model(seller, named);
   else
     return coalesce(matrice_private.model_of_maker(asked),
                     (select n.model from matrice_private.priced_names n where n.model = asked limit 1));
   end if;
   if sold is null and exists (select from matrice_private.provider_spellings s where s.provider = seller and s.resells) then
-    sold := matrice_private.model_of_reseller(rest);
+    sold := matrice_private.model_of_reseller(named);
   end if;
   return sold;
 end
@@ -385,7 +404,7 @@ begin
      order by s.valid_from desc, s.above_input_tokens desc
      limit 1;
     exit when rates is not null or resolved;
-    priced := matrice_private.priced_model(model);
+    priced := matrice_private.resolve_model(model, null);
     resolved := true;
   end loop;
   if rates is null then

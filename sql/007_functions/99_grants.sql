@@ -107,7 +107,7 @@ begin
 
     -- For the owner of the tables.
     (null, 'matrice_private', array[
-      'build_embedding_index', 'load_price_catalogue', 'prepare_prices', 'model_at', 'sold_model', 'provider_named', 'model_of_maker', 'model_of_reseller', 'rates_of_tier', 'forget_pillar_versions', 'purge_audit_log', 'recount_usage',
+      'build_embedding_index', 'load_price_catalogue', 'require_units', 'prepare_prices', 'model_at', 'sold_model', 'provider_named', 'model_of_maker', 'model_of_reseller', 'rates_of_tier', 'forget_pillar_versions', 'purge_audit_log', 'recount_usage',
       'keep_no_statistics', 'revoke_from_everybody',
       'rebuild_word_index', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
       'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes',
@@ -124,7 +124,7 @@ begin
       -- SECURITY DEFINER: these write to tables that no client may write.
       'audit', 'keep_pillar_version', 'forget_usage', 'forget_failures', 'forget_rows',
       'list_parts', 'list_chunk', 'forget_parts', 'forget_queues',
-      'index_words', 'index_codes', 'refuse_unit', 'prices_changed',
+      'index_words', 'index_codes', 'prices_changed',
       'take_project_id', 'void_invitations',
       'count_context_sources', 'count_source_chunks', 'count_insights', 'count_workflow_runs',
       'count_workflow_steps',
