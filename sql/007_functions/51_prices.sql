@@ -247,6 +247,39 @@ end
 $$;
 comment on function matrice_private.rates_of_catalogue is 'Returns the rates of a price catalogue as rows.';
 
+create or replace function matrice_private.wrong_rate(rates jsonb) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select to_json(left(r.key, 100)) || ': ' || left(r.value::text, 100)
+      from jsonb_each(rates) r
+     where r.key !~ '^[a-z_0-9]{1,50}(>[1-9][0-9]{0,8})?(:[a-z_0-9-]{1,50})?$'
+        or case jsonb_typeof(r.value) when 'number' then not r.value::numeric between 0 and 1e9 else true end
+     limit 1);
+end
+$$;
+comment on function matrice_private.wrong_rate is 'Returns the first of some rates that is none; null if all are good.';
+
+create or replace function matrice_private.require_rates(argument text, rates jsonb) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  wrong text;
+begin
+  perform matrice_private.require_object(argument, rates);
+  wrong := matrice_private.wrong_rate(rates);
+  if wrong is not null then
+    raise exception '% has something that is no rate', argument
+      using errcode = '22023', detail = format('It has %s.', wrong),
+            hint = 'A key is unit, unit>threshold, unit:tier or unit>threshold:tier. A value is a number from 0 to 1e9: dollars per million.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_rates is 'Raises an error unless an argument is an object of rates.';
+
 create or replace function matrice_private.require_catalogue(catalogue jsonb) returns void
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -259,15 +292,12 @@ begin
   if coalesce(jsonb_typeof(catalogue -> 'models') <> 'object', true) then
     wrong := 'It has no object "models".';
   else
-    select format('The model is %s.', left(to_json(m.key)::text, 200))
+    select format('The model is %s. %s', to_json(left(m.key, 100)), w.wrong)
       into wrong
-      from jsonb_each(catalogue -> 'models') m
-     where jsonb_typeof(m.value) <> 'array' or coalesce(jsonb_typeof(m.value -> 0) <> 'string', true)
-        or coalesce(jsonb_typeof(m.value -> 1) <> 'object', true)
-        or exists (
-             select from jsonb_each(case jsonb_typeof(m.value -> 1) when 'object' then m.value -> 1 else '{}' end) r
-              where r.key !~ '^[a-z_0-9]{1,50}(>[1-9][0-9]{0,8})?(:[a-z_0-9-]{1,50})?$'
-                 or case jsonb_typeof(r.value) when 'number' then not r.value::numeric between 0 and 1e9 else true end)
+      from jsonb_each(catalogue -> 'models') m,
+           lateral (select case when coalesce(jsonb_typeof(m.value -> 0) <> 'string' or jsonb_typeof(m.value -> 1) <> 'object', true)
+                                then 'It is not [provider, rates].' else 'It has ' || matrice_private.wrong_rate(m.value -> 1) || '.' end as wrong) w
+     where w.wrong is not null
      limit 1;
   end if;
   if wrong is not null then

@@ -26,7 +26,7 @@ begin
       'evaluate_search', 'search_recall',
       'record_insight', 'supersede_insight', 'search_insights',
       'start_run', 'record_step', 'finish_run',
-      'calculate_cost',
+      'calculate_cost', 'price_of', 'set_price',
       'workflow_metrics',
       'refuse_planned_counts'
     ]),
@@ -64,8 +64,8 @@ begin
       'require_labelled_queries', 'grades_of', 'quality_of', 'labelled_queries', 'require_labelled_query', 'recall_of',
       'sampled_recall', 'require_recall_work',
       'comparable_name', 'name_at_provider', 'standard_rates', 'tier_rates', 'rates_in_proportion', 'sheets_of',
-      'rates_of_catalogue', 'require_catalogue', 'undated_name', 'billed_tier', 'is_off_peak',
-      'surcharge',
+      'rates_of_catalogue', 'wrong_rate', 'require_rates', 'require_catalogue', 'undated_name', 'billed_tier', 'is_off_peak',
+      'surcharge', 'rates_of_sheets', 'own_price', 'cost_in_project',
       'usage_keys', 'require_usage', 'unknown_usage', 'usage_tokens', 'usage_choice', 'cost_if_known'
     ]),
 
@@ -92,18 +92,20 @@ begin
       'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'read_embeddings', 'is_sealed',
       'complete_chunks_of_member',
       -- No client may read the prepared prices. They are those of model_prices, which everybody may read.
-      'priced_model', 'resolve_model', 'unpriced_note', 'cost_of_counts',
+      'priced_model', 'resolve_model', 'unpriced_note', 'cost_of_counts', 'catalogue_rates',
+      -- Clients may not write prepared prices. It refuses callers who are not owners.
+      'write_price_as_owner',
       -- Under row-level security, filters cannot use their index, and no client may read the word index. These search only the
       -- caller's projects.
       'nearest_to_member', 'matching_of_member', 'outdated_of_member', 'member_has_chunks'
     ]),
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
-    -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases and complete_chunks are SECURITY DEFINER, because only
+    -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks and write_price are SECURITY DEFINER, because only
     -- the owner of the tables may read codes, the word index and the index of waiting chunks, and execute the engine's functions.
     ('service_role', 'matrice_private', array[
       'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts', 'complete_chunks',
-      'take_leases', 'own_leases', 'end_leases', 'return_leases', 'free_failed']),
+      'take_leases', 'own_leases', 'end_leases', 'return_leases', 'free_failed', 'write_price']),
 
     -- For the owner of the tables.
     (null, 'matrice_private', array[
