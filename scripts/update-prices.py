@@ -88,7 +88,7 @@ def number(value):
 
 
 def per_million(usd):
-    return format((usd * 1_000_000).quantize(Decimal("0.000000001")).normalize(), "f")
+    return format((usd * 1_000_000).quantize(Decimal("0.000000000001")).normalize(), "f")
 
 
 def object_of(entry, key):

@@ -348,7 +348,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- A tier that the model has no rates for is billed as standard, and that at the model's off-peak rates in its off-peak hours. Only
-  -- a batch is not: a provider that has no price for it may bill all of the standard price, half of it, or refuse the batch.
+  -- a batch is not: a provider that has no price for it may bill half or all of the standard one.
   foreach billed in array case when tier = 'batch' then '{batch}' else array[nullif(tier, 'standard'), 'off_peak', 'standard'] end loop
     continue when billed is null or billed = 'off_peak' and not (has_off_peak and matrice_private.is_off_peak(model, priced_at));
     select s.rates
@@ -362,7 +362,14 @@ begin
       return;
     end if;
   end loop;
-  billed := null;
+  -- Half of nothing is nothing.
+  select s.service_tier, s.rates
+    into billed, rates
+    from matrice_private.price_sheets s
+   where s.model = rates_of_tier.model and s.service_tier = 'standard' and s.valid_from <= priced_at
+     and not exists (select from jsonb_each(s.rates) r where r.value <> '0')
+   order by s.valid_from desc
+   limit 1;
 end
 $$;
 comment on function matrice_private.rates_of_tier is
