@@ -319,6 +319,11 @@ begin
   perform matrice_private.require_catalogue(catalogue);
   perform matrice_private.require_given('valid_from', valid_from);
   perform matrice_private.require_time('valid_from', valid_from);
+  if row_security_active('matrice.model_prices') then
+    raise exception 'only services may load prices'
+      using errcode = '42501', detail = 'All projects share these prices.',
+            hint = 'Call it as service_role. set_price sets the prices of one project.';
+  end if;
   insert into matrice.model_price_windows (model, iso_weekdays, from_utc, until_utc)
   select w ->> 0, array(select jsonb_array_elements_text(w -> 1)::integer), (w ->> 2)::time, (w ->> 3)::time
     from jsonb_array_elements(catalogue -> 'windows') w

@@ -26,12 +26,10 @@ begin
       'evaluate_search', 'search_recall',
       'record_insight', 'supersede_insight', 'search_insights',
       'start_run', 'record_step', 'finish_run',
-      'calculate_cost', 'price_of', 'set_price',
+      'calculate_cost', 'price_of', 'set_price', 'load_prices',
       'workflow_metrics',
       'refuse_planned_counts'
     ]),
-    -- Prices hold for everybody.
-    ('service_role', 'matrice', array['load_prices']),
 
     -- Helpers. The API, triggers, policies, defaults and check constraints call them as the caller, who needs EXECUTE.
     ('authenticated, service_role', 'matrice_private', array[
