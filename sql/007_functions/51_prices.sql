@@ -230,6 +230,19 @@ referencing old table as removed new table as added for each statement execute f
 create or replace trigger prepare_emptied after truncate on matrice.model_prices
 for each statement execute function matrice_private.prices_changed();
 
+create or replace function matrice_private.rebuild_prices() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.prepare_prices(array(select p.model from matrice.model_prices p
+                                               union select s.model from matrice_private.price_sheets s
+                                               union select n.model from matrice_private.priced_names n));
+end
+$$;
+comment on function matrice_private.rebuild_prices is
+  'Prepares the prices of all models anew: on a subscriber of schema matrice alone, or after a change of price_units.';
+
 -- The catalogue ------------------------------------------------------------------------------------------------------
 
 create or replace function matrice_private.rates_of_catalogue(catalogue jsonb)

@@ -101,6 +101,7 @@ describe('functions refuse numbers out of range', () => refusals([
   ...each([-1, 'NaN'], 'record_step', 'cost_usd', '22023'),
   ...each([1e9, 'Infinity'], 'record_step', 'cost_usd', '22023'),
   ...each([1.1, 75, 'NaN'], 'match_chunks', 'match_threshold', '22023'),
+  ...each([-1, 1001, 'NaN'], 'set_price', 'factor', '22023'),
   ...each([-1], 'calculate_cost', 'tokens_input', '22023'),
   ...each([-1], 'calculate_cost', 'tokens_output', '22023'),
   ...each([{ cached_tokens: -1 }, { cached_tokens: '5' }, { cached_tokens: 1.5 }, { cached_tokens: 11 },
@@ -143,11 +144,13 @@ describe('functions refuse empty and blank texts', () => refusals([
   ]),
   ...['workflow_id', 'event_name', 'run_key'].flatMap((argument) => each(['', ' '], 'start_run', argument, '22023')),
   ...['step_name', 'step_key'].flatMap((argument) => each(['', ' '], 'record_step', argument, '22023')),
+  ...['set_price', 'price_of'].flatMap((name) => [...each(['', ' '], name, 'model', '22023'), ...each([null], name, 'model', '22004')]),
+  ...each([null], 'load_prices', 'catalogue', '22004'),
   ...each([null], 'workflow_metrics', 'since', '22004'),
   ...each([null], 'store_embeddings', 'chunk_ids', '22004'),
   ...each([null], 'analyze_text', 'language', '22004'),
   ...['set_phase', 'save_pillar', 'ingest_source', 'build_context', 'search_insights', 'start_run', 'workflow_metrics', 'reindex_text',
-    'sync_source', 'sync_sources', 'source_progress', 'failed_chunks', 'retry_failed']
+    'sync_source', 'sync_sources', 'source_progress', 'failed_chunks', 'retry_failed', 'set_price']
     .flatMap((name) => each([null], name, 'project_id', '22004')),
 ]))
 
@@ -191,6 +194,8 @@ describe('functions refuse JSON of another kind', () => refusals([
   ...each([{ app: { notes: 'x'.repeat(17000) } }], 'create_project', 'settings', '22023'),
   ...each(['{}', []], 'ingest_source', 'metadata', '22023'),
   ...each(['squid', { a: 1 }, '[]'], 'record_insight', 'tags', '22023'),
+  ...each(['{}', [1], { input: '1' }, { input: -1 }, { 'in put': 1 }], 'set_price', 'prices', '22023'),
+  ...each(['{}', [1], {}, { models: { x: 1 } }], 'load_prices', 'catalogue', '22023'),
   ...each(['{}', [1]], 'calculate_cost', 'usage', '22023'),
   ...each(['{}', [1]], 'record_step', 'usage', '22023'),
   ...each(['soon'], 'workflow_metrics', 'since', '22007'),

@@ -118,6 +118,9 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     finish_run: { run_id, status: 'completed', output_data: { seen: 1 } },
     workflow_metrics: { project_id, since: '2020-01-01', group_by: 'day' },
     calculate_cost: { model: 'gpt-4o', tokens_input: 10, usage: { cached_tokens: 5, service_tier: 'standard' } },
+    price_of: { model: 'gpt-4o', project_id, provider: 'openai' },
+    set_price: { project_id, model: 'house', prices: { input: 2 }, same_as: null },
+    load_prices: { catalogue: { models: { house: ['us', { input: 2 }] } } },
     // Requests
     refuse_planned_counts: {},
     // Ingestion

@@ -43,7 +43,8 @@ insert into valid values
   ('title', $$'x'$$), ('confidence', '0.5'), ('tags', $$'[]'$$), ('evidence', $$'{}'$$), ('workflow_id', $$'sail'$$), ('event_name', $$'tide'$$),
   ('run_key', $$'key'$$), ('input_data', $$'{}'$$), ('output_data', $$'{}'$$), ('step_name', $$'x'$$), ('step_key', $$'key'$$), ('status', $$'success'$$),
   ('latency_ms', '1'), ('tokens_input', '1'), ('tokens_output', '1'), ('usage', $$'{}'$$), ('attempt', '1'), ('cost_usd', '1'),
-  ('executed_at', 'now()'), ('priced_at', 'now()'), ('since', $$'2026-01-01'$$), ('until', 'now()'), ('group_by', $$'day'$$);
+  ('executed_at', 'now()'), ('priced_at', 'now()'), ('since', $$'2026-01-01'$$), ('until', 'now()'), ('group_by', $$'day'$$),
+  ('prices', 'null'), ('same_as', $$'gpt-4o'$$), ('factor', '1'), ('valid_from', 'now()'), ('provider', $$'openai'$$), ('catalogue', $$'{"models": {}}'$$);
 -- With scores, build_context needs no vector.
 insert into valid values ('status', $$'completed'$$, 'finish_run'), ('error', $$'{}'$$, 'record_step'), ('scores', 'null', 'build_context');
 grant select on valid to public;
@@ -79,7 +80,7 @@ $$;
 select is_empty('select function, name from arguments where value is null', 'Every argument of every function has a valid value here');
 
 select tests.as_user('alice');
-select is(a.code, case function when 'accept_invite' then 'PT404' end, function || ' takes its valid arguments')
+select is(a.code, case function when 'accept_invite' then 'PT404' when 'load_prices' then '42501' end, function || ' takes its valid arguments')
   from (select distinct function from arguments) f cross join tests.answer(function) a
  order by function;
 
@@ -174,7 +175,7 @@ select is(a.code, '22023', format('%1$s refuses %3$s %2$s', function, value, nam
     ('record_step', 'step_key', $$''$$),
     ('start_run', 'event_name', $$' '$$), ('calculate_cost', 'usage', $$'{"total_tokens": 5}'$$), ('record_step', 'usage', $$'[]'$$),
     ('store_embeddings', 'embeddings', $$'"[]"'$$),
-    ('rerank_chunks', 'scores', $$'[]'$$), ('rerank_chunks', 'scores', $$'{"x": 1}'$$), ('evaluate_search', 'queries', $$'{}'$$)
+    ('rerank_chunks', 'scores', $$'[]'$$), ('set_price', 'factor', $$'NaN'$$), ('load_prices', 'catalogue', $$'{}'$$), ('rerank_chunks', 'scores', $$'{"x": 1}'$$), ('evaluate_search', 'queries', $$'{}'$$)
   ) as calls (function, name, value) cross join tests.answer(function, name, value) a;
 
 select results_eq($$select score from matrice.rerank_chunks(jsonb_build_object(tests.id('chunk'), '1e-400'::numeric))$$, $$values (0::double precision)$$,
