@@ -2,29 +2,39 @@
 
 -- Units --------------------------------------------------------------------------------------------------------------
 
--- The units of tokens are disjoint: a token is counted under one of them.
-insert into matrice_private.price_units (unit, counts, priced_like, in_other_tiers) values
-  ('input',            'uncached tokens of text in the input',             null,          'proportional'),
-  ('output',           'tokens of text in the output',                     null,          'proportional'),
-  ('cache_read',       'input tokens read from a cache',                   'input',       'cheapest'),
-  ('cache_write',      'input tokens written to a cache for 5 minutes',    'input',       'proportional'),
-  ('cache_write_1h',   'input tokens written to a cache for an hour',      'cache_write', 'proportional'),
-  ('cache_write_12h',  'input tokens written to a cache for twelve hours', 'cache_write', 'proportional'),
-  ('reasoning',        'tokens of reasoning in the output',                'output',      'proportional'),
-  ('input_audio',      'tokens of audio in the input',                     'input',       'proportional'),
-  ('output_audio',     'tokens of audio in the output',                    'output',      'proportional'),
-  ('cache_read_audio', 'tokens of audio read from a cache',                'cache_read',  'cheapest'),
-  ('input_image',      'tokens of images in the input',                    'input',       'proportional'),
-  ('output_image',     'tokens of images in the output',                   'output',      'proportional'),
-  ('input_video',      'tokens of video in the input',                     'input',       'proportional'),
-  ('image',            'images',                                           null,          'proportional'),
-  ('second',           'seconds of audio or video',                        null,          'proportional'),
-  ('character',        'characters',                                       null,          'proportional'),
-  ('page',             'pages of documents',                               null,          'proportional'),
-  ('query',            'queries of a search or reranking model',           null,          'proportional'),
-  ('web_search',       'calls of the provider''s web search tool',         null,          'standard')
-on conflict (unit) do update
-  set counts = excluded.counts, priced_like = excluded.priced_like, in_other_tiers = excluded.in_other_tiers;
+create or replace function matrice_private.fill_price_units() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- The units of tokens are disjoint: a token is counted under one of them.
+  insert into matrice_private.price_units (unit, counts, priced_like, in_other_tiers) values
+    ('input',            'uncached tokens of text in the input',             null,          'proportional'),
+    ('output',           'tokens of text in the output',                     null,          'proportional'),
+    ('cache_read',       'input tokens read from a cache',                   'input',       'cheapest'),
+    ('cache_write',      'input tokens written to a cache for 5 minutes',    'input',       'proportional'),
+    ('cache_write_1h',   'input tokens written to a cache for an hour',      'cache_write', 'proportional'),
+    ('cache_write_12h',  'input tokens written to a cache for twelve hours', 'cache_write', 'proportional'),
+    ('reasoning',        'tokens of reasoning in the output',                'output',      'proportional'),
+    ('input_audio',      'tokens of audio in the input',                     'input',       'proportional'),
+    ('output_audio',     'tokens of audio in the output',                    'output',      'proportional'),
+    ('cache_read_audio', 'tokens of audio read from a cache',                'cache_read',  'cheapest'),
+    ('input_image',      'tokens of images in the input',                    'input',       'proportional'),
+    ('output_image',     'tokens of images in the output',                   'output',      'proportional'),
+    ('input_video',      'tokens of video in the input',                     'input',       'proportional'),
+    ('image',            'images',                                           null,          'proportional'),
+    ('second',           'seconds of audio or video',                        null,          'proportional'),
+    ('character',        'characters',                                       null,          'proportional'),
+    ('page',             'pages of documents',                               null,          'proportional'),
+    ('query',            'queries of a search or reranking model',           null,          'proportional'),
+    ('web_search',       'calls of the provider''s web search tool',         null,          'standard')
+  on conflict (unit) do update
+    set counts = excluded.counts, priced_like = excluded.priced_like, in_other_tiers = excluded.in_other_tiers;
+end
+$$;
+comment on function matrice_private.fill_price_units is 'Fills price_units.';
+
+select matrice_private.fill_price_units();
 
 create or replace function matrice_private.require_units(units text[]) returns void
 language plpgsql stable
@@ -141,8 +151,8 @@ declare
 begin
   for valid_from in select distinct p.valid_from from unnest(prices) p loop
     -- The rates at this time, by tier and threshold.
-    select jsonb_object_agg(g.tier, g.levels), array_agg(g.tier)
-      into known, tiers
+    select coalesce(jsonb_object_agg(g.tier, g.levels), '{}')
+      into known
       from (select l.tier, jsonb_object_agg(l.above, l.rates) as levels
               from (select v.service_tier as tier, v.above_input_tokens as above, jsonb_object_agg(v.unit, v.usd_per_million) as rates
                       from (select distinct on (p.unit, p.service_tier, p.above_input_tokens) p.*
@@ -152,12 +162,13 @@ begin
                      where v.usd_per_million is not null
                      group by 1, 2) l
              group by 1) g;
+    tiers := array(select distinct p.service_tier from unnest(prices) p where p.valid_from <= sheets_of.valid_from);
     select array_agg(distinct a.above order by a.above)
       into ladder
       from (select 0 as above union all
             select k.key::integer from jsonb_each(known) t, jsonb_each(t.value) k) a;
-    has_off_peak := coalesce(known ? 'off_peak', false);
-    foreach service_tier in array array['standard'] || array_remove(coalesce(tiers, '{}'), 'standard') loop
+    has_off_peak := known ? 'off_peak';
+    foreach service_tier in array array['standard'] || array_remove(tiers, 'standard') loop
       usual := '{}';
       own := '{}';
       foreach above_input_tokens in array ladder loop
@@ -168,7 +179,8 @@ begin
                     else matrice_private.rates_in_proportion(own, below, usual) || at_level end;
         rates := matrice_private.standard_rates(usual);
         if service_tier <> 'standard' then
-          rates := matrice_private.tier_rates(service_tier, own, rates);
+          -- A tier that has ended is empty.
+          rates := case when known ? service_tier then matrice_private.tier_rates(service_tier, own, rates) else '{}' end;
         end if;
         return next;
       end loop;
@@ -235,6 +247,8 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform matrice_private.fill_price_units();
+  perform matrice_private.fill_spellings();
   perform matrice_private.prepare_prices(array(select p.model from matrice.model_prices p
                                                union select s.model from matrice_private.price_sheets s
                                                union select n.model from matrice_private.priced_names n));

@@ -2,85 +2,95 @@
 
 -- Spellings ----------------------------------------------------------------------------------------------------------
 
--- As LiteLLM, OpenTelemetry (gen_ai.provider.name), the AI SDK, OpenRouter and the providers themselves write them. A provider
--- that is not here is spelled as in model_prices.
-delete from matrice_private.provider_spellings where true;
-insert into matrice_private.provider_spellings (provider, resells, spelling)
-select p.provider, p.resells, unnest(p.spellings)
-  from (values
-    ('openai', false, '{openai,openai-chat,openai-responses,openai-completion,openai-embedding,text-completion-openai}'::text[]),
-    ('anthropic', false, '{anthropic,anthropic-messages}'::text[]),
-    ('gemini', false, '{gemini,google,google-ai-studio,google-generative-ai,gcp-gemini,gcp-gen_ai,google-gla}'::text[]),
-    ('vertex_ai', false, '{vertex_ai,vertex,vertexai,google-vertex,google-vertex-chat,google-vertex-ai,gcp-vertex_ai,'
-      'vertex-anthropic,google-vertex-anthropic-messages}'::text[]),
-    ('azure', false, '{azure,azure-openai,azure-ai-openai,az-ai-openai,azure-chat,azure-responses,azure-openai-chat,'
-      'azure_text}'::text[]),
-    ('azure_ai', false, '{azure_ai,azure-ai-inference,az-ai-inference}'::text[]),
-    ('bedrock', false, '{bedrock,aws-bedrock,amazon-bedrock,amazon_bedrock,bedrock_converse,bedrock_mantle,amazon}'::text[]),
-    ('amazon_nova', false, '{amazon-nova}'::text[]),
-    ('mistral', false, '{mistral,mistral_ai,mistralai,mistral-chat}'::text[]),
-    ('xai', false, '{xai,x-ai,x_ai,xai-chat,xai-responses}'::text[]),
-    ('deepseek', false, '{deepseek,deepseek-chat}'::text[]),
-    ('cohere', false, '{cohere,cohere_chat,cohere-chat}'::text[]),
-    ('groq', false, '{groq,groq-chat}'::text[]),
-    ('cerebras', false, '{cerebras,cerebras-chat}'::text[]),
-    ('perplexity', false, '{perplexity}'::text[]),
-    ('voyage', false, '{voyage,voyageai}'::text[]),
-    ('together_ai', false, '{together_ai,together,togetherai,togetherai-chat}'::text[]),
-    ('fireworks_ai', false, '{fireworks_ai,fireworks,fireworks-chat}'::text[]),
-    ('deepinfra', false, '{deepinfra}'::text[]),
-    ('dashscope', false, '{dashscope,alibaba}'::text[]),
-    ('moonshot', false, '{moonshot,moonshotai}'::text[]),
-    ('zai', false, '{zai,z-ai}'::text[]),
-    ('minimax', false, '{minimax}'::text[]),
-    ('jina_ai', false, '{jina_ai,jina}'::text[]),
-    ('watsonx', false, '{watsonx,ibm-watsonx-ai}'::text[]),
-    ('databricks', false, '{databricks}'::text[]),
-    ('openrouter', true, '{openrouter}'::text[]),
-    ('vercel_ai_gateway', true, '{vercel_ai_gateway,vercel,gateway}'::text[]),
-    ('local', false, '{local,ollama,ollama_chat,llama-cpp,llamacpp,llama_cpp,llamafile,lm_studio,lmstudio,lemonade,xenova,'
-      'offline}'::text[])
-  ) as p (provider, resells, spellings);
+create or replace function matrice_private.fill_spellings() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- As LiteLLM, OpenTelemetry (gen_ai.provider.name), the AI SDK, OpenRouter and the providers themselves write them. A provider
+  -- that is not here is spelled as in model_prices.
+  delete from matrice_private.provider_spellings where true;
+  insert into matrice_private.provider_spellings (provider, resells, spelling)
+  select p.provider, p.resells, unnest(p.spellings)
+    from (values
+      ('openai', false, '{openai,openai-chat,openai-responses,openai-completion,openai-embedding,text-completion-openai}'::text[]),
+      ('anthropic', false, '{anthropic,anthropic-messages}'::text[]),
+      ('gemini', false, '{gemini,google,google-ai-studio,google-generative-ai,gcp-gemini,gcp-gen_ai,google-gla}'::text[]),
+      ('vertex_ai', false, '{vertex_ai,vertex,vertexai,google-vertex,google-vertex-chat,google-vertex-ai,gcp-vertex_ai,'
+        'vertex-anthropic,google-vertex-anthropic-messages}'::text[]),
+      ('azure', false, '{azure,azure-openai,azure-ai-openai,az-ai-openai,azure-chat,azure-responses,azure-openai-chat,'
+        'azure_text}'::text[]),
+      ('azure_ai', false, '{azure_ai,azure-ai-inference,az-ai-inference}'::text[]),
+      ('bedrock', false, '{bedrock,aws-bedrock,amazon-bedrock,amazon_bedrock,bedrock_converse,bedrock_mantle,amazon}'::text[]),
+      ('amazon_nova', false, '{amazon-nova}'::text[]),
+      ('mistral', false, '{mistral,mistral_ai,mistralai,mistral-chat}'::text[]),
+      ('xai', false, '{xai,x-ai,x_ai,xai-chat,xai-responses}'::text[]),
+      ('deepseek', false, '{deepseek,deepseek-chat}'::text[]),
+      ('cohere', false, '{cohere,cohere_chat,cohere-chat}'::text[]),
+      ('groq', false, '{groq,groq-chat}'::text[]),
+      ('cerebras', false, '{cerebras,cerebras-chat}'::text[]),
+      ('perplexity', false, '{perplexity}'::text[]),
+      ('voyage', false, '{voyage,voyageai}'::text[]),
+      ('together_ai', false, '{together_ai,together,togetherai,togetherai-chat}'::text[]),
+      ('fireworks_ai', false, '{fireworks_ai,fireworks,fireworks-chat}'::text[]),
+      ('deepinfra', false, '{deepinfra}'::text[]),
+      ('dashscope', false, '{dashscope,alibaba}'::text[]),
+      ('moonshot', false, '{moonshot,moonshotai}'::text[]),
+      ('zai', false, '{zai,z-ai}'::text[]),
+      ('minimax', false, '{minimax}'::text[]),
+      ('jina_ai', false, '{jina_ai,jina}'::text[]),
+      ('watsonx', false, '{watsonx,ibm-watsonx-ai}'::text[]),
+      ('databricks', false, '{databricks}'::text[]),
+      ('openrouter', true, '{openrouter}'::text[]),
+      ('vercel_ai_gateway', true, '{vercel_ai_gateway,vercel,gateway}'::text[]),
+      ('local', false, '{local,ollama,ollama_chat,llama-cpp,llamacpp,llama_cpp,llamafile,lm_studio,lmstudio,lemonade,xenova,'
+        'offline}'::text[])
+    ) as p (provider, resells, spellings);
 
-delete from matrice_private.model_name_forms where true;
-insert into matrice_private.model_name_forms (place, form, provider, name)
-select f.*
-  from (values
-    (1, '^models/(.+)$', 'gemini', '\1'),
-    (2, '^(?:projects/[^/]+/locations/[^/]+/)?publishers/(?:google|anthropic)/models/(.+)$', 'vertex_ai', '\1'),
-    (3, '^(?:projects/[^/]+/locations/[^/]+/)?publishers/([^/]+)/models/(.+)$', 'vertex_ai', '\1/\2'),
-    (4, '^(?:(?:[a-z]{2}|us-gov|apac|global)\.)?(?:ai21|amazon|anthropic|cohere|deepseek|google|meta|minimax|mistral|moonshot|nvidia|openai'
-     '|qwen|stability|twelvelabs|writer|zai)\.[a-z].*$', 'bedrock', '\&'),
-    (5, '^arn:aws[a-z-]*:bedrock:[a-z0-9-]*:[0-9]*:(?:foundation-model|inference-profile)/([^/]+)$', 'bedrock', '\1'),
-    (6, '^bedrock/(?:converse|converse_like|invoke|mantle)/(.+)$', 'bedrock', '\1'),
-    (7, '^accounts/fireworks/(?:models|routers)/[^/]+$', 'fireworks_ai', '\&'),
-    (8, '^(openai|azure)/responses/(.+)$', '\1', '\2'),
-    (9, '^(?:openai/)?ft:([^:/]+):[^/]*$', 'openai', 'ft:\1')
-  ) as f;
+  delete from matrice_private.model_name_forms where true;
+  insert into matrice_private.model_name_forms (place, form, provider, name)
+  select f.*
+    from (values
+      (1, '^models/(.+)$', 'gemini', '\1'),
+      (2, '^(?:projects/[^/]+/locations/[^/]+/)?publishers/(?:google|anthropic)/models/(.+)$', 'vertex_ai', '\1'),
+      (3, '^(?:projects/[^/]+/locations/[^/]+/)?publishers/([^/]+)/models/(.+)$', 'vertex_ai', '\1/\2'),
+      (4, '^(?:(?:[a-z]{2}|us-gov|apac|global)\.)?(?:ai21|amazon|anthropic|cohere|deepseek|google|meta|minimax|mistral|moonshot|nvidia|openai'
+       '|qwen|stability|twelvelabs|writer|zai)\.[a-z].*$', 'bedrock', '\&'),
+      (5, '^arn:aws[a-z-]*:bedrock:[a-z0-9-]*:[0-9]*:(?:foundation-model|inference-profile)/([^/]+)$', 'bedrock', '\1'),
+      (6, '^bedrock/(?:converse|converse_like|invoke|mantle)/(.+)$', 'bedrock', '\1'),
+      (7, '^accounts/fireworks/(?:models|routers)/[^/]+$', 'fireworks_ai', '\&'),
+      (8, '^(openai|azure)/responses/(.+)$', '\1', '\2'),
+      (9, '^(?:openai/)?ft:([^:/]+):[^/]*$', 'openai', 'ft:\1')
+    ) as f;
 
-delete from matrice_private.model_makers where true;
-insert into matrice_private.model_makers (place, beginning, providers)
-select row_number() over (order by g.place, b.place), b.beginning, g.providers
-  from (values
-    (1, '{}'::text[], '{gpt-oss}'::text[]),
-    (2, '{openai}'::text[], '{gpt-,chatgpt-,o1,o3,o4-,ft:,text-embedding-3,text-embedding-ada,whisper-,tts-}'::text[]),
-    (3, '{anthropic}'::text[], '{claude-}'::text[]),
-    (4, '{gemini,vertex_ai}'::text[], '{gemini-,veo-,imagen-}'::text[]),
-    (5, '{xai}'::text[], '{grok-}'::text[]),
-    (6, '{deepseek}'::text[], '{deepseek-}'::text[]),
-    (7, '{mistral}'::text[], '{mistral-,ministral-,magistral-,codestral-,devstral-,pixtral-,voxtral-,open-mistral-,open-mixtral-}'::text[]),
-    (8, '{cohere}'::text[], '{command-,embed-,rerank-v,rerank-english,rerank-multi}'::text[]),
-    (9, '{voyage}'::text[], '{voyage-,rerank-}'::text[]),
-    (10, '{jina_ai}'::text[], '{jina-}'::text[]),
-    (11, '{perplexity}'::text[], '{sonar}'::text[]),
-    (12, '{ai21}'::text[], '{jamba-}'::text[]),
-    (13, '{dashscope}'::text[], '{qwen,qwq-}'::text[]),
-    (14, '{moonshot}'::text[], '{kimi-,moonshot-}'::text[]),
-    (15, '{zai}'::text[], '{glm-}'::text[]),
-    (16, '{minimax}'::text[], '{minimax-,speech-}'::text[]),
-    (17, '{elevenlabs}'::text[], '{eleven_,scribe_}'::text[]),
-    (18, '{amazon_nova,deepgram}'::text[], '{nova-}'::text[])
-  ) as g (place, providers, beginnings), unnest(g.beginnings) with ordinality b (beginning, place);
+  delete from matrice_private.model_makers where true;
+  insert into matrice_private.model_makers (place, beginning, providers)
+  select row_number() over (order by g.place, b.place), b.beginning, g.providers
+    from (values
+      (1, '{}'::text[], '{gpt-oss}'::text[]),
+      (2, '{openai}'::text[], '{gpt-,chatgpt-,o1,o3,o4-,ft:,text-embedding-3,text-embedding-ada,whisper-,tts-}'::text[]),
+      (3, '{anthropic}'::text[], '{claude-}'::text[]),
+      (4, '{gemini,vertex_ai}'::text[], '{gemini-,veo-,imagen-}'::text[]),
+      (5, '{xai}'::text[], '{grok-}'::text[]),
+      (6, '{deepseek}'::text[], '{deepseek-}'::text[]),
+      (7, '{mistral}'::text[], '{mistral-,ministral-,magistral-,codestral-,devstral-,pixtral-,voxtral-,open-mistral-,open-mixtral-}'::text[]),
+      (8, '{cohere}'::text[], '{command-,embed-,rerank-v,rerank-english,rerank-multi}'::text[]),
+      (9, '{voyage}'::text[], '{voyage-,rerank-}'::text[]),
+      (10, '{jina_ai}'::text[], '{jina-}'::text[]),
+      (11, '{perplexity}'::text[], '{sonar}'::text[]),
+      (12, '{ai21}'::text[], '{jamba-}'::text[]),
+      (13, '{dashscope}'::text[], '{qwen,qwq-}'::text[]),
+      (14, '{moonshot}'::text[], '{kimi-,moonshot-}'::text[]),
+      (15, '{zai}'::text[], '{glm-}'::text[]),
+      (16, '{minimax}'::text[], '{minimax-,speech-}'::text[]),
+      (17, '{elevenlabs}'::text[], '{eleven_,scribe_}'::text[]),
+      (18, '{amazon_nova,deepgram}'::text[], '{nova-}'::text[])
+    ) as g (place, providers, beginnings), unnest(g.beginnings) with ordinality b (beginning, place);
+end
+$$;
+comment on function matrice_private.fill_spellings is 'Fills provider_spellings, model_name_forms and model_makers.';
+
+select matrice_private.fill_spellings();
 
 -- Which model a name means -------------------------------------------------------------------------------------------
 
@@ -358,12 +368,12 @@ begin
        and s.above_input_tokens < greatest(tokens_input, 1)
      order by s.valid_from desc, s.above_input_tokens desc
      limit 1;
-    if rates is not null then
+    if rates <> '{}' then
       return;
     end if;
   end loop;
   -- Half of nothing is nothing.
-  select s.service_tier, s.rates
+  select tier, s.rates
     into billed, rates
     from matrice_private.price_sheets s
    where s.model = rates_of_tier.model and s.service_tier = 'standard' and s.valid_from <= priced_at
@@ -445,6 +455,7 @@ begin
       note := format('%s has no prices for the tier %s%s', priced, tier, coalesce(': those of ' || billed || ' are used.', '.'));
     end if;
     if billed is null then
+      note := coalesce(note, format('%s has no prices at this time.', priced));
       return;
     end if;
   end if;
@@ -484,7 +495,8 @@ comment on function matrice_private.cost_of_counts is
 -- Prices of a project ------------------------------------------------------------------------------------------------
 
 create or replace function matrice_private.own_price(
-  project_id uuid, model text, options jsonb, priced_at timestamptz, out same_as text, out factor numeric, out sheets jsonb, out valid_from timestamptz
+  project_id uuid, model text, options jsonb, priced_at timestamptz, out same_as text, out factor numeric, out prices jsonb, out sheets jsonb,
+  out valid_from timestamptz
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -494,8 +506,8 @@ begin
     return;
   end if;
   -- The name as the call has it, then the model that it means: a discount for gpt-4o holds for openai/gpt-4o, too.
-  select p.same_as, p.factor, p.sheets, p.valid_from
-    into same_as, factor, sheets, valid_from
+  select p.same_as, p.factor, p.prices, p.sheets, p.valid_from
+    into same_as, factor, prices, sheets, valid_from
     from (select own_price.model as name, 1 as place union all
           select matrice_private.priced_model(own_price.model, nullif(btrim(options ->> 'provider'), '')), 2) n
     join matrice.project_prices p on p.project_id = own_price.project_id and p.model = n.name and p.valid_from <= priced_at
@@ -664,17 +676,17 @@ begin
   perform matrice_private.require_time('priced_at', priced_at);
   if project_id is not null then
     perform matrice_private.require_role(project_id, 'viewer');
-    own := matrice_private.own_price(project_id, model, jsonb_build_object('provider', provider), priced_at);
-    if own.sheets is not null then
-      return query
-      select 'project', price_of.model, s.service_tier, s.above_input_tokens, r.key, trim_scale(r.value::numeric * own.factor), true, own.valid_from
-        from jsonb_to_recordset(own.sheets) s (service_tier text, above_input_tokens integer, rates jsonb), jsonb_each_text(s.rates) r
-       order by 3, 4, 5;
-      return;
-    end if;
-    source := case when own.factor is not null then 'project' end;
   end if;
-  source := coalesce(source, 'catalogue');
+  own := matrice_private.own_price(project_id, model, jsonb_build_object('provider', provider), priced_at);
+  if own.sheets is not null then
+    return query
+    select 'project', price_of.model, s.service_tier, s.above_input_tokens, r.key, trim_scale(r.value::numeric * own.factor),
+           own.prices ? concat(r.key, '>' || nullif(s.above_input_tokens, 0), ':' || nullif(s.service_tier, 'standard')), own.valid_from
+      from jsonb_to_recordset(own.sheets) s (service_tier text, above_input_tokens integer, rates jsonb), jsonb_each_text(s.rates) r
+     order by 3, 4, 5;
+    return;
+  end if;
+  source := case when own.factor is null then 'catalogue' else 'project' end;
   model_priced := coalesce(own.same_as, matrice_private.priced_model(model, nullif(btrim(provider), '')));
   return query
   select price_of.source, price_of.model_priced, c.service_tier, c.above_input_tokens, c.unit, trim_scale(c.usd_per_million * coalesce(own.factor, 1)),

@@ -90,8 +90,10 @@ select is(pg_temp.cost(model, counts::jsonb, options::jsonb), usd, format('%s, %
     ('gemini/gemini-2.5-pro', '{"input": 200001}', '{"service_tier": "flex"}', '0.25000125'),
     ('gemini/gemini-2.5-pro', '{"input": 200001}', '{}', '0.5000025'),
     ('gemini/gemini-2.5-pro', '{"input": 250000}', '{"service_tier": "priority"}', '1.125'),
+    ('us.anthropic.claude-sonnet-4-5-20250929-v1:0', '{"input": 200000}', '{"service_tier": "batch"}', '0.33'),
+    ('us.anthropic.claude-sonnet-4-5-20250929-v1:0', '{"input": 200001}', '{"service_tier": "batch"}', '0.6600033'),
     -- xAI's thresholds begin at their number.
-    ('xai/grok-4', '{"input": 127999}', '{}', '0.383997'), ('xai/grok-4', '{"input": 128000}', '{}', '0.768'),
+    ('xai/grok-4.20', '{"input": 199999}', '{}', '0.24999875'), ('xai/grok-4.20', '{"input": 200000}', '{}', '0.5'),
     -- Units of their own.
     ('gemini/gemini-embedding-2', '{"input_image": 1000000}', '{}', '0.45'),
     ('gemini/gemini-3.5-flash', '{"input_audio": 1000000}', '{"service_tier": "batch"}', '0.75'),
@@ -105,7 +107,7 @@ select is(pg_temp.cost(model, counts::jsonb, options::jsonb), usd, format('%s, %
     ('deepseek-flash', '{"input": 1000}', '{"service_tier": "batch"}', 'null: deepseek-flash has no prices for the tier batch.'),
     ('ollama/of-my-own', '{"input": 1000, "output": 5}', '{"service_tier": "batch"}', '0'),
     -- In a batch, a cached token costs the lesser of two discounts.
-    ('gpt-5', '{"cache_read": 1000000}', '{"service_tier": "batch"}', '0.125'),
+    ('amazon.nova-pro-v1:0', '{"cache_read": 1000000}', '{"service_tier": "batch"}', '0.2'),
     -- Surcharges.
     ('gpt-6-sol', '{"input": 1000}', '{"data_residency": "EU"}', '0.0022'),
     ('gpt-4o', '{"input": 1000}', '{"data_residency": "fedramp"}', '0.00275'),
@@ -184,7 +186,7 @@ select is(pg_temp.own_cost(project, model, counts::jsonb, options::jsonb, at), u
      '0.002: house has no prices for the tier flex: those of standard are used.'),
     ('atlas', 'house', '{"image": 1}', '{}', '2026-02-01', 'null: house has no price for image in the tier standard.'),
     ('atlas', 'house', '{"input": 1000}', '{}', '2025-12-31', 'null: No price is known for the model "house".'),
-    ('atlas', 'house', '{"input": 1000}', '{}', '2026-07-01', 'null: house has no price for input in the tier standard.')
+    ('atlas', 'house', '{"input": 1000}', '{}', '2026-07-01', 'null: house has no prices at this time.')
   ) as costs (project, model, counts, options, at, usd);
 select results_eq(
   $$select source, model_priced, service_tier, above_input_tokens, usd_per_million, is_listed from matrice.price_of('openai/gpt-4o', project_id => tests.id('atlas'))
@@ -196,7 +198,7 @@ select results_eq(
       from matrice.price_of('gemini/gemini-2.5-pro') where unit in ('input', 'reasoning') and service_tier in ('standard', 'flex')$$,
   $$values ('catalogue', 'gemini/gemini-2.5-pro', 'flex', 0, 'input', 0.625, true, '-infinity'::timestamptz),
            ('catalogue', 'gemini/gemini-2.5-pro', 'flex', 0, 'reasoning', 5, false, '-infinity'),
-           ('catalogue', 'gemini/gemini-2.5-pro', 'flex', 200000, 'input', 1.25, false, '-infinity'),
+           ('catalogue', 'gemini/gemini-2.5-pro', 'flex', 200000, 'input', 1.25, true, '-infinity'),
            ('catalogue', 'gemini/gemini-2.5-pro', 'flex', 200000, 'reasoning', 7.5, false, '-infinity'),
            ('catalogue', 'gemini/gemini-2.5-pro', 'standard', 0, 'input', 1.25, true, '-infinity'),
            ('catalogue', 'gemini/gemini-2.5-pro', 'standard', 0, 'reasoning', 10, false, '-infinity'),
