@@ -173,7 +173,8 @@ comment on column matrice.model_prices.unit is
   'What the price is for. Tokens: input, output, cache_read, cache_write (cached for 5 minutes), cache_write_1h, '
   'cache_write_12h, reasoning, input_audio, output_audio, cache_read_audio, input_image, output_image, input_video. '
   'Others: image, second, character, page, query, web_search.';
-comment on column matrice.model_prices.service_tier is 'standard, batch, flex, priority, off_peak or any other name that the provider gives to a tier.';
+comment on column matrice.model_prices.service_tier is
+  'standard, batch, flex, priority, off_peak or any other name that the provider gives to a tier.';
 comment on column matrice.model_prices.above_input_tokens is
   'The rate applies to requests with more input tokens than this, and then to all of their tokens.';
 comment on column matrice.model_prices.valid_from is
@@ -197,7 +198,8 @@ comment on table matrice_private.price_sheets is
   'writes it.';
 comment on column matrice_private.price_sheets.model is 'The model.';
 comment on column matrice_private.price_sheets.service_tier is 'The tier.';
-comment on column matrice_private.price_sheets.valid_from is 'The rates apply from this time until the valid_from of the next sheet.';
+comment on column matrice_private.price_sheets.valid_from is
+  'The rates apply from this time until the valid_from of the next sheet.';
 comment on column matrice_private.price_sheets.above_input_tokens is
   'The rates apply to requests with more input tokens than this.';
 comment on column matrice_private.price_sheets.has_off_peak is 'Whether the model has off_peak rates at that time.';
@@ -270,7 +272,8 @@ comment on table matrice_private.provider_spellings is
   'How programs and the providers themselves write the providers of model_prices. 54_price_lookup.sql fills it.';
 comment on column matrice_private.provider_spellings.spelling is 'The spelling, as comparable_name writes it.';
 comment on column matrice_private.provider_spellings.provider is 'The provider in model_prices.';
-comment on column matrice_private.provider_spellings.resells is 'Whether it sells the models of others at the prices of their makers.';
+comment on column matrice_private.provider_spellings.resells is
+  'Whether it sells the models of others at the prices of their makers.';
 
 create table matrice_private.model_name_forms (
   place    integer not null,

@@ -43,7 +43,11 @@ as $$
 declare
   unknown text;
 begin
-  select u into unknown from unnest(units) u where not exists (select from matrice_private.price_units p where p.unit = u) limit 1;
+  select u
+    into unknown
+    from unnest(units) u
+   where not exists (select from matrice_private.price_units p where p.unit = u)
+   limit 1;
   if found then
     raise exception 'unknown unit: %', quote_literal(left(unknown, 100))
       using errcode = '23514',
@@ -102,7 +106,8 @@ begin
       from matrice_private.price_units u
       left join matrice_private.price_units l on l.unit = u.priced_like,
            -- The unit that it is priced like, or the next one, for which the tier has a rate.
-           lateral (select case when own ? u.priced_like then u.priced_like when own ? l.priced_like then l.priced_like end as unit) o,
+           lateral (select case when own ? u.priced_like then u.priced_like
+                                when own ? l.priced_like then l.priced_like end as unit) o,
            lateral (select (standard ->> u.unit)::numeric as usual, (standard ->> o.unit)::numeric as usual_like,
                            (own ->> o.unit)::numeric as rate_like) s,
            lateral (select case when own ? u.unit then (own ->> u.unit)::numeric
@@ -126,7 +131,8 @@ begin
   return (
     select coalesce(jsonb_object_agg(o.key, r.rate) filter (where r.rate is not null), '{}')
       from jsonb_each_text(own) o,
-           lateral (select o.value::numeric as rate, (standard_below ->> o.key)::numeric as below, (standard ->> o.key)::numeric as here) s,
+           lateral (select o.value::numeric as rate, (standard_below ->> o.key)::numeric as below,
+                           (standard ->> o.key)::numeric as here) s,
            lateral (select case when s.here is not distinct from s.below then s.rate
                                 when s.below > 0 then trim_scale(round(s.rate * s.here / s.below, 12)) end as rate) r);
 end
@@ -154,7 +160,8 @@ begin
     select coalesce(jsonb_object_agg(g.tier, g.levels), '{}')
       into known
       from (select l.tier, jsonb_object_agg(l.above, l.rates) as levels
-              from (select v.service_tier as tier, v.above_input_tokens as above, jsonb_object_agg(v.unit, v.usd_per_million) as rates
+              from (select v.service_tier as tier, v.above_input_tokens as above,
+                           jsonb_object_agg(v.unit, v.usd_per_million) as rates
                       from (select distinct on (p.unit, p.service_tier, p.above_input_tokens) p.*
                               from unnest(prices) p
                              where p.valid_from <= sheets_of.valid_from
@@ -267,7 +274,8 @@ as $$
 begin
   -- A rate's key is unit, unit>threshold, unit:tier or unit>threshold:tier.
   return query
-  select m.key, m.value ->> 0, split_part(split_part(r.key, ':', 1), '>', 1), coalesce(nullif(split_part(r.key, ':', 2), ''), 'standard'),
+  select m.key, m.value ->> 0, split_part(split_part(r.key, ':', 1), '>', 1),
+         coalesce(nullif(split_part(r.key, ':', 2), ''), 'standard'),
          coalesce(nullif(split_part(split_part(r.key, ':', 1), '>', 2), ''), '0')::integer, r.value::numeric
     from jsonb_each(catalogue -> 'models') m, jsonb_each_text(m.value -> 1) r;
 end
@@ -301,7 +309,8 @@ begin
   if wrong is not null then
     raise exception '% has something that is no rate', argument
       using errcode = '22023', detail = format('It has %s.', wrong),
-            hint = 'A key is unit, unit>threshold, unit:tier or unit>threshold:tier. A value is a number from 0 to 1e9: dollars per million.';
+            hint = 'A key is unit, unit>threshold, unit:tier or unit>threshold:tier. A value is a number from 0 to 1e9: dollars per '
+                   'million.';
   end if;
 end
 $$;
@@ -323,14 +332,16 @@ begin
       into wrong
       from jsonb_each(catalogue -> 'models') m,
            lateral (select case when coalesce(jsonb_typeof(m.value -> 0) <> 'string' or jsonb_typeof(m.value -> 1) <> 'object', true)
-                                then 'It is not [provider, rates].' else 'It has ' || matrice_private.wrong_rate(m.value -> 1) || '.' end as wrong) w
+                                then 'It is not [provider, rates].'
+                                else 'It has ' || matrice_private.wrong_rate(m.value -> 1) || '.' end as wrong) w
      where w.wrong is not null
      limit 1;
   end if;
   if wrong is not null then
     raise exception 'catalogue is not a price catalogue'
       using errcode = '22023', detail = wrong,
-            hint = 'Pass what scripts/update-prices.py writes: {"models": {"name": ["provider", {"input": 2.5, "input>200000:batch": 2.5}]}}.';
+            hint = 'Pass what scripts/update-prices.py writes: '
+                   '{"models": {"name": ["provider", {"input": 2.5, "input>200000:batch": 2.5}]}}.';
   end if;
 end
 $$;
@@ -396,7 +407,8 @@ begin
   perform matrice.load_prices(matrice._price_catalogue()::jsonb);
 end
 $$;
-comment on function matrice_private.load_price_catalogue is 'Loads the price catalogue of the installed version, as load_prices does.';
+comment on function matrice_private.load_price_catalogue is
+  'Loads the price catalogue of the installed version, as load_prices does.';
 
 -- Only if there are no prices yet. After an upgrade, the owner decides when to load the prices of the new version.
 do $$

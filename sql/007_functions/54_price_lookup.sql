@@ -13,7 +13,8 @@ begin
   insert into matrice_private.provider_spellings (provider, resells, spelling)
   select p.provider, p.resells, unnest(p.spellings)
     from (values
-      ('openai', false, '{openai,openai-chat,openai-responses,openai-completion,openai-embedding,text-completion-openai}'::text[]),
+      ('openai', false, '{openai,openai-chat,openai-responses,openai-completion,openai-embedding,'
+        'text-completion-openai}'::text[]),
       ('anthropic', false, '{anthropic,anthropic-messages}'::text[]),
       ('gemini', false, '{gemini,google,google-ai-studio,google-generative-ai,gcp-gemini,gcp-gen_ai,google-gla}'::text[]),
       ('vertex_ai', false, '{vertex_ai,vertex,vertexai,google-vertex,google-vertex-chat,google-vertex-ai,gcp-vertex_ai,'
@@ -54,8 +55,8 @@ begin
       (1, '^models/(.+)$', 'gemini', '\1'),
       (2, '^(?:projects/[^/]+/locations/[^/]+/)?publishers/(?:google|anthropic)/models/(.+)$', 'vertex_ai', '\1'),
       (3, '^(?:projects/[^/]+/locations/[^/]+/)?publishers/([^/]+)/models/(.+)$', 'vertex_ai', '\1/\2'),
-      (4, '^(?:(?:[a-z]{2}|us-gov|apac|global)\.)?(?:ai21|amazon|anthropic|cohere|deepseek|google|meta|minimax|mistral|moonshot|nvidia|openai'
-       '|qwen|stability|twelvelabs|writer|zai)\.[a-z].*$', 'bedrock', '\&'),
+      (4, '^(?:(?:[a-z]{2}|us-gov|apac|global)\.)?(?:ai21|amazon|anthropic|cohere|deepseek|google|meta|minimax|mistral|moonshot'
+       '|nvidia|openai|qwen|stability|twelvelabs|writer|zai)\.[a-z].*$', 'bedrock', '\&'),
       (5, '^arn:aws[a-z-]*:bedrock:[a-z0-9-]*:[0-9]*:(?:foundation-model|inference-profile)/([^/]+)$', 'bedrock', '\1'),
       (6, '^bedrock/(?:converse|converse_like|invoke|mantle)/(.+)$', 'bedrock', '\1'),
       (7, '^accounts/fireworks/(?:models|routers)/[^/]+$', 'fireworks_ai', '\&'),
@@ -73,7 +74,8 @@ begin
       (4, '{gemini,vertex_ai}'::text[], '{gemini-,veo-,imagen-}'::text[]),
       (5, '{xai}'::text[], '{grok-}'::text[]),
       (6, '{deepseek}'::text[], '{deepseek-}'::text[]),
-      (7, '{mistral}'::text[], '{mistral-,ministral-,magistral-,codestral-,devstral-,pixtral-,voxtral-,open-mistral-,open-mixtral-}'::text[]),
+      (7, '{mistral}'::text[], '{mistral-,ministral-,magistral-,codestral-,devstral-,pixtral-,voxtral-,open-mistral-,'
+        'open-mixtral-}'::text[]),
       (8, '{cohere}'::text[], '{command-,embed-,rerank-v,rerank-english,rerank-multi}'::text[]),
       (9, '{voyage}'::text[], '{voyage-,rerank-}'::text[]),
       (10, '{jina_ai}'::text[], '{jina-}'::text[]),
@@ -119,7 +121,7 @@ language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return substring(name from '^(.*[^-@])[-@]20[2-9][0-9](?:-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))$');
+  return substring(name from '^(.*[^-@])[-@]20[2-9][0-9](-?)(?:0[1-9]|1[0-2])\2(?:0[1-9]|[12][0-9]|3[01])$');
 end
 $$;
 comment on function matrice_private.undated_name is
@@ -142,7 +144,8 @@ begin
   end if;
   if sold is null and seller = 'bedrock' then
     -- An inference profile or a region that has no price of its own costs what the model costs.
-    sold := matrice_private.model_at(seller, regexp_replace(name, '^(?:[a-z]{2}(?:-[a-z]+)+-[0-9]/)?(?:(?:[a-z]{2}|us-gov|apac|global)\.)?', ''));
+    sold := matrice_private.model_at(
+      seller, regexp_replace(name, '^(?:[a-z]{2}(?:-[a-z]+)+-[0-9]/)?(?:(?:[a-z]{2}|us-gov|apac|global)\.)?', ''));
   end if;
   if sold is null then
     sold := matrice_private.model_at(seller, matrice_private.undated_name(name));
@@ -164,7 +167,11 @@ declare
 begin
   select s.provider into provider from matrice_private.provider_spellings s where s.spelling = compared;
   if not found then
-    select n.provider into provider from matrice_private.priced_names n where n.provider = lower(btrim(provider_named.spelling)) limit 1;
+    select n.provider
+      into provider
+      from matrice_private.priced_names n
+     where n.provider = lower(btrim(provider_named.spelling))
+     limit 1;
   end if;
   return provider;
 end
@@ -192,7 +199,8 @@ begin
   return sold;
 end
 $$;
-comment on function matrice_private.model_of_maker is 'Returns the model that the maker of a model sells under its name, or null.';
+comment on function matrice_private.model_of_maker is
+  'Returns the model that the maker of a model sells under its name, or null.';
 
 create or replace function matrice_private.model_of_reseller(name text) returns text
 language plpgsql stable
@@ -323,7 +331,9 @@ declare
   factor  numeric;
 begin
   for factor in
-    select m.factor from matrice.model_price_multipliers m where m.model = surcharge.model and m.value = lower(btrim(options ->> m.kind))
+    select m.factor
+      from matrice.model_price_multipliers m
+     where m.model = surcharge.model and m.value = lower(btrim(options ->> m.kind))
   loop
     product := product * factor;
   end loop;
@@ -344,8 +354,8 @@ begin
     from (select distinct n.provider from matrice_private.priced_names n
            where n.name = matrice_private.comparable_name(unpriced_note.model)
            order by 1 limit 5) n;
-  return concat(format('No price is known for the model %s', to_json(left(model, 100))), ' of ' || to_json(left(provider, 100))::text, '.')
-         || coalesce(' Name the provider, in usage.provider or before the model. These sell one of that name: ' || sellers || '.', '');
+  return concat('No price is known for the model ' || to_json(left(model, 100)), ' of ' || to_json(left(provider, 100)), '.',
+                ' Name the provider, in usage.provider or before the model. These sell one of that name: ' || sellers || '.');
 end
 $$;
 comment on function matrice_private.unpriced_note is 'Says that a model has no price, and who sells a model of that name.';
@@ -357,9 +367,11 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A tier that the model has no rates for is billed as standard, and that at the model's off-peak rates in its off-peak hours. Only
-  -- a batch is not: a provider that has no price for it may bill half or all of the standard one.
-  foreach billed in array case when tier = 'batch' then '{batch}' else array[nullif(tier, 'standard'), 'off_peak', 'standard'] end loop
+  -- A tier that the model has no rates for is billed as standard, and that at the model's off-peak rates in its off-peak hours.
+  -- Only a batch is not: a provider that has no price for it may bill half or all of the standard one.
+  foreach billed in array
+    case when tier = 'batch' then '{batch}' else array[nullif(tier, 'standard'), 'off_peak', 'standard'] end
+  loop
     continue when billed is null or billed = 'off_peak' and not (has_off_peak and matrice_private.is_off_peak(model, priced_at));
     select s.rates
       into rates
@@ -395,12 +407,14 @@ begin
   select s.service_tier, s.rates
     into billed, rates
     from jsonb_to_recordset(sheets) s (service_tier text, above_input_tokens integer, rates jsonb)
-   where (s.service_tier = tier or tier <> 'batch' and s.service_tier = 'standard') and s.above_input_tokens < greatest(tokens_input, 1)
+   where (s.service_tier = tier or tier <> 'batch' and s.service_tier = 'standard')
+     and s.above_input_tokens < greatest(tokens_input, 1)
    order by (s.service_tier = tier) desc, s.above_input_tokens desc
    limit 1;
 end
 $$;
-comment on function matrice_private.rates_of_sheets is 'Does for the sheets of a project''s price what rates_of_tier does for a model.';
+comment on function matrice_private.rates_of_sheets is
+  'Does for the sheets of a project''s price what rates_of_tier does for a model.';
 
 create or replace function matrice_private.cost_of_counts(
   model text, counts jsonb, tokens_input bigint, options jsonb, priced_at timestamptz, sheets jsonb default null,
@@ -435,7 +449,8 @@ begin
     select s.rates, s.has_off_peak
       into rates, cheaper
       from matrice_private.price_sheets s
-     where s.model = priced and s.service_tier = 'standard' and s.valid_from <= priced_at and s.above_input_tokens < greatest(tokens_input, 1)
+     where s.model = priced and s.service_tier = 'standard' and s.valid_from <= priced_at
+       and s.above_input_tokens < greatest(tokens_input, 1)
      order by s.valid_from desc, s.above_input_tokens desc
      limit 1;
     exit when rates is not null or resolved;
@@ -495,8 +510,8 @@ comment on function matrice_private.cost_of_counts is
 -- Prices of a project ------------------------------------------------------------------------------------------------
 
 create or replace function matrice_private.own_price(
-  project_id uuid, model text, options jsonb, priced_at timestamptz, out same_as text, out factor numeric, out prices jsonb, out sheets jsonb,
-  out valid_from timestamptz
+  project_id uuid, model text, options jsonb, priced_at timestamptz,
+  out same_as text, out factor numeric, out prices jsonb, out sheets jsonb, out valid_from timestamptz
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -515,10 +530,12 @@ begin
    limit 1;
 end
 $$;
-comment on function matrice_private.own_price is 'Returns the price that a project has set for a model; nulls if it has set none.';
+comment on function matrice_private.own_price is
+  'Returns the price that a project has set for a model; nulls if it has set none.';
 
 create or replace function matrice_private.cost_in_project(
-  project_id uuid, model text, counts jsonb, tokens_input bigint, options jsonb, priced_at timestamptz, out cost_usd numeric, out note text
+  project_id uuid, model text, counts jsonb, tokens_input bigint, options jsonb, priced_at timestamptz,
+  out cost_usd numeric, out note text
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -528,7 +545,8 @@ declare
   cost record;
 begin
   cost := case when own.factor is null then matrice_private.cost_of_counts(model, counts, tokens_input, options, priced_at)
-               when own.same_as is null then matrice_private.cost_of_counts(model, counts, tokens_input, options, priced_at, own.sheets)
+               when own.same_as is null
+               then matrice_private.cost_of_counts(model, counts, tokens_input, options, priced_at, own.sheets)
                else matrice_private.cost_of_counts(own.same_as, counts, tokens_input, options - 'provider', priced_at) end;
   cost_usd := trim_scale(cost.cost_usd * coalesce(own.factor, 1));
   note := cost.note;
@@ -550,13 +568,16 @@ begin
   if prices is not null then
     select array_agg(jsonb_populate_record(null::matrice.model_prices, to_jsonb(r) || '{"valid_from": "-infinity"}'))
       into listed
-      from matrice_private.rates_of_catalogue(jsonb_build_object('models', jsonb_build_object(model, jsonb_build_array('', prices)))) r;
+      from matrice_private.rates_of_catalogue(
+             jsonb_build_object('models', jsonb_build_object(model, jsonb_build_array('', prices)))) r;
     perform matrice_private.require_units(array(select l.unit from unnest(listed) l));
-    ready := coalesce((select jsonb_agg(jsonb_build_object('service_tier', s.service_tier, 'above_input_tokens', s.above_input_tokens,
-                                                           'rates', s.rates)) from matrice_private.sheets_of(listed) s), '[]');
+    ready := coalesce((select jsonb_agg(jsonb_build_object('service_tier', s.service_tier, 'rates', s.rates,
+                                                           'above_input_tokens', s.above_input_tokens))
+                         from matrice_private.sheets_of(listed) s), '[]');
   end if;
   insert into matrice.project_prices (project_id, model, same_as, prices, factor, sheets, valid_from)
-  values (write_price.project_id, write_price.model, write_price.same_as, write_price.prices, write_price.factor, ready, write_price.valid_from)
+  values (write_price.project_id, write_price.model, write_price.same_as, write_price.prices, write_price.factor, ready,
+          write_price.valid_from)
   on conflict on constraint project_prices_pkey do update
     set same_as = excluded.same_as, prices = excluded.prices, factor = excluded.factor, sheets = excluded.sheets;
 end
@@ -573,7 +594,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform from matrice.user_projects m
-    where m.project_id = write_price_as_owner.project_id and m.user_id = matrice_private.current_user_id() and m.role = 'owner' for share;
+    where m.project_id = write_price_as_owner.project_id and m.user_id = matrice_private.current_user_id() and m.role = 'owner'
+      for share;
   if not found then
     raise exception 'this needs the role owner'
       using errcode = '42501', detail = 'Only owners can set prices.', hint = 'Ask an owner of the project.';
@@ -660,8 +682,8 @@ comment on function matrice_private.catalogue_rates is 'Returns the rates of a m
 create or replace function matrice.price_of(
   model text, priced_at timestamptz default now(), project_id uuid default null, provider text default null
 ) returns table (
-  source text, model_priced text, service_tier text, above_input_tokens integer, unit text, usd_per_million numeric, is_listed boolean,
-  valid_from timestamptz
+  source text, model_priced text, service_tier text, above_input_tokens integer, unit text, usd_per_million numeric,
+  is_listed boolean, valid_from timestamptz
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -681,18 +703,21 @@ begin
   if own.sheets is not null then
     return query
     select 'project', price_of.model, s.service_tier, s.above_input_tokens, r.key, trim_scale(r.value::numeric * own.factor),
-           own.prices ? concat(r.key, '>' || nullif(s.above_input_tokens, 0), ':' || nullif(s.service_tier, 'standard')), own.valid_from
-      from jsonb_to_recordset(own.sheets) s (service_tier text, above_input_tokens integer, rates jsonb), jsonb_each_text(s.rates) r
+           own.prices ? concat(r.key, '>' || nullif(s.above_input_tokens, 0), ':' || nullif(s.service_tier, 'standard')),
+           own.valid_from
+      from jsonb_to_recordset(own.sheets) s (service_tier text, above_input_tokens integer, rates jsonb),
+           jsonb_each_text(s.rates) r
      order by 3, 4, 5;
     return;
   end if;
   source := case when own.factor is null then 'catalogue' else 'project' end;
   model_priced := coalesce(own.same_as, matrice_private.priced_model(model, nullif(btrim(provider), '')));
   return query
-  select price_of.source, price_of.model_priced, c.service_tier, c.above_input_tokens, c.unit, trim_scale(c.usd_per_million * coalesce(own.factor, 1)),
+  select price_of.source, price_of.model_priced, c.service_tier, c.above_input_tokens, c.unit,
+         trim_scale(c.usd_per_million * coalesce(own.factor, 1)),
          exists (select from matrice.model_prices p
-                  where (p.model, p.unit, p.service_tier, p.above_input_tokens) = (price_of.model_priced, c.unit, c.service_tier, c.above_input_tokens)
-                    and p.valid_from <= priced_at),
+                  where p.model = price_of.model_priced and p.unit = c.unit and p.service_tier = c.service_tier
+                    and p.above_input_tokens = c.above_input_tokens and p.valid_from <= priced_at),
          greatest(c.valid_from, own.valid_from)
     from matrice_private.catalogue_rates(price_of.model_priced, priced_at) c
    order by 3, 4, 5;

@@ -99,15 +99,17 @@ begin
     ]),
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
-    -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks and write_price are SECURITY DEFINER, because only
-    -- the owner of the tables may read codes, the word index and the index of waiting chunks, and execute the engine's functions.
+    -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks and write_price are SECURITY DEFINER,
+    -- because only the owner of the tables may read codes, the word index and the index of waiting chunks, and execute the engine's functions.
     ('service_role', 'matrice_private', array[
       'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts', 'complete_chunks',
       'take_leases', 'own_leases', 'end_leases', 'return_leases', 'free_failed', 'write_price']),
 
     -- For the owner of the tables.
     (null, 'matrice_private', array[
-      'build_embedding_index', 'load_price_catalogue', 'fill_price_units', 'fill_spellings', 'require_units', 'prepare_prices', 'rebuild_prices', 'model_at', 'sold_model', 'provider_named', 'model_of_maker', 'model_of_reseller', 'rates_of_tier', 'forget_pillar_versions', 'purge_audit_log', 'recount_usage',
+      'build_embedding_index', 'forget_pillar_versions', 'purge_audit_log', 'recount_usage',
+      'load_price_catalogue', 'fill_price_units', 'fill_spellings', 'require_units', 'prepare_prices', 'rebuild_prices',
+      'model_at', 'sold_model', 'provider_named', 'model_of_maker', 'model_of_reseller', 'rates_of_tier',
       'keep_no_statistics', 'revoke_from_everybody',
       'rebuild_word_index', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
       'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes',
