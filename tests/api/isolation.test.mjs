@@ -15,6 +15,8 @@ const GENERATED = { chunk_embeddings: ['code'] }
 // Functions of their arguments alone, and the one that makes a project of the caller's own.
 const OPEN = ['analyze_text', 'calculate_cost', 'chunk_text', 'count_tokens', 'create_project', 'detokenize', 'refuse_planned_counts', 'tokenize',
   'truncate_tokens']
+// For services: it refuses users.
+const SERVICE = ['load_prices']
 // What the others answer to Bob who names Alice's ids: 404, except
 const EMPTY = { match_documents: [], rerank_chunks: [] }
 // and those whose project_id is optional find nothing without it.
@@ -118,7 +120,9 @@ test('every function with Alice\'s ids answers Bob not found or nothing, and cha
   const before = stack.snapshot()
   for (const [name, args] of Object.entries(attempts(world))) {
     if (OPEN.includes(name)) continue
-    if (name in EMPTY) {
+    if (SERVICE.includes(name)) {
+      await refused(bob.rpc(name, args), 403, '42501')
+    } else if (name in EMPTY) {
       assert.deepEqual(await ok(bob.rpc(name, args)), EMPTY[name], name)
     } else {
       const error = await refused(bob.rpc(name, args), 404, 'PT404')
@@ -136,7 +140,7 @@ test('every function answers an unknown id and another\'s id alike', async () =>
   const nowhere = Object.fromEntries(Object.keys(world).map((id) => [id, MISSING]))
   const hidden = (error) => JSON.parse(JSON.stringify(error).replaceAll(/[0-9a-f-]{36}/g, '…'))
   for (const [name, args] of Object.entries(attempts(world))) {
-    if (OPEN.includes(name) || name in EMPTY) continue
+    if (OPEN.includes(name) || SERVICE.includes(name) || name in EMPTY) continue
     const there = await refused(bob.rpc(name, args), 404, 'PT404')
     const notThere = await refused(bob.rpc(name, attempts(nowhere)[name]), 404, 'PT404')
     assert.deepEqual(hidden(there), hidden(notThere), name)
@@ -166,7 +170,7 @@ test('migrate refuses a user and a service', async () => {
 // The proof that the refusals above were not for bad arguments.
 test('every function with Alice\'s ids succeeds for Alice', async () => {
   for (const [name, args] of Object.entries(calls(world))) {
-    const data = await ok(alice.rpc(name, args))
+    const data = await ok((SERVICE.includes(name) ? service : alice).rpc(name, args))
     if (EMPTY[name] != null) assert.notDeepEqual(data, EMPTY[name], name)
   }
 })
