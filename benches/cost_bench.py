@@ -105,6 +105,8 @@ def cause(entry, counts, options, ours, theirs):
         return "a unit without a rate in the tier: the tier's proportion is kept; LiteLLM takes another rate of the tier, or the standard one"
     if counts.get("cache_write_1h") or counts.get("cache_write_12h"):
         return "cached for an hour, above a threshold: LiteLLM takes the rate below it"
+    if entry["litellm_provider"] == "perplexity":
+        return "LiteLLM reads the price of another model of Perplexity, whose name is the end of this one's"
     return "other"
 
 

@@ -347,21 +347,13 @@ end
 $$;
 comment on function matrice_private.require_catalogue is 'Raises an error unless a document is a price catalogue.';
 
-create or replace function matrice.load_prices(catalogue jsonb, valid_from timestamptz default now()) returns integer
+create or replace function matrice_private.load_catalogue(catalogue jsonb, valid_from timestamptz) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   changed integer;
 begin
-  perform matrice_private.require_catalogue(catalogue);
-  perform matrice_private.require_given('valid_from', valid_from);
-  perform matrice_private.require_time('valid_from', valid_from);
-  if row_security_active('matrice.model_prices') then
-    raise exception 'only services may load prices'
-      using errcode = '42501', detail = 'All projects share these prices.',
-            hint = 'Call it as service_role. set_price sets the prices of one project.';
-  end if;
   insert into matrice.model_price_windows (model, iso_weekdays, from_utc, until_utc)
   select w ->> 0, array(select jsonb_array_elements_text(w -> 1)::integer), (w ->> 2)::time, (w ->> 3)::time
     from jsonb_array_elements(catalogue -> 'windows') w
@@ -384,13 +376,31 @@ begin
   )
   insert into matrice.model_prices (model, provider, unit, service_tier, above_input_tokens, usd_per_million, valid_from)
   select model, coalesce(l.provider, t.provider), unit, service_tier, above_input_tokens, l.usd_per_million,
-         case when t.valid_from is null then '-infinity' else load_prices.valid_from end
+         case when t.valid_from is null then '-infinity' else load_catalogue.valid_from end
     from listed l
     full join latest t using (model, unit, service_tier, above_input_tokens)
    where l.usd_per_million is distinct from t.usd_per_million or t.valid_from is null
   on conflict on constraint model_prices_pkey do update set usd_per_million = excluded.usd_per_million;
   get diagnostics changed = row_count;
   return changed;
+end
+$$;
+comment on function matrice_private.load_catalogue is 'Does what load_prices does, without checks.';
+
+create or replace function matrice.load_prices(catalogue jsonb, valid_from timestamptz default now()) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.require_catalogue(catalogue);
+  perform matrice_private.require_given('valid_from', valid_from);
+  perform matrice_private.require_time('valid_from', valid_from);
+  if row_security_active('matrice.model_prices') then
+    raise exception 'only services may load prices'
+      using errcode = '42501', detail = 'All projects share these prices.',
+            hint = 'Call it as service_role. set_price sets the prices of one project.';
+  end if;
+  return matrice_private.load_catalogue(catalogue, valid_from);
 end
 $$;
 comment on function matrice.load_prices is
@@ -404,7 +414,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform matrice.load_prices(matrice._price_catalogue()::jsonb);
+  perform matrice_private.load_catalogue(matrice._price_catalogue()::jsonb, now());
 end
 $$;
 comment on function matrice_private.load_price_catalogue is

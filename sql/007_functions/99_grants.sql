@@ -26,7 +26,7 @@ begin
       'evaluate_search', 'search_recall',
       'record_insight', 'supersede_insight', 'search_insights',
       'start_run', 'record_step', 'finish_run',
-      'calculate_cost', 'price_of', 'set_price', 'load_prices',
+      'calculate_cost', 'reprice', 'price_of', 'set_price', 'load_prices',
       'workflow_metrics',
       'refuse_planned_counts'
     ]),
@@ -62,7 +62,7 @@ begin
       'require_labelled_queries', 'grades_of', 'quality_of', 'labelled_queries', 'require_labelled_query', 'recall_of',
       'sampled_recall', 'require_recall_work',
       'comparable_name', 'name_at_provider', 'standard_rates', 'tier_rates', 'rates_in_proportion', 'sheets_of',
-      'rates_of_catalogue', 'wrong_rate', 'require_rates', 'require_catalogue', 'undated_name', 'billed_tier', 'is_off_peak',
+      'rates_of_catalogue', 'wrong_rate', 'require_rates', 'require_catalogue', 'load_catalogue', 'undated_name', 'billed_tier', 'is_off_peak',
       'surcharge', 'rates_of_sheets', 'own_price', 'cost_in_project',
       'usage_keys', 'require_usage', 'unknown_usage', 'usage_tokens', 'usage_choice', 'cost_if_known'
     ]),

@@ -150,7 +150,7 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...each([null], 'store_embeddings', 'chunk_ids', '22004'),
   ...each([null], 'analyze_text', 'language', '22004'),
   ...['set_phase', 'save_pillar', 'ingest_source', 'build_context', 'search_insights', 'start_run', 'workflow_metrics', 'reindex_text',
-    'sync_source', 'sync_sources', 'source_progress', 'failed_chunks', 'retry_failed', 'set_price']
+    'sync_source', 'sync_sources', 'source_progress', 'failed_chunks', 'retry_failed', 'set_price', 'reprice']
     .flatMap((name) => each([null], name, 'project_id', '22004')),
 ]))
 
@@ -198,7 +198,7 @@ describe('functions refuse JSON of another kind', () => refusals([
   ...each(['{}', [1], {}, { models: { x: 1 } }], 'load_prices', 'catalogue', '22023'),
   ...each(['{}', [1]], 'calculate_cost', 'usage', '22023'),
   ...each(['{}', [1]], 'record_step', 'usage', '22023'),
-  ...each(['soon'], 'workflow_metrics', 'since', '22007'),
+  ...each(['soon'], 'workflow_metrics', 'since', '22007'), ...each(['soon'], 'reprice', 'since', '22007'),
   ['create_project: half a character in name', rpc('create_project', { name: '\ud800' }), 400, 'PGRST102'],
   ['create_project: a zero byte in name', rpc('create_project', { name: 'a\u0000b' }), 400, '22P05'],
 ]))

@@ -238,6 +238,32 @@ select tests.as_service();
 select lives_ok($$select matrice.set_price(tests.id('borea'), 'gpt-4o', factor => 0.5)$$, 'set_price takes a price from a service');
 select tests.as_owner();
 
+-- Pricing again ----------------------------------------------------------------------------------------------------
+
+select tests.as_owner();
+insert into matrice.workflow_runs (id, project_id, workflow_id) values (tests.id('run'), tests.id('atlas'), 'w'), (tests.id('other run'), tests.id('borea'), 'w');
+insert into matrice.workflow_steps (id, run_id, step_name, status, model, tokens_input, executed_at, cost_usd) values
+  (tests.id('unknown'), tests.id('run'), 's', 'success', 'late', 1000, '2026-03-01', null), (tests.id('still unknown'), tests.id('run'), 's', 'success', 'never', 1000, '2026-03-01', null),
+  (tests.id('before'), tests.id('run'), 's', 'success', 'late', 1000, '2026-01-01', null), (tests.id('given'), tests.id('run'), 's', 'success', 'late', 1000, '2026-03-02', 7),
+  (tests.id('calculated'), tests.id('run'), 's', 'success', 'gpt-4o', 1000, '2026-03-03', null), (tests.id('elsewhere'), tests.id('other run'), 's', 'success', 'late', 1000, '2026-03-01', null);
+insert into matrice.model_prices (model, provider, unit, usd_per_million) values ('late', 'x', 'input', 2);
+update matrice.model_prices set usd_per_million = 5 where model = 'gpt-4o' and unit = 'input' and service_tier = 'standard';
+select tests.as_user('victor');
+select tests.refuses($$select * from matrice.reprice(tests.id('atlas'), '2026-02-01')$$, '42501', 'reprice refuses a viewer', '%', '%');
+select tests.as_user('mallory');
+select tests.refuses($$select * from matrice.reprice(tests.id('atlas'), '2026-02-01')$$, 'PT404', 'reprice of another''s project: not found', '%', '%');
+select tests.as_user('edith');
+select results_eq($$select step_id, run_id, executed_at, model, trim_scale(cost_before), trim_scale(cost_now), is_filled from matrice.reprice(tests.id('atlas'), '2026-02-01')$$,
+  $$values (tests.id('unknown'), tests.id('run'), '2026-03-01'::timestamptz, 'late', null, 0.002, true),
+           (tests.id('calculated'), tests.id('run'), '2026-03-03', 'gpt-4o', 0.0025, 0.005, false)$$,
+  'reprice returns the steps that it filled, and those that would have another cost');
+select tests.as_owner();
+select results_eq($$select trim_scale(cost_usd), cost_source from matrice.workflow_steps where id in
+                      (select tests.id(name) from unnest('{unknown,still unknown,before,given,calculated,elsewhere}'::text[]) name) order by executed_at, id = tests.id('unknown') desc, project_id = tests.id('atlas') desc$$,
+  $$values (null::numeric, null), (0.002, 'calculated'), (null, null), (null, null), (7, 'provided'), (0.0025, 'calculated')$$,
+  'reprice changes only steps without a cost, since a time, in one project');
+select is_empty($$select from matrice.reprice(tests.id('atlas'), '2026-02-01') where is_filled$$, 'reprice fills nothing a second time');
+
 -- Preparation ------------------------------------------------------------------------------------------------------
 
 select results_eq($$select model, service_tier, valid_from, above_input_tokens, rates from matrice_private.price_sheets where model in ('mill', 'steps') order by 1, 2, 3, 4$$,

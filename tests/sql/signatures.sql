@@ -120,6 +120,8 @@ insert into contract values
   ('set_price',
    '{project_id uuid,model text,prices jsonb DEFAULT NULL,same_as text DEFAULT NULL,factor numeric DEFAULT 1,
      valid_from timestamp with time zone DEFAULT now()}', 'void', null),
+  ('reprice', '{project_id uuid,since timestamp with time zone}',
+   'table', '{step_id uuid,run_id uuid,executed_at timestamp with time zone,model text,cost_before numeric,cost_now numeric,is_filled boolean}'),
   ('load_prices', '{catalogue jsonb,valid_from timestamp with time zone DEFAULT now()}', 'integer', null),
   ('workflow_metrics', '{project_id uuid,since timestamp with time zone,until timestamp with time zone DEFAULT now(),group_by text DEFAULT ''day''}',
    'table', '{bucket text,runs,succeeded,failed,success_rate,steps,tokens_input,tokens_output,cost_usd,p50_ms,p95_ms,p99_ms}'),
