@@ -13,7 +13,9 @@ A model that the map no longer has keeps the rates that it has in OLDER_CATALOGU
 import json
 import re
 import sys
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from zoneinfo import ZoneInfo
 
 # Key of the map, unit of ours.
 UNITS = {
@@ -45,6 +47,8 @@ TIERS = {"": "standard", "batches": "batch"}
 KEY = re.compile(
     "^(" + "|".join(sorted(UNITS, key=len, reverse=True)) + r")(?:_above_(\d+)k_tokens)?(?:_([a-z]+))?$"
 )
+HOURS = re.compile("^((?:[01][0-9]|2[0-3]):[0-5][0-9])-((?:[01][0-9]|2[0-3]):[0-5][0-9])$")
+DAY = 24 * 60
 # Not tiers, but prices of something else, such as a resolution.
 NOT_TIERS = {"interval"}
 
@@ -79,12 +83,12 @@ def report(model, what):
     print(f"{model}: {what}", file=sys.stderr)
 
 
-def number(value):
+def number(value, most=1000):
     try:
         found = Decimal(value) if isinstance(value, str) else None
     except InvalidOperation:
         found = None
-    return found if found is not None and found.is_finite() and found >= 0 else None
+    return found if found is not None and found.is_finite() and 0 <= found <= most else None
 
 
 def per_million(usd):
@@ -110,7 +114,7 @@ def tiered_rates(entry):
     rows = entry.get("tiered_pricing")
     for row in rows if isinstance(rows, list) else []:
         bounds = row.get("range") if isinstance(row, dict) else None
-        start = number(bounds[0]) if isinstance(bounds, list) and bounds else None
+        start = number(bounds[0], most=1_000_000_000) if isinstance(bounds, list) and bounds else None
         if start is None or "input_cost_per_token" not in row:
             yield "input", 0, "standard", row
             continue
@@ -144,17 +148,54 @@ def default_rates(entry, provider):
         yield "cache_read", 0, "standard", str(price / 2)
 
 
-def windows(entry):
-    """(ISO weekdays, from, until) in UTC; until 24:00 is the day's end."""
-    rows = object_of(entry, "off_peak_pricing").get("windows")
-    for window in rows if isinstance(rows, list) else []:
-        hours = window.get("hours_utc") if isinstance(window, dict) else None
-        for span in [hours] if isinstance(hours, str) else hours or []:
-            start, end = span.split("-")
-            yield [int(day) for day in window["weekdays"]], start, "24:00" if end == "00:00" else end
+def spans_of(hours):
+    """`04:00-06:00` as minutes, [(240, 360)]. The end 00:00 is the day's end, and a span over midnight is two."""
+    match = HOURS.match(hours) if isinstance(hours, str) else None
+    if not match:
+        raise ValueError
+    start, end = (int(time[:2]) * 60 + int(time[3:]) for time in match.groups())
+    return [(start, end or DAY)] if start < (end or DAY) else [(start, DAY), (0, end)]
 
 
-def multipliers(entry):
+def offset_of(zone):
+    """Minutes that a zone is ahead of UTC, all the year."""
+    offsets = {ZoneInfo(zone).utcoffset(datetime(2026, month, 1)) // timedelta(minutes=1) for month in range(1, 13)}
+    if len(offsets) != 1:
+        raise ValueError
+    return offsets.pop()
+
+
+def in_utc(days, start, end, offset):
+    """The hours of a window are in UTC, its days in the vendor's own time: after midnight there it is another day than in UTC."""
+    midnight = (DAY - offset) % DAY
+    behind, ahead = (0, -1) if offset > 0 else (1, 0)
+    for since, until, shift in ((start, min(end, midnight), behind), (max(start, midnight), end, ahead)):
+        if since < until:
+            yield [sorted((day + shift - 1) % 7 + 1 for day in days), *(f"{time // 60:02}:{time % 60:02}" for time in (since, until))]
+
+
+def windows(model, entry):
+    """(ISO weekdays, from, until) in UTC. None at all if one of them cannot be read."""
+    off_peak = object_of(entry, "off_peak_pricing")
+    found = []
+    try:
+        offset = offset_of(off_peak.get("weekday_timezone", "UTC"))
+        daily = [{"hours_utc": off_peak["hours_utc"], "weekdays": range(1, 8)}] if "hours_utc" in off_peak else []
+        for window in [*off_peak.get("windows", []), *daily]:
+            days = {int(day) for day in window["weekdays"]}
+            if not days or not days <= set(range(1, 8)):
+                raise ValueError
+            hours = window["hours_utc"]
+            for text in [hours] if isinstance(hours, str) else hours:
+                for span in spans_of(text):
+                    found += in_utc(days, *span, offset)
+    except (KeyError, TypeError, ValueError, OSError):
+        report(model, f"left out its off-peak hours: {json.dumps(off_peak)[:80]}")
+        return []
+    return found
+
+
+def multipliers(model, entry):
     specific = object_of(entry, "provider_specific_entry")
     found = {
         ("inference_geo", "us"): specific.get("us"),
@@ -164,8 +205,12 @@ def multipliers(entry):
         ("data_residency", "fedramp"): entry.get("fedramp_uplift_multiplier"),
     }
     for (kind, value), factor in found.items():
-        if factor is not None:
+        if factor is None:
+            continue
+        if number(factor):
             yield kind, value, factor
+        else:
+            report(model, f"left out the surcharge for {kind} {value}: not a factor: {json.dumps(factor)[:80]}")
 
 
 def rates_of(model, entry, provider):
@@ -218,11 +263,14 @@ def read_map(price_map):
     models, spans, factors = {}, [], []
     for model, entry in sorted(price_map.items()):
         target = entry.get("alias_of") if isinstance(entry, dict) else None
-        entry = price_map.get(target) if target else entry
+        entry = price_map.get(target) if isinstance(target, str) else entry
         if not isinstance(entry, dict) or not isinstance(entry.get("litellm_provider"), str) or model == "sample_spec":
             continue
         provider = PROVIDERS.get(entry["litellm_provider"], re.sub("^vertex_ai-.*", "vertex_ai", entry["litellm_provider"]))
+        hours = windows(model, entry) if object_of(entry, "off_peak_pricing") else []
         rates = rates_of(model, entry, provider)
+        if not hours:
+            rates = {key: usd for key, usd in rates.items() if key[2] != "off_peak"}
         if not rates:
             continue
         why = WRONG.get(model) or suspicion({**entry, "model": model}, provider, rates)
@@ -232,8 +280,8 @@ def read_map(price_map):
         for what in remark(entry.get("mode"), rates):
             report(model, f"kept, but {what}")
         models[model] = (provider, {key_of(*key): per_million(usd) for key, usd in sorted(rates.items())})
-        spans += [[model, *window] for window in windows(entry)]
-        factors += [[model, *factor] for factor in multipliers(entry)]
+        spans += [[model, *window] for window in hours]
+        factors += [[model, *factor] for factor in multipliers(model, entry)]
     return models, spans, factors
 
 
