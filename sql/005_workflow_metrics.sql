@@ -340,3 +340,18 @@ comment on column matrice.project_prices.prices is
   'known from this time on.';
 comment on column matrice.project_prices.factor is 'The cost is multiplied by this: 0.8 is a discount of 20 %.';
 comment on column matrice.project_prices.sheets is 'The rates, prepared from prices by set_price.';
+
+-- Only functions that run as the owner of the tables read these.
+alter table matrice_private.price_units enable row level security;
+alter table matrice_private.price_sheets enable row level security;
+alter table matrice_private.priced_names enable row level security;
+alter table matrice_private.provider_spellings enable row level security;
+alter table matrice_private.model_name_forms enable row level security;
+alter table matrice_private.model_makers enable row level security;
+
+create policy "nobody reads them" on matrice_private.price_units for select to authenticated using (false);
+create policy "nobody reads them" on matrice_private.price_sheets for select to authenticated using (false);
+create policy "nobody reads them" on matrice_private.priced_names for select to authenticated using (false);
+create policy "nobody reads them" on matrice_private.provider_spellings for select to authenticated using (false);
+create policy "nobody reads them" on matrice_private.model_name_forms for select to authenticated using (false);
+create policy "nobody reads them" on matrice_private.model_makers for select to authenticated using (false);

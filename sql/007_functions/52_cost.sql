@@ -158,6 +158,8 @@ begin
                    'Anthropic''s input_tokens does not include cached and cache-written tokens: add them.';
   end if;
 
+  perform matrice_private.usage_choice(usage, key)
+     from unnest('{service_tier,inference_geo,data_residency,speed}'::text[]) key;
   return (
     select c.cost_usd
       from matrice_private.cost_of_counts(
