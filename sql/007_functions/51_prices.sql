@@ -203,6 +203,8 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- Of two transactions that change the prices of one model, the second must see the rows of the first.
+  lock table matrice_private.price_sheets in share row exclusive mode;
   delete from matrice_private.price_sheets s where s.model = any (models);
   delete from matrice_private.priced_names n where n.model = any (models);
   insert into matrice_private.price_sheets (model, service_tier, valid_from, above_input_tokens, has_off_peak, rates)
