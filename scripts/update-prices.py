@@ -67,7 +67,9 @@ PROVIDERS = {
 LOCAL = {"ollama", "lemonade"}
 # Their price lists say "free of charge". Elsewhere, 0 may also mean that LiteLLM does not know the price.
 FREE = LOCAL | {"gemini"}
-OURS = {"local": ("local", {"input": "0", "output": "0"})}
+# Any model on the caller's own machine, and the one of scripts/embedder.py.
+NOTHING = ("local", {"input": "0", "output": "0"})
+OURS = {"local": NOTHING, "wordllama-l2-supercat-256": NOTHING}
 
 WRONG = {
     "embed-multilingual-light-v3.0": "a thousand times the price of its siblings",

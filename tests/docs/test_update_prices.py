@@ -40,7 +40,7 @@ def test_suspicious_models_are_left_out_and_reported(tmp_path):
     catalogue, report = run(tmp_path, {
         "free": {**CHAT, "input_cost_per_token": 0, "output_cost_per_token": 0}, "ollama/own": {**CHAT, "litellm_provider": "ollama", "input_cost_per_token": 0},
         "dear": {**CHAT, "input_cost_per_token": 1e-3}, "cheap": {**CHAT, "input_cost_per_token": 1e-10}, "no price": CHAT})
-    assert set(catalogue["models"]) == {"local", "ollama/own"}
+    assert set(catalogue["models"]) == {"local", "ollama/own", "wordllama-l2-supercat-256"}
     assert [line.split(":")[0] for line in report.splitlines()] == ["cheap", "dear", "free"]
 
 

@@ -46,7 +46,7 @@ select is(matrice_private.priced_model(name, provider), model, format('priced_mo
     ('meta-llama/llama-3.3-70b-instruct', null, null),
     -- On the caller's own machine.
     ('ollama/llama3.1', null, 'ollama/llama3.1'), ('ollama/of-my-own', null, 'local'), ('nomic-embed-text', 'ollama', 'local'),
-    ('Xenova/all-MiniLM-L6-v2', null, 'local'), ('offline/words', null, 'local'), ('local', null, 'local'), ('llama.cpp/qwen', null, 'local'),
+    ('Xenova/all-MiniLM-L6-v2', null, 'local'), ('offline/words', null, 'local'), ('local', null, 'local'), ('llama.cpp/qwen', null, 'local'), ('wordllama-l2-supercat-256', null, 'wordllama-l2-supercat-256'),
     ('ollama/gpt-oss:120b-cloud', null, null),
     -- Guesses.
     ('qwen', null, null), ('openai/gpt-4o/whatever', null, null), ('gemini-exp-1206', null, null), ('elsewhere/gpt-4o-mini', null, null),
