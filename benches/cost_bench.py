@@ -13,16 +13,16 @@ from decimal import Decimal
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
-import litellm  # noqa: E402
-from litellm._internal_context import pinned_billing_time  # noqa: E402
-from litellm.types.utils import (  # noqa: E402
+import litellm
+from litellm._internal_context import pinned_billing_time
+from litellm.types.utils import (
     CacheCreationTokenDetails,
     CompletionTokensDetailsWrapper,
     PromptTokensDetailsWrapper,
     Usage,
 )
 
-import harness  # noqa: E402
+import harness
 
 NAME = "bench_cost"
 CALLS = int(os.environ.get("BENCH_CALLS", 5))
@@ -118,7 +118,7 @@ def compare(connection):
             counts, options, at = random_call(draw, entry)
             try:
                 theirs = by_litellm(model, entry, counts, options, at)
-            except Exception as problem:  # noqa: BLE001
+            except Exception as problem:
                 unpriced[type(problem).__name__] += 1
                 continue
             total = sum(n for unit, n in counts.items() if unit not in ("output", "reasoning"))

@@ -1,7 +1,9 @@
 -- Pricing again: what had no price when it was recorded, and what would cost something else today.
 
 create or replace function matrice.reprice(project_id uuid, since timestamptz)
-returns table (step_id uuid, run_id uuid, executed_at timestamptz, model text, cost_before numeric, cost_now numeric, is_filled boolean)
+returns table (
+  step_id uuid, run_id uuid, executed_at timestamptz, model text, cost_before numeric, cost_now numeric, is_filled boolean
+)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
