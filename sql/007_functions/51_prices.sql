@@ -356,15 +356,21 @@ as $$
 declare
   changed integer;
 begin
-  insert into matrice.model_price_windows (model, iso_weekdays, from_utc, until_utc)
-  select w ->> 0, array(select jsonb_array_elements_text(w -> 1)::integer), (w ->> 2)::time, (w ->> 3)::time
-    from jsonb_array_elements(catalogue -> 'windows') w
-  on conflict do nothing;
-
-  insert into matrice.model_price_multipliers (model, kind, value, factor)
-  select m ->> 0, m ->> 1, m ->> 2, (m ->> 3)::numeric
-    from jsonb_array_elements(catalogue -> 'multipliers') m
-  on conflict do nothing;
+  -- Hours and surcharges have no history.
+  if catalogue ? 'windows' then
+    delete from matrice.model_price_windows w where catalogue -> 'models' ? w.model;
+    insert into matrice.model_price_windows (model, iso_weekdays, from_utc, until_utc)
+    select w ->> 0, array(select jsonb_array_elements_text(w -> 1)::integer), (w ->> 2)::time, (w ->> 3)::time
+      from jsonb_array_elements(catalogue -> 'windows') w
+    on conflict do nothing;
+  end if;
+  if catalogue ? 'multipliers' then
+    delete from matrice.model_price_multipliers m where catalogue -> 'models' ? m.model;
+    insert into matrice.model_price_multipliers (model, kind, value, factor)
+    select m ->> 0, m ->> 1, m ->> 2, (m ->> 3)::numeric
+      from jsonb_array_elements(catalogue -> 'multipliers') m
+    on conflict do nothing;
+  end if;
 
   -- A rate that changed becomes a new row. One that a model of the catalogue no longer has ends by a row without a price. A model
   -- that the catalogue does not have keeps its prices.
@@ -407,8 +413,8 @@ end
 $$;
 comment on function matrice.load_prices is
   'Loads a price catalogue and returns how many rates are new or have changed. The earlier rates keep their time, so the '
-  'cost of earlier calls does not change; models that the catalogue no longer has keep their prices. Only services may '
-  'call it. catalogue: what scripts/update-prices.py makes from LiteLLM''s price map. valid_from: changed rates apply '
+  'cost of earlier calls does not change; models that the catalogue no longer has keep their prices. Off-peak hours and '
+  'surcharges are replaced. Only services may call it. catalogue: what scripts/update-prices.py makes from LiteLLM''s price map. valid_from: changed rates apply '
   'from then on. Defaults: valid_from now().';
 
 create or replace function matrice_private.load_price_catalogue() returns void

@@ -715,9 +715,12 @@ begin
   return query
   select price_of.source, price_of.model_priced, c.service_tier, c.above_input_tokens, c.unit,
          trim_scale(c.usd_per_million * coalesce(own.factor, 1)),
-         exists (select from matrice.model_prices p
-                  where p.model = price_of.model_priced and p.unit = c.unit and p.service_tier = c.service_tier
-                    and p.above_input_tokens = c.above_input_tokens and p.valid_from <= priced_at),
+         (select p.usd_per_million
+            from matrice.model_prices p
+           where p.model = price_of.model_priced and p.unit = c.unit and p.service_tier = c.service_tier
+             and p.above_input_tokens = c.above_input_tokens and p.valid_from <= priced_at
+           order by p.valid_from desc
+           limit 1) is not null,
          greatest(c.valid_from, own.valid_from)
     from matrice_private.catalogue_rates(price_of.model_priced, priced_at) c
    order by 3, 4, 5;

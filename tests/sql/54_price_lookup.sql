@@ -146,6 +146,12 @@ select is(pg_temp.cost('mill', counts::jsonb, options::jsonb, at), usd, format('
     ('2026-02-01T00:00Z', '{"input": 100}', '{"service_tier": "flex"}', '0.0005: mill has no prices for the tier flex: those of standard are used.')
   ) as costs (at, counts, options, usd);
 select is(pg_temp.cost('gone', '{"input": 1000000}'), '1', 'A model that a later catalogue does not have keeps its price');
+select lives_ok($$select matrice.load_prices('{"models": {"mill": ["x", {"input": 5, "output": 7, "input>1000": 10}]}, "windows": [["mill", [3], "01:00", "02:00"]],
+                                                  "multipliers": [["mill", "speed", "fast", 2]]}')$$, 'load_prices takes hours and surcharges');
+select lives_ok($$select matrice.load_prices('{"models": {"mill": ["x", {"input": 5, "output": 7, "input>1000": 10}]}, "windows": [["mill", [3], "01:00", "03:00"]],
+                                                  "multipliers": [["mill", "speed", "fast", 3]]}')$$, 'load_prices takes other hours and surcharges');
+select is(pg_temp.cost('mill', '{"input": 1000}', '{"speed": "FAST"}'), '0.015', 'load_prices replaces surcharges');
+select results_eq($$select until_utc from matrice.model_price_windows where model = 'mill'$$, $$values ('03:00'::time)$$, 'load_prices replaces off-peak hours');
 delete from matrice.model_prices where model = 'gone';
 select is(pg_temp.cost('gone', '{"input": 1}'), 'null: No price is known for the model "gone".', 'A model whose rows are deleted has no price');
 select tests.refuses(format('select matrice.load_prices(%L)', catalogue), '22023', 'load_prices refuses ' || left(catalogue, 60), '%', '%models%')
@@ -205,6 +211,9 @@ select results_eq(
            ('catalogue', 'gemini/gemini-2.5-pro', 'standard', 200000, 'input', 2.5, true, '-infinity'),
            ('catalogue', 'gemini/gemini-2.5-pro', 'standard', 200000, 'reasoning', 15, false, '-infinity')$$,
   'price_of returns all rates, and which of them the price list has');
+select results_eq($$select service_tier, above_input_tokens, unit, usd_per_million, is_listed from matrice.price_of('mill', '2026-03-01') where unit in ('input', 'cache_read')$$,
+                  $$values ('standard', 0, 'cache_read', 5::numeric, false), ('standard', 0, 'input', 5, true), ('standard', 1000, 'cache_read', 10, false), ('standard', 1000, 'input', 10, true)$$,
+                  'price_of after a tier ended does not return its rates');
 select is_empty($$select * from matrice.price_of('no-such-model')$$, 'price_of an unknown model: no rows');
 select results_eq($$select distinct model_priced from matrice.price_of('gpt-4o', provider => 'azure')$$, $$values ('azure/gpt-4o')$$,
                   'price_of with a provider returns the rates of its model');
