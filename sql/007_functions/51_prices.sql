@@ -240,7 +240,8 @@ begin
 end
 $$;
 comment on function matrice_private.prices_changed is
-  'Keeps price_sheets and priced_names in step with model_prices. Refuses unknown units.';
+  'Keeps price_sheets and priced_names in step with model_prices. Refuses unknown units. SECURITY DEFINER: no client may '
+  'write these tables.';
 
 create or replace trigger prepare_added after insert on matrice.model_prices
 referencing new table as added for each statement execute function matrice_private.prices_changed();

@@ -274,7 +274,8 @@ end
 $$;
 comment on function matrice_private.resolve_model is
   'Returns the model of model_prices that a name means, or null. The argument provider or the name''s beginning says who sells '
-  'it. If neither does, its maker sells it. A name that is only similar is not accepted.';
+  'it. If neither does, its maker sells it. A name that is only similar is not accepted. '
+  'SECURITY DEFINER: no client may read the prepared prices, which are those of model_prices.';
 
 create or replace function matrice_private.priced_model(model text, provider text default null) returns text
 language plpgsql stable security definer
@@ -287,7 +288,8 @@ begin
 end
 $$;
 comment on function matrice_private.priced_model is
-  'Returns the name under which the prices of a model are stored, or null: the name itself, else as resolve_model says.';
+  'Returns the name under which the prices of a model are stored, or null: the name itself, else as resolve_model says. '
+  'SECURITY DEFINER: no client may read the prepared prices, which are those of model_prices.';
 
 -- What the counts of a call cost -------------------------------------------------------------------------------------
 
@@ -358,7 +360,8 @@ begin
                 ' Name the provider, in usage.provider or before the model. These sell one of that name: ' || sellers || '.');
 end
 $$;
-comment on function matrice_private.unpriced_note is 'Says that a model has no price, and who sells a model of that name.';
+comment on function matrice_private.unpriced_note is 'Says that a model has no price, and who sells a model of that name. '
+  'SECURITY DEFINER: no client may read the prepared prices, which are those of model_prices.';
 
 create or replace function matrice_private.rates_of_tier(
   model text, tier text, has_off_peak boolean, tokens_input bigint, priced_at timestamptz, out billed text, out rates jsonb
@@ -437,7 +440,7 @@ declare
   unpriced text;
 begin
   -- This runs for every step that is recorded: one lookup, and no query for the sum. What is rare is done elsewhere.
-  if options <> '{}' then
+  if options ?| '{service_tier,provider}' then
     provider := nullif(btrim(options ->> 'provider'), '');
     tier := matrice_private.billed_tier(options ->> 'service_tier');
     if provider is not null and sheets is null then
@@ -505,7 +508,8 @@ comment on function matrice_private.cost_of_counts is
   'of the model, as people have it. counts: how many of each price unit were used; each token is counted once. '
   'tokens_input: all tokens of the input, which thresholds are compared with. options: service_tier, inference_geo, '
   'data_residency, speed and provider, if the call has them. sheets: the rates of a project''s own price, instead of those of '
-  'the model.';
+  'the model. '
+  'SECURITY DEFINER: no client may read the prepared prices, which are those of model_prices.';
 
 -- Prices of a project ------------------------------------------------------------------------------------------------
 
@@ -584,7 +588,8 @@ end
 $$;
 comment on function matrice_private.write_price is
   'Writes a price of a project and prepares its sheets. It does not check the caller, so users cannot call it directly: it is '
-  'for services and write_price_as_owner.';
+  'for services and write_price_as_owner. '
+  'SECURITY DEFINER: no client may read price_units.';
 
 create or replace function matrice_private.write_price_as_owner(
   project_id uuid, model text, same_as text, prices jsonb, factor numeric, valid_from timestamptz
@@ -609,7 +614,8 @@ begin
   perform matrice_private.write_price(project_id, model, same_as, prices, factor, valid_from);
 end
 $$;
-comment on function matrice_private.write_price_as_owner is 'Writes a price of a project, for its owners.';
+comment on function matrice_private.write_price_as_owner is 'Writes a price of a project, for its owners. '
+  'SECURITY DEFINER: clients may not write sheets.';
 
 create or replace function matrice.set_price(
   project_id uuid, model text, prices jsonb default null, same_as text default null, factor numeric default 1,
@@ -677,7 +683,8 @@ begin
                           where t.model = catalogue_rates.model and t.valid_from <= priced_at);
 end
 $$;
-comment on function matrice_private.catalogue_rates is 'Returns the rates of a model of model_prices at a time.';
+comment on function matrice_private.catalogue_rates is 'Returns the rates of a model of model_prices at a time. '
+  'SECURITY DEFINER: no client may read the prepared prices, which are those of model_prices.';
 
 create or replace function matrice.price_of(
   model text, priced_at timestamptz default now(), project_id uuid default null, provider text default null
@@ -721,7 +728,7 @@ begin
              and p.above_input_tokens = c.above_input_tokens and p.valid_from <= priced_at
            order by p.valid_from desc
            limit 1) is not null,
-         greatest(c.valid_from, own.valid_from)
+         nullif(greatest(c.valid_from, own.valid_from), '-infinity')
     from matrice_private.catalogue_rates(price_of.model_priced, priced_at) c
    order by 3, 4, 5;
 end
@@ -729,6 +736,7 @@ $$;
 comment on function matrice.price_of is
   'Returns the rates at which calls of a model are billed, and where they come from; no rows if no price is known. source: '
   'project for a price of set_price, else catalogue. model_priced: the model in model_prices that the name means. is_listed: '
-  'false for a rate that the price list does not have, and that is derived from its other rates. priced_at: the rates of '
+  'false for a rate that the price list does not have, and that is derived from its other rates. valid_from: null for the '
+  'first rates of a model. priced_at: the rates of '
   'this time. project_id: a project whose own prices come first. provider: who sells the model, if the name does not say. '
   'Defaults: priced_at now(), project_id null, provider null.';

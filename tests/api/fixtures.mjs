@@ -62,6 +62,7 @@ export async function createWorld(user, name, carol) {
   const old_id = await ok(user.rpc('record_insight', insight))
   const new_id = await ok(user.rpc('record_insight', { ...insight, content: 'They are very large.' }))
   const run_id = await ok(user.rpc('start_run', { project_id, workflow_id: 'watch', event_name: 'tide', run_key: 'watch-1' }))
+  await ok(user.rpc('set_price', { project_id, model: 'house', prices: { input: 1 } }))
   await ok(user.rpc('record_step', { run_id, step_name: 'look', status: 'success', model: 'gpt-4o', tokens_input: 10, step_key: 'look-1' }))
   await ok(carol.rpc('accept_invite', { token: await ok(user.rpc('invite_member', { project_id, email: 'carol@example.org' })) }))
   const token = await ok(user.rpc('invite_member', { project_id, email: 'dave@example.org' }))

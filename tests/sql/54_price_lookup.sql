@@ -202,14 +202,14 @@ select results_eq(
 select results_eq(
   $$select source, model_priced, service_tier, above_input_tokens, unit, usd_per_million, is_listed, valid_from
       from matrice.price_of('gemini/gemini-2.5-pro') where unit in ('input', 'reasoning') and service_tier in ('standard', 'flex')$$,
-  $$values ('catalogue', 'gemini/gemini-2.5-pro', 'flex', 0, 'input', 0.625, true, '-infinity'::timestamptz),
-           ('catalogue', 'gemini/gemini-2.5-pro', 'flex', 0, 'reasoning', 5, false, '-infinity'),
-           ('catalogue', 'gemini/gemini-2.5-pro', 'flex', 200000, 'input', 1.25, true, '-infinity'),
-           ('catalogue', 'gemini/gemini-2.5-pro', 'flex', 200000, 'reasoning', 7.5, false, '-infinity'),
-           ('catalogue', 'gemini/gemini-2.5-pro', 'standard', 0, 'input', 1.25, true, '-infinity'),
-           ('catalogue', 'gemini/gemini-2.5-pro', 'standard', 0, 'reasoning', 10, false, '-infinity'),
-           ('catalogue', 'gemini/gemini-2.5-pro', 'standard', 200000, 'input', 2.5, true, '-infinity'),
-           ('catalogue', 'gemini/gemini-2.5-pro', 'standard', 200000, 'reasoning', 15, false, '-infinity')$$,
+  $$values ('catalogue', 'gemini/gemini-2.5-pro', 'flex', 0, 'input', 0.625, true, null::timestamptz),
+           ('catalogue', 'gemini/gemini-2.5-pro', 'flex', 0, 'reasoning', 5, false, null),
+           ('catalogue', 'gemini/gemini-2.5-pro', 'flex', 200000, 'input', 1.25, true, null),
+           ('catalogue', 'gemini/gemini-2.5-pro', 'flex', 200000, 'reasoning', 7.5, false, null),
+           ('catalogue', 'gemini/gemini-2.5-pro', 'standard', 0, 'input', 1.25, true, null),
+           ('catalogue', 'gemini/gemini-2.5-pro', 'standard', 0, 'reasoning', 10, false, null),
+           ('catalogue', 'gemini/gemini-2.5-pro', 'standard', 200000, 'input', 2.5, true, null),
+           ('catalogue', 'gemini/gemini-2.5-pro', 'standard', 200000, 'reasoning', 15, false, null)$$,
   'price_of returns all rates, and which of them the price list has');
 select results_eq($$select service_tier, above_input_tokens, unit, usd_per_million, is_listed from matrice.price_of('mill', '2026-03-01') where unit in ('input', 'cache_read')$$,
                   $$values ('standard', 0, 'cache_read', 5::numeric, false), ('standard', 0, 'input', 5, true), ('standard', 1000, 'cache_read', 10, false), ('standard', 1000, 'input', 10, true)$$,
