@@ -37,106 +37,8 @@ $$;
 comment on function matrice_private.require_usage is
   'Raises unless usage is a JSON object of an acceptable size and depth.';
 
-create or replace function matrice_private.usage_choice(usage jsonb, key text) returns text
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if coalesce(jsonb_typeof(usage -> key), 'null') not in ('string', 'null') then
-    raise exception 'usage.% must be a JSON string', key
-      using errcode = '22023', detail = format('It is %s.', left((usage -> key)::text, 100)),
-            hint = 'Leave the key out if it has no value.';
-  end if;
-  return lower(btrim(usage ->> key));
-end
-$$;
-comment on function matrice_private.usage_choice is
-  'Returns a tier, place or speed from usage in lower case; null if the key is missing.';
-
-create or replace function matrice_private.other_units(unit text) returns text[]
-language plpgsql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return case unit
-    when 'cache_write_1h'   then array['cache_write_1h', 'cache_write', 'input']
-    when 'cache_write_12h'  then array['cache_write_12h', 'cache_write', 'input']
-    when 'cache_write'      then array['cache_write', 'input']
-    when 'cache_read'       then array['cache_read', 'input']
-    when 'cache_read_audio' then array['cache_read_audio', 'cache_read', 'input']
-    when 'input_audio'      then array['input_audio', 'input']
-    when 'input_image'      then array['input_image', 'input']
-    when 'input_video'      then array['input_video', 'input']
-    when 'reasoning'        then array['reasoning', 'output']
-    when 'output_audio'     then array['output_audio', 'output']
-    when 'output_image'     then array['output_image', 'output']
-    else array[unit]
-  end;
-end
-$$;
-comment on function matrice_private.other_units is
-  'Returns the units whose price a unit of use may have, the first that has a price.';
-
-create or replace function matrice_private.cost_of_counts(
-  model text, counts jsonb, tokens_input bigint, options jsonb, priced_at timestamptz
-) returns table (cost_usd numeric, note text)
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-  priced    text := matrice_private.priced_model(model);
-  tier      text;
-  factor    numeric := 1;
-  surcharge numeric;
-  rates     jsonb;
-  used      record;
-  other     text;
-  rate      numeric;
-  cost      numeric := 0;
-  unpriced  text[];
-begin
-  if priced is null then
-    return query select null::numeric, format('The model %s has no price.', quote_literal(left(model, 100)));
-    return;
-  end if;
-  tier := matrice_private.service_tier(priced, options, priced_at);
-  for surcharge in
-    select m.factor
-      from matrice.model_price_multipliers m
-     where m.model = priced and m.value = matrice_private.usage_choice(options, m.kind)
-  loop
-    factor := factor * surcharge;
-  end loop;
-  select coalesce(jsonb_object_agg(r.unit, r.usd_per_million) filter (
-           -- A batch uses only cache rates of its own. If there are none, its input rate is used.
-           where (tier <> 'batch' or r.service_tier = tier or r.unit not like 'cache%')
-           -- The tier's reasoning rate; else the tier's output rate; else the standard reasoning rate.
-             and (r.unit <> 'reasoning' or r.service_tier = tier or not r.tier_has_output)), '{}')
-    into rates
-    from (select t.*, bool_or(t.unit = 'output' and t.service_tier = tier) over () as tier_has_output
-            from matrice_private.rates(priced, tier, coalesce(tokens_input, 0), priced_at) t) r;
-  for used in select c.key as unit, c.value::numeric as count from jsonb_each_text(counts) c loop
-    rate := null;
-    foreach other in array matrice_private.other_units(used.unit) loop
-      rate := coalesce(rate, (rates ->> other)::numeric);
-    end loop;
-    if rate is null then
-      unpriced := unpriced || used.unit;
-    end if;
-    -- Multiplying by a millionth is exact, dividing is not.
-    cost := cost + 0.000001 * factor * used.count * rate;
-  end loop;
-  return query select trim_scale(cost), 'The model has no price for ' || array_to_string(unpriced, ', ') || '.';
-end
-$$;
-comment on function matrice_private.cost_of_counts is
-  'Returns the exact cost of counts by unit in US dollars; null, and why, if the model or a unit that was used has no price. '
-  'tokens_input: all input tokens, on which the rate of a long context depends. options: service_tier, inference_geo, '
-  'data_residency and speed.';
-
 create or replace function matrice_private.cost_of_reading(
-  model text, reading jsonb, priced_at timestamptz, out cost_usd numeric, out note text
+  project_id uuid, model text, reading jsonb, priced_at timestamptz, out cost_usd numeric, out note text
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -144,6 +46,7 @@ as $$
 #variable_conflict use_column
 declare
   notes text;
+  cost  record;
 begin
   if reading -> 'notes' <> '[]' then
     notes := (select string_agg(n, ' ') from jsonb_array_elements_text(reading -> 'notes') n);
@@ -153,15 +56,20 @@ begin
   elsif reading ->> 'tokens_input' is null and reading -> 'counts' = '{}' then
     note := 'No tokens are known.';
   else
-    select c.cost_usd, c.note into cost_of_reading.cost_usd, cost_of_reading.note
-      from matrice_private.cost_of_counts(model, reading -> 'counts', (reading ->> 'tokens_input')::bigint, reading, priced_at) c;
+    cost := case
+      when project_id is null
+      then matrice_private.cost_of_counts(model, reading -> 'counts', (reading ->> 'tokens_input')::bigint, reading, priced_at)
+      else matrice_private.cost_in_project(
+             project_id, model, reading -> 'counts', (reading ->> 'tokens_input')::bigint, reading, priced_at) end;
+    cost_usd := cost.cost_usd;
+    note := cost.note;
   end if;
   note := nullif(left(concat_ws(' ', notes, nullif(note, '')), 1000), '');
 end
 $$;
 comment on function matrice_private.cost_of_reading is
   'Returns the cost of what read_usage has read, and what is to be said of it. The cost is null if sources disagree, if no '
-  'tokens are known, or if a price is missing.';
+  'tokens are known, or if a price is missing. project_id: whose own prices come first; null: of no project.';
 
 create or replace function matrice_private.bounded_usage(usage jsonb) returns jsonb
 language plpgsql immutable
@@ -242,7 +150,7 @@ begin
     new.provider_cost_usd := round((reading ->> 'provider_cost_usd')::numeric, 12);
   end if;
   select round(c.cost_usd, 12), c.note into calculated, new.cost_note
-    from matrice_private.cost_of_reading(new.model, reading, new.executed_at) c;
+    from matrice_private.cost_of_reading(new.project_id, new.model, reading, new.executed_at) c;
   -- The column cannot hold more.
   calculated := case when calculated between 0 and 99999999.999999999999 then calculated end;
   -- A calculated cost is calculated again when a value changes that it depends on. A restore inserts steps with their
@@ -288,7 +196,8 @@ begin
             hint = 'Add up the costs of several calls.';
   end if;
   select c.cost_usd into cost
-    from matrice_private.cost_of_reading(model, matrice_private.read_usage(usage, tokens_input, tokens_output), priced_at) c;
+    from matrice_private.cost_of_reading(
+           null, model, matrice_private.read_usage(usage, tokens_input, tokens_output), priced_at) c;
   return cost;
 end
 $$;

@@ -132,6 +132,16 @@ insert into contract values
   ('calculate_cost',
    '{model text,tokens_input bigint,tokens_output bigint DEFAULT 0,"usage jsonb DEFAULT ''{}''",
      priced_at timestamp with time zone DEFAULT now()}', 'numeric', null),
+  ('price_of',
+   '{model text,priced_at timestamp with time zone DEFAULT now(),project_id uuid DEFAULT NULL,provider text DEFAULT NULL}',
+   'table', '{source text,model_priced text,service_tier text,above_input_tokens integer,unit text,usd_per_million numeric,is_listed boolean,
+              valid_from timestamp with time zone}'),
+  ('set_price',
+   '{project_id uuid,model text,prices jsonb DEFAULT NULL,same_as text DEFAULT NULL,factor numeric DEFAULT 1,
+     valid_from timestamp with time zone DEFAULT now()}', 'void', null),
+  ('reprice', '{project_id uuid,since timestamp with time zone}',
+   'table', '{step_id uuid,run_id uuid,executed_at timestamp with time zone,model text,cost_before numeric,cost_now numeric,is_filled boolean}'),
+  ('load_prices', '{catalogue jsonb,valid_from timestamp with time zone DEFAULT now()}', 'integer', null),
   ('workflow_metrics', '{project_id uuid,since timestamp with time zone,until timestamp with time zone DEFAULT now(),group_by text DEFAULT ''day''}',
    'table', '{bucket text,runs,succeeded,failed,success_rate,steps,tokens_input,tokens_output,cost_usd,p50_ms,p95_ms,p99_ms}'),
 
@@ -195,7 +205,7 @@ select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
                    '_merge_words', '_live_texts', '_query_words', '_rank_words', '_highlight', '_whole_sentences', '_read_usage', '_known_usage');
 select volatility_is('matrice', function, 'stable', function || ' is stable')
   from unnest(array['analyze_text', '_text_vector', '_query_words', '_rank_words', '_highlight', 'pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
-                    'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'workflow_metrics', 'source_progress', 'failed_chunks', 'source_text',
+                    'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'price_of', 'workflow_metrics', 'source_progress', 'failed_chunks', 'source_text',
                     'source_history', 'model_coverage']::name[]) function;
 
 select * from finish();
