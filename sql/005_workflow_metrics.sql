@@ -144,7 +144,7 @@ create table matrice_private.price_units (
 );
 create index idx_price_units_priced_like on matrice_private.price_units (priced_like);
 
-comment on table matrice_private.price_units is 'What a price can be for. 51_prices.sql fills it.';
+comment on table matrice_private.price_units is 'What a price can be for. 51_price_sheets.sql fills it.';
 comment on column matrice_private.price_units.unit is 'Name of the unit. It is also its key in the counts of a call.';
 comment on column matrice_private.price_units.counts is 'What the unit counts.';
 comment on column matrice_private.price_units.priced_like is
@@ -279,7 +279,7 @@ create table matrice_private.provider_spellings (
 );
 
 comment on table matrice_private.provider_spellings is
-  'How programs and the providers themselves write the providers of model_prices. 54_price_lookup.sql fills it.';
+  'How programs and the providers themselves write the providers of model_prices. 54_model_names.sql fills it.';
 comment on column matrice_private.provider_spellings.spelling is 'The spelling, as comparable_name writes it.';
 comment on column matrice_private.provider_spellings.provider is 'The provider in model_prices.';
 comment on column matrice_private.provider_spellings.resells is
@@ -294,7 +294,7 @@ create table matrice_private.model_name_forms (
 );
 
 comment on table matrice_private.model_name_forms is
-  'Names of models that say their provider in another way than by a first segment. 54_price_lookup.sql fills it.';
+  'Names of models that say their provider in another way than by a first segment. 54_model_names.sql fills it.';
 comment on column matrice_private.model_name_forms.place is 'Of several forms that fit, the first one counts.';
 comment on column matrice_private.model_name_forms.form is 'A regular expression of the names.';
 comment on column matrice_private.model_name_forms.provider is 'The provider; \1 stands for the first group.';
@@ -308,7 +308,7 @@ create table matrice_private.model_makers (
 );
 
 comment on table matrice_private.model_makers is
-  'Who makes the models whose names begin in a certain way, and sells them under this name. 54_price_lookup.sql fills it.';
+  'Who makes the models whose names begin in a certain way, and sells them under this name. 54_model_names.sql fills it.';
 comment on column matrice_private.model_makers.place is 'Of several beginnings that fit, the first one counts.';
 comment on column matrice_private.model_makers.beginning is 'How the names begin, as comparable_name writes them.';
 comment on column matrice_private.model_makers.providers is
