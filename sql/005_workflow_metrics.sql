@@ -59,7 +59,7 @@ create table matrice.workflow_steps (
   project_id    uuid           not null default matrice_private.from_parent(),
   step_name     text           not null,
   status        text           not null,
-  latency_ms    integer,
+  latency_ms    double precision,
   tokens_input  integer        not null default 0,
   tokens_output integer        not null default 0,
   cost_usd      numeric(20,12),
@@ -70,6 +70,8 @@ create table matrice.workflow_steps (
   cost_source   text,
   step_key      text,
   attempt       integer        not null default 0,
+  cost_note     text,
+  provider_cost_usd numeric(20,12),
   constraint workflow_steps_pkey primary key (id),
   constraint workflow_steps_run_id_step_key_attempt_key unique (run_id, step_key, attempt),
   constraint workflow_steps_run_fkey foreign key (project_id, run_id)
@@ -80,6 +82,8 @@ create table matrice.workflow_steps (
   constraint workflow_steps_tokens_output_check check (tokens_output between 0 and 1000000000),
   -- The upper bound also refuses NaN, which is greater than every number.
   constraint workflow_steps_cost_usd_check check (cost_usd >= 0 and cost_usd < 100000000),
+  constraint workflow_steps_provider_cost_usd_check check (provider_cost_usd >= 0 and provider_cost_usd < 100000000),
+  constraint workflow_steps_cost_note_length check (octet_length(cost_note) <= 4000),
   constraint workflow_steps_attempt_check check (attempt between 0 and 1000000),
   constraint workflow_steps_step_name_length check (octet_length(step_name) <= 200),
   constraint workflow_steps_model_length check (octet_length(model) <= 200),
@@ -100,8 +104,9 @@ comment on column matrice.workflow_steps.step_name is 'Name of the step.';
 comment on column matrice.workflow_steps.status is 'success, failed or skipped.';
 comment on column matrice.workflow_steps.latency_ms is 'Duration in milliseconds.';
 comment on column matrice.workflow_steps.tokens_input is
-  'Input tokens, including those read from or written to a cache.';
-comment on column matrice.workflow_steps.tokens_output is 'Output tokens, including reasoning tokens.';
+  'Input tokens, including those read from or written to a cache. Taken from usage if left out; 0 if nothing says how many.';
+comment on column matrice.workflow_steps.tokens_output is
+  'Output tokens, including reasoning tokens. Taken from usage if left out; 0 if nothing says how many.';
 comment on column matrice.workflow_steps.cost_usd is
   'Cost in US dollars. If left out, it is calculated from model, tokens and usage. Null if the price is not known; an '
   'unknown cost is never stored as 0.';
@@ -109,11 +114,16 @@ comment on column matrice.workflow_steps.error is 'Error details if the step fai
 comment on column matrice.workflow_steps.executed_at is 'When the step was executed.';
 comment on column matrice.workflow_steps.model is 'The model that was called.';
 comment on column matrice.workflow_steps.usage is
-  'Further counts and options: cached_tokens, cache_write_tokens, reasoning_tokens, service_tier, … calculate_cost '
-  'lists them.';
+  'What the API of the model, or a library, reported; or matrice''s own keys, which calculate_cost lists. Of what is too large, '
+  'only what is known is kept.';
 comment on column matrice.workflow_steps.cost_source is
   'provided: the caller passed the cost. calculated: the cost comes from model_prices. Null: the cost is not known. A '
   'trigger sets this column and ignores what the client wrote.';
+comment on column matrice.workflow_steps.cost_note is
+  'Why the cost is not known, or what is in doubt: two sources that disagree, tokens under unknown keys, a missing price. A '
+  'trigger sets this column and ignores what the client wrote.';
+comment on column matrice.workflow_steps.provider_cost_usd is
+  'What the provider says that the call cost, in US dollars, if usage has it.';
 comment on column matrice.workflow_steps.step_key is
   'The caller''s own key for the step, for example the Inngest hashed id. A step that is recorded again with the same '
   'key and attempt is the same row.';
@@ -122,13 +132,27 @@ comment on column matrice.workflow_steps.attempt is
 
 -- Prices -------------------------------------------------------------------------------------------------------------
 
-create function matrice_private.price_units() returns text[]
-language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-begin atomic
-  select array['input', 'output', 'cache_read', 'cache_write', 'cache_write_1h', 'reasoning', 'input_audio', 'output_audio'];
-end;
-comment on function matrice_private.price_units is 'Returns the units that a price can be for.';
+create table matrice_private.price_units (
+  unit           text not null,
+  counts         text not null,
+  priced_like    text,
+  in_other_tiers text not null,
+  constraint price_units_pkey primary key (unit),
+  constraint price_units_in_other_tiers_proportional_cheapest_standard
+    check (in_other_tiers in ('proportional', 'cheapest', 'standard')),
+  constraint price_units_priced_like_fkey foreign key (priced_like) references matrice_private.price_units (unit)
+);
+create index idx_price_units_priced_like on matrice_private.price_units (priced_like);
+
+comment on table matrice_private.price_units is 'What a price can be for. 51_price_sheets.sql fills it.';
+comment on column matrice_private.price_units.unit is 'Name of the unit. It is also its key in the counts of a call.';
+comment on column matrice_private.price_units.counts is 'What the unit counts.';
+comment on column matrice_private.price_units.priced_like is
+  'A model without a price for this unit bills it at the price of this other unit. Null: then it has no price.';
+comment on column matrice_private.price_units.in_other_tiers is
+  'What the unit costs in a tier without a rate of its own for it. proportional: the standard rate, raised or lowered like '
+  'that of priced_like. cheapest: the standard rate, or the tier''s rate of priced_like if that is less, because two '
+  'discounts are not granted together. standard: the standard rate.';
 
 create table matrice.model_prices (
   model              text        not null,
@@ -137,11 +161,11 @@ create table matrice.model_prices (
   service_tier       text        not null default 'standard',
   above_input_tokens integer     not null default 0,
   valid_from         timestamptz not null default '-infinity',
-  usd_per_million    numeric     not null,
+  usd_per_million    numeric,
   constraint model_prices_pkey primary key (model, unit, service_tier, above_input_tokens, valid_from),
-  constraint model_prices_unit_is_known check (unit = any (matrice_private.price_units())),
+  constraint model_prices_unit_length check (octet_length(unit) <= 200),
   constraint model_prices_above_input_tokens_check check (above_input_tokens between 0 and 1000000000),
-  constraint model_prices_usd_per_million_check check (usd_per_million between 0 and 1000000),
+  constraint model_prices_usd_per_million_check check (usd_per_million between 0 and 1000000000),
   constraint model_prices_model_length check (octet_length(model) <= 200),
   constraint model_prices_provider_length check (octet_length(provider) <= 200),
   constraint model_prices_service_tier_length check (octet_length(service_tier) <= 200),
@@ -149,7 +173,6 @@ create table matrice.model_prices (
   constraint model_prices_valid_from_check
     check (valid_from = '-infinity' or valid_from between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
-create index idx_model_prices_name on matrice.model_prices (split_part(model, '/', 2));
 
 comment on table matrice.model_prices is
   'Prices of models, one rate per row. A new price is a new row with its own valid_from, so the cost of earlier '
@@ -157,14 +180,56 @@ comment on table matrice.model_prices is
 comment on column matrice.model_prices.model is 'Name of the model, spelled as in LiteLLM''s price map.';
 comment on column matrice.model_prices.provider is 'The provider that bills the model.';
 comment on column matrice.model_prices.unit is
-  'Kind of tokens that the price is for: input, output, cache_read, cache_write (cached for 5 minutes), '
-  'cache_write_1h, reasoning, input_audio or output_audio.';
-comment on column matrice.model_prices.service_tier is 'standard, batch, flex, priority or off_peak.';
+  'What the price is for. Tokens: input, output, cache_read, cache_write (cached for 5 minutes), cache_write_1h, '
+  'cache_write_12h, reasoning, input_audio, output_audio, cache_read_audio, input_image, output_image, input_video. '
+  'Others: image, second, character, page, query, web_search.';
+comment on column matrice.model_prices.service_tier is
+  'standard, batch, flex, priority, off_peak or any other name that the provider gives to a tier.';
 comment on column matrice.model_prices.above_input_tokens is
   'The rate applies to requests with more input tokens than this, and then to all of their tokens.';
 comment on column matrice.model_prices.valid_from is
   'The rate applies from this time until the valid_from of the next row for the same rate.';
-comment on column matrice.model_prices.usd_per_million is 'US dollars per million tokens.';
+comment on column matrice.model_prices.usd_per_million is 
+  'US dollars per million of the unit, such as a million tokens or a million images. Null: the model no longer has this '
+  'rate.';
+
+create table matrice_private.price_sheets (
+  model              text        not null,
+  service_tier       text        not null,
+  valid_from         timestamptz not null,
+  above_input_tokens integer     not null,
+  has_off_peak       boolean     not null,
+  rates              jsonb       not null,
+  constraint price_sheets_pkey primary key (model, service_tier, valid_from, above_input_tokens)
+);
+
+comment on table matrice_private.price_sheets is
+  'All rates of a request, prepared from model_prices for each model, tier, time and threshold. A trigger on model_prices '
+  'writes it.';
+comment on column matrice_private.price_sheets.model is 'The model.';
+comment on column matrice_private.price_sheets.service_tier is 'The tier.';
+comment on column matrice_private.price_sheets.valid_from is
+  'The rates apply from this time until the valid_from of the next sheet.';
+comment on column matrice_private.price_sheets.above_input_tokens is
+  'The rates apply to requests with more input tokens than this.';
+comment on column matrice_private.price_sheets.has_off_peak is 'Whether the model has off_peak rates at that time.';
+comment on column matrice_private.price_sheets.rates is
+  'US dollars per million, by unit. Units without a rate of their own have the rate that they are billed at.';
+
+create table matrice_private.priced_names (
+  name     text not null,
+  provider text not null,
+  model    text not null,
+  constraint priced_names_pkey primary key (name, provider, model)
+);
+create index idx_priced_names_model on matrice_private.priced_names (model);
+create index idx_priced_names_provider on matrice_private.priced_names (provider);
+
+comment on table matrice_private.priced_names is
+  'The models of model_prices by their names without the provider. A trigger on model_prices writes it.';
+comment on column matrice_private.priced_names.name is 'The name, as comparable_name spells it.';
+comment on column matrice_private.priced_names.provider is 'The provider that sells a model of that name.';
+comment on column matrice_private.priced_names.model is 'The model in model_prices.';
 
 create table matrice.model_price_windows (
   model        text      not null,
@@ -203,3 +268,100 @@ comment on column matrice.model_price_multipliers.model is 'The model.';
 comment on column matrice.model_price_multipliers.kind is 'The key in usage: inference_geo, data_residency or speed.';
 comment on column matrice.model_price_multipliers.value is 'The value of that key for which the surcharge applies.';
 comment on column matrice.model_price_multipliers.factor is 'The cost is multiplied by this.';
+
+-- How names are read -------------------------------------------------------------------------------------------------
+
+create table matrice_private.provider_spellings (
+  spelling text    not null,
+  provider text    not null,
+  resells  boolean not null default false,
+  constraint provider_spellings_pkey primary key (spelling)
+);
+
+comment on table matrice_private.provider_spellings is
+  'How programs and the providers themselves write the providers of model_prices. 54_model_names.sql fills it.';
+comment on column matrice_private.provider_spellings.spelling is 'The spelling, as comparable_name writes it.';
+comment on column matrice_private.provider_spellings.provider is 'The provider in model_prices.';
+comment on column matrice_private.provider_spellings.resells is
+  'Whether it sells the models of others at the prices of their makers.';
+
+create table matrice_private.model_name_forms (
+  place    integer not null,
+  form     text    not null,
+  provider text    not null,
+  name     text    not null,
+  constraint model_name_forms_pkey primary key (place)
+);
+
+comment on table matrice_private.model_name_forms is
+  'Names of models that say their provider in another way than by a first segment. 54_model_names.sql fills it.';
+comment on column matrice_private.model_name_forms.place is 'Of several forms that fit, the first one counts.';
+comment on column matrice_private.model_name_forms.form is 'A regular expression of the names.';
+comment on column matrice_private.model_name_forms.provider is 'The provider; \1 stands for the first group.';
+comment on column matrice_private.model_name_forms.name is 'The model''s name at the provider; \1 stands for the first group.';
+
+create table matrice_private.model_makers (
+  place     integer not null,
+  beginning text    not null,
+  providers text[]  not null,
+  constraint model_makers_pkey primary key (place)
+);
+
+comment on table matrice_private.model_makers is
+  'Who makes the models whose names begin in a certain way, and sells them under this name. 54_model_names.sql fills it.';
+comment on column matrice_private.model_makers.place is 'Of several beginnings that fit, the first one counts.';
+comment on column matrice_private.model_makers.beginning is 'How the names begin, as comparable_name writes them.';
+comment on column matrice_private.model_makers.providers is
+  'The providers, the first choice first. Empty: open models that their maker does not sell.';
+
+-- Prices of a project ------------------------------------------------------------------------------------------------
+
+create table matrice.project_prices (
+  project_id uuid        not null,
+  model      text        not null,
+  valid_from timestamptz not null,
+  same_as    text,
+  prices     jsonb,
+  factor     numeric     not null default 1,
+  sheets     jsonb,
+  constraint project_prices_pkey primary key (project_id, model, valid_from),
+  constraint project_prices_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
+  constraint project_prices_model_length check (octet_length(model) <= 200),
+  constraint project_prices_same_as_length check (octet_length(same_as) <= 200),
+  constraint project_prices_factor_check check (factor between 0 and 1000),
+  constraint project_prices_prices_size check (matrice_private.json_within(prices, 16384)),
+  constraint project_prices_sheets_size check (matrice_private.json_within(sheets, 1048576)),
+  constraint project_prices_same_as_or_prices check (num_nonnulls(same_as, prices) = 1),
+  constraint project_prices_sheets_of_prices check ((prices is null) = (sheets is null)),
+  constraint project_prices_valid_from_check
+    check (valid_from = '-infinity' or valid_from between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
+);
+
+comment on table matrice.project_prices is
+  'Prices that hold in one project: of its own deployments, by its contracts. They come before those of model_prices. '
+  'set_price writes them.';
+comment on column matrice.project_prices.project_id is 'The project.';
+comment on column matrice.project_prices.model is 'The model, as calls of the project name it.';
+comment on column matrice.project_prices.valid_from is
+  'The price applies from this time until the valid_from of the next row for the same model.';
+comment on column matrice.project_prices.same_as is 'The model of model_prices that it costs the same as, before the factor.';
+comment on column matrice.project_prices.prices is
+  'US dollars per million of each unit. A key is a unit, or unit>threshold, unit:tier, unit>threshold:tier. {}: no price is '
+  'known from this time on.';
+comment on column matrice.project_prices.factor is 'The cost is multiplied by this: 0.8 is a discount of 20 %.';
+comment on column matrice.project_prices.sheets is 'The rates, prepared from prices by set_price.';
+
+-- Only functions that run as the owner of the tables read these.
+alter table matrice_private.price_units enable row level security;
+alter table matrice_private.price_sheets enable row level security;
+alter table matrice_private.priced_names enable row level security;
+alter table matrice_private.provider_spellings enable row level security;
+alter table matrice_private.model_name_forms enable row level security;
+alter table matrice_private.model_makers enable row level security;
+
+create policy "nobody reads them" on matrice_private.price_units for select to authenticated using (false);
+create policy "nobody reads them" on matrice_private.price_sheets for select to authenticated using (false);
+create policy "nobody reads them" on matrice_private.priced_names for select to authenticated using (false);
+create policy "nobody reads them" on matrice_private.provider_spellings for select to authenticated using (false);
+create policy "nobody reads them" on matrice_private.model_name_forms for select to authenticated using (false);
+create policy "nobody reads them" on matrice_private.model_makers for select to authenticated using (false);

@@ -176,7 +176,8 @@ grant select, update, delete on matrice.user_projects to authenticated;
 grant select, delete on matrice.project_invitations to authenticated;
 grant select on
   matrice.pillar_versions, matrice.audit_log, matrice.embedding_leases, matrice.embedding_models,
-  matrice.model_prices, matrice.model_price_windows, matrice.model_price_multipliers, matrice.quotas, matrice.project_usage
+  matrice.model_prices, matrice.model_price_windows, matrice.model_price_multipliers, matrice.quotas, matrice.project_usage,
+  matrice.project_prices
 to authenticated;
 
 revoke delete on matrice.pillars from authenticated;
@@ -277,6 +278,12 @@ $$;
 alter table matrice.pillar_versions enable row level security;
 
 create policy "viewers read" on matrice.pillar_versions for select to authenticated
+using (project_id = any ((select matrice_private.project_ids())::uuid[]));
+
+-- No INSERT: set_price writes prices.
+alter table matrice.project_prices enable row level security;
+
+create policy "viewers read" on matrice.project_prices for select to authenticated
 using (project_id = any ((select matrice_private.project_ids())::uuid[]));
 
 alter table matrice.project_usage enable row level security;

@@ -109,6 +109,12 @@ comment on function matrice._whole_sentences(text, integer) is
 comment on function matrice._read_embeddings(jsonb) is
   'Reads the vectors of a JSON array: arrays of numbers, texts of vectors, or base64 of little-endian 32-bit floats. place: the '
   'number of the vector in the array, from 1. Internal, for store_embeddings.';
+comment on function matrice._read_usage(jsonb, bigint, bigint) is
+  'Reads what a call of a model used, in the shapes in which APIs and libraries report it, and compares it with the tokens that '
+  'the caller counted. Returns tokens_input, tokens_output, counts by the unit of a price, the options that a price depends on, '
+  'provider_cost_usd, notes, and conflict: whether the counts cannot be priced. It never fails. Internal, for calculate_cost.';
+comment on function matrice._known_usage(jsonb) is
+  'Returns those values of usage, or of a response, that _read_usage reads. Internal, for record_step.';
 comment on function matrice._seal(uuid, uuid, text, integer, jsonb, tsvector, jsonb) is
   'Returns a new id that says that these columns of a chunk were computed in this statement. Internal, for ingest_source.';
 comment on function matrice._is_sealed(uuid, uuid, uuid, text, integer, jsonb, tsvector, jsonb) is
@@ -182,6 +188,8 @@ begin
     'matrice._highlight(text, text, text, integer, boolean)',
     'matrice._whole_sentences(text, integer)',
     'matrice._read_embeddings(jsonb)',
+    'matrice._read_usage(jsonb, bigint, bigint)',
+    'matrice._known_usage(jsonb)',
     'matrice._seal(uuid, uuid, text, integer, jsonb, tsvector, jsonb)',
     'matrice._is_sealed(uuid, uuid, uuid, text, integer, jsonb, tsvector, jsonb)',
     'matrice._price_catalogue()',

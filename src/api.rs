@@ -5,4 +5,5 @@ mod codes;
 mod embeddings;
 mod pricing;
 mod tokens;
+mod usage;
 mod words;

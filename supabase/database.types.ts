@@ -363,14 +363,14 @@ isOneToOne: false
                   ]
                 },"workflow_steps": {
                   Row: {
-                    "attempt": number,"cost_source": string | null,"cost_usd": number | null,"error": Json | null,"executed_at": string,"id": string,"latency_ms": number | null,"model": string | null,"project_id": string,"run_id": string,"status": string,"step_key": string | null,"step_name": string,"tokens_input": number,"tokens_output": number,"usage": NonNullable<Json>
+                    "attempt": number,"cost_note": string | null,"cost_source": string | null,"cost_usd": number | null,"error": Json | null,"executed_at": string,"id": string,"latency_ms": number | null,"model": string | null,"project_id": string,"provider_cost_usd": number | null,"run_id": string,"status": string,"step_key": string | null,"step_name": string,"tokens_input": number,"tokens_output": number,"usage": NonNullable<Json>
                   }
                   ComputedFields: never
                   Insert: {
-                    "attempt"?: number,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"run_id": string,"status": string,"step_key"?: string | null,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
+                    "attempt"?: number,"cost_note"?: string | null,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"provider_cost_usd"?: number | null,"run_id": string,"status": string,"step_key"?: string | null,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
                   }
                   Update: {
-                    "attempt"?: number,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"run_id"?: string,"status"?: string,"step_key"?: string | null,"step_name"?: string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
+                    "attempt"?: number,"cost_note"?: string | null,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"provider_cost_usd"?: number | null,"run_id"?: string,"status"?: string,"step_key"?: string | null,"step_name"?: string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
                   }
                   Relationships: [
                     {
@@ -412,6 +412,9 @@ isOneToOne: false
 "_is_sealed":
 { Args: { "content": string,"filterable": Json,"fts": unknown,"id": string,"metadata": Json,"project_id": string,"source_id": string,"token_count": number }; Returns: boolean
                            },
+"_known_usage":
+{ Args: { "given": Json }; Returns: Json
+                           },
 "_live_texts":
 { Args: { "deletions": (string)[],"most": number,"texts": (string)[] }; Returns: (string)[]
                            },
@@ -442,6 +445,9 @@ isOneToOne: false
 { Args: { "given": Json }; Returns: {
               "embedding": (number)[],"place": number
             }[]
+                           },
+"_read_usage":
+{ Args: { "tokens_input": number,"tokens_output": number,"usage": Json }; Returns: Json
                            },
 "_seal":
 { Args: { "content": string,"filterable": Json,"fts": unknown,"metadata": Json,"project_id": string,"source_id": string,"token_count": number }; Returns: string
@@ -565,7 +571,7 @@ isOneToOne: false
 { Args: { "confidence"?: number,"content": string,"evidence"?: Json,"project_id": string,"source_id"?: string,"tags"?: Json,"title": string,"type": string }; Returns: string
                            },
 "record_step":
-{ Args: { "attempt"?: number,"cost_usd"?: number,"error"?: Json,"executed_at"?: string,"latency_ms"?: number,"model"?: string,"run_id": string,"status": string,"step_key"?: string,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: Json }; Returns: string
+{ Args: { "attempt"?: number,"cost_usd"?: number,"error"?: Json,"executed_at"?: string,"latency_ms"?: number,"model"?: string,"response"?: Json,"run_id": string,"status": string,"step_key"?: string,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: Json }; Returns: string
                            },
 "refuse_planned_counts":
 { Args: Record<PropertyKey, never>; Returns: undefined

@@ -2,6 +2,7 @@
 
 use matrice_core::chunk::{Chunk, Format, LANGUAGES, Size, chunks};
 use matrice_core::token::{ENCODINGS, Encoding};
+use matrice_core::usage::{Usage, known};
 use matrice_core::{Error, Interrupt};
 use std::fmt::Debug;
 use text_splitter::{ChunkConfig, ChunkSizer, CodeSplitter, MarkdownSplitter, TextSplitter};
@@ -77,6 +78,34 @@ pub fn chunk_code(data: &[u8]) {
     check(&text, Format::Code(language), header, |config| {
         indices(known(CodeSplitter::new((language.grammar)(), config)).chunk_indices(&text))
     });
+}
+
+/// Data: the tokens that a caller counted, usage as JSON. Counts are disjoint and make the totals; what is kept reads the same. And:
+/// bytes of a jsonb value.
+pub fn usage(data: &[u8]) {
+    let _ = Usage::of_jsonb(data, None, None).to_json();
+    let ([input, output], text) = split(data);
+    let Ok(given) = serde_json::from_str(&text) else {
+        return;
+    };
+    let usage = Usage::read(&given, Some(input.into()), Some(output.into()));
+    let sum = |is_input: bool| -> f64 {
+        let of_kind = usage.counts.iter().filter(|(unit, _)| {
+            let is_output = unit.contains("output") || *unit == "reasoning";
+            let is_input_unit = unit.contains("input") || unit.contains("cache");
+            if is_input { is_input_unit } else { is_output }
+        });
+        of_kind.map(|(_, count)| count).sum()
+    };
+    assert_eq!(Some(sum(true)), usage.tokens_input, "input of {text}");
+    assert_eq!(Some(sum(false)), usage.tokens_output, "output of {text}");
+    assert!(!usage.conflict || !usage.notes.is_empty(), "no reason: {text}");
+    let kept = Usage::read(&known(&given), Some(input.into()), Some(output.into()));
+    if given.is_object() {
+        assert_eq!(kept.conflict, usage.conflict, "kept of {text}");
+        // Of what is in doubt, any number may come first.
+        assert!(kept.conflict || kept.counts == usage.counts, "kept of {text}");
+    }
 }
 
 /// The chunks of a text are exact, cover it, and are text-splitter's.

@@ -186,8 +186,8 @@ comment on function matrice.switch_embedding_model is
   'chunks that lack a vector of the next model, and new chunks for both. When every chunk of the project has one, the next claim '
   'makes the next model the project''s own, in its settings. Returns whether searches use the model already: so it is when all '
   'of its vectors are there, for example when you switch back before drop_embeddings deleted them. model_coverage shows how far '
-  'it is. A chunk that failed for good keeps the switch waiting: failed_chunks lists it. After the switch, embed the queries '
-  'with the new model, too. Needs the role owner.';
+  'it is, and the same call again looks whether it is done. A chunk that failed for good keeps the switch waiting: failed_chunks '
+  'lists it. After the switch, embed the queries with the new model, too. Needs the role owner.';
 
 create or replace function matrice.cancel_model_switch(project_id uuid) returns boolean
 language plpgsql

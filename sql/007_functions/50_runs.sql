@@ -54,9 +54,10 @@ comment on function matrice.start_run is
   'workflow is refused (PT409). phase: P1 to P6, or null. Defaults: input_data ''{}''.';
 
 create or replace function matrice.record_step(
-  run_id uuid, step_name text, status text, latency_ms integer default null, model text default null,
-  tokens_input integer default 0, tokens_output integer default 0, usage jsonb default '{}', error jsonb default null,
-  step_key text default null, attempt integer default 0, cost_usd numeric default null, executed_at timestamptz default now()
+  run_id uuid, step_name text, status text, latency_ms double precision default null, model text default null,
+  tokens_input integer default null, tokens_output integer default null, usage jsonb default '{}', error jsonb default null,
+  step_key text default null, attempt integer default 0, cost_usd numeric default null, executed_at timestamptz default now(),
+  response jsonb default null
 ) returns uuid
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -70,11 +71,8 @@ begin
   perform matrice_private.require_given('run_id', run_id);
   perform matrice_private.require_text('step_name', step_name);
   perform matrice_private.require_one_of('status', status, array['success', 'failed', 'skipped']);
-  perform matrice_private.require_given('tokens_input', tokens_input);
-  perform matrice_private.require_given('tokens_output', tokens_output);
   perform matrice_private.require_given('attempt', attempt);
   perform matrice_private.require_given('executed_at', executed_at);
-  perform matrice_private.require_usage(usage);
   perform matrice_private.require_key('step_key', step_key);
   perform matrice_private.require_bytes('step_name', step_name, 200);
   perform matrice_private.require_bytes('model', model, 200);
@@ -100,13 +98,20 @@ begin
       using errcode = 'PT404', detail = format('There is no run %s that you can see.', run_id);
   end if;
   perform matrice_private.require_role(owner_project, 'editor');
-  -- If cost_usd is null, a trigger calculates it.
+  if response is not null then
+    response := matrice_private.known_usage(response);
+    usage := case when usage is null or usage = '{}' then response
+                  when jsonb_typeof(usage) = 'object' then usage || jsonb_build_object('response', response)
+                  else usage end;
+  end if;
+  -- A trigger reads the usage, and calculates the cost if it is null.
   insert into matrice.workflow_steps as s (
     run_id, project_id, step_name, status, latency_ms, model, tokens_input, tokens_output, usage, error, step_key,
     attempt, cost_usd, executed_at)
   values (
     record_step.run_id, owner_project, record_step.step_name, record_step.status, record_step.latency_ms, record_step.model,
-    record_step.tokens_input, record_step.tokens_output, record_step.usage, record_step.error, record_step.step_key,
+    coalesce(record_step.tokens_input, 0), coalesce(record_step.tokens_output, 0), coalesce(record_step.usage, '{}'),
+    record_step.error, record_step.step_key,
     record_step.attempt, record_step.cost_usd, record_step.executed_at)
   on conflict on constraint workflow_steps_run_id_step_key_attempt_key do nothing
   returning s.id into step;
@@ -126,11 +131,12 @@ end
 $$;
 comment on function matrice.record_step is
   'Records a step of a run with its tokens, latency and cost. Returns the id of the step. status: success, failed or '
-  'skipped. tokens_input, tokens_output, usage: as in calculate_cost. cost_usd: if null, the cost is calculated at '
-  'the prices of executed_at. The calculated cost is null if the model has no price, or if usage counts tokens under '
-  'keys that calculate_cost does not know. step_key: identifies the step in its run. A second call with the same '
-  'step_key and attempt changes nothing and returns the same id. With another step_name it is refused (PT409). '
-  'Defaults: tokens_input 0, tokens_output 0, usage ''{}'', attempt 0, executed_at now().';
+  'skipped. usage: what the API of a model, or a library, reports, unchanged, as in calculate_cost. It is never a reason to '
+  'refuse a step. response: the whole response instead; what it says of usage, model and service tier is kept in usage. '
+  'model, tokens_input, tokens_output: if null, they are taken from usage. cost_usd: if null, the cost is calculated at the '
+  'prices of executed_at. If the calculated cost is null, cost_note says why. step_key: identifies the step in its run. A '
+  'second call with the same step_key and attempt changes nothing and returns the same id. With another step_name it is '
+  'refused (PT409). Defaults: usage ''{}'', attempt 0, executed_at now().';
 
 create or replace function matrice.finish_run(run_id uuid, status text, output_data jsonb default null) returns void
 language plpgsql

@@ -1,44 +1,29 @@
--- The cost of a call, calculated from its tokens and its usage object.
+-- The cost of a call, calculated from its tokens and from the usage that its API or a library reports.
 
-create or replace function matrice_private.price_step() returns trigger
-language plpgsql
+create or replace function matrice_private.read_usage(usage jsonb, tokens_input bigint, tokens_output bigint) returns jsonb
+language plpgsql immutable security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  calculated numeric;
 begin
-  if tg_op = 'UPDATE' and (new.cost_usd, new.model, new.tokens_input, new.tokens_output, new.usage, new.executed_at)
-     is not distinct from (old.cost_usd, old.model, old.tokens_input, old.tokens_output, old.usage, old.executed_at) then
-    new.cost_source := old.cost_source;
-    return new;
-  end if;
-  -- A restore inserts steps with their cost_source. A cost stays "calculated" if the same cost is calculated again.
-  if new.model is not null and (new.cost_usd is null or new.cost_source = 'calculated') then
-    calculated := matrice_private.cost_if_known(new.model, new.tokens_input, new.tokens_output, new.usage, new.executed_at);
-  end if;
-  -- A calculated cost is calculated again when a value changes that it depends on.
-  if new.cost_usd is null or (tg_op = 'UPDATE' and old.cost_source = 'calculated' and new.cost_usd = old.cost_usd) then
-    new.cost_usd := calculated;
-  end if;
-  new.cost_source := case when new.cost_usd = calculated then 'calculated' when new.cost_usd is not null then 'provided' end;
-  return new;
+  return matrice._read_usage(usage, tokens_input, tokens_output);
 end
 $$;
-comment on function matrice_private.price_step is
-  'Calculates the cost of a step if the client gives none. Sets cost_source to calculated or provided.';
+comment on function matrice_private.read_usage is
+  'Reads usage in any shape that is known. Returns tokens_input, tokens_output, counts by the unit of a price, options, '
+  'provider_cost_usd, notes, and conflict: whether the counts cannot be priced. docs/usage.md lists the shapes. '
+  'SECURITY DEFINER: only the owner may execute the function of the engine.';
 
-create or replace trigger price_step
-before insert or update of cost_usd, cost_source, model, tokens_input, tokens_output, usage, executed_at on matrice.workflow_steps
-for each row execute function matrice_private.price_step();
-
-create or replace function matrice_private.usage_keys() returns text[]
-language sql immutable parallel safe
+create or replace function matrice_private.known_usage(given jsonb) returns jsonb
+language plpgsql immutable security definer
 set search_path = pg_catalog, pg_temp
-begin atomic
-  select array['cached_tokens', 'cache_write_tokens', 'cache_write_5m_tokens', 'cache_write_1h_tokens', 'input_audio_tokens',
-               'reasoning_tokens', 'output_audio_tokens', 'service_tier', 'inference_geo', 'data_residency', 'speed'];
-end;
-comment on function matrice_private.usage_keys is 'Returns the keys of usage that the cost of a call depends on.';
+as $$
+begin
+  return matrice._known_usage(given);
+end
+$$;
+comment on function matrice_private.known_usage is
+  'Returns those values of usage, or of a response, that read_usage reads. SECURITY DEFINER: only the owner may execute the '
+  'function of the engine.';
 
 create or replace function matrice_private.require_usage(usage jsonb) returns void
 language plpgsql immutable
@@ -52,65 +37,140 @@ $$;
 comment on function matrice_private.require_usage is
   'Raises unless usage is a JSON object of an acceptable size and depth.';
 
-create or replace function matrice_private.unknown_usage(usage jsonb) returns text
-language plpgsql immutable
+create or replace function matrice_private.cost_of_reading(
+  project_id uuid, model text, reading jsonb, priced_at timestamptz, out cost_usd numeric, out note text
+)
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
+declare
+  notes text;
+  cost  record;
 begin
-  if usage = '{}' then
-    return null;
+  if reading -> 'notes' <> '[]' then
+    notes := (select string_agg(n, ' ') from jsonb_array_elements_text(reading -> 'notes') n);
   end if;
-  return (
-    select left(string_agg(u.key, ', ' order by u.key), 200)
-      from jsonb_each(usage) u
-     where u.key <> all (matrice_private.usage_keys())
-       and jsonb_path_exists(jsonb_build_object(u.key, u.value),
-             '$.**{0 to 4} ? (@.type() == "object").keyvalue() ? (@.key like_regex "token" flag "i"
-                && (@.value.type() == "string" || @.value.type() == "number" && @.value != 0))')
-  );
+  if (reading -> 'conflict')::boolean or model is null then
+    null;
+  elsif reading ->> 'tokens_input' is null and reading -> 'counts' = '{}' then
+    note := 'No tokens are known.';
+  else
+    cost := case
+      when project_id is null
+      then matrice_private.cost_of_counts(model, reading -> 'counts', (reading ->> 'tokens_input')::bigint, reading, priced_at)
+      else matrice_private.cost_in_project(
+             project_id, model, reading -> 'counts', (reading ->> 'tokens_input')::bigint, reading, priced_at) end;
+    cost_usd := cost.cost_usd;
+    note := cost.note;
+  end if;
+  note := nullif(left(concat_ws(' ', notes, nullif(note, '')), 1000), '');
 end
 $$;
-comment on function matrice_private.unknown_usage is
-  'Returns the keys of usage that count tokens but have no known price, such as the keys of a vendor''s own format. '
-  'Returns null if there are none.';
+comment on function matrice_private.cost_of_reading is
+  'Returns the cost of what read_usage has read, and what is to be said of it. The cost is null if sources disagree, if no '
+  'tokens are known, or if a price is missing. project_id: whose own prices come first; null: of no project.';
 
-create or replace function matrice_private.usage_tokens(usage jsonb, key text) returns bigint
+create or replace function matrice_private.bounded_usage(usage jsonb) returns jsonb
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  tokens numeric;
+  known jsonb;
 begin
-  if usage -> key is null or usage -> key = 'null' then
-    return 0;
+  if jsonb_typeof(usage) = 'object' and matrice_private.json_within(usage, 16384) then
+    return usage;
   end if;
-  tokens := case jsonb_typeof(usage -> key) when 'number' then (usage ->> key)::numeric end;
-  -- The limit keeps sums of these numbers within bigint.
-  if tokens is null or not tokens between 0 and 1e15 or tokens % 1 <> 0 then
-    raise exception 'usage.% must be a number of tokens', key
-      using errcode = '22023', detail = format('It is %s.', left((usage -> key)::text, 100)),
-            hint = 'Pass a whole number from 0 to 1e15, without quotes.';
-  end if;
-  return tokens::bigint;
+  known := matrice_private.known_usage(usage);
+  return case when matrice_private.json_within(known, 16384) then known else '{"tokens_left_out": 1}' end;
 end
 $$;
-comment on function matrice_private.usage_tokens is 'Returns a number of tokens from usage; 0 if the key is missing.';
+comment on function matrice_private.bounded_usage is
+  'Returns usage if it is an object that fits into its column, else what is known of it.';
 
-create or replace function matrice_private.usage_choice(usage jsonb, key text) returns text
+create or replace function matrice_private.reading_of_step(
+  usage jsonb, tokens_input integer, tokens_output integer, old_usage jsonb, old_input integer, old_output integer
+) returns jsonb
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  known   jsonb := matrice_private.bounded_usage(coalesce(usage, '{}'));
+  before  jsonb := case when old_usage <> usage then matrice_private.read_usage(old_usage, null, null) end;
+  reading jsonb;
 begin
-  if coalesce(jsonb_typeof(usage -> key), 'null') not in ('string', 'null') then
-    raise exception 'usage.% must be a JSON string', key
-      using errcode = '22023', detail = format('It is %s.', left((usage -> key)::text, 100)),
-            hint = 'Leave the key out if it has no value.';
+  -- Tokens that were taken from the old usage give way to those of the new one.
+  if tokens_input = old_input and old_input = (before ->> 'tokens_input')::numeric then
+    tokens_input := null;
   end if;
-  return lower(btrim(usage ->> key));
+  if tokens_output = old_output and old_output = (before ->> 'tokens_output')::numeric then
+    tokens_output := null;
+  end if;
+  reading := matrice_private.read_usage(known, nullif(tokens_input, 0), nullif(tokens_output, 0));
+  if known <> usage then
+    reading := jsonb_insert(reading, '{notes,0}', to_jsonb(text 'usage was cut to what is known of it.'));
+  end if;
+  -- The column cannot hold more.
+  if greatest((reading ->> 'tokens_input')::numeric, (reading ->> 'tokens_output')::numeric) > 1000000000 then
+    reading := jsonb_insert(reading || '{"conflict": true, "tokens_input": null, "tokens_output": null}', '{notes,0}',
+                            to_jsonb(text 'usage says more than 1000000000 tokens.'));
+  end if;
+  return reading || jsonb_build_object('usage', known);
 end
 $$;
-comment on function matrice_private.usage_choice is
-  'Returns a tier, place or speed from usage in lower case; null if the key is missing.';
+comment on function matrice_private.reading_of_step is
+  'Reads the usage of a step, as read_usage does. A 0 is a number of tokens that the client does not know. old_usage, '
+  'old_input, old_output: of the row before an update; else null. Returns usage, too, as far as the column can hold it.';
+
+create or replace function matrice_private.price_step() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  reading    jsonb;
+  calculated numeric;
+begin
+  if tg_op = 'UPDATE' and (new.cost_usd, new.model, new.tokens_input, new.tokens_output, new.usage, new.executed_at)
+     is not distinct from (old.cost_usd, old.model, old.tokens_input, old.tokens_output, old.usage, old.executed_at) then
+    new.cost_source := old.cost_source;
+    new.cost_note := old.cost_note;
+    return new;
+  end if;
+  reading := matrice_private.reading_of_step(new.usage, new.tokens_input, new.tokens_output,
+                                             case tg_op when 'UPDATE' then old.usage end,
+                                             case tg_op when 'UPDATE' then old.tokens_input end,
+                                             case tg_op when 'UPDATE' then old.tokens_output end);
+  new.usage := reading -> 'usage';
+  new.tokens_input := coalesce((reading ->> 'tokens_input')::integer, new.tokens_input, 0);
+  new.tokens_output := coalesce((reading ->> 'tokens_output')::integer, new.tokens_output, 0);
+  if octet_length(reading ->> 'model') <= 200 then
+    new.model := coalesce(new.model, reading ->> 'model');
+  end if;
+  if (reading ->> 'provider_cost_usd')::numeric < 100000000 then
+    new.provider_cost_usd := round((reading ->> 'provider_cost_usd')::numeric, 12);
+  end if;
+  select round(c.cost_usd, 12), c.note into calculated, new.cost_note
+    from matrice_private.cost_of_reading(new.project_id, new.model, reading, new.executed_at) c;
+  -- The column cannot hold more.
+  calculated := case when calculated between 0 and 99999999.999999999999 then calculated end;
+  -- A calculated cost is calculated again when a value changes that it depends on. A restore inserts steps with their
+  -- cost_source: a cost stays "calculated" if the same cost is calculated again.
+  if new.cost_usd is null or (tg_op = 'UPDATE' and old.cost_source = 'calculated' and new.cost_usd = old.cost_usd) then
+    new.cost_usd := calculated;
+  end if;
+  new.cost_source := case when new.cost_usd = calculated then 'calculated' when new.cost_usd is not null then 'provided' end;
+  return new;
+end
+$$;
+comment on function matrice_private.price_step is
+  'Takes the tokens of a step, and the model, from its usage where the client gives none. Calculates the cost if the client '
+  'gives none. Sets cost_source to calculated or provided, and cost_note to why the cost is not known or in doubt. It never '
+  'refuses a step for its usage.';
+
+create or replace trigger price_step
+before insert or update of cost_usd, cost_source, cost_note, model, tokens_input, tokens_output, usage, executed_at
+on matrice.workflow_steps
+for each row execute function matrice_private.price_step();
 
 create or replace function matrice.calculate_cost(
   model text, tokens_input bigint, tokens_output bigint default 0, usage jsonb default '{}', priced_at timestamptz default now()
@@ -119,119 +179,36 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  cached     bigint;
-  written_1h bigint;
-  written    bigint;
-  heard      bigint;
-  reasoned   bigint;
-  spoken     bigint;
-  priced     text;
-  tier       text;
-  rate       record;
-  factor     numeric := 1;
-  surcharge  numeric;
+  cost numeric;
 begin
   perform matrice_private.require_given('model', model);
-  perform matrice_private.require_given('tokens_input', tokens_input);
-  perform matrice_private.require_given('tokens_output', tokens_output);
   perform matrice_private.require_usage(usage);
   perform matrice_private.require_given('priced_at', priced_at);
-  if matrice_private.unknown_usage(usage) is not null then
-    raise exception 'usage counts tokens under unknown keys'
-      using errcode = '22023', detail = format('Unknown keys: %s.', matrice_private.unknown_usage(usage)),
-            hint = format('Known keys: %s.', array_to_string(matrice_private.usage_keys(), ', '));
-  end if;
-  cached     := matrice_private.usage_tokens(usage, 'cached_tokens');
-  written_1h := matrice_private.usage_tokens(usage, 'cache_write_1h_tokens');
-  written    := greatest(matrice_private.usage_tokens(usage, 'cache_write_tokens'),
-                         matrice_private.usage_tokens(usage, 'cache_write_5m_tokens') + written_1h);
-  heard      := matrice_private.usage_tokens(usage, 'input_audio_tokens');
-  reasoned   := matrice_private.usage_tokens(usage, 'reasoning_tokens');
-  spoken     := matrice_private.usage_tokens(usage, 'output_audio_tokens');
   if tokens_input < 0 or tokens_output < 0 then
     raise exception 'tokens must not be negative'
       using errcode = '22023', detail = format('tokens_input is %s, tokens_output is %s.', tokens_input, tokens_output),
-            hint = 'Pass 0 if there are none.';
+            hint = 'Pass null if you do not know them.';
   end if;
-  if cached::numeric + written + heard > tokens_input or reasoned::numeric + spoken > tokens_output then
-    raise exception 'usage has more tokens than tokens_input or tokens_output'
-      using errcode = '22023',
-            detail = format('usage has %s input tokens, tokens_input is %s; usage has %s output tokens, tokens_output is %s.',
-                            cached::numeric + written + heard, tokens_input, reasoned::numeric + spoken, tokens_output),
-            hint = 'tokens_input includes cached, cache-written and audio tokens; '
-                   'tokens_output includes reasoning and audio tokens. '
-                   'Anthropic''s input_tokens does not include cached and cache-written tokens: add them.';
+  -- Counts above this are not exact.
+  if greatest(tokens_input, tokens_output) > 1000000000000000 then
+    raise exception 'tokens must be at most 10^15'
+      using errcode = '22023', detail = format('tokens_input is %s, tokens_output is %s.', tokens_input, tokens_output),
+            hint = 'Add up the costs of several calls.';
   end if;
-
-  priced := matrice_private.priced_model(model);
-  if priced is null then
-    return null;
-  end if;
-  tier := matrice_private.service_tier(priced, usage, priced_at);
-  select max(r.usd_per_million) filter (where r.unit = 'input')          as input,
-         max(r.usd_per_million) filter (where r.unit = 'output')         as output,
-         -- A batch uses only cache rates of its own. If there are none, its input rate is used.
-         max(r.usd_per_million) filter (where r.unit = 'cache_read'
-                                          and (tier <> 'batch' or r.service_tier = tier)) as cache_read,
-         max(r.usd_per_million) filter (where r.unit = 'cache_write'
-                                          and (tier <> 'batch' or r.service_tier = tier)) as cache_write,
-         max(r.usd_per_million) filter (where r.unit = 'cache_write_1h'
-                                          and (tier <> 'batch' or r.service_tier = tier)) as cache_write_1h,
-         max(r.usd_per_million) filter (where r.unit = 'input_audio')    as input_audio,
-         max(r.usd_per_million) filter (where r.unit = 'output_audio')   as output_audio,
-         -- The tier's reasoning rate; else the tier's output rate; else the standard reasoning rate.
-         coalesce(max(r.usd_per_million) filter (where r.unit = 'reasoning' and r.service_tier = tier),
-                  max(r.usd_per_million) filter (where r.unit = 'output' and r.service_tier = tier and tier <> 'standard'),
-                  max(r.usd_per_million) filter (where r.unit = 'reasoning')) as reasoning
-    into rate
-    from matrice_private.rates(priced, tier, tokens_input, priced_at) r;
-
-  for surcharge in
-    select m.factor
-      from matrice.model_price_multipliers m
-     where m.model = priced and m.value = matrice_private.usage_choice(usage, m.kind)
-  loop
-    factor := factor * surcharge;
-  end loop;
-
-  -- If a unit was used that has no price, the cost is null, not 0. Multiplying by a millionth is exact, dividing is not.
-  return trim_scale(0.000001 * factor * (
-      case when tokens_input = cached + written + heard then 0 else (tokens_input - cached - written - heard) * rate.input end
-    + case when cached = 0 then 0 else cached * coalesce(rate.cache_read, rate.input) end
-    + case when written = written_1h then 0 else (written - written_1h) * coalesce(rate.cache_write, rate.input) end
-    + case when written_1h = 0 then 0 else written_1h * coalesce(rate.cache_write_1h, rate.cache_write, rate.input) end
-    + case when heard = 0 then 0 else heard * coalesce(rate.input_audio, rate.input) end
-    + case when tokens_output = reasoned + spoken then 0 else (tokens_output - reasoned - spoken) * rate.output end
-    + case when reasoned = 0 then 0 else reasoned * coalesce(rate.reasoning, rate.output) end
-    + case when spoken = 0 then 0 else spoken * coalesce(rate.output_audio, rate.output) end));
+  select c.cost_usd into cost
+    from matrice_private.cost_of_reading(
+           null, model, matrice_private.read_usage(usage, tokens_input, tokens_output), priced_at) c;
+  return cost;
 end
 $$;
 comment on function matrice.calculate_cost is
   'Calculates the exact cost of a call in US dollars. Returns null if the model, or a unit that the call used, has no '
-  'price. tokens_input: includes cached, cache-written and audio tokens. tokens_output: includes reasoning and audio '
-  'tokens. usage: a JSON object with the keys cached_tokens, cache_write_tokens, cache_write_5m_tokens, '
-  'cache_write_1h_tokens, input_audio_tokens, reasoning_tokens, output_audio_tokens, service_tier, inference_geo, '
-  'data_residency and speed. cache_write_tokens includes the tokens of cache_write_5m_tokens and '
-  'cache_write_1h_tokens. Numbers of tokens under other keys are refused. priced_at: the prices of this time are '
-  'used. Defaults: tokens_output 0, usage ''{}'', priced_at now().';
-
-create or replace function matrice_private.cost_if_known(
-  model text, tokens_input integer, tokens_output integer, usage jsonb, priced_at timestamptz
-) returns numeric
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  cost numeric;
-begin
-  perform matrice_private.require_usage(usage);
-  -- The step keeps its usage, so that its cost can be calculated when the keys are known.
-  if matrice_private.unknown_usage(usage) is null then
-    cost := round(matrice.calculate_cost(model, tokens_input, tokens_output, usage, priced_at), 12);
-  end if;
-  return case when cost between 0 and 99999999.999999999999 then cost end;
-end
-$$;
-comment on function matrice_private.cost_if_known is
-  'Calls calculate_cost for a step. Returns null also if usage counts tokens under unknown keys, or if the column '
-  'cannot hold the cost.';
+  'price, if no tokens are known, or if two sources disagree about them. usage: what the API of a model, or a library, '
+  'reports, unchanged: OpenAI, Anthropic, Gemini, Bedrock, Mistral, DeepSeek, xAI, Cohere, OpenRouter, the Vercel AI SDK, '
+  'LangChain, LiteLLM, OpenTelemetry. Or matrice''s own keys: cached_tokens, cache_write_tokens, cache_write_5m_tokens, '
+  'cache_write_1h_tokens, cache_write_12h_tokens, input_audio_tokens, input_image_tokens, reasoning_tokens, '
+  'output_audio_tokens, output_image_tokens, service_tier, inference_geo, data_residency, speed, provider. Tokens under keys '
+  'that are not known make the cost null. tokens_input, tokens_output: if null or 0, they are taken from usage. tokens_input '
+  'includes cached, cache-written and audio tokens; tokens_output includes reasoning and audio tokens. cache_write_tokens '
+  'includes the tokens cached for 5 minutes, 1 hour and 12 hours. priced_at: the prices of this time are used. Defaults: '
+  'tokens_output 0, usage ''{}'', priced_at now().';

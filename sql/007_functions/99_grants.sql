@@ -29,14 +29,14 @@ begin
       'evaluate_search', 'search_recall',
       'record_insight', 'supersede_insight', 'search_insights',
       'start_run', 'record_step', 'finish_run',
-      'calculate_cost',
+      'calculate_cost', 'reprice', 'price_of', 'set_price', 'load_prices',
       'workflow_metrics',
       'refuse_planned_counts'
     ]),
 
     -- Helpers. The API, triggers, policies, defaults and check constraints call them as the caller, who needs EXECUTE.
     ('authenticated, service_role', 'matrice_private', array[
-      'is_trusted', 'has_trusted_identity', 'current_user_id', 'json_within', 'from_parent', 'from_project', 'price_units',
+      'is_trusted', 'has_trusted_identity', 'current_user_id', 'json_within', 'from_parent', 'from_project',
       'require_bytes', 'require_json', 'require_time', 'require_given', 'require_text', 'require_query',
       'require_object', 'require_filter', 'require_one_of', 'require_match_count', 'require_key',
       'roles', 'role_rank', 'require_role', 'hold_project', 'searchable_projects', 'projects_of_member',
@@ -69,8 +69,10 @@ begin
       'context_passages', 'rendered_context', 'context_tokens', 'cut_at_sentence', 'pack_chunks', 'pack_insights',
       'require_labelled_queries', 'grades_of', 'quality_of', 'labelled_queries', 'require_labelled_query', 'recall_of',
       'sampled_recall', 'require_recall_work',
-      'priced_model', 'service_tier', 'rates',
-      'usage_keys', 'require_usage', 'unknown_usage', 'usage_tokens', 'usage_choice', 'cost_if_known'
+      'comparable_name', 'name_at_provider', 'standard_rates', 'tier_rates', 'rates_in_proportion', 'sheets_of',
+      'rates_of_catalogue', 'wrong_rate', 'require_rates', 'require_catalogue', 'load_catalogue', 'undated_name', 'billed_tier',
+      'is_off_peak', 'surcharge', 'rates_of_sheets', 'own_price', 'cost_in_project',
+      'require_usage', 'bounded_usage', 'cost_of_reading', 'reading_of_step'
     ]),
 
     -- SECURITY DEFINER: these functions run as the owner of the tables.
@@ -101,9 +103,14 @@ begin
       'waiting_projects_of_member', 'next_parts_of_member', 'settle_parts_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
       'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'read_embeddings', 'is_sealed',
+      'read_usage', 'known_usage',
       'complete_chunks_of_member',
       -- No client may read or write source_counts. It adds up what is due, for whoever it is, and says nothing.
       'add_up_due',
+      -- No client may read the prepared prices. They are those of model_prices, which everybody may read.
+      'priced_model', 'resolve_model', 'unpriced_note', 'cost_of_counts', 'catalogue_rates',
+      -- Clients may not write prepared prices. It refuses callers who are not owners.
+      'write_price_as_owner',
       -- Under row-level security, filters cannot use their index, and no client may read the word index. These search only the
       -- caller's projects.
       'nearest_to_member', 'matching_of_member', 'outdated_of_member', 'member_has_chunks',
@@ -114,17 +121,19 @@ begin
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
     -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text, embedded_twins,
-    -- waiting_twins, forget_model and flip_models are SECURITY DEFINER, because only the owner of the tables may read codes, the
+    -- waiting_twins, forget_model, flip_models and write_price are SECURITY DEFINER, because only the owner of the tables may read codes, the
     -- word index and the index of waiting chunks, execute the engine's functions, and write the texts of sources.
     ('service_role', 'matrice_private', array[
       'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts',
       'complete_chunks', 'keep_text', 'embedded_twins', 'waiting_twins',
       'take_leases', 'own_leases', 'end_leases', 'return_leases', 'free_failed', 'forget_model', 'flip_models',
-      'keep_current_model']),
+      'keep_current_model', 'write_price']),
 
     -- For the owner of the tables.
     (null, 'matrice_private', array[
-      'build_embedding_index', 'load_price_catalogue', 'forget_pillar_versions', 'purge_audit_log', 'recount_usage',
+      'build_embedding_index', 'forget_pillar_versions', 'purge_audit_log', 'recount_usage',
+      'load_price_catalogue', 'fill_price_units', 'fill_spellings', 'require_units', 'prepare_prices', 'rebuild_prices',
+      'model_at', 'sold_model', 'provider_named', 'model_of_maker', 'model_of_reseller', 'rates_of_tier',
       'keep_no_statistics', 'revoke_from_everybody',
       'rebuild_word_index', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
       'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes',
@@ -139,13 +148,13 @@ begin
       'check_settings', 'require_acceptance', 'number_pillar_version', 'reindex_project_text',
       'complete_chunk', 'hold_metadata', 'refilter_chunks', 'keep_progress', 'keep_dimensions', 'check_truncation', 'choose_model',
       'check_embedding', 'complete_lease', 'forget_leases', 'hold_text', 'forget_embeddings', 'complete_insight', 'refuse_circle',
-      'refuse_unit', 'price_step',
+      'price_step',
       -- SECURITY DEFINER: these write to tables that no client may write.
       'audit', 'keep_pillar_version', 'trim_texts', 'forget_usage', 'forget_failures', 'forget_rows',
       'list_parts', 'list_chunk', 'forget_parts', 'forget_queues',
       'count_added_chunks', 'count_removed_chunks', 'count_moved_chunk', 'count_embeddings', 'count_lost_embedding',
       'count_failure', 'add_up_added', 'forget_counts', 'recount_sources', 'recount_all', 'tell_progress',
-      'index_words', 'index_codes',
+      'index_words', 'index_codes', 'prices_changed',
       'take_project_id', 'void_invitations',
       'count_context_sources', 'count_source_texts', 'count_source_chunks', 'count_insights', 'count_workflow_runs',
       'count_workflow_steps',

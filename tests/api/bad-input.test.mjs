@@ -101,10 +101,9 @@ describe('functions refuse numbers out of range', () => refusals([
   ...each([-1, 'NaN'], 'record_step', 'cost_usd', '22023'),
   ...each([1e9, 'Infinity'], 'record_step', 'cost_usd', '22023'),
   ...each([1.1, 75, 'NaN'], 'match_chunks', 'match_threshold', '22023'),
+  ...each([-1, 1001, 'NaN'], 'set_price', 'factor', '22023'),
   ...each([-1], 'calculate_cost', 'tokens_input', '22023'),
   ...each([-1], 'calculate_cost', 'tokens_output', '22023'),
-  ...each([{ cached_tokens: -1 }, { cached_tokens: '5' }, { cached_tokens: 1.5 }, { cached_tokens: 11 },
-    { prompt_tokens: 10, prompt_tokens_details: { cached_tokens: 5 } }, { cache_read_input_tokens: 5 }, { service_tier: 1 }], 'calculate_cost', 'usage', '22023'),
   ...['restore_pillar', 'restore_source', 'source_text'].flatMap((name) => each([-1, 99], name, 'version', 'PT404')).map(([label, request]) => [label, request, 404, 'PT404']),
 ]))
 
@@ -149,6 +148,8 @@ describe('functions refuse empty and blank texts', () => refusals([
   ]),
   ...['workflow_id', 'event_name', 'run_key'].flatMap((argument) => each(['', ' '], 'start_run', argument, '22023')),
   ...['step_name', 'step_key'].flatMap((argument) => each(['', ' '], 'record_step', argument, '22023')),
+  ...['set_price', 'price_of'].flatMap((name) => [...each(['', ' '], name, 'model', '22023'), ...each([null], name, 'model', '22004')]),
+  ...each([null], 'load_prices', 'catalogue', '22004'),
   ...each([null], 'workflow_metrics', 'since', '22004'),
   ...['register_model', 'switch_embedding_model', 'truncate_embeddings', 'drop_embeddings'].flatMap((name) => [
     ...each(['', ' '], name, 'model', '22023'), ...each([null], name, 'model', '22004'),
@@ -157,7 +158,7 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...each([null], 'analyze_text', 'language', '22004'),
   ...['set_phase', 'save_pillar', 'ingest_source', 'build_context', 'search_insights', 'start_run', 'workflow_metrics', 'reindex_text',
     'sync_source', 'sync_sources', 'source_progress', 'failed_chunks', 'retry_failed', 'rechunk', 'ingest_chunks',
-    'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings']
+    'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings', 'set_price', 'reprice']
     .flatMap((name) => each([null], name, 'project_id', '22004')),
   ...['source_text', 'source_history', 'restore_source', 'replace_chunks'].flatMap((name) => each([null], name, 'source_id', '22004')),
 ]))
@@ -202,9 +203,10 @@ describe('functions refuse JSON of another kind', () => refusals([
   ...each([{ app: { notes: 'x'.repeat(17000) } }], 'create_project', 'settings', '22023'),
   ...each(['{}', []], 'ingest_source', 'metadata', '22023'),
   ...each(['squid', { a: 1 }, '[]'], 'record_insight', 'tags', '22023'),
+  ...each(['{}', [1], { input: '1' }, { input: -1 }, { 'in put': 1 }], 'set_price', 'prices', '22023'),
+  ...each(['{}', [1], {}, { models: { x: 1 } }], 'load_prices', 'catalogue', '22023'),
   ...each(['{}', [1]], 'calculate_cost', 'usage', '22023'),
-  ...each(['{}', [1]], 'record_step', 'usage', '22023'),
-  ...each(['soon'], 'workflow_metrics', 'since', '22007'),
+  ...each(['soon'], 'workflow_metrics', 'since', '22007'), ...each(['soon'], 'reprice', 'since', '22007'),
   ['create_project: half a character in name', rpc('create_project', { name: '\ud800' }), 400, 'PGRST102'],
   ['create_project: a zero byte in name', rpc('create_project', { name: 'a\u0000b' }), 400, '22P05'],
 ]))

@@ -62,6 +62,7 @@ export async function createWorld(user, name, carol) {
   const old_id = await ok(user.rpc('record_insight', insight))
   const new_id = await ok(user.rpc('record_insight', { ...insight, content: 'They are very large.' }))
   const run_id = await ok(user.rpc('start_run', { project_id, workflow_id: 'watch', event_name: 'tide', run_key: 'watch-1' }))
+  await ok(user.rpc('set_price', { project_id, model: 'house', prices: { input: 1 } }))
   await ok(user.rpc('record_step', { run_id, step_name: 'look', status: 'success', model: 'gpt-4o', tokens_input: 10, step_key: 'look-1' }))
   await ok(carol.rpc('accept_invite', { token: await ok(user.rpc('invite_member', { project_id, email: 'carol@example.org' })) }))
   const token = await ok(user.rpc('invite_member', { project_id, email: 'dave@example.org' }))
@@ -114,10 +115,15 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     record_step: {
       run_id, step_name: 'look', status: 'success', model: 'gpt-4o', tokens_input: 10,
       usage: { cached_tokens: 5, service_tier: 'standard' }, error: { message: 'none' }, step_key: 'step-1',
+      response: { model: 'gpt-4o', usage: { prompt_tokens: 10, prompt_tokens_details: { cached_tokens: 5 } } },
     },
     finish_run: { run_id, status: 'completed', output_data: { seen: 1 } },
     workflow_metrics: { project_id, since: '2020-01-01', group_by: 'day' },
     calculate_cost: { model: 'gpt-4o', tokens_input: 10, usage: { cached_tokens: 5, service_tier: 'standard' } },
+    reprice: { project_id, since: '2020-01-01' },
+    price_of: { model: 'gpt-4o', project_id, provider: 'openai' },
+    set_price: { project_id, model: 'house', prices: { input: 2 }, same_as: null },
+    load_prices: { catalogue: { models: { house: ['us', { input: 2 }] } } },
     // Requests
     refuse_planned_counts: {},
     // Ingestion

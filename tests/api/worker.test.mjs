@@ -168,6 +168,15 @@ test('during a switch, matrice-worker embeds with both models, and its last clai
   assert.equal(before.embedded, before.chunks)
 })
 
+test('a key that is refused after it has worked stops the worker', async () => {
+  const project_id = await projectOf(count(40))
+  endpoint.misbehave = ({ number }) => number > 1 ? { status: 401, body: { error: { message: 'This key was revoked' } } } : undefined
+  const { code, stderr } = await runWorker(['embed', '--project', project_id, '--jobs', '1'], { ...environment, EMBEDDINGS_MAX_INPUTS: '10' })
+  assert.equal(code, 1)
+  assert.match(stderr, /This key was revoked/)
+  assert.equal(endpoint.requests.length, 2)
+})
+
 for (const [way, env] of [['a connection', {}], ['PostgREST', { DATABASE_URL: '' }]]) {
   test(`a next model that the endpoint does not have stops no other one, over ${way}`, async () => {
     if (env.DATABASE_URL === '') Object.assign(env, { SUPABASE_URL: stack.url, SUPABASE_SERVICE_ROLE_KEY: await stack.token({ role: 'service_role' }) })

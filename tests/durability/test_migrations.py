@@ -109,15 +109,15 @@ def test_migrate_restores_a_dropped_function_with_comment_and_grants(matrice_dat
 def test_a_column_that_a_bound_body_reads_changes_after_the_function_is_dropped(matrice_database):
     database = matrice_database()
     fresh = schema_of(database)
-    change = "alter table matrice.model_prices alter column provider type varchar(200)"
+    change = "alter table matrice.context_sources alter column name type varchar(2000)"
     refused = database.psql(change, check=False)
-    assert "cannot alter type of a column used by a function" in refused.stderr and "priced_model" in refused.stderr
+    assert "cannot alter type of a column used by a function" in refused.stderr and "document_rows" in refused.stderr
     database.psql(f"""
-        drop function matrice_private.priced_model;
+        drop function matrice_private.document_rows;
         {change};
-        alter table matrice.model_prices alter column provider type text;
+        alter table matrice.context_sources alter column name type text;
     """)
-    forget(database, "007_functions/51_prices")
+    forget(database, "007_functions/35_search")
     migrate(database)
     assert schema_of(database) == fresh
 

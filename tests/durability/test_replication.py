@@ -9,6 +9,7 @@ from servers import Server
 from conftest import Database, fill, sign_in
 
 SEEDED = ["embedding_models", "model_prices", "model_price_windows", "model_price_multipliers", "quotas"]
+SEEDED_PRIVATE = [f"matrice_private.{table}" for table in ("price_units", "provider_spellings", "model_name_forms", "model_makers", "price_sheets", "priced_names")]
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def by_extension(_, subscriber):
     """CREATE EXTENSION fills some tables, which are to be emptied."""
     subscriber.psql("create schema extensions; create extension vector schema extensions; create extension matrice;")
     full = [table for table in tables(subscriber) if subscriber.value(f"select count(*) from {table}")]
-    assert sorted(full) == sorted([f"matrice.{table}" for table in SEEDED] + ["matrice_private.migrations"])
+    assert sorted(full) == sorted([f"matrice.{table}" for table in SEEDED] + ["matrice_private.migrations"] + SEEDED_PRIVATE)
     subscriber.psql("truncate " + ", ".join(full) + " cascade")
 
 

@@ -42,6 +42,7 @@ TABLES = {
     "project_usage": (f"project_id = '{A}'", "bytes = 0", f"(project_id, bytes, sources) values ('{A}', 1, 1)"),
     "embedding_models": ("model = 'gte-small'", "dimensions = 384", "(model, dimensions) values ('x', 3)"),
     "model_prices": ("model = 'gpt-4o'", "usd_per_million = 0", "(model, provider, unit, usd_per_million) values ('x', 'x', 'input', 1)"),
+    "project_prices": (f"project_id = '{A}'", "factor = 0", f"(project_id, model, valid_from, same_as) values ('{A}', 'x', now(), 'gpt-4o')"),
     "model_price_windows": ("model = 'deepseek-flash'", "until_utc = until_utc", "values ('x', '{1}', '01:00', '02:00')"),
     "model_price_multipliers": ("model = 'claude-sonnet-5'", "factor = 1", "values ('x', 'speed', 'x', 1)"),
 }
@@ -56,7 +57,7 @@ CALLS = {
     "_nearest_chunks": f"('{{{A}}}', 'text-embedding-3-small', 'x'::text, 1)",
     "_build_codes": f"('{A}', 'text-embedding-3-small', '{{}}')",
     "_coded_chunks": "('')",
-    "_read_embeddings": "('[]')",
+    "_read_embeddings": "('[]')", "_read_usage": "('{}', 1, 1)", "_known_usage": "('{}')",
     "_seal": "(gen_random_uuid(), gen_random_uuid(), 'x', 1, '{}', '', '{}')",
     "_is_sealed": "(gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'x', 1, '{}', '', '{}')",
     "_price_catalogue": "()", "migrate": "()",
@@ -81,6 +82,7 @@ CALLS = {
     "record_insight": f"('{A}', 't', 't', 'c')", "supersede_insight": f"('{IDS['insight']}', '{IDS['newer insight']}')",
     "search_insights": f"('words', '{A}')",
     "start_run": f"('{A}', 'w', 'e')", "record_step": f"('{IDS['run']}', 's', 'success')", "finish_run": f"('{IDS['run']}', 'completed')",
+    "reprice": f"('{A}', now() - interval '1 day')", "price_of": f"('gpt-4o', project_id => '{A}')", "set_price": f"('{A}', 'gpt-4o')", "load_prices": "('{\"models\": {}}')",
     "calculate_cost": "('gpt-4o', 1)", "workflow_metrics": f"('{A}', now() - interval '1 day')",
     "refuse_planned_counts": "()",
 }

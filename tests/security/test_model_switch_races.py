@@ -209,7 +209,7 @@ def test_many_switches_while_sources_come_and_go_and_workers_embed(world):
     assert not crowd.errors, crowd.errors
     assert all(crowd.done[kind] for kind in ("worker", "own worker", "editor", "searcher", "owner")), crowd.done
     # Each switch changed the model once.
-    assert [row for row in world.rows("select before, after from flips order by number")] == switches
+    assert world.rows("select before, after from flips order by number") == switches
     assert switches
     assert wrong_vectors(world) == []
 

@@ -97,7 +97,7 @@ select is(tests.rows_of(format('select from matrice.%I for update', reference)),
 select tests.refuses($$select matrice_private.load_price_catalogue()$$, '42501', 'load_price_catalogue refuses a user');
 select tests.as_service();
 select tests.refuses($$insert into matrice.model_prices (model, provider, unit, usd_per_million) values ('x', 'x', 'imput', 1)$$, '23514',
-                     'model_prices refuses an unknown unit', hint => '%input%cache_write_1h%output_audio%');
+                     'model_prices refuses an unknown unit', hint => '%cache_write_1h%input%output_audio%');
 select tests.refuses($$insert into matrice.model_prices (model, provider, unit, usd_per_million) values ('x', 'x', 'input', -1)$$, '23514',
                      'model_prices refuses usd_per_million -1');
 select tests.refuses($$insert into matrice.model_price_multipliers values ('x', 'inference_geo', 'us', 0)$$, '23514',

@@ -207,6 +207,15 @@ select is(matrice.drop_embeddings(tests.id('sea'), 'wide'), 3, 'drop_embeddings 
 -- By a service, in all projects -----------------------------------------------------------------------------------------
 
 select matrice.switch_embedding_model(tests.id('sea'), 'wide');
+select tests.as_user('edith');
+select matrice.store_embeddings('wide', array[tests.id('w0'), tests.id('w1'), tests.id('w2'), tests.id('w3')],
+                                '[[1,0,0,0,0,0],[0,1,0,0,0,0],[0,0,1,0,0,0],[1,1,1,1,1,1]]');
+select tests.as_user('alice');
+select is(matrice.switch_embedding_model(tests.id('sea'), 'wide'), true, 'switch_embedding_model again, when every chunk is embedded: done without a claim');
+select matrice.switch_embedding_model(tests.id('sea'), 'tiny');
+select is(matrice.drop_embeddings(tests.id('sea'), 'wide'), 4, 'drop_embeddings deletes the former vectors again');
+select matrice.switch_embedding_model(tests.id('sea'), 'wide');
+
 select tests.as_service();
 select set_eq(
   $$select distinct model from matrice.claim_chunks('wide', 100) where project_id = tests.id('sea')$$, $$values ('wide')$$,

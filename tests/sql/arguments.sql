@@ -44,9 +44,10 @@ insert into valid values
   ('queries', $$jsonb_build_array(jsonb_build_object('query_text', 'wind', 'relevant', jsonb_build_object(tests.id('chunk'), 1)))$$),
   ('title', $$'x'$$), ('confidence', '0.5'), ('tags', $$'[]'$$), ('evidence', $$'{}'$$), ('workflow_id', $$'sail'$$), ('event_name', $$'tide'$$),
   ('run_key', $$'key'$$), ('input_data', $$'{}'$$), ('output_data', $$'{}'$$), ('step_name', $$'x'$$), ('step_key', $$'key'$$), ('status', $$'success'$$),
-  ('latency_ms', '1'), ('tokens_input', '1'), ('tokens_output', '1'), ('usage', $$'{}'$$), ('attempt', '1'), ('cost_usd', '1'),
+  ('latency_ms', '1'), ('tokens_input', '1'), ('tokens_output', '1'), ('usage', $$'{}'$$), ('response', $$'{}'$$), ('attempt', '1'), ('cost_usd', '1'),
   ('executed_at', 'now()'), ('priced_at', 'now()'), ('since', $$'2026-01-01'$$), ('until', 'now()'), ('group_by', $$'day'$$), ('dimensions', '3'), ('is_default', 'false'),
-  ('truncated_from', $$'gte-small'$$);
+  ('truncated_from', $$'gte-small'$$),
+  ('prices', 'null'), ('same_as', $$'gpt-4o'$$), ('factor', '1'), ('valid_from', 'now()'), ('provider', $$'openai'$$), ('catalogue', $$'{"models": {}}'$$);
 -- With scores, build_context needs no vector.
 insert into valid values ('status', $$'completed'$$, 'finish_run'), ('error', $$'{}'$$, 'record_step'), ('scores', 'null', 'build_context'),
   ('model', $$'gte-small'$$, 'drop_embeddings'), ('model', $$'short'$$, 'truncate_embeddings');
@@ -56,7 +57,9 @@ create temp table arguments on commit drop as
 select p.proname::text as function, p.prolang = (select oid from pg_language where lanname = 'c') as is_engine, a.place, a.name,
        format_type(a.type, null) as type,
        -- Required arguments come first. A default of null is one that means something, or nothing.
-       a.place > p.pronargs - p.pronargdefaults and pg_get_function_arg_default(p.oid, a.place::integer) like 'NULL%' as may_be_null,
+       a.place > p.pronargs - p.pronargdefaults and pg_get_function_arg_default(p.oid, a.place::integer) like 'NULL%'
+         -- What APIs of models report may have none of these.
+         or (p.proname, a.name) in (('calculate_cost', 'tokens_input'), ('calculate_cost', 'tokens_output'), ('record_step', 'usage')) as may_be_null,
        coalesce((select v.value from valid v where v.argument = a.name and v.function = p.proname),
                 (select v.value from valid v where v.argument = a.name and v.function is null)) as value
   from pg_proc p cross join unnest(p.proargnames[:p.pronargs], p.proargtypes::oid[]) with ordinality as a (name, type, place)
@@ -83,8 +86,8 @@ $$;
 select is_empty('select function, name from arguments where value is null', 'Every argument of every function has a valid value here');
 
 select tests.as_user('alice');
--- Users may not register models.
-select is(a.code, case function when 'accept_invite' then 'PT404' when 'register_model' then '42501' end, function || ' takes its valid arguments')
+-- Users may not register models or load prices.
+select is(a.code, case when function = 'accept_invite' then 'PT404' when function in ('load_prices', 'register_model') then '42501' end, function || ' takes its valid arguments')
   from (select distinct function from arguments) f cross join tests.answer(function) a
  order by function;
 
@@ -177,9 +180,9 @@ select is(a.code, '22023', format('%1$s refuses %3$s %2$s', function, value, nam
     ('reindex_text', 'batch_size', '0'),
     ('match_chunks', 'model', $$' text-embedding-3-small'$$), ('match_chunks', 'model', $$''$$), ('start_run', 'run_key', $$''$$),
     ('record_step', 'step_key', $$''$$),
-    ('start_run', 'event_name', $$' '$$), ('calculate_cost', 'usage', $$'{"total_tokens": 5}'$$), ('record_step', 'usage', $$'[]'$$),
+    ('start_run', 'event_name', $$' '$$), ('calculate_cost', 'usage', $$'[]'$$),
     ('store_embeddings', 'embeddings', $$'"[]"'$$),
-    ('rerank_chunks', 'scores', $$'[]'$$), ('rerank_chunks', 'scores', $$'{"x": 1}'$$), ('evaluate_search', 'queries', $$'{}'$$)
+    ('rerank_chunks', 'scores', $$'[]'$$), ('set_price', 'factor', $$'NaN'$$), ('load_prices', 'catalogue', $$'{}'$$), ('rerank_chunks', 'scores', $$'{"x": 1}'$$), ('evaluate_search', 'queries', $$'{}'$$)
   ) as calls (function, name, value) cross join tests.answer(function, name, value) a;
 
 select results_eq($$select score from matrice.rerank_chunks(jsonb_build_object(tests.id('chunk'), '1e-400'::numeric))$$, $$values (0::double precision)$$,

@@ -31,10 +31,11 @@ create function tests.other(tab text) returns jsonb language sql as $$
     when 'model_prices' then '{"model": "another"}'
     when 'model_price_windows' then '{"model": "another"}'
     when 'model_price_multipliers' then '{"model": "another"}'
+    when 'project_prices' then '{"model": "another"}'
     when 'quotas' then '{"quota": "another"}'
     else '{}'
   end || case when tab in ('user_projects', 'embedding_leases', 'embedding_models', 'model_prices', 'model_price_windows',
-                           'model_price_multipliers', 'quotas') then '{}' else jsonb_build_object('id', gen_random_uuid()) end
+                           'model_price_multipliers', 'project_prices', 'quotas') then '{}' else jsonb_build_object('id', gen_random_uuid()) end
 $$;
 
 create temp table hostile (type regtype, value text) on commit drop;
@@ -72,6 +73,7 @@ insert into matrice.workflow_steps (run_id, step_name, status) values (tests.id(
 insert into matrice.model_prices (model, provider, unit, usd_per_million) values ('bounded', 'x', 'input', 1);
 insert into matrice.model_price_windows values ('bounded', '{1}', '01:00', '02:00');
 insert into matrice.model_price_multipliers values ('bounded', 'speed', 'x', 1);
+insert into matrice.project_prices (project_id, model, valid_from, same_as) values (tests.id('atlas'), 'bounded', now(), 'gpt-4o');
 insert into matrice.quotas values ('bounded', 1, 1, 'x');
 
 -- The hostile values of a column's type that were stored, by verb. One that a trigger replaced was not.
@@ -84,7 +86,7 @@ declare
      where attrelid = ('matrice.' || tab)::regclass and attnum > 0 and not attisdropped and attgenerated = '');
 begin
   for bad in select h.value from hostile h where h.type = taken.type loop
-    continue when tab = 'model_prices' and bad = '-infinity';
+    continue when tab in ('model_prices', 'project_prices') and bad = '-infinity';
     begin
       execute format('update matrice.%I set %I = $1::%s where %s returning %2$I = $1::%3$s', tab, col, type, tests.row_of(tab))
         using bad into strict stored;
@@ -183,7 +185,7 @@ select tests.refuses(format('select matrice.%s', replace(call, '?', value)), '22
                ($$create_project('x', settings => ?)$$), ($$record_insight(tests.id('atlas'), 't', 't', 'c', tags => jsonb_build_array(?))$$),
                ($$record_insight(tests.id('atlas'), 't', 't', 'c', evidence => ?)$$), ($$start_run(tests.id('atlas'), 'w', 'e', input_data => ?)$$),
                ($$finish_run(tests.id('run'), 'completed', ?)$$), ($$record_step(tests.id('run'), 's', 'success', error => ?)$$),
-               ($$record_step(tests.id('run'), 's', 'success', usage => ?)$$)) calls (call),
+               ($$calculate_cost('gpt-4o', 1, usage => ?)$$), ($$set_price(tests.id('atlas'), 'm', ?)$$)) calls (call),
        (values ('a value of 10,000 levels', $$(repeat('{"a":', 10000) || '1' || repeat('}', 10000))::jsonb$$),
                ('a megabyte', $$jsonb_build_object('a', repeat('x', 1000000))$$),
                ('a number of 100,000 digits', $$'{"a": 1e100000}'::jsonb$$)) bad (what, value);
@@ -199,7 +201,28 @@ select tests.refuses(format('select matrice.%s', call), '22023', format('M8: %s 
                ($$record_insight(tests.id('atlas'), 't', 't', repeat('x', 1300000))$$), ($$start_run(tests.id('atlas'), repeat('x', 201), 'e')$$),
                ($$start_run(tests.id('atlas'), 'w', repeat('x', 201))$$), ($$start_run(tests.id('atlas'), 'w', 'e', repeat('x', 501))$$),
                ($$record_step(tests.id('run'), 's', 'success', model => repeat('x', 201))$$),
-               ($$record_step(tests.id('run'), 's', 'success', step_key => repeat('x', 501))$$)) calls (call);
+               ($$record_step(tests.id('run'), 's', 'success', step_key => repeat('x', 501))$$),
+               ($$set_price(tests.id('atlas'), repeat('x', 201), '{}')$$), ($$set_price(tests.id('atlas'), 'x', same_as => repeat('x', 201))$$),
+               ($$price_of(repeat('x', 201))$$), ($$price_of('gpt-4o', provider => repeat('x', 201))$$)) calls (call);
+
+-- A step is recorded whatever its usage says: only what is known of it is kept.
+select tests.as_owner();
+create function tests.step_with(usage jsonb) returns matrice.workflow_steps language plpgsql as $$
+declare
+  step uuid := matrice.record_step(tests.id('run'), 's', 'success', usage => usage);
+  found matrice.workflow_steps;
+begin
+  select * into found from matrice.workflow_steps s where s.id = step;
+  return found;
+end
+$$;
+select tests.as_user('edith');
+select ok((select octet_length(s.usage::text) <= 16384 and s.cost_note like 'usage was cut to what is known of it.%' from tests.step_with(bad.value) s),
+          format('record_step keeps of usage with %s what is known', what))
+  from (values ('a value of 10,000 levels', (repeat('{"a":', 10000) || '1' || repeat('}', 10000))::jsonb),
+               ('a megabyte', jsonb_build_object('a', repeat('x', 1000000))), ('a number of 100,000 digits', '{"a": 1e100000}'::jsonb),
+               ('10,000 counts', (select jsonb_object_agg('tokens ' || n, n) from generate_series(1, 10000) n)),
+               ('200 long keys', (select jsonb_object_agg(repeat('x', 1000) || 'tokens' || n, n) from generate_series(1, 200) n))) bad (what, value);
 
 -- The deepest values that are taken, everywhere: what reads them all still can.
 select tests.as_owner();

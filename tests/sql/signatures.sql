@@ -124,14 +124,24 @@ insert into contract values
    '{project_id uuid,workflow_id text,event_name text,run_key text DEFAULT NULL,phase text DEFAULT NULL,
      "input_data jsonb DEFAULT ''{}''"}', 'uuid', null),
   ('record_step',
-   '{run_id uuid,step_name text,status text,latency_ms integer DEFAULT NULL,model text DEFAULT NULL,
-     tokens_input integer DEFAULT 0,tokens_output integer DEFAULT 0,"usage jsonb DEFAULT ''{}''",
+   '{run_id uuid,step_name text,status text,latency_ms double precision DEFAULT NULL,model text DEFAULT NULL,
+     tokens_input integer DEFAULT NULL,tokens_output integer DEFAULT NULL,"usage jsonb DEFAULT ''{}''",
      error jsonb DEFAULT NULL,step_key text DEFAULT NULL,attempt integer DEFAULT 0,cost_usd numeric DEFAULT NULL,
-     executed_at timestamp with time zone DEFAULT now()}', 'uuid', null),
+     executed_at timestamp with time zone DEFAULT now(),response jsonb DEFAULT NULL}', 'uuid', null),
   ('finish_run', '{run_id uuid,status text,output_data jsonb DEFAULT NULL}', 'void', null),
   ('calculate_cost',
    '{model text,tokens_input bigint,tokens_output bigint DEFAULT 0,"usage jsonb DEFAULT ''{}''",
      priced_at timestamp with time zone DEFAULT now()}', 'numeric', null),
+  ('price_of',
+   '{model text,priced_at timestamp with time zone DEFAULT now(),project_id uuid DEFAULT NULL,provider text DEFAULT NULL}',
+   'table', '{source text,model_priced text,service_tier text,above_input_tokens integer,unit text,usd_per_million numeric,is_listed boolean,
+              valid_from timestamp with time zone}'),
+  ('set_price',
+   '{project_id uuid,model text,prices jsonb DEFAULT NULL,same_as text DEFAULT NULL,factor numeric DEFAULT 1,
+     valid_from timestamp with time zone DEFAULT now()}', 'void', null),
+  ('reprice', '{project_id uuid,since timestamp with time zone}',
+   'table', '{step_id uuid,run_id uuid,executed_at timestamp with time zone,model text,cost_before numeric,cost_now numeric,is_filled boolean}'),
+  ('load_prices', '{catalogue jsonb,valid_from timestamp with time zone DEFAULT now()}', 'integer', null),
   ('workflow_metrics', '{project_id uuid,since timestamp with time zone,until timestamp with time zone DEFAULT now(),group_by text DEFAULT ''day''}',
    'table', '{bucket text,runs,succeeded,failed,success_rate,steps,tokens_input,tokens_output,cost_usd,p50_ms,p95_ms,p99_ms}'),
 
@@ -185,17 +195,17 @@ select ok(obj_description(p.oid, 'pg_proc') like format('%%Defaults: %%%s %s%%',
 
 select volatility_is('matrice', function, 'immutable', function || ' is immutable')
   from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_analysis', '_index_words', '_deletion',
-                    '_merge_words', '_live_texts', '_whole_sentences']::name[]) function;
+                    '_merge_words', '_live_texts', '_whole_sentences', '_read_usage', '_known_usage']::name[]) function;
 select is_strict('matrice', function, function || ' is strict')
   from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', '_text_vector', '_analysis', '_index_words', '_deletion', '_merge_words', '_live_texts',
-                    '_query_words', '_highlight', '_whole_sentences']::name[]) function;
+                    '_query_words', '_highlight', '_whole_sentences', '_known_usage']::name[]) function;
 select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
  where pronamespace = 'matrice'::regnamespace
    and proname in ('count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', 'analyze_text', '_text_vector', '_analysis', '_index_words', '_deletion',
-                   '_merge_words', '_live_texts', '_query_words', '_rank_words', '_highlight', '_whole_sentences');
+                   '_merge_words', '_live_texts', '_query_words', '_rank_words', '_highlight', '_whole_sentences', '_read_usage', '_known_usage');
 select volatility_is('matrice', function, 'stable', function || ' is stable')
   from unnest(array['analyze_text', '_text_vector', '_query_words', '_rank_words', '_highlight', 'pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
-                    'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'workflow_metrics', 'source_progress', 'failed_chunks', 'source_text',
+                    'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'price_of', 'workflow_metrics', 'source_progress', 'failed_chunks', 'source_text',
                     'source_history', 'model_coverage']::name[]) function;
 
 select * from finish();

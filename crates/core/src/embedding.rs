@@ -2,12 +2,11 @@
 //! `"[1, 2.5]"`, or little-endian 32-bit floats in base64.
 
 mod base64;
-mod jsonb;
 #[cfg(test)]
 mod tests;
 
+use crate::jsonb::{Array, Value};
 use crate::{Error, Interrupt};
-use jsonb::{Array, Value};
 
 /// Reads embeddings from the bytes of a jsonb array, which Postgres keeps after the length. The numbers are finite, and each is the
 /// float that is nearest to what was written.

@@ -10,6 +10,8 @@
 //! - [`highlight`]: excerpts with the words of a query.
 //! - [`codes`]: estimates similarities from short codes.
 //! - [`embedding`]: reads the vectors that clients send.
+//! - [`jsonb`]: reads the bytes of a jsonb value.
+//! - [`usage`]: reads what calls of models used.
 
 pub mod analyze;
 pub mod chunk;
@@ -18,11 +20,13 @@ pub mod embedding;
 mod error;
 mod fold;
 pub mod highlight;
+pub mod jsonb;
 mod rank_select;
 pub mod sentences;
 mod sizer;
 mod split;
 pub mod token;
+pub mod usage;
 pub mod word_index;
 pub mod word_query;
 pub mod word_vector;

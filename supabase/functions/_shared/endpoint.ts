@@ -17,10 +17,11 @@ export interface Answer {
 }
 
 /**
- * `refused`: the texts are at fault, or one of them. `misconfigured`: every text would be refused. `busy`: later, after
- * `waitSeconds` if the endpoint says so. `failed`: it did not answer, or not with embeddings.
+ * `refused`: the texts are at fault, or one of them. `misconfigured`: every request would be refused. `unserved`: every request
+ * for this model would be. `busy`: later, after `waitSeconds` if the endpoint says so. `failed`: it did not answer, or not with
+ * embeddings.
  */
-export type Failure = 'refused' | 'misconfigured' | 'busy' | 'failed'
+export type Failure = 'refused' | 'misconfigured' | 'unserved' | 'busy' | 'failed'
 
 export class EndpointError extends Error {
   override name = 'EndpointError'
@@ -90,7 +91,9 @@ function failureOf(answer: Response, body: string): EndpointError {
   }
   if (status === 503 && answer.headers.has('retry-after')) return new EndpointError('busy', message, waitOf(answer.headers))
   if (status >= 500 || status === 408 || status < 400) return new EndpointError('failed', message)
-  if ([401, 402, 403, 404, 405, 410].includes(status)) return new EndpointError('misconfigured', message)
+  if ([401, 402, 405].includes(status)) return new EndpointError('misconfigured', message)
+  // 403: the account may not use this model. 404, 410: there is none, or not any more.
+  if ([403, 404, 410].includes(status)) return new EndpointError('unserved', message)
   return new EndpointError('refused', message)
 }
 

@@ -53,7 +53,7 @@ interface Coverage { model: string; is_active: boolean; is_next: boolean }
 
 interface Batch { chunks: Chunk[]; model: string; requestModel: string; leaseId: string; ends: number }
 
-/** No text is at fault, and going on would only cost: a wrong key, a wrong model, a database that refuses. */
+/** No text is at fault, and going on would only cost: a wrong key, no model that works, a database that refuses. */
 export class WorkerError extends Error {
   override name = 'WorkerError'
 }
@@ -75,8 +75,8 @@ export class Worker {
   readonly #runs: Runs
   /** Models that the endpoint does not have, each with its answer. A project may switch to one, and others go on. */
   readonly #refused = new Map<string, { reason: string; until: number }>()
-  #hasServed = false
   #batches = 0
+  #inFlight = 0
   #pausedUntil = 0
   #failures = 0
 
@@ -113,8 +113,10 @@ export class Worker {
         if (this.#isOver) return
         this.#batches++
         const batch = await this.#claim()
-        if (batch) await this.#embed(batch)
-        else {
+        if (batch) {
+          this.#inFlight++
+          await this.#embed(batch).finally(() => this.#inFlight--)
+        } else {
           this.#batches--
           if (this.#settings.once) return
           await this.#runs.finish()
@@ -135,7 +137,9 @@ export class Worker {
       if (batch) return batch
     }
     const [[model, { reason }]] = this.#refused
-    if (this.#settings.once || !this.#hasServed) throw new WorkerError(`${model} cannot be embedded: ${reason}`)
+    // Whoever runs the worker is to know if nothing works. Another batch may yet show that something does.
+    const worksNever = this.#settings.model !== undefined || this.counts.stored === 0 && this.#inFlight === 0
+    if (this.#settings.once || worksNever) throw new WorkerError(`${model} cannot be embedded: ${reason}`)
     return undefined
   }
 
@@ -170,7 +174,8 @@ export class Worker {
       this.#failures = 0
     } catch (error) {
       if (!(error instanceof EndpointError)) throw error
-      if (error.failure === 'misconfigured') {
+      if (error.failure === 'misconfigured') throw new WorkerError(`the endpoint refuses every request: ${error.message}`)
+      if (error.failure === 'unserved') {
         this.#log(`${batch.model} cannot be embedded: ${error.message}`)
         this.#refused.set(batch.model, { reason: error.message, until: performance.now() + REFUSED_FOR })
         return
@@ -227,7 +232,7 @@ export class Worker {
       progress.isKnownGood = true
     } catch (error) {
       await this.#giveBack(batch, chunks, reason, false)
-      throw error instanceof EndpointError && error.failure === 'refused' ? new EndpointError('misconfigured', reason) : error
+      throw error instanceof EndpointError && error.failure === 'refused' ? new EndpointError('unserved', reason) : error
     }
   }
 
@@ -241,7 +246,6 @@ export class Worker {
       try {
         this.counts.calls++
         const answer = await this.#endpoint.embed(batch.requestModel, chunks.map((chunk) => chunk.embedding_text))
-        this.#hasServed = true
         this.counts.tokens += tokensOf(chunks)
         await this.#runs.record(batch.requestModel, chunks, performance.now() - began, answer)
         return all.map((chunk) => answer.vectors[places.get(keyOf(chunk))!])
@@ -278,7 +282,7 @@ export class Worker {
     const refused = await this.#storeSome(batch, chunks, vectors)
     if (refused.length === 0) return
     if (refused.length === chunks.length && chunks.length > 1) {
-      throw new EndpointError('misconfigured', `the database refuses every vector of ${batch.model}: ${refused[0].reason}`)
+      throw new EndpointError('unserved', `the database refuses every vector of ${batch.model}: ${refused[0].reason}`)
     }
     for (const { chunk, reason } of refused) await this.#giveBack(batch, [chunk], reason, true)
   }

@@ -1,0 +1,171 @@
+"""What random calls cost, compared with `litellm.cost_per_token`; and how long the calculation takes.
+
+Every model of LiteLLM's price map that has a price for tokens is called a few times, with cached, written, audio and reasoning
+tokens, service tiers, data residency, and at a random hour. Differences are counted by their cause.
+"""
+
+import json
+import os
+import random
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+
+import litellm
+from litellm._internal_context import pinned_billing_time
+from litellm.types.utils import (
+    CacheCreationTokenDetails,
+    CompletionTokensDetailsWrapper,
+    PromptTokensDetailsWrapper,
+    Usage,
+)
+
+import harness
+
+NAME = "bench_cost"
+CALLS = int(os.environ.get("BENCH_CALLS", 5))
+SEED = int(os.environ.get("BENCH_SEED", 7))
+MODES = {"chat", "responses", "completion", "embedding"}
+# For these, LiteLLM signs in before it says a price.
+SKIPPED = {"chatgpt", "github_copilot"}
+TIERS = [None, None, None, "batch", "flex", "priority", "ultrafast", "balanced"]
+SIZES = [1, 1000, 30_000, 128_001, 200_000, 200_001, 272_001, 600_000]
+
+
+def models():
+    for model, entry in litellm.model_cost.items():
+        if entry.get("mode") in MODES and entry.get("input_cost_per_token") is not None and entry.get("litellm_provider") not in SKIPPED | {None}:
+            yield model, entry
+
+
+def random_call(draw, entry):
+    """Disjoint counts by unit, and the options."""
+    total = draw.choice(SIZES)
+    counts = {"output": 0 if entry["mode"] == "embedding" else draw.choice([0, 1, 5000])}
+    left = total
+    for unit, has in [("cache_read", "cache_read_input_token_cost"), ("cache_write", "cache_creation_input_token_cost"),
+                      ("cache_write_1h", "cache_creation_input_token_cost_above_1hr"),
+                      ("cache_write_12h", "cache_creation_input_token_cost_above_12hr"), ("input_audio", "input_cost_per_audio_token")]:
+        if has in entry and draw.random() < 0.4:
+            counts[unit] = draw.randint(0, left // 2)
+            left -= counts[unit]
+    counts["input"] = left
+    if "output_cost_per_reasoning_token" in entry and draw.random() < 0.5:
+        counts["reasoning"] = draw.choice([1, 700])
+    options = {}
+    if tier := draw.choice(TIERS):
+        options["service_tier"] = tier
+    if draw.random() < 0.1:
+        options["data_residency"] = draw.choice(["eu", "us", "fedramp"])
+    at = datetime(2026, 11, 16, tzinfo=UTC) + timedelta(minutes=draw.randrange(7 * 24 * 60))
+    return counts, options, at
+
+
+def by_litellm(model, entry, counts, options, at):
+    at_5m, at_1h, at_12h = (counts.get(unit, 0) for unit in ("cache_write", "cache_write_1h", "cache_write_12h"))
+    total = sum(n for unit, n in counts.items() if unit not in ("output", "reasoning"))
+    ttl = CacheCreationTokenDetails(ephemeral_5m_input_tokens=at_5m, ephemeral_1h_input_tokens=at_1h, ephemeral_12h_input_tokens=at_12h)
+    usage = Usage(
+        prompt_tokens=total,
+        completion_tokens=counts["output"] + counts.get("reasoning", 0),
+        cache_creation_input_tokens=at_5m + at_1h + at_12h,
+        prompt_tokens_details=PromptTokensDetailsWrapper(
+            cached_tokens=counts.get("cache_read", 0), audio_tokens=counts.get("input_audio", 0),
+            cache_creation_tokens=at_5m + at_1h + at_12h, cache_creation_token_details=ttl),
+        completion_tokens_details=CompletionTokensDetailsWrapper(reasoning_tokens=counts.get("reasoning", 0)),
+    )
+    batch = options.get("service_tier") == "batch"
+    with pinned_billing_time(at):
+        return sum(litellm.cost_per_token(
+            model=model, custom_llm_provider=entry["litellm_provider"], usage_object=usage,
+            service_tier=None if batch else options.get("service_tier"), data_residency=options.get("data_residency"),
+            call_type="aretrieve_batch" if batch else "completion"))
+
+
+def cause(entry, counts, options, ours, theirs):
+    """Why the two differ: the first cause that fits."""
+    tier = options.get("service_tier")
+    suffix = {"batch": "batches"}.get(tier, tier)
+    total = sum(n for unit, n in counts.items() if unit not in ("output", "reasoning"))
+    has_tier = any(key.startswith("input_cost_per_token") and key.endswith(f"_{suffix}") for key in entry)
+    limits = [int(key.split("_above_")[1].split("k")[0]) * 1000 for key in entry if key.startswith("input_cost_per_token_above_")]
+    if ours is None and theirs == 0:
+        return "null: 0 in the map may mean that the price is unknown"
+    if ours is None and tier == "batch":
+        return "null: nobody says what a batch costs; LiteLLM takes half"
+    if ours is None:
+        return "null: the price is wrong (a thousand times that of its siblings)"
+    if tier and has_tier and any(total > limit for limit in limits):
+        return "a tier without a rate above a threshold: its proportion is kept; LiteLLM takes the standard rate or the one below"
+    if tier and has_tier and entry["litellm_provider"] == "fireworks_ai":
+        return "LiteLLM does not look at the tiers of Fireworks"
+    if tier and has_tier:
+        return "a unit without a rate in the tier: the tier's proportion is kept; LiteLLM takes another rate of the tier, or the standard one"
+    if counts.get("cache_write_1h") or counts.get("cache_write_12h"):
+        return "cached for an hour, above a threshold: LiteLLM takes the rate below it"
+    if entry["litellm_provider"] == "perplexity":
+        return "LiteLLM reads the price of another model of Perplexity, whose name is the end of this one's"
+    return "other"
+
+
+def compare(connection):
+    draw = random.Random(SEED)
+    agreed, causes, examples, unpriced = 0, Counter(), {}, Counter()
+    for model, entry in models():
+        for _ in range(CALLS):
+            counts, options, at = random_call(draw, entry)
+            try:
+                theirs = by_litellm(model, entry, counts, options, at)
+            except Exception as problem:
+                unpriced[type(problem).__name__] += 1
+                continue
+            total = sum(n for unit, n in counts.items() if unit not in ("output", "reasoning"))
+            ours, note = connection.execute(
+                "select * from matrice_private.cost_of_counts(%s, %s, %s, %s, %s)",
+                [model, json.dumps(counts), total, json.dumps(options), at]).fetchone()
+            if ours is not None and abs(ours - Decimal(theirs)) <= Decimal("1e-9") * max(ours, Decimal("1e-6")):
+                agreed += 1
+                continue
+            why = cause(entry, counts, options, ours, theirs)
+            causes[why] += 1
+            examples.setdefault(why, []).append((model, counts, options, at.isoformat(), str(ours), theirs, note))
+    total = agreed + sum(causes.values())
+    print(f"\n{total} calls of {len(list(models()))} models, seed {SEED}: {agreed} agree ({agreed / total:.2%}).")
+    print(f"LiteLLM raised in {sum(unpriced.values())} more.\n")
+    harness.table(["difference", "calls"], [[why, n] for why, n in causes.most_common()])
+    if os.environ.get("BENCH_EXAMPLES"):
+        for why, found in examples.items():
+            print(why)
+            for example in random.Random(1).sample(found, min(int(os.environ["BENCH_EXAMPLES"]), len(found))):
+                print("  ", *example)
+
+
+def measure(connection, rows=100_000):
+    """Microseconds for each call, within one statement."""
+    calls = {
+        "a model by its name": ("gpt-4o", "{}"),
+        "a service tier": ("gpt-5", '{"service_tier": "flex"}'),
+        "provider/model": ("openai/gpt-5", "{}"),
+        "a name that nobody sells": ("no-such-model", "{}"),
+    }
+    taken = []
+    for what, (model, options) in calls.items():
+        (started,), = connection.execute("select clock_timestamp()").fetchall()
+        ended, = connection.execute(
+            f"""select clock_timestamp() from (
+                  select count(c.cost_usd) from generate_series(1, {rows}) g,
+                         matrice_private.cost_of_counts('{model}', jsonb_build_object('input', g, 'cache_read', 800, 'output', 200), g + 800,
+                                                        '{options}', now()) c) c where c is not null""").fetchone()
+        taken.append([what, (ended - started).total_seconds() * 1e6 / rows])
+    harness.table(["call", "µs"], taken)
+
+
+def main():
+    connection = harness.database(NAME)
+    compare(connection)
+    measure(connection)
+
+
+main()
