@@ -19,8 +19,10 @@ export type SourceStatus = 'pending' | 'processing' | 'ready' | 'error'
 export type RunStatus = 'running' | 'completed' | 'failed' | 'cancelled'
 export type StepStatus = 'success' | 'failed' | 'skipped'
 export type CostSource = 'provided' | 'calculated'
-export type PriceUnit =
-  | 'input' | 'output' | 'cache_read' | 'cache_write' | 'cache_write_1h' | 'reasoning' | 'input_audio' | 'output_audio'
+export type PriceUnit = Open<
+  | 'input' | 'output' | 'cache_read' | 'cache_write' | 'cache_write_1h' | 'cache_write_12h' | 'reasoning' | 'input_audio'
+  | 'output_audio' | 'cache_read_audio' | 'input_image' | 'output_image' | 'input_video' | 'image' | 'second' | 'character'
+  | 'page' | 'query' | 'web_search'>
 export type Format = Open<'text' | 'markdown' | 'go' | 'javascript' | 'python' | 'rust' | 'sql' | 'tsx' | 'typescript'>
 export type Encoding = 'o200k_base' | 'o200k_harmony' | 'cl100k_base' | 'p50k_base' | 'p50k_edit' | 'r50k_base' | 'gpt2'
 /** A model, or the encoding that it uses. */
@@ -108,22 +110,33 @@ export type LabelledQuery = { relevant: { [id: string]: number } } & (
   | { query_text: string, query_embedding?: Vector | null }
   | { query_text?: null, query_embedding: Vector })
 
-/** The usage that calculate_cost can price. Token counts under other keys are refused. */
-export type PricedUsage = {
+/** matrice's own keys of a usage. */
+export type OwnUsage = {
   cached_tokens?: number | null
   cache_write_tokens?: number | null
   cache_write_5m_tokens?: number | null
   cache_write_1h_tokens?: number | null
+  cache_write_12h_tokens?: number | null
   input_audio_tokens?: number | null
+  input_image_tokens?: number | null
   reasoning_tokens?: number | null
   output_audio_tokens?: number | null
+  output_image_tokens?: number | null
   service_tier?: ServiceTier | null
   inference_geo?: string | null
   data_residency?: string | null
   speed?: string | null
+  provider?: string | null
 }
-/** The usage of a step, which may also hold what a vendor reports. */
-export type Usage = PricedUsage & JsonObject
+/** The usage of a step: matrice's own keys, and those of vendors. */
+export type Usage = OwnUsage & JsonObject
+/** A usage that goes in, as an API or a library reports it. `object`, because their types are interfaces and classes. */
+export type ReportedUsage = OwnUsage | object
+
+/** US dollars per million of a unit. A key is a unit, such as "input", "input>200000", "input:batch" or "input>200000:batch". */
+export type Rates = { [rate: string]: number }
+/** What `make prices` writes. */
+export type PriceCatalogue = { models: { [model: string]: [provider: string, rates: Rates] }, [key: string]: Json | undefined }
 
 /** What the channel `matrice:<project_id>` sends. `sources` is empty if more than thirty changed. */
 export type SourceProgressEvent = {
@@ -145,6 +158,7 @@ type Columns = {
   pillar_versions: { metadata: JsonObject }
   pillars: { code: Phase, metadata: JsonObject }
   project_invitations: { role: Role }
+  project_prices: { prices: Rates }
   projects: { current_phase: Phase, settings: ProjectSettings }
   source_chunks: { metadata: ChunkMetadata }
   source_texts: { format: Format, spans: Span[] }
@@ -156,6 +170,7 @@ type Columns = {
 /** Columns that take more than they return. */
 type WrittenColumns = {
   chunk_embeddings: { embedding: Vector }
+  workflow_steps: { usage: ReportedUsage }
 }
 
 // Functions -----------------------------------------------------------------------------------------------------------
@@ -274,14 +289,25 @@ type Functions = {
   }
 
   // Runs and cost
-  calculate_cost: { args: { usage: PricedUsage }, returns: number | null }
+  calculate_cost: {
+    args: { tokens_input: number | null, tokens_output: number | null, usage: ReportedUsage }
+    returns: number | null
+  }
   finish_run: { args: { status: Exclude<RunStatus, 'running'>, output_data: Json } }
+  load_prices: { args: { catalogue: PriceCatalogue } }
+  price_of: {
+    args: { project_id: string | null, provider: string | null }
+    row: { source: 'project' | 'catalogue', service_tier: ServiceTier, unit: PriceUnit, valid_from: string | null }
+  }
   record_step: {
     args: {
-      status: StepStatus, latency_ms: number | null, model: string | null, usage: Usage, error: Json, step_key: string | null,
-      cost_usd: number | null
+      status: StepStatus, latency_ms: number | null, model: string | null, tokens_input: number | null,
+      tokens_output: number | null, usage: ReportedUsage, error: Json, step_key: string | null, cost_usd: number | null,
+      response: object | null
     }
   }
+  reprice: { row: { cost_before: number | null, cost_now: number | null } }
+  set_price: { args: { prices: Rates | null, same_as: string | null } }
   start_run: { args: { run_key: string | null, phase: Phase | null, input_data: NonNullable<Json> } }
   workflow_metrics: {
     args: { group_by: 'hour' | 'day' | 'week' | 'month' | 'workflow' | 'phase' | 'model' }
@@ -307,10 +333,11 @@ type ReplaceColumns<Row, Corrections> = {
 /** Replaces types of arguments or results, and leaves arguments optional that have a default. */
 type Replace<Row, Corrections> = { [Name in keyof Row]: Name extends keyof Corrections ? Corrections[Name] : Row[Name] }
 
+type Written<Name> = Omit<Of<Columns, Name>, keyof Of<WrittenColumns, Name>> & Of<WrittenColumns, Name>
 type CorrectedTable<Name extends keyof Schema['Tables']> = Omit<Schema['Tables'][Name], 'Row' | 'Insert' | 'Update'> & {
   Row: ReplaceColumns<Schema['Tables'][Name]['Row'], Of<Columns, Name>>
-  Insert: ReplaceColumns<Schema['Tables'][Name]['Insert'], Of<Columns, Name> & Of<WrittenColumns, Name>>
-  Update: ReplaceColumns<Schema['Tables'][Name]['Update'], Of<Columns, Name> & Of<WrittenColumns, Name>>
+  Insert: ReplaceColumns<Schema['Tables'][Name]['Insert'], Written<Name>>
+  Update: ReplaceColumns<Schema['Tables'][Name]['Update'], Written<Name>>
 }
 type CorrectedFunction<Name extends keyof Schema['Functions'], Corrections = Of<Functions, Name>> = {
   Args: Replace<Schema['Functions'][Name]['Args'], Of<Corrections, 'args'>>

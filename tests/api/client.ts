@@ -45,6 +45,17 @@ export const labelled: Args<'evaluate_search'> = {
   queries: [{ query_text: 'install', relevant: { a: 1 } }, { query_embedding: [1, 2], relevant: { b: 0.5 } }],
 }
 
+// What a vendor's library returns.
+interface Response { model: string, usage: { prompt_tokens: number, prompt_tokens_details?: { cached_tokens: number } } }
+export async function bill(response: Response) {
+  const { data: cost } = await supabase.rpc('calculate_cost', { model: response.model, tokens_input: null, usage: response.usage })
+    .throwOnError()
+  const step = { run_id: 'a', step_name: 'ask', status: 'success', response } as const
+  const { data: id } = await supabase.rpc('record_step', step).throwOnError()
+  const { data } = await supabase.from('workflow_steps').select('usage').eq('id', id).single().throwOnError()
+  return [cost ?? 'unknown', data.usage.service_tier ?? 'standard', data.usage.prompt_tokens]
+}
+
 // An application with a schema of its own.
 type Own = { public: { Tables: { notes: { Row: { id: number }, Insert: { id: number }, Update: { id?: number }, Relationships: [] } },
   Views: Record<never, never>, Functions: Record<never, never> } }
@@ -79,8 +90,8 @@ export async function mistakes(hit: Result<'search_chunks'>) {
   await supabase.rpc('ingest_source', { project_id: 'a', name: 'b', content: 'c', spans: [{ start_char: 0, page: 1, sheet: 'd' }] })
   // @ts-expect-error a query needs a text or a vector
   await supabase.rpc('evaluate_search', { queries: [{ relevant: { a: 1 } }] })
-  // @ts-expect-error tokens that have no known price
-  await supabase.rpc('calculate_cost', { model: 'gpt-4o', tokens_input: 10, usage: { prompt_tokens: 10 } })
+  // @ts-expect-error a rate has no text
+  await supabase.rpc('set_price', { project_id: 'a', model: 'house', prices: { input: '1' } })
   // @ts-expect-error the engine's own function
   await supabase.rpc('_highlight', {})
   // @ts-expect-error a status that no source has

@@ -9,7 +9,7 @@ import { ALICE, CAROL, calls, createWorld, embed, ok } from './fixtures.mjs'
 import { startStack } from './stack.mjs'
 
 // check() names what it checks, so that the compiler's error says it.
-const HEADER = `import type { Args, AuditAction, Database, EmbeddingModel, Encoding, Format, Language, Phase, PricedUsage, PriceUnit,
+const HEADER = `import type { Args, AuditAction, Database, EmbeddingModel, Encoding, Format, Language, OwnUsage, Phase, PriceUnit,
   ProjectSettings, Role, ServiceTier, Stale, TablesInsert, Tables } from 'TYPES'
 type Functions = Database['matrice']['Functions']
 type Equal<A, B> = [A] extends [B] ? [B] extends [A] ? true : false : false
@@ -26,6 +26,10 @@ after(() => stack?.stop())
 const rows = (query) => JSON.parse(stack.sql(`select coalesce(json_agg(r), '[]') from (${query}) r`))
 const union = (words) => words.map((word) => JSON.stringify(word)).join(' | ')
 const check = (name, type) => `check<${type}>(${JSON.stringify(name)})`
+
+/** matrice's own keys of a usage, which only the comment lists. */
+const ownUsage = () => stack.sql(`select obj_description('matrice.calculate_cost'::regproc, 'pg_proc')`)
+  .match(/own keys: ([^.]+)\./)[1].split(', ')
 
 function assertCompiles(lines) {
   assert.ok(lines.length > 0)
@@ -62,8 +66,8 @@ test('lists of words are those of the database', async () => {
   const lists = {
     Role: words('unnest(matrice_private.roles())'),
     Phase: words('unnest(matrice_private.phases())'),
-    PriceUnit: words('unnest(matrice_private.price_units())'),
-    'keyof PricedUsage': words('unnest(matrice_private.usage_keys())'),
+    'Known<PriceUnit>': words('unit', 'from matrice_private.price_units'),
+    'keyof OwnUsage': ownUsage(),
     'keyof ProjectSettings': words('unnest(matrice_private.known_settings())'),
     'Known<EmbeddingModel>': words('model', 'from matrice.embedding_models'),
     'Known<ServiceTier>': words('distinct service_tier', 'from matrice.model_prices'),
@@ -85,8 +89,12 @@ test('an argument may be null if its default is null', () => {
            coalesce(pg_get_function_arg_default(p.oid, place) ~ '^NULL', false) as is_null
       from pg_proc p, generate_series(1, p.pronargs) place
      where p.pronamespace = 'matrice'::regnamespace and not starts_with(p.proname, '_')`)
-  assertCompiles(args.map(({ function: name, argument, is_null }) =>
-    check(`${name}.${argument}`, `Equal<Takes<Args<'${name}'>['${argument}'], null>, ${is_null}>`)))
+  // Null says that nobody counted them.
+  const others = ['calculate_cost.tokens_input', 'calculate_cost.tokens_output']
+  assertCompiles(args.map(({ function: name, argument, is_null }) => {
+    const which = `${name}.${argument}`
+    return check(which, `Equal<Takes<Args<'${name}'>['${argument}'], null>, ${is_null || others.includes(which)}>`)
+  }))
 })
 
 test('every vector that goes in may be an array of numbers', () => {
@@ -138,14 +146,19 @@ test('calls and what they return have their types', async () => {
   const [context] = await record('build_context', { ...found, query_text: 'a large whale', insights: 2 })
   assert.ok(context.citations.some((citation) => citation.insight_id) && context.citations.some((citation) => citation.chunk_id))
   await record('evaluate_search', { queries: [{ query_text: 'whale', query_embedding: null, relevant: { [source_id]: 1 } }] })
-  const usage = Object.fromEntries(rows('select unnest(matrice_private.usage_keys()) as key').map(({ key }) => [key, null]))
-  await record('calculate_cost', { model: 'unpriced', tokens_input: 1, usage })
+  const usage = Object.fromEntries(ownUsage().map((key) => [key, null]))
+  await record('calculate_cost', { model: 'unpriced', tokens_input: null, tokens_output: null, usage })
+  const step = { run_id: world.run_id, step_name: 'swim', status: 'success', latency_ms: 1.5, tokens_input: null, tokens_output: null }
+  await record('record_step', { ...step, model: 'unpriced', usage: { promptTokens: 5, completionTokens: 2 }, response: null })
+  await record('set_price', { project_id, model: 'unpriced', prices: { input: 1, 'input:batch': 0.5, output: 2 }, valid_from: '2020-01-01' })
+  await record('price_of', { model: 'unpriced', project_id, provider: null })
+  await record('reprice', { project_id, since: '2020-01-01' })
   await record('start_run', { project_id, workflow_id: 'idle', event_name: 'tide' })
   for (const group_by of ['day', 'phase', 'model']) await record('workflow_metrics', { project_id, since: '2020-01-01', group_by })
   await record('search_recall', { project_id, model: 'gte-small' })
   // Then a call of every function: in this order, since some of them delete what others need.
   const last = ['accept_invite', 'remove_member', 'drop_embeddings']
-  const services = ['register_model', 'refuse_planned_counts']
+  const services = ['register_model', 'refuse_planned_counts', 'load_prices']
   const all = Object.entries(calls(world)).sort(([a], [b]) => last.indexOf(a) - last.indexOf(b))
   for (const [name, args] of all) await record(name, args, services.includes(name) ? service : alice)
   await record('source_history', { source_id })
