@@ -1,7 +1,8 @@
-// The types of matrice for supabase-js: database.types.ts, with what its generator cannot see in the schema. That is which words
+// The types of matrice for supabase-js: database.types.ts, and what its generator cannot see in the schema. That is which words
 // a column takes, what is in a JSON value, which results and arguments may be null, and that vectors may be arrays.
-// A test compares this file with the database. It needs only database.types.ts beside it: what MergeDeep of type-fest would do,
-// the three mapped types at the end do, with errors that one can read.
+// A test compares this file with the database.
+// It needs only database.types.ts beside it. MergeDeep of type-fest, which Supabase advises, would be a dependency of each
+// application, for what a few lines at the end of this file do.
 
 import type { Database as Generated, Json } from './database.types.ts'
 
