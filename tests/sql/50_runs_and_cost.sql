@@ -425,7 +425,7 @@ select is((select concat_ws(' ', trim_scale(s.cost_usd), s.cost_note) from tests
     ($$usage => jsonb_build_object('prompt_tokens', 1000, 'x', repeat('x', 17000))$$, '0.0025 usage was cut to what is known of it.'),
     ($$usage => jsonb_build_object('prompt_tokens', 1000, 'x', tests.deep(70))$$, '0.0025 usage was cut to what is known of it.'),
     ($$usage => jsonb_build_object('prompt_tokens', 1000, 'x', tests.deep(1000))$$, '0.0025 usage was cut to what is known of it.'),
-    ($$usage => '{"prompt_tokens": 5, "server_tool_use": {"web_search_requests": 2}}'$$, 'The model has no price for web_search.'),
+    ($$usage => '{"prompt_tokens": 5, "server_tool_use": {"web_search_requests": 2}}'$$, 'gpt-4o has no price for web_search in the tier standard.'),
     ($$tokens_input => 1000, usage => '{"service_tier": 5}'$$, 'service_tier is not a text.'),
     ($$response => '[]'$$, 'No tokens are known.'),
     ($$response => '5', tokens_input => 1000$$, '0.0025'),
@@ -445,7 +445,7 @@ select is((select concat_ws(' ', trim_scale(s.cost_usd), s.cost_note) from tests
           'record_step without model writes no note');
 select is((select trim_scale(s.provider_cost_usd) || ' ' || trim_scale(s.cost_usd) from tests.step_of(format('model => %L, usage => %L', model, usage)) s),
           '0.00315 0.0035', 'record_step keeps the provider''s own cost beside the calculated one') from reports where shape = 'OpenRouter';
-select is((select s.latency_ms from tests.step_of('latency_ms => 12.75') s), 12.75::double precision, 'record_step keeps the fraction of latency_ms');
+select is((select s.latency_ms from tests.step_of('latency_ms => 12.75') s), 13, 'record_step rounds latency_ms');
 
 -- Updates.
 insert into matrice.workflow_steps (id, run_id, step_name, status, model, usage, cost_note) values
