@@ -220,7 +220,7 @@ select tests.remember('step', matrice.record_step(tests.id('run'), 'embed', 'suc
 select results_eq(
   $$select run_id, project_id, step_name, status, latency_ms, model, tokens_input, tokens_output, usage, error, step_key, attempt, cost_usd, cost_source, executed_at
       from matrice.workflow_steps where id = tests.id('step')$$,
-  $$values (tests.id('run'), tests.id('atlas'), 'embed', 'success', 120::double precision, 'text-embedding-3-small', 1, 0, '{}'::jsonb, null::jsonb, 'embed-1', 0,
+  $$values (tests.id('run'), tests.id('atlas'), 'embed', 'success', 120, 'text-embedding-3-small', 1, 0, '{}'::jsonb, null::jsonb, 'embed-1', 0,
             0.00000002, 'calculated', '2026-11-18T03:00:00Z'::timestamptz)$$,
   'record_step stores its arguments and the exact cost');
 select tests.remember_state();
@@ -439,7 +439,7 @@ select is((select s.cost_usd is null and s.cost_note like 'usage was cut to what
              from tests.step_of($$model => 'gpt-4o', usage => (select jsonb_object_agg(n || '_tokens', n) from generate_series(1, 1000) n)$$) s), true,
           'record_step with 1000 unknown keys: they are named as far as there is room');
 select is((select concat_ws(' ', trim_scale(s.cost_usd), s.cost_source, s.cost_note)
-             from tests.step_of($$model => 'no-such', tokens_input => 5, cost_usd => 2$$) s), $$2 provided The model 'no-such' has no price.$$,
+             from tests.step_of($$model => 'no-such', tokens_input => 5, cost_usd => 2$$) s), $$2 provided No price is known for the model "no-such".$$,
           'record_step with cost_usd keeps it, and notes that the model has no price');
 select is((select concat_ws(' ', trim_scale(s.cost_usd), s.cost_note) from tests.step_of($$tokens_input => 5$$) s), '',
           'record_step without model writes no note');
