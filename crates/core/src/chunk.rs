@@ -14,6 +14,8 @@ pub enum Format {
     Text,
     /// Markdown, as GitHub reads it.
     Markdown,
+    /// A table of records, with commas, semicolons, tabs or bars between fields.
+    Csv,
     /// Code.
     Code(&'static Language),
 }
@@ -66,7 +68,9 @@ impl Format {
     /// All formats.
     pub fn all() -> impl Iterator<Item = Self> {
         let code = LANGUAGES.iter().map(Format::Code);
-        [Format::Text, Format::Markdown].into_iter().chain(code)
+        [Format::Text, Format::Markdown, Format::Csv]
+            .into_iter()
+            .chain(code)
     }
 
     /// Its name, such as `markdown` or `rust`.
@@ -74,6 +78,7 @@ impl Format {
         match self {
             Format::Text => "text",
             Format::Markdown => "markdown",
+            Format::Csv => "csv",
             Format::Code(language) => language.name,
         }
     }
@@ -141,7 +146,15 @@ pub struct Chunk<'a> {
     pub end_char: usize,
     /// In markdown, the headings the chunk stands under, outermost first; `None` in other formats.
     pub headings: Option<Vec<String>>,
+    /// The header of the table in which the chunk begins, if it begins behind the header and the header is short.
+    pub header: Option<&'a str>,
 }
+
+/// Longer headers are left out, because every chunk of a table repeats its header.
+const MAX_HEADER_CHARACTERS: usize = 2000;
+
+/// As JSON, which is what the schema bounds.
+const MAX_HEADER_BYTES: usize = 4000;
 
 /// Cuts `text` into chunks of the size at the best boundaries that its format has. White space at a chunk's ends is left
 /// out, and nothing else.
@@ -155,12 +168,13 @@ pub fn chunks(
     size: Size,
     interrupt: Interrupt,
 ) -> Result<impl Iterator<Item = Result<Chunk<'_>, Error>>, Error> {
-    let boundaries = boundaries(text, format, interrupt)?;
+    let boundaries = boundaries(text, format, size.max, interrupt)?;
     let counted = CountedText::new(text, size.encoding, interrupt);
     let mut builder = ChunkBuilder {
         text,
         max: size.max,
         at: (0, 0),
+        header: (0..0, false),
     };
     let mut ranges = Chunks::new(
         text,
@@ -173,14 +187,17 @@ pub fn chunks(
     Ok(iter::from_fn(move || {
         let range = ranges.next()?;
         let headings = ranges.headings_at(range.start);
-        Some(builder.chunk(range, headings, ranges.sizer()))
+        let header = ranges.header_at(range.start);
+        Some(builder.chunk(range, headings, header, ranges.sizer()))
     }))
 }
 
-fn boundaries(text: &str, format: Format, interrupt: Interrupt) -> Result<Boundaries<'_>, Error> {
+fn boundaries(text: &str, format: Format, max: usize, interrupt: Interrupt) -> Result<Boundaries<'_>, Error> {
     Ok(match format {
         Format::Text => split::text::boundaries(text, interrupt),
         Format::Markdown => split::markdown::boundaries(text, interrupt),
+        // A token is at least a byte.
+        Format::Csv => split::csv::boundaries(text, max, interrupt),
         Format::Code(language) => split::code::boundaries(text, &(language.grammar)(), interrupt)?,
     })
 }
@@ -189,6 +206,16 @@ fn trim(format: Format) -> Trim {
     match format {
         Format::Text => Trim::All,
         Format::Markdown | Format::Code(_) => Trim::KeepIndentation,
+        Format::Csv => Trim::Lines,
+    }
+}
+
+/// The bytes that a character takes as JSON.
+fn json_bytes(character: char) -> usize {
+    match character {
+        '"' | '\\' | '\n' | '\r' | '\t' => 2,
+        '\0'..' ' => 6,
+        _ => character.len_utf8(),
     }
 }
 
@@ -198,6 +225,8 @@ struct ChunkBuilder<'a> {
     max: usize,
     /// A place in the text, in bytes and in characters.
     at: (usize, usize),
+    /// The header that was looked at last, and whether it is short.
+    header: (Range<usize>, bool),
 }
 
 impl<'a> ChunkBuilder<'a> {
@@ -205,6 +234,7 @@ impl<'a> ChunkBuilder<'a> {
         &mut self,
         range: Range<usize>,
         headings: Option<Vec<String>>,
+        header: Option<Range<usize>>,
         counted: &CountedText<'a>,
     ) -> Result<Chunk<'a>, Error> {
         let content = &self.text[range.clone()];
@@ -225,7 +255,22 @@ impl<'a> ChunkBuilder<'a> {
             start_char,
             end_char: start_char + content.chars().count(),
             headings,
+            header: header.and_then(|header| self.short(header, counted)),
         })
+    }
+
+    /// The header, if it is short: many chunks may have it.
+    fn short(&mut self, header: Range<usize>, counted: &CountedText<'a>) -> Option<&'a str> {
+        let text = &self.text[header.clone()];
+        if self.header.0 != header {
+            let is_short = !text.trim().is_empty()
+                && text.len() <= MAX_HEADER_BYTES
+                && text.chars().count() <= MAX_HEADER_CHARACTERS
+                && text.chars().map(json_bytes).sum::<usize>() <= MAX_HEADER_BYTES
+                && counted.count(text) <= self.max / 4;
+            self.header = (header, is_short);
+        }
+        self.header.1.then_some(text)
     }
 
     fn characters_before(&mut self, byte: usize) -> usize {
@@ -332,6 +377,55 @@ mod tests {
             chunks.last().unwrap().headings.as_deref(),
             Some(&["Install".to_string()][..])
         );
+    }
+
+    #[test]
+    fn chunks_of_csv_have_whole_records_and_the_header() {
+        let text = "\u{feff}id;name;note\r\n1;Ann;\"two\r\nlines\"\r\n2;Bob;none\r\n3;Eve;\"a; b\"\r\n";
+        let chunks = chunk(text, Format::Csv, size(20, 0), Interrupt::NEVER).unwrap();
+        let cut: Vec<_> = chunks.iter().map(|c| (c.content, c.header)).collect();
+        let header = Some("id;name;note");
+        assert_eq!(
+            cut,
+            [
+                (
+                    "\u{feff}id;name;note\r\n1;Ann;\"two\r\nlines\"\r\n2;Bob;none",
+                    None
+                ),
+                ("3;Eve;\"a; b\"", header)
+            ]
+        );
+        // Five tokens are more than a quarter.
+        let chunks = chunk(text, Format::Csv, size(16, 0), Interrupt::NEVER).unwrap();
+        assert!(chunks.iter().all(|chunk| chunk.header.is_none()) && chunks.len() > 1);
+    }
+
+    #[test]
+    fn blanks_that_are_fields_are_kept() {
+        let text = "a\tb\tc\n\n \n\tx\t\n\t\t\nyes yes\t\t\n\n";
+        let contents = |max| -> Vec<_> {
+            let chunks = chunk(text, Format::Csv, size(max, 0), Interrupt::NEVER).unwrap();
+            chunks.iter().map(|chunk| chunk.content).collect()
+        };
+        assert_eq!(contents(100), ["a\tb\tc\n\n \n\tx\t\n\t\t\nyes yes\t\t"]);
+        assert_eq!(contents(5), ["a\tb\tc", "\tx\t\n\t\t", "yes yes\t\t"]);
+    }
+
+    #[test]
+    fn a_long_header_is_left_out() {
+        for (header, is_short) in [
+            ("x".repeat(100), true),
+            ("x".repeat(1999) + ",", true),
+            ("x".repeat(2001), false),
+            ("é".repeat(1900), true),
+            ("日".repeat(1900), false),
+            ("\u{1}".repeat(1000), false),
+        ] {
+            let text = format!("{header}\n{}", "1,2\n".repeat(10_000));
+            let chunks = chunk(&text, Format::Csv, size(8000, 0), Interrupt::NEVER).unwrap();
+            let short = is_short.then_some(&header[..]);
+            assert_eq!(chunks.last().unwrap().header, short, "{}", &header[..8]);
+        }
     }
 
     #[test]

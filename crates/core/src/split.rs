@@ -20,6 +20,8 @@
 
 mod boundaries;
 pub(super) mod code;
+pub(super) mod csv;
+mod headers;
 pub(super) mod markdown;
 #[cfg(test)]
 mod tests;
@@ -31,7 +33,7 @@ pub(super) use self::boundaries::Boundaries;
 use self::units::Unit;
 use self::whitespace::WhitespaceRuns;
 use super::Interrupt;
-use memchr::memchr2;
+use memchr::{memchr2, memrchr2};
 use std::cell::Cell;
 use std::cmp::Ordering;
 use std::mem::take;
@@ -53,6 +55,8 @@ pub(super) enum Trim {
     All,
     /// A chunk of several lines keeps the indentation of its first.
     KeepIndentation,
+    /// Only line breaks, and lines that are blank: a blank may be a delimiter.
+    Lines,
 }
 
 /// The size of chunks, in tokens.
@@ -151,6 +155,11 @@ impl<'a, S: Sizer> Chunks<'a, S> {
     pub(super) fn headings_at(&mut self, start: usize) -> Option<Vec<String>> {
         // A heading may be indented, and so is its chunk then.
         self.boundaries.headings_at(self.whitespace.after(start))
+    }
+
+    /// The header of the table that the chunk at `start` begins in: see [`boundaries::BoundaryReader::header_at`].
+    pub(super) fn header_at(&mut self, start: usize) -> Option<Range<usize>> {
+        self.boundaries.header_at(self.whitespace.after(start))
     }
 
     fn next_chunk(&mut self) -> Range<usize> {
@@ -449,6 +458,12 @@ impl<'a, S: Sizer> Chunks<'a, S> {
         let lines = || memchr2(b'\n', b'\r', &self.text.as_bytes()[first..last]).is_some();
         match self.trim {
             Trim::KeepIndentation if lines() => self.whitespace.after_breaks(start)..last,
+            Trim::Lines if first < last => {
+                let bytes = self.text.as_bytes();
+                let before = memrchr2(b'\n', b'\r', &bytes[start..first]);
+                let behind = memchr2(b'\n', b'\r', &bytes[last..end]);
+                before.map_or(start, |at| start + at + 1)..behind.map_or(end, |at| last + at)
+            }
             _ => first..last,
         }
     }

@@ -92,6 +92,12 @@ pub(super) trait BoundaryReader {
     fn headings_at(&mut self, _place: usize) -> Option<Vec<String>> {
         None
     }
+
+    /// The header of the table that a place is in, if the place is behind the header. Places must not descend from call to
+    /// call.
+    fn header_at(&mut self, _place: usize) -> Option<Range<usize>> {
+        None
+    }
 }
 
 /// The boundaries of a window on a text, and some after it, ordered by where they begin and the longer first.
@@ -191,6 +197,11 @@ impl<'a> Boundaries<'a> {
     /// See [`BoundaryReader::headings_at`].
     pub(super) fn headings_at(&mut self, place: usize) -> Option<Vec<String>> {
         self.reader.headings_at(place)
+    }
+
+    /// See [`BoundaryReader::header_at`].
+    pub(super) fn header_at(&mut self, place: usize) -> Option<Range<usize>> {
+        self.reader.header_at(place)
     }
 
     /// The levels of what is read from the cursor on, ascending.
