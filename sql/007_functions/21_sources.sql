@@ -341,12 +341,12 @@ begin
        set chunk_index = m.chunk_index, start_char = m.start_char, end_char = m.end_char,
            -- A client's metadata describe the text and stay when it moves. Only the page would be wrong then.
            metadata = case when spans is not null or (c.start_char, c.end_char) is distinct from (m.start_char, m.end_char)
-                           then c.metadata - '{headings,page,pages,sheets,slides}'::text[]
-                           else c.metadata - 'headings' end || m.metadata
+                           then c.metadata - '{headings,header,page,pages,sheets,slides}'::text[]
+                           else c.metadata - '{headings,header}'::text[] end || m.metadata
       from matched m
      where c.id = m.id
-       and ((c.chunk_index, c.start_char, c.end_char, c.metadata -> 'headings')
-              is distinct from (m.chunk_index, m.start_char, m.end_char, m.metadata -> 'headings')
+       and ((c.chunk_index, c.start_char, c.end_char, c.metadata -> 'headings', c.metadata -> 'header')
+              is distinct from (m.chunk_index, m.start_char, m.end_char, m.metadata -> 'headings', m.metadata -> 'header')
             or spans is not null and not c.metadata @> m.metadata)
   ), completed as materialized (
     select c.place, c.id, c.token_count, c.fts, c.filterable

@@ -14,6 +14,8 @@ pub enum Format {
     Text,
     /// Markdown, as GitHub reads it.
     Markdown,
+    /// HTML, whole documents or parts of them.
+    Html,
     /// A table of records, with commas, semicolons, tabs or bars between fields.
     Csv,
     /// Code.
@@ -78,6 +80,7 @@ impl Format {
         match self {
             Format::Text => "text",
             Format::Markdown => "markdown",
+            Format::Html => "html",
             Format::Csv => "csv",
             Format::Code(language) => language.name,
         }
@@ -144,7 +147,7 @@ pub struct Chunk<'a> {
     pub start_char: usize,
     /// The offset after the last character, in characters.
     pub end_char: usize,
-    /// In markdown, the headings the chunk stands under, outermost first; `None` in other formats.
+    /// In markdown and HTML, the headings the chunk stands under, outermost first; `None` in other formats.
     pub headings: Option<Vec<String>>,
     /// The header of the table in which the chunk begins, if it begins behind the header and the header is short.
     pub header: Option<&'a str>,
@@ -196,6 +199,7 @@ fn boundaries(text: &str, format: Format, max: usize, interrupt: Interrupt) -> R
     Ok(match format {
         Format::Text => split::text::boundaries(text, interrupt),
         Format::Markdown => split::markdown::boundaries(text, interrupt),
+        Format::Html => split::html::boundaries(text, interrupt),
         // A token is at least a byte.
         Format::Csv => split::csv::boundaries(text, max, interrupt),
         Format::Code(language) => split::code::boundaries(text, &(language.grammar)(), interrupt)?,
@@ -205,7 +209,7 @@ fn boundaries(text: &str, format: Format, max: usize, interrupt: Interrupt) -> R
 fn trim(format: Format) -> Trim {
     match format {
         Format::Text => Trim::All,
-        Format::Markdown | Format::Code(_) => Trim::KeepIndentation,
+        Format::Markdown | Format::Html | Format::Code(_) => Trim::KeepIndentation,
         Format::Csv => Trim::Lines,
     }
 }
@@ -401,6 +405,77 @@ mod tests {
     }
 
     #[test]
+    fn chunks_of_html_follow_its_structure() {
+        let text = "<!DOCTYPE html>\n<main>\n  <h1>Guide</h1>\n  <p>Introduction to it.</p>\n  <h2>In&shy;stall</h2>\n  <table>\n\
+                    <tr><th>Name</th><th>Use</th></tr>\n<tr><td>make</td><td>builds all of it</td></tr>\n\
+                    <tr><td>make test</td><td>tests all of it</td></tr>\n</table>\n</main>\n";
+        let chunks = chunk(text, Format::Html, size(55, 0), Interrupt::NEVER).unwrap();
+        let cut: Vec<_> = chunks
+            .iter()
+            .map(|c| (c.content, c.headings.as_ref().unwrap().join("/"), c.header))
+            .collect();
+        let name = "Guide/In\u{ad}stall".to_string();
+        assert_eq!(cut.len(), 3, "{cut:#?}");
+        assert!(
+            cut[0].0.ends_with("<p>Introduction to it.</p>") && cut[0].1 == "Guide",
+            "{cut:#?}"
+        );
+        assert!(
+            cut[1].0.starts_with("<h2>") && cut[1].1 == name && cut[1].2.is_none(),
+            "{cut:#?}"
+        );
+        assert!(
+            cut[2].0.starts_with("<tr><td>make test") && cut[2].1 == name,
+            "{cut:#?}"
+        );
+        let chunks = chunk(text, Format::Html, size(64, 0), Interrupt::NEVER).unwrap();
+        let header = "<tr><th>Name</th><th>Use</th></tr>";
+        assert_eq!(chunks.last().unwrap().header, Some(header), "{chunks:#?}");
+    }
+
+    #[test]
+    fn tags_and_entities_are_whole_where_they_fit() {
+        let word = "Fish &amp; chips, <a href=\"https://example.org/a b c?d=e. F g\" title='Hello. World'>a link</a> and more. ";
+        let text = format!("<p>{}</p>", word.repeat(20));
+        for max in 30..60 {
+            let chunks = chunk(&text, Format::Html, size(max, 0), Interrupt::NEVER).unwrap();
+            for piece in &chunks {
+                let (opened, closed) = (
+                    piece.content.matches('<').count(),
+                    piece.content.matches('>').count(),
+                );
+                assert_eq!(opened, closed, "{max}: {}", piece.content);
+                assert!(
+                    !piece.content.ends_with("&amp") && !piece.content.ends_with('&'),
+                    "{max}"
+                );
+            }
+        }
+        // A tag that is larger than a chunk is cut, and no more than that.
+        let image = format!(
+            "<p>before it</p><img src='data:{}'><p>behind it</p>",
+            "abc ".repeat(1000)
+        );
+        let chunks = chunk(&image, Format::Html, size(50, 0), Interrupt::NEVER).unwrap();
+        assert_eq!(chunks[0].content, "<p>before it</p>");
+        assert!(chunks.len() < 40 && chunks.last().unwrap().content.ends_with("<p>behind it</p>"));
+    }
+
+    #[test]
+    fn tables_of_markdown_have_their_header() {
+        let text = format!(
+            "# T\n\n| Name | Use |\n|---|---|\n{}\nThe end.\n",
+            "| a | first |\n".repeat(20)
+        );
+        let chunks = chunk(&text, Format::Markdown, size(40, 0), Interrupt::NEVER).unwrap();
+        assert!(chunks.len() > 3);
+        for piece in &chunks {
+            let is_row = piece.content.starts_with("| a");
+            assert_eq!(piece.header, is_row.then_some("| Name | Use |"), "{piece:?}");
+        }
+    }
+
+    #[test]
     fn blanks_that_are_fields_are_kept() {
         let text = "a\tb\tc\n\n \n\tx\t\n\t\t\nyes yes\t\t\n\n";
         let contents = |max| -> Vec<_> {
@@ -470,6 +545,9 @@ mod tests {
             (&sum, python),
             (&quotes, Format::Markdown),
             (&lists, Format::Markdown),
+            (&"<div>".repeat(50_000), Format::Html),
+            (&"<ul><li>".repeat(50_000), Format::Html),
+            (&"<table><tr><td>x".repeat(50_000), Format::Html),
         ] {
             let chunks = chunk(text, format, size(100, 0), Interrupt::NEVER).unwrap();
             let together: String = chunks.iter().map(|piece| piece.content).collect();
@@ -506,7 +584,7 @@ mod tests {
         /// them are the text.
         #[test]
         fn chunks_cover_the_text(
-            text in "[a-zé日#*`> \n.{}()\u{1F600}\u{301}-]{0,300}",
+            text in "([a-zé日#*`> \n.{}()\u{1F600}\u{301}-]|[,;\t\"|\r<&/]|</?(p|ul|li|h1|table|tr|pre|b)>|\"\n){0,300}",
             max in 4i32..40,
             format in prop::sample::select(Format::all().collect::<Vec<_>>()),
         ) {
@@ -524,6 +602,28 @@ mod tests {
             }
             let rest: String = characters[at..].iter().collect();
             prop_assert!(rest.trim().is_empty(), "lost {:?}", rest);
+        }
+
+        /// A record that fits into a chunk is in one.
+        #[test]
+        fn records_are_whole_where_they_fit(
+            rows in prop::collection::vec(prop::collection::vec("[a-c ,\"\n]{1,8}", 1..4), 1..20),
+            max in 4i32..60,
+        ) {
+            let quoted = |field: &String| format!("\"{}\"", field.replace('"', "\"\""));
+            let written: Vec<String> = rows
+                .iter()
+                .map(|row| row.iter().map(quoted).collect::<Vec<_>>().join(","))
+                .collect();
+            let text = written.join("\n");
+            let chunks = chunk(&text, Format::Csv, size(max, 0), Interrupt::NEVER).unwrap();
+            for record in written {
+                prop_assert!(
+                    cl100k().count(&record, Interrupt::NEVER) > max as usize
+                        || chunks.iter().any(|piece| piece.content.contains(&record)),
+                    "{}: {:?}", record, chunks
+                );
+            }
         }
 
         #[test]

@@ -22,6 +22,7 @@ mod boundaries;
 pub(super) mod code;
 pub(super) mod csv;
 mod headers;
+pub(super) mod html;
 pub(super) mod markdown;
 #[cfg(test)]
 mod tests;
@@ -165,6 +166,7 @@ impl<'a, S: Sizer> Chunks<'a, S> {
     fn next_chunk(&mut self) -> Range<usize> {
         let window = self.window.take().unwrap_or_else(|| self.look_ahead());
         self.boundaries.advance(self.cursor, window.end);
+        self.break_large_atom();
         let mut sections = take(&mut self.sections);
         sections.clear();
         let low = self.gather(&mut sections, window);
@@ -176,6 +178,16 @@ impl<'a, S: Sizer> Chunks<'a, S> {
         self.cursor = next;
         self.sections = sections;
         chunk
+    }
+
+    /// An atom that is too large for a chunk is cut as any text is, once the chunks before it are cut.
+    fn break_large_atom(&mut self) {
+        let start = self.whitespace.after(self.cursor);
+        if let Some(end) = self.boundaries.atom_at(start)
+            && self.size(start, end) > self.capacity.max
+        {
+            self.boundaries.break_atom();
+        }
     }
 
     fn look_ahead(&self) -> Window {
@@ -230,7 +242,15 @@ impl<'a, S: Sizer> Chunks<'a, S> {
                         .sections(level, self.cursor, self.text.len(), &self.whitespace),
                 )
             }
-            SplitLevel::Unit(unit) => unit.ends(&self.text[..window.units_end], self.cursor),
+            SplitLevel::Unit(unit) => {
+                let ends = unit.ends(&self.text[..window.units_end], self.cursor);
+                match unit {
+                    Unit::Word | Unit::Sentence if self.boundaries.has_atoms() => {
+                        Box::new(ends.filter(|&end| !self.boundaries.is_in_atom(end)))
+                    }
+                    _ => ends,
+                }
+            }
         }
     }
 

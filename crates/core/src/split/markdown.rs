@@ -1,6 +1,6 @@
 //! Markdown is cut by its headings, blocks and inline elements.
 
-mod headings;
+pub(super) mod headings;
 
 use self::headings::Headings;
 use super::boundaries::{Boundaries, Boundary, BoundaryReader, Level, SplitPosition};
