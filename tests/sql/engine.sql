@@ -164,11 +164,14 @@ select results_eq(
            (E'2;Bob;"a; b"\r\n3;"Eve ""E""";', '{"header": "id;name;note"}')$$,
   'chunk_text of csv cuts between records; metadata.header is the first record');
 select results_eq(
-  $$select content, metadata from matrice.chunk_text((select content from documents where format = 'html'), 48, 0, 'html')$$,
-  $$values (E'<!DOCTYPE html>\n<title>Guide</title>\n<h1>Guide</h1>\n<p>Introduction to it &amp; more.</p>', '{}'::jsonb)$$,
+  $$select content, metadata from matrice.chunk_text((select content from documents where format = 'html'), 40, 0, 'html')$$,
+  $$values (E'<!DOCTYPE html>\n<title>Guide</title>\n<h1>Guide</h1>\n<p>Introduction to it &amp; more.</p>', '{"headings": ["Guide"]}'::jsonb),
+           (E'<h2>Install <i>it</i></h2>\n<table><tr><th>Name</th></tr>\n<tr><td>make</td></tr>', '{"headings": ["Guide", "Install it"]}'),
+           (E'<tr><td>make install</td></tr></table>\n<pre>\n  make\n</pre>',
+            '{"headings": ["Guide", "Install it"], "header": "<tr><th>Name</th></tr>"}')$$,
   'chunk_text of html cuts before headings and rows');
 select results_eq(
-  $$select content, metadata from matrice.chunk_text(E'| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n| 5 | 6 |', 24, 0, 'markdown')$$,
+  $$select content, metadata from matrice.chunk_text(E'| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n| 5 | 6 |', 20, 0, 'markdown')$$,
   $$values (E'| a | b |\n|---|---|\n| 1 | 2 |', '{}'::jsonb), (E'| 3 | 4 |\n| 5 | 6 |', '{"header": "| a | b |"}')$$,
   'chunk_text of markdown: metadata.header is the header row of the table');
 select results_eq(

@@ -54,6 +54,8 @@ struct Html<'a> {
     at: usize,
     run: Run,
     open: Open,
+    /// Whether a script, a style or the title is open: a document that begins with them has no text yet.
+    in_head: bool,
     /// How many `pre` are open.
     with_lines: usize,
     /// Lines that are not yet read, and the tag behind them.
@@ -71,6 +73,8 @@ struct Run {
     start: usize,
     /// Whether there is a text before it.
     is_behind_text: bool,
+    /// Whether a heading ends in it.
+    is_behind_heading: bool,
     boundary: Option<RunBoundary>,
 }
 
@@ -91,9 +95,11 @@ impl<'a> Html<'a> {
             run: Run {
                 start: 0,
                 is_behind_text: false,
+                is_behind_heading: false,
                 boundary: None,
             },
             open: Open::default(),
+            in_head: false,
             with_lines: 0,
             lines: 0..0,
             held: None,
@@ -107,7 +113,8 @@ impl<'a> Html<'a> {
     /// Reads the text before a tag.
     fn read_text(&mut self, tag: Tag, boundaries: &mut Vec<Boundary>) {
         let before = self.at..tag.range.start;
-        if !self.text[before.clone()].trim_ascii().is_empty() {
+        let is_read = self.run.is_behind_text || !self.in_head;
+        if is_read && !self.text[before.clone()].trim_ascii().is_empty() {
             self.end_run(boundaries);
             self.run.is_behind_text = true;
             self.run.start = before.end;
@@ -168,20 +175,25 @@ impl<'a> Html<'a> {
                 }
             }
             Kind::Lines => self.with_lines += 1,
-            Kind::Shown | Kind::Code => {
+            Kind::Code | Kind::Title if !self.run.is_behind_text => {}
+            Kind::Shown | Kind::Code | Kind::Title => {
                 self.end_run(boundaries);
                 (self.run.is_behind_text, self.run.start) = (true, end);
             }
             Kind::Break => self.closes(self.open.level(LINE), end),
             _ => {}
         }
+        self.in_head = matches!(kind, Kind::Code | Kind::Title);
         self.open.start(kind, start, &mut self.headers);
     }
 
     fn read_end(&mut self, kind: Kind, start: usize, end: usize) {
         self.open.end(kind, start, end, &mut self.headers);
-        if kind == Kind::Lines {
-            self.with_lines = self.with_lines.saturating_sub(1);
+        self.in_head = false;
+        match kind {
+            Kind::Lines => self.with_lines = self.with_lines.saturating_sub(1),
+            Kind::Heading(_) => self.run.is_behind_heading = true,
+            _ => {}
         }
         if let Some(level) = self.open.level_of_end(kind) {
             self.closes(level, end);
@@ -189,6 +201,10 @@ impl<'a> Html<'a> {
     }
 
     fn opens(&mut self, level: usize, start: usize) {
+        // What follows a heading belongs to it.
+        if self.run.is_behind_heading && level < SECTION {
+            return;
+        }
         let boundary = self.run.boundary.get_or_insert(RunBoundary {
             place: start,
             level,
@@ -199,6 +215,9 @@ impl<'a> Html<'a> {
     }
 
     fn closes(&mut self, level: usize, end: usize) {
+        if self.run.is_behind_heading {
+            return;
+        }
         let boundary = self.run.boundary.get_or_insert(RunBoundary {
             place: end,
             level,
@@ -211,6 +230,7 @@ impl<'a> Html<'a> {
     }
 
     fn end_run(&mut self, boundaries: &mut Vec<Boundary>) {
+        self.run.is_behind_heading = false;
         if let Some(boundary) = take(&mut self.run.boundary)
             && self.run.is_behind_text
         {
@@ -322,24 +342,20 @@ impl Open {
     fn level_of_start(&self, kind: Kind) -> Option<usize> {
         match kind {
             Kind::Heading(number) if self.lists_and_quotes == 0 => Some(HEADING + 6 - usize::from(number)),
-            Kind::Break => None,
-            _ => self
-                .level_of_end(kind)
-                .max(matches!(kind, Kind::Heading(_)).then(|| self.level(BLOCK))),
+            Kind::Heading(_) => Some(self.level(BLOCK)),
+            _ => self.level_of_end(kind),
         }
     }
 
-    /// A heading's end is hardly one: what follows belongs to it.
     fn level_of_end(&self, kind: Kind) -> Option<usize> {
         match kind {
-            Kind::Heading(_) => Some(self.level(LINE)),
             Kind::Section => Some(self.level_of_section()),
-            Kind::Block | Kind::Lines | Kind::List | Kind::Quote | Kind::Table | Kind::Code => {
+            Kind::Block | Kind::Lines | Kind::List | Kind::Quote | Kind::Table | Kind::Code | Kind::Title => {
                 Some(self.level(BLOCK))
             }
             Kind::Item | Kind::Rows | Kind::Row => Some(self.level(ITEM)),
             Kind::HeaderCell | Kind::Cell => Some(self.level(CELL)),
-            Kind::Break | Kind::Shown | Kind::Inline => None,
+            Kind::Heading(_) | Kind::Break | Kind::Shown | Kind::Inline => None,
         }
     }
 
@@ -495,7 +511,8 @@ mod tests {
     fn what_closes_belongs_to_the_text_before() {
         for text in [
             "<!DOCTYPE html><html><body><p>one</p>|<p>two</p></body></html>",
-            "<section><h2>A</h2>|<p>one</p></section>|<section><h2>B</h2>|<p>two</p></section>",
+            "<title>a</title><style>b</style><script>c</script><h1>d</h1><p>e</p>|<script>f</script>|<p>g",
+            "<section><h2>A</h2><p>one</p></section>|<section><h2>B</h2><div><p>two</p></div></section>|<h2>C</h2></div>|<h3>D",
             "<ul><li>a</li>|<li>b|<ul><li>c</li></ul></li></ul>|<p>d",
             "<ul><li>a|<li>b</ul>|text",
             "<table><tr><th>a</th>|<th>b</th></tr>|<tr><td></td><td>c</td></tr></table>|end",

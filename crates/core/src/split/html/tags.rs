@@ -28,6 +28,7 @@ pub(super) enum Kind {
     Shown,
     /// What is no text to read.
     Code,
+    Title,
     Inline,
 }
 
@@ -37,7 +38,7 @@ impl Kind {
         match name {
             [b'h', digit @ b'1'..=b'6'] => Kind::Heading(digit - b'0'),
             b"section" | b"article" | b"main" | b"aside" | b"nav" | b"header" | b"footer" => Kind::Section,
-            b"p" | b"div" | b"html" | b"head" | b"body" | b"title" | b"address" | b"figure" | b"figcaption" | b"form"
+            b"p" | b"div" | b"html" | b"head" | b"body" | b"address" | b"figure" | b"figcaption" | b"form"
             | b"fieldset" | b"legend" | b"details" | b"summary" | b"hgroup" | b"center" | b"dialog" | b"search"
             | b"template" | b"noscript" | b"hr" | b"select" | b"svg" | b"math" => Kind::Block,
             b"pre" | b"textarea" | b"listing" | b"xmp" => Kind::Lines,
@@ -52,6 +53,7 @@ impl Kind {
             b"br" => Kind::Break,
             b"img" | b"picture" | b"video" | b"audio" | b"iframe" | b"object" | b"embed" | b"canvas" | b"input" => Kind::Shown,
             b"script" | b"style" => Kind::Code,
+            b"title" => Kind::Title,
             _ => Kind::Inline,
         }
     }
