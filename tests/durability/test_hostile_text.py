@@ -151,7 +151,7 @@ def test_memory_of_code_is_bounded(matrice_database, text):
 
 
 def check_time(matrice_database, text, format):
-    """A second for each MB, of which a hundredth would do."""
+    """At most a second for each MB."""
     with matrice_database().connect() as connection:
         connection.execute("set statement_timeout = '5s'")
         for overlap in (0, 64):
