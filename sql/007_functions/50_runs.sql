@@ -109,7 +109,7 @@ begin
     run_id, project_id, step_name, status, latency_ms, model, tokens_input, tokens_output, usage, error, step_key,
     attempt, cost_usd, executed_at)
   values (
-    record_step.run_id, owner_project, record_step.step_name, record_step.status, record_step.latency_ms, record_step.model,
+    record_step.run_id, owner_project, record_step.step_name, record_step.status, round(record_step.latency_ms), record_step.model,
     coalesce(record_step.tokens_input, 0), coalesce(record_step.tokens_output, 0), coalesce(record_step.usage, '{}'),
     record_step.error, record_step.step_key,
     record_step.attempt, record_step.cost_usd, record_step.executed_at)
