@@ -24,7 +24,8 @@ export type PriceUnit = Open<
   | 'input' | 'output' | 'cache_read' | 'cache_write' | 'cache_write_1h' | 'cache_write_12h' | 'reasoning' | 'input_audio'
   | 'output_audio' | 'cache_read_audio' | 'input_image' | 'output_image' | 'input_video' | 'image' | 'second' | 'character'
   | 'page' | 'query' | 'web_search'>
-export type Format = Open<'text' | 'markdown' | 'go' | 'javascript' | 'python' | 'rust' | 'sql' | 'tsx' | 'typescript'>
+export type Format = Open<
+  'text' | 'markdown' | 'html' | 'csv' | 'go' | 'javascript' | 'python' | 'rust' | 'sql' | 'tsx' | 'typescript'>
 export type Encoding = 'o200k_base' | 'o200k_harmony' | 'cl100k_base' | 'p50k_base' | 'p50k_edit' | 'r50k_base' | 'gpt2'
 /** A model, or the encoding that it uses. */
 export type TokenModel = Open<Encoding>
