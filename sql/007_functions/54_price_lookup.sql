@@ -141,7 +141,6 @@ declare
   resolved boolean := false;
   cheaper  boolean := false;
   rates    jsonb;
-  found    record;
   units    jsonb := jsonb_path_query_array(counts, '$.keyvalue().key');
   unit     text;
   unpriced text;
@@ -172,10 +171,12 @@ begin
     return;
   end if;
   if tier <> 'standard' or cheaper or sheets is not null then
-    found := case when sheets is null then matrice_private.rates_of_tier(priced, tier, cheaper, tokens_input, priced_at)
-                  else matrice_private.rates_of_sheets(sheets, tier, tokens_input) end;
-    billed := found.billed;
-    rates := found.rates;
+    if sheets is null then
+      select r.billed, r.rates into billed, rates
+        from matrice_private.rates_of_tier(priced, tier, cheaper, tokens_input, priced_at) r;
+    else
+      select r.billed, r.rates into billed, rates from matrice_private.rates_of_sheets(sheets, tier, tokens_input) r;
+    end if;
     if tier <> 'standard' and billed is distinct from tier then
       note := format('%s has no prices for the tier %s%s', priced, tier, coalesce(': those of ' || billed || ' are used.', '.'));
     end if;
