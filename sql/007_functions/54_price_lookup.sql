@@ -82,7 +82,9 @@ begin
   foreach billed in array
     case when tier = 'batch' then '{batch}' else array[nullif(tier, 'standard'), 'off_peak', 'standard'] end
   loop
-    continue when billed is null or billed = 'off_peak' and not (has_off_peak and matrice_private.is_off_peak(model, priced_at));
+    continue when billed is null
+               or billed = 'off_peak' and tier <> 'off_peak'
+                  and not (has_off_peak and matrice_private.is_off_peak(model, priced_at));
     select s.rates
       into rates
       from matrice_private.price_sheets s
