@@ -161,7 +161,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if parent_run_id is not null and not exists (
-    select from matrice.workflow_runs r where r.id = parent_run_id and r.project_id = require_parent_run.project_id
+    select from matrice.workflow_runs r where r.id = require_parent_run.parent_run_id and r.project_id = require_parent_run.project_id
   ) then
     raise exception 'the parent run was not found'
       using errcode = 'PT404', detail = format('There is no run %s in this project.', parent_run_id),
