@@ -147,7 +147,8 @@ begin
   select r.project_id, r.created_by into run from matrice.workflow_runs r where r.id = run_id;
   if not found then
     raise exception 'run not found'
-      using errcode = 'PT404', detail = format('There is no run %s that you can see.', run_id);
+      using errcode = 'PT404', detail = format('There is no run %s that you can see.', run_id),
+            hint = 'Pass the id that start_run returned; or project_id, workflow_id and run_key.';
   end if;
   perform matrice_private.require_recorder(run.project_id, run.created_by);
 end
@@ -332,7 +333,7 @@ begin
   end if;
   if row_security_active('matrice.workflow_runs') then
     raise exception 'only services may reap runs'
-      using errcode = '42501', detail = 'It ends runs of everybody.', hint = 'Members end a run with finish_run.';
+      using errcode = '42501', detail = 'It ends runs of everybody.', hint = 'Call it as service_role. Members end a run with finish_run.';
   end if;
   with silent as (
     select r.id from matrice.workflow_runs r
@@ -356,4 +357,4 @@ comment on function matrice.reap_runs is
   'Cancels runs that started long ago, that nobody has ended, and of which no step was recorded since. Returns how many. Their '
   'error says so, and reaped_at when. If their real end is recorded later, it replaces this one. At most 10,000 runs are '
   'cancelled by a call. Only services may call it. older_than: how long nothing was recorded. project_id: only in this '
-  'project; null: in all. Defaults: older_than 1 day, project_id null.';
+  'project; null: in all. Defaults: older_than ''1 day'', project_id null.';

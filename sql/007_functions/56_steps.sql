@@ -511,7 +511,8 @@ begin
   select s.project_id into owner_project from matrice.workflow_steps s where s.id = step_id;
   if not found then
     raise exception 'step not found'
-      using errcode = 'PT404', detail = format('There is no step %s that you can see.', step_id);
+      using errcode = 'PT404', detail = format('There is no step %s that you can see.', step_id),
+            hint = 'Pass the id that record_step returned.';
   end if;
   perform matrice_private.require_role(owner_project, 'editor');
   if row_security_active('matrice.workflow_steps') then
