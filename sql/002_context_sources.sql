@@ -82,8 +82,8 @@ comment on column matrice.context_sources.token_count is
 comment on column matrice.context_sources.processed_at is 'When the source was last chunked.';
 comment on column matrice.context_sources.created_at is 'When the source was added.';
 comment on column matrice.context_sources.format is
-  'Format that the text was cut as: text, markdown or a programming language. chunk_source uses it again unless it is '
-  'given another.';
+  'Format that the text was cut as: text, markdown, html, csv or a programming language. chunk_source uses it again '
+  'unless it is given another.';
 comment on column matrice.context_sources.max_tokens is
   'The max_tokens that the text was cut with. chunk_source uses it again unless it is given another.';
 comment on column matrice.context_sources.overlap_tokens is

@@ -97,7 +97,7 @@ create table matrice.workflow_steps (
   project_id    uuid           not null default matrice_private.from_parent(),
   step_name     text           not null,
   status        text           not null,
-  latency_ms    double precision,
+  latency_ms    integer,
   tokens_input  integer        not null default 0,
   tokens_output integer        not null default 0,
   cost_usd      numeric(20,12),

@@ -54,12 +54,15 @@ comment on function matrice.truncate_tokens(text, integer, text) is
   '''text-embedding-3-small''.';
 comment on function matrice.chunk_text(text, integer, integer, text, text) is
   'Cuts a text into chunks of at most max_tokens tokens, at the best boundaries that its format has. Returns the chunks in '
-  'order; none if content is null. Each chunk is substr(content, start_char + 1, end_char - start_char). In markdown, '
-  'metadata.headings is the path of headings under which the chunk begins. overlap_tokens: a chunk may begin with a repetition '
-  'of the end of the chunk before it. The repetition consists of whole parts such as sentences, and has at most this many '
-  'tokens. overlap_tokens is at most half of max_tokens. The default of 64 becomes half of max_tokens if that is less. format: '
-  'text, markdown, go, javascript, python, rust, sql, tsx or typescript. model: the name of a model or an encoding. Only '
-  'content may be null. Defaults: max_tokens 512, overlap_tokens 64, format ''text'', model ''text-embedding-3-small''.';
+  'order; none if content is null. Each chunk is substr(content, start_char + 1, end_char - start_char). In markdown and html, '
+  'metadata.headings is the path of headings under which the chunk begins. In csv, markdown and html, metadata.header is the '
+  'header of the table in which the chunk begins. It is left out if the chunk has the header itself, and if the header is longer '
+  'than a quarter of max_tokens, 2000 characters or 4000 bytes. overlap_tokens: a chunk may begin with a repetition of the end '
+  'of the chunk before it. The repetition consists of whole parts such as sentences, and has at most this many tokens. '
+  'overlap_tokens is at most half of max_tokens. The default of 64 becomes half of max_tokens if that is less. format: text, '
+  'markdown, html, csv, go, javascript, python, rust, sql, tsx or typescript. In csv, the first record says whether a comma, '
+  'semicolon, tab or bar stands between fields. model: the name of a model or an encoding. Only content may be null. Defaults: '
+  'max_tokens 512, overlap_tokens 64, format ''text'', model ''text-embedding-3-small''.';
 comment on function matrice._nearest_chunks(uuid[], text, anyelement, integer, uuid[]) is
   'Finds the chunks in the projects whose embeddings are nearest to a vector by cosine similarity, at most match_count. Returns '
   'them nearest first, ties by id. query: a vector of pgvector. among: if not null, only these chunks. Reads the index of codes, '

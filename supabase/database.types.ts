@@ -47,14 +47,14 @@ isOneToOne: false
                   ]
                 },"context_sources": {
                   Row: {
-                    "content_hash": string | null,"created_at": string,"error": string | null,"format": string | null,"id": string,"max_tokens": number | null,"name": string,"overlap_tokens": number | null,"processed_at": string | null,"project_id": string,"raw_metadata": NonNullable<Json>,"source_key": string | null,"status": string,"storage_path": string | null,"token_count": number | null,"type": string
+                    "chunk_count": number,"content_hash": string | null,"created_at": string,"embedded_count": number,"error": string | null,"failed_count": number,"format": string | null,"id": string,"max_tokens": number | null,"name": string,"overlap_tokens": number | null,"processed_at": string | null,"project_id": string,"raw_metadata": NonNullable<Json>,"source_key": string | null,"status": string,"storage_path": string | null,"token_count": number | null,"type": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "content_hash"?: string | null,"created_at"?: string,"error"?: string | null,"format"?: string | null,"id"?: string,"max_tokens"?: number | null,"name": string,"overlap_tokens"?: number | null,"processed_at"?: string | null,"project_id": string,"raw_metadata"?: NonNullable<Json>,"source_key"?: string | null,"status"?: string,"storage_path"?: string | null,"token_count"?: number | null,"type"?: string
+                    "chunk_count"?: number,"content_hash"?: string | null,"created_at"?: string,"embedded_count"?: number,"error"?: string | null,"failed_count"?: number,"format"?: string | null,"id"?: string,"max_tokens"?: number | null,"name": string,"overlap_tokens"?: number | null,"processed_at"?: string | null,"project_id": string,"raw_metadata"?: NonNullable<Json>,"source_key"?: string | null,"status"?: string,"storage_path"?: string | null,"token_count"?: number | null,"type"?: string
                   }
                   Update: {
-                    "content_hash"?: string | null,"created_at"?: string,"error"?: string | null,"format"?: string | null,"id"?: string,"max_tokens"?: number | null,"name"?: string,"overlap_tokens"?: number | null,"processed_at"?: string | null,"project_id"?: string,"raw_metadata"?: NonNullable<Json>,"source_key"?: string | null,"status"?: string,"storage_path"?: string | null,"token_count"?: number | null,"type"?: string
+                    "chunk_count"?: number,"content_hash"?: string | null,"created_at"?: string,"embedded_count"?: number,"error"?: string | null,"failed_count"?: number,"format"?: string | null,"id"?: string,"max_tokens"?: number | null,"name"?: string,"overlap_tokens"?: number | null,"processed_at"?: string | null,"project_id"?: string,"raw_metadata"?: NonNullable<Json>,"source_key"?: string | null,"status"?: string,"storage_path"?: string | null,"token_count"?: number | null,"type"?: string
                   }
                   Relationships: [
                     {
@@ -167,14 +167,14 @@ isOneToOne: false
                   ]
                 },"model_prices": {
                   Row: {
-                    "above_input_tokens": number,"model": string,"provider": string,"service_tier": string,"unit": string,"usd_per_million": number,"valid_from": string
+                    "above_input_tokens": number,"model": string,"provider": string,"service_tier": string,"unit": string,"usd_per_million": number | null,"valid_from": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "above_input_tokens"?: number,"model": string,"provider": string,"service_tier"?: string,"unit": string,"usd_per_million": number,"valid_from"?: string
+                    "above_input_tokens"?: number,"model": string,"provider": string,"service_tier"?: string,"unit": string,"usd_per_million"?: number | null,"valid_from"?: string
                   }
                   Update: {
-                    "above_input_tokens"?: number,"model"?: string,"provider"?: string,"service_tier"?: string,"unit"?: string,"usd_per_million"?: number,"valid_from"?: string
+                    "above_input_tokens"?: number,"model"?: string,"provider"?: string,"service_tier"?: string,"unit"?: string,"usd_per_million"?: number | null,"valid_from"?: string
                   }
                   Relationships: [
                     
@@ -233,6 +233,26 @@ isOneToOne: false
                   Relationships: [
                     {
       foreignKeyName: "project_invitations_project_id_fkey"
+      columns: ["project_id"]
+isOneToOne: false
+      referencedRelation: "projects"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"project_prices": {
+                  Row: {
+                    "factor": number,"model": string,"prices": Json | null,"project_id": string,"same_as": string | null,"sheets": Json | null,"valid_from": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "factor"?: number,"model": string,"prices"?: Json | null,"project_id": string,"same_as"?: string | null,"sheets"?: Json | null,"valid_from": string
+                  }
+                  Update: {
+                    "factor"?: number,"model"?: string,"prices"?: Json | null,"project_id"?: string,"same_as"?: string | null,"sheets"?: Json | null,"valid_from"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "project_prices_project_id_fkey"
       columns: ["project_id"]
 isOneToOne: false
       referencedRelation: "projects"
@@ -539,6 +559,9 @@ isOneToOne: false
               "member_since": string,"role": string,"user_id": string
             }[]
                            },
+"load_prices":
+{ Args: { "catalogue": Json,"valid_from"?: string }; Returns: number
+                           },
 "match_chunks":
 { Args: { "diversity"?: number,"expand"?: number,"filter"?: Json,"match_count"?: number,"match_threshold"?: number,"max_per_source"?: number,"model"?: string,"project_id"?: string,"query_embedding": string }; Returns: {
               "chunk_id": string,"chunk_index": number,"content": string,"end_char": number,"metadata": Json,"similarity": number,"source_id": string,"source_name": string,"source_type": string,"start_char": number,"storage_path": string,"token_count": number
@@ -560,6 +583,11 @@ isOneToOne: false
 "pillar_history":
 { Args: { "code": string,"project_id": string }; Returns: {
               "content": string,"metadata": Json,"saved_at": string,"saved_by": string,"version": number
+            }[]
+                           },
+"price_of":
+{ Args: { "model": string,"priced_at"?: string,"project_id"?: string,"provider"?: string }; Returns: {
+              "above_input_tokens": number,"is_listed": boolean,"model_priced": string,"service_tier": string,"source": string,"unit": string,"usd_per_million": number,"valid_from": string
             }[]
                            },
 "rechunk":
@@ -588,6 +616,11 @@ isOneToOne: false
 "replace_chunks":
 { Args: { "chunks": Json,"source_id": string }; Returns: {
               "added": number,"kept": number,"removed": number,"total": number
+            }[]
+                           },
+"reprice":
+{ Args: { "project_id": string,"since": string }; Returns: {
+              "cost_before": number,"cost_now": number,"executed_at": string,"is_filled": boolean,"model": string,"run_id": string,"step_id": string
             }[]
                            },
 "rerank_chunks":
@@ -629,6 +662,9 @@ isOneToOne: false
                            },
 "set_phase":
 { Args: { "phase": string,"project_id": string }; Returns: undefined
+                           },
+"set_price":
+{ Args: { "factor"?: number,"model": string,"prices"?: Json,"project_id": string,"same_as"?: string,"valid_from"?: string }; Returns: undefined
                            },
 "set_source_error":
 { Args: { "error": string,"source_id": string }; Returns: undefined

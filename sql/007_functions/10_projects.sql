@@ -52,7 +52,7 @@ begin
   if template is not null and (octet_length(template) > 2000 or template !~ '\{content\}') then
     raise exception 'setting "embedding_template" must contain {content}, and have at most 2000 bytes'
       using errcode = '22023', detail = format('It has %s bytes.', octet_length(template)),
-            hint = 'For example: "{title}\n{headings}\n\n{content}".';
+            hint = 'For example: "{title}\n{headings}\n\n{header}\n{content}".';
   end if;
 end
 $$;

@@ -73,7 +73,8 @@ begin
       from matched m
      where c.id = m.id
        and ((c.chunk_index, c.start_char, c.end_char) is distinct from (m.chunk_index, m.start_char, m.end_char)
-            or case when is_cut then c.metadata -> 'headings' is distinct from m.metadata -> 'headings'
+            or case when is_cut then (c.metadata -> 'headings', c.metadata -> 'header')
+                                     is distinct from (m.metadata -> 'headings', m.metadata -> 'header')
                                      or has_places and not c.metadata @> m.metadata
                     else c.metadata <> m.metadata end)
   ), completed as materialized (
@@ -113,9 +114,9 @@ begin atomic
   -- A client's metadata describe the text and stay when it moves. Only the page would be wrong then.
   select case
     when not is_cut and given is not null then given
-    when is_moved then stored - case when is_cut then '{headings,page,pages,sheets,slides}'
+    when is_moved then stored - case when is_cut then '{headings,header,page,pages,sheets,slides}'
                                      else '{page,pages,sheets,slides}' end::text[]
-    when is_cut then stored - 'headings'
+    when is_cut then stored - '{headings,header}'::text[]
     else stored
   end || coalesce(given, '{}');
 end;

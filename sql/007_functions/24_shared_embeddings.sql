@@ -173,7 +173,7 @@ declare
 begin
   -- With an older snapshot, it could not see that a text has changed.
   if current_setting('transaction_isolation') <> 'read committed' then
-    return '{}';
+    return array[]::uuid[];
   end if;
   if row_security_active('matrice.chunk_embeddings') then
     select array_agg(t.chunk_id), array_agg(t.twin_id) into chunks, twins
@@ -183,7 +183,7 @@ begin
       from matrice_private.waiting_twins(share_embeddings.chunk_ids, share_embeddings.model, null) t;
   end if;
   if twins is null then
-    return '{}';
+    return array[]::uuid[];
   end if;
   -- FOR UPDATE, so that nobody claims them, changes their text, or stores their embedding meanwhile. It waits for nobody.
   held := array(select c.id from matrice.source_chunks c where c.id = any (twins) order by c.id for update skip locked);
@@ -206,7 +206,7 @@ begin
   select coalesce(array_agg(s.chunk_id), '{}') into shared from shared s;
   return shared;
 exception when lock_not_available then
-  return '{}';
+  return array[]::uuid[];
 end
 $$;
 comment on function matrice_private.share_embeddings is

@@ -48,11 +48,12 @@ declare
   event jsonb := jsonb_build_object(
     'event', 'source_progress', 'project_id', project_id, 'source_count', jsonb_array_length(sources),
     'sources', case when jsonb_array_length(sources) <= 30 then sources else '[]' end);
+  -- Supabase Realtime. It is looked up at run time, because a plain PostgreSQL does not have it.
+  realtime regproc := to_regprocedure('realtime.send(jsonb,text,text,boolean)')::oid::regproc;
 begin
   perform pg_notify('matrice:' || project_id, event::text);
-  -- Supabase Realtime. It is looked up at run time, because a plain PostgreSQL does not have it.
-  if to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
-    execute 'select realtime.send($1, $2, $3, true)' using event, 'source_progress', 'matrice:' || project_id;
+  if realtime is not null then
+    execute format('select %s($1, $2, $3, true)', realtime) using event, 'source_progress', 'matrice:' || project_id;
   end if;
 end
 $$;

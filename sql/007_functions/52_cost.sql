@@ -46,7 +46,6 @@ as $$
 #variable_conflict use_column
 declare
   notes text;
-  cost  record;
 begin
   if reading -> 'notes' <> '[]' then
     notes := (select string_agg(n, ' ') from jsonb_array_elements_text(reading -> 'notes') n);
@@ -56,13 +55,9 @@ begin
   elsif reading ->> 'tokens_input' is null and reading -> 'counts' = '{}' then
     note := 'No tokens are known.';
   else
-    cost := case
-      when project_id is null
-      then matrice_private.cost_of_counts(model, reading -> 'counts', (reading ->> 'tokens_input')::bigint, reading, priced_at)
-      else matrice_private.cost_in_project(
-             project_id, model, reading -> 'counts', (reading ->> 'tokens_input')::bigint, reading, priced_at) end;
-    cost_usd := cost.cost_usd;
-    note := cost.note;
+    select c.cost_usd, c.note into cost_of_reading.cost_usd, cost_of_reading.note
+      from matrice_private.cost_in_project(
+             project_id, model, reading -> 'counts', (reading ->> 'tokens_input')::bigint, reading, priced_at) c;
   end if;
   note := nullif(left(concat_ws(' ', notes, nullif(note, '')), 1000), '');
 end

@@ -82,7 +82,7 @@ declare
 begin
   update matrice.workflow_steps s
      set status = e.status, executed_at = e.executed_at, error = e.error, cost_usd = e.cost_usd,
-         latency_ms = coalesce(e.latency_ms, greatest(extract(epoch from e.executed_at - s.executed_at) * 1000, 0)),
+         latency_ms = round(coalesce(e.latency_ms, greatest(extract(epoch from e.executed_at - s.executed_at) * 1000, 0))),
          model = coalesce(e.model, s.model),
          tokens_input = coalesce(e.tokens_input, s.tokens_input), tokens_output = coalesce(e.tokens_output, s.tokens_output),
          usage = case when coalesce(e.usage, '{}') = '{}' then s.usage else e.usage end
@@ -206,7 +206,7 @@ begin
     run_id, project_id, step_name, status, latency_ms, model, tokens_input, tokens_output, usage, error, step_key,
     attempt, call_key, cost_usd, executed_at)
   values (
-    record_step.run_id, run.project_id, record_step.step_name, record_step.status, record_step.latency_ms, record_step.model,
+    record_step.run_id, run.project_id, record_step.step_name, record_step.status, round(record_step.latency_ms), record_step.model,
     coalesce(record_step.tokens_input, 0), coalesce(record_step.tokens_output, 0), record_step.usage, record_step.error,
     record_step.step_key, record_step.attempt, record_step.call_key, record_step.cost_usd, record_step.executed_at)
   on conflict on constraint workflow_steps_run_id_step_key_attempt_call_key_key do nothing
@@ -376,7 +376,7 @@ begin
     insert into matrice.workflow_steps as w (
       run_id, project_id, step_name, status, latency_ms, model, tokens_input, tokens_output, usage, error, step_key, attempt,
       call_key, cost_usd, executed_at)
-    select k.run_id, r.project_id, k.step_name, k.status, k.latency_ms, k.model, coalesce(k.tokens_input, 0),
+    select k.run_id, r.project_id, k.step_name, k.status, round(k.latency_ms), k.model, coalesce(k.tokens_input, 0),
            coalesce(k.tokens_output, 0), k.usage, k.error, k.step_key, k.attempt, k.call_key, k.cost_usd, k.executed_at
       from keyed k join matrice.workflow_runs r on r.id = k.run_id
      where k.turn = 1

@@ -38,6 +38,7 @@ def build(connection):
         c("insert into matrice.insights (id, project_id, type, title, content) values (%s, %s, 'learning', 'words', 'words')", [IDS[name], A])
     c("insert into matrice.workflow_runs (id, project_id, workflow_id) values (%s, %s, 'w')", [IDS["run"], A])
     c("insert into matrice.workflow_steps (id, run_id, step_name, status) values (%s, %s, 's', 'success')", [IDS["step"], IDS["run"]])
+    c("insert into matrice.project_prices (project_id, model, valid_from, same_as) values (%s, 'gpt-4o', now(), 'gpt-4o')", [A])
 
 
 def become(connection, persona):

@@ -222,7 +222,7 @@ select tests.remember('step', matrice.record_step(tests.id('run'), 'embed', 'suc
 select results_eq(
   $$select run_id, project_id, step_name, status, latency_ms, model, tokens_input, tokens_output, usage, error, step_key, attempt, cost_usd, cost_source, executed_at
       from matrice.workflow_steps where id = tests.id('step')$$,
-  $$values (tests.id('run'), tests.id('atlas'), 'embed', 'success', 120::double precision, 'text-embedding-3-small', 1, 0, '{}'::jsonb, null::jsonb, 'embed-1', 0,
+  $$values (tests.id('run'), tests.id('atlas'), 'embed', 'success', 120, 'text-embedding-3-small', 1, 0, '{}'::jsonb, null::jsonb, 'embed-1', 0,
             0.00000002, 'calculated', '2026-11-18T03:00:00Z'::timestamptz)$$,
   'record_step stores its arguments and the exact cost');
 select tests.remember_state();
@@ -429,7 +429,7 @@ select is((select concat_ws(' ', trim_scale(s.cost_usd), s.cost_note) from tests
     ($$usage => jsonb_build_object('prompt_tokens', 1000, 'x', repeat('x', 17000))$$, '0.0025 usage was cut to what is known of it.'),
     ($$usage => jsonb_build_object('prompt_tokens', 1000, 'x', tests.deep(70))$$, '0.0025 usage was cut to what is known of it.'),
     ($$usage => jsonb_build_object('prompt_tokens', 1000, 'x', tests.deep(1000))$$, '0.0025 usage was cut to what is known of it.'),
-    ($$usage => '{"prompt_tokens": 5, "server_tool_use": {"web_search_requests": 2}}'$$, 'The model has no price for web_search.'),
+    ($$usage => '{"prompt_tokens": 5, "server_tool_use": {"web_search_requests": 2}}'$$, 'gpt-4o has no price for web_search in the tier standard.'),
     ($$tokens_input => 1000, usage => '{"service_tier": 5}'$$, 'service_tier is not a text.'),
     ($$response => '[]'$$, 'No tokens are known.'),
     ($$response => '5', tokens_input => 1000$$, '0.0025'),
@@ -443,13 +443,13 @@ select is((select s.cost_usd is null and s.cost_note like 'usage was cut to what
              from tests.step_of($$model => 'gpt-4o', usage => (select jsonb_object_agg(n || '_tokens', n) from generate_series(1, 1000) n)$$) s), true,
           'record_step with 1000 unknown keys: they are named as far as there is room');
 select is((select concat_ws(' ', trim_scale(s.cost_usd), s.cost_source, s.cost_note)
-             from tests.step_of($$model => 'no-such', tokens_input => 5, cost_usd => 2$$) s), $$2 provided The model 'no-such' has no price.$$,
+             from tests.step_of($$model => 'no-such', tokens_input => 5, cost_usd => 2$$) s), $$2 provided No price is known for the model "no-such".$$,
           'record_step with cost_usd keeps it, and notes that the model has no price');
 select is((select concat_ws(' ', trim_scale(s.cost_usd), s.cost_note) from tests.step_of($$tokens_input => 5$$) s), '',
           'record_step without model writes no note');
 select is((select trim_scale(s.provider_cost_usd) || ' ' || trim_scale(s.cost_usd) from tests.step_of(format('model => %L, usage => %L', model, usage)) s),
           '0.00315 0.0035', 'record_step keeps the provider''s own cost beside the calculated one') from reports where shape = 'OpenRouter';
-select is((select s.latency_ms from tests.step_of('latency_ms => 12.75') s), 12.75::double precision, 'record_step keeps the fraction of latency_ms');
+select is((select s.latency_ms from tests.step_of('latency_ms => 12.75') s), 13, 'record_step rounds latency_ms');
 
 -- Updates.
 insert into matrice.workflow_steps (id, run_id, step_name, status, model, usage, cost_note) values
