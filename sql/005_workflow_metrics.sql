@@ -185,7 +185,8 @@ comment on column matrice.workflow_steps.step_key is
 comment on column matrice.workflow_steps.call_key is
   'The caller''s own key for one of several calls within a step. Empty: the step has one call.';
 comment on column matrice.workflow_steps.corrects is
-  'The step that this row corrects. Its tokens and its cost are what must be added to those of that step. correct_step writes it.';
+  'The step that this row corrects. Its tokens and its cost are what must be added to those of that step. '
+  'correct_step writes it.';
 comment on column matrice.workflow_steps.reason is 'Why the step is corrected.';
 comment on column matrice.workflow_steps.attempt is
   'Number of the attempt, from 0. The cost of a run includes failed attempts, because they are billed too.';

@@ -162,7 +162,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if parent_run_id is not null and not exists (
-    select from matrice.workflow_runs r where r.id = require_parent_run.parent_run_id and r.project_id = require_parent_run.project_id
+    select from matrice.workflow_runs r
+     where r.id = require_parent_run.parent_run_id and r.project_id = require_parent_run.project_id
   ) then
     raise exception 'the parent run was not found'
       using errcode = 'PT404', detail = format('There is no run %s in this project.', parent_run_id),
@@ -170,7 +171,8 @@ begin
   end if;
 end
 $$;
-comment on function matrice_private.require_parent_run is 'Raises an error unless a parent run, if one is given, is in the project.';
+comment on function matrice_private.require_parent_run is
+  'Raises an error unless a parent run, if one is given, is in the project.';
 
 create or replace function matrice_private.named_run(
   run_id uuid, project_id uuid, workflow_id text, run_key text, started_at timestamptz
@@ -234,7 +236,8 @@ as $$
 declare
   run uuid;
 begin
-  perform matrice_private.require_text('workflow_id', workflow_id), matrice_private.require_bytes('workflow_id', workflow_id, 200),
+  perform matrice_private.require_text('workflow_id', workflow_id),
+          matrice_private.require_bytes('workflow_id', workflow_id, 200),
           matrice_private.require_text('event_name', event_name), matrice_private.require_bytes('event_name', event_name, 200),
           matrice_private.require_key('run_key', run_key),
           matrice_private.require_given('input_data', input_data), matrice_private.require_json('input_data', input_data, 262144),
@@ -333,7 +336,8 @@ begin
   end if;
   if row_security_active('matrice.workflow_runs') then
     raise exception 'only services may reap runs'
-      using errcode = '42501', detail = 'It ends runs of everybody.', hint = 'Call it as service_role. Members end a run with finish_run.';
+      using errcode = '42501', detail = 'It ends runs of everybody.',
+            hint = 'Call it as service_role. Members end a run with finish_run.';
   end if;
   with silent as (
     select r.id from matrice.workflow_runs r

@@ -206,7 +206,8 @@ begin
     run_id, project_id, step_name, status, latency_ms, model, tokens_input, tokens_output, usage, error, step_key,
     attempt, call_key, cost_usd, executed_at)
   values (
-    record_step.run_id, run.project_id, record_step.step_name, record_step.status, round(record_step.latency_ms), record_step.model,
+    record_step.run_id, run.project_id, record_step.step_name, record_step.status, round(record_step.latency_ms),
+    record_step.model,
     coalesce(record_step.tokens_input, 0), coalesce(record_step.tokens_output, 0), record_step.usage, record_step.error,
     record_step.step_key, record_step.attempt, record_step.call_key, record_step.cost_usd, record_step.executed_at)
   on conflict on constraint workflow_steps_run_id_step_key_attempt_call_key_key do nothing
@@ -223,13 +224,13 @@ $$;
 comment on function matrice.record_step is
   'Records a step of a run with its tokens, latency and cost. Returns the id of the step. run_id may be null if project_id, '
   'workflow_id and run_key name the run; a run that is not known yet is recorded as running. status: running, success, failed or '
-  'skipped. A running step needs a step_key; its end, recorded with the same key, replaces it. usage: what the API of a model, or '
-  'a library, reports, unchanged, as in calculate_cost. It is never a reason to refuse a step. response: the whole response '
-  'instead; what it says of usage, model and service tier is kept in usage. model, tokens_input, tokens_output: if null, they are '
-  'taken from usage. cost_usd: if null, the cost is calculated at the prices of executed_at. If the calculated cost is null, '
+  'skipped. A running step needs a step_key; its end, recorded with the same key, replaces it. usage: what the API of a '
+  'model, or a library, reports, unchanged, as in calculate_cost. It is never a reason to refuse a step. response: the whole response '
+  'instead; what it says of usage, model and service tier is kept in usage. model, tokens_input, tokens_output: if null, they '
+  'are taken from usage. cost_usd: if null, the cost is calculated at the prices of executed_at. If the calculated cost is null, '
   'cost_note says why. step_key: identifies the step in its run. attempt: number of the attempt; each is billed. call_key: '
-  'identifies one of several calls of a model within the step. A second call with the same step_key, attempt and call_key changes '
-  'nothing and returns the same id. With another step_name it is refused (PT409). Defaults: usage ''{}'', attempt 0, executed_at '
+  'identifies one of several calls of a model within the step. A second call with the same step_key, attempt and call_key '
+  'changes nothing and returns the same id. With another step_name it is refused (PT409). Defaults: usage ''{}'', attempt 0, executed_at '
   'now(), the others null.';
 
 create or replace function matrice_private.steps_of(steps jsonb, whose uuid) returns table (
@@ -260,7 +261,8 @@ exception
       using errcode = '22023', detail = left(sqlerrm, 200), hint = 'Each key takes what the argument of record_step takes.';
 end
 $$;
-comment on function matrice_private.steps_of is 'Returns the steps of record_steps as rows. whose: the project of those that do not name one.';
+comment on function matrice_private.steps_of is
+  'Returns the steps of record_steps as rows. whose: the project of those that do not name one.';
 
 create or replace function matrice_private.require_steps(steps jsonb, project_id uuid) returns void
 language plpgsql stable
@@ -500,7 +502,8 @@ declare
 begin
   perform matrice_private.require_given('step_id', step_id), matrice_private.require_text('reason', reason),
           matrice_private.require_bytes('reason', reason, 2000),
-          matrice_private.require_step('x', 'success', null, null, tokens_input, tokens_output, null, null, 0, cost_usd, now(), null);
+          matrice_private.require_step('x', 'success', null, null, tokens_input, tokens_output, null, null, 0,
+                                       cost_usd, now(), null);
   if usage is not null then
     perform matrice_private.require_usage(usage);
   end if;
