@@ -85,7 +85,7 @@ select results_eq($$select status, cost_usd, cost_source from matrice.workflow_s
 select is(tests.step('early', $$, step_key => 's', usage => '{"prompt_tokens": 1000, "completion_tokens": 200}', executed_at => now()$$), tests.id('live'),
           'The end of a running step is the same row');
 select results_eq($$select status, latency_ms, model, tokens_input, tokens_output, cost_usd from matrice.workflow_steps where id = tests.id('live')$$,
-                  $$values ('success', 2000::double precision, 'gpt-4o', 1000, 200, 0.0045)$$, 'The end of a running step fills in what it did and what it cost');
+                  $$values ('success', 2000, 'gpt-4o', 1000, 200, 0.0045)$$, 'The end of a running step fills in what it did and what it cost');
 select tests.remember_state();
 select is(tests.step('early', $$, step_key => 's'$$, 'running'), tests.id('live'), 'running after the end returns the same row');
 select is(tests.step('early', $$, step_key => 's', cost_usd => 0$$, 'failed'), tests.id('live'), 'A second end returns the same row');
