@@ -18,8 +18,14 @@ export type Role = 'owner' | 'editor' | 'viewer'
 export type Phase = 'P1' | 'P2' | 'P3' | 'P4' | 'P5' | 'P6'
 export type SourceStatus = 'pending' | 'processing' | 'ready' | 'error'
 export type RunStatus = 'running' | 'completed' | 'failed' | 'cancelled'
-export type StepStatus = 'success' | 'failed' | 'skipped'
-export type CostSource = 'provided' | 'calculated'
+export type StepStatus = 'running' | 'success' | 'failed' | 'skipped'
+/** A step of record_steps: with the id of its run, or with its workflow and run_key. */
+export type RecordedStep = ({ run_id: string } | { workflow_id: string, run_key: string }) & {
+  project_id?: string, step_name: string, status: StepStatus, latency_ms?: number, model?: string, tokens_input?: number,
+  tokens_output?: number, usage?: ReportedUsage, response?: object, error?: Json, step_key?: string, attempt?: number,
+  call_key?: string, cost_usd?: number, executed_at?: string
+}
+export type CostSource = 'provided' | 'calculated' | 'correction'
 export type PriceUnit = Open<
   | 'input' | 'output' | 'cache_read' | 'cache_write' | 'cache_write_1h' | 'cache_write_12h' | 'reasoning' | 'input_audio'
   | 'output_audio' | 'cache_read_audio' | 'input_image' | 'output_image' | 'input_video' | 'image' | 'second' | 'character'
@@ -54,6 +60,7 @@ export type ProjectSettings = {
   max_attempts?: number
   keep_source_texts?: boolean
   keep_source_versions?: number
+  viewers_record_runs?: boolean
   app?: JsonObject
 }
 
@@ -165,7 +172,7 @@ type Columns = {
   source_chunks: { metadata: ChunkMetadata }
   source_texts: { format: Format, spans: Span[] }
   user_projects: { role: Role }
-  workflow_runs: { phase: Phase, status: RunStatus }
+  workflow_runs: { phase: Phase, status: RunStatus, tags: Json[] }
   workflow_steps: { cost_source: CostSource, status: StepStatus, usage: Usage }
 }
 
@@ -295,7 +302,15 @@ type Functions = {
     args: { tokens_input: number | null, tokens_output: number | null, usage: ReportedUsage }
     returns: number | null
   }
-  finish_run: { args: { status: Exclude<RunStatus, 'running'>, output_data: Json } }
+  correct_step: {
+    args: { cost_usd: number | null, tokens_input: number | null, tokens_output: number | null, usage: ReportedUsage | null }
+  }
+  finish_run: {
+    args: {
+      run_id: string | null, status: Exclude<RunStatus, 'running'>, output_data: Json, error: Json, attempt: number | null,
+      project_id: string | null, workflow_id: string | null, run_key: string | null
+    }
+  }
   load_prices: { args: { catalogue: PriceCatalogue } }
   price_of: {
     args: { project_id: string | null, provider: string | null }
@@ -303,14 +318,22 @@ type Functions = {
   }
   record_step: {
     args: {
-      status: StepStatus, latency_ms: number | null, model: string | null, tokens_input: number | null,
+      run_id: string | null, status: StepStatus, latency_ms: number | null, model: string | null, tokens_input: number | null,
       tokens_output: number | null, usage: ReportedUsage, error: Json, step_key: string | null, cost_usd: number | null,
-      response: object | null
+      response: object | null, call_key: string | null, project_id: string | null, workflow_id: string | null,
+      run_key: string | null
     }
   }
+  reap_runs: { args: { project_id: string | null } }
+  record_steps: { args: { steps: RecordedStep[], project_id: string | null } }
   reprice: { row: { cost_before: number | null, cost_now: number | null } }
   set_price: { args: { prices: Rates | null, same_as: string | null } }
-  start_run: { args: { run_key: string | null, phase: Phase | null, input_data: NonNullable<Json> } }
+  start_run: {
+    args: {
+      run_key: string | null, phase: Phase | null, input_data: NonNullable<Json>, parent_run_id: string | null,
+      user_key: string | null, session_key: string | null, tags: Json[]
+    }
+  }
   workflow_metrics: {
     args: { group_by: 'hour' | 'day' | 'week' | 'month' | 'workflow' | 'phase' | 'model' }
     row: {

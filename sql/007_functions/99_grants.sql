@@ -28,7 +28,7 @@ begin
       'build_context',
       'evaluate_search', 'search_recall',
       'record_insight', 'supersede_insight', 'search_insights',
-      'start_run', 'record_step', 'finish_run',
+      'start_run', 'record_step', 'record_steps', 'finish_run', 'correct_step', 'reap_runs',
       'calculate_cost', 'reprice', 'price_of', 'set_price', 'load_prices',
       'workflow_metrics',
       'refuse_planned_counts'
@@ -72,7 +72,11 @@ begin
       'comparable_name', 'name_at_provider', 'standard_rates', 'tier_rates', 'rates_in_proportion', 'sheets_of',
       'rates_of_catalogue', 'wrong_rate', 'require_rates', 'require_catalogue', 'load_catalogue', 'undated_name', 'billed_tier',
       'is_off_peak', 'surcharge', 'rates_of_sheets', 'own_price', 'cost_in_project',
-      'require_usage', 'bounded_usage', 'cost_of_reading', 'reading_of_step'
+      'require_usage', 'bounded_usage', 'cost_of_reading', 'reading_of_step',
+      'pillars_at', 'projects_recorded_by_viewers', 'require_recorder', 'require_recorder_of_run', 'require_run_arguments',
+      'require_run_key', 'run_of_key', 'require_parent_run', 'named_run', 'begin_run',
+      'require_step', 'is_good_step', 'with_response', 'recorded_step', 'steps_of', 'keys_of_steps', 'require_steps',
+      'runs_of_steps'
     ]),
 
     -- SECURITY DEFINER: these functions run as the owner of the tables.
@@ -104,6 +108,9 @@ begin
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
       'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'read_embeddings', 'is_sealed',
       'read_usage', 'known_usage',
+      -- No client may change steps, which say what was spent. They end running steps, fill unknown costs and add corrections, in
+      -- what the caller may record or edit.
+      'end_steps_of_member', 'reprice_of_member', 'write_correction_of_member',
       'complete_chunks_of_member',
       -- No client may read or write source_counts. It adds up what is due, for whoever it is, and says nothing.
       'add_up_due',
@@ -121,13 +128,13 @@ begin
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
     -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text, embedded_twins,
-    -- waiting_twins, forget_model, flip_models and write_price are SECURITY DEFINER, because only the owner of the tables may read codes, the
+    -- waiting_twins, forget_model, flip_models, write_price, end_steps and write_correction are SECURITY DEFINER, because only the owner of the tables may read codes, the
     -- word index and the index of waiting chunks, execute the engine's functions, and write the texts of sources.
     ('service_role', 'matrice_private', array[
       'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts',
       'complete_chunks', 'keep_text', 'embedded_twins', 'waiting_twins',
       'take_leases', 'own_leases', 'end_leases', 'return_leases', 'free_failed', 'forget_model', 'flip_models',
-      'keep_current_model', 'write_price']),
+      'keep_current_model', 'write_price', 'end_steps', 'reprice_steps', 'write_correction']),
 
     -- For the owner of the tables.
     (null, 'matrice_private', array[
@@ -148,7 +155,7 @@ begin
       'check_settings', 'require_acceptance', 'number_pillar_version', 'reindex_project_text',
       'complete_chunk', 'hold_metadata', 'refilter_chunks', 'keep_progress', 'keep_dimensions', 'check_truncation', 'choose_model',
       'check_embedding', 'complete_lease', 'forget_leases', 'hold_text', 'forget_embeddings', 'complete_insight', 'refuse_circle',
-      'price_step',
+      'price_step', 'complete_run',
       -- SECURITY DEFINER: these write to tables that no client may write.
       'audit', 'keep_pillar_version', 'trim_texts', 'forget_usage', 'forget_failures', 'forget_rows',
       'list_parts', 'list_chunk', 'forget_parts', 'forget_queues',

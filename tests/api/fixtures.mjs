@@ -63,14 +63,14 @@ export async function createWorld(user, name, carol) {
   const new_id = await ok(user.rpc('record_insight', { ...insight, content: 'They are very large.' }))
   const run_id = await ok(user.rpc('start_run', { project_id, workflow_id: 'watch', event_name: 'tide', run_key: 'watch-1' }))
   await ok(user.rpc('set_price', { project_id, model: 'house', prices: { input: 1 } }))
-  await ok(user.rpc('record_step', { run_id, step_name: 'look', status: 'success', model: 'gpt-4o', tokens_input: 10, step_key: 'look-1' }))
+  const step_id = await ok(user.rpc('record_step', { run_id, step_name: 'look', status: 'success', model: 'gpt-4o', tokens_input: 10, step_key: 'look-1' }))
   await ok(carol.rpc('accept_invite', { token: await ok(user.rpc('invite_member', { project_id, email: 'carol@example.org' })) }))
   const token = await ok(user.rpc('invite_member', { project_id, email: 'dave@example.org' }))
-  return { project_id, source_id, chunk_id, old_id, new_id, run_id, user_id: CAROL, token }
+  return { project_id, source_id, chunk_id, old_id, new_id, run_id, step_id, user_id: CAROL, token }
 }
 
 /** Arguments for every function of the API, all text and JSON ones included. Kept complete by isolation.test.mjs. */
-export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id, user_id, token }) {
+export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id, step_id, user_id, token }) {
   const query_text = 'blue whale'
   const query_embedding = embed(query_text)
   return {
@@ -111,13 +111,20 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     search_insights: { query_text: 'large', project_id },
     supersede_insight: { old_id, new_id },
     // Workflows and cost
-    start_run: { project_id, workflow_id: 'watch', event_name: 'tide', run_key: 'run-1', phase: 'P1', input_data: { height: 2 } },
+    start_run: {
+      project_id, workflow_id: 'watch', event_name: 'tide', run_key: 'run-1', phase: 'P1', input_data: { height: 2 },
+      user_key: 'ahab', session_key: 'voyage', tags: ['night'],
+    },
     record_step: {
       run_id, step_name: 'look', status: 'success', model: 'gpt-4o', tokens_input: 10,
       usage: { cached_tokens: 5, service_tier: 'standard' }, error: { message: 'none' }, step_key: 'step-1',
       response: { model: 'gpt-4o', usage: { prompt_tokens: 10, prompt_tokens_details: { cached_tokens: 5 } } },
+      call_key: '1', workflow_id: 'watch', run_key: 'watch-1',
     },
-    finish_run: { run_id, status: 'completed', output_data: { seen: 1 } },
+    record_steps: { steps: [{ run_id, step_name: 'look', status: 'success', usage: { prompt_tokens: 10 } }] },
+    finish_run: { run_id, status: 'completed', output_data: { seen: 1 }, error: { message: 'none' }, workflow_id: 'watch', run_key: 'watch-1' },
+    correct_step: { step_id, reason: 'the invoice', cost_usd: 1, usage: { prompt_tokens: 20 } },
+    reap_runs: {},
     workflow_metrics: { project_id, since: '2020-01-01', group_by: 'day' },
     calculate_cost: { model: 'gpt-4o', tokens_input: 10, usage: { cached_tokens: 5, service_tier: 'standard' } },
     reprice: { project_id, since: '2020-01-01' },

@@ -15,8 +15,8 @@ const GENERATED = { chunk_embeddings: ['code'] }
 // Functions of their arguments alone, and the one that makes a project of the caller's own.
 const OPEN = ['analyze_text', 'calculate_cost', 'chunk_text', 'count_tokens', 'create_project', 'detokenize', 'refuse_planned_counts', 'tokenize',
   'truncate_tokens']
-// Functions for services: what they write is shared by all projects.
-const OF_SERVICES = ['load_prices', 'register_model']
+// Functions for services: what they write is of all projects.
+const OF_SERVICES = ['load_prices', 'reap_runs', 'register_model']
 // What the others answer to Bob who names Alice's ids: 404, except
 const EMPTY = { match_documents: [], rerank_chunks: [] }
 // and those whose project_id is optional find nothing without it.

@@ -82,6 +82,8 @@ CALLS = {
     "record_insight": f"('{A}', 't', 't', 'c')", "supersede_insight": f"('{IDS['insight']}', '{IDS['newer insight']}')",
     "search_insights": f"('words', '{A}')",
     "start_run": f"('{A}', 'w', 'e')", "record_step": f"('{IDS['run']}', 's', 'success')", "finish_run": f"('{IDS['run']}', 'completed')",
+    "record_steps": f"('[{{\"run_id\": \"{IDS['run']}\", \"step_name\": \"s\", \"status\": \"success\"}}]')",
+    "correct_step": f"('{IDS['step']}', 'x', 1)", "reap_runs": "()",
     "reprice": f"('{A}', now() - interval '1 day')", "price_of": f"('gpt-4o', project_id => '{A}')", "set_price": f"('{A}', 'gpt-4o')", "load_prices": "('{\"models\": {}}')",
     "calculate_cost": "('gpt-4o', 1)", "workflow_metrics": f"('{A}', now() - interval '1 day')",
     "refuse_planned_counts": "()",
