@@ -205,6 +205,7 @@ select is((select string_agg(threshold::text, ' ') from matrice.budget_events wh
 
 -- Periods --------------------------------------------------------------------------------------------------------------
 
+select tests.as_owner();
 select is(matrice_private.period_start(period, zone, at::timestamptz), begins::timestamptz, format('The %s of %s in %s begins at %s', period, at, zone, begins))
   from (values
     ('day', 'UTC', '2026-11-28T23:59:59Z', '2026-11-28T00:00Z'), ('week', 'UTC', '2026-11-29T12:00Z', '2026-11-23T00:00Z'),
@@ -227,16 +228,17 @@ select is(matrice_private.period_end(period, zone, matrice_private.period_start(
 select is(matrice_private.period_start('day', 'America/Havana', '2024-11-03T04:30Z'), matrice_private.period_start('day', 'America/Havana', '2024-11-03T05:30Z'),
           'Both hours after a midnight that comes twice are in the same day');
 
+select tests.as_user('alice');
 select matrice.set_budget(tests.id('third'), 100, name => 'Paris', period => 'day', time_zone => 'Europe/Paris');
 select pg_temp.step(3, 'run4', executed_at => date_trunc('day', now(), 'Europe/Paris') - interval '1 second');
-select is(pg_temp.status('Paris'), (select trim_scale(sum(cost_usd)) || ' 0 ok' from matrice.workflow_steps
+select is(pg_temp.status('Paris', 'third'), (select trim_scale(sum(cost_usd)) || ' 0 ok' from matrice.workflow_steps
                                      where run_id = tests.id('run4') and executed_at >= date_trunc('day', now(), 'Europe/Paris')),
           'A step that is recorded late counts in the period in which it was executed');
 select tests.as_owner();
 select is(sum(spent_usd), 3::numeric, 'budget_spending has what was spent on the day before')
   from matrice_private.budget_spending s join matrice.budgets b on b.id = s.budget_id
  where b.name = 'Paris' and s.period_start < date_trunc('day', now(), 'Europe/Paris');
-select is(pg_temp.status('Paris'), (matrice_private.recount_budgets()::text || pg_temp.status('Paris')), 'recount_budgets finds the same');
+select is(pg_temp.status('Paris', 'third'), (matrice_private.recount_budgets()::text || pg_temp.status('Paris', 'third')), 'recount_budgets finds the same');
 
 -- Forecasts ------------------------------------------------------------------------------------------------------------
 
