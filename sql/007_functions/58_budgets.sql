@@ -7,7 +7,7 @@ as $$
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'budgets need the isolation level read committed'
-      using errcode = '25001', detail = 'At other levels, a transaction does not see what others have spent meanwhile.',
+      using errcode = '0A000', detail = 'At other levels, a transaction does not see what others have spent meanwhile.',
             hint = 'Call the function in a transaction of its own.';
   end if;
 end

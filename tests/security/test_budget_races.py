@@ -126,7 +126,7 @@ def test_reserve_budget_refuses_to_work_with_an_old_snapshot(budget, level):
         old.execute("set transaction isolation level " + level)
         with pytest.raises(psycopg.Error) as refused:
             old.execute(RESERVE, [budget.project, 0.1])
-        assert refused.value.sqlstate == "25001"
+        assert refused.value.sqlstate == "0A000"
 
 
 @pytest.mark.parametrize("level", ["read committed", "repeatable read", "serializable"])

@@ -84,6 +84,8 @@ CALLS = {
     "start_run": f"('{A}', 'w', 'e')", "record_step": f"('{IDS['run']}', 's', 'success')", "finish_run": f"('{IDS['run']}', 'completed')",
     "reprice": f"('{A}', now() - interval '1 day')", "price_of": f"('gpt-4o', project_id => '{A}')", "set_price": f"('{A}', 'gpt-4o')", "load_prices": "('{\"models\": {}}')",
     "calculate_cost": "('gpt-4o', 1)", "workflow_metrics": f"('{A}', now() - interval '1 day')",
+    "set_budget": f"('{A}', 1)", "remove_budget": f"('{A}')", "reserve_budget": f"('{A}', 0.1)", "budget_status": f"('{A}')",
+    "settle_budget": f"('{IDS['reservation']}', 0.1)", "release_budget": f"('{IDS['reservation']}')",
     "refuse_planned_counts": "()",
 }
 

@@ -16,6 +16,8 @@ select matrice.save_pillar(tests.id('atlas'), 'P1', 'To sail');
 select tests.remember('old', matrice.record_insight(tests.id('atlas'), 'learning', 'Wind', 'It rises'));
 select tests.remember('new', matrice.record_insight(tests.id('atlas'), 'learning', 'Wind', 'It rises at dawn'));
 select tests.remember('run', matrice.start_run(tests.id('atlas'), 'sail', 'tide'));
+select matrice.set_budget(tests.id('atlas'), 100);
+select tests.remember('reservation', matrice.reserve_budget(tests.id('atlas'), 1));
 select tests.as_owner();
 
 -- Valid values --------------------------------------------------------------------------------------------------------
@@ -47,9 +49,12 @@ insert into valid values
   ('latency_ms', '1'), ('tokens_input', '1'), ('tokens_output', '1'), ('usage', $$'{}'$$), ('response', $$'{}'$$), ('attempt', '1'), ('cost_usd', '1'),
   ('executed_at', 'now()'), ('priced_at', 'now()'), ('since', $$'2026-01-01'$$), ('until', 'now()'), ('group_by', $$'day'$$), ('dimensions', '3'), ('is_default', 'false'),
   ('truncated_from', $$'gte-small'$$),
-  ('prices', 'null'), ('same_as', $$'gpt-4o'$$), ('factor', '1'), ('valid_from', 'now()'), ('provider', $$'openai'$$), ('catalogue', $$'{"models": {}}'$$);
+  ('prices', 'null'), ('same_as', $$'gpt-4o'$$), ('factor', '1'), ('valid_from', 'now()'), ('provider', $$'openai'$$), ('catalogue', $$'{"models": {}}'$$),
+  ('limit_usd', '1'), ('period', $$'day'$$), ('time_zone', $$'Europe/Paris'$$), ('hard', 'false'), ('thresholds', $$'{0.5}'$$), ('user_key', $$'x'$$),
+  ('estimate_usd', '0.5'), ('max_tokens_output', '1'), ('reservation_id', $$tests.id('reservation')$$);
 -- With scores, build_context needs no vector.
 insert into valid values ('status', $$'completed'$$, 'finish_run'), ('error', $$'{}'$$, 'record_step'), ('scores', 'null', 'build_context'),
+  ('name', $$'default'$$, 'remove_budget'), ('valid_for', $$'1 hour'$$, 'reserve_budget'),
   ('model', $$'gte-small'$$, 'drop_embeddings'), ('model', $$'short'$$, 'truncate_embeddings');
 grant select on valid to public;
 
