@@ -1,7 +1,7 @@
--- Budgets: how much the calls of a project may cost in a period, what they have cost, and what is reserved for calls that run now.
+-- Budgets: how much the calls of a project may cost in a period, what they have cost, and what is reserved for calls that run.
 --
--- Whoever records a step adds a row of what it cost, so writers do not wait for each other. Only reserve_budget locks the budgets of
--- a project, because two calls must not be admitted for the same dollar.
+-- Whoever records a step adds a row of what it cost, so writers do not wait for each other. Only reserve_budget locks the
+-- budgets of a project, because two calls must not be admitted for the same dollar.
 
 create table matrice.budgets (
   id         uuid           not null default gen_random_uuid(),
@@ -41,7 +41,8 @@ comment on column matrice.budgets.limit_usd is 'How many US dollars may be spent
 comment on column matrice.budgets.period is 'day, week, month or year of the calendar; or total: all time.';
 comment on column matrice.budgets.time_zone is 'Whose calendar is meant, such as Europe/Paris.';
 comment on column matrice.budgets.is_hard is 'Whether reserve_budget refuses what goes beyond the limit.';
-comment on column matrice.budgets.thresholds is 'Shares of the limit. When the spending reaches one, budget_events has a row of it.';
+comment on column matrice.budgets.thresholds is
+  'Shares of the limit. When the spending reaches one, budget_events has a row of it.';
 comment on column matrice.budgets.model is 'Only calls of this model count. Null: of all models.';
 comment on column matrice.budgets.phase is 'Only steps of runs of this phase count. Null: of all phases.';
 comment on column matrice.budgets.user_key is 'Only calls of this user count. Null: of all users.';
@@ -68,7 +69,8 @@ comment on column matrice.budget_events.project_id is 'The project.';
 comment on column matrice.budget_events.budget_id is 'The budget.';
 comment on column matrice.budget_events.period_start is 'When the period began. -infinity if the budget is for all time.';
 comment on column matrice.budget_events.threshold is 'The share of the limit that was reached.';
-comment on column matrice.budget_events.limit_usd is 'The limit at that time. After another limit is set, thresholds can be reached again.';
+comment on column matrice.budget_events.limit_usd is
+  'The limit at that time. After another limit is set, thresholds can be reached again.';
 comment on column matrice.budget_events.spent_usd is 'What was spent then.';
 comment on column matrice.budget_events.created_at is 'When the threshold was reached.';
 
@@ -85,8 +87,8 @@ create table matrice_private.budget_spending (
 create index idx_budget_spending_period on matrice_private.budget_spending (budget_id, period_start);
 
 comment on table matrice_private.budget_spending is
-  'What was spent of a budget in a period: the sum of its rows. Each statement that writes steps adds a row; rows are added up now '
-  'and then. There is no foreign key: it would make a writer wait for whoever changes the budget.';
+  'What was spent of a budget in a period: the sum of its rows. Each statement that writes steps adds a row; rows are added up '
+  'now and then. There is no foreign key: it would make a writer wait for whoever changes the budget.';
 comment on column matrice_private.budget_spending.id is 'Primary key.';
 comment on column matrice_private.budget_spending.budget_id is 'The budget.';
 comment on column matrice_private.budget_spending.period_start is
@@ -110,7 +112,8 @@ create table matrice_private.budget_holds (
 create index idx_budget_holds_project on matrice_private.budget_holds (project_id, expires_at);
 
 comment on table matrice_private.budget_holds is
-  'What is reserved for calls that run now. There is no foreign key: it would make a writer wait for whoever deletes the project.';
+  'What is reserved for calls that run now. There is no foreign key: it would make a writer wait for whoever deletes the '
+  'project.';
 comment on column matrice_private.budget_holds.id is 'The reservation.';
 comment on column matrice_private.budget_holds.project_id is 'The project.';
 comment on column matrice_private.budget_holds.estimate_usd is 'What the call will cost at most, in US dollars.';
@@ -119,8 +122,8 @@ comment on column matrice_private.budget_holds.phase is 'The phase of the run.';
 comment on column matrice_private.budget_holds.user_key is 'The user of the run.';
 comment on column matrice_private.budget_holds.expires_at is 'The reservation ends by itself at this time.';
 comment on column matrice_private.budget_holds.spent_at is
-  'When the call was executed, if its step has no known cost. The estimate then counts in the period of this time until a price is '
-  'known. Null: the call has not been recorded.';
+  'When the call was executed, if its step has no known cost. The estimate then counts in the period of this time until a '
+  'price is known. Null: the call has not been recorded.';
 
 -- Whose calls those of a run are.
 alter table matrice.workflow_runs
@@ -136,7 +139,8 @@ comment on column matrice.workflow_steps.reservation_id is
 
 -- Members read. Nobody writes directly, services included: the sums must follow from what was recorded.
 select matrice_private.revoke_from_everybody('table', name)
-  from unnest(array['matrice.budgets', 'matrice.budget_events', 'matrice_private.budget_spending', 'matrice_private.budget_holds']) name;
+  from unnest(array['matrice.budgets', 'matrice.budget_events', 'matrice_private.budget_spending',
+                    'matrice_private.budget_holds']) name;
 grant select on matrice.budgets, matrice.budget_events to authenticated, service_role;
 
 alter table matrice.budgets enable row level security;

@@ -34,12 +34,13 @@ begin
   wanted := matrice_private.priced_model(budget_model);
   called := matrice_private.priced_model(model, nullif(btrim(provider), ''));
   -- An API often answers with the date of the snapshot.
-  return coalesce(wanted in (called, matrice_private.undated_name(called)) or matrice_private.undated_name(model) = budget_model, false);
+  return coalesce(wanted in (called, matrice_private.undated_name(called))
+                  or matrice_private.undated_name(model) = budget_model, false);
 end
 $$;
 comment on function matrice_private.is_model_of_budget is
-  'Returns whether a call counts for the model of a budget: by its name, by the model that the name means, or as a dated snapshot '
-  'of it.';
+  'Returns whether a call counts for the model of a budget: by its name, by the model that the name means, or as a dated '
+  'snapshot of it.';
 
 create or replace function matrice_private.is_unpriced(
   cost_usd numeric, cost_source text, status text, model text, tokens integer
@@ -63,8 +64,8 @@ begin
 end
 $$;
 comment on function matrice_private.hold_budgets is
-  'Keeps budgets of these projects from being set until the transaction ends. Whoever spends holds them. So a new budget counts '
-  'each step once: it waits for those that do not know it, and later ones do. They do not wait for each other.';
+  'Keeps budgets of these projects from being set until the transaction ends. Whoever spends holds them. So a new budget '
+  'counts each step once: it waits for those that do not know it, and later ones do. They do not wait for each other.';
 
 create or replace function matrice_private.reach_thresholds(budget_ids uuid[], period_starts timestamptz[]) returns void
 language plpgsql
@@ -100,8 +101,8 @@ begin
 end
 $$;
 comment on function matrice_private.reach_thresholds is
-  'Adds rows to budget_events for thresholds that were reached, and notifies. Writers of the same moment do not see each other: what '
-  'they reach together, the next one finds.';
+  'Adds rows to budget_events for thresholds that were reached, and notifies. Writers of the same moment do not see each '
+  'other: what they reach together, the next one finds.';
 
 create or replace function matrice_private.merge_spending(budget_ids uuid[], period_starts timestamptz[]) returns void
 language plpgsql
@@ -129,7 +130,8 @@ begin
   end loop;
 end
 $$;
-comment on function matrice_private.merge_spending is 'Adds up the rows of some budgets and periods, once in sixteen calls. It waits for nobody.';
+comment on function matrice_private.merge_spending is
+  'Adds up the rows of some budgets and periods, once in sixteen calls. It waits for nobody.';
 
 do $$
 declare
@@ -138,10 +140,13 @@ declare
   spending text := $sql$
     insert into matrice_private.budget_spending (budget_id, period_start, spent_usd, unpriced_steps, first_at)
     select b.id, p.period_start, sum(s.times * coalesce(s.cost_usd, 0)),
-           sum(s.times * matrice_private.is_unpriced(s.cost_usd, s.cost_source, s.status, s.model, s.tokens_input + s.tokens_output)::integer),
+           sum(s.times * u.is_unpriced),
            min(s.executed_at)
       from (%s) s
-     cross join lateral (select r.phase, coalesce(r.user_key, r.created_by::text) as user_key from matrice.workflow_runs r where r.id = s.run_id offset 0) r
+     cross join lateral (select matrice_private.is_unpriced(s.cost_usd, s.cost_source, s.status, s.model,
+                                                            s.tokens_input + s.tokens_output)::integer as is_unpriced) u
+     cross join lateral (select r.phase, coalesce(r.user_key, r.created_by::text) as user_key
+                           from matrice.workflow_runs r where r.id = s.run_id offset 0) r
       left join lateral (select h.model, h.phase, h.user_key from matrice_private.budget_holds h
                           where h.id = s.reservation_id and h.project_id = s.project_id offset 0) h on true
       join matrice.budgets b on b.project_id = s.project_id
@@ -153,7 +158,7 @@ declare
        %s
      group by b.id, p.period_start
     having sum(s.times * coalesce(s.cost_usd, 0)) <> 0
-        or sum(s.times * matrice_private.is_unpriced(s.cost_usd, s.cost_source, s.status, s.model, s.tokens_input + s.tokens_output)::integer) <> 0
+        or sum(s.times * u.is_unpriced) <> 0
     returning budget_id, period_start
   $sql$;
 begin
@@ -210,7 +215,8 @@ begin
        cross join lateral (values (1), (-1)) t (times)
        cross join lateral (select n.* where t.times = 1 union all select o.* where t.times = -1) x
        where (n.cost_usd, n.executed_at, n.model, n.status, n.run_id, n.tokens_input, n.tokens_output)
-             is distinct from (o.cost_usd, o.executed_at, o.model, o.status, o.run_id, o.tokens_input, o.tokens_output)$sql$, ''));
+             is distinct from
+             (o.cost_usd, o.executed_at, o.model, o.status, o.run_id, o.tokens_input, o.tokens_output)$sql$, ''));
   execute format($function$
     create or replace function matrice_private.recount_budget(given uuid) returns void
     language plpgsql
@@ -237,9 +243,9 @@ begin
 end
 $$;
 comment on function matrice_private.spend_on_budgets is
-  'Adds what steps cost, or what they cost more or less than before, to the budgets of the time when they were executed. Ends the '
-  'reservations of steps that have ended; without a known cost, what was reserved stays. It never refuses a step. Deleting a step '
-  'gives nothing back: the money is spent. SECURITY DEFINER: no client may write these tables.';
+  'Adds what steps cost, or what they cost more or less than before, to the budgets of the time when they were executed. Ends '
+  'the reservations of steps that have ended; without a known cost, what was reserved stays. It never refuses a step. Deleting '
+  'a step gives nothing back: the money is spent. SECURITY DEFINER: no client may write these tables.';
 comment on function matrice_private.recount_budget is
   'Counts again what was spent of a budget since its current period began. For whoever has locked the budgets of the project.';
 
@@ -295,8 +301,8 @@ begin
 end
 $$;
 comment on function matrice_private.budget_figures is
-  'Returns what is spent and reserved of the budgets of a project in the period of a time. It does not check the caller: it is for '
-  'services. SECURITY DEFINER: no client may read these tables.';
+  'Returns what is spent and reserved of the budgets of a project in the period of a time. It does not check the caller: it is '
+  'for services. SECURITY DEFINER: no client may read these tables.';
 
 create or replace function matrice_private.budget_figures_of_member(project_id uuid, at timestamptz)
 returns table (budget_id uuid, period_start timestamptz, period_end timestamptz, spent_usd numeric, reserved_usd numeric,
@@ -326,5 +332,5 @@ begin
 end
 $$;
 comment on function matrice_private.recount_budgets is
-  'Counts again what was spent of every budget. For the owner of the tables, after loading rows in a way that the triggers do not '
-  'count or count twice: data-only restores and replication.';
+  'Counts again what was spent of every budget. For the owner of the tables, after loading rows in a way that the triggers do '
+  'not count or count twice: data-only restores and replication.';

@@ -26,7 +26,8 @@ begin
   end if;
 end
 $$;
-comment on function matrice_private.require_dollars is 'Raises an error unless an amount fits into its column. Null is allowed.';
+comment on function matrice_private.require_dollars is
+  'Raises an error unless an amount fits into its column. Null is allowed.';
 
 create or replace function matrice_private.require_budget(budget jsonb) returns void
 language plpgsql stable
@@ -127,8 +128,8 @@ begin
 end
 $$;
 comment on function matrice_private.delete_budget is
-  'Deletes a budget. It does not check the caller: it is for services and delete_budget_as_owner. '
-  'SECURITY DEFINER: no client may write budgets.';
+  'Deletes a budget. It does not check the caller: it is for services and delete_budget_as_owner. SECURITY DEFINER: no client '
+  'may write budgets.';
 
 create or replace function matrice_private.hold_owner(project_id uuid) returns void
 language plpgsql security definer
@@ -145,8 +146,8 @@ begin
 end
 $$;
 comment on function matrice_private.hold_owner is
-  'Raises an error unless the caller owns the project, and keeps it so until the transaction ends. '
-  'SECURITY DEFINER: for functions that run as the owner of the tables.';
+  'Raises an error unless the caller owns the project, and keeps it so until the transaction ends. SECURITY DEFINER: for '
+  'functions that run as the owner of the tables.';
 
 create or replace function matrice_private.write_budget_as_owner(budget jsonb) returns uuid
 language plpgsql security definer
@@ -158,8 +159,8 @@ begin
   return matrice_private.write_budget(budget - '{id,created_at}'::text[]);
 end
 $$;
-comment on function matrice_private.write_budget_as_owner is 'Does what write_budget does, for owners of the project. '
-  'SECURITY DEFINER: no client may write budgets.';
+comment on function matrice_private.write_budget_as_owner is
+  'Does what write_budget does, for owners of the project. SECURITY DEFINER: no client may write budgets.';
 
 create or replace function matrice_private.delete_budget_as_owner(project_id uuid, name text) returns void
 language plpgsql security definer
@@ -170,8 +171,8 @@ begin
   perform matrice_private.delete_budget(project_id, name);
 end
 $$;
-comment on function matrice_private.delete_budget_as_owner is 'Does what delete_budget does, for owners of the project. '
-  'SECURITY DEFINER: no client may write budgets.';
+comment on function matrice_private.delete_budget_as_owner is
+  'Does what delete_budget does, for owners of the project. SECURITY DEFINER: no client may write budgets.';
 
 create or replace function matrice.set_budget(
   project_id uuid, limit_usd numeric, period text default 'month', time_zone text default 'UTC', hard boolean default true,
@@ -189,8 +190,9 @@ begin
   perform matrice_private.require_given('thresholds', thresholds);
   perform matrice_private.require_dollars('limit_usd', limit_usd);
   budget := jsonb_build_object(
-    'project_id', project_id, 'name', name, 'limit_usd', round(limit_usd, 12), 'period', period, 'time_zone', time_zone, 'is_hard', hard,
-    'thresholds', array(select distinct t from unnest(thresholds) t order by t), 'model', model, 'phase', phase, 'user_key', user_key);
+    'project_id', project_id, 'name', name, 'limit_usd', round(limit_usd, 12), 'period', period, 'time_zone', time_zone,
+    'is_hard', hard, 'thresholds', array(select distinct t from unnest(thresholds) t order by t), 'model', model,
+    'phase', phase, 'user_key', user_key);
   perform matrice_private.require_budget(budget);
   perform matrice_private.require_role(project_id, 'owner');
   perform matrice_private.require_read_committed();
@@ -202,13 +204,14 @@ begin
 end
 $$;
 comment on function matrice.set_budget is
-  'Sets how many US dollars a project may spend in a period, or changes that. Returns the id of the budget. What was spent since '
-  'the period began counts. Only owners of the project may call it. period: day, week, month or year of the calendar, or total for '
-  'all time. time_zone: whose calendar is meant; a name such as Europe/Paris. hard: whether reserve_budget refuses what goes beyond '
-  'the limit. thresholds: shares of the limit, such as 0.8. When the spending reaches one, budget_events gets a row, once a period, '
-  'and NOTIFY is sent on matrice_budget. name: the budget that is set; a project can have 100. model, phase, user_key: only these '
-  'calls count; null means all. The user is the user_key of the run, else the id of the user who recorded the run. Defaults: period ''month'', time_zone '
-  '''UTC'', hard true, thresholds ''{0.8,1}'', name ''default'', model null, phase null, user_key null.';
+  'Sets how many US dollars a project may spend in a period, or changes that. Returns the id of the budget. What was spent '
+  'since the period began counts. Only owners of the project may call it. period: day, week, month or year of the calendar, or '
+  'total for all time. time_zone: whose calendar is meant; a name such as Europe/Paris. hard: whether reserve_budget refuses '
+  'what goes beyond the limit. thresholds: shares of the limit, such as 0.8. When the spending reaches one, budget_events gets '
+  'a row, once a period, and NOTIFY is sent on matrice_budget. name: the budget that is set; a project can have 100. model, '
+  'phase, user_key: only these calls count; null means all. The user is the user_key of the run, else the id of the user who '
+  'recorded the run. Defaults: period ''month'', time_zone ''UTC'', hard true, thresholds ''{0.8,1}'', name ''default'', model '
+  'null, phase null, user_key null.';
 
 create or replace function matrice.remove_budget(project_id uuid, name text default 'default') returns void
 language plpgsql
@@ -226,8 +229,8 @@ begin
 end
 $$;
 comment on function matrice.remove_budget is
-  'Removes a budget, and its events. Only owners of the project may call it. Raises PT404 if there is no such budget. Defaults: name '
-  '''default''.';
+  'Removes a budget, and its events. Only owners of the project may call it. Raises PT404 if there is no such budget. '
+  'Defaults: name ''default''.';
 
 -- Reservations ---------------------------------------------------------------------------------------------------------
 
@@ -249,7 +252,9 @@ begin atomic
 end;
 comment on function matrice_private.say_renewal is 'Says when a budget renews, for error messages.';
 
-create or replace function matrice_private.require_budget_room(project_id uuid, hold matrice_private.budget_holds, at timestamptz) returns void
+create or replace function matrice_private.require_budget_room(
+  project_id uuid, hold matrice_private.budget_holds, at timestamptz
+) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -316,7 +321,8 @@ begin
       using errcode = 'PT402', detail = 'It has 10,000 that have not been settled; 10,000 are allowed.',
             hint = 'Pass the reservation_id when the step is recorded, or call release_budget.';
   end if;
-  hold := (gen_random_uuid(), admit.project_id, admit.estimate_usd, admit.model, admit.phase, admit.user_key, at + valid_for, null);
+  hold := (gen_random_uuid(), admit.project_id, admit.estimate_usd, admit.model, admit.phase, admit.user_key, at + valid_for,
+           null);
   perform matrice_private.require_budget_room(admit.project_id, hold, at);
   hold.estimate_usd := coalesce(hold.estimate_usd, 0);
   insert into matrice_private.budget_holds select hold.*;
@@ -345,8 +351,8 @@ begin
   return matrice_private.admit(project_id, estimate_usd, model, phase, user_key, valid_for);
 end
 $$;
-comment on function matrice_private.admit_member is 'Does what admit does, for editors of the project. '
-  'SECURITY DEFINER: no client may read or write reservations.';
+comment on function matrice_private.admit_member is
+  'Does what admit does, for editors of the project. SECURITY DEFINER: no client may read or write reservations.';
 
 create or replace function matrice_private.require_validity(valid_for interval) returns void
 language plpgsql immutable
@@ -432,13 +438,14 @@ begin
 end
 $$;
 comment on function matrice.reserve_budget is
-  'Reserves room in the budgets of a project before a call, and returns the id of the reservation. Raises PT402 if what is spent, '
-  'what is reserved and the estimate exceed the limit of a hard budget, or if nobody knows what the call costs; the error names the '
-  'budget and when it renews. Pass the id to record_step as reservation_id; the step then counts instead of the estimate. '
-  'estimate_usd: what the call will cost at most. Left out, it is calculated from model, tokens_input, max_tokens_output and '
-  'usage, which can have service_tier and the other keys of calculate_cost. run_id: phase and user_key are taken from this run. '
-  'user_key: if nothing says who it is, it is the caller. valid_for: the reservation ends by itself after this time, from 1 second '
-  'to 1 day; choose more than the call can take. Defaults: usage ''{}'', valid_for ''15 minutes''.';
+  'Reserves room in the budgets of a project before a call, and returns the id of the reservation. Raises PT402 if what is '
+  'spent, what is reserved and the estimate exceed the limit of a hard budget, or if nobody knows what the call costs; the '
+  'error names the budget and when it renews. Pass the id to record_step as reservation_id; the step then counts instead of '
+  'the estimate. estimate_usd: what the call will cost at most. Left out, it is calculated from model, tokens_input, '
+  'max_tokens_output and usage, which can have service_tier and the other keys of calculate_cost. run_id: phase and user_key '
+  'are taken from this run. user_key: if nothing says who it is, it is the caller. valid_for: the reservation ends by itself '
+  'after this time, from 1 second to 1 day; choose more than the call can take. Defaults: usage ''{}'', valid_for ''15 '
+  'minutes''.';
 
 create or replace function matrice_private.settle(reservation_id uuid, cost_usd numeric) returns void
 language plpgsql security definer
@@ -485,8 +492,8 @@ begin
 end
 $$;
 comment on function matrice_private.release is
-  'Ends a reservation. It does not check the caller: it is for services and release_member. '
-  'SECURITY DEFINER: no client may read or write reservations.';
+  'Ends a reservation. It does not check the caller: it is for services and release_member. SECURITY DEFINER: no client may '
+  'read or write reservations.';
 
 create or replace function matrice_private.is_reservation_of_member(reservation_id uuid) returns boolean
 language plpgsql stable security definer
@@ -509,11 +516,12 @@ begin
   perform matrice_private.require_given('cost_usd', cost_usd);
   perform matrice_private.require_dollars('cost_usd', cost_usd);
   -- A reservation of others is refused like one that does not exist.
-  perform matrice_private.settle(case when matrice_private.is_reservation_of_member(reservation_id) then reservation_id end, cost_usd);
+  perform matrice_private.settle(
+    case when matrice_private.is_reservation_of_member(reservation_id) then reservation_id end, cost_usd);
 end
 $$;
-comment on function matrice_private.settle_member is 'Does what settle does, for editors of the project. '
-  'SECURITY DEFINER: no client may read or write reservations.';
+comment on function matrice_private.settle_member is
+  'Does what settle does, for editors of the project. SECURITY DEFINER: no client may read or write reservations.';
 
 create or replace function matrice_private.release_member(reservation_id uuid) returns boolean
 language plpgsql security definer
@@ -523,8 +531,8 @@ begin
   return matrice_private.is_reservation_of_member(reservation_id) and matrice_private.release(reservation_id);
 end
 $$;
-comment on function matrice_private.release_member is 'Does what release does, for editors of the project. '
-  'SECURITY DEFINER: no client may read or write reservations.';
+comment on function matrice_private.release_member is
+  'Does what release does, for editors of the project. SECURITY DEFINER: no client may read or write reservations.';
 
 create or replace function matrice.settle_budget(reservation_id uuid, cost_usd numeric) returns void
 language plpgsql
@@ -542,9 +550,9 @@ begin
 end
 $$;
 comment on function matrice.settle_budget is
-  'Replaces a reservation by what the call has cost, for calls that are not recorded as steps. A step that is recorded with the '
-  'reservation_id does this by itself. Up to a day after the reservation has expired, it still works. Raises PT404 if there is no '
-  'such reservation, or if it was settled.';
+  'Replaces a reservation by what the call has cost, for calls that are not recorded as steps. A step that is recorded with '
+  'the reservation_id does this by itself. Up to a day after the reservation has expired, it still works. Raises PT404 if '
+  'there is no such reservation, or if it was settled.';
 
 create or replace function matrice.release_budget(reservation_id uuid) returns boolean
 language plpgsql
@@ -608,8 +616,8 @@ comment on function matrice_private.visible_figures is 'Does what budget_figures
 
 create or replace function matrice.budget_status(project_id uuid) returns table (
   budget_id uuid, name text, model text, phase text, user_key text, period text, time_zone text, is_hard boolean,
-  period_start timestamptz, period_end timestamptz, limit_usd numeric, spent_usd numeric, reserved_usd numeric, unpriced_steps bigint,
-  fraction double precision, state text, forecast_usd numeric, exhausted_at timestamptz
+  period_start timestamptz, period_end timestamptz, limit_usd numeric, spent_usd numeric, reserved_usd numeric,
+  unpriced_steps bigint, fraction double precision, state text, forecast_usd numeric, exhausted_at timestamptz
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -636,8 +644,8 @@ begin
 end
 $$;
 comment on function matrice.budget_status is
-  'Returns the budgets of a project in their current periods. period_start, period_end: null for all time. reserved_usd: reserved '
-  'by calls that run now. unpriced_steps: how many steps have a cost that nobody knows, and that spent_usd does not have. fraction: '
-  'spent_usd / limit_usd. state: ok, warning (the lowest threshold is reached) or exhausted (the limit is reached). forecast_usd: '
-  'what will have been spent when the period ends, if spending goes on as it has since the first call. exhausted_at: when the limit '
-  'will be reached then; null if it is not reached in this period, or is reached already.';
+  'Returns the budgets of a project in their current periods. period_start, period_end: null for all time. reserved_usd: '
+  'reserved by calls that run now. unpriced_steps: how many steps have a cost that nobody knows, and that spent_usd does not '
+  'have. fraction: spent_usd / limit_usd. state: ok, warning (the lowest threshold is reached) or exhausted (the limit is '
+  'reached). forecast_usd: what will have been spent when the period ends, if spending goes on as it has since the first call. '
+  'exhausted_at: when the limit will be reached then; null if it is not reached in this period, or is reached already.';
