@@ -31,6 +31,7 @@ begin
       'start_run', 'record_step', 'record_steps', 'finish_run', 'correct_step', 'reap_runs',
       'calculate_cost', 'reprice', 'price_of', 'set_price', 'load_prices',
       'workflow_metrics',
+      'set_budget', 'remove_budget', 'reserve_budget', 'settle_budget', 'release_budget', 'budget_status',
       'refuse_planned_counts'
     ]),
 
@@ -76,7 +77,9 @@ begin
       'pillars_at', 'projects_recorded_by_viewers', 'require_recorder', 'require_recorder_of_run', 'require_run_arguments',
       'require_run_key', 'run_of_key', 'require_parent_run', 'named_run', 'begin_run',
       'require_step', 'is_good_step', 'with_response', 'recorded_step', 'steps_of', 'keys_of_steps', 'require_steps',
-      'runs_of_steps'
+      'runs_of_steps',
+      'require_read_committed', 'require_dollars', 'require_budget', 'require_validity', 'estimated_cost', 'spending_forecast',
+      'visible_figures'
     ]),
 
     -- SECURITY DEFINER: these functions run as the owner of the tables.
@@ -118,6 +121,10 @@ begin
       'priced_model', 'resolve_model', 'unpriced_note', 'cost_of_counts', 'catalogue_rates',
       -- Clients may not write prepared prices. It refuses callers who are not owners.
       'write_price_as_owner',
+      -- Nobody may write budgets, what was spent of them, or reservations, so that they follow from what was recorded. These refuse
+      -- callers who are not owners, or editors, of the project; the last one works for viewers.
+      'hold_owner', 'write_budget_as_owner', 'delete_budget_as_owner', 'admit_member', 'is_reservation_of_member', 'settle_member',
+      'release_member', 'budget_figures_of_member',
       -- Under row-level security, filters cannot use their index, and no client may read the word index. These search only the
       -- caller's projects.
       'nearest_to_member', 'matching_of_member', 'outdated_of_member', 'member_has_chunks',
@@ -128,13 +135,15 @@ begin
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
     -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text, embedded_twins,
-    -- waiting_twins, forget_model, flip_models, write_price, end_steps and write_correction are SECURITY DEFINER, because only the owner of the tables may read codes, the
-    -- word index and the index of waiting chunks, execute the engine's functions, and write the texts of sources.
+    -- waiting_twins, forget_model, flip_models, write_price, end_steps and write_correction are SECURITY DEFINER, because only the
+    -- owner of the tables may read codes, the word index and the index of waiting chunks, execute the engine's functions, and write
+    -- the texts of sources. So are those of budgets.
     ('service_role', 'matrice_private', array[
       'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts',
       'complete_chunks', 'keep_text', 'embedded_twins', 'waiting_twins',
       'take_leases', 'own_leases', 'end_leases', 'return_leases', 'free_failed', 'forget_model', 'flip_models',
-      'keep_current_model', 'write_price', 'end_steps', 'reprice_steps', 'write_correction']),
+      'keep_current_model', 'write_price', 'end_steps', 'reprice_steps', 'write_correction',
+      'write_budget', 'delete_budget', 'admit', 'settle', 'release', 'budget_figures']),
 
     -- For the owner of the tables.
     (null, 'matrice_private', array[
@@ -145,6 +154,8 @@ begin
       'rebuild_word_index', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
       'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes',
       'rebuild_embedding_queue', 'is_listed', 'list_project', 'seems_covered',
+      'recount_budgets', 'recount_budget', 'period_start', 'period_end', 'is_model_of_budget', 'is_unpriced', 'hold_budgets',
+      'lock_budgets', 'reach_thresholds', 'merge_spending', 'say_dollars', 'say_renewal', 'require_budget_room',
       'rebuild_progress', 'counts_of', 'why_failed', 'add_up', 'send_progress',
       'schedule_embedding', 'unschedule_embedding', 'schedule_of', 'require_scheduler', 'is_of_extension'
     ]),
@@ -162,7 +173,7 @@ begin
       'count_added_chunks', 'count_removed_chunks', 'count_moved_chunk', 'count_embeddings', 'count_lost_embedding',
       'count_failure', 'add_up_added', 'forget_counts', 'recount_sources', 'recount_all', 'tell_progress',
       'index_words', 'index_codes', 'prices_changed',
-      'take_project_id', 'void_invitations',
+      'take_project_id', 'void_invitations', 'spend_on_budgets', 'forget_budget',
       'count_context_sources', 'count_source_texts', 'count_source_chunks', 'count_insights', 'count_workflow_runs',
       'count_workflow_steps',
       'count_pillar_versions', 'count_project_invitations',

@@ -154,6 +154,13 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...each(['0', '-1 day'], 'reap_runs', 'older_than', '22023'), ...each([null], 'reap_runs', 'older_than', '22004'),
   ...['set_price', 'price_of'].flatMap((name) => [...each(['', ' '], name, 'model', '22023'), ...each([null], name, 'model', '22004')]),
   ...each([null], 'load_prices', 'catalogue', '22004'),
+  ...each(['', ' '], 'set_budget', 'name', '22023'), ...each([null], 'set_budget', 'name', '22004'),
+  ...each(['', 'Mars/Phobos'], 'set_budget', 'time_zone', '22023'), ...each([null], 'set_budget', 'limit_usd', '22004'),
+  ...each([[0], [null], ['NaN']], 'set_budget', 'thresholds', '22023'),
+  ...each(['', ' '], 'remove_budget', 'name', '22023'), ...each([null], 'remove_budget', 'name', '22004'),
+  ...each(['', ' '], 'reserve_budget', 'model', '22023'), ...each([-1, 'NaN'], 'reserve_budget', 'estimate_usd', '22023'),
+  ...['settle_budget', 'release_budget'].flatMap((name) => each([null], name, 'reservation_id', '22004')),
+  ...each([null], 'settle_budget', 'cost_usd', '22004'),
   ...each([null], 'workflow_metrics', 'since', '22004'),
   ...['register_model', 'switch_embedding_model', 'truncate_embeddings', 'drop_embeddings'].flatMap((name) => [
     ...each(['', ' '], name, 'model', '22023'), ...each([null], name, 'model', '22004'),
@@ -162,7 +169,8 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...each([null], 'analyze_text', 'language', '22004'),
   ...['set_phase', 'save_pillar', 'ingest_source', 'build_context', 'search_insights', 'start_run', 'workflow_metrics', 'reindex_text',
     'sync_source', 'sync_sources', 'source_progress', 'failed_chunks', 'retry_failed', 'rechunk', 'ingest_chunks',
-    'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings', 'set_price', 'reprice']
+    'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings', 'set_price', 'reprice',
+    'set_budget', 'remove_budget', 'reserve_budget', 'budget_status']
     .flatMap((name) => each([null], name, 'project_id', '22004')),
   ...['source_text', 'source_history', 'restore_source', 'replace_chunks'].flatMap((name) => each([null], name, 'source_id', '22004')),
 ]))

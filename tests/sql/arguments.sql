@@ -17,6 +17,8 @@ select tests.remember('old', matrice.record_insight(tests.id('atlas'), 'learning
 select tests.remember('new', matrice.record_insight(tests.id('atlas'), 'learning', 'Wind', 'It rises at dawn'));
 select tests.remember('run', matrice.start_run(tests.id('atlas'), 'sail', 'tide'));
 select tests.remember('step', matrice.record_step(tests.id('run'), 'look', 'success'));
+select matrice.set_budget(tests.id('atlas'), 100);
+select tests.remember('reservation', matrice.reserve_budget(tests.id('atlas'), 1));
 select tests.as_owner();
 
 -- Valid values --------------------------------------------------------------------------------------------------------
@@ -51,12 +53,15 @@ insert into valid values
   ('started_at', 'now()'), ('completed_at', 'now()'), ('parent_run_id', $$tests.id('run')$$), ('user_key', $$'x'$$), ('session_key', $$'x'$$),
   ('is_failure_handler', 'false'), ('call_key', 'null'), ('older_than', $$'1 day'$$), ('step_id', $$tests.id('step')$$), ('reason', $$'x'$$),
   ('steps', $$jsonb_build_array(jsonb_build_object('run_id', tests.id('run'), 'step_name', 'x', 'status', 'success'))$$),
-  ('prices', 'null'), ('same_as', $$'gpt-4o'$$), ('factor', '1'), ('valid_from', 'now()'), ('provider', $$'openai'$$), ('catalogue', $$'{"models": {}}'$$);
+  ('prices', 'null'), ('same_as', $$'gpt-4o'$$), ('factor', '1'), ('valid_from', 'now()'), ('provider', $$'openai'$$), ('catalogue', $$'{"models": {}}'$$),
+  ('limit_usd', '1'), ('period', $$'day'$$), ('time_zone', $$'Europe/Paris'$$), ('hard', 'false'), ('thresholds', $$'{0.5}'$$), ('user_key', $$'x'$$),
+  ('estimate_usd', '0.5'), ('max_tokens_output', '1'), ('reservation_id', $$tests.id('reservation')$$);
 -- With scores, build_context needs no vector.
 -- A run has an id, or a key.
 insert into valid select argument, 'null', function
   from unnest(array['project_id', 'workflow_id', 'run_key']) argument, unnest(array['record_step', 'finish_run']) function;
 insert into valid values ('status', $$'completed'$$, 'finish_run'), ('error', $$'{}'$$, 'record_step'), ('error', $$'{}'$$, 'finish_run'), ('scores', 'null', 'build_context'),
+  ('name', $$'default'$$, 'remove_budget'), ('valid_for', $$'1 hour'$$, 'reserve_budget'),
   ('model', $$'gte-small'$$, 'drop_embeddings'), ('model', $$'short'$$, 'truncate_embeddings');
 grant select on valid to public;
 

@@ -156,6 +156,22 @@ insert into contract values
   ('workflow_metrics', '{project_id uuid,since timestamp with time zone,until timestamp with time zone DEFAULT now(),group_by text DEFAULT ''day''}',
    'table', '{bucket text,runs,succeeded,failed,success_rate,steps,tokens_input,tokens_output,cost_usd,p50_ms,p95_ms,p99_ms}'),
 
+  ('set_budget',
+   '{project_id uuid,limit_usd numeric,period text DEFAULT ''month'',time_zone text DEFAULT ''UTC'',hard boolean DEFAULT true,
+     "thresholds numeric[] DEFAULT ''{0.8,1}''",name text DEFAULT ''default'',model text DEFAULT NULL,phase text DEFAULT NULL,
+     user_key text DEFAULT NULL}', 'uuid', null),
+  ('remove_budget', '{project_id uuid,name text DEFAULT ''default''}', 'void', null),
+  ('reserve_budget',
+   '{project_id uuid,estimate_usd numeric DEFAULT NULL,model text DEFAULT NULL,tokens_input bigint DEFAULT NULL,max_tokens_output bigint DEFAULT NULL,
+     "usage jsonb DEFAULT ''{}''",run_id uuid DEFAULT NULL,phase text DEFAULT NULL,user_key text DEFAULT NULL,
+     valid_for interval DEFAULT ''00:15:00''}', 'uuid', null),
+  ('settle_budget', '{reservation_id uuid,cost_usd numeric}', 'void', null),
+  ('release_budget', '{reservation_id uuid}', 'boolean', null),
+  ('budget_status', '{project_id uuid}',
+   'table', '{budget_id uuid,name text,model text,phase text,user_key text,period text,time_zone text,is_hard boolean,
+              period_start timestamp with time zone,period_end timestamp with time zone,limit_usd numeric,spent_usd numeric,reserved_usd numeric,
+              unpriced_steps bigint,fraction double precision,state text,forecast_usd numeric,exhausted_at timestamp with time zone}'),
+
   ('refuse_planned_counts', '{}', 'void', null);
 
 -- 'name type DEFAULT default' of each argument that goes in.
@@ -217,7 +233,7 @@ select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
 select volatility_is('matrice', function, 'stable', function || ' is stable')
   from unnest(array['analyze_text', '_text_vector', '_query_words', '_rank_words', '_highlight', 'pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
                     'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'price_of', 'workflow_metrics', 'source_progress', 'failed_chunks', 'source_text',
-                    'source_history', 'model_coverage']::name[]) function;
+                    'source_history', 'model_coverage', 'budget_status']::name[]) function;
 
 select * from finish();
 rollback;
