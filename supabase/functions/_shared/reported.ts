@@ -1,0 +1,122 @@
+// What is sent of what libraries return: usage and the name of the model, unchanged, and never a prompt or an answer.
+
+/** Objects that are usage. All their numbers are kept, and their short texts. */
+const USAGE = [
+  'usage', 'usageMetadata', 'usage_metadata', 'totalUsage', 'total_usage', 'token_usage', 'tokenUsage', 'billed_units', 'billedUnits', 'meta',
+  'amazon-bedrock-invocationMetrics', 'gen_ai',
+]
+/** Objects that may have usage in them. */
+const AROUND = [
+  'response', 'message', 'metadata', 'kwargs', 'raw', 'x_groq', 'response_metadata', 'llm_output', 'llmOutput', 'providerMetadata', 'provider_metadata',
+  'anthropic', 'openai', 'google', 'gateway', 'openrouter',
+]
+/** Short texts, and numbers, that a price may depend on. */
+const NAMES = [
+  'model', 'modelVersion', 'model_version', 'modelId', 'model_id', 'model_name', 'model_provider', 'provider', 'service_tier', 'serviceTier', 'traffic_type',
+  'trafficType', 'inference_geo', 'data_residency', 'speed', 'cost', 'estimated_cost', 'total_cost_usd', 'cost_in_usd_ticks',
+]
+/** Keys of usage that was returned by itself. */
+const TOKENS = /(input|output|prompt|completion|candidates|thoughts|total|cached?)_?\w*_?tokens?(_?count|_?details)?$/i
+
+const MOST_VALUES = 500
+
+interface Left { values: number }
+
+/** The usage in what a library returned, and the model if it says which. */
+export function usageOf(result: unknown): { usage?: Record<string, unknown>; model?: string } {
+  if (typeof result !== 'object' || result === null || isUnread(result)) return {}
+  const left = { values: MOST_VALUES }
+  const found = pick(result, 0, left)
+  if (!found.isUsage) return {}
+  const model = [found.kept.model, get(get(result, 'response'), 'modelId')].find((each) => typeof each === 'string')
+  return { usage: found.kept, ...typeof model === 'string' && { model } }
+}
+
+function pick(from: object, depth: number, left: Left): { kept: Record<string, unknown>; isUsage: boolean } {
+  const kept: Record<string, unknown> = {}
+  let isUsage = false
+  for (const key of NAMES) {
+    const value = copy(get(from, key), 4, left)
+    if (value !== undefined) kept[key] = value
+  }
+  for (const key of USAGE) {
+    const value = get(from, key)
+    const copied = typeof value === 'object' ? copy(value, 0, left) : undefined
+    if (copied === undefined) continue
+    kept[key] = copied
+    isUsage = true
+  }
+  if (depth === 0 && Object.keys(from).slice(0, 100).some((key) => TOKENS.test(key) && isCount(get(from, key)))) {
+    Object.assign(kept, copy(from, 0, left))
+    isUsage = true
+  }
+  for (const key of depth < 3 ? AROUND : []) {
+    const value = get(from, key)
+    if (typeof value !== 'object' || value === null || isUnread(value)) continue
+    const inner = pick(value, depth + 1, left)
+    if (Object.keys(inner.kept).length > 0) kept[key] = inner.kept
+    isUsage ||= inner.isUsage
+  }
+  const searches = isUsage ? searchesIn(get(from, 'output')) : []
+  return { kept: searches.length > 0 ? { ...kept, output: searches } : kept, isUsage }
+}
+
+/** Searches of the web are billed by their number, and only the output of OpenAI's Responses API says it. */
+function searchesIn(output: unknown): { type: string }[] {
+  if (!Array.isArray(output)) return []
+  return output.slice(0, 1000).filter((item) => get(item, 'type') === 'web_search_call').map(() => ({ type: 'web_search_call' }))
+}
+
+/** Numbers and short texts of usage. Promises and streams are not waited for. */
+function copy(value: unknown, depth: number, left: Left): unknown {
+  if (value === null || left.values-- <= 0) return undefined
+  if (typeof value === 'number') return Number.isFinite(value) ? value : undefined
+  if (typeof value === 'boolean') return value
+  if (typeof value === 'bigint') return String(value)
+  if (typeof value === 'string') return value.length <= 100 ? cleanText(value, 200) : undefined
+  if (typeof value !== 'object' || depth > 6 || isUnread(value)) return undefined
+  if (Array.isArray(value)) return value.slice(0, 100).map((each) => copy(each, depth + 1, left) ?? null)
+  const entries = keysOf(value).map((key) => [cleanText(key, 200), copy(get(value, key), depth + 1, left)] as const)
+  return Object.fromEntries(entries.filter(([, each]) => each !== undefined))
+}
+
+/** Own keys, and getters of a class. */
+function keysOf(value: object): string[] {
+  const prototype = Object.getPrototypeOf(value)
+  const getters = prototype === null || prototype === Object.prototype ? [] : Object.entries(Object.getOwnPropertyDescriptors(prototype))
+    .filter(([key, { get }]) => get && key !== '__proto__').map(([key]) => key)
+  return [...new Set([...Object.keys(value), ...getters])].slice(0, 100)
+}
+
+const isCount = (value: unknown) => typeof value === 'number' || typeof value === 'object' && value !== null
+
+/** Reading a property of the Vercel AI SDK's streams starts them, and a promise has no properties yet. */
+const isUnread = (value: object) => ['textStream', 'fullStream', 'then', 'getReader'].some((key) => key in value)
+
+function get(from: unknown, key: string): unknown {
+  try {
+    return typeof from === 'object' && from !== null ? (from as Record<string, unknown>)[key] : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** A text that PostgreSQL takes: valid Unicode without zero characters, of so many bytes at most. */
+export function cleanText(value: unknown, most: number): string {
+  const text = String(value).slice(0, most)
+  const bytes = new TextEncoder().encode(text.replaceAll('\0', ''))
+  return bytes.length <= most ? new TextDecoder().decode(bytes) : new TextDecoder().decode(bytes.subarray(0, most)).replace(/\uFFFD+$/, '')
+}
+
+/** A JSON value of so many bytes at most, or nothing. */
+export function jsonWithin(value: unknown, most: number): unknown {
+  if (value === undefined || value === null) return undefined
+  try {
+    const clean = (_: string, each: unknown) => typeof each === 'string' ? cleanText(each, most) : typeof each === 'bigint' ? String(each) : each
+    const text = JSON.stringify(value, clean)
+    if (text === undefined) return undefined
+    return text.length <= most / 4 || new TextEncoder().encode(text).length <= most * 0.9 ? JSON.parse(text) : { left_out: 'It was too large.' }
+  } catch {
+    return { left_out: 'It was not JSON.' }
+  }
+}
