@@ -167,7 +167,7 @@ insert into contract values
 create function tests.arguments_of(function name) returns text[] language sql as $$
   select coalesce(
     array_agg(p.proargnames[place] || ' ' || format_type(type, null)
-              || coalesce(' DEFAULT ' || regexp_replace(pg_get_function_arg_default(p.oid, place::integer), '::[a-z ]+$', ''), '') order by place), '{}')
+              || coalesce(' DEFAULT ' || regexp_replace(pg_get_function_arg_default(p.oid, place::integer), '::[a-z ]+(\[\])?$', ''), '') order by place), '{}')
     from pg_proc p, unnest(p.proargtypes::oid[]) with ordinality as arguments (type, place)
    where p.proname = $1 and p.pronamespace = 'matrice'::regnamespace
 $$;
@@ -204,7 +204,7 @@ select is_empty($$select oid::regprocedure from pg_proc where pronamespace = 'ma
 
 -- The comments are what PostgREST's OpenAPI document shows.
 select ok(obj_description(p.oid, 'pg_proc') like format('%%Defaults: %%%s %s%%', p.proargnames[place],
-                                                        regexp_replace(pg_get_function_arg_default(p.oid, place), '::[a-z ]+$', '')),
+                                                        regexp_replace(pg_get_function_arg_default(p.oid, place), '::[a-z ]+(\[\])?$', '')),
           format('The comment on %s states the default of %s', p.proname, p.proargnames[place]))
   from pg_proc p, generate_series(p.pronargs - p.pronargdefaults + 1, p.pronargs) place
  where p.pronamespace = 'matrice'::regnamespace and pg_get_function_arg_default(p.oid, place) !~ '^NULL';
