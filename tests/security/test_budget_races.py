@@ -129,7 +129,7 @@ def test_reserve_budget_refuses_to_work_with_an_old_snapshot(budget, level):
         assert refused.value.sqlstate == "0A000"
 
 
-@pytest.mark.parametrize("level", ["read committed", "repeatable read", "serializable"])
+@pytest.mark.parametrize("level", ["read committed", "repeatable read"])
 def test_recording_waits_for_nobody_and_is_never_refused(budget, level):
     """Neither for other writers nor for an admission, and not when the budget is exhausted."""
     reserving = session(budget, EDITORS[0], autocommit=False)
