@@ -363,17 +363,23 @@ isOneToOne: false
                   ]
                 },"workflow_runs": {
                   Row: {
-                    "completed_at": string | null,"event_name": string | null,"id": string,"input_data": NonNullable<Json>,"output_data": Json | null,"phase": string | null,"project_id": string,"run_key": string | null,"started_at": string,"status": string,"workflow_id": string
+                    "attempt": number,"completed_at": string | null,"created_by": string | null,"error": Json | null,"event_name": string | null,"id": string,"input_data": NonNullable<Json>,"is_failure_handler": boolean,"output_data": Json | null,"parent_run_id": string | null,"phase": string | null,"pillar_versions": Json | null,"project_id": string,"reaped_at": string | null,"run_key": string | null,"session_key": string | null,"started_at": string,"status": string,"tags": NonNullable<Json>,"user_key": string | null,"workflow_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "completed_at"?: string | null,"event_name"?: string | null,"id"?: string,"input_data"?: NonNullable<Json>,"output_data"?: Json | null,"phase"?: string | null,"project_id": string,"run_key"?: string | null,"started_at"?: string,"status"?: string,"workflow_id": string
+                    "attempt"?: number,"completed_at"?: string | null,"created_by"?: string | null,"error"?: Json | null,"event_name"?: string | null,"id"?: string,"input_data"?: NonNullable<Json>,"is_failure_handler"?: boolean,"output_data"?: Json | null,"parent_run_id"?: string | null,"phase"?: string | null,"pillar_versions"?: Json | null,"project_id": string,"reaped_at"?: string | null,"run_key"?: string | null,"session_key"?: string | null,"started_at"?: string,"status"?: string,"tags"?: NonNullable<Json>,"user_key"?: string | null,"workflow_id": string
                   }
                   Update: {
-                    "completed_at"?: string | null,"event_name"?: string | null,"id"?: string,"input_data"?: NonNullable<Json>,"output_data"?: Json | null,"phase"?: string | null,"project_id"?: string,"run_key"?: string | null,"started_at"?: string,"status"?: string,"workflow_id"?: string
+                    "attempt"?: number,"completed_at"?: string | null,"created_by"?: string | null,"error"?: Json | null,"event_name"?: string | null,"id"?: string,"input_data"?: NonNullable<Json>,"is_failure_handler"?: boolean,"output_data"?: Json | null,"parent_run_id"?: string | null,"phase"?: string | null,"pillar_versions"?: Json | null,"project_id"?: string,"reaped_at"?: string | null,"run_key"?: string | null,"session_key"?: string | null,"started_at"?: string,"status"?: string,"tags"?: NonNullable<Json>,"user_key"?: string | null,"workflow_id"?: string
                   }
                   Relationships: [
                     {
+      foreignKeyName: "workflow_runs_parent_fkey"
+      columns: ["project_id","parent_run_id"]
+isOneToOne: false
+      referencedRelation: "workflow_runs"
+      referencedColumns: ["project_id","id"]
+    },{
       foreignKeyName: "workflow_runs_project_id_fkey"
       columns: ["project_id"]
 isOneToOne: false
@@ -383,14 +389,14 @@ isOneToOne: false
                   ]
                 },"workflow_steps": {
                   Row: {
-                    "attempt": number,"cost_note": string | null,"cost_source": string | null,"cost_usd": number | null,"error": Json | null,"executed_at": string,"id": string,"latency_ms": number | null,"model": string | null,"project_id": string,"provider_cost_usd": number | null,"run_id": string,"status": string,"step_key": string | null,"step_name": string,"tokens_input": number,"tokens_output": number,"usage": NonNullable<Json>
+                    "attempt": number,"call_key": string,"corrects": string | null,"cost_note": string | null,"cost_source": string | null,"cost_usd": number | null,"error": Json | null,"executed_at": string,"id": string,"latency_ms": number | null,"model": string | null,"project_id": string,"provider_cost_usd": number | null,"reason": string | null,"run_id": string,"status": string,"step_key": string | null,"step_name": string,"tokens_input": number,"tokens_output": number,"usage": NonNullable<Json>
                   }
                   ComputedFields: never
                   Insert: {
-                    "attempt"?: number,"cost_note"?: string | null,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"provider_cost_usd"?: number | null,"run_id": string,"status": string,"step_key"?: string | null,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
+                    "attempt"?: number,"call_key"?: string,"corrects"?: string | null,"cost_note"?: string | null,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"provider_cost_usd"?: number | null,"reason"?: string | null,"run_id": string,"status": string,"step_key"?: string | null,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
                   }
                   Update: {
-                    "attempt"?: number,"cost_note"?: string | null,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"provider_cost_usd"?: number | null,"run_id"?: string,"status"?: string,"step_key"?: string | null,"step_name"?: string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
+                    "attempt"?: number,"call_key"?: string,"corrects"?: string | null,"cost_note"?: string | null,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"provider_cost_usd"?: number | null,"reason"?: string | null,"run_id"?: string,"status"?: string,"step_key"?: string | null,"step_name"?: string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
                   }
                   Relationships: [
                     {
@@ -512,6 +518,9 @@ isOneToOne: false
               "attempt": number,"chunk_id": string,"content": string,"embedding_text": string,"embedding_tokens": number,"headings": (string)[],"lease_id": string,"model": string,"project_id": string,"request_model": string,"source_id": string,"source_name": string,"token_count": number
             }[]
                            },
+"correct_step":
+{ Args: { "cost_usd"?: number,"reason": string,"step_id": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: Json }; Returns: string
+                           },
 "count_tokens":
 { Args: { "content": string,"model"?: string }; Returns: number
                            },
@@ -538,7 +547,7 @@ isOneToOne: false
             }[]
                            },
 "finish_run":
-{ Args: { "output_data"?: Json,"run_id": string,"status": string }; Returns: undefined
+{ Args: { "attempt"?: number,"completed_at"?: string,"error"?: Json,"output_data"?: Json,"project_id"?: string,"run_id": string,"run_key"?: string,"status": string,"workflow_id"?: string }; Returns: undefined
                            },
 "hybrid_search":
 { Args: { "diversity"?: number,"expand"?: number,"filter"?: Json,"full_text_weight"?: number,"fusion"?: string,"match_count"?: number,"max_per_source"?: number,"min_score"?: number,"min_similarity"?: number,"model"?: string,"project_id"?: string,"query_embedding": string,"query_text": string,"rrf_k"?: number,"semantic_weight"?: number,"words"?: string }; Returns: {
@@ -590,6 +599,9 @@ isOneToOne: false
               "above_input_tokens": number,"is_listed": boolean,"model_priced": string,"service_tier": string,"source": string,"unit": string,"usd_per_million": number,"valid_from": string
             }[]
                            },
+"reap_runs":
+{ Args: { "older_than"?: string,"project_id"?: string }; Returns: number
+                           },
 "rechunk":
 { Args: { "format"?: string,"max_tokens"?: number,"overlap_tokens"?: number,"project_id": string,"source_ids"?: (string)[] }; Returns: {
               "added": number,"kept": number,"removed": number,"source_id": string,"total": number
@@ -599,7 +611,10 @@ isOneToOne: false
 { Args: { "confidence"?: number,"content": string,"evidence"?: Json,"project_id": string,"source_id"?: string,"tags"?: Json,"title": string,"type": string }; Returns: string
                            },
 "record_step":
-{ Args: { "attempt"?: number,"cost_usd"?: number,"error"?: Json,"executed_at"?: string,"latency_ms"?: number,"model"?: string,"response"?: Json,"run_id": string,"status": string,"step_key"?: string,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: Json }; Returns: string
+{ Args: { "attempt"?: number,"call_key"?: string,"cost_usd"?: number,"error"?: Json,"executed_at"?: string,"latency_ms"?: number,"model"?: string,"project_id"?: string,"response"?: Json,"run_id": string,"run_key"?: string,"status": string,"step_key"?: string,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: Json,"workflow_id"?: string }; Returns: string
+                           },
+"record_steps":
+{ Args: { "project_id"?: string,"steps": Json }; Returns: number
                            },
 "refuse_planned_counts":
 { Args: Record<PropertyKey, never>; Returns: undefined
@@ -683,7 +698,7 @@ isOneToOne: false
 { Args: { "source_id": string,"version"?: number }; Returns: string
                            },
 "start_run":
-{ Args: { "event_name": string,"input_data"?: Json,"phase"?: string,"project_id": string,"run_key"?: string,"workflow_id": string }; Returns: string
+{ Args: { "attempt"?: number,"event_name": string,"input_data"?: Json,"is_failure_handler"?: boolean,"parent_run_id"?: string,"phase"?: string,"project_id": string,"run_key"?: string,"session_key"?: string,"started_at"?: string,"tags"?: Json,"user_key"?: string,"workflow_id": string }; Returns: string
                            },
 "store_embeddings":
 { Args: { "chunk_ids": (string)[],"embeddings": Json,"lease_id"?: string,"model": string }; Returns: number
