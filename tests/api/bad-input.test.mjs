@@ -236,7 +236,6 @@ describe('functions refuse unknown and malformed ids', () => {
     ['remove_member: the last owner', rpc('remove_member', { user_id: ALICE }), 409, 'PT409'],
     ['set_member_role: the last owner', rpc('set_member_role', { user_id: ALICE }), 409, 'PT409'],
     ['supersede_insight: the same old_id and new_id', () => alice.rpc('supersede_insight', { old_id: world.old_id, new_id: world.old_id }), 400, '22023'],
-    ['finish_run: another end', async () => { await alice.rpc('finish_run', { run_id: world.run_id, status: 'completed' }); return alice.rpc('finish_run', { run_id: world.run_id, status: 'failed' }) }, 409, 'PT409'],
     ['record_step: the step_key of another step', () => alice.rpc('record_step', { run_id: world.run_id, step_name: 'hear', status: 'success', step_key: 'look-1' }), 409, 'PT409'],
     ['source_chunks: an unknown source_id', () => alice.from('source_chunks').insert({ source_id: MISSING, chunk_index: 0, content: 'x' }), 403, '42501'],
   ])
