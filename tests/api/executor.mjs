@@ -62,7 +62,7 @@ export class Executor {
       },
     })
     const url = `http://app.test/api/inngest?fnId=${this.app}-${name}&stepId=${job.step}`
-    const send = () => handler(new Request(url, { method: 'POST', body, headers: { 'content-type': 'application/json', 'x-inngest-server-kind': 'dev' } }))
+    const send = () => handler(new Request(url, { method: 'POST', body, headers: { host: 'app.test', 'content-type': 'application/json', 'x-inngest-server-kind': 'dev' } }))
     run.requests.push(job)
     if (options.lose(job)) await (await send()).text()
     const start = performance.now()
