@@ -137,8 +137,9 @@ for (const checkpointing of [false, true]) {
     assert.equal(handled.result, 'no model')
     assert.deepEqual(short(await stepsOf(handled.id)), ['tell 0 success'])
     assert.equal((await runOf(handled.id)).workflow_id, 'boom/on-failure')
-    const metrics = await ok(alice.rpc('workflow_metrics', { project_id: project }))
-    assert.ok(metrics)
+    const metrics = await ok(alice.rpc('workflow_metrics', { project_id: project, since: '2026-01-01', group_by: 'workflow' }))
+    const rates = Object.fromEntries(metrics.map(({ bucket, success_rate }) => [bucket, success_rate]))
+    assert.deepEqual([rates.boom, rates['boom/on-failure']], [0, 1])
     assert.deepEqual(errors, [])
   })
 
@@ -197,7 +198,7 @@ for (const checkpointing of [false, true]) {
         await step.run('b', () => 2)
       }],
     }, { checkpointing, more: (inngest) => [cancellations(inngest, { client: alice, projectId: project })] })
-    const cancelled = await run('long', { cancelAfter: 2 })
+    const cancelled = await run('long', { cancelAfter: checkpointing ? 1 : 2 })
     assert.equal((await runOf(cancelled.id)).status, 'running')
     const tell = (run_id) => run('matrice-cancellations', { event: { name: 'inngest/function.cancelled', data: { run_id, function_id: `${APP}-long` } } })
     const { error, id } = await tell(cancelled.id)
@@ -236,12 +237,13 @@ for (const checkpointing of [false, true]) {
     const { run, errors } = app({
       early: [{}, async ({ step, runId }) => {
         step.run('later', async () => { seen.push((await runOf(runId))?.status) })
+        await step.run('first', () => 1)
         return 'early'
       }],
     }, { checkpointing })
     const { id, result } = await run('early')
     assert.deepEqual([result, errors], ['early', []])
-    assert.deepEqual([(await runOf(id)).status, short(await stepsOf(id))], ['completed', ['later 0 success']])
+    assert.deepEqual([(await runOf(id)).status, short(await stepsOf(id)).sort()], ['completed', ['first 0 success', 'later 0 success']])
     assert.notEqual(seen[0], 'completed')
   })
 
@@ -320,7 +322,7 @@ test('each library has the same cost as its response has', async () => {
   const { id } = await run('all')
   const run_id = await ok(alice.rpc('start_run', { project_id: project, workflow_id: 'direct', event_name: 'direct' }))
   for (const { step_name, tokens_input, tokens_output, model, cost_usd } of await stepsOf(id)) {
-    const step = await ok(alice.rpc('record_step', { run_id, step_name, status: 'success', response: await models[step_name].call() }))
+    const step = await ok(alice.rpc('record_step', { run_id, step_name, status: 'success', model, response: await models[step_name].call() }))
     const direct = await ok(alice.from('workflow_steps').select('tokens_input, tokens_output, model, cost_usd::text').eq('id', step).single())
     assert.deepEqual({ tokens_input, tokens_output, model, cost_usd }, direct, step_name)
   }
@@ -344,8 +346,8 @@ test('errors of the recorder, and hostile values, do not reach the function', as
     }],
   }
   const good = app(hostile)
-  const { id, result } = await good.run('hostile', { retries: 0 })
-  assert.equal(result, 'done')
+  const { id, result, error } = await good.run('hostile', { retries: 0 })
+  assert.equal(result, 'done', JSON.stringify(error))
   const steps = await stepsOf(id)
   assert.deepEqual([good.errors, steps.length], [[], 10])
   assert.equal(steps[2].cost_usd, null)
@@ -413,7 +415,9 @@ test('code without Inngest is recorded by the same recorder', async () => {
   assert.equal(await recorder.record(options, work), 'gpt-5')
   await recorder.flush()
   // The same work again, in another process
-  await new Recorder({ client: alice }).record(options, work)
+  const other = new Recorder({ client: alice, onError: (error) => errors.push(error) })
+  await other.record(options, work)
+  await other.flush()
   await assert.rejects(recorder.record({ ...options, key: 'script-2' }, (run) => run.step('fails', () => { throw new RangeError('no') })), RangeError)
   await recorder.flush()
   assert.deepEqual(errors, [])
