@@ -331,15 +331,14 @@ test('each library has the same cost as its response has', async () => {
 test('errors of the recorder, and hostile values, do not reach the function', async () => {
   const bob = await stack.user(BOB)
   const throws = () => { throw new Error('from an option') }
-  const circular = new Error('circular')
-  circular.cause = circular
   const hostile = {
     hostile: [{ retries: 0 }, async ({ step }) => {
       await step.run('zero \0 and half \ud800', () => 'a\0b')
       await step.run('é'.repeat(500), () => ({ usage: 'none', model: 5 }))
       await step.run('numbers', () => ({ usage: { input_tokens: -5, output_tokens: 'many', deep: JSON.parse('[' .repeat(500) + ']'.repeat(500)) } }))
       await step.run('large', () => ({ usage: Object.fromEntries(Array.from({ length: 10_000 }, (_, i) => [`tokens_${i}`, i])) }))
-      for (const error of [circular, 'text \0', null, undefined, { a: 1n }, Object.defineProperty(new Error('getter'), 'code', { get: throws })]) {
+      await step.run('trap', async () => report(new Proxy({}, { get: throws, has: throws, ownKeys: throws })) && 1)
+      for (const error of ['text \0', null, undefined, { a: 1n }, Object.defineProperty(new Error('getter'), 'code', { get: throws })]) {
         await step.run('error', () => { throw error }).catch(() => {})
       }
       return 'done'
@@ -353,8 +352,14 @@ test('errors of the recorder, and hostile values, do not reach the function', as
   assert.equal(steps[2].cost_usd, null)
   for (const options of [{ client: bob }, { projectId: throws }, { projectId: 'none' }, { phase: 'P9' }, { onError: throws, client: { rpc: throws } },
     { client: { rpc: () => null } }, { input: throws }, { output: throws }, { waitUntil: throws }]) {
-    const { run } = app(hostile, options)
+    const { run } = app(hostile, { seconds: 1, ...options })
     assert.equal((await run('hostile', { retries: 0 })).result, 'done', Object.keys(options).join())
+  }
+  const deep = JSON.parse('['.repeat(100) + ']'.repeat(100))
+  for (const data of [throws, () => deep, () => ({ a: 'é'.repeat(1_000_000) }), () => 1n, () => ({ a: '\0\ud800' })]) {
+    const { run, errors } = app(hostile, { input: data, output: data })
+    const { status } = await runOf((await run('hostile', { retries: 0 })).id)
+    assert.deepEqual([status, errors.length <= 2], ['completed', true], String(data))
   }
   const { run } = app(hostile, { projectId: ({ event }) => event.data.project })
   assert.equal(await runOf((await run('hostile', { retries: 0 })).id), null)
@@ -419,6 +424,10 @@ test('code without Inngest is recorded by the same recorder', async () => {
   await other.record(options, work)
   await other.flush()
   await assert.rejects(recorder.record({ ...options, key: 'script-2' }, (run) => run.step('fails', () => { throw new RangeError('no') })), RangeError)
+  // The SDK itself cannot take such an error.
+  const circular = new Error('circular')
+  circular.cause = circular
+  await assert.rejects(recorder.record({ ...options, key: 'script-3' }, () => { throw circular }), circular)
   await recorder.flush()
   assert.deepEqual(errors, [])
   assert.deepEqual((await stepsOf('script-1')).map(({ step_key, cost_usd }) => [step_key, cost_usd]), [

@@ -63,7 +63,7 @@ export function matrice(options: Options): Middleware.Class & { flush(): Promise
 
     override onRunComplete({ ctx, fn, output }: Middleware.OnRunCompleteArgs) {
       const run = this.#run(ctx, fn)
-      this.#ending = run && (() => run.finish('completed', options.output?.(output, ctx)))
+      this.#ending = run && (() => run.finish('completed', () => options.output?.(output, ctx)))
       if (!this.#isRequest) this.#end()
     }
 

@@ -26,7 +26,15 @@ interface Left { values: number }
 
 /** The usage in what a library returned, and the model if it says which. */
 export function usageOf(result: unknown): { usage?: Record<string, unknown>; model?: string } {
-  if (typeof result !== 'object' || result === null || isUnread(result)) return {}
+  try {
+    return typeof result !== 'object' || result === null || isUnread(result) ? {} : usageIn(result)
+  } catch {
+    // Whoever made the object made its getters and traps.
+    return {}
+  }
+}
+
+function usageIn(result: object): { usage?: Record<string, unknown>; model?: string } {
   const left = { values: MOST_VALUES }
   const found = pick(result, 0, left)
   if (!found.isUsage) return {}
@@ -101,7 +109,8 @@ function keysOf(value: object): string[] {
 /** Reading a property of the Vercel AI SDK's streams starts them, and a promise has no properties yet. */
 const isUnread = (value: object) => ['textStream', 'fullStream', 'then', 'getReader'].some((key) => key in value)
 
-function get(from: unknown, key: string): unknown {
+/** A property. One that throws is none. */
+export function get(from: unknown, key: string): unknown {
   try {
     return typeof from === 'object' && from !== null ? (from as Record<string, unknown>)[key] : undefined
   } catch {
@@ -111,9 +120,17 @@ function get(from: unknown, key: string): unknown {
 
 /** A text that PostgreSQL takes: valid Unicode without zero characters, of so many bytes at most. */
 export function cleanText(value: unknown, most: number): string {
-  const text = String(value).slice(0, most)
+  const text = (typeof value === 'string' ? value : textOf(value)).slice(0, most)
   const bytes = new TextEncoder().encode(text.replaceAll('\0', ''))
   return bytes.length <= most ? new TextDecoder().decode(bytes) : new TextDecoder().decode(bytes.subarray(0, most)).replace(/\uFFFD+$/, '')
+}
+
+function textOf(value: unknown): string {
+  try {
+    return String(value)
+  } catch {
+    return ''
+  }
 }
 
 /** A JSON value of so many bytes at most, or nothing. */
