@@ -9,9 +9,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Inngest, NonRetriableError } from 'inngest'
 import { serve } from 'inngest/edge'
+import OpenAI from 'openai'
 import { Executor, startCheckpoints } from './executor.mjs'
 import { ALICE, BOB, ok } from './fixtures.mjs'
 import { startProvider } from './provider.mjs'
+import { example, run as runExample } from './readme.mjs'
 import { calls } from './sdks.mjs'
 import { startStack } from './stack.mjs'
 
@@ -435,4 +437,18 @@ test('code without Inngest is recorded by the same recorder', async () => {
   const [first, second] = [await runOf('script-1'), await runOf('script-2')]
   assert.deepEqual([first.status, first.event_name, first.input_data, second.status], ['completed', 'cron', { a: 1 }, 'failed'])
   assert.deepEqual(second.output_data, { error: { name: 'RangeError', message: 'no' } })
+})
+
+test('the examples of the README record what they say', async () => {
+  const openai = new OpenAI({ apiKey: 'none', baseURL: `${provider.url}/v1` })
+  const world = { supabase: alice, project, openai, Inngest, matrice, cancellations, report, Recorder }
+  const { inngest, functions } = await runExample(await example('js', 'cancellations(inngest'), world, 'inngest', 'functions')
+  const handler = serve({ client: inngest.setEnvVars({ INNGEST_DEV: '1' }), functions })
+  const run = await new Executor('app').run(handler, 'answer', { event: { name: 'question/asked', data: { messages: [{ role: 'user', content: SECRET }] } } })
+  assert.equal(run.result, 'Whales sing.')
+  for (let tries = 0; (await runOf(run.id))?.status !== 'completed' && tries < 50; tries++) await sleep(50)
+  assert.deepEqual((await stepsOf(run.id)).map(({ step_name, cost_usd }) => [step_name, cost_usd]), [['ask', '0.003347500000'], ['improve', '0.003347500000']])
+  const { text } = await runExample(await example('js', 'new Recorder'), world, 'text')
+  assert.equal(text, 'Whales sing.')
+  assert.deepEqual((await stepsOf('nightly-2026-11-28')).map(({ cost_usd }) => cost_usd), ['0.003347500000'])
 })
