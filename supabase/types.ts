@@ -25,6 +25,7 @@ export type RecordedStep = ({ run_id: string } | { workflow_id: string, run_key:
   tokens_output?: number, usage?: ReportedUsage, response?: object, error?: Json, step_key?: string, attempt?: number,
   call_key?: string, cost_usd?: number, executed_at?: string
 }
+export type BudgetPeriod = 'day' | 'week' | 'month' | 'year' | 'total'
 export type CostSource = 'provided' | 'calculated' | 'correction'
 export type PriceUnit = Open<
   | 'input' | 'output' | 'cache_read' | 'cache_write' | 'cache_write_1h' | 'cache_write_12h' | 'reasoning' | 'input_audio'
@@ -160,6 +161,7 @@ export type SourceProgressEvent = {
 
 type Columns = {
   audit_log: { action: AuditAction, details: { before?: JsonObject, after?: JsonObject } }
+  budgets: { period: BudgetPeriod, phase: Phase }
   context_sources: { status: SourceStatus, format: Format, raw_metadata: JsonObject }
   insights: { type: InsightType, tags: Json[] }
   model_price_multipliers: { kind: 'inference_geo' | 'data_residency' | 'speed' }
@@ -298,6 +300,13 @@ type Functions = {
   }
 
   // Runs and cost
+  budget_status: {
+    row: {
+      model: string | null, phase: Phase | null, user_key: string | null, period: BudgetPeriod, period_start: string | null,
+      period_end: string | null, fraction: number | null, state: 'ok' | 'warning' | 'exhausted', forecast_usd: number | null,
+      exhausted_at: string | null
+    }
+  }
   calculate_cost: {
     args: { tokens_input: number | null, tokens_output: number | null, usage: ReportedUsage }
     returns: number | null
@@ -327,6 +336,13 @@ type Functions = {
   reap_runs: { args: { project_id: string | null } }
   record_steps: { args: { steps: RecordedStep[], project_id: string | null } }
   reprice: { row: { cost_before: number | null, cost_now: number | null } }
+  reserve_budget: {
+    args: {
+      estimate_usd: number | null, model: string | null, tokens_input: number | null, max_tokens_output: number | null,
+      usage: ReportedUsage, run_id: string | null, phase: Phase | null, user_key: string | null
+    }
+  }
+  set_budget: { args: { period: BudgetPeriod, model: string | null, phase: Phase | null, user_key: string | null } }
   set_price: { args: { prices: Rates | null, same_as: string | null } }
   start_run: {
     args: {

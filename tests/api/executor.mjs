@@ -40,6 +40,7 @@ export class Executor {
     this.runs.set(run.id, run)
     let jobs = [{ step: 'step', attempt: 0 }]
     while (jobs.length > 0 && !run.isOver) {
+      if (run.requests.length > 500) throw new Error(`the run does not end: ${JSON.stringify(run.log.slice(-3))}`)
       if (run.requests.length >= cancelAfter) {
         run.isCancelled = true
         break
@@ -62,13 +63,14 @@ export class Executor {
       },
     })
     const url = `http://app.test/api/inngest?fnId=${this.app}-${name}&stepId=${job.step}`
-    const send = () => handler(new Request(url, { method: 'POST', body, headers: { 'content-type': 'application/json', 'x-inngest-server-kind': 'dev' } }))
+    const send = () => handler(new Request(url, { method: 'POST', body, headers: { host: 'app.test', 'content-type': 'application/json', 'x-inngest-server-kind': 'dev' } }))
     run.requests.push(job)
     if (options.lose(job)) await (await send()).text()
     const start = performance.now()
     const response = await send()
     const text = await response.text()
     run.milliseconds += performance.now() - start
+    run.log.push(text.slice(0, 500))
     const isFinal = response.headers.get('x-inngest-no-retry') === 'true'
     if (response.status === 206) return run.takeAll(JSON.parse(text), job, options.infer)
     if (response.status === 200) run.end({ result: JSON.parse(text) })
@@ -83,6 +85,7 @@ class Run {
   stack = []
   requests = []
   checkpoints = []
+  log = []
   milliseconds = 0
   isParallel = false
   isOver = false
@@ -104,7 +107,7 @@ class Run {
     return list.flatMap((op) => {
       if (op.op === 'StepPlanned') return [{ step: op.id, attempt: 0 }]
       if (op.op === 'StepError') return [{ step: job.step, attempt: job.attempt + 1 }]
-      if (op.op === 'AiGateway') this.#keep(op.id, infer(op))
+      if (op.op === 'AIGateway') this.#keep(op.id, infer(op))
       this.take(op)
       return this.isOver ? [] : [{ step: 'step', attempt: 0 }]
     })

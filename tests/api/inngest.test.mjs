@@ -9,9 +9,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Inngest, NonRetriableError } from 'inngest'
 import { serve } from 'inngest/edge'
+import OpenAI from 'openai'
 import { Executor, startCheckpoints } from './executor.mjs'
 import { ALICE, BOB, ok } from './fixtures.mjs'
 import { startProvider } from './provider.mjs'
+import { example, run as runExample } from './readme.mjs'
 import { calls } from './sdks.mjs'
 import { startStack } from './stack.mjs'
 
@@ -137,8 +139,9 @@ for (const checkpointing of [false, true]) {
     assert.equal(handled.result, 'no model')
     assert.deepEqual(short(await stepsOf(handled.id)), ['tell 0 success'])
     assert.equal((await runOf(handled.id)).workflow_id, 'boom/on-failure')
-    const metrics = await ok(alice.rpc('workflow_metrics', { project_id: project }))
-    assert.ok(metrics)
+    const metrics = await ok(alice.rpc('workflow_metrics', { project_id: project, since: '2026-01-01', group_by: 'workflow' }))
+    const rates = Object.fromEntries(metrics.map(({ bucket, success_rate }) => [bucket, success_rate]))
+    assert.deepEqual([rates.boom, rates['boom/on-failure']], [0, 1])
     assert.deepEqual(errors, [])
   })
 
@@ -197,7 +200,7 @@ for (const checkpointing of [false, true]) {
         await step.run('b', () => 2)
       }],
     }, { checkpointing, more: (inngest) => [cancellations(inngest, { client: alice, projectId: project })] })
-    const cancelled = await run('long', { cancelAfter: 2 })
+    const cancelled = await run('long', { cancelAfter: checkpointing ? 1 : 2 })
     assert.equal((await runOf(cancelled.id)).status, 'running')
     const tell = (run_id) => run('matrice-cancellations', { event: { name: 'inngest/function.cancelled', data: { run_id, function_id: `${APP}-long` } } })
     const { error, id } = await tell(cancelled.id)
@@ -236,12 +239,13 @@ for (const checkpointing of [false, true]) {
     const { run, errors } = app({
       early: [{}, async ({ step, runId }) => {
         step.run('later', async () => { seen.push((await runOf(runId))?.status) })
+        await step.run('first', () => 1)
         return 'early'
       }],
     }, { checkpointing })
     const { id, result } = await run('early')
     assert.deepEqual([result, errors], ['early', []])
-    assert.deepEqual([(await runOf(id)).status, short(await stepsOf(id))], ['completed', ['later 0 success']])
+    assert.deepEqual([(await runOf(id)).status, short(await stepsOf(id)).sort()], ['completed', ['first 0 success', 'later 0 success']])
     assert.notEqual(seen[0], 'completed')
   })
 
@@ -320,7 +324,7 @@ test('each library has the same cost as its response has', async () => {
   const { id } = await run('all')
   const run_id = await ok(alice.rpc('start_run', { project_id: project, workflow_id: 'direct', event_name: 'direct' }))
   for (const { step_name, tokens_input, tokens_output, model, cost_usd } of await stepsOf(id)) {
-    const step = await ok(alice.rpc('record_step', { run_id, step_name, status: 'success', response: await models[step_name].call() }))
+    const step = await ok(alice.rpc('record_step', { run_id, step_name, status: 'success', model, response: await models[step_name].call() }))
     const direct = await ok(alice.from('workflow_steps').select('tokens_input, tokens_output, model, cost_usd::text').eq('id', step).single())
     assert.deepEqual({ tokens_input, tokens_output, model, cost_usd }, direct, step_name)
   }
@@ -329,30 +333,35 @@ test('each library has the same cost as its response has', async () => {
 test('errors of the recorder, and hostile values, do not reach the function', async () => {
   const bob = await stack.user(BOB)
   const throws = () => { throw new Error('from an option') }
-  const circular = new Error('circular')
-  circular.cause = circular
   const hostile = {
     hostile: [{ retries: 0 }, async ({ step }) => {
       await step.run('zero \0 and half \ud800', () => 'a\0b')
       await step.run('é'.repeat(500), () => ({ usage: 'none', model: 5 }))
       await step.run('numbers', () => ({ usage: { input_tokens: -5, output_tokens: 'many', deep: JSON.parse('[' .repeat(500) + ']'.repeat(500)) } }))
       await step.run('large', () => ({ usage: Object.fromEntries(Array.from({ length: 10_000 }, (_, i) => [`tokens_${i}`, i])) }))
-      for (const error of [circular, 'text \0', null, undefined, { a: 1n }, Object.defineProperty(new Error('getter'), 'code', { get: throws })]) {
+      await step.run('trap', async () => report(new Proxy({}, { get: throws, has: throws, ownKeys: throws })) && 1)
+      for (const error of ['text \0', null, undefined, { a: 1n }, Object.defineProperty(new Error('getter'), 'code', { get: throws })]) {
         await step.run('error', () => { throw error }).catch(() => {})
       }
       return 'done'
     }],
   }
   const good = app(hostile)
-  const { id, result } = await good.run('hostile', { retries: 0 })
-  assert.equal(result, 'done')
+  const { id, result, error } = await good.run('hostile', { retries: 0 })
+  assert.equal(result, 'done', JSON.stringify(error))
   const steps = await stepsOf(id)
   assert.deepEqual([good.errors, steps.length], [[], 10])
   assert.equal(steps[2].cost_usd, null)
   for (const options of [{ client: bob }, { projectId: throws }, { projectId: 'none' }, { phase: 'P9' }, { onError: throws, client: { rpc: throws } },
     { client: { rpc: () => null } }, { input: throws }, { output: throws }, { waitUntil: throws }]) {
-    const { run } = app(hostile, options)
+    const { run } = app(hostile, { seconds: 1, ...options })
     assert.equal((await run('hostile', { retries: 0 })).result, 'done', Object.keys(options).join())
+  }
+  const deep = JSON.parse('['.repeat(100) + ']'.repeat(100))
+  for (const data of [throws, () => deep, () => ({ a: 'é'.repeat(1_000_000) }), () => 1n, () => ({ a: '\0\ud800' })]) {
+    const { run, errors } = app(hostile, { input: data, output: data })
+    const { status } = await runOf((await run('hostile', { retries: 0 })).id)
+    assert.deepEqual([status, errors.length <= 2], ['completed', true], String(data))
   }
   const { run } = app(hostile, { projectId: ({ event }) => event.data.project })
   assert.equal(await runOf((await run('hostile', { retries: 0 })).id), null)
@@ -413,8 +422,14 @@ test('code without Inngest is recorded by the same recorder', async () => {
   assert.equal(await recorder.record(options, work), 'gpt-5')
   await recorder.flush()
   // The same work again, in another process
-  await new Recorder({ client: alice }).record(options, work)
+  const other = new Recorder({ client: alice, onError: (error) => errors.push(error) })
+  await other.record(options, work)
+  await other.flush()
   await assert.rejects(recorder.record({ ...options, key: 'script-2' }, (run) => run.step('fails', () => { throw new RangeError('no') })), RangeError)
+  // The SDK itself cannot take such an error.
+  const circular = new Error('circular')
+  circular.cause = circular
+  await assert.rejects(recorder.record({ ...options, key: 'script-3' }, () => { throw circular }), circular)
   await recorder.flush()
   assert.deepEqual(errors, [])
   assert.deepEqual((await stepsOf('script-1')).map(({ step_key, cost_usd }) => [step_key, cost_usd]), [
@@ -422,4 +437,18 @@ test('code without Inngest is recorded by the same recorder', async () => {
   const [first, second] = [await runOf('script-1'), await runOf('script-2')]
   assert.deepEqual([first.status, first.event_name, first.input_data, second.status], ['completed', 'cron', { a: 1 }, 'failed'])
   assert.deepEqual(second.output_data, { error: { name: 'RangeError', message: 'no' } })
+})
+
+test('the examples of the README record what they say', async () => {
+  const openai = new OpenAI({ apiKey: 'none', baseURL: `${provider.url}/v1` })
+  const world = { supabase: alice, project, openai, Inngest, matrice, cancellations, report, Recorder }
+  const { inngest, functions } = await runExample(await example('js', 'cancellations(inngest'), world, 'inngest', 'functions')
+  const handler = serve({ client: inngest.setEnvVars({ INNGEST_DEV: '1' }), functions })
+  const run = await new Executor('app').run(handler, 'answer', { event: { name: 'question/asked', data: { messages: [{ role: 'user', content: SECRET }] } } })
+  assert.equal(run.result, 'Whales sing.')
+  for (let tries = 0; (await runOf(run.id))?.status !== 'completed' && tries < 50; tries++) await sleep(50)
+  assert.deepEqual((await stepsOf(run.id)).map(({ step_name, cost_usd }) => [step_name, cost_usd]), [['ask', '0.003347500000'], ['improve', '0.003347500000']])
+  const { text } = await runExample(await example('js', 'new Recorder'), world, 'text')
+  assert.equal(text, 'Whales sing.')
+  assert.deepEqual((await stepsOf('nightly-2026-11-28')).map(({ cost_usd }) => cost_usd), ['0.003347500000'])
 })

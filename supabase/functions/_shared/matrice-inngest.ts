@@ -63,7 +63,7 @@ export function matrice(options: Options): Middleware.Class & { flush(): Promise
 
     override onRunComplete({ ctx, fn, output }: Middleware.OnRunCompleteArgs) {
       const run = this.#run(ctx, fn)
-      this.#ending = run && (() => run.finish('completed', options.output?.(output, ctx)))
+      this.#ending = run && (() => run.finish('completed', () => options.output?.(output, ctx)))
       if (!this.#isRequest) this.#end()
     }
 
@@ -71,7 +71,7 @@ export function matrice(options: Options): Middleware.Class & { flush(): Promise
       this.#safely(() => {
         const run = this.#run(ctx, fn)
         // An error of a step is recorded there.
-        if (error.name !== 'StepError') run?.record({ key: '(function)', name: '(function)', status: 'failed', attempt: ctx.attempt, error })
+        if (!('stepId' in error)) run?.record({ key: '(function)', name: '(function)', status: 'failed', attempt: ctx.attempt, error })
         if (isFinalAttempt) run?.finish('failed', { error: errorOf(error) })
       })
     }

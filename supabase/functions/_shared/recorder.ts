@@ -4,7 +4,7 @@
 // word to `onError`. Each row has a key, so that a row counts once however often it is sent.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { cleanText, jsonWithin, usageOf } from './reported.ts'
+import { cleanText, get, jsonWithin, usageOf } from './reported.ts'
 
 /** What is needed of a client of supabase-js, with the schema matrice or another one as its default. */
 export interface Client {
@@ -227,10 +227,11 @@ export class Run {
     this.record(step)
   }
 
+  /** `output` is a value, or a function that gives it. */
   finish(status: Ending, output?: unknown): void {
-    const output_data = jsonWithin(output, MOST_JSON)
+    const output_data = this.#data(output)
     this.#next(async (run_id, until) => {
-      await this.#recorder.call('finish_run', { run_id, status, output_data }, until)
+      await this.#withData('finish_run', { run_id, status }, output_data === undefined ? {} : { output_data }, until)
     })
   }
 
@@ -266,14 +267,34 @@ export class Run {
 
   async #start(until: number): Promise<string> {
     const { projectId, workflow, event, phase, input } = this.#options
-    const input_data = jsonWithin(typeof input === 'function' ? input() : input, MOST_JSON) ?? {}
-    const id = await this.#recorder.call('start_run', {
+    const input_data = this.#data(input)
+    const id = await this.#withData('start_run', {
       project_id: projectId, workflow_id: cleanText(workflow, 200), event_name: cleanText(event ?? workflow, 200), run_key: this.#key,
-      ...phase !== undefined && { phase }, input_data,
-    }, until)
+      ...phase !== undefined && { phase },
+    }, input_data === undefined ? {} : { input_data }, until)
     // It may hold on to a large event.
     this.#options.input = undefined
     return id as string
+  }
+
+  /** Calls without the data if the data is refused. */
+  async #withData(name: string, args: Record<string, unknown>, data: Record<string, unknown>, until: number): Promise<unknown> {
+    try {
+      return await this.#recorder.call(name, { ...args, ...data }, until)
+    } catch (error) {
+      if ((error as RecorderError).code !== '22023' || Object.keys(data).length === 0) throw error
+      this.#recorder.gaveUp(error)
+      return await this.#recorder.call(name, args, until)
+    }
+  }
+
+  #data(given: unknown): unknown {
+    try {
+      return jsonWithin(typeof given === 'function' ? given() : given, MOST_JSON)
+    } catch (error) {
+      this.#recorder.gaveUp(error)
+      return undefined
+    }
   }
 
   #safely(work: () => void): void {
@@ -325,13 +346,13 @@ function resultsIn(found: unknown): Result[] {
 /** What is kept of an error. */
 export function errorOf(error: unknown, depth = 0): Record<string, unknown> {
   if (typeof error !== 'object' || error === null) return { name: 'Error', message: cleanText(error, 4000) }
-  const { name, message, code, status, statusCode, cause } = error as Record<string, unknown>
-  const known = { name: cleanText(name ?? 'Error', 200), message: cleanText(message ?? jsonWithin(error, 4000) ?? '', 4000) }
+  const [code, status, cause] = [get(error, 'code'), get(error, 'status') ?? get(error, 'statusCode'), get(error, 'cause')]
+  const message = get(error, 'message') ?? JSON.stringify(jsonWithin(error, 4000))
   const isShort = (value: unknown) => typeof value === 'string' || Number.isFinite(value)
   return {
-    ...known,
+    name: cleanText(get(error, 'name') ?? 'Error', 200), message: cleanText(message ?? '', 4000),
     ...isShort(code) && { code: cleanText(code, 200) },
-    ...isShort(status ?? statusCode) && { status: cleanText(status ?? statusCode, 200) },
+    ...isShort(status) && { status: cleanText(status, 200) },
     ...cause !== undefined && cause !== null && depth < 3 && { cause: errorOf(cause, depth + 1) },
   }
 }
