@@ -111,7 +111,7 @@ describe('functions refuse numbers out of range', () => refusals([
 describe('functions refuse null', () => refusals([
   ...each([null], 'match_chunks', 'match_count', '22004'), ...each([null], 'match_chunks', 'filter', '22004'),
   ...each([null], 'create_project', 'settings', '22004'), ...each([null], 'calculate_cost', 'usage', '22004'),
-  ...each([null], 'set_member_role', 'role', '22004'), ...['finish_run: run_id null without a run_key', rpc('finish_run', { run_id: null, run_key: null }), 400, '22004'],
+  ...each([null], 'set_member_role', 'role', '22004'), ['finish_run: run_id null without a run_key', rpc('finish_run', { run_id: null, run_key: null }), 400, '22004'],
   ...each([null], 'rerank_chunks', 'scores', '22004'), ...each([null], 'start_run', 'input_data', '22004'),
 ]))
 
