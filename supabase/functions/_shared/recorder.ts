@@ -119,7 +119,10 @@ export class Recorder {
 
   /** Does some work in the background. It is for Run. */
   inBackground(work: (until: number) => Promise<void>): void {
-    if (this.#waiting.size >= (this.#options.mostWaiting ?? 10_000)) return this.gaveUp(new RecorderError('too much is waiting to be recorded'))
+    if (this.#waiting.size >= (this.#options.mostWaiting ?? 10_000)) {
+      this.gaveUp(new RecorderError('too much is waiting to be recorded'))
+      return
+    }
     const until = Date.now() + (this.#options.seconds ?? 30) * 1000
     const done: Promise<unknown> = work(until).catch((error) => this.gaveUp(error)).finally(() => this.#waiting.delete(done))
     this.#waiting.add(done)
@@ -217,7 +220,9 @@ export class Run {
     const [first, ...more] = step.results ?? []
     this.#send(step, step.key, first)
     // A row has one usage. Each further call has a row of its own.
-    more.forEach((result, i) => this.#send({ ...step, status: 'success', milliseconds: undefined, error: undefined }, `${step.key}/${i + 1}`, result))
+    for (const [i, result] of more.entries()) {
+      this.#send({ ...step, status: 'success', milliseconds: undefined, error: undefined }, `${step.key}/${i + 1}`, result)
+    }
   }
 
   /** Records a step unless this process has recorded it. */
@@ -259,7 +264,10 @@ export class Run {
   #next(work: (id: string, until: number) => Promise<void>): void {
     this.#recorder.inBackground((until) => {
       const before = this.#last
-      const now = before.then(async () => work(this.#id ??= await this.#start(until), until))
+      const now = before.then(async () => {
+        this.#id ??= await this.#start(until)
+        await work(this.#id, until)
+      })
       this.#last = now.catch(() => {})
       return now
     })
