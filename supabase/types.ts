@@ -330,7 +330,7 @@ type Functions = {
       run_id: string | null, status: StepStatus, latency_ms: number | null, model: string | null, tokens_input: number | null,
       tokens_output: number | null, usage: ReportedUsage, error: Json, step_key: string | null, cost_usd: number | null,
       response: object | null, call_key: string | null, project_id: string | null, workflow_id: string | null,
-      run_key: string | null
+      run_key: string | null, reservation_id: string | null
     }
   }
   reap_runs: { args: { project_id: string | null } }

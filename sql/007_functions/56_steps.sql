@@ -175,7 +175,7 @@ create or replace function matrice.record_step(
   tokens_input integer default null, tokens_output integer default null, usage jsonb default '{}', error jsonb default null,
   step_key text default null, attempt integer default 0, cost_usd numeric default null, executed_at timestamptz default now(),
   response jsonb default null, call_key text default null, project_id uuid default null, workflow_id text default null,
-  run_key text default null
+  run_key text default null, reservation_id uuid default null
 ) returns uuid
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -204,12 +204,13 @@ begin
   -- A trigger reads the usage, and calculates the cost if it is null.
   insert into matrice.workflow_steps as s (
     run_id, project_id, step_name, status, latency_ms, model, tokens_input, tokens_output, usage, error, step_key,
-    attempt, call_key, cost_usd, executed_at)
+    attempt, call_key, cost_usd, executed_at, reservation_id)
   values (
     record_step.run_id, run.project_id, record_step.step_name, record_step.status, round(record_step.latency_ms),
     record_step.model,
     coalesce(record_step.tokens_input, 0), coalesce(record_step.tokens_output, 0), record_step.usage, record_step.error,
-    record_step.step_key, record_step.attempt, record_step.call_key, record_step.cost_usd, record_step.executed_at)
+    record_step.step_key, record_step.attempt, record_step.call_key, record_step.cost_usd, record_step.executed_at,
+    record_step.reservation_id)
   on conflict on constraint workflow_steps_run_id_step_key_attempt_call_key_key do nothing
   returning s.id into step;
   if step is null then
@@ -225,13 +226,14 @@ comment on function matrice.record_step is
   'Records a step of a run with its tokens, latency and cost. Returns the id of the step. run_id may be null if project_id, '
   'workflow_id and run_key name the run; a run that is not known yet is recorded as running. status: running, success, failed or '
   'skipped. A running step needs a step_key; its end, recorded with the same key, replaces it. usage: what the API of a '
-  'model, or a library, reports, unchanged, as in calculate_cost. It is never a reason to refuse a step. response: the whole response '
-  'instead; what it says of usage, model and service tier is kept in usage. model, tokens_input, tokens_output: if null, they '
-  'are taken from usage. cost_usd: if null, the cost is calculated at the prices of executed_at. If the calculated cost is null, '
-  'cost_note says why. step_key: identifies the step in its run. attempt: number of the attempt; each is billed. call_key: '
-  'identifies one of several calls of a model within the step. A second call with the same step_key, attempt and call_key '
-  'changes nothing and returns the same id. With another step_name it is refused (PT409). Defaults: usage ''{}'', attempt 0, executed_at '
-  'now(), the others null.';
+  'model, or a library, reports, unchanged, as in calculate_cost. It is never a reason to refuse a step. response: the whole '
+  'response instead; what it says of usage, model and service tier is kept in usage. model, tokens_input, tokens_output: if '
+  'null, they are taken from usage. cost_usd: if null, the cost is calculated at the prices of executed_at. If the calculated '
+  'cost is null, cost_note says why. step_key: identifies the step in its run. attempt: number of the attempt; each is billed. '
+  'call_key: identifies one of several calls of a model within the step. A second call with the same step_key, attempt and '
+  'call_key changes nothing and returns the same id. With another step_name it is refused (PT409). reservation_id: of '
+  'reserve_budget; the step then counts instead of the reservation. Defaults: usage ''{}'', attempt 0, executed_at now(), the '
+  'others null.';
 
 create or replace function matrice_private.steps_of(steps jsonb, whose uuid) returns table (
   place bigint, run_id uuid, project_id uuid, workflow_id text, run_key text, step_name text, status text,
@@ -328,7 +330,6 @@ as $$
 declare
   run   record;
   named uuid;
-  names uuid[];
   ids   uuid[];
 begin
   -- In order, so that two batches that record the same new runs do not wait for each other in a circle.
