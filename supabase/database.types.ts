@@ -656,7 +656,7 @@ isOneToOne: false
 { Args: { "confidence"?: number,"content": string,"evidence"?: Json,"project_id": string,"source_id"?: string,"tags"?: Json,"title": string,"type": string }; Returns: string
                            },
 "record_step":
-{ Args: { "attempt"?: number,"call_key"?: string,"cost_usd"?: number,"error"?: Json,"executed_at"?: string,"latency_ms"?: number,"model"?: string,"project_id"?: string,"response"?: Json,"run_id": string,"run_key"?: string,"status": string,"step_key"?: string,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: Json,"workflow_id"?: string }; Returns: string
+{ Args: { "attempt"?: number,"call_key"?: string,"cost_usd"?: number,"error"?: Json,"executed_at"?: string,"latency_ms"?: number,"model"?: string,"project_id"?: string,"reservation_id"?: string,"response"?: Json,"run_id": string,"run_key"?: string,"status": string,"step_key"?: string,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: Json,"workflow_id"?: string }; Returns: string
                            },
 "record_steps":
 { Args: { "project_id"?: string,"steps": Json }; Returns: number
