@@ -54,7 +54,7 @@ insert into contract values
      overlap_tokens integer,is_current boolean}'),
   ('restore_source', '{source_id uuid,version integer}', 'table', '{total integer,added integer,kept integer,removed integer}'),
   ('rechunk',
-   '{project_id uuid,format text DEFAULT NULL,max_tokens integer DEFAULT NULL,overlap_tokens integer DEFAULT NULL,source_ids uuid[] DEFAULT NULL::uuid[]}',
+   '{project_id uuid,format text DEFAULT NULL,max_tokens integer DEFAULT NULL,overlap_tokens integer DEFAULT NULL,source_ids uuid[] DEFAULT NULL}',
    'table', '{source_id uuid,total integer,added integer,kept integer,removed integer}'),
   ('ingest_chunks',
    '{project_id uuid,name text,chunks jsonb,"type text DEFAULT ''file''",storage_path text DEFAULT NULL,"metadata jsonb DEFAULT ''{}''"}', 'uuid', null),
