@@ -444,8 +444,8 @@ comment on function matrice.reserve_budget is
   'the estimate. estimate_usd: what the call will cost at most. Left out, it is calculated from model, tokens_input, '
   'max_tokens_output and usage, which can have service_tier and the other keys of calculate_cost. run_id: phase and user_key '
   'are taken from this run. user_key: if nothing says who it is, it is the caller. valid_for: the reservation ends by itself '
-  'after this time, from 1 second to 1 day; choose more than the call can take. Defaults: usage ''{}'', valid_for ''15 '
-  'minutes''.';
+  'after this time, from 1 second to 1 day; choose more than the call can take. Defaults: usage ''{}'', '
+  'valid_for ''00:15:00''.';
 
 create or replace function matrice_private.settle(reservation_id uuid, cost_usd numeric) returns void
 language plpgsql security definer
