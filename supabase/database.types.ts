@@ -19,6 +19,46 @@ export type Database = {
                   Relationships: [
                     
                   ]
+                },"budget_events": {
+                  Row: {
+                    "budget_id": string,"created_at": string,"limit_usd": number,"period_start": string,"project_id": string,"spent_usd": number,"threshold": number
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "budget_id": string,"created_at"?: string,"limit_usd": number,"period_start": string,"project_id": string,"spent_usd": number,"threshold": number
+                  }
+                  Update: {
+                    "budget_id"?: string,"created_at"?: string,"limit_usd"?: number,"period_start"?: string,"project_id"?: string,"spent_usd"?: number,"threshold"?: number
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "budget_events_budget_fkey"
+      columns: ["project_id","budget_id"]
+isOneToOne: false
+      referencedRelation: "budgets"
+      referencedColumns: ["project_id","id"]
+    }
+                  ]
+                },"budgets": {
+                  Row: {
+                    "created_at": string,"id": string,"is_hard": boolean,"limit_usd": number,"model": string | null,"name": string,"period": string,"phase": string | null,"project_id": string,"thresholds": (number)[],"time_zone": string,"user_key": string | null
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"id"?: string,"is_hard": boolean,"limit_usd": number,"model"?: string | null,"name": string,"period": string,"phase"?: string | null,"project_id": string,"thresholds": (number)[],"time_zone": string,"user_key"?: string | null
+                  }
+                  Update: {
+                    "created_at"?: string,"id"?: string,"is_hard"?: boolean,"limit_usd"?: number,"model"?: string | null,"name"?: string,"period"?: string,"phase"?: string | null,"project_id"?: string,"thresholds"?: (number)[],"time_zone"?: string,"user_key"?: string | null
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "budgets_project_id_fkey"
+      columns: ["project_id"]
+isOneToOne: false
+      referencedRelation: "projects"
+      referencedColumns: ["id"]
+    }
+                  ]
                 },"chunk_embeddings": {
                   Row: {
                     "chunk_id": string,"created_at": string,"embedding": string,"id": string,"model": string,"project_id": string
@@ -363,14 +403,14 @@ isOneToOne: false
                   ]
                 },"workflow_runs": {
                   Row: {
-                    "completed_at": string | null,"event_name": string | null,"id": string,"input_data": NonNullable<Json>,"output_data": Json | null,"phase": string | null,"project_id": string,"run_key": string | null,"started_at": string,"status": string,"workflow_id": string
+                    "completed_at": string | null,"created_by": string | null,"event_name": string | null,"id": string,"input_data": NonNullable<Json>,"output_data": Json | null,"phase": string | null,"project_id": string,"run_key": string | null,"started_at": string,"status": string,"user_key": string | null,"workflow_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "completed_at"?: string | null,"event_name"?: string | null,"id"?: string,"input_data"?: NonNullable<Json>,"output_data"?: Json | null,"phase"?: string | null,"project_id": string,"run_key"?: string | null,"started_at"?: string,"status"?: string,"workflow_id": string
+                    "completed_at"?: string | null,"created_by"?: string | null,"event_name"?: string | null,"id"?: string,"input_data"?: NonNullable<Json>,"output_data"?: Json | null,"phase"?: string | null,"project_id": string,"run_key"?: string | null,"started_at"?: string,"status"?: string,"user_key"?: string | null,"workflow_id": string
                   }
                   Update: {
-                    "completed_at"?: string | null,"event_name"?: string | null,"id"?: string,"input_data"?: NonNullable<Json>,"output_data"?: Json | null,"phase"?: string | null,"project_id"?: string,"run_key"?: string | null,"started_at"?: string,"status"?: string,"workflow_id"?: string
+                    "completed_at"?: string | null,"created_by"?: string | null,"event_name"?: string | null,"id"?: string,"input_data"?: NonNullable<Json>,"output_data"?: Json | null,"phase"?: string | null,"project_id"?: string,"run_key"?: string | null,"started_at"?: string,"status"?: string,"user_key"?: string | null,"workflow_id"?: string
                   }
                   Relationships: [
                     {
@@ -383,14 +423,14 @@ isOneToOne: false
                   ]
                 },"workflow_steps": {
                   Row: {
-                    "attempt": number,"cost_note": string | null,"cost_source": string | null,"cost_usd": number | null,"error": Json | null,"executed_at": string,"id": string,"latency_ms": number | null,"model": string | null,"project_id": string,"provider_cost_usd": number | null,"run_id": string,"status": string,"step_key": string | null,"step_name": string,"tokens_input": number,"tokens_output": number,"usage": NonNullable<Json>
+                    "attempt": number,"cost_note": string | null,"cost_source": string | null,"cost_usd": number | null,"error": Json | null,"executed_at": string,"id": string,"latency_ms": number | null,"model": string | null,"project_id": string,"provider_cost_usd": number | null,"reservation_id": string | null,"run_id": string,"status": string,"step_key": string | null,"step_name": string,"tokens_input": number,"tokens_output": number,"usage": NonNullable<Json>
                   }
                   ComputedFields: never
                   Insert: {
-                    "attempt"?: number,"cost_note"?: string | null,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"provider_cost_usd"?: number | null,"run_id": string,"status": string,"step_key"?: string | null,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
+                    "attempt"?: number,"cost_note"?: string | null,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"provider_cost_usd"?: number | null,"reservation_id"?: string | null,"run_id": string,"status": string,"step_key"?: string | null,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
                   }
                   Update: {
-                    "attempt"?: number,"cost_note"?: string | null,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"provider_cost_usd"?: number | null,"run_id"?: string,"status"?: string,"step_key"?: string | null,"step_name"?: string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
+                    "attempt"?: number,"cost_note"?: string | null,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"provider_cost_usd"?: number | null,"reservation_id"?: string | null,"run_id"?: string,"status"?: string,"step_key"?: string | null,"step_name"?: string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
                   }
                   Relationships: [
                     {
@@ -484,6 +524,11 @@ isOneToOne: false
 "analyze_text":
 { Args: { "content": string,"language"?: string }; Returns: {
               "kind": string,"position": number,"word": string
+            }[]
+                           },
+"budget_status":
+{ Args: { "project_id": string }; Returns: {
+              "budget_id": string,"exhausted_at": string,"forecast_usd": number,"fraction": number,"is_hard": boolean,"limit_usd": number,"model": string,"name": string,"period": string,"period_end": string,"period_start": string,"phase": string,"reserved_usd": number,"spent_usd": number,"state": string,"time_zone": string,"unpriced_steps": number,"user_key": string
             }[]
                            },
 "build_context":
@@ -610,6 +655,12 @@ isOneToOne: false
 "reindex_text":
 { Args: { "batch_size"?: number,"project_id": string }; Returns: number
                            },
+"release_budget":
+{ Args: { "reservation_id": string }; Returns: boolean
+                           },
+"remove_budget":
+{ Args: { "name"?: string,"project_id": string }; Returns: undefined
+                           },
 "remove_member":
 { Args: { "project_id": string,"user_id": string }; Returns: undefined
                            },
@@ -627,6 +678,9 @@ isOneToOne: false
 { Args: { "diversity"?: number,"expand"?: number,"match_count"?: number,"max_per_source"?: number,"model"?: string,"scores": Json }; Returns: {
               "chunk_id": string,"chunk_index": number,"content": string,"metadata": Json,"score": number,"source_id": string,"source_name": string,"token_count": number
             }[]
+                           },
+"reserve_budget":
+{ Args: { "estimate_usd"?: number,"max_tokens_output"?: number,"model"?: string,"phase"?: string,"project_id": string,"run_id"?: string,"tokens_input"?: number,"usage"?: Json,"user_key"?: string,"valid_for"?: string }; Returns: string
                            },
 "restore_pillar":
 { Args: { "code": string,"project_id": string,"version": number }; Returns: number
@@ -657,6 +711,9 @@ isOneToOne: false
               "least_recall": number,"query_count": number,"recall": number
             }[]
                            },
+"set_budget":
+{ Args: { "hard"?: boolean,"limit_usd": number,"model"?: string,"name"?: string,"period"?: string,"phase"?: string,"project_id": string,"thresholds"?: (number)[],"time_zone"?: string,"user_key"?: string }; Returns: string
+                           },
 "set_member_role":
 { Args: { "project_id": string,"role": string,"user_id": string }; Returns: undefined
                            },
@@ -668,6 +725,9 @@ isOneToOne: false
                            },
 "set_source_error":
 { Args: { "error": string,"source_id": string }; Returns: undefined
+                           },
+"settle_budget":
+{ Args: { "cost_usd": number,"reservation_id": string }; Returns: undefined
                            },
 "source_history":
 { Args: { "source_id": string }; Returns: {
