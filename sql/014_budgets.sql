@@ -125,13 +125,6 @@ comment on column matrice_private.budget_holds.spent_at is
   'When the call was executed, if its step has no known cost. The estimate then counts in the period of this time until a '
   'price is known. Null: the call has not been recorded.';
 
--- Whose calls those of a run are.
-alter table matrice.workflow_runs
-  add column if not exists user_key text constraint workflow_runs_user_key_length check (octet_length(user_key) <= 200),
-  add column if not exists created_by uuid default matrice_private.current_user_id();
-comment on column matrice.workflow_runs.user_key is 'The caller''s own key for the user for whom the run works.';
-comment on column matrice.workflow_runs.created_by is 'The user who recorded the run; null for a service.';
-
 -- There is no foreign key: a reservation is gone when its step has been recorded.
 alter table matrice.workflow_steps add column reservation_id uuid;
 comment on column matrice.workflow_steps.reservation_id is

@@ -64,8 +64,9 @@ export async function createWorld(user, name, carol) {
   const run_id = await ok(user.rpc('start_run', { project_id, workflow_id: 'watch', event_name: 'tide', run_key: 'watch-1' }))
   await ok(user.rpc('set_price', { project_id, model: 'house', prices: { input: 1 } }))
   const step_id = await ok(user.rpc('record_step', { run_id, step_name: 'look', status: 'success', model: 'gpt-4o', tokens_input: 10, step_key: 'look-1' }))
-  await ok(user.rpc('set_budget', { project_id, limit_usd: 100 }))
+  await ok(user.rpc('set_budget', { project_id, limit_usd: 100, thresholds: [0.0000001] }))
   const reservation_id = await ok(user.rpc('reserve_budget', { project_id, estimate_usd: 1 }))
+  const unused_id = await ok(user.rpc('reserve_budget', { project_id, estimate_usd: 1 }))
   await ok(carol.rpc('accept_invite', { token: await ok(user.rpc('invite_member', { project_id, email: 'carol@example.org' })) }))
   const token = await ok(user.rpc('invite_member', { project_id, email: 'dave@example.org' }))
   return { project_id, source_id, chunk_id, old_id, new_id, run_id, step_id, reservation_id, user_id: CAROL, token }
@@ -142,7 +143,7 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
       project_id, model: 'gpt-4o', tokens_input: 10, max_tokens_output: 10, usage: { service_tier: 'standard' }, run_id, phase: 'P1', user_key: 'x',
     },
     settle_budget: { reservation_id, cost_usd: 1 },
-    release_budget: { reservation_id },
+    release_budget: { reservation_id: unused_id },
     budget_status: { project_id },
     // Requests
     refuse_planned_counts: {},
