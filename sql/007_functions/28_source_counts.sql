@@ -129,11 +129,12 @@ for each row when (old.is_failed) execute function matrice_private.count_failure
 create or replace function matrice_private.counts_of(
   source_id uuid, model text, out chunks integer, out embedded integer, out failed integer
 ) returns record
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-begin atomic
+as $$
+begin
   -- OFFSET 0 for the reason that 23_chunk_leases.sql gives.
-  select count(*), count(*) filter (where e.found), count(*) filter (where l.found)
+  select count(*), count(*) filter (where e.found), count(*) filter (where l.found) into chunks, embedded, failed
     from matrice.source_chunks c
    cross join lateral (
      select exists (select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
@@ -144,7 +145,8 @@ begin atomic
                      where l.model = counts_of.model and l.is_failed) as found offset 0
    ) l
    where c.source_id = counts_of.source_id;
-end;
+end
+$$;
 comment on function matrice_private.counts_of is
   'Counts the chunks of a source, those that have an embedding of a model, and those that failed for good with it.';
 

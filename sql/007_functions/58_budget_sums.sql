@@ -48,7 +48,7 @@ create or replace function matrice_private.is_unpriced(
 language sql immutable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select cost_usd is null and status not in ('skipped', 'running') and cost_source is distinct from 'correction'
+  select cost_usd is null and status not in ('skipped', 'running') and coalesce(cost_source, '') <> 'correction'
      and (tokens > 0 or coalesce(model <> '' and status = 'success', false));
 end;
 comment on function matrice_private.is_unpriced is

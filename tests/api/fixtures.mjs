@@ -69,11 +69,11 @@ export async function createWorld(user, name, carol) {
   const unused_id = await ok(user.rpc('reserve_budget', { project_id, estimate_usd: 1 }))
   await ok(carol.rpc('accept_invite', { token: await ok(user.rpc('invite_member', { project_id, email: 'carol@example.org' })) }))
   const token = await ok(user.rpc('invite_member', { project_id, email: 'dave@example.org' }))
-  return { project_id, source_id, chunk_id, old_id, new_id, run_id, step_id, reservation_id, user_id: CAROL, token }
+  return { project_id, source_id, chunk_id, old_id, new_id, run_id, step_id, reservation_id, unused_id, user_id: CAROL, token }
 }
 
 /** Arguments for every function of the API, all text and JSON ones included. Kept complete by isolation.test.mjs. */
-export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id, step_id, reservation_id, user_id, token }) {
+export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id, step_id, reservation_id, unused_id, user_id, token }) {
   const query_text = 'blue whale'
   const query_embedding = embed(query_text)
   return {

@@ -119,7 +119,6 @@ for (const checkpointing of [false, true]) {
   })
 
   test(`a run whose step fails for good is a failed run, and its failure handler is another workflow, ${mode}`, async () => {
-    let failed
     const { run, errors } = app({
       boom: [{
         retries: 1, onFailure: async ({ error, step }) => step.run('tell', () => error.message),
@@ -128,7 +127,7 @@ for (const checkpointing of [false, true]) {
         await step.run('ask', () => { throw new Error('no model') })
       }],
     }, { checkpointing })
-    failed = await run('boom', { retries: 1 })
+    const failed = await run('boom', { retries: 1 })
     assert.ok(failed.error)
     assert.deepEqual(short(await stepsOf(failed.id)), ['ok 0 success', 'ask 0 failed', 'ask 1 failed'])
     const recorded = await runOf(failed.id)

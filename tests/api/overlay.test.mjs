@@ -52,7 +52,7 @@ test('arguments have the words that their functions allow', () => {
     select f.proname as function, m[1] as argument, array(select w[1] from regexp_matches(m[2], '''([^'']+)''', 'g') w) as words
       from pg_proc p, regexp_matches(p.prosrc, 'require_one_of\\(\\s*''(\\w+)'',\\s*\\w+,\\s*array\\[([^]]*)\\]', 'g') m, pg_proc f
      where f.pronamespace = 'matrice'::regnamespace and m[1] = any (f.proargnames[:f.pronargs])
-       and (f.oid = p.oid or p.pronamespace = 'matrice_private'::regnamespace and f.prosrc !~ format('require_one_of\\(\s*''%s''', m[1]))`)
+       and (f.oid = p.oid or p.pronamespace = 'matrice_private'::regnamespace and f.prosrc !~ format('require_one_of\\(\\s*''%s''', m[1]))`)
   assertCompiles(checks.filter(({ function: name }) => !name.startsWith('_')).map(({ function: name, argument, words }) =>
     check(`${name}.${argument}`, `Equal<NonNullable<Args<'${name}'>['${argument}']>, ${union(words)}>`)))
 })

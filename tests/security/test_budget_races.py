@@ -9,7 +9,6 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from conftest import sign_in
 from crowds import EDITORS, OWNER, new_project, run, session, waits
 
 RESERVE = "select matrice.reserve_budget(%s, %s::numeric)"
