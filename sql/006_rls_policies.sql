@@ -138,6 +138,7 @@ declare
   acl aclitem[] := case kind
     when 'schema' then (select n.nspacl from pg_namespace n where n.oid = name::regnamespace)
     when 'table' then (select c.relacl from pg_class c where c.oid = name::regclass)
+    when 'sequence' then (select c.relacl from pg_class c where c.oid = name::regclass)
     when 'function' then (select coalesce(p.proacl, acldefault('f', p.proowner)) from pg_proc p where p.oid = name::regproc)
   end;
   holder oid;
@@ -149,8 +150,8 @@ begin
 end
 $$;
 comment on function matrice_private.revoke_from_everybody is
-  'Revokes every privilege on a schema, table or function from everybody but its owner. kind: schema, table or '
-  'function. The default privileges of a database may have granted a new object to anybody. For the owner of the '
+  'Revokes every privilege on a schema, table, sequence or function from everybody but its owner. kind: schema, table, '
+  'sequence or function. The default privileges of a database may have granted a new object to anybody. For the owner of the '
   'tables, before the intended grants.';
 
 select matrice_private.revoke_from_everybody('schema', name) from unnest(array['matrice', 'matrice_private']) name;

@@ -134,6 +134,7 @@ comment on column matrice.workflow_steps.reservation_id is
 select matrice_private.revoke_from_everybody('table', name)
   from unnest(array['matrice.budgets', 'matrice.budget_events', 'matrice_private.budget_spending',
                     'matrice_private.budget_holds']) name;
+select matrice_private.revoke_from_everybody('sequence', 'matrice_private.budget_spending_id_seq');
 grant select on matrice.budgets, matrice.budget_events to authenticated, service_role;
 
 alter table matrice.budgets enable row level security;
