@@ -121,7 +121,8 @@ comment on function matrice_private.count_failure is
 create or replace trigger progress_added after insert on matrice.embedding_leases
 for each row when (new.is_failed) execute function matrice_private.count_failure();
 create or replace trigger progress_moved after update of is_failed, chunk_id, model on matrice.embedding_leases
-for each row when ((old.is_failed, old.chunk_id, old.model) is distinct from (new.is_failed, new.chunk_id, new.model))
+for each row when (old.is_failed is distinct from new.is_failed or old.chunk_id is distinct from new.chunk_id
+                   or old.model is distinct from new.model)
 execute function matrice_private.count_failure();
 create or replace trigger progress_removed after delete on matrice.embedding_leases
 for each row when (old.is_failed) execute function matrice_private.count_failure();
