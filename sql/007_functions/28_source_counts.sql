@@ -275,42 +275,8 @@ comment on function matrice_private.add_up_due is
   'Adds up what other transactions could not, because the source was locked, and removes the counts of deleted sources. '
   'SECURITY DEFINER: no client may read or write source_counts.';
 
-create or replace function matrice_private.forget_counts() returns trigger
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- Nobody waits. A claim removes rows that are locked now.
-  delete from matrice_private.source_counts d
-   where d.ctid = any (array(
-     select held.ctid from removed r cross join lateral (
-       select one.ctid from matrice_private.source_counts one where one.source_id = r.id for update skip locked
-     ) held));
-  return null;
-end
-$$;
-comment on function matrice_private.forget_counts is
-  'Removes the counts of deleted sources. SECURITY DEFINER: no client may write source_counts.';
-
 create or replace trigger forget_counts after delete on matrice.context_sources referencing old table as removed
-for each statement execute function matrice_private.forget_counts();
-
-create or replace function matrice_private.recount_sources() returns trigger
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  insert into matrice_private.source_counts (source_id, must_count)
-  select s.id, true from matrice.context_sources s where s.project_id = new.id;
-  return null;
-end
-$$;
-comment on function matrice_private.recount_sources is
-  'Counts the sources of a project again when its model changes. SECURITY DEFINER: no client may write source_counts.';
-
-create or replace trigger recount_sources after update of settings on matrice.projects
-for each row when (old.settings ->> 'embedding_model' is distinct from new.settings ->> 'embedding_model')
-execute function matrice_private.recount_sources();
+for each statement execute function matrice_private.forget_rows_of_sources('source_counts');
 
 create or replace function matrice_private.rebuild_progress(project_id uuid default null) returns void
 language plpgsql
@@ -325,6 +291,22 @@ $$;
 comment on function matrice_private.rebuild_progress is
   'Counts the chunks of all sources of a project again; without project_id, of all projects. For the owner of the tables, after '
   'rows were loaded or deleted without triggers.';
+
+create or replace function matrice_private.recount_sources() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.rebuild_progress(new.id);
+  return null;
+end
+$$;
+comment on function matrice_private.recount_sources is
+  'Counts the sources of a project again when its model changes. SECURITY DEFINER: no client may write source_counts.';
+
+create or replace trigger recount_sources after update of settings on matrice.projects
+for each row when (old.settings ->> 'embedding_model' is distinct from new.settings ->> 'embedding_model')
+execute function matrice_private.recount_sources();
 
 create or replace function matrice_private.recount_all() returns trigger
 language plpgsql security definer

@@ -49,7 +49,7 @@ begin
       'text_language',
       'require_no_circle',
       'require_metadata_room', 'cut_is_bounded', 'chunk_is_bounded', 'completed_chunks', 'require_spans',
-      'names_between', 'places_of', 'content_hash', 'cut_source', 'lay_chunks', 'laid_metadata', 'require_room',
+      'names_between', 'places_of', 'content_hash', 'add_source', 'cut_source', 'lay_chunks', 'laid_metadata', 'require_room',
       'keyed_source', 'is_count_of_failures',
       'keeps_texts', 'kept_versions', 'remember_text', 'project_of_source', 'hold_source', 'current_version', 'require_version',
       'require_sources', 'wrong_chunk', 'require_client_chunks', 'lay_client_chunks',
@@ -156,7 +156,7 @@ begin
       'rebuild_embedding_queue', 'is_listed', 'list_project', 'seems_covered',
       'recount_budgets', 'recount_budget', 'period_start', 'period_end', 'is_model_of_budget', 'is_unpriced', 'hold_budgets',
       'lock_budgets', 'reach_thresholds', 'merge_spending', 'say_dollars', 'say_renewal', 'require_budget_room',
-      'rebuild_progress', 'counts_of', 'why_failed', 'add_up', 'send_progress',
+      'rebuild_progress', 'texts_of', 'counts_of', 'why_failed', 'add_up', 'send_progress',
       'schedule_embedding', 'unschedule_embedding', 'schedule_of', 'require_scheduler', 'is_of_extension'
     ]),
 
@@ -168,10 +168,10 @@ begin
       'check_embedding', 'complete_lease', 'forget_leases', 'hold_text', 'forget_embeddings', 'complete_insight', 'refuse_circle',
       'price_step', 'complete_run',
       -- SECURITY DEFINER: these write to tables that no client may write.
-      'audit', 'keep_pillar_version', 'trim_texts', 'forget_usage', 'forget_failures', 'forget_rows',
-      'list_parts', 'list_chunk', 'forget_parts', 'forget_queues',
+      'audit', 'keep_pillar_version', 'trim_texts', 'forget_usage', 'forget_failures', 'forget_rows', 'forget_rows_of_sources',
+      'list_parts', 'list_chunk', 'forget_queues',
       'count_added_chunks', 'count_removed_chunks', 'count_moved_chunk', 'count_embeddings', 'count_lost_embedding',
-      'count_failure', 'add_up_added', 'forget_counts', 'recount_sources', 'recount_all', 'tell_progress',
+      'count_failure', 'add_up_added', 'recount_sources', 'recount_all', 'tell_progress',
       'index_words', 'index_codes', 'prices_changed',
       'take_project_id', 'void_invitations', 'spend_on_budgets', 'forget_budget',
       'count_context_sources', 'count_source_texts', 'count_source_chunks', 'count_insights', 'count_workflow_runs',
