@@ -145,11 +145,13 @@ create table matrice.embedding_leases (
   leased_by    uuid                 default matrice_private.current_user_id(),
   text_hash    bytea,
   is_failed    boolean     not null default false,
+  unanswered   integer     not null default 0,
   constraint embedding_leases_pkey primary key (chunk_id, model),
   constraint embedding_leases_chunk_fkey foreign key (project_id, chunk_id)
     references matrice.source_chunks (project_id, id) on delete cascade,
   constraint embedding_leases_model_length check (octet_length(model) <= 200),
   constraint embedding_leases_attempt_check check (attempt between 1 and 1000000),
+  constraint embedding_leases_unanswered_check check (unanswered between 0 and 1000000),
   constraint embedding_leases_last_error_length check (length(last_error) <= 2000),
   constraint embedding_leases_text_hash_length check (octet_length(text_hash) = 32),
   constraint embedding_leases_leased_until_check check (leased_until between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
@@ -166,7 +168,8 @@ comment on column matrice.embedding_leases.project_id is 'The chunk''s project.'
 comment on column matrice.embedding_leases.attempt is
   'How many times this text of the chunk has been claimed for this model.';
 comment on column matrice.embedding_leases.leased_until is 'Until this time, nobody else can claim the chunk.';
-comment on column matrice.embedding_leases.last_error is 'The error that fail_chunks last recorded.';
+comment on column matrice.embedding_leases.last_error is
+  'The error that fail_chunks last recorded, or that the worker did not answer.';
 comment on column matrice.embedding_leases.lease_id is
   'The call of claim_chunks that made the lease. Null: the chunk was given back and waits until leased_until.';
 comment on column matrice.embedding_leases.leased_by is 'The user who claimed the chunk; null for a service.';
@@ -174,6 +177,9 @@ comment on column matrice.embedding_leases.text_hash is
   'SHA-256 of the text that the worker got. An embedding is stored only if the chunk still has this text.';
 comment on column matrice.embedding_leases.is_failed is
   'Whether the chunk is not claimed any more, because it failed for good. A new text or retry_failed makes it claimable.';
+comment on column matrice.embedding_leases.unanswered is
+  'How many former leases of this text have ended without an answer of the worker. After one, a claim hands the chunk out with '
+  'at most seven like it; after more, alone.';
 
 -- Where to look for waiting chunks ----------------------------------------------------------------------------------------
 

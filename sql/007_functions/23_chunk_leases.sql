@@ -100,7 +100,7 @@ comment on function matrice_private.embedding_text is
 
 create or replace function matrice_private.hold_claimable(
   source_ids uuid[], parts integer[], model text, most integer, refused uuid[], template text
-) returns table (chunk_id uuid, bytes integer, tokens integer)
+) returns table (chunk_id uuid, bytes integer, tokens integer, unanswered integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -110,19 +110,21 @@ begin
     select c.id, octet_length(c.content),
            case when template is null then c.token_count
                 else matrice.count_tokens(matrice_private.embedding_text(
-                  template, (select s.name from matrice.context_sources s where s.id = c.source_id), c.metadata, c.content)) end
+                  template, (select s.name from matrice.context_sources s where s.id = c.source_id), c.metadata, c.content)) end,
+           case when ended.text_hash is null or ended.text_hash <> sha256(convert_to(c.content, 'UTF8')) then 0
+                else ended.unanswered + (ended.lease_id is not null)::integer end
       from (
         select g.source_id, g.part, min(g.place) as place
           from unnest(source_ids, parts) with ordinality as g (source_id, part, place) group by 1, 2
       ) given
       join matrice.source_chunks c
         on c.source_id = given.source_id and c.chunk_index between given.part * 128 and given.part * 128 + 127
+      left join lateral (select l.* from matrice.embedding_leases l where l.chunk_id = c.id offset 0) ended
+        on ended.model = hold_claimable.model
      where not exists (
          select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
           where e.model = hold_claimable.model)
-       and not exists (
-         select from (select l.model, l.leased_until from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
-          where l.model = hold_claimable.model and l.leased_until > now())
+       and ended.leased_until > now() is not true
        and c.id <> all (refused)
      order by given.place, c.chunk_index
      limit most
@@ -132,7 +134,18 @@ $$;
 comment on function matrice_private.hold_claimable is
   'Locks claimable chunks of some parts and returns them, in the order of the parts. Skips chunks that others have locked, and '
   'those of refused. most: the largest number of chunks. tokens: of the text that is embedded. template: of the project, or null '
-  'if the content is embedded.';
+  'if the content is embedded. unanswered: how many leases of the text have ended without an answer.';
+
+create or replace function matrice_private.is_last_attempt(project_id uuid, attempt integer, unanswered integer) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select unanswered >= 2 and attempt >= coalesce((
+    select (p.settings ->> 'max_attempts')::numeric from matrice.projects p where p.id = is_last_attempt.project_id), 8);
+end;
+comment on function matrice_private.is_last_attempt is
+  'Returns whether a text becomes a dead letter if its worker does not answer. The first two leases without an answer count as '
+  'attempts, but decide nothing: the worker had other texts, too, and one of these may have stopped it.';
 
 create or replace function matrice_private.take_leases(
   chunk_ids uuid[], model text, lease_seconds integer, lease_id uuid, project_ids uuid[]
@@ -170,20 +183,29 @@ begin
      ))
    order by c.id
   on conflict on constraint embedding_leases_pkey do update
-    set leased_until = excluded.leased_until, lease_id = excluded.lease_id, leased_by = excluded.leased_by,
-        text_hash = excluded.text_hash,
-        -- Attempts are counted per text.
-        attempt = case when l.text_hash = excluded.text_hash then least(l.attempt + 1, 1000000) else 1 end,
-        last_error = case when l.text_hash = excluded.text_hash then l.last_error end
+    set (leased_until, lease_id, leased_by, text_hash, attempt, last_error, unanswered, is_failed) = (
+      -- Attempts are counted per text.
+      select case when last.is_spent then '2199-12-31 00:00Z' else excluded.leased_until end,
+             case when not last.is_spent then excluded.lease_id end, case when not last.is_spent then excluded.leased_by end,
+             excluded.text_hash,
+             case when last.is_spent then l.attempt when same.text then least(l.attempt + 1, 1000000) else 1 end,
+             case when same.text and l.lease_id is not null then 'the worker did not answer before the lease ended'
+                  when same.text then l.last_error end,
+             case when same.text then least(l.unanswered + (l.lease_id is not null)::integer, 1000000) else 0 end,
+             last.is_spent
+        from (select l.text_hash = excluded.text_hash as text offset 0) same
+       cross join lateral (select same.text and l.lease_id is not null
+                                  and matrice_private.is_last_attempt(l.project_id, l.attempt, l.unanswered) as is_spent offset 0) last)
     where l.leased_until <= now();
   get diagnostics taken = row_count;
   return taken;
 end
 $$;
 comment on function matrice_private.take_leases is
-  'Leases those of the chunks that are still claimable. Returns the number of leases. project_ids: only chunks of '
-  'these projects; null: of all projects. The caller has locked the chunks, so that nobody else takes them meanwhile. '
-  'Checks no roles: for services and take_leases_of_member.';
+  'Leases those of the chunks that are still claimable. Returns their number. Among them are texts whose last attempt ended '
+  'without an answer: they become dead letters instead. project_ids: only chunks of these projects; null: of all projects. The '
+  'caller has locked the chunks, so that nobody else takes them meanwhile. Checks no roles: for services and '
+  'take_leases_of_member.';
 
 create or replace function matrice_private.take_leases_of_member(
   chunk_ids uuid[], model text, lease_seconds integer, lease_id uuid

@@ -28,7 +28,8 @@ begin
       foreach are_free in array '{true,false}'::boolean[] loop
         select * into got
           from matrice_private.lease_of_project(
-                 project, model, are_free, most - claimed, most_tokens, lease_seconds, lease_id, room, token_room, offered);
+                 project, model, are_free, most - claimed, most_tokens, coalesce(batch_tokens, 2147483647) / 8, lease_seconds,
+                 lease_id, room, token_room, offered);
         room := got.room;
         token_room := got.token_room;
         offered := got.offered;
@@ -138,7 +139,7 @@ begin
         array(select b.chunk_id from matrice_private.batch_of(got.offered, chosen, lease) b where b.embedding_tokens > most_tokens),
         chosen, format('The text has more than the %s tokens that the model takes.', most_tokens), lease, true);
       exit when fitting > 0;
-      -- All of them were too long. There may be others.
+      -- All of them were too long, or dead letters now. There may be others.
       continue;
     end if;
     exit when clock_timestamp() > began + interval '5 seconds' or not exists (
@@ -222,4 +223,5 @@ comment on function matrice.claim_chunks is
   'project. batch_size: the most chunks per claim, 1 to 10000; a claim also has at most 8 MB of text. lease_seconds: 1 to '
   '86400. project_id: if null, all projects of the caller that use the model or switch to it, in random order. '
   'max_batch_tokens: the most tokens of a batch. max_inputs: replaces batch_size. max_input_tokens: the most tokens of one '
-  'text. A longer text fails for good, and failed_chunks lists it. Defaults: batch_size 64, lease_seconds 300.';
+  'text. A longer text fails for good, and failed_chunks lists it. Chunks whose lease ended without an answer come in batches of '
+  'at most eight, and after the second time alone. After max_attempts such ends they become dead letters. Defaults: batch_size 64, lease_seconds 300.';

@@ -141,7 +141,7 @@ begin
     ('service_role', 'matrice_private', array[
       'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts',
       'complete_chunks', 'keep_text', 'embedded_twins', 'waiting_twins',
-      'take_leases', 'own_leases', 'end_leases', 'return_leases', 'free_failed', 'forget_model', 'flip_models',
+      'take_leases', 'is_last_attempt', 'own_leases', 'end_leases', 'return_leases', 'free_failed', 'forget_model', 'flip_models',
       'keep_current_model', 'write_price', 'end_steps', 'reprice_steps', 'write_correction',
       'write_budget', 'delete_budget', 'admit', 'settle', 'release', 'budget_figures']),
 
