@@ -71,13 +71,22 @@ begin atomic
 end;
 comment on function matrice_private.headings_of is 'Returns the path of headings in the metadata of a chunk.';
 
+create or replace function matrice_private.header_of(metadata jsonb) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select nullif(case jsonb_typeof(metadata -> 'header') when 'string' then metadata ->> 'header' end, '');
+end;
+comment on function matrice_private.header_of is
+  'Returns the header of the table in which a chunk begins, from its metadata; null if there is none.';
+
 create or replace function matrice_private.embedding_text(template text, title text, metadata jsonb, content text) returns text
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   headings text := array_to_string(matrice_private.headings_of(metadata), ' › ');
-  header   text := case jsonb_typeof(metadata -> 'header') when 'string' then metadata ->> 'header' else '' end;
+  header   text := coalesce(matrice_private.header_of(metadata), '');
 begin
   -- Without headings, their line would be empty, and so would the header's.
   if headings = '' then
@@ -97,6 +106,25 @@ end
 $$;
 comment on function matrice_private.embedding_text is
   'Returns the text of a chunk that is embedded, by the template of its project.';
+
+create or replace function matrice_private.template_hash(settings jsonb) returns integer
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select ('x' || left(md5(coalesce(settings ->> 'embedding_template', '{content}')), 8))::bit(32)::integer;
+end;
+comment on function matrice_private.template_hash is 'Returns a number for the template of a project, which embeddings keep.';
+
+create or replace function matrice_private.wanted_template(settings jsonb, reembed_template integer) returns integer
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select case when reembed_template is not null and reembed_template = matrice_private.template_hash(settings)
+              then reembed_template end;
+end;
+comment on function matrice_private.wanted_template is
+  'Returns the template by which all embeddings of a project are to be made; null if those of former ones are good, too. A call '
+  'of reembed holds until the template changes again. Otherwise chunks would be embedded without end.';
 
 create or replace function matrice_private.hold_claimable(
   source_ids uuid[], parts integer[], model text, most integer, refused uuid[], template text
@@ -122,8 +150,11 @@ begin
       left join lateral (select l.* from matrice.embedding_leases l where l.chunk_id = c.id offset 0) ended
         on ended.model = hold_claimable.model
      where not exists (
-         select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
-          where e.model = hold_claimable.model)
+         select from (select e.model, e.template_hash from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
+          where e.model = hold_claimable.model
+            and e.template_hash is not distinct from coalesce((
+              select matrice_private.wanted_template(p.settings, p.reembed_template) from matrice.projects p
+               where p.id = c.project_id), e.template_hash))
        and ended.leased_until > now() is not true
        and c.id <> all (refused)
      order by given.place, c.chunk_index
@@ -167,35 +198,42 @@ begin
           for update skip locked
      ) l
   )
-  insert into matrice.embedding_leases as l (chunk_id, model, project_id, leased_until, lease_id, leased_by, text_hash)
+  insert into matrice.embedding_leases as l (
+    chunk_id, model, project_id, leased_until, lease_id, leased_by, text_hash, template_hash)
   select c.id, take_leases.model, c.project_id, now() + make_interval(secs => lease_seconds), take_leases.lease_id,
          -- text_hash, without the time of a call.
-         caller, sha256(convert_to(c.content, 'UTF8'))
+         caller, sha256(convert_to(c.content, 'UTF8')),
+         (select matrice_private.template_hash(p.settings) from matrice.projects p where p.id = c.project_id)
     from matrice.source_chunks c
    where c.id = any (take_leases.chunk_ids)
      and (take_leases.project_ids is null or c.project_id = any (take_leases.project_ids))
      and not exists (
-       select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
-        where e.model = take_leases.model)
+       select from (select e.model, e.template_hash from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
+        where e.model = take_leases.model
+          and e.template_hash is not distinct from coalesce((
+            select matrice_private.wanted_template(p.settings, p.reembed_template) from matrice.projects p
+             where p.id = c.project_id), e.template_hash))
      and (c.id in (select ended.chunk_id from ended) or not exists (
        select from (select l.model from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
         where l.model = take_leases.model
      ))
    order by c.id
   on conflict on constraint embedding_leases_pkey do update
-    set (leased_until, lease_id, leased_by, text_hash, attempt, last_error, unanswered, is_failed) = (
+    set (leased_until, lease_id, leased_by, text_hash, template_hash, attempt, last_error, unanswered, is_failed) = (
       -- Attempts are counted per text.
       select case when last.is_spent then '2199-12-31 00:00Z' else excluded.leased_until end,
              case when not last.is_spent then excluded.lease_id end, case when not last.is_spent then excluded.leased_by end,
-             excluded.text_hash,
+             excluded.text_hash, excluded.template_hash,
              case when last.is_spent then l.attempt when same.text then least(l.attempt + 1, 1000000) else 1 end,
              case when same.text and l.lease_id is not null then 'the worker did not answer before the lease ended'
                   when same.text then l.last_error end,
              case when same.text then least(l.unanswered + (l.lease_id is not null)::integer, 1000000) else 0 end,
              last.is_spent
         from (select l.text_hash = excluded.text_hash as text offset 0) same
-       cross join lateral (select same.text and l.lease_id is not null
-                                  and matrice_private.is_last_attempt(l.project_id, l.attempt, l.unanswered) as is_spent offset 0) last)
+       cross join lateral (
+         select same.text and l.lease_id is not null
+                and matrice_private.is_last_attempt(l.project_id, l.attempt, l.unanswered) as is_spent offset 0
+       ) last)
     where l.leased_until <= now();
   get diagnostics taken = row_count;
   return taken;

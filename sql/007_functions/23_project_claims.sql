@@ -191,8 +191,11 @@ begin
         join matrice.source_chunks c
           on c.source_id = given.source_id and c.chunk_index between given.part * 128 and given.part * 128 + 127
        where not exists (
-           select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
-            where e.model = has_claimable.model)
+           select from (select e.model, e.template_hash from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
+            where e.model = has_claimable.model
+              and e.template_hash is not distinct from coalesce((
+                select matrice_private.wanted_template(p.settings, p.reembed_template) from matrice.projects p
+                 where p.id = c.project_id), e.template_hash))
          and not exists (
            select from (select l.model, l.leased_until from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
             where l.model = has_claimable.model and l.leased_until > now())

@@ -327,6 +327,13 @@ select is(matrice_private.embedding_text(template, 'T', metadata::jsonb, 'x'), e
                (E'{header}\n{content}', '{"header": "a;b"}', E'a;b\nx'),
                (E'{header}\n{content}', '{"header": ["a"]}', 'x'),
                ('{content} ({header})', '{"header": ""}', 'x')) as cases (template, metadata, expected);
+select tests.as_owner();
+delete from matrice.embedding_leases;
+update matrice.source_chunks set metadata = '{"header": "a;b"}' where id = tests.id('tar');
+select tests.as_user('edith');
+select results_eq($$select content, header from matrice.claim_chunks('tiny') order by content$$, $$values ('fine salt', null), ('rope', null), ('tar', 'a;b')$$,
+                  'claim_chunks returns the header of the table in which a chunk begins');
+select tests.as_user('alice');
 select tests.refuses(format($$update matrice.projects set settings = %L where id = tests.id('cargo')$$, settings), '22023',
                      'projects: settings ' || left(settings, 60) || ' are refused')
   from unnest(array['{"embedding_template": "no placeholder"}', '{"embedding_template": "{content}' || repeat('x', 2000) || '"}',
