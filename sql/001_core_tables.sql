@@ -119,6 +119,7 @@ create table matrice.projects (
   constraint projects_name_length check (octet_length(name) <= 2000),
   constraint projects_description_length check (octet_length(description) <= 16384),
   constraint projects_domain_length check (octet_length(domain) <= 2000),
+  constraint projects_reembed_template_check check (reembed_template between 0 and 1073741823),
   constraint projects_created_at_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
   constraint projects_updated_at_check check (updated_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );

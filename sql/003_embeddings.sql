@@ -64,6 +64,7 @@ create table matrice.chunk_embeddings (
     references matrice.source_chunks (project_id, id) on delete cascade,
   constraint chunk_embeddings_model_fkey foreign key (model) references matrice.embedding_models (model),
   constraint chunk_embeddings_model_length check (octet_length(model) <= 200),
+  constraint chunk_embeddings_template_hash_check check (template_hash between 0 and 1073741823),
   constraint chunk_embeddings_created_at_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 
@@ -157,6 +158,7 @@ create table matrice.embedding_leases (
   constraint embedding_leases_model_length check (octet_length(model) <= 200),
   constraint embedding_leases_attempt_check check (attempt between 1 and 1000000),
   constraint embedding_leases_unanswered_check check (unanswered between 0 and 1000000),
+  constraint embedding_leases_template_hash_check check (template_hash between 0 and 1073741823),
   constraint embedding_leases_last_error_length check (length(last_error) <= 2000),
   constraint embedding_leases_text_hash_length check (octet_length(text_hash) = 32),
   constraint embedding_leases_leased_until_check check (leased_until between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')

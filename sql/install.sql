@@ -109,6 +109,10 @@ comment on function matrice._highlight(text, text, text, integer, boolean) is
 comment on function matrice._whole_sentences(text, integer) is
   'Returns the longest beginning of a text that has at most most_chars characters and ends with a sentence or a line '
   '(UAX #29). If there is none, it ends with a word, or else anywhere. Internal, for the contexts of the schema.';
+comment on function matrice._find_quote(text[], integer[], text, integer) is
+  'Returns where a quote stands in a text, in characters, at most most times. White space, case, quotation marks, dashes, '
+  'ligatures and soft hyphens may differ. contents: parts of the text in their order, which may overlap. starts: the first '
+  'character of each. Internal, for find_quote.';
 comment on function matrice._read_embeddings(jsonb) is
   'Reads the vectors of a JSON array: arrays of numbers, texts of vectors, or base64 of little-endian 32-bit floats. place: the '
   'number of the vector in the array, from 1. Internal, for store_embeddings.';
@@ -190,6 +194,7 @@ begin
     'matrice._rank_words(text, text, text[], bytea[], integer[], bytea[], bytea[], uuid[], uuid[], integer)',
     'matrice._highlight(text, text, text, integer, boolean)',
     'matrice._whole_sentences(text, integer)',
+    'matrice._find_quote(text[], integer[], text, integer)',
     'matrice._read_embeddings(jsonb)',
     'matrice._read_usage(jsonb, bigint, bigint)',
     'matrice._known_usage(jsonb)',

@@ -74,6 +74,9 @@ export type Span = { start_char: number } & (
   | { sheet: PlaceName, page?: never, slide?: never }
   | { slide: PlaceName, page?: never, sheet?: never })
 
+/** Of find_quote: where a quote stands. */
+export type Places = { pages?: PlaceName[], sheets?: PlaceName[], slides?: PlaceName[] }
+
 /** What matrice writes into the metadata of chunks, and your own keys. */
 export type ChunkMetadata = {
   headings?: string[]
@@ -232,7 +235,7 @@ type Functions = {
       model: EmbeddingModel | null, project_id: string | null, max_batch_tokens: number | null, max_inputs: number | null,
       max_input_tokens: number | null
     }
-    row: { model: EmbeddingModel, request_model: EmbeddingModel }
+    row: { model: EmbeddingModel, request_model: EmbeddingModel, header: string | null }
   }
   drop_embeddings: { args: { model: EmbeddingModel } }
   fail_chunks: { args: { lease_id: string | null, model: EmbeddingModel } }
@@ -258,6 +261,10 @@ type Functions = {
   evaluate_search: {
     args: { queries: LabelledQuery[], project_id: string | null, filter: JsonObject, model: EmbeddingModel | null }
     row: { search: 'semantic' | 'full_text' | 'hybrid' }
+  }
+  find_quote: {
+    args: { project_id: string | null, source_id: string | null }
+    row: { start_char: number | null, end_char: number | null, places: Places }
   }
   hybrid_search: {
     args: {

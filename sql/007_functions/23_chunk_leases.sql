@@ -111,7 +111,7 @@ create or replace function matrice_private.template_hash(settings jsonb) returns
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select ('x' || left(md5(coalesce(settings ->> 'embedding_template', '{content}')), 8))::bit(32)::integer;
+  select ('x' || left(md5(coalesce(settings ->> 'embedding_template', '{content}')), 8))::bit(30)::integer;
 end;
 comment on function matrice_private.template_hash is 'Returns a number for the template of a project, which embeddings keep.';
 

@@ -22,10 +22,10 @@ begin
       'source_text', 'source_history', 'restore_source', 'rechunk', 'ingest_chunks', 'replace_chunks',
       'claim_chunks', 'store_embeddings', 'fail_chunks', 'failed_chunks', 'retry_failed',
       'register_model', 'model_coverage', 'switch_embedding_model', 'cancel_model_switch',
-      'truncate_embeddings', 'drop_embeddings',
+      'truncate_embeddings', 'drop_embeddings', 'reembed',
       'reindex_text',
       'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'match_documents',
-      'build_context',
+      'build_context', 'find_quote',
       'evaluate_search', 'search_recall',
       'record_insight', 'supersede_insight', 'search_insights',
       'start_run', 'record_step', 'record_steps', 'finish_run', 'correct_step', 'reap_runs',
@@ -56,9 +56,9 @@ begin
       'is_embedded_alike', 'take_embeddings', 'share_embeddings',
       'dimensions_of', 'norm_of', 'norm_of_dimensions', 'truncated', 'require_model', 'comparable', 'embedding_model',
       'require_unused_model', 'require_batch_size', 'is_covered', 'flip_model', 'flip_whole', 'held_settings',
-      'text_hash', 'headings_of', 'embedding_text', 'hold_claimable', 'lease_of_parts', 'lease_of_project', 'projects_to_claim',
-      'has_claimable', 'models_to_claim', 'fill_batch', 'batch_of', 'require_limit', 'lease_chunks', 'give_back',
-      'require_chunks', 'hold_chunks',
+      'text_hash', 'headings_of', 'header_of', 'embedding_text', 'template_hash', 'wanted_template', 'hold_claimable',
+      'lease_of_parts', 'lease_of_project', 'projects_to_claim', 'has_claimable', 'models_to_claim', 'fill_batch', 'batch_of',
+      'require_limit', 'lease_chunks', 'give_back', 'require_chunks', 'hold_chunks',
       'similarities_to', 'chunks_having', 'has_other_policies', 'are_visible', 'nearest_visible', 'vector_candidates',
       'shown_places', 'matching_texts', 'word_candidates', 'reindex_some',
       'similarity_spread', 'fused_candidates', 'candidates', 'similarities', 'on_one_scale', 'diverse_chunks', 'select_chunks', 'ranked_chunks',
@@ -67,7 +67,8 @@ begin
       'query_vector', 'require_result_options', 'require_least', 'require_words', 'require_highlight', 'require_fusion',
       'has_chunks', 'unmatched',
       'tell_unmatched', 'require_scores', 'scored_chunks', 'document_rows',
-      'context_passages', 'rendered_context', 'context_tokens', 'cut_at_sentence', 'pack_chunks', 'pack_insights',
+      'placed_chunks', 'pieces_of', 'names_in', 'places_in_chunks', 'quotes_in_source', 'quotes',
+      'lead_of', 'context_passages', 'rendered_context', 'context_tokens', 'cut_at_sentence', 'pack_chunks', 'pack_insights',
       'require_labelled_queries', 'grades_of', 'quality_of', 'labelled_queries', 'require_labelled_query', 'recall_of',
       'sampled_recall', 'require_recall_work',
       'comparable_name', 'name_at_provider', 'standard_rates', 'tier_rates', 'rates_in_proportion', 'sheets_of',
@@ -109,7 +110,7 @@ begin
       -- No client may read or write the index of waiting chunks. These use it for projects that the caller may edit.
       'waiting_projects_of_member', 'next_parts_of_member', 'settle_parts_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
-      'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'read_embeddings', 'is_sealed',
+      'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'quote_places', 'read_embeddings', 'is_sealed',
       'read_usage', 'known_usage',
       -- No client may change steps, which say what was spent. They end running steps, fill unknown costs and add corrections, in
       -- what the caller may record or edit.
@@ -169,7 +170,7 @@ begin
       'price_step', 'complete_run',
       -- SECURITY DEFINER: these write to tables that no client may write.
       'audit', 'keep_pillar_version', 'trim_texts', 'forget_usage', 'forget_failures', 'forget_rows', 'forget_rows_of_sources',
-      'list_parts', 'list_chunk', 'forget_queues',
+      'list_parts', 'list_chunk', 'list_again', 'forget_queues',
       'count_added_chunks', 'count_removed_chunks', 'count_moved_chunk', 'count_embeddings', 'count_lost_embedding',
       'count_failure', 'add_up_added', 'recount_sources', 'recount_all', 'tell_progress',
       'index_words', 'index_codes', 'prices_changed',

@@ -143,6 +143,7 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...['search_chunks', 'hybrid_search', 'build_context', 'search_insights'].flatMap((name) => [
     ...each(['', ' '], name, 'query_text', '22023'), ...each([null], name, 'query_text', '22004'),
   ]),
+  ...each(['', ' ', '\u00ad'], 'find_quote', 'quote', '22023'), ...each([null], 'find_quote', 'quote', '22004'),
   ...['invite_member', 'accept_invite'].flatMap((name, i) => [
     ...each(['', ' '], name, ['email', 'token'][i], '22023'), ...each([null], name, ['email', 'token'][i], '22004'),
   ]),
@@ -169,7 +170,7 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...each([null], 'analyze_text', 'language', '22004'),
   ...['set_phase', 'save_pillar', 'ingest_source', 'build_context', 'search_insights', 'start_run', 'workflow_metrics', 'reindex_text',
     'sync_source', 'sync_sources', 'source_progress', 'failed_chunks', 'retry_failed', 'rechunk', 'ingest_chunks',
-    'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings', 'set_price', 'reprice',
+    'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings', 'reembed', 'set_price', 'reprice',
     'set_budget', 'remove_budget', 'reserve_budget', 'budget_status']
     .flatMap((name) => each([null], name, 'project_id', '22004')),
   ...['source_text', 'source_history', 'restore_source', 'replace_chunks'].flatMap((name) => each([null], name, 'source_id', '22004')),

@@ -38,7 +38,7 @@ insert into valid values
   ('max_batch_tokens', '100'), ('max_inputs', '1'), ('max_input_tokens', '100'), ('permanent', 'false'),
   ('tokens', $$'{1}'$$),
   ('embeddings', $$jsonb_build_array(to_jsonb(array_fill(0.1, array[1536])))$$),
-  ('query_embedding', 'array_fill(0.1, array[1536])::' || :'vector_schema' || '.vector'), ('query_text', $$'wind'$$), ('match_count', '10'),
+  ('query_embedding', 'array_fill(0.1, array[1536])::' || :'vector_schema' || '.vector'), ('query_text', $$'wind'$$), ('quote', $$'wind'$$), ('match_count', '10'),
   ('match_threshold', '0.5'), ('filter', $$'{}'$$), ('diversity', '0'), ('max_per_source', '1'), ('expand', '0'), ('highlight', 'true'),
   ('highlight_fragments', '1'), ('highlight_html', 'true'), ('words', $$'any'$$), ('fusion', $$'score'$$), ('min_score', '0'), ('min_similarity', '0'),
   ('language', $$'simple'$$),

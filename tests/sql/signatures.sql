@@ -65,7 +65,7 @@ insert into contract values
    '{model text DEFAULT NULL,batch_size integer DEFAULT 64,lease_seconds integer DEFAULT 300,project_id uuid DEFAULT NULL,
      max_batch_tokens integer DEFAULT NULL,max_inputs integer DEFAULT NULL,max_input_tokens integer DEFAULT NULL}',
    'table', '{chunk_id uuid,project_id uuid,content text,token_count integer,attempt integer,lease_id uuid,model text,source_id uuid,
-              source_name text,headings text[],embedding_text text,embedding_tokens integer,request_model text}'),
+              source_name text,headings text[],embedding_text text,embedding_tokens integer,request_model text,header text}'),
   ('store_embeddings', '{model text,chunk_ids uuid[],embeddings jsonb,lease_id uuid DEFAULT NULL}', 'integer', null),
   ('fail_chunks', '{model text,chunk_ids uuid[],error text,lease_id uuid DEFAULT NULL,permanent boolean DEFAULT false}', 'void', null),
   ('failed_chunks', '{project_id uuid}',
@@ -79,6 +79,7 @@ insert into contract values
   ('cancel_model_switch', '{project_id uuid}', 'boolean', null),
   ('truncate_embeddings', '{project_id uuid,model text,batch_size integer DEFAULT 1000}', 'integer', null),
   ('drop_embeddings', '{project_id uuid,model text,batch_size integer DEFAULT 1000}', 'integer', null),
+  ('reembed', '{project_id uuid}', 'integer', null),
 
   ('match_chunks',
    '{query_embedding vector,project_id uuid DEFAULT NULL,match_count integer DEFAULT 10,
@@ -99,6 +100,8 @@ insert into contract values
      words text DEFAULT ''any'',fusion text DEFAULT ''score'',min_similarity double precision DEFAULT NULL,min_score double precision DEFAULT NULL}',
    'table', '{chunk_id uuid,source_id uuid,source_name text,chunk_index integer,content text,token_count integer,metadata jsonb,score,semantic_rank,full_text_rank,
              source_type text,storage_path text,start_char integer,end_char integer,similarity double precision,rank real,matched_words text[]}'),
+  ('find_quote', '{quote text,project_id uuid DEFAULT NULL,source_id uuid DEFAULT NULL,match_count integer DEFAULT 10}',
+   'table', '{source_id uuid,source_name text,start_char integer,end_char integer,chunk_ids uuid[],places jsonb}'),
   ('build_context', '{query_text text,query_embedding vector,project_id uuid,token_budget integer DEFAULT 4000}',
    'table', '{context text,token_count integer,citations jsonb}'),
   ('match_documents', '{query_embedding vector,match_count integer DEFAULT NULL,"filter jsonb DEFAULT ''{}''"}',
@@ -222,18 +225,19 @@ select ok(obj_description(p.oid, 'pg_proc') like format('%%Defaults: %%%s %s%%',
 
 select volatility_is('matrice', function, 'immutable', function || ' is immutable')
   from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_analysis', '_index_words', '_deletion',
-                    '_merge_words', '_live_texts', '_whole_sentences', '_read_usage', '_known_usage']::name[]) function;
+                    '_merge_words', '_live_texts', '_whole_sentences', '_find_quote', '_read_usage', '_known_usage']::name[]) function;
 select is_strict('matrice', function, function || ' is strict')
   from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', '_text_vector', '_analysis', '_index_words', '_deletion', '_merge_words', '_live_texts',
-                    '_query_words', '_highlight', '_whole_sentences', '_known_usage']::name[]) function;
+                    '_query_words', '_highlight', '_whole_sentences', '_find_quote', '_known_usage']::name[]) function;
 select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
  where pronamespace = 'matrice'::regnamespace
    and proname in ('count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', 'analyze_text', '_text_vector', '_analysis', '_index_words', '_deletion',
-                   '_merge_words', '_live_texts', '_query_words', '_rank_words', '_highlight', '_whole_sentences', '_read_usage', '_known_usage');
+                   '_merge_words', '_live_texts', '_query_words', '_rank_words', '_highlight', '_whole_sentences', '_find_quote', '_read_usage',
+                   '_known_usage');
 select volatility_is('matrice', function, 'stable', function || ' is stable')
   from unnest(array['analyze_text', '_text_vector', '_query_words', '_rank_words', '_highlight', 'pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
                     'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'price_of', 'workflow_metrics', 'source_progress', 'failed_chunks', 'source_text',
-                    'source_history', 'model_coverage', 'budget_status']::name[]) function;
+                    'source_history', 'model_coverage', 'budget_status', 'find_quote']::name[]) function;
 
 select * from finish();
 rollback;

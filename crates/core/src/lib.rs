@@ -8,6 +8,7 @@
 //! - [`word_index`]: which texts have which words, and BM25.
 //! - [`word_query`]: reads a query that a person typed.
 //! - [`highlight`]: excerpts with the words of a query.
+//! - [`quote`]: finds a quote in a text.
 //! - [`codes`]: estimates similarities from short codes.
 //! - [`embedding`]: reads the vectors that clients send.
 //! - [`jsonb`]: reads the bytes of a jsonb value.
@@ -21,6 +22,7 @@ mod error;
 mod fold;
 pub mod highlight;
 pub mod jsonb;
+pub mod quote;
 mod rank_select;
 pub mod sentences;
 mod sizer;
