@@ -218,15 +218,15 @@ begin atomic
            model, coalesce(max_inputs, batch_size), lease_seconds, project_id, max_batch_tokens, max_input_tokens) l;
 end;
 comment on function matrice.claim_chunks is
-  'Gives a worker chunks to embed. Nobody else gets them until the lease ends. Returns the chunks, oldest sources first. All '
-  'are of one model. embedding_text: the text to embed, by the setting embedding_template of the project; without it, the '
-  'content. embedding_tokens: its tokens in the default encoding. request_model: the model to ask for vectors, which is the '
-  'whole one if model is a truncated one. header: of the table in which the chunk begins. attempt: how often this text has '
-  'been claimed. lease_id: for store_embeddings and fail_chunks. Returns nothing if no chunk is claimable, or if other '
-  'transactions kept all claimable chunks locked for five seconds. model: if null, the model of the project, and then the one '
-  'that it switches to; without project_id, those of each project. batch_size: the most chunks per claim, 1 to 10000; a claim also has at most 8 MB of text. lease_seconds: 1 to '
-  '86400. project_id: if null, all projects of the caller that use the model or switch to it, in random order. '
-  'max_batch_tokens: the most tokens of a batch. max_inputs: replaces batch_size. max_input_tokens: the most tokens of one '
-  'text. A longer text fails for good, and failed_chunks lists it. Chunks whose lease ended without an answer come in batches of '
-  'at most eight, and after the second time alone. After max_attempts such ends they become dead letters. Defaults: batch_size '
-  '64, lease_seconds 300.';
+  'Gives a worker chunks to embed. Nobody else gets them until the lease ends. Returns the chunks, oldest sources first. All are '
+  'of one model. embedding_text: the text to embed, by the setting embedding_template of the project; without it, the content. '
+  'embedding_tokens: its tokens in the default encoding. request_model: the model to ask for vectors, which is the whole one if '
+  'model is a truncated one. header: of the table in which the chunk begins. attempt: how often this text has been claimed. '
+  'lease_id: for store_embeddings and fail_chunks. Returns nothing if no chunk is claimable, or if other transactions kept all '
+  'claimable chunks locked for five seconds. model: if null, the model of the project, and then the one that it switches to; '
+  'without project_id, those of each project. batch_size: the most chunks per claim, 1 to 10000; a claim also has at most 8 MB '
+  'of text. lease_seconds: 1 to 86400. project_id: if null, all projects of the caller that use the model or switch to it, in '
+  'random order. max_batch_tokens: the most tokens of a batch. max_inputs: replaces batch_size. max_input_tokens: the most '
+  'tokens of one text. A longer text fails for good, and failed_chunks lists it. Chunks whose lease ended without an answer come '
+  'in batches of at most eight, and after the second time alone. After max_attempts such ends they become dead letters. '
+  'Defaults: batch_size 64, lease_seconds 300.';

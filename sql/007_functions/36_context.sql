@@ -267,8 +267,8 @@ comment on function matrice.build_context is
   'Packs the best passages for a question into one markdown text for a model. Returns the text, its number of tokens, and its '
   'citations by number. Rows of a table come with its header. The text repeats nothing, and the passages of a source keep their '
   'order. token_budget: the text never has more tokens of target_model than this. match_count: how many chunks to choose from. '
-  'They are the best of hybrid_search, or those with the highest scores. filter, model: as in match_chunks. scores: {"<chunk_id>": score, …}. These scores rank '
-  'the chunks instead of a search; query_embedding and filter then have no effect. insights: the largest number of the '
-  'project''s insights to add. They take at most a quarter of the budget. min_score: leaves out chunks with a lower score. '
-  'With it, a question about which nothing is known gets no passages. Defaults: token_budget 4000, match_count 50, filter '
-  '''{}'', target_model ''gpt-4o'', insights 0.';
+  'They are the best of hybrid_search, or those with the highest scores. filter, model: as in match_chunks. scores: '
+  '{"<chunk_id>": score, …}. These scores rank the chunks instead of a search; query_embedding and filter then have no effect. '
+  'insights: the largest number of the project''s insights to add. They take at most a quarter of the budget. min_score: leaves '
+  'out chunks with a lower score. With it, a question about which nothing is known gets no passages. Defaults: token_budget '
+  '4000, match_count 50, filter ''{}'', target_model ''gpt-4o'', insights 0.';

@@ -369,6 +369,8 @@ fn _find_quote(
     let most = usize::try_from(most).unwrap_or(0);
     let places = find_quote(pieces, quote, most, INTERRUPT).map_err(of_core)?;
     Ok(TableIterator::new(
-        places.into_iter().map(|place| (place.start as i32, place.end as i32)),
+        places
+            .into_iter()
+            .map(|place| (place.start as i32, place.end as i32)),
     ))
 }

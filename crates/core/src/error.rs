@@ -116,7 +116,9 @@ impl Error {
                 "The bytes are not valid UTF-8, or contain a NUL. A cut inside a character causes this."
                     .into(),
             ),
-            Error::EmptyQuote => Some("It has only white space, soft hyphens or characters without width.".into()),
+            Error::EmptyQuote => {
+                Some("It has only white space, soft hyphens or characters without width.".into())
+            }
             _ => None,
         }
     }
