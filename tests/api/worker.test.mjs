@@ -422,7 +422,7 @@ test('a text that kills its worker becomes a dead letter, and no other text does
 
 // PostgreSQL restarts after each, because such a backend may have left broken memory behind.
 test(`with ${BACKEND_KILLS} backends killed under it, a worker embeds every chunk exactly once`, async () => {
-  const project_id = await projectOf(count(30 * BACKEND_KILLS))
+  const project_id = await projectOf(count(100 * BACKEND_KILLS))
   endpoint.misbehave = () => ({ delay: 5 + Math.random() * 30 })
   const { child, result } = startWorker(['embed', '--project', project_id, '--jobs', '4'],
     { ...environment, EMBEDDINGS_MAX_INPUTS: '3', MATRICE_LEASE_SECONDS: '20' })
@@ -434,27 +434,40 @@ test(`with ${BACKEND_KILLS} backends killed under it, a worker embeds every chun
     }
   }
   const backends = `select string_agg(pid::text, ' ') from pg_stat_activity where application_name = 'matrice-worker'`
-  let kills = 0
+  const embedded = `select count(*) from matrice.chunk_embeddings where project_id = '${project_id}'`
+  let [kills, storedBefore] = [0, 0]
+  const requireWorker = async () => {
+    if (child.exitCode !== null) assert.fail(`the worker ended after ${kills} kills: ${(await result).stderr.slice(-2000)}`)
+  }
   while (kills < BACKEND_KILLS) {
-    assert.equal(child.exitCode, null)
+    await requireWorker()
+    // Each at another point of the work, so it goes on in between.
+    const stored = Number(ask(embedded))
+    if (!(stored > storedBefore)) {
+      await sleep(50)
+      continue
+    }
+    await sleep(Math.random() * 500)
     const pids = ask(backends).split(' ').filter(Boolean)
-    await sleep(Math.random() * 100)
     if (pids.length === 0) continue
     try {
       process.kill(Number(pids[Math.floor(Math.random() * pids.length)]), 'SIGKILL')
       kills++
+      storedBefore = stored
     } catch (error) {
       assert.equal(error.code, 'ESRCH')
     }
   }
   const without = `select count(*) from matrice.source_chunks c where project_id = '${project_id}'
     and not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id)`
-  while (ask(without) !== '0') await sleep(300)
+  while (ask(without) !== '0') {
+    await requireWorker()
+    await sleep(300)
+  }
   child.kill('SIGTERM')
   const { code, stderr } = await result
   assert.equal(code, 0, stderr)
-  assert.equal(stack.sql(`select count(*) from matrice.chunk_embeddings where project_id = '${project_id}'`),
-    stack.sql(`select count(*) from matrice.source_chunks where project_id = '${project_id}'`))
+  assert.equal(stack.sql(embedded), stack.sql(`select count(*) from matrice.source_chunks where project_id = '${project_id}'`))
   assert.equal(endpoint.embedded.size, Number(stack.sql(`select count(distinct content) from matrice.source_chunks where project_id = '${project_id}'`)))
   assert.ok([...endpoint.embedded.values()].every((times) => times === 1), 'no text was paid for twice')
 })

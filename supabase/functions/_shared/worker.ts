@@ -69,6 +69,8 @@ export class WorkerError extends Error {
 }
 
 const STORES = 8
+/** So long a worker that has reached the database waits for it to come back. */
+const OUTAGE = 300_000
 const LONGEST_PAUSE = 60_000
 /** After this time, a model that the endpoint refused is asked for again. */
 const REFUSED_FOR = 3_600_000
@@ -89,6 +91,7 @@ export class Worker {
   #inFlight = 0
   #pausedUntil = 0
   #failures = 0
+  #isConnected = false
 
   constructor(database: Database, endpoint: Endpoint, settings: Partial<WorkerSettings> = {}) {
     this.#database = database
@@ -362,16 +365,21 @@ export class Worker {
     }
   }
 
-  // The database may be restarting. What is repeated here may be done twice: a store of the same vectors changes nothing.
+  // The database may be restarting. What is repeated here may be done twice: a store of the same vectors changes nothing. A
+  // worker that has never reached it has a wrong address, and an edge function has little time: they give up sooner.
   async #insist<T>(call: () => Promise<T>): Promise<T> {
+    const began = performance.now()
     for (let attempt = 1; ; attempt++) {
       try {
-        return await call()
+        const result = await call()
+        this.#isConnected = true
+        return result
       } catch (error) {
         const isPassing = error instanceof DatabaseError ? error.isPassing : true
-        if (!isPassing || attempt >= STORES) throw error
+        const isPatient = this.#isConnected && this.#settings.endAfterSeconds === undefined
+        if (!isPassing || attempt >= STORES && !(isPatient && performance.now() - began < OUTAGE)) throw error
         this.#log(`${(error as Error).message} (attempt ${attempt})`)
-        await new Promise((resolve) => setTimeout(resolve, 250 * 2 ** Math.min(attempt, 6) * (1 + Math.random() / 4)))
+        await new Promise((resolve) => setTimeout(resolve, 250 * 2 ** Math.min(attempt, 5) * (1 + Math.random() / 4)))
       }
     }
   }
