@@ -424,8 +424,9 @@ test('a text that kills its worker becomes a dead letter, and no other text does
 test(`with ${BACKEND_KILLS} backends killed under it, a worker embeds every chunk exactly once`, async () => {
   const project_id = await projectOf(count(100 * BACKEND_KILLS))
   endpoint.misbehave = () => ({ delay: 5 + Math.random() * 30 })
+  // Longer than a store can wait for the database here. A claim whose answer was lost is made again after that time.
   const { child, result } = startWorker(['embed', '--project', project_id, '--jobs', '4'],
-    { ...environment, EMBEDDINGS_MAX_INPUTS: '3', MATRICE_LEASE_SECONDS: '20' })
+    { ...environment, EMBEDDINGS_MAX_INPUTS: '3', MATRICE_LEASE_SECONDS: '60' })
   const ask = (text) => {
     try {
       return stack.sql(text)
