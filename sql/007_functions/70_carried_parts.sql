@@ -40,8 +40,7 @@ begin atomic
     (120, 'workflow_steps', 'workflow_steps', '{run_id,id}', '{
        "left_out": ["corrects", "reason", "reservation_id"], "filter": "t.corrects is null"}'),
     (130, 'step_corrections', 'workflow_steps', '{run_id,id}', '{"left_out": ["reservation_id"], "filter": "t.corrects is not null",
-       "check": "exists (select from matrice.workflow_steps s
-                          where s.id = t.corrects and s.run_id = t.run_id and s.project_id = t.project_id and s.corrects is null)"}'),
+       "check": "matrice_private.is_step_of_run(t.corrects, t.run_id)"}'),
     (140, 'project_prices', 'project_prices', '{model,valid_from}', '{"left_out": ["sheets"], "most": 1000,
        "computed": {"sheets": "matrice_private.prepared_sheets(t.model, t.prices)"}}'),
     (150, 'budgets', 'budgets', '{id}', '{"most": 100, "check": "matrice_private.is_budget(to_jsonb(t))"}'),
@@ -148,3 +147,12 @@ begin
 end
 $$;
 comment on function matrice_private.vector_of is 'Reads what base64_of writes.';
+
+create or replace function matrice_private.is_step_of_run(id uuid, run_id uuid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select exists (select from matrice.workflow_steps s
+                  where s.id = is_step_of_run.id and s.run_id = is_step_of_run.run_id and s.corrects is null);
+end;
+comment on function matrice_private.is_step_of_run is 'Returns whether a run has a step that can be corrected.';

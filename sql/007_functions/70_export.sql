@@ -14,9 +14,9 @@ as $$
 declare
   keys  text := matrice_private.key_of_part(part);
   types text[] := array(
-    select c.type from matrice_private.project_parts() p
+    select format_type(a.atttypid, a.atttypmod) from matrice_private.project_parts() p
      cross join lateral unnest(p.key) with ordinality as k (name, place)
-      join matrice_private.columns_of_part(p.part) c on c.name = k.name
+      join pg_attribute a on a.attrelid = format('matrice.%I', p.tab)::regclass and a.attname = k.name
      where p.part = lines_of_part.part order by k.place);
 begin
   return query execute format(
@@ -62,7 +62,7 @@ begin
     execute format('select count(*) from %s', matrice_private.rows_of_part(given.part)) into found using project_id;
     rows := rows || jsonb_build_object(given.part, found);
   end loop;
-  return json_build_object('part', 'header', 'row', json_build_object(
+  return format('{"part":"header","row":%s}', jsonb_build_object(
     'format', 1,
     'version', (select e.extversion from pg_extension e where e.extname = 'matrice'),
     'project_id', project_id, 'with_embeddings', with_embeddings, 'rows', rows));

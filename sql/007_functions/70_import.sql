@@ -115,11 +115,11 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select format($sql$
     with given as materialized (
-      select g.place, g.raw || jsonb_build_object(%s) as raw, %s
+      select g.place, g.raw || jsonb_build_object(%s) as raw, %s, $2 as %s
         from jsonb_array_elements($1) with ordinality as g (raw, place)
        cross join lateral jsonb_to_record(g.raw) as r (%s)
     ), wanted as materialized (
-      select t.* from (select given.*, $2 as project_id from given) t where %s and %s
+      select t.* from given t where %s and %s
     ), stored as (
       %s
       returning jsonb_build_array(%s) as key, (select to_jsonb(w) from (select %s) w) as raw
@@ -132,14 +132,15 @@ begin atomic
     string_agg(format('%L, matrice_private.renewed_id($2, r.%I)', c.name, c.name), ', ') filter (where c.is_id and has_new_ids),
     string_agg(case when c.is_id and has_new_ids then format('matrice_private.renewed_id($2, r.%1$I) as %1$I', c.name)
                     else format('r.%I', c.name) end, ', '),
+    case p.tab when 'projects' then 'id' else 'project_id' end,
     string_agg(format('%I %s', c.name, c.type), ', '),
-    coalesce(p.options ->> 'filter', 'true'), coalesce(p.options ->> 'check', 'true'),
+    case when p.options ? 'only' then p.options ->> 'filter' else 'true' end, coalesce(p.options ->> 'check', 'true'),
     matrice_private.import_write(p.part),
     matrice_private.key_of_part(p.part), matrice_private.row_of_part(p.part), matrice_private.key_of_part(p.part))
     from matrice_private.project_parts() p
    cross join lateral matrice_private.columns_of_part(p.part) c
    where p.part = import_statement.part
-   group by p.part, p.options;
+   group by p.part, p.tab, p.options;
 end;
 comment on function matrice_private.import_statement is
   'Returns SQL that imports the rows $1 of a part, a JSON array, into the project $2. It returns the first row that is stored '
@@ -223,12 +224,12 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  header jsonb := matrice_private.require_header(lines);
-  target uuid := coalesce(project_id, case when new_ids then gen_random_uuid() else (header ->> 'project_id')::uuid end);
+  head   jsonb := matrice_private.require_header(lines);
+  target uuid := coalesce(project_id, case when new_ids then gen_random_uuid() else (head ->> 'project_id')::uuid end);
   second record;
 begin
   perform from matrice.project_imports i
-    where i.project_id = target and i.imported_by = matrice_private.current_user_id() and i.header = begin_import.header;
+    where i.project_id = target and i.imported_by = matrice_private.current_user_id() and i.header = head;
   if found then
     return target;
   end if;
@@ -238,7 +239,7 @@ begin
   end if;
   perform matrice_private.import_rows(target, 'projects', second.rows, 2, false);
   insert into matrice.project_imports (project_id, source_project_id, has_new_ids, header, next_line, place, taken, hash, imported_by)
-  values (target, (header ->> 'project_id')::uuid, new_ids, header, 3, 10, '{"projects": 1}',
+  values (target, (head ->> 'project_id')::uuid, new_ids, head, 3, 10, '{"projects": 1}',
           matrice_private.line_hash(lines[1]) + matrice_private.line_hash(lines[2]), matrice_private.current_user_id());
   return target;
 end
@@ -353,7 +354,7 @@ comment on function matrice_private.import_groups is
   'Imports lines from the next line of an import on. Returns the import as it then stands.';
 
 create or replace function matrice_private.import_as_owner(lines text[], project_id uuid, first_line bigint, new_ids boolean)
-returns table (project_id uuid, next_line bigint, is_finished boolean)
+returns table (new_project_id uuid, next_line bigint, is_finished boolean)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -376,7 +377,7 @@ begin
   if not found then
     raise exception 'import not found'
       using errcode = 'PT404', detail = format('You have not begun an import into project %s.', target),
-            hint = 'Begin with the first lines of the file, and pass the project_id that this returns with the next ones.';
+            hint = 'Begin with the first lines of the file, and pass the new_project_id that this returns with the next ones.';
   elsif first_line > import.next_line then
     raise exception 'lines are missing'
       using errcode = 'PT409', detail = format('The next line of this import is %s, not %s.', import.next_line, first_line),
@@ -397,7 +398,7 @@ comment on function matrice_private.import_as_owner is
 
 create or replace function matrice.import_project(
   lines text[], project_id uuid default null, first_line bigint default 1, new_ids boolean default false
-) returns table (project_id uuid, next_line bigint, is_finished boolean)
+) returns table (new_project_id uuid, next_line bigint, is_finished boolean)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -416,10 +417,10 @@ begin
       using errcode = '22023', hint = 'It is the number of the first of these lines in the file, from 1.';
   elsif first_line > 1 and import_project.project_id is null then
     raise exception 'project_id must not be null'
-      using errcode = '22004', hint = 'Pass the project_id that the first batch has returned.';
+      using errcode = '22004', hint = 'Pass the new_project_id that the first batch has returned.';
   end if;
   bytes := (select sum(octet_length(l)) from unnest(lines) l);
-  if bytes > case cardinality(lines) when 1 then 536870912 else 67108864 end then
+  if bytes > (case cardinality(lines) when 1 then 536870912 else 67108864 end) then
     raise exception 'lines are too long'
       using errcode = '22023', detail = format('They have %s bytes; at most 67108864 are allowed.', bytes),
             hint = 'Import fewer lines at once. A line that is longer must come alone.';
@@ -433,7 +434,7 @@ comment on function matrice.import_project is
   'project, of which the caller is the owner. Returns its id, the next line, and whether the import has ended. A batch is imported as '
   'a whole or not at all. A batch that is sent again changes nothing, so an import can go on after an interruption, at next_line. '
   'project_id: with the first batch, the id that the new project shall have; if null, the id in the file, or any with new_ids. With '
-  'later batches, the project that the first one has returned. first_line: the number of the first of these lines in the file. '
+  'later batches, the new_project_id that the first one has returned. first_line: the number of the first of these lines in the file. '
   'new_ids: whether all rows get new ids, so that a project can be copied within a database; only the first batch says it. Raises '
   '22023 for lines that are not exactly those of an export, PT409 for ids that are in use, PT402 over a quota. Defaults: project_id '
   'null, first_line 1, new_ids false.';
