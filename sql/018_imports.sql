@@ -29,11 +29,14 @@ comment on table matrice.project_imports is
 comment on column matrice.project_imports.project_id is 'The project that the import made.';
 comment on column matrice.project_imports.source_project_id is 'The id of the project that was exported.';
 comment on column matrice.project_imports.has_new_ids is 'Whether the rows got new ids.';
-comment on column matrice.project_imports.header is 'What the header of the export says: versions, and how many rows each part has.';
+comment on column matrice.project_imports.header is
+  'What the header of the export says: versions, and how many rows each part has.';
 comment on column matrice.project_imports.next_line is 'The first line that has not been imported.';
-comment on column matrice.project_imports.place is 'The place of the part that the import has come to. Parts come in their order.';
+comment on column matrice.project_imports.place is
+  'The place of the part that the import has come to. Parts come in their order.';
 comment on column matrice.project_imports.taken is 'How many rows of each part have been imported.';
-comment on column matrice.project_imports.hash is 'The sum of the hashes of the imported lines, as the last line of an export has it.';
+comment on column matrice.project_imports.hash is
+  'The sum of the hashes of the imported lines, as the last line of an export has it.';
 comment on column matrice.project_imports.imported_by is 'The user who imports. Only this user can go on.';
 comment on column matrice.project_imports.started_at is 'When the first lines were imported.';
 comment on column matrice.project_imports.finished_at is 'When the last line was imported; null if the import has not ended.';

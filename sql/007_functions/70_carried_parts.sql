@@ -5,7 +5,8 @@ returns table (place integer, part text, tab text, key text[], options jsonb)
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 begin atomic
-  -- A new table needs a line here: what its rows refer to comes before it. All its columns travel, but project_id. key: columns that
+  -- A new table needs a line here: what its rows refer to comes before it. All its columns travel, but project_id. key: columns
+  -- that
   -- are unique in a project, and that an index has after project_id. The options:
   --   left_out   columns that do not travel, because they name users of this database or are computed
   --   only       the only columns that travel. These rows change rows of an earlier part
@@ -39,7 +40,8 @@ begin atomic
     (110, 'run_parents', 'workflow_runs', '{id}', '{"only": ["parent_run_id"], "filter": "t.parent_run_id is not null"}'),
     (120, 'workflow_steps', 'workflow_steps', '{run_id,id}', '{
        "left_out": ["corrects", "reason", "reservation_id"], "filter": "t.corrects is null"}'),
-    (130, 'step_corrections', 'workflow_steps', '{run_id,id}', '{"left_out": ["reservation_id"], "filter": "t.corrects is not null",
+    (130, 'step_corrections', 'workflow_steps', '{run_id,id}', '{
+       "left_out": ["reservation_id"], "filter": "t.corrects is not null",
        "check": "matrice_private.is_step_of_run(t.corrects, t.run_id)"}'),
     (140, 'project_prices', 'project_prices', '{model,valid_from}', '{"left_out": ["sheets"], "most": 1000,
        "computed": {"sheets": "matrice_private.prepared_sheets(t.model, t.prices)"}}'),
@@ -76,7 +78,8 @@ begin atomic
    order by a.attname collate "C";
 end;
 comment on function matrice_private.columns_of_part is
-  'Returns the columns of a part that travel: how they are written from a row t, and read again. is_id: whether it is the id of a '
+  'Returns the columns of a part that travel: how they are written from a row t, and read again. is_id: whether it is the id of '
+  'a '
   'row of the project, which an import can replace. No uuid that travels is anything else.';
 
 create or replace function matrice_private.row_of_part(part text) returns text

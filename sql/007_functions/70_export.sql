@@ -1,6 +1,7 @@
 -- Export: a project as lines of JSON. The first line is the header, the last one says how many lines there are.
 --
--- export_project writes a page, for PostgREST. export_lines writes everything, for COPY. A line does not depend on the settings of the
+-- export_project writes a page, for PostgREST. export_lines writes everything, for COPY. A line does not depend on the settings
+-- of the
 -- session. Exporting runs as the caller: row-level security decides what is in the file.
 
 create or replace function matrice_private.lines_of_part(project_id uuid, part text, after jsonb, most integer)
@@ -98,7 +99,7 @@ begin
     return query execute format(
       'select %1$L::text, jsonb_build_array(%2$s)
          from (select *, row_number() over (order by %3$s) as number from (select %2$s from %4$s) t) t
-        where number %% 200 = 0',
+        where number %% 1000 = 0',
       part, matrice_private.key_of_part(part),
       matrice_private.key_of_part(part), matrice_private.rows_of_part(part))
     using project_id;
@@ -106,13 +107,14 @@ begin
 end
 $$;
 comment on function matrice_private.ranges_of_project is
-  'Divides the rows of a project into ranges of 200, in the order of their export. after: the key before the range.';
+  'Divides the rows of a project into ranges of 1000, in the order of their export. after: the key before the range.';
 
 create or replace function matrice.export_lines(project_id uuid, with_embeddings boolean default false) returns setof text
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  -- Each range is read when its lines are fetched, and forgotten then. A window that begins with the first row needs no other row.
+  -- Each range is read when its lines are fetched, and forgotten then. A window that begins with the first row needs no other
+  -- row.
   select coalesce(l.line, matrice_private.export_end(
            count(l.line) over so_far, coalesce(sum(matrice_private.line_hash(l.line)) over so_far, 0)))
     from (
@@ -120,15 +122,17 @@ begin atomic
       union all
       select lines.line
         from matrice_private.ranges_of_project(project_id, with_embeddings) r
-       cross join lateral matrice_private.lines_of_part(project_id, r.part, r.after, 200) lines
+       cross join lateral matrice_private.lines_of_part(project_id, r.part, r.after, 1000) lines
       union all
       select null
     ) l
   window so_far as (rows between unbounded preceding and current row);
 end;
 comment on function matrice.export_lines is
-  'Exports a project: returns the lines of export_project, all at once. For COPY: copy (select matrice.export_lines(…)) to stdout. '
-  'In the select list, lines are sent as they are read; in FROM, PostgreSQL first writes all of them to a temporary file. Needs the '
+  'Exports a project: returns the lines of export_project, all at once. For COPY: copy (select matrice.export_lines(…)) to '
+  'stdout. '
+  'In the select list, lines are sent as they are read; in FROM, PostgreSQL first writes all of them to a temporary file. Needs '
+  'the '
   'role viewer. Defaults: with_embeddings false.';
 
 create or replace function matrice_private.export_cursor(cursor text, with_embeddings boolean)
@@ -184,9 +188,11 @@ begin
     raise exception 'page_lines must be between 1 and 10000, not %', page_lines
       using errcode = '22023', hint = 'A page ends earlier when it has 8 MB.';
   end if;
-  line := matrice_private.export_header(project_id, with_embeddings);
+  perform matrice_private.require_given('with_embeddings', with_embeddings);
+  perform matrice_private.require_role(project_id, 'viewer');
   so_far := matrice_private.export_cursor(after, with_embeddings);
   if after is null then
+    line := matrice_private.export_header(project_id, with_embeddings);
     return next;
     so_far.lines := 1;
     so_far.hash := matrice_private.line_hash(line);
@@ -198,7 +204,7 @@ begin
     -- The first row says how many are read at once: texts have up to 64 MB, steps 500 bytes.
     longest := room;
     loop
-      most := greatest(1, least(200, page_lines, room / longest));
+      most := greatest(1, least(1000, page_lines, room / longest));
       rows := 0;
       for found in select l.* from matrice_private.lines_of_part(project_id, given.part, so_far.key, most::integer) l loop
         line := found.line;
@@ -225,9 +231,11 @@ begin
 end
 $$;
 comment on function matrice.export_project is
-  'Exports a project as lines of JSON, for import_project: a page of at most page_lines lines and about 8 MB. next_after: in the last '
+  'Exports a project as lines of JSON, for import_project: a page of at most page_lines lines and about 8 MB. next_after: in '
+  'the last '
   'line of a page, where the next page begins; pass it as after. It is null in the last page, whose last line has the number of '
   'lines and a hash. Members, invitations, the audit trail, users'' ids and what matrice computes are not in it. A row that '
   'somebody adds or deletes meanwhile makes the file wrong, and import_project says so; export_lines reads all at one moment. '
-  'with_embeddings: whether the embeddings are exported, too. Needs the role viewer. Defaults: with_embeddings false, after null, '
+  'with_embeddings: whether the embeddings are exported, too. Needs the role viewer. Defaults: with_embeddings false, after '
+  'null, '
   'page_lines 1000.';

@@ -32,7 +32,7 @@ begin
       'calculate_cost', 'reprice', 'price_of', 'set_price', 'load_prices',
       'workflow_metrics',
       'set_budget', 'remove_budget', 'reserve_budget', 'settle_budget', 'release_budget', 'budget_status',
-      'export_project', 'export_lines', 'import_project',
+      'export_project', 'export_lines', 'import_project', 'export_markdown',
       'refuse_planned_counts'
     ]),
 
@@ -82,7 +82,8 @@ begin
       'require_read_committed', 'require_dollars', 'require_budget', 'require_validity', 'estimated_cost', 'spending_forecast',
       'visible_figures',
       'project_parts', 'columns_of_part', 'row_of_part', 'rows_of_part', 'key_of_part', 'status_without_counts', 'line_hash',
-      'lines_of_part', 'exported_parts', 'export_header', 'export_end', 'ranges_of_project', 'export_cursor'
+      'lines_of_part', 'exported_parts', 'export_header', 'export_end', 'ranges_of_project', 'export_cursor',
+      'under_heading', 'one_line', 'markdown_of_pillars', 'markdown_of_insights'
     ]),
 
     -- SECURITY DEFINER: these functions run as the owner of the tables.
