@@ -4,6 +4,20 @@
 -- of the
 -- session. Exporting runs as the caller: row-level security decides what is in the file.
 
+create or replace function matrice_private.values_of_key(part text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select string_agg(format('($2 ->> %s)::%s', k.place - 1, format_type(a.atttypid, a.atttypmod)), ', ' order by k.place)
+    from matrice_private.project_parts() p
+   cross join lateral unnest(p.key) with ordinality as k (name, place)
+    join pg_class c on c.relname = p.tab and c.relnamespace = 'matrice'::regnamespace
+    join pg_attribute a on a.attrelid = c.oid and a.attname = k.name
+   where p.part = values_of_key.part;
+end;
+comment on function matrice_private.values_of_key is
+  'Returns SQL for the values of a key of a part, which $2 has as a JSON array.';
+
 create or replace function matrice_private.lines_of_part(project_id uuid, part text, after jsonb, most integer)
 returns table (line text, key jsonb)
 language plpgsql stable
@@ -13,12 +27,7 @@ set timezone = 'UTC' set extra_float_digits = 1 set bytea_output = 'hex' set int
 set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
 declare
-  keys  text := matrice_private.key_of_part(part);
-  types text[] := array(
-    select format_type(a.atttypid, a.atttypmod) from matrice_private.project_parts() p
-     cross join lateral unnest(p.key) with ordinality as k (name, place)
-      join pg_attribute a on a.attrelid = format('matrice.%I', p.tab)::regclass and a.attname = k.name
-     where p.part = lines_of_part.part order by k.place);
+  keys text := matrice_private.key_of_part(part);
 begin
   return query execute format(
     $sql$select %L || row_to_json(r)::text || '}', k.key
@@ -27,8 +36,7 @@ begin
           cross join lateral (select jsonb_build_array(%s) as key) k$sql$,
     format('{"part":%s,"row":', to_json(part)),
     matrice_private.rows_of_part(part),
-    case when after is not null then format('and (%s) > (%s)', keys, (
-      select string_agg(format('($2 ->> %s)::%s', n - 1, types[n]), ', ' order by n) from generate_subscripts(types, 1) n)) end,
+    case when after is not null then format('and (%s) > (%s)', keys, matrice_private.values_of_key(part)) end,
     keys, matrice_private.row_of_part(part), keys)
   using project_id, after, most;
 end
@@ -137,9 +145,11 @@ comment on function matrice.export_lines is
 
 create or replace function matrice_private.export_cursor(cursor text, with_embeddings boolean)
 returns table (place integer, key jsonb, lines bigint, hash numeric)
-language plpgsql immutable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  part text;
 begin
   if cursor is null then
     return query select 0, null::jsonb, 0::bigint, 0::numeric;
@@ -147,21 +157,22 @@ begin
   end if;
   perform matrice_private.require_bytes('after', cursor, 10000);
   begin
-    return query
-      select p.place, c.key, c.lines, c.hash
-        from jsonb_to_record(cursor::jsonb) as c (part text, key jsonb, lines bigint, hash numeric, with_embeddings boolean)
-        join matrice_private.project_parts() p on p.part = c.part and p.place > 0
-       where c.lines between 1 and 1000000000000 and c.hash between 0 and 1e36 and c.hash % 1 = 0
-         and jsonb_typeof(c.key) = 'array' and jsonb_array_length(c.key) = cardinality(p.key)
-         and c.with_embeddings = export_cursor.with_embeddings;
-  exception when data_exception or program_limit_exceeded then
-    null;
+    select p.place, p.part, c.key, c.lines, c.hash into place, part, key, lines, hash
+      from jsonb_to_record(cursor::jsonb) as c (part text, key jsonb, lines bigint, hash numeric, with_embeddings boolean)
+      join matrice_private.project_parts() p on p.part = c.part and p.place > 0
+     where c.lines between 1 and 1000000000000 and c.hash between 0 and 1e36 and c.hash % 1 = 0
+       and jsonb_typeof(c.key) = 'array' and jsonb_array_length(c.key) = cardinality(p.key)
+       and c.with_embeddings = export_cursor.with_embeddings;
+    execute 'select ' || matrice_private.values_of_key(part) using null::uuid, key;
+  exception when data_exception or program_limit_exceeded or null_value_not_allowed then
+    place := null;
   end;
-  if not found then
+  if place is null then
     raise exception 'after is not the next_after of an export like this'
       using errcode = '22023', detail = format('It is %s.', quote_literal(left(cursor, 100))),
             hint = 'Pass the next_after of the last line of the page before, and the same with_embeddings.';
   end if;
+  return next;
 end
 $$;
 comment on function matrice_private.export_cursor is

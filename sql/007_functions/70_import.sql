@@ -26,7 +26,8 @@ begin
    limit 1;
   if found then
     perform matrice_private.refuse_lines(1, 1, format(
-      'This version of matrice does not know the part %s, or its number of rows is not a number.', quote_literal(left(unknown, 100))), 'Import with the version of matrice that exported, or a newer one.');
+      'This version of matrice does not know the part %s, or its number of rows is not a number.', quote_literal(left(unknown, 100))),
+      'Import with the version of matrice that exported, or a newer one.');
   end if;
   return header;
 end

@@ -77,6 +77,35 @@ create function tests.renew(line text, project uuid) returns text language sql a
                     else part end, '"' order by place)
     from unnest(string_to_array(line, '"')) with ordinality p (part, place)
 $$;
+select tests.remember('slow', 'dddddddd-0000-4000-8000-000000000000');
+create function tests.batch(first bigint, last bigint, new_ids boolean default true) returns text language plpgsql as $$
+begin
+  return (select next_line || case when is_finished then ' finished' else '' end
+            from matrice.import_project(array(select line from file where number between first and last order by number), tests.id('slow'), first, new_ids));
+end
+$$;
+-- How an import of the file goes with one line changed.
+create function tests.try(at bigint, changed text) returns text language plpgsql as $$
+begin
+  perform matrice.import_project(array(select case number when at then changed else line end from file order by number), new_ids => true);
+  return 'imported: ' || left(changed, 200);
+exception when others then
+  return case when sqlstate in ('22023', 'PT409', 'PT402') then sqlstate else format('%s %s: %s', sqlstate, sqlerrm, left(changed, 200)) end;
+end
+$$;
+-- How an import of the file, with its ids, goes with an id of another project in one row.
+create function tests.swap(part text, name text, foreign_part text, foreign_name text) returns text language plpgsql as $$
+declare
+  theirs text := (select line::jsonb -> 'row' ->> foreign_name from foreign_file where line::jsonb ->> 'part' = foreign_part order by number limit 1);
+  ours   text := (select line from file where line::jsonb ->> 'part' = part and line::jsonb -> 'row' ->> name is not null order by number limit 1);
+begin
+  perform matrice.import_project(array(
+    select case when line = ours then jsonb_set(line::jsonb, array['row', name], to_jsonb(theirs))::text else line end from file order by number));
+  return 'imported';
+exception when others then
+  return sqlstate;
+end
+$$;
 create function tests.lines(project uuid, embeddings boolean default true, page integer default 1000) returns text[] language plpgsql as $$
 declare
   all_lines text[] := '{}';
@@ -145,3 +174,125 @@ select results_eq($$select new_project_id, next_line, is_finished from matrice.i
                   $$select tests.id('atlas'), count(*) + 1, true from file$$, 'import_project: the whole file at once');
 select is(tests.lines(tests.id('atlas')), (select array_agg(line order by number) from file), 'export, import, export: the same text');
 select is(array(select matrice.export_lines(tests.id('atlas'), false)) , tests.lines(tests.id('atlas'), false), 'export_lines without embeddings gives the lines of export_project');
+
+-- In batches ------------------------------------------------------------------------------------------------------------------
+
+select is(tests.batch(1, 2), '3', 'import_project: the first two lines make the project');
+select is(tests.batch(1, 2), '3', 'import_project: the first batch sent again changes nothing');
+select is(tests.batch(1, 12), '13', 'import_project: of a batch that overlaps, only the new lines are imported');
+select tests.remember_state();
+select tests.refuses($$select tests.batch(14, 20)$$, 'PT409', 'import_project refuses a gap', detail => '%is 13, not 14%');
+select tests.refuses($$select tests.batch(14, 13)$$, '22023', 'import_project refuses an empty batch');
+select is(tests.batch(5, 12), '13', 'import_project: an old batch changes nothing');
+select tests.as_user('edith');
+select tests.refuses($$select tests.batch(13, 14)$$, 'PT404', 'import_project: nobody else can go on with an import');
+select tests.refuses($$select tests.batch(1, 14)$$, 'PT409', 'import_project: an id that is in use is refused');
+select tests.as_service();
+select tests.refuses($$select tests.batch(13, 14)$$, '42501', 'import_project: a service without a user is refused', hint => '%request.jwt.claims%');
+select tests.as_user('mallory');
+select tests.unchanged('Refused and old batches change nothing');
+select is((select string_agg(tests.batch(number, number), ' ' order by number) from file where number > 12),
+          (select string_agg(case when number = (select max(number) from file) then number + 1 || ' finished' else (number + 1)::text end, ' ' order by number) from file where number > 12),
+          'import_project: line by line');
+select is(tests.batch(20, 30), (select max(number) + 1 || ' finished' from file), 'import_project: after the end, an old batch changes nothing');
+select tests.refuses(format('select matrice.import_project(%L, tests.id(''slow''), %s)', array[line], number + 1), '22023', 'import_project refuses lines after the last one') from file order by number desc limit 1;
+select set_eq($$select line from unnest(tests.lines(tests.id('slow'))) line where line !~ '^.{0,10}"end"'$$,
+              $$select tests.renew(line, tests.id('slow')) from file where line !~ '^.{0,10}"end"'$$, 'import_project in batches: the same text');
+
+-- Nothing is trusted ------------------------------------------------------------------------------------------------------------
+
+select tests.remember_state();
+create temp table attempts as
+  with picked as (
+    select distinct on (line::jsonb ->> 'part') line, number, line::jsonb as content from file order by line::jsonb ->> 'part', number desc
+  ), hostile (number, is_column, changed) as (
+    -- Each column of one row of each part: another type, other numbers, a long, deep or impossible text.
+    select s.number, true, format('{"part":"%s","row":{%s}}', s.content ->> 'part',
+             (select string_agg(to_json(o.key) || ':' || case when o.key = c.key then v.value else o.value::text end, ',') from jsonb_each(s.content -> 'row') o))
+      from picked s cross join lateral jsonb_object_keys(s.content -> 'row') c (key)
+     cross join (values ('1e400'), ('-1'), ('"\u0000"'), ('"x"'), ('["x"]'), ('{"x": {}}'), ('"NaN"'), ('"infinity"'), ('"2999-01-01"'), ('true'), ('99999999999'),
+                        (repeat('[', 200) || repeat(']', 200)), (to_json(repeat('a', 70000))::text), (to_json(tests.id('borea'))::text)) v (value)
+     where v.value <> (s.content -> 'row' -> c.key)::text
+    union all
+    -- Columns that are left out, or that nobody exports.
+    select s.number, false, jsonb_build_object('part', s.content -> 'part', 'row', (s.content -> 'row') - c.key)::text from picked s cross join lateral jsonb_object_keys(s.content -> 'row') c (key)
+    union all
+    select s.number, false, jsonb_build_object('part', s.content -> 'part', 'row', (s.content -> 'row') || jsonb_build_object(c.name, '1'))::text
+      from picked s cross join unnest('{project_id,created_by,saved_by,fts,content_hash,embedded_count,sheets,reservation_id,role,nothing}'::text[]) c (name)
+     where s.content ->> 'part' <> 'header'
+    union all
+    -- Lines that are no rows, that come twice or that belong elsewhere.
+    select s.number, false, v.value from picked s cross join (values (''), ('null'), ('{}'), ('[]'), ('{"part":"pillars"}'), ('{"part":"pillars","row":[]}'), ('{"part":"audit_log","row":{}}'),
+      ('{"part":"user_projects","row":{"role":"owner"}}'), ('{"part":null,"row":{}}'), ('{"part":"end","row":{}}'), (repeat('{"row":', 100000)), ('{"part":"x","row":{},"y":1}')) v (value)
+    union all
+    select s.number, false, o.line from picked s cross join picked o where o.number <> s.number
+  )
+  -- Some of them, the same ones each time.
+  select number, changed, tests.try(number, changed) as went from hostile where abs(hashtext(number || changed)) % case when is_column then 11 else 7 end = 0;
+select is((select string_agg(went, e'\n') from attempts where went not in ('22023', 'PT409', 'PT402')), null, 'import_project refuses what an export does not write: ' || count(*) || ' changed lines') from attempts;
+select cmp_ok((select count(*) from attempts), '>', 250::bigint, 'So many changed lines were tried');
+select tests.unchanged('Refused imports change nothing');
+
+-- Rows of somebody else's project, with the ids of the file.
+select tests.as_owner();
+delete from matrice.projects where id = tests.id('atlas');
+delete from matrice_private.taken_project_ids where id = tests.id('atlas');
+select tests.remember_state();
+select tests.as_user('mallory');
+select ok(tests.swap(part, name, foreign_part, foreign_name) in ('22023', 'PT409'), format('import_project refuses a %s.%s of another project', part, name))
+  from (values ('pillars', 'id', 'pillars', 'id'), ('pillar_versions', 'pillar_id', 'pillars', 'id'), ('context_sources', 'id', 'context_sources', 'id'),
+               ('source_texts', 'source_id', 'context_sources', 'id'), ('source_chunks', 'id', 'source_chunks', 'id'), ('source_chunks', 'source_id', 'context_sources', 'id'),
+               ('chunk_embeddings', 'id', 'chunk_embeddings', 'id'), ('chunk_embeddings', 'chunk_id', 'source_chunks', 'id'), ('insights', 'source_id', 'context_sources', 'id'),
+               ('insights', 'id', 'insights', 'id'), ('insight_successors', 'id', 'insights', 'id'), ('insight_successors', 'superseded_by', 'insights', 'id'),
+               ('workflow_runs', 'id', 'workflow_runs', 'id'), ('run_parents', 'id', 'workflow_runs', 'id'), ('run_parents', 'parent_run_id', 'workflow_runs', 'id'),
+               ('workflow_steps', 'run_id', 'workflow_runs', 'id'), ('workflow_steps', 'id', 'workflow_steps', 'id'), ('step_corrections', 'corrects', 'workflow_steps', 'id'),
+               ('step_corrections', 'run_id', 'workflow_runs', 'id'), ('budget_events', 'budget_id', 'workflow_runs', 'id')) x (part, name, foreign_part, foreign_name);
+select tests.unchanged('Rows of another project are not changed');
+select tests.refuses(format('select matrice.import_project(%L)', array(select line from foreign_file order by number)), 'PT409', 'import_project refuses the id of a project that is there', hint => '%new_ids%');
+select tests.refuses($$select matrice.import_project(array(select line from file where number <> 20 order by number))$$, '22023', 'import_project refuses a file that lacks a line');
+select tests.refuses($$select matrice.import_project(array(select line from file order by number desc))$$, '22023', 'import_project refuses a file that is upside down', hint => '%"header"%');
+select tests.refuses($$select matrice.import_project(array(select line from file order by line !~ '"source_chunks"', number))$$, '22023', 'import_project refuses chunks before the header');
+select tests.refuses($$select matrice.import_project(array(select line from file where number < 3 or line ~ '^.{0,10}"workflow_steps"' order by number))$$, '22023', 'import_project refuses a part without the parts before it', detail => '%promises%');
+select tests.refuses(format('select matrice.import_project(%L)', v.lines), '22023', 'import_project refuses ' || v.what)
+  from (values ('no lines', '{}'::text[]), ('a line that is null', array[null::text]), ('a table of lines', array[array['{}'], array['{}']]), ('10001 lines', array_fill('{}'::text, array[10001])),
+               ('a header without the project', (select array_agg(line) from file where number = 1)), ('another format', (select array_agg(replace(line, '"format": 1', '"format": 2') order by number) from file where number < 3)),
+               ('a header with an unknown part', (select array_agg(replace(line, '"pillars": ', '"secrets": 1, "pillars": ') order by number) from file where number < 3))) v (what, lines);
+select tests.refuses($$select matrice.import_project('{x}', first_line => 2)$$, '22004', 'import_project refuses later lines without a project');
+select tests.refuses(format('select matrice.import_project(''{x}'', tests.id(''atlas''), %s)', line), '22023', format('import_project refuses first_line %s', line)) from unnest('{0,-1,9223372036854775807}'::bigint[]) line;
+select tests.as_nobody();
+select tests.refuses($$select matrice.import_project(array(select line from file order by number))$$, '42501', 'import_project refuses a caller without an id');
+select tests.unchanged('All of these change nothing');
+select tests.as_owner();
+update matrice.quotas set allowed = 2 where quota = 'sources_per_project';
+select tests.as_user('mallory');
+select tests.refuses($$select matrice.import_project(array(select line from file order by number))$$, 'PT402', 'import_project respects quotas');
+
+-- Who may export, and what a cursor may be ----------------------------------------------------------------------------------------
+
+select tests.refuses(call, 'PT404', call || ' by a stranger: not found')
+  from unnest(array['select matrice.export_project(tests.id(''borea''))', 'select matrice.export_lines(tests.id(''borea''))', 'select matrice.export_markdown(tests.id(''borea''))']) call;
+select tests.as_user('victor');
+select tests.refuses(format('select matrice.export_project(tests.id(''borea''), after => %L)', cursor), '22023', 'export_project refuses after ' || left(cursor, 80))
+  from unnest(array['', 'x', 'null', '[]', '{}', repeat('[', 9000), repeat('x', 20000), '{"part": "pillars", "key": [], "lines": 5, "hash": "5", "with_embeddings": false}',
+                    '{"part": "user_projects", "key": [1], "lines": 5, "hash": "5", "with_embeddings": false}', '{"part": "pillars", "key": ["x"], "lines": -5, "hash": "5", "with_embeddings": false}',
+                    '{"part": "pillars", "key": ["x"], "lines": 5, "hash": "1e400", "with_embeddings": false}', '{"part": "pillars", "key": ["x"], "lines": 5, "hash": "5", "with_embeddings": true}',
+                    '{"part": "pillars", "key": ["x'') or true --"], "lines": 5, "hash": "5", "with_embeddings": false}']) cursor;
+select tests.refuses(format('select matrice.export_project(tests.id(''borea''), page_lines => %s)', lines), '22023', 'export_project refuses page_lines ' || lines) from unnest('{0,-1,10001}'::int[]) lines;
+
+-- One document for people -----------------------------------------------------------------------------------------------------------
+
+select tests.as_user('edith');
+select matrice.save_pillar(tests.id('borea'), 'P2', e'# Who\n\n```sh\n# no heading\n```\n## Team\n~~~\nopen');
+select matrice.record_insight(tests.id('borea'), 'decision', e'Two\nlines', 'Body', 0.756, '["a", "b"]');
+select alike(regexp_replace(matrice.export_markdown(tests.id('borea')), '\d{4}-\d\d-\d\d', 'DAY', 'g'), e'# borea\n\n*phase P1*\n\n## Pillars\n\n### P1 vision\n\n*Version 4, DAY*\n\n%', 'export_markdown begins with the project');
+select alike(regexp_replace(matrice.export_markdown(tests.id('borea')), '\d{4}-\d\d-\d\d', 'DAY', 'g'), e'%### P2 acteurs\n\n*Version 2, DAY*\n\n#### Who\n\n```sh\n# no heading\n```\n##### Team\n~~~\nopen\n~~~\n%', 'export_markdown: headings of a pillar are below its own, and its code ends');
+select ok(position(e'\n### Two lines\n\nBody\n\n*decision · confidence 0.76 · ' in doc) between position(e'\n## Decisions\n' in doc) and position(e'\n## Insights\n' in doc), 'export_markdown: decisions come before other insights')
+    || ok(doc like '%We use B.%· from doc · x*%', 'export_markdown: an insight names its source and tags')
+    || ok(doc like e'%\n## Insights\n\n### P\n\nIt repeats.\n\n*pattern · %', 'export_markdown: the other insights follow')
+    || ok(doc not like '%We use A.%', 'export_markdown leaves out what was superseded')
+  from matrice.export_markdown(tests.id('borea')) doc;
+select unalike(matrice.export_markdown(tests.id('borea'), 0), '%We use B.%', 'export_markdown: insight_limit 0 leaves insights out');
+select tests.refuses(format('select matrice.export_markdown(tests.id(''borea''), %s)', most), '22023', 'export_markdown refuses insight_limit ' || most) from unnest('{-1,2001}'::int[]) most;
+
+select * from finish();
+rollback;
