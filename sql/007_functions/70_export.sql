@@ -117,7 +117,7 @@ $$;
 comment on function matrice_private.ranges_of_project is
   'Divides the rows of a project into ranges of 1000, in the order of their export. after: the key before the range.';
 
-create or replace function matrice.export_lines(project_id uuid, with_embeddings boolean default false) returns setof text
+create or replace function matrice.export_lines(project_id uuid, with_embeddings boolean default false) returns table (line text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
