@@ -116,6 +116,8 @@ comment on function matrice._find_quote(text[], integer[], text, integer) is
 comment on function matrice._read_embeddings(jsonb) is
   'Reads the vectors of a JSON array: arrays of numbers, texts of vectors, or base64 of little-endian 32-bit floats. place: the '
   'number of the vector in the array, from 1. Internal, for store_embeddings.';
+comment on function matrice._little_endian(real[]) is
+  'Returns numbers as little-endian 32-bit floats, one after the other. Internal, for export_project.';
 comment on function matrice._read_usage(jsonb, bigint, bigint) is
   'Reads what a call of a model used, in the shapes in which APIs and libraries report it, and compares it with the tokens that '
   'the caller counted. Returns tokens_input, tokens_output, counts by the unit of a price, the options that a price depends on, '
@@ -196,6 +198,7 @@ begin
     'matrice._whole_sentences(text, integer)',
     'matrice._find_quote(text[], integer[], text, integer)',
     'matrice._read_embeddings(jsonb)',
+    'matrice._little_endian(real[])',
     'matrice._read_usage(jsonb, bigint, bigint)',
     'matrice._known_usage(jsonb)',
     'matrice._seal(uuid, uuid, text, integer, jsonb, tsvector, jsonb)',

@@ -306,6 +306,10 @@ type Functions = {
     row: { source_id: string | null, superseded_by: string | null, tags: Json[], type: InsightType }
   }
 
+  // Taking a project along
+  export_project: { args: { after: string | null }, row: { next_after: string | null } }
+  import_project: { args: { project_id: string | null } }
+
   // Runs and cost
   budget_status: {
     row: {

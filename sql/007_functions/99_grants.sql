@@ -32,6 +32,7 @@ begin
       'calculate_cost', 'reprice', 'price_of', 'set_price', 'load_prices',
       'workflow_metrics',
       'set_budget', 'remove_budget', 'reserve_budget', 'settle_budget', 'release_budget', 'budget_status',
+      'export_project', 'export_lines', 'import_project', 'export_markdown',
       'refuse_planned_counts'
     ]),
 
@@ -80,7 +81,10 @@ begin
       'require_step', 'is_good_step', 'with_response', 'recorded_step', 'steps_of', 'keys_of_steps', 'require_steps',
       'runs_of_steps',
       'require_read_committed', 'require_dollars', 'require_budget', 'require_validity', 'estimated_cost', 'spending_forecast',
-      'visible_figures'
+      'visible_figures',
+      'project_parts', 'columns_of_part', 'row_of_part', 'rows_of_part', 'key_of_part', 'values_of_key',
+      'status_without_counts', 'line_hash', 'lines_of_part', 'exported_parts', 'export_header', 'export_end', 'ranges_of_project', 'export_cursor',
+      'under_heading', 'one_line', 'markdown_of_pillars', 'markdown_of_insights'
     ]),
 
     -- SECURITY DEFINER: these functions run as the owner of the tables.
@@ -111,7 +115,10 @@ begin
       'waiting_projects_of_member', 'next_parts_of_member', 'settle_parts_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
       'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'quote_places', 'read_embeddings', 'is_sealed',
-      'read_usage', 'known_usage',
+      'read_usage', 'known_usage', 'base64_of',
+      -- No client may write histories, texts of sources, costs and budgets. It writes rows of the project that the caller's own
+      -- import has made, and no other.
+      'import_as_owner',
       -- No client may change steps, which say what was spent. They end running steps, fill unknown costs and add corrections, in
       -- what the caller may record or edit.
       'end_steps_of_member', 'reprice_of_member', 'write_correction_of_member',
@@ -151,7 +158,9 @@ begin
       'build_embedding_index', 'forget_pillar_versions', 'purge_audit_log', 'recount_usage',
       'load_price_catalogue', 'fill_price_units', 'fill_spellings', 'require_units', 'prepare_prices', 'rebuild_prices',
       'model_at', 'sold_model', 'provider_named', 'model_of_maker', 'model_of_reseller', 'rates_of_tier',
-      'keep_no_statistics', 'revoke_from_everybody',
+      'keep_no_statistics', 'revoke_from_everybody', 'prepared_sheets', 'is_budget', 'vector_of', 'is_step_of_run',
+      'renewed_id', 'refuse_lines', 'read_lines', 'require_columns', 'import_write', 'import_statement', 'import_rows',
+      'require_header', 'begin_import', 'end_import', 'require_place', 'import_groups',
       'rebuild_word_index', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
       'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes',
       'rebuild_embedding_queue', 'is_listed', 'list_project', 'seems_covered',

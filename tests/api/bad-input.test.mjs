@@ -162,6 +162,8 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...each(['', ' '], 'reserve_budget', 'model', '22023'), ...each([-1, 'NaN'], 'reserve_budget', 'estimate_usd', '22023'),
   ...['settle_budget', 'release_budget'].flatMap((name) => each([null], name, 'reservation_id', '22004')),
   ...each([null], 'settle_budget', 'cost_usd', '22004'),
+  ...each([null], 'import_project', 'lines', '22004'), ...each([[], [''], ['{}'], ['null'], ['[]', 'x']], 'import_project', 'lines', '22023'),
+  ...each(['', ' ', '{}'], 'export_project', 'after', '22023'),
   ...each([null], 'workflow_metrics', 'since', '22004'),
   ...['register_model', 'switch_embedding_model', 'truncate_embeddings', 'drop_embeddings'].flatMap((name) => [
     ...each(['', ' '], name, 'model', '22023'), ...each([null], name, 'model', '22004'),
@@ -171,7 +173,8 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...['set_phase', 'save_pillar', 'ingest_source', 'build_context', 'search_insights', 'start_run', 'workflow_metrics', 'reindex_text',
     'sync_source', 'sync_sources', 'source_progress', 'failed_chunks', 'retry_failed', 'rechunk', 'ingest_chunks',
     'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings', 'reembed', 'set_price', 'reprice',
-    'set_budget', 'remove_budget', 'reserve_budget', 'budget_status']
+    'set_budget', 'remove_budget', 'reserve_budget', 'budget_status',
+    'export_project', 'export_lines', 'export_markdown']
     .flatMap((name) => each([null], name, 'project_id', '22004')),
   ...['source_text', 'source_history', 'restore_source', 'replace_chunks'].flatMap((name) => each([null], name, 'source_id', '22004')),
 ]))

@@ -69,11 +69,12 @@ export async function createWorld(user, name, carol) {
   const unused_id = await ok(user.rpc('reserve_budget', { project_id, estimate_usd: 1 }))
   await ok(carol.rpc('accept_invite', { token: await ok(user.rpc('invite_member', { project_id, email: 'carol@example.org' })) }))
   const token = await ok(user.rpc('invite_member', { project_id, email: 'dave@example.org' }))
-  return { project_id, source_id, chunk_id, old_id, new_id, run_id, step_id, reservation_id, unused_id, user_id: CAROL, token }
+  const exported = (await ok(user.rpc('export_project', { project_id }))).map(({ line }) => line)
+  return { project_id, source_id, chunk_id, old_id, new_id, run_id, step_id, reservation_id, unused_id, user_id: CAROL, token, exported }
 }
 
 /** Arguments for every function of the API, all text and JSON ones included. Kept complete by isolation.test.mjs. */
-export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id, step_id, reservation_id, unused_id, user_id, token }) {
+export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id, step_id, reservation_id, unused_id, user_id, token, exported }) {
   const query_text = 'blue whale'
   const query_embedding = embed(query_text)
   return {
@@ -146,6 +147,11 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     settle_budget: { reservation_id, cost_usd: 1 },
     release_budget: { reservation_id: unused_id },
     budget_status: { project_id },
+    // Taking a project along
+    export_project: { project_id, after: null },
+    export_lines: { project_id },
+    import_project: { lines: exported, project_id: null, new_ids: true },
+    export_markdown: { project_id, insight_limit: 10 },
     // Requests
     refuse_planned_counts: {},
     // Ingestion

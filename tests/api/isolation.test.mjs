@@ -9,11 +9,12 @@ import { startStack } from './stack.mjs'
 // Readable by everybody signed in, writable by services.
 const REFERENCE = ['embedding_models', 'model_prices', 'model_price_windows', 'model_price_multipliers', 'quotas']
 // Written by triggers and functions only.
-const HISTORIES = ['pillar_versions', 'source_texts', 'audit_log', 'project_usage', 'budgets', 'budget_events']
+const HISTORIES = ['pillar_versions', 'source_texts', 'audit_log', 'project_usage', 'budgets', 'budget_events', 'project_imports']
 // Columns that nobody writes.
 const GENERATED = { chunk_embeddings: ['code'] }
-// Functions of their arguments alone, and the one that makes a project of the caller's own.
-const OPEN = ['analyze_text', 'calculate_cost', 'chunk_text', 'count_tokens', 'create_project', 'detokenize', 'refuse_planned_counts', 'tokenize',
+// Functions of their arguments alone, and those that make a project of the caller's own.
+const OPEN = ['analyze_text', 'calculate_cost', 'chunk_text', 'count_tokens', 'create_project', 'detokenize', 'import_project',
+  'refuse_planned_counts', 'tokenize',
   'truncate_tokens']
 // Functions for services: what they write is of all projects.
 const OF_SERVICES = ['load_prices', 'reap_runs', 'register_model']

@@ -47,6 +47,8 @@ TABLES = {
                 f"(project_id, name, limit_usd, period, time_zone, is_hard, thresholds) values ('{A}', 'x', 5, 'day', 'UTC', true, '{{1}}')"),
     "budget_events": (f"project_id = '{A}'", "spent_usd = 0",
                       f"(project_id, budget_id, period_start, threshold, limit_usd, spent_usd) values ('{A}', '{IDS['budget']}', now(), 2, 5, 5)"),
+    "project_imports": (f"project_id = '{A}'", "next_line = 9",
+                        f"(project_id, source_project_id, has_new_ids, header, next_line, hash, imported_by) values ('{A}', '{A}', false, '{{}}', 3, 1, '{A}')"),
     "model_price_windows": ("model = 'deepseek-flash'", "until_utc = until_utc", "values ('x', '{1}', '01:00', '02:00')"),
     "model_price_multipliers": ("model = 'claude-sonnet-5'", "factor = 1", "values ('x', 'speed', 'x', 1)"),
 }
@@ -61,7 +63,7 @@ CALLS = {
     "_nearest_chunks": f"('{{{A}}}', 'text-embedding-3-small', 'x'::text, 1)",
     "_build_codes": f"('{A}', 'text-embedding-3-small', '{{}}')",
     "_coded_chunks": "('')",
-    "_read_embeddings": "('[]')", "_read_usage": "('{}', 1, 1)", "_known_usage": "('{}')",
+    "_read_embeddings": "('[]')", "_little_endian": "('{1}')", "_read_usage": "('{}', 1, 1)", "_known_usage": "('{}')",
     "_seal": "(gen_random_uuid(), gen_random_uuid(), 'x', 1, '{}', '', '{}')",
     "_is_sealed": "(gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'x', 1, '{}', '', '{}')",
     "_price_catalogue": "()", "migrate": "()",
@@ -92,6 +94,9 @@ CALLS = {
     "calculate_cost": "('gpt-4o', 1)", "workflow_metrics": f"('{A}', now() - interval '1 day')",
     "set_budget": f"('{A}', 1)", "remove_budget": f"('{A}')", "reserve_budget": f"('{A}', 0.1)", "budget_status": f"('{A}')",
     "settle_budget": f"('{IDS['reservation']}', 0.1)", "release_budget": f"('{IDS['reservation']}')",
+    "export_project": f"('{A}')", "export_lines": f"('{A}')", "export_markdown": f"('{A}')",
+    # Everybody who has an id may import: this is refused for its line, and not for the caller.
+    "import_project": f"('{{x,y}}', '{A}')",
     "refuse_planned_counts": "()",
 }
 

@@ -55,13 +55,15 @@ insert into valid values
   ('steps', $$jsonb_build_array(jsonb_build_object('run_id', tests.id('run'), 'step_name', 'x', 'status', 'success'))$$),
   ('prices', 'null'), ('same_as', $$'gpt-4o'$$), ('factor', '1'), ('valid_from', 'now()'), ('provider', $$'openai'$$), ('catalogue', $$'{"models": {}}'$$),
   ('limit_usd', '1'), ('period', $$'day'$$), ('time_zone', $$'Europe/Paris'$$), ('hard', 'false'), ('thresholds', $$'{0.5}'$$),
+  ('with_embeddings', 'false'), ('page_lines', '10'), ('insight_limit', '10'), ('first_line', '1'), ('new_ids', 'true'), ('after', 'null'),
+  ('lines', $$array(select e.line from matrice.export_project(tests.id('atlas')) e)$$),
   ('estimate_usd', '0.5'), ('max_tokens_output', '1'), ('reservation_id', $$tests.id('reservation')$$);
 -- With scores, build_context needs no vector.
 -- A run has an id, or a key.
 insert into valid select argument, 'null', function
   from unnest(array['project_id', 'workflow_id', 'run_key']) argument, unnest(array['record_step', 'finish_run']) function;
 insert into valid values ('status', $$'completed'$$, 'finish_run'), ('error', $$'{}'$$, 'record_step'), ('error', $$'{}'$$, 'finish_run'), ('scores', 'null', 'build_context'),
-  ('name', $$'default'$$, 'remove_budget'), ('valid_for', $$'1 hour'$$, 'reserve_budget'),
+  ('name', $$'default'$$, 'remove_budget'), ('valid_for', $$'1 hour'$$, 'reserve_budget'), ('project_id', 'gen_random_uuid()', 'import_project'),
   ('model', $$'gte-small'$$, 'drop_embeddings'), ('model', $$'short'$$, 'truncate_embeddings');
 grant select on valid to public;
 

@@ -215,6 +215,8 @@ select tests.refuses(format('select matrice.%s', call), '22023', format('M8: %s 
                ($$price_of(repeat('x', 201))$$), ($$price_of('gpt-4o', provider => repeat('x', 201))$$),
                ($$set_budget(tests.id('atlas'), 1, name => repeat('x', 201))$$), ($$set_budget(tests.id('atlas'), 1, model => repeat('x', 201))$$),
                ($$set_budget(tests.id('atlas'), 1, user_key => repeat('x', 201))$$), ($$remove_budget(tests.id('atlas'), repeat('x', 201))$$),
+               ($$export_project(tests.id('atlas'), after => repeat('x', 10001))$$), ($$import_project(array[repeat('x', 536870913)])$$),
+               ($$import_project(array[repeat('x', 67108864), 'x'])$$),
                ($$reserve_budget(tests.id('atlas'), 1, repeat('x', 201))$$), ($$reserve_budget(tests.id('atlas'), 1, user_key => repeat('x', 201))$$)) calls (call);
 
 -- A step is recorded whatever its usage says: only what is known of it is kept.

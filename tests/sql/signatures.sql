@@ -175,6 +175,13 @@ insert into contract values
               period_start timestamp with time zone,period_end timestamp with time zone,limit_usd numeric,spent_usd numeric,reserved_usd numeric,
               unpriced_steps bigint,fraction double precision,state text,forecast_usd numeric,exhausted_at timestamp with time zone}'),
 
+  ('export_project', '{project_id uuid,with_embeddings boolean DEFAULT false,after text DEFAULT NULL,page_lines integer DEFAULT 1000}',
+   'table', '{line text,next_after text}'),
+  ('export_lines', '{project_id uuid,with_embeddings boolean DEFAULT false}', 'table', '{line text}'),
+  ('import_project', '{"lines text[]",project_id uuid DEFAULT NULL,first_line bigint DEFAULT 1,new_ids boolean DEFAULT false}',
+   'table', '{new_project_id uuid,next_line bigint,is_finished boolean}'),
+  ('export_markdown', '{project_id uuid,insight_limit integer DEFAULT 1000}', 'text', null),
+
   ('refuse_planned_counts', '{}', 'void', null);
 
 -- 'name type DEFAULT default' of each argument that goes in.
@@ -237,7 +244,7 @@ select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
 select volatility_is('matrice', function, 'stable', function || ' is stable')
   from unnest(array['analyze_text', '_text_vector', '_query_words', '_rank_words', '_highlight', 'pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
                     'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'price_of', 'workflow_metrics', 'source_progress', 'failed_chunks', 'source_text',
-                    'source_history', 'model_coverage', 'budget_status', 'find_quote']::name[]) function;
+                    'source_history', 'model_coverage', 'budget_status', 'find_quote', 'export_project', 'export_lines', 'export_markdown']::name[]) function;
 
 select * from finish();
 rollback;
