@@ -11,6 +11,7 @@
 //! - [`codes`]: estimates similarities from short codes.
 //! - [`embedding`]: reads the vectors that clients send.
 //! - [`jsonb`]: reads the bytes of a jsonb value.
+//! - [`latency`]: how latencies are distributed.
 //! - [`usage`]: reads what calls of models used.
 
 pub mod analyze;
@@ -21,6 +22,7 @@ mod error;
 mod fold;
 pub mod highlight;
 pub mod jsonb;
+pub mod latency;
 mod rank_select;
 pub mod sentences;
 mod sizer;
