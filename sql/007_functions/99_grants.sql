@@ -30,7 +30,7 @@ begin
       'record_insight', 'supersede_insight', 'search_insights',
       'start_run', 'record_step', 'finish_run',
       'calculate_cost', 'reprice', 'price_of', 'set_price', 'load_prices',
-      'workflow_metrics',
+      'workflow_metrics', 'rebuild_metrics', 'purge_steps',
       'refuse_planned_counts'
     ]),
 
@@ -72,7 +72,8 @@ begin
       'comparable_name', 'name_at_provider', 'standard_rates', 'tier_rates', 'rates_in_proportion', 'sheets_of',
       'rates_of_catalogue', 'wrong_rate', 'require_rates', 'require_catalogue', 'load_catalogue', 'undated_name', 'billed_tier',
       'is_off_peak', 'surcharge', 'rates_of_sheets', 'own_price', 'cost_in_project',
-      'require_usage', 'bounded_usage', 'cost_of_reading', 'reading_of_step'
+      'require_usage', 'bounded_usage', 'cost_of_reading', 'reading_of_step',
+      'metric_buckets', 'metric_label', 'require_time_zone', 'metric_filters', 'empty_buckets'
     ]),
 
     -- SECURITY DEFINER: these functions run as the owner of the tables.
@@ -116,18 +117,22 @@ begin
       'nearest_to_member', 'matching_of_member', 'outdated_of_member', 'member_has_chunks',
       -- Under row-level security, they could not use the index of texts either. They find chunks in projects that the caller may
       -- edit. The embeddings are read and written as the caller.
-      'embedded_twins_of_member', 'waiting_twins_of_member'
+      'embedded_twins_of_member', 'waiting_twins_of_member',
+      -- No client may read or write the sums of steps. It reads those of the caller's own projects.
+      'metrics_of_member',
+      -- These refuse callers who are not owners. Clients may not write sums.
+      'rebuild_sums_as_owner', 'purge_as_owner'
     ]),
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
     -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text, embedded_twins,
-    -- waiting_twins, forget_model, flip_models and write_price are SECURITY DEFINER, because only the owner of the tables may read codes, the
+    -- waiting_twins, forget_model, flip_models, write_price, metrics_of, rebuild_sums and purge_some are SECURITY DEFINER, because only the owner of the tables may read codes, the
     -- word index and the index of waiting chunks, execute the engine's functions, and write the texts of sources.
     ('service_role', 'matrice_private', array[
       'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts',
       'complete_chunks', 'keep_text', 'embedded_twins', 'waiting_twins',
       'take_leases', 'own_leases', 'end_leases', 'return_leases', 'free_failed', 'forget_model', 'flip_models',
-      'keep_current_model', 'write_price']),
+      'keep_current_model', 'write_price', 'metrics_of', 'rebuild_sums', 'purge_some']),
 
     -- For the owner of the tables.
     (null, 'matrice_private', array[
@@ -139,6 +144,8 @@ begin
       'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes',
       'rebuild_embedding_queue', 'is_listed', 'list_project', 'seems_covered',
       'rebuild_progress', 'counts_of', 'why_failed', 'add_up', 'send_progress',
+      'quarter', 'is_purging', 'cached_tokens', 'merged_latencies', 'model_states', 'fresh_cells', 'metric_cells', 'merge_metrics',
+      'merge_sometimes', 'sum_again', 'require_owner',
       'schedule_embedding', 'unschedule_embedding', 'schedule_of', 'require_scheduler', 'is_of_extension'
     ]),
 
@@ -159,6 +166,7 @@ begin
       'count_context_sources', 'count_source_texts', 'count_source_chunks', 'count_insights', 'count_workflow_runs',
       'count_workflow_steps',
       'count_pillar_versions', 'count_project_invitations',
+      'sum_steps', 'sum_runs', 'take_away_run', 'move_run',
       -- SECURITY DEFINER: a new project has no owner yet who could add one.
       'add_first_owner',
       -- SECURITY DEFINER: these count rows that the caller may not see.
