@@ -395,16 +395,16 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  project_id uuid;
-  waiting    bigint;
+  given   uuid;
+  waiting bigint;
 begin
-  foreach project_id in array project_ids loop
+  foreach given in array project_ids loop
     -- A UUID decides, because a session can seed random().
     if hashtext(gen_random_uuid()::text) & 63 = 0 then
       select count(*) into waiting
-        from (select from matrice_private.metric_changes c where c.project_id = merge_sometimes.project_id limit 20000) c;
+        from (select from matrice_private.metric_changes c where c.project_id = given limit 20000) c;
       if waiting > 500 then
-        perform matrice_private.merge_metrics(project_id, 20000);
+        perform matrice_private.merge_metrics(given, 20000);
       end if;
     end if;
   end loop;
