@@ -67,6 +67,8 @@ begin
 end
 $$;
 
+select tests.project('borea');
+
 -- The clock changes in Paris on March 29th.
 select tests.as_owner();
 select setseed(0.5);
