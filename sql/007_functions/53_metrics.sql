@@ -182,14 +182,35 @@ comment on function matrice_private.metrics_of_member is
   'Returns what metrics_of does, and nothing of projects where the caller is not a member. SECURITY DEFINER: no client may read '
   'the sums.';
 
+create or replace function matrice_private.is_time_zone(name text) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Only names: PostgreSQL reads abbreviations and texts like EST5 in its own way. A name with a slash and without a digit is neither.
+  -- pg_timezone_names reads all files of the database of time zones, which takes longer than the figures.
+  if name = 'UTC' then
+    return true;
+  elsif octet_length(name) > 100 then
+    return false;
+  elsif name ~ '^[A-Za-z_]+(/[A-Za-z_]+(-[A-Za-z_]+)*)+$' then
+    return timestamp '2000-01-01' at time zone name is not null;
+  end if;
+  return exists (select from pg_timezone_names z where z.name = is_time_zone.name);
+exception when invalid_parameter_value then
+  return false;
+end
+$$;
+comment on function matrice_private.is_time_zone is
+  'Returns whether a text is a name of the IANA time zone database.';
+
 create or replace function matrice_private.require_time_zone(time_zone text) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform matrice_private.require_text('time_zone', time_zone);
-  -- Only names: PostgreSQL reads abbreviations and texts like EST5 in its own way.
-  if octet_length(time_zone) > 100 or not exists (select from pg_timezone_names z where z.name = time_zone) then
+  if not matrice_private.is_time_zone(time_zone) then
     raise exception 'unknown time zone: %', quote_literal(left(time_zone, 100))
       using errcode = '22023', hint = 'Pass a name of the IANA time zone database, such as Europe/Paris or UTC.';
   end if;

@@ -73,7 +73,7 @@ begin
       'rates_of_catalogue', 'wrong_rate', 'require_rates', 'require_catalogue', 'load_catalogue', 'undated_name', 'billed_tier',
       'is_off_peak', 'surcharge', 'rates_of_sheets', 'own_price', 'cost_in_project',
       'require_usage', 'bounded_usage', 'cost_of_reading', 'reading_of_step',
-      'metric_buckets', 'metric_label', 'require_time_zone', 'metric_filters', 'empty_buckets', 'require_top', 'error_class'
+      'metric_buckets', 'metric_label', 'is_time_zone', 'require_time_zone', 'metric_filters', 'empty_buckets', 'require_top', 'error_class'
     ]),
 
     -- SECURITY DEFINER: these functions run as the owner of the tables.

@@ -143,7 +143,7 @@ select is((select string_agg(bucket, ' ') from matrice.workflow_metrics(tests.id
 select tests.refuses(format('select * from matrice.workflow_metrics(tests.id(''borea''), %s)', arguments), '22023', 'workflow_metrics refuses ' || arguments, detail, '%')
   from (values
     ($$'2026-01-01', time_zone => 'Paris'$$, null), ($$'2026-01-01', time_zone => 'EST5'$$, null),
-    ($$'2026-01-01', time_zone => repeat('x', 1000)$$, null), ($$'2026-01-01', status => 'odd'$$, null), ($$'2026-01-01', phase => 'P7'$$, null),
+    ($$'2026-01-01', time_zone => 'Europe/Nowhere'$$, null), ($$'2026-01-01', time_zone => repeat('x', 1000)$$, null), ($$'2026-01-01', status => 'odd'$$, null), ($$'2026-01-01', phase => 'P7'$$, null),
     ($$'2026-01-01', group_by => 'user', model => 'x'$$, '%'), ($$'-infinity', fill => true$$, '%'), ($$'1900-01-01', group_by => 'hour', fill => true$$, '%')
   ) refused (arguments, detail);
 
