@@ -47,6 +47,9 @@ describe('functions refuse unknown names', () => refusals([
   ...each(['done', '', 'Success'], 'record_step', 'status', '22023'),
   ...each(['running', ''], 'finish_run', 'status', '22023'),
   ...each(['decade', ''], 'workflow_metrics', 'group_by', '22023'),
+  ...each(['Paris', '', 'EST5'], 'workflow_metrics', 'time_zone', '22023'), ...each(['P7', ''], 'workflow_metrics', 'phase', '22023'),
+  ...each(['odd', ''], 'workflow_metrics', 'status', '22023'),
+  ...['top_runs', 'top_steps'].flatMap((name) => each(['price', ''], name, 'order_by', '22023')),
   ...['search_chunks', 'hybrid_search'].flatMap((name) => each(['some', '', 'Any'], name, 'words', '22023')),
   ...each(['rrf', '', 'Rank'], 'hybrid_search', 'fusion', '22023'),
   ...each(['klingon', '', 'English', 'pg_catalog.english'], 'analyze_text', 'language', '22023'),
@@ -150,7 +153,8 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...['step_name', 'step_key'].flatMap((argument) => each(['', ' '], 'record_step', argument, '22023')),
   ...['set_price', 'price_of'].flatMap((name) => [...each(['', ' '], name, 'model', '22023'), ...each([null], name, 'model', '22004')]),
   ...each([null], 'load_prices', 'catalogue', '22004'),
-  ...each([null], 'workflow_metrics', 'since', '22004'),
+  ...['workflow_metrics', 'top_runs', 'top_steps', 'step_errors'].flatMap((name) => each([null], name, 'since', '22004')),
+  ...each([null], 'purge_steps', 'older_than', '22004'),
   ...['register_model', 'switch_embedding_model', 'truncate_embeddings', 'drop_embeddings'].flatMap((name) => [
     ...each(['', ' '], name, 'model', '22023'), ...each([null], name, 'model', '22004'),
   ]),
@@ -158,7 +162,8 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...each([null], 'analyze_text', 'language', '22004'),
   ...['set_phase', 'save_pillar', 'ingest_source', 'build_context', 'search_insights', 'start_run', 'workflow_metrics', 'reindex_text',
     'sync_source', 'sync_sources', 'source_progress', 'failed_chunks', 'retry_failed', 'rechunk', 'ingest_chunks',
-    'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings', 'set_price', 'reprice']
+    'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings', 'set_price', 'reprice',
+    'rebuild_metrics', 'purge_steps', 'top_runs', 'top_steps', 'step_errors']
     .flatMap((name) => each([null], name, 'project_id', '22004')),
   ...['source_text', 'source_history', 'restore_source', 'replace_chunks'].flatMap((name) => each([null], name, 'source_id', '22004')),
 ]))

@@ -58,6 +58,7 @@ CALLS = {
     "_build_codes": f"('{A}', 'text-embedding-3-small', '{{}}')",
     "_coded_chunks": "('')",
     "_read_embeddings": "('[]')", "_read_usage": "('{}', 1, 1)", "_known_usage": "('{}')",
+    "_sketch_latencies": "('{1}', 1)", "_merge_latencies": "('{}')", "_latency_percentiles": "('{}', '{0.5}')",
     "_seal": "(gen_random_uuid(), gen_random_uuid(), 'x', 1, '{}', '', '{}')",
     "_is_sealed": "(gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'x', 1, '{}', '', '{}')",
     "_price_catalogue": "()", "migrate": "()",
@@ -84,6 +85,8 @@ CALLS = {
     "start_run": f"('{A}', 'w', 'e')", "record_step": f"('{IDS['run']}', 's', 'success')", "finish_run": f"('{IDS['run']}', 'completed')",
     "reprice": f"('{A}', now() - interval '1 day')", "price_of": f"('gpt-4o', project_id => '{A}')", "set_price": f"('{A}', 'gpt-4o')", "load_prices": "('{\"models\": {}}')",
     "calculate_cost": "('gpt-4o', 1)", "workflow_metrics": f"('{A}', now() - interval '1 day')",
+    "rebuild_metrics": f"('{A}')", "purge_steps": f"('{A}', '2020-01-01')", "top_runs": f"('{A}', '2020-01-01')",
+    "top_steps": f"('{A}', '2020-01-01')", "step_errors": f"('{A}', '2020-01-01')",
     "refuse_planned_counts": "()",
 }
 

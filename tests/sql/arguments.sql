@@ -47,9 +47,10 @@ insert into valid values
   ('latency_ms', '1'), ('tokens_input', '1'), ('tokens_output', '1'), ('usage', $$'{}'$$), ('response', $$'{}'$$), ('attempt', '1'), ('cost_usd', '1'),
   ('executed_at', 'now()'), ('priced_at', 'now()'), ('since', $$'2026-01-01'$$), ('until', 'now()'), ('group_by', $$'day'$$), ('dimensions', '3'), ('is_default', 'false'),
   ('truncated_from', $$'gte-small'$$),
-  ('prices', 'null'), ('same_as', $$'gpt-4o'$$), ('factor', '1'), ('valid_from', 'now()'), ('provider', $$'openai'$$), ('catalogue', $$'{"models": {}}'$$);
+  ('prices', 'null'), ('same_as', $$'gpt-4o'$$), ('factor', '1'), ('valid_from', 'now()'), ('provider', $$'openai'$$), ('catalogue', $$'{"models": {}}'$$),
+  ('time_zone', $$'Europe/Paris'$$), ('fill', 'true'), ('workflow', $$'sail'$$), ('order_by', $$'cost'$$), ('older_than', $$'2026-01-01'$$), ('most', '10');
 -- With scores, build_context needs no vector.
-insert into valid values ('status', $$'completed'$$, 'finish_run'), ('error', $$'{}'$$, 'record_step'), ('scores', 'null', 'build_context'),
+insert into valid values ('status', $$'completed'$$, 'finish_run'), ('phase', $$'P1'$$, 'workflow_metrics'), ('error', $$'{}'$$, 'record_step'), ('scores', 'null', 'build_context'),
   ('model', $$'gte-small'$$, 'drop_embeddings'), ('model', $$'short'$$, 'truncate_embeddings');
 grant select on valid to public;
 
@@ -169,6 +170,8 @@ select is(a.code, '22023', format('%1$s refuses %3$s %2$s', function, value, nam
   from (values
     ('set_phase', 'phase', $$'P1 '$$), ('set_phase', 'phase', $$'p1'$$), ('set_member_role', 'role', $$'Owner'$$), ('invite_member', 'role', $$' viewer'$$),
     ('record_step', 'status', $$'SUCCESS'$$), ('finish_run', 'status', $$'completed '$$), ('workflow_metrics', 'group_by', $$'Day'$$),
+    ('workflow_metrics', 'time_zone', $$'CEST'$$), ('workflow_metrics', 'time_zone', $$'Europe/Paris '$$), ('top_runs', 'order_by', $$'Cost'$$),
+    ('purge_steps', 'most', '0'), ('purge_steps', 'older_than', $$'infinity'$$),
     ('create_project', 'settings', $$'"{}"'$$), ('create_project', 'settings', $$'[]'$$), ('create_project', 'settings', $$'{"language": "English"}'$$),
     ('create_project', 'settings', $$'{"lang": "english"}'$$), ('create_project', 'settings', $$'{"language": null}'$$),
     ('create_project', 'settings', $$'{"app": "x"}'$$),
