@@ -111,7 +111,7 @@ begin
            m.unpriced_steps::numeric, m.tokens_input, m.tokens_output, m.cached_tokens, m.cost_usd, m.latencies
       from matrice_private.metric_cells(metrics_of.project_id, first, last, kinds, group_by, time_zone) m
     union all
-    select f.* from matrice_private.fresh_cells(metrics_of.project_id, null, kinds) f where f.at >= first and f.at < last
+    select f.* from matrice_private.fresh_cells(metrics_of.project_id, 9223372036854775807, kinds) f where f.at >= first and f.at < last
   ), fitting as (
     select case when is_time then matrice_private.metric_buckets(group_by, c.at, time_zone) end as begins,
            case group_by when 'workflow' then c.workflow_id when 'phase' then c.phase when 'user' then c.user_id

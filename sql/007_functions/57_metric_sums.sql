@@ -226,7 +226,7 @@ for each row execute function matrice_private.forget_rows('metric_changes', 'met
 
 -- Adding up ---------------------------------------------------------------------------------------------------------
 
-create or replace function matrice_private.model_states(project_id uuid, ids bigint[]) returns table (
+create or replace function matrice_private.model_states(project_id uuid, last_id bigint) returns table (
   run_id uuid, model text, old_at timestamptz, old_workflow text, old_phase text, old_status text,
   at timestamptz, workflow_id text, phase text, status text
 )
@@ -236,7 +236,7 @@ begin atomic
   with due as materialized (
     select c.run_id, coalesce(c.model, '') as model, c.step_status is not null and c.steps > 0 as is_call, c.must_count
       from matrice_private.metric_changes c
-     where c.project_id = model_states.project_id and (ids is null or c.id = any (ids))
+     where c.project_id = model_states.project_id and c.id <= last_id
   ), touched as materialized (
     select d.run_id, bool_or(d.must_count) as must_count from due d group by d.run_id
   ), pairs as materialized (
@@ -265,9 +265,9 @@ begin atomic
 end;
 comment on function matrice_private.model_states is
   'Returns under what the calls of models by runs are counted, and under what they must be, where changes concern them. Null: not '
-  'at all. ids: of metric_changes; null: all of the project. In one statement it sees the same as fresh_cells.';
+  'at all. last_id: the last of metric_changes to look at. In one statement it sees the same as fresh_cells.';
 
-create or replace function matrice_private.fresh_cells(project_id uuid, ids bigint[], kinds text[]) returns table (
+create or replace function matrice_private.fresh_cells(project_id uuid, last_id bigint, kinds text[]) returns table (
   kind text, at timestamptz, workflow_id text, phase text, user_id text, model text, step_name text, step_status text,
   runs numeric, succeeded numeric, failed numeric, running numeric, cancelled numeric,
   steps numeric, failed_steps numeric, skipped_steps numeric, retried_steps numeric, priced_steps numeric,
@@ -282,7 +282,7 @@ begin atomic
            c.runs, c.succeeded, c.failed, c.running, c.cancelled, c.steps, c.failed_steps, c.skipped_steps, c.retried_steps,
            c.priced_steps, c.unpriced_steps, c.tokens_input, c.tokens_output, c.cached_tokens, c.cost_usd, c.latencies
       from matrice_private.metric_changes c
-     where c.project_id = fresh_cells.project_id and (ids is null or c.id = any (ids))
+     where c.project_id = fresh_cells.project_id and c.id <= last_id
     union all
     select 'call', s.at, s.workflow_id, s.phase, null, nullif(s.model, ''), null, null,
            s.times, s.times * (s.status = 'completed')::integer, s.times * (s.status = 'failed')::integer,
@@ -290,10 +290,10 @@ begin atomic
            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, null
       from (
         select m.at, m.workflow_id, m.phase, m.model, m.status, 1 as times
-          from matrice_private.model_states(fresh_cells.project_id, ids) m where m.at is not null
+          from matrice_private.model_states(fresh_cells.project_id, last_id) m where m.at is not null
         union all
         select m.old_at, m.old_workflow, m.old_phase, m.model, m.old_status, -1
-          from matrice_private.model_states(fresh_cells.project_id, ids) m where m.old_at is not null
+          from matrice_private.model_states(fresh_cells.project_id, last_id) m where m.old_at is not null
       ) s
   ), kept as (
     select k.kind, f.at,
@@ -321,7 +321,7 @@ begin atomic
    group by k.kind, k.at, k.workflow_id, k.phase, k.user_id, k.model, k.step_name, k.step_status;
 end;
 comment on function matrice_private.fresh_cells is
-  'Adds up metric_changes of a project, for each quarter of an hour. ids: which of them; null: all. kinds: what the sums are divided by. '
+  'Adds up metric_changes of a project, for each quarter of an hour. last_id: the last of them. kinds: what the sums are divided by. '
   'total: nothing. workflow, phase, user, model, step: only this. all: all of them but user, and the status of steps. runs: runs by '
   'workflow and phase. calls: runs by workflow, phase and the models that they called.';
 
@@ -332,7 +332,7 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
-  due bigint[];
+  last_id bigint;
 begin
   -- One at a time for each project. Nobody waits: whoever comes meanwhile leaves it to the next one. At other isolation levels, a
   -- row that another transaction has written meanwhile is an error.
@@ -340,9 +340,15 @@ begin
      or not pg_try_advisory_xact_lock(hashtext('matrice.metrics'), hashtext(project_id::text)) then
     return;
   end if;
-  due := array(select c.id from matrice_private.metric_changes c where c.project_id = merge_metrics.project_id order by c.id limit most);
+  last_id := (
+    select max(c.id)
+      from (select c.id from matrice_private.metric_changes c where c.project_id = merge_metrics.project_id order by c.id limit most) c);
+  if last_id is null then
+    return;
+  end if;
+  -- One statement, so that all its parts see the same changes: others may commit some with lower ids meanwhile.
   with states as materialized (
-    select m.* from matrice_private.model_states(merge_metrics.project_id, due) m
+    select m.* from matrice_private.model_states(merge_metrics.project_id, last_id) m
   ), kept as (
     insert into matrice_private.metric_run_models (project_id, run_id, model, at, workflow_id, phase, status)
     select merge_metrics.project_id, s.run_id, s.model, s.at, s.workflow_id, s.phase, s.status
@@ -356,10 +362,10 @@ begin
      using states s
      where m.project_id = merge_metrics.project_id and m.run_id = s.run_id and m.model = s.model and s.at is null
   ), done as (
-    delete from matrice_private.metric_changes c where c.project_id = merge_metrics.project_id and c.id = any (due)
+    delete from matrice_private.metric_changes c where c.project_id = merge_metrics.project_id and c.id <= last_id
   ), cells as materialized (
     select f.* from matrice_private.fresh_cells(
-             merge_metrics.project_id, due,
+             merge_metrics.project_id, last_id,
              array['total', 'workflow', 'phase', 'user', 'model', 'step', 'all', 'runs', 'calls']) f
   )
   insert into matrice_private.metrics as m (
