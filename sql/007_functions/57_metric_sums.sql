@@ -233,31 +233,30 @@ create or replace function matrice_private.model_states(project_id uuid, last_id
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
+  -- Every step looks rows up by an index: the planner does not know how many changes there are.
   with due as materialized (
-    select c.run_id, coalesce(c.model, '') as model, c.step_status is not null and c.steps > 0 as is_call, c.must_count
+    select c.run_id, coalesce(c.model, '') as model, c.step_status is not null and c.steps > 0 as is_call,
+           bool_or(c.must_count) over (partition by c.run_id) as must_count
       from matrice_private.metric_changes c
      where c.project_id = model_states.project_id and c.id <= last_id
-  ), touched as materialized (
-    select d.run_id, bool_or(d.must_count) as must_count from due d group by d.run_id
   ), pairs as materialized (
-    select d.run_id, d.model from due d where d.is_call
+    select d.run_id, d.model, d.must_count from due d where d.is_call
     union
-    select m.run_id, m.model
-      from touched t
+    select t.run_id, m.model, t.must_count
+      from (select distinct d.run_id, d.must_count from due d) t
      cross join lateral (
        select m.run_id, m.model from matrice_private.metric_run_models m
         where m.project_id = model_states.project_id and m.run_id = t.run_id offset 0) m
   )
   select p.run_id, p.model, o.at, o.workflow_id, o.phase, o.status, r.at, r.workflow_id, r.phase, r.status
     from pairs p
-    join touched t on t.run_id = p.run_id
     left join lateral (
       select m.* from matrice_private.metric_run_models m
        where m.project_id = model_states.project_id and m.run_id = p.run_id and m.model = p.model offset 0) o on true
     left join lateral (
       select matrice_private.quarter(r.started_at) as at, r.workflow_id, r.phase, r.status
         from matrice.workflow_runs r where r.id = p.run_id offset 0
-    ) r on not t.must_count or exists (
+    ) r on not p.must_count or exists (
       select from (
         select s.model, s.status from matrice.workflow_steps s
          where s.project_id = model_states.project_id and s.run_id = p.run_id offset 0) s
@@ -284,17 +283,14 @@ begin atomic
       from matrice_private.metric_changes c
      where c.project_id = fresh_cells.project_id and c.id <= last_id
     union all
-    select 'call', s.at, s.workflow_id, s.phase, null, nullif(s.model, ''), null, null,
+    select 'call', s.at, s.workflow_id, s.phase, null, nullif(m.model, ''), null, null,
            s.times, s.times * (s.status = 'completed')::integer, s.times * (s.status = 'failed')::integer,
            s.times * (s.status = 'running')::integer, s.times * (s.status = 'cancelled')::integer,
            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, null
-      from (
-        select m.at, m.workflow_id, m.phase, m.model, m.status, 1 as times
-          from matrice_private.model_states(fresh_cells.project_id, last_id) m where m.at is not null
-        union all
-        select m.old_at, m.old_workflow, m.old_phase, m.model, m.old_status, -1
-          from matrice_private.model_states(fresh_cells.project_id, last_id) m where m.old_at is not null
-      ) s
+      from matrice_private.model_states(fresh_cells.project_id, last_id) m
+     cross join lateral (values (1, m.at, m.workflow_id, m.phase, m.status), (-1, m.old_at, m.old_workflow, m.old_phase, m.old_status))
+             s (times, at, workflow_id, phase, status)
+     where s.at is not null
   ), kept as (
     select k.kind, f.at,
            case when k.kind in ('workflow', 'all', 'runs', 'calls') then f.workflow_id end as workflow_id,
