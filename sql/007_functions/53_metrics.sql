@@ -70,7 +70,8 @@ begin
 end
 $$;
 comment on function matrice_private.metric_cells is
-  'Returns the sums of a project from since until until, as few rows as can be: of days where they do, else of quarters of an hour.';
+  'Returns the sums of a project from since until until, as few rows as can be: of days where they do, else of quarters of an '
+  'hour.';
 
 create or replace function matrice_private.metrics_of(
   project_id uuid, since timestamptz, until timestamptz, group_by text, time_zone text, filters jsonb
@@ -81,7 +82,7 @@ create or replace function matrice_private.metrics_of(
 )
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
-set jit = off
+set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -111,7 +112,9 @@ begin
            m.unpriced_steps::numeric, m.tokens_input, m.tokens_output, m.cached_tokens, m.cost_usd, m.latencies
       from matrice_private.metric_cells(metrics_of.project_id, first, last, kinds, group_by, time_zone) m
     union all
-    select f.* from matrice_private.fresh_cells(metrics_of.project_id, 9223372036854775807, kinds) f where f.at >= first and f.at < last
+    select f.*
+      from matrice_private.fresh_cells(metrics_of.project_id, 9223372036854775807, kinds) f
+     where f.at >= first and f.at < last
   ), fitting as (
     select case when is_time then matrice_private.metric_buckets(group_by, c.at, time_zone) end as begins,
            case group_by when 'workflow' then c.workflow_id when 'phase' then c.phase when 'user' then c.user_id
@@ -161,8 +164,8 @@ begin
 end
 $$;
 comment on function matrice_private.metrics_of is
-  'Returns what workflow_metrics needs. filters: model, workflow, phase, status. It does not check the caller: it is for services '
-  'and metrics_of_member. SECURITY DEFINER: no client may read the sums.';
+  'Returns what workflow_metrics needs. filters: model, workflow, phase, status. It does not check the caller: it is for '
+  'services and metrics_of_member. SECURITY DEFINER: no client may read the sums.';
 
 create or replace function matrice_private.metrics_of_member(
   project_id uuid, since timestamptz, until timestamptz, group_by text, time_zone text, filters jsonb
@@ -179,15 +182,15 @@ begin atomic
    cross join lateral matrice_private.metrics_of(p.id, since, until, group_by, time_zone, filters) m;
 end;
 comment on function matrice_private.metrics_of_member is
-  'Returns what metrics_of does, and nothing of projects where the caller is not a member. SECURITY DEFINER: no client may read '
-  'the sums.';
+  'Returns what metrics_of does, and nothing of projects where the caller is not a member. SECURITY DEFINER: no client may '
+  'read the sums.';
 
 create or replace function matrice_private.is_time_zone(name text) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Only names: PostgreSQL reads abbreviations and texts like EST5 in its own way. A name with a slash and without a digit is neither.
+  -- Only names: PostgreSQL reads abbreviations and texts like EST5 in its own way. A name with a slash and no digit is neither.
   -- pg_timezone_names reads all files of the database of time zones, which takes longer than the figures.
   if name = 'UTC' then
     return true;
@@ -201,8 +204,7 @@ exception when invalid_parameter_value then
   return false;
 end
 $$;
-comment on function matrice_private.is_time_zone is
-  'Returns whether a text is a name of the IANA time zone database.';
+comment on function matrice_private.is_time_zone is 'Returns whether a text is a name of the IANA time zone database.';
 
 create or replace function matrice_private.require_time_zone(time_zone text) returns void
 language plpgsql stable
@@ -333,15 +335,15 @@ begin
 end
 $$;
 comment on function matrice.workflow_metrics is
-  'Returns figures of a project''s workflow runs: one row for each hour, day, week, month, workflow, phase, model, provider, step '
-  'or user. bucket: which of them the row is for. since, until: counts the runs that started, and the steps that were executed, '
-  'from the quarter of an hour of since, and before until. group_by: hour, day, week or month, workflow, phase, model, '
-  'provider, step or user. time_zone: whose hours, days, weeks and months are meant; a name such as Europe/Paris. Weeks begin on '
-  'Monday. fill: whether hours, days, weeks and months without runs have a row, too. model, workflow, phase, status: counts only '
-  'steps of this model, workflow, phase and status (success, failed or skipped); and runs of this workflow and phase that called '
-  'this model. success_rate: succeeded / (succeeded + failed). runs by model are those that called it; runs are null by step and '
-  'provider. cost_usd: the sum over all attempts whose cost is known; null if none is known. unpriced_steps: how many have no '
-  'known cost, though they have a model or tokens. retried_steps: attempts after the first. cache_share: cached_tokens / '
-  'tokens_input. p50_ms, p95_ms, p99_ms: percentiles of the latency of steps, without skipped steps, within 1 %. All other '
-  'figures are exact. What purge_steps deleted is still counted. Defaults: until now(), group_by ''day'', time_zone ''UTC'', fill '
-  'false, model, workflow, phase and status null.';
+  'Returns figures of a project''s workflow runs: one row for each hour, day, week, month, workflow, phase, model, provider, '
+  'step or user. bucket: which of them the row is for. since, until: counts the runs that started, and the steps that were '
+  'executed, from the quarter of an hour of since, and before until. group_by: hour, day, week or month, workflow, phase, '
+  'model, provider, step or user. time_zone: whose hours, days, weeks and months are meant; a name such as Europe/Paris. Weeks '
+  'begin on Monday. fill: whether hours, days, weeks and months without runs have a row, too. model, workflow, phase, status: '
+  'counts only steps of this model, workflow, phase and status (success, failed or skipped); and runs of this workflow and '
+  'phase that called this model. success_rate: succeeded / (succeeded + failed). runs by model are those that called it; runs '
+  'are null by step and provider. cost_usd: the sum over all attempts whose cost is known; null if none is known. '
+  'unpriced_steps: how many have no known cost, though they have a model or tokens. retried_steps: attempts after the first. '
+  'cache_share: cached_tokens / tokens_input. p50_ms, p95_ms, p99_ms: percentiles of the latency of steps, without skipped '
+  'steps, within 1 %. All other figures are exact. What purge_steps deleted is still counted. Defaults: until now(), group_by '
+  '''day'', time_zone ''UTC'', fill false, model, workflow, phase and status null.';

@@ -18,14 +18,6 @@ as $$
 $$;
 comment on function matrice_private.cached_tokens is 'Returns how many input tokens were read from a cache, as usage says.';
 
-create or replace function matrice_private.merged_latencies(sketches bytea[]) returns bytea
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-  select nullif(matrice._merge_latencies(sketches), '')
-$$;
-comment on function matrice_private.merged_latencies is 'Adds up sketches of latencies. Null if they count nothing.';
-
 create or replace function matrice_private.is_purging() returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -33,10 +25,11 @@ begin atomic
   select current_setting('matrice.is_purging', true) is not distinct from 'on';
 end;
 comment on function matrice_private.is_purging is
-  'Returns whether purge_steps deletes rows now, whose sums stay. An editor who sets this by hand keeps sums of what was recorded.';
+  'Returns whether purge_steps deletes rows now, whose sums stay. An editor who sets this by hand keeps sums of what was '
+  'recorded.';
 
--- What changes of steps and of runs mean for the sums. The rows of steps come with times: 1 if they are added, -1 if they are taken
--- away. cost_source is 'correction' in rows that correct the sums of a step that is counted already.
+-- What changes of steps and of runs mean for the sums. The rows of steps come with times: 1 if they are added, -1 if they are
+-- taken away. cost_source is 'correction' in rows that correct the sums of a step that is counted already.
 do $$
 declare
   -- Some databases know the user of a run.
@@ -48,7 +41,8 @@ declare
   insert_steps text := format($sql$
     insert into matrice_private.metric_changes (
       project_id, run_id, at, workflow_id, phase, user_id, model, step_name, step_status,
-      steps, failed_steps, skipped_steps, retried_steps, priced_steps, unpriced_steps, tokens_input, tokens_output, cached_tokens, cost_usd, latencies, must_count)
+      steps, failed_steps, skipped_steps, retried_steps, priced_steps, unpriced_steps,
+      tokens_input, tokens_output, cached_tokens, cost_usd, latencies, must_count)
     select s.project_id, s.run_id, matrice_private.quarter(s.executed_at), r.workflow_id, r.phase, %s, nullif(s.model, ''),
            s.step_name, s.status,
            s.times * count(*) filter (where s.is_step), s.times * count(*) filter (where s.is_step and s.status = 'failed'),
@@ -58,7 +52,8 @@ declare
            s.times * count(*) filter (where s.is_step and s.cost_usd is null and s.status <> 'skipped'
                                         and (s.model <> '' or s.tokens_input > 0 or s.tokens_output > 0)),
            s.times * sum(s.tokens_input), s.times * sum(s.tokens_output),
-           s.times * coalesce(sum(case when s.usage <> '{}' then least(s.tokens_input, matrice_private.cached_tokens(s.usage)) end), 0),
+           s.times * coalesce(
+             sum(least(s.tokens_input, matrice_private.cached_tokens(s.usage))) filter (where s.usage <> '{}'), 0),
            s.times * coalesce(sum(s.cost_usd), 0),
            matrice._sketch_latencies(
              array_agg(s.latency_ms) filter (where s.is_step and s.latency_ms is not null and s.status <> 'skipped'), s.times),
@@ -70,7 +65,8 @@ declare
               s.step_name, s.status, s.times
   $sql$, user_of_run, user_of_run);
   insert_runs text := format($sql$
-    insert into matrice_private.metric_changes (project_id, run_id, at, workflow_id, phase, user_id, runs, succeeded, failed, running, cancelled)
+    insert into matrice_private.metric_changes (
+      project_id, run_id, at, workflow_id, phase, user_id, runs, succeeded, failed, running, cancelled)
     select r.project_id, r.id, matrice_private.quarter(r.started_at), r.workflow_id, r.phase, %s, sum(r.times),
            coalesce(sum(r.times) filter (where r.status = 'completed'), 0),
            coalesce(sum(r.times) filter (where r.status = 'failed'), 0),
@@ -137,7 +133,8 @@ begin
         join removed o on o.id = n.id
        cross join lateral (values (1), (-1)) t (times)
        cross join lateral (select n.* where t.times = 1 union all select o.* where t.times = -1) x
-       where (n.workflow_id, n.phase, n.status, n.started_at) is distinct from (o.workflow_id, o.phase, o.status, o.started_at)$sql$),
+       where (n.workflow_id, n.phase, n.status, n.started_at)
+             is distinct from (o.workflow_id, o.phase, o.status, o.started_at)$sql$),
     format(insert_runs, $sql$
       select d.*, -1 as times from removed d where exists (select from matrice.projects p where p.id = d.project_id)$sql$));
   execute format($function$
@@ -153,7 +150,8 @@ begin
     end
     $body$
     $function$,
-    format(insert_steps, 'select s.*, -1 as times from matrice.workflow_steps s where s.project_id = old.project_id and s.run_id = old.id'));
+    format(insert_steps, 'select s.*, -1 as times from matrice.workflow_steps s '
+                         'where s.project_id = old.project_id and s.run_id = old.id'));
   execute format($function$
     create or replace function matrice_private.move_run() returns trigger
     language plpgsql security definer
@@ -167,9 +165,11 @@ begin
     $body$
     $function$,
     replace(
-      format(insert_steps, 'select s.*, -1 as times from matrice.workflow_steps s where s.project_id = old.project_id and s.run_id = old.id'),
+      format(insert_steps, 'select s.*, -1 as times from matrice.workflow_steps s '
+                         'where s.project_id = old.project_id and s.run_id = old.id'),
       '(select r.* from matrice.workflow_runs r where r.id = s.run_id offset 0) r', '(select old.*) r'),
-    format(insert_steps, 'select s.*, 1 as times from matrice.workflow_steps s where s.project_id = new.project_id and s.run_id = new.id'));
+    format(insert_steps, 'select s.*, 1 as times from matrice.workflow_steps s '
+                         'where s.project_id = new.project_id and s.run_id = new.id'));
   execute format($function$
     create or replace function matrice_private.sum_again(project_id uuid, since timestamptz) returns void
     language plpgsql
@@ -187,9 +187,11 @@ begin
     $body$
     $function$,
     format(insert_runs, $sql$
-      select r.*, 1 as times from matrice.workflow_runs r where r.project_id = sum_again.project_id and r.started_at >= since$sql$),
+      select r.*, 1 as times from matrice.workflow_runs r
+       where r.project_id = sum_again.project_id and r.started_at >= since$sql$),
     format(insert_steps, $sql$
-      select s.*, 1 as times from matrice.workflow_steps s where s.project_id = sum_again.project_id and s.executed_at >= since$sql$));
+      select s.*, 1 as times from matrice.workflow_steps s
+       where s.project_id = sum_again.project_id and s.executed_at >= since$sql$));
 end
 $$;
 comment on function matrice_private.sum_steps is
@@ -200,7 +202,8 @@ comment on function matrice_private.take_away_run is
   'Takes the steps of a run away from the sums before the run is deleted: afterwards nobody knows its workflow. Of a project '
   'that is deleted, all sums are deleted. SECURITY DEFINER: no client may write metric_changes.';
 comment on function matrice_private.move_run is
-  'Moves the steps of a run in the sums when its workflow or phase changes. SECURITY DEFINER: no client may write metric_changes.';
+  'Moves the steps of a run in the sums when its workflow or phase changes. SECURITY DEFINER: no client may write '
+  'metric_changes.';
 comment on function matrice_private.sum_again is
   'Replaces metric_changes of a project from a time on by the sums of its runs and steps. For rebuild_sums.';
 
@@ -263,8 +266,8 @@ begin atomic
        where coalesce(s.model, '') = p.model and s.status in ('success', 'failed', 'skipped'));
 end;
 comment on function matrice_private.model_states is
-  'Returns under what the calls of models by runs are counted, and under what they must be, where changes concern them. Null: not '
-  'at all. last_id: the last of metric_changes to look at. In one statement it sees the same as fresh_cells.';
+  'Returns under what the calls of models by runs are counted, and under what they must be, where changes concern them. Null: '
+  'not at all. last_id: the last of metric_changes to look at. In one statement it sees the same as fresh_cells.';
 
 create or replace function matrice_private.fresh_cells(project_id uuid, last_id bigint, kinds text[]) returns table (
   kind text, at timestamptz, workflow_id text, phase text, user_id text, model text, step_name text, step_status text,
@@ -274,7 +277,7 @@ create or replace function matrice_private.fresh_cells(project_id uuid, last_id 
 )
 language sql stable
 set search_path = pg_catalog, pg_temp
-begin atomic
+as $$
   with facts as materialized (
     select case when c.step_status is null then 'run' else 'step' end as fact,
            c.at, c.workflow_id, c.phase, c.user_id, c.model, c.step_name, c.step_status,
@@ -288,8 +291,9 @@ begin atomic
            s.times * (s.status = 'running')::integer, s.times * (s.status = 'cancelled')::integer,
            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, null
       from matrice_private.model_states(fresh_cells.project_id, last_id) m
-     cross join lateral (values (1, m.at, m.workflow_id, m.phase, m.status), (-1, m.old_at, m.old_workflow, m.old_phase, m.old_status))
-             s (times, at, workflow_id, phase, status)
+     cross join lateral (values
+             (1, m.at, m.workflow_id, m.phase, m.status), (-1, m.old_at, m.old_workflow, m.old_phase, m.old_status)
+           ) s (times, at, workflow_id, phase, status)
      where s.at is not null
   ), kept as (
     select k.kind, f.at,
@@ -312,19 +316,20 @@ begin atomic
   select k.kind, k.at, k.workflow_id, k.phase, k.user_id, k.model, k.step_name, k.step_status,
          sum(k.runs), sum(k.succeeded), sum(k.failed), sum(k.running), sum(k.cancelled), sum(k.steps), sum(k.failed_steps),
          sum(k.skipped_steps), sum(k.retried_steps), sum(k.priced_steps), sum(k.unpriced_steps), sum(k.tokens_input),
-         sum(k.tokens_output), sum(k.cached_tokens), sum(k.cost_usd), matrice_private.merged_latencies(array_agg(k.latencies))
+         sum(k.tokens_output), sum(k.cached_tokens), sum(k.cost_usd), matrice._merge_latencies(array_agg(k.latencies))
     from kept k
-   group by k.kind, k.at, k.workflow_id, k.phase, k.user_id, k.model, k.step_name, k.step_status;
-end;
+   group by k.kind, k.at, k.workflow_id, k.phase, k.user_id, k.model, k.step_name, k.step_status
+$$;
 comment on function matrice_private.fresh_cells is
-  'Adds up metric_changes of a project, for each quarter of an hour. last_id: the last of them. kinds: what the sums are divided by. '
-  'total: nothing. workflow, phase, user, model, step: only this. all: all of them but user, and the status of steps. runs: runs by '
-  'workflow and phase. calls: runs by workflow, phase and the models that they called.';
+  'Adds up metric_changes of a project, for each quarter of an hour. last_id: the last of them. kinds: what the sums are '
+  'divided by. total: nothing. workflow, phase, user, model, step: only this. all: all of them but user, and the status of '
+  'steps. runs: runs by workflow and phase. calls: runs by workflow, phase and the models that they called.';
 
 create or replace function matrice_private.merge_metrics(project_id uuid, most integer default 5000) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
-set jit = off
+-- A plan that was made when the tables were small must not scan them when they are large.
+set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -338,7 +343,8 @@ begin
   end if;
   last_id := (
     select max(c.id)
-      from (select c.id from matrice_private.metric_changes c where c.project_id = merge_metrics.project_id order by c.id limit most) c);
+      from (select c.id from matrice_private.metric_changes c
+             where c.project_id = merge_metrics.project_id order by c.id limit most) c);
   if last_id is null then
     return;
   end if;
@@ -373,7 +379,7 @@ begin
          c.workflow_id, c.phase, c.user_id, c.model, c.step_name, c.step_status,
          sum(c.runs), sum(c.succeeded), sum(c.failed), sum(c.running), sum(c.cancelled), sum(c.steps), sum(c.failed_steps),
          sum(c.skipped_steps), sum(c.retried_steps), sum(c.priced_steps), sum(c.unpriced_steps), sum(c.tokens_input),
-         sum(c.tokens_output), sum(c.cached_tokens), sum(c.cost_usd), matrice_private.merged_latencies(array_agg(c.latencies))
+         sum(c.tokens_output), sum(c.cached_tokens), sum(c.cost_usd), matrice._merge_latencies(array_agg(c.latencies))
     from cells c
    cross join lateral (values (false, c.at), (true, date_trunc('day', c.at, 'UTC'))) d (is_day, at)
    group by c.kind, d.is_day, d.at, c.workflow_id, c.phase, c.user_id, c.model, c.step_name, c.step_status
@@ -385,12 +391,12 @@ begin
         priced_steps = m.priced_steps + excluded.priced_steps, unpriced_steps = m.unpriced_steps + excluded.unpriced_steps,
         tokens_input = m.tokens_input + excluded.tokens_input, tokens_output = m.tokens_output + excluded.tokens_output,
         cached_tokens = m.cached_tokens + excluded.cached_tokens, cost_usd = m.cost_usd + excluded.cost_usd,
-        latencies = matrice_private.merged_latencies(array[m.latencies, excluded.latencies]);
+        latencies = matrice._merge_latencies(array[m.latencies, excluded.latencies]);
 end
 $$;
 comment on function matrice_private.merge_metrics is
-  'Adds up metric_changes of a project in metrics, unless somebody else is doing it. SECURITY DEFINER: no client may read or write '
-  'these tables. Defaults: most 5000.';
+  'Adds up metric_changes of a project in metrics, unless somebody else is doing it. SECURITY DEFINER: no client may read or '
+  'write these tables. Defaults: most 5000.';
 
 create or replace function matrice_private.merge_sometimes(project_ids uuid[]) returns void
 language plpgsql
@@ -424,8 +430,8 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
-  since timestamptz := coalesce((select p.purged_to from matrice_private.metric_purges p where p.project_id = rebuild_sums.project_id),
-                                '-infinity');
+  since timestamptz := coalesce(
+    (select p.purged_to from matrice_private.metric_purges p where p.project_id = rebuild_sums.project_id), '-infinity');
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'metrics can only be rebuilt at the isolation level read committed'
@@ -441,8 +447,8 @@ begin
 end
 $$;
 comment on function matrice_private.rebuild_sums is
-  'Does what rebuild_metrics does. It does not check the caller: it is for services and rebuild_sums_as_owner. SECURITY DEFINER: no '
-  'client may read or write the sums.';
+  'Does what rebuild_metrics does. It does not check the caller: it is for services and rebuild_sums_as_owner. SECURITY '
+  'DEFINER: no client may read or write the sums.';
 
 create or replace function matrice_private.purge_some(project_id uuid, older_than timestamptz, most integer) returns bigint
 language plpgsql security definer
@@ -456,7 +462,8 @@ declare
   until  timestamptz := date_trunc('day', older_than, 'UTC');
   steps  uuid[] := array(
     select s.id from matrice.workflow_steps s
-     where s.project_id = purge_some.project_id and s.executed_at < until order by s.executed_at limit most for update skip locked);
+     where s.project_id = purge_some.project_id and s.executed_at < until
+     order by s.executed_at limit most for update skip locked);
   ended  uuid[];
   purged bigint;
 begin
@@ -477,8 +484,8 @@ begin
 end
 $$;
 comment on function matrice_private.purge_some is
-  'Does what purge_steps does. It does not check the caller: it is for services and purge_as_owner. SECURITY DEFINER: members may '
-  'delete steps, but only this keeps their sums.';
+  'Does what purge_steps does. It does not check the caller: it is for services and purge_as_owner. SECURITY DEFINER: members '
+  'may delete steps, but only this keeps their sums.';
 
 create or replace function matrice_private.require_owner(project_id uuid) returns void
 language plpgsql stable security definer
@@ -494,8 +501,8 @@ begin
 end
 $$;
 comment on function matrice_private.require_owner is
-  'Raises an error unless the user of the session owns the project. SECURITY DEFINER: for functions that run as the owner of the '
-  'tables, where row-level security does not tell.';
+  'Raises an error unless the user of the session owns the project. SECURITY DEFINER: for functions that run as the owner of '
+  'the tables, where row-level security does not tell.';
 
 create or replace function matrice_private.rebuild_sums_as_owner(project_id uuid) returns void
 language plpgsql security definer
@@ -535,8 +542,9 @@ begin
 end
 $$;
 comment on function matrice.rebuild_metrics is
-  'Counts again what workflow_metrics reads, from the runs and steps of a project. It is needed only after rows were loaded without '
-  'their triggers. What was counted before the steps were purged stays. Nobody who records steps waits. Needs the role owner.';
+  'Counts again what workflow_metrics reads, from the runs and steps of a project. It is needed only after rows were loaded '
+  'without their triggers. What was counted before the steps were purged stays. Nobody who records steps waits. Needs the role '
+  'owner.';
 
 create or replace function matrice.purge_steps(project_id uuid, older_than timestamptz, most integer default 10000)
 returns bigint
@@ -563,9 +571,9 @@ begin
 end
 $$;
 comment on function matrice.purge_steps is
-  'Deletes steps of a project that were executed before the day of older_than (in UTC), and the runs of that time that have ended '
-  'and have no step any more. workflow_metrics still counts them. Returns how many rows it deleted. Call it again until it returns '
-  '0. most: how many steps, and how many runs, to delete at once. Needs the role owner. Defaults: most 10000.';
+  'Deletes steps of a project that were executed before the day of older_than (in UTC), and the runs of that time that have '
+  'ended and have no step any more. workflow_metrics still counts them. Returns how many rows it deleted. Call it again until '
+  'it returns 0. most: how many steps, and how many runs, to delete at once. Needs the role owner. Defaults: most 10000.';
 
 -- What was recorded before there were sums.
 do $$

@@ -13,7 +13,8 @@ $$;
 comment on function matrice_private.require_top is 'Checks the arguments of top_runs, top_steps and step_errors.';
 
 create or replace function matrice.top_runs(
-  project_id uuid, since timestamptz, until timestamptz default now(), order_by text default 'cost', match_count integer default 10
+  project_id uuid, since timestamptz, until timestamptz default now(), order_by text default 'cost',
+  match_count integer default 10
 ) returns table (
   run_id uuid, workflow_id text, phase text, status text, started_at timestamptz, completed_at timestamptz, steps bigint,
   tokens_input bigint, tokens_output bigint, cost_usd numeric, unpriced_steps bigint, latency_ms double precision
@@ -28,7 +29,8 @@ begin
   perform matrice_private.require_role(project_id, 'viewer');
   return query
     with summed as (
-      select s.run_id, count(*) as steps, sum(s.tokens_input)::bigint as tokens_input, sum(s.tokens_output)::bigint as tokens_output,
+      select s.run_id, count(*) as steps,
+             sum(s.tokens_input)::bigint as tokens_input, sum(s.tokens_output)::bigint as tokens_output,
              sum(s.cost_usd) as cost_usd, sum(s.latency_ms) as latency_ms,
              count(*) filter (where s.cost_usd is null and s.status <> 'skipped'
                                 and (s.model <> '' or s.tokens_input > 0 or s.tokens_output > 0)) as unpriced_steps
@@ -51,13 +53,14 @@ begin
 end
 $$;
 comment on function matrice.top_runs is
-  'Returns the runs of a project whose steps cost most, had most tokens or took longest. since, until: counts the steps that were '
-  'executed from since on, and before until. order_by: cost, tokens or latency. latency_ms: the sum over the steps. cost_usd: the '
-  'sum of the costs that are known. It reads all steps of that time, but not those that were purged. Defaults: until now(), '
-  'order_by ''cost'', match_count 10.';
+  'Returns the runs of a project whose steps cost most, had most tokens or took longest. since, until: counts the steps that '
+  'were executed from since on, and before until. order_by: cost, tokens or latency. latency_ms: the sum over the steps. '
+  'cost_usd: the sum of the costs that are known. It reads all steps of that time, but not those that were purged. Defaults: '
+  'until now(), order_by ''cost'', match_count 10.';
 
 create or replace function matrice.top_steps(
-  project_id uuid, since timestamptz, until timestamptz default now(), order_by text default 'cost', match_count integer default 10
+  project_id uuid, since timestamptz, until timestamptz default now(), order_by text default 'cost',
+  match_count integer default 10
 ) returns table (
   step_id uuid, run_id uuid, step_name text, status text, attempt integer, model text, executed_at timestamptz,
   tokens_input integer, tokens_output integer, cost_usd numeric, latency_ms double precision
@@ -76,15 +79,16 @@ begin
       from matrice.workflow_steps s
      where s.project_id = top_steps.project_id and s.executed_at >= since and s.executed_at < until
      order by case order_by when 'cost' then s.cost_usd
-                            when 'tokens' then s.tokens_input::numeric + s.tokens_output else s.latency_ms::numeric end desc nulls last,
+                            when 'tokens' then s.tokens_input::numeric + s.tokens_output
+                            else s.latency_ms::numeric end desc nulls last,
               s.id
      limit match_count;
 end
 $$;
 comment on function matrice.top_steps is
-  'Returns the steps of a project that cost most, had most tokens or took longest. since, until: of the steps that were executed '
-  'from since on, and before until. order_by: cost, tokens or latency. It reads all steps of that time, but not those that were '
-  'purged. Defaults: until now(), order_by ''cost'', match_count 10.';
+  'Returns the steps of a project that cost most, had most tokens or took longest. since, until: of the steps that were '
+  'executed from since on, and before until. order_by: cost, tokens or latency. It reads all steps of that time, but not those '
+  'that were purged. Defaults: until now(), order_by ''cost'', match_count 10.';
 
 create or replace function matrice.step_errors(
   project_id uuid, since timestamptz, until timestamptz default now(), match_count integer default 10
@@ -114,17 +118,17 @@ begin
 end
 $$;
 comment on function matrice.step_errors is
-  'Returns the errors of a project''s failed steps by class, the most frequent first. error_class: what the error calls itself: its '
-  'name, code, type or status; null if it has none. cost_usd: what these attempts cost, as far as known. step_names: at most 20. '
-  'since, until: of the steps that were executed from since on, and before until. It reads the steps of that time, but not those '
-  'that were purged. Defaults: until now(), match_count 10.';
+  'Returns the errors of a project''s failed steps by class, the most frequent first. error_class: what the error calls '
+  'itself: its name, code, type or status; null if it has none. cost_usd: what these attempts cost, as far as known. '
+  'step_names: at most 20. since, until: of the steps that were executed from since on, and before until. It reads the steps '
+  'of that time, but not those that were purged. Defaults: until now(), match_count 10.';
 
 create or replace function matrice_private.error_class(error jsonb) returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 begin atomic
-  -- Errors come as {"name", "message"}, and those of APIs as {"error": {"code" or "type", "message"}}. A name that every error has
-  -- says least.
+  -- Errors come as {"name", "message"}, and those of APIs as {"error": {"code" or "type", "message"}}. A name that every error
+  -- has says least.
   select left(coalesce(
     nullif(nullif(case when jsonb_typeof(error -> 'name') in ('string', 'number') then error ->> 'name' end, ''), 'Error'),
     nullif(case when jsonb_typeof(error -> 'code') in ('string', 'number') then error ->> 'code' end, ''),
@@ -134,4 +138,5 @@ begin atomic
     nullif(case when jsonb_typeof(error #> '{error,type}') in ('string', 'number') then error #>> '{error,type}' end, ''),
     nullif(case when jsonb_typeof(error -> 'name') = 'string' then error ->> 'name' end, '')), 200);
 end;
-comment on function matrice_private.error_class is 'Returns what an error calls itself; null if it has no name, code, type or status.';
+comment on function matrice_private.error_class is
+  'Returns what an error calls itself; null if it has no name, code, type or status.';

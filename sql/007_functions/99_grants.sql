@@ -73,7 +73,8 @@ begin
       'rates_of_catalogue', 'wrong_rate', 'require_rates', 'require_catalogue', 'load_catalogue', 'undated_name', 'billed_tier',
       'is_off_peak', 'surcharge', 'rates_of_sheets', 'own_price', 'cost_in_project',
       'require_usage', 'bounded_usage', 'cost_of_reading', 'reading_of_step',
-      'metric_buckets', 'metric_label', 'is_time_zone', 'require_time_zone', 'metric_filters', 'empty_buckets', 'require_top', 'error_class'
+      'metric_buckets', 'metric_label', 'is_time_zone', 'require_time_zone', 'metric_filters', 'empty_buckets',
+      'require_top', 'error_class'
     ]),
 
     -- SECURITY DEFINER: these functions run as the owner of the tables.
@@ -126,8 +127,9 @@ begin
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
     -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text, embedded_twins,
-    -- waiting_twins, forget_model, flip_models, write_price, metrics_of, rebuild_sums and purge_some are SECURITY DEFINER, because only the owner of the tables may read codes, the
-    -- word index and the index of waiting chunks, execute the engine's functions, and write the texts of sources.
+    -- waiting_twins, forget_model, flip_models, write_price, metrics_of, rebuild_sums and purge_some are SECURITY DEFINER,
+    -- because only the owner of the tables may read codes, the word index, the sums of steps and the index of
+    -- waiting chunks, execute the engine's functions, and write the texts of sources.
     ('service_role', 'matrice_private', array[
       'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts',
       'complete_chunks', 'keep_text', 'embedded_twins', 'waiting_twins',
@@ -144,7 +146,7 @@ begin
       'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes',
       'rebuild_embedding_queue', 'is_listed', 'list_project', 'seems_covered',
       'rebuild_progress', 'counts_of', 'why_failed', 'add_up', 'send_progress',
-      'quarter', 'is_purging', 'cached_tokens', 'merged_latencies', 'model_states', 'fresh_cells', 'metric_cells', 'merge_metrics',
+      'quarter', 'is_purging', 'cached_tokens', 'model_states', 'fresh_cells', 'metric_cells', 'merge_metrics',
       'merge_sometimes', 'sum_again', 'require_owner',
       'schedule_embedding', 'unschedule_embedding', 'schedule_of', 'require_scheduler', 'is_of_extension'
     ]),
