@@ -29,7 +29,7 @@ $$;
 comment on function matrice_private.metric_label is 'Returns how workflow_metrics writes an hour, day, week or month.';
 
 create or replace function matrice_private.metric_cells(
-  project_id uuid, since timestamptz, until timestamptz, kinds text[], group_by text, time_zone text
+  project_id uuid, since timestamptz, until timestamptz, kinds text[], group_by text, time_zone text, filters jsonb
 ) returns setof matrice_private.metrics
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -58,7 +58,8 @@ begin
      cross join unnest(whole) d (at)
      cross join lateral (
        select m.* from matrice_private.metrics m
-        where m.project_id = metric_cells.project_id and m.kind = k.kind and m.is_day and m.at = d.at offset 0) m
+        where m.project_id = metric_cells.project_id and m.kind = k.kind and m.is_day and m.at = d.at
+          and (filters ->> 'model' is null or m.model = filters ->> 'model') offset 0) m
     union all
     select m.*
       from unnest(kinds) k (kind)
@@ -66,7 +67,8 @@ begin
      cross join lateral (
        select m.* from matrice_private.metrics m
         where m.project_id = metric_cells.project_id and m.kind = k.kind and not m.is_day
-          and m.at >= greatest(d.at, since) and m.at < least(d.at + interval '24 hours', until) offset 0) m;
+          and m.at >= greatest(d.at, since) and m.at < least(d.at + interval '24 hours', until)
+          and (filters ->> 'model' is null or m.model = filters ->> 'model') offset 0) m;
 end
 $$;
 comment on function matrice_private.metric_cells is
@@ -110,7 +112,7 @@ begin
            m.runs::numeric, m.succeeded::numeric, m.failed::numeric, m.running::numeric, m.cancelled::numeric, m.steps::numeric,
            m.failed_steps::numeric, m.skipped_steps::numeric, m.retried_steps::numeric, m.priced_steps::numeric,
            m.unpriced_steps::numeric, m.tokens_input, m.tokens_output, m.cached_tokens, m.cost_usd, m.latencies
-      from matrice_private.metric_cells(metrics_of.project_id, first, last, kinds, group_by, time_zone) m
+      from matrice_private.metric_cells(metrics_of.project_id, first, last, kinds, group_by, time_zone, filters) m
     union all
     select f.*
       from matrice_private.fresh_cells(metrics_of.project_id, 9223372036854775807, kinds) f
