@@ -93,15 +93,22 @@ begin
     set search_path = pg_catalog, pg_temp
     as $body$
     begin
+      -- One statement in 64 adds up. A UUID decides which, because a session can seed random().
       if tg_op = 'INSERT' then
         %s;
-        perform matrice_private.merge_sometimes(array(select distinct a.project_id from added a));
+        if hashtext(gen_random_uuid()::text) & 63 = 0 then
+          perform matrice_private.merge_waiting(array(select distinct a.project_id from added a));
+        end if;
       elsif tg_op = 'UPDATE' then
         %s;
-        perform matrice_private.merge_sometimes(array(select distinct a.project_id from added a));
+        if hashtext(gen_random_uuid()::text) & 63 = 0 then
+          perform matrice_private.merge_waiting(array(select distinct a.project_id from added a));
+        end if;
       elsif not matrice_private.is_purging() then
         %s;
-        perform matrice_private.merge_sometimes(array(select distinct d.project_id from removed d));
+        if hashtext(gen_random_uuid()::text) & 63 = 0 then
+          perform matrice_private.merge_waiting(array(select distinct d.project_id from removed d));
+        end if;
       end if;
       return null;
     end
@@ -398,7 +405,7 @@ comment on function matrice_private.merge_metrics is
   'Adds up metric_changes of a project in metrics, unless somebody else is doing it. SECURITY DEFINER: no client may read or '
   'write these tables. Defaults: most 5000.';
 
-create or replace function matrice_private.merge_sometimes(project_ids uuid[]) returns void
+create or replace function matrice_private.merge_waiting(project_ids uuid[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -407,19 +414,16 @@ declare
   waiting bigint;
 begin
   foreach given in array project_ids loop
-    -- A UUID decides, because a session can seed random().
-    if hashtext(gen_random_uuid()::text) & 63 = 0 then
-      select count(*) into waiting
-        from (select from matrice_private.metric_changes c where c.project_id = given limit 20000) c;
-      if waiting > 500 then
-        perform matrice_private.merge_metrics(given, 20000);
-      end if;
+    select count(*) into waiting
+      from (select from matrice_private.metric_changes c where c.project_id = given limit 20000) c;
+    if waiting > 500 then
+      perform matrice_private.merge_metrics(given, 20000);
     end if;
   end loop;
 end
 $$;
-comment on function matrice_private.merge_sometimes is
-  'Adds up what many statements have left in metric_changes: one statement in 64 does it for all.';
+comment on function matrice_private.merge_waiting is
+  'Adds up what many statements have left in metric_changes. One statement in 64 does it for all.';
 
 -- Counting again, and purging ---------------------------------------------------------------------------------------
 

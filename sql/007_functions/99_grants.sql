@@ -147,7 +147,7 @@ begin
       'rebuild_embedding_queue', 'is_listed', 'list_project', 'seems_covered',
       'rebuild_progress', 'counts_of', 'why_failed', 'add_up', 'send_progress',
       'quarter', 'is_purging', 'cached_tokens', 'model_states', 'fresh_cells', 'metric_cells', 'merge_metrics',
-      'merge_sometimes', 'sum_again', 'require_owner',
+      'merge_waiting', 'sum_again', 'require_owner',
       'schedule_embedding', 'unschedule_embedding', 'schedule_of', 'require_scheduler', 'is_of_extension'
     ]),
 
