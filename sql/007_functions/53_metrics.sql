@@ -255,8 +255,12 @@ as $$
 declare
   step interval := ('1 ' || group_by)::interval;
 begin
-  if not (since between '1900-01-01 00:00Z' and '2200-01-01 00:00Z' and until <= '2200-01-01 00:00Z')
-     or extract(epoch from until - since) / extract(epoch from step) > 10000 then
+  if until <= since then
+    return;
+  end if;
+  -- Infinite times cannot be subtracted.
+  if extract(epoch from least(until, '2300-01-01 00:00Z') - greatest(since, '1800-01-01 00:00Z'))
+     / extract(epoch from step) > 10000 or since < '1900-01-01 00:00Z' or until > '2200-01-01 00:00Z' then
     raise exception 'too many buckets to fill'
       using errcode = '22023', detail = format('From %s until %s by %s; at most 10000 are allowed.', since, until, group_by),
             hint = 'Choose a shorter time, or a longer bucket.';
