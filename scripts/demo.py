@@ -17,7 +17,7 @@ import embedder
 ROOT = Path(__file__).resolve().parent.parent
 DATABASE = "matrice"
 ALICE, BOB = (str(uuid.uuid5(uuid.NAMESPACE_DNS, name)) for name in ("alice", "bob"))
-CONVERTED = {".pdf", ".docx", ".xlsx", ".pptx", ".epub", ".html", ".htm", ".csv", ".md"}
+CONVERTED = {".pdf", ".docx", ".xlsx", ".pptx", ".epub", ".html", ".htm", ".csv", ".tsv", ".md"}
 TEXT = {"", ".txt", ".rst", ".toml", ".json", ".yml", ".yaml", ".xml", ".tex", ".adoc", ".org",
         ".rs", ".py", ".sql", ".go", ".js", ".mjs", ".ts", ".tsx"}
 WORKER = ROOT / "scripts" / "worker"

@@ -82,8 +82,8 @@ comment on column matrice.context_sources.token_count is
 comment on column matrice.context_sources.processed_at is 'When the source was last chunked.';
 comment on column matrice.context_sources.created_at is 'When the source was added.';
 comment on column matrice.context_sources.format is
-  'Format that the text was cut as: text, markdown or a programming language. chunk_source uses it again unless it is '
-  'given another.';
+  'Format that the text was cut as: text, markdown, html, csv or a programming language. chunk_source uses it again '
+  'unless it is given another.';
 comment on column matrice.context_sources.max_tokens is
   'The max_tokens that the text was cut with. chunk_source uses it again unless it is given another.';
 comment on column matrice.context_sources.overlap_tokens is
@@ -150,9 +150,9 @@ comment on column matrice.source_chunks.content is 'The chunk''s text.';
 comment on column matrice.source_chunks.token_count is
   'Tokens of the content in the default encoding. A trigger counts them and ignores what the client wrote.';
 comment on column matrice.source_chunks.metadata is
-  'Heading path, page, section, … Searches filter by it. "page" is a number or a short text, "pages" is an array of '
-  'them. Passages and citations show both. spans sets "pages", "sheets" and "slides". All four are removed if the chunk '
-  'moves to another place in the text and no spans are given.';
+  'Heading path, header of the table, page, section, … Searches filter by it. "page" is a number or a short text, "pages" is '
+  'an array of them. Passages and citations show both. spans sets "pages", "sheets" and "slides". All four are removed if the '
+  'chunk moves to another place in the text and no spans are given.';
 comment on column matrice.source_chunks.start_char is 'Offset of the first character in the source''s text, from 0.';
 comment on column matrice.source_chunks.end_char is 'Offset after the last character.';
 comment on column matrice.source_chunks.fts is

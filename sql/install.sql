@@ -54,12 +54,15 @@ comment on function matrice.truncate_tokens(text, integer, text) is
   '''text-embedding-3-small''.';
 comment on function matrice.chunk_text(text, integer, integer, text, text) is
   'Cuts a text into chunks of at most max_tokens tokens, at the best boundaries that its format has. Returns the chunks in '
-  'order; none if content is null. Each chunk is substr(content, start_char + 1, end_char - start_char). In markdown, '
-  'metadata.headings is the path of headings under which the chunk begins. overlap_tokens: a chunk may begin with a repetition '
-  'of the end of the chunk before it. The repetition consists of whole parts such as sentences, and has at most this many '
-  'tokens. overlap_tokens is at most half of max_tokens. The default of 64 becomes half of max_tokens if that is less. format: '
-  'text, markdown, go, javascript, python, rust, sql, tsx or typescript. model: the name of a model or an encoding. Only '
-  'content may be null. Defaults: max_tokens 512, overlap_tokens 64, format ''text'', model ''text-embedding-3-small''.';
+  'order; none if content is null. Each chunk is substr(content, start_char + 1, end_char - start_char). In markdown and html, '
+  'metadata.headings is the path of headings under which the chunk begins. In csv, markdown and html, metadata.header is the '
+  'header of the table in which the chunk begins. It is left out if the chunk has the header itself, and if the header is longer '
+  'than a quarter of max_tokens, 2000 characters or 4000 bytes. overlap_tokens: a chunk may begin with a repetition of the end '
+  'of the chunk before it. The repetition consists of whole parts such as sentences, and has at most this many tokens. '
+  'overlap_tokens is at most half of max_tokens. The default of 64 becomes half of max_tokens if that is less. format: text, '
+  'markdown, html, csv, go, javascript, python, rust, sql, tsx or typescript. In csv, the first record says whether a comma, '
+  'semicolon, tab or bar stands between fields. model: the name of a model or an encoding. Only content may be null. Defaults: '
+  'max_tokens 512, overlap_tokens 64, format ''text'', model ''text-embedding-3-small''.';
 comment on function matrice._nearest_chunks(uuid[], text, anyelement, integer, uuid[]) is
   'Finds the chunks in the projects whose embeddings are nearest to a vector by cosine similarity, at most match_count. Returns '
   'them nearest first, ties by id. query: a vector of pgvector. among: if not null, only these chunks. Reads the index of codes, '
@@ -115,8 +118,10 @@ comment on function matrice._read_usage(jsonb, bigint, bigint) is
   'provider_cost_usd, notes, and conflict: whether the counts cannot be priced. It never fails. Internal, for calculate_cost.';
 comment on function matrice._known_usage(jsonb) is
   'Returns those values of usage, or of a response, that _read_usage reads. Internal, for record_step.';
-comment on function matrice._sketch_latencies(double precision[], bigint) is
-  'Returns a sketch of latencies in milliseconds, each counted so many times; below 0: taken away. Internal, for the metrics.';
+comment on function matrice._sketch_latencies(double precision[]) is
+  'Returns a sketch of latencies in milliseconds. Internal, for the metrics.';
+comment on function matrice._negate_latencies(bytea) is
+  'Returns the sketch that takes away what this one counts. Internal, for the metrics.';
 comment on function matrice._merge_latencies(bytea[]) is
   'Adds up sketches of latencies. Internal, for the metrics.';
 comment on function matrice._latency_percentiles(bytea[], double precision[]) is
@@ -196,8 +201,9 @@ begin
     'matrice._read_embeddings(jsonb)',
     'matrice._read_usage(jsonb, bigint, bigint)',
     'matrice._known_usage(jsonb)',
-    'matrice._sketch_latencies(double precision[], bigint)',
+    'matrice._sketch_latencies(double precision[])',
     'matrice._merge_latencies(bytea[])',
+    'matrice._negate_latencies(bytea)',
     'matrice._latency_percentiles(bytea[], double precision[])',
     'matrice._seal(uuid, uuid, text, integer, jsonb, tsvector, jsonb)',
     'matrice._is_sealed(uuid, uuid, uuid, text, integer, jsonb, tsvector, jsonb)',

@@ -77,17 +77,22 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   headings text := array_to_string(matrice_private.headings_of(metadata), ' › ');
+  header   text := case jsonb_typeof(metadata -> 'header') when 'string' then metadata ->> 'header' else '' end;
 begin
+  -- Without headings, their line would be empty, and so would the header's.
   if headings = '' then
-    -- Without headings, their line would be empty.
     template := regexp_replace(template, '\n?[^\n{}]*\{headings\}[^\n{}]*', '');
+  end if;
+  if header = '' then
+    template := regexp_replace(template, '^\{header\}\n|\n?[^\n{}]*\{header\}[^\n{}]*', '');
   end if;
   -- In one pass, because a title may spell a placeholder.
   return (
     select string_agg(
-             case part.found[1] when '{title}' then title when '{headings}' then headings when '{content}' then content
-                  else part.found[1] end, '' order by part.place)
-      from regexp_matches(template, '\{title\}|\{headings\}|\{content\}|[^{]+|\{', 'g') with ordinality as part (found, place));
+             case part.found[1] when '{title}' then title when '{headings}' then headings when '{header}' then header
+                  when '{content}' then content else part.found[1] end, '' order by part.place)
+      from regexp_matches(template, '\{title\}|\{headings\}|\{header\}|\{content\}|[^{]+|\{', 'g')
+             with ordinality as part (found, place));
 end
 $$;
 comment on function matrice_private.embedding_text is

@@ -48,11 +48,12 @@ declare
   event jsonb := jsonb_build_object(
     'event', 'source_progress', 'project_id', project_id, 'source_count', jsonb_array_length(sources),
     'sources', case when jsonb_array_length(sources) <= 30 then sources else '[]' end);
+  -- Supabase Realtime. It is looked up at run time, because a plain PostgreSQL does not have it.
+  realtime regproc := to_regprocedure('realtime.send(jsonb,text,text,boolean)')::oid::regproc;
 begin
   perform pg_notify('matrice:' || project_id, event::text);
-  -- Supabase Realtime. It is looked up at run time, because a plain PostgreSQL does not have it.
-  if to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
-    execute 'select realtime.send($1, $2, $3, true)' using event, 'source_progress', 'matrice:' || project_id;
+  if realtime is not null then
+    execute format('select %s($1, $2, $3, true)', realtime) using event, 'source_progress', 'matrice:' || project_id;
   end if;
 end
 $$;
@@ -93,17 +94,10 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
-declare
-  owner_project uuid;
 begin
   perform matrice_private.require_given('source_id', source_id);
   perform matrice_private.require_text('error', error);
-  select s.project_id into owner_project from matrice.context_sources s where s.id = set_source_error.source_id;
-  if not found then
-    raise exception 'source not found'
-      using errcode = 'PT404', detail = format('There is no source %s that you can see.', set_source_error.source_id);
-  end if;
-  perform matrice_private.require_role(owner_project, 'editor');
+  perform matrice_private.project_of_source(source_id, 'editor');
   update matrice.context_sources s set status = 'error', error = left(set_source_error.error, 1000)
    where s.id = set_source_error.source_id;
 end

@@ -144,10 +144,10 @@ begin
 end
 $$;
 comment on function matrice.load_prices is
-  'Loads a price catalogue and returns how many rates are new or have changed. The earlier rates keep their time, so the '
-  'cost of earlier calls does not change; models that the catalogue no longer has keep their prices. Off-peak hours and '
-  'surcharges are replaced. Only services may call it. catalogue: what scripts/update-prices.py makes from LiteLLM''s price map. valid_from: changed rates apply '
-  'from then on. Defaults: valid_from now().';
+  'Loads a price catalogue and returns how many rates are new or have changed. The earlier rates keep their time, so '
+  'the cost of earlier calls does not change; models that the catalogue no longer has keep their prices. Off-peak hours '
+  'and surcharges are replaced. Only services may call it. catalogue: what scripts/update-prices.py makes from '
+  'LiteLLM''s price map. valid_from: changed rates apply from then on. Defaults: valid_from now().';
 
 create or replace function matrice_private.load_price_catalogue() returns void
 language plpgsql

@@ -46,7 +46,6 @@ as $$
 #variable_conflict use_column
 declare
   notes text;
-  cost  record;
 begin
   if reading -> 'notes' <> '[]' then
     notes := (select string_agg(n, ' ') from jsonb_array_elements_text(reading -> 'notes') n);
@@ -56,13 +55,9 @@ begin
   elsif reading ->> 'tokens_input' is null and reading -> 'counts' = '{}' then
     note := 'No tokens are known.';
   else
-    cost := case
-      when project_id is null
-      then matrice_private.cost_of_counts(model, reading -> 'counts', (reading ->> 'tokens_input')::bigint, reading, priced_at)
-      else matrice_private.cost_in_project(
-             project_id, model, reading -> 'counts', (reading ->> 'tokens_input')::bigint, reading, priced_at) end;
-    cost_usd := cost.cost_usd;
-    note := cost.note;
+    select c.cost_usd, c.note into cost_of_reading.cost_usd, cost_of_reading.note
+      from matrice_private.cost_in_project(
+             project_id, model, reading -> 'counts', (reading ->> 'tokens_input')::bigint, reading, priced_at) c;
   end if;
   note := nullif(left(concat_ws(' ', notes, nullif(note, '')), 1000), '');
 end
@@ -122,6 +117,16 @@ comment on function matrice_private.reading_of_step is
   'Reads the usage of a step, as read_usage does. A 0 is a number of tokens that the client does not know. old_usage, '
   'old_input, old_output: of the row before an update; else null. Returns usage, too, as far as the column can hold it.';
 
+create or replace function matrice_private.cached_tokens(reading jsonb, tokens_input integer) returns integer
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select least(coalesce((reading #>> '{counts,cache_read}')::numeric, 0)
+               + coalesce((reading #>> '{counts,cache_read_audio}')::numeric, 0), tokens_input)::integer;
+end;
+comment on function matrice_private.cached_tokens is
+  'Returns how many of the input tokens were read from a cache, as read_usage has read it.';
+
 create or replace function matrice_private.price_step() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -130,10 +135,21 @@ declare
   reading    jsonb;
   calculated numeric;
 begin
-  if tg_op = 'UPDATE' and (new.cost_usd, new.model, new.tokens_input, new.tokens_output, new.usage, new.executed_at)
-     is not distinct from (old.cost_usd, old.model, old.tokens_input, old.tokens_output, old.usage, old.executed_at) then
+  if new.corrects is not null then
+    if row_security_active(tg_relid) then
+      raise exception 'corrections are made by correct_step'
+        using errcode = '42501', detail = 'A row with corrects takes something away from another one.',
+              hint = 'Call matrice.correct_step.';
+    end if;
+    return new;
+  end if;
+  if tg_op = 'UPDATE'
+     and (new.cost_usd, new.model, new.tokens_input, new.tokens_output, new.usage, new.executed_at, new.status = 'running')
+     is not distinct from (old.cost_usd, old.model, old.tokens_input, old.tokens_output, old.usage, old.executed_at,
+                           old.status = 'running') then
     new.cost_source := old.cost_source;
     new.cost_note := old.cost_note;
+    new.cached_tokens := old.cached_tokens;
     return new;
   end if;
   reading := matrice_private.reading_of_step(new.usage, new.tokens_input, new.tokens_output,
@@ -143,6 +159,9 @@ begin
   new.usage := reading -> 'usage';
   new.tokens_input := coalesce((reading ->> 'tokens_input')::integer, new.tokens_input, 0);
   new.tokens_output := coalesce((reading ->> 'tokens_output')::integer, new.tokens_output, 0);
+  new.cached_tokens := case
+    when not reading -> 'counts' ?| '{cache_read,cache_read_audio}' then 0
+    else matrice_private.cached_tokens(reading, new.tokens_input) end;
   if octet_length(reading ->> 'model') <= 200 then
     new.model := coalesce(new.model, reading ->> 'model');
   end if;
@@ -158,17 +177,22 @@ begin
   if new.cost_usd is null or (tg_op = 'UPDATE' and old.cost_source = 'calculated' and new.cost_usd = old.cost_usd) then
     new.cost_usd := calculated;
   end if;
+  -- A step that still runs has no end to pay for.
+  if new.status = 'running' then
+    new.cost_usd := null;
+  end if;
   new.cost_source := case when new.cost_usd = calculated then 'calculated' when new.cost_usd is not null then 'provided' end;
   return new;
 end
 $$;
 comment on function matrice_private.price_step is
   'Takes the tokens of a step, and the model, from its usage where the client gives none. Calculates the cost if the client '
-  'gives none. Sets cost_source to calculated or provided, and cost_note to why the cost is not known or in doubt. It never '
-  'refuses a step for its usage.';
+  'gives none. Sets cached_tokens, cost_source to calculated or provided, and cost_note to why the cost is not known. It never '
+  'refuses a step for its usage. A step that still runs has no cost. Only correct_step writes corrections.';
 
 create or replace trigger price_step
-before insert or update of cost_usd, cost_source, cost_note, model, tokens_input, tokens_output, usage, executed_at
+before insert or update of cost_usd, cost_source, cost_note, model, tokens_input, tokens_output, cached_tokens, usage,
+  executed_at, status, corrects
 on matrice.workflow_steps
 for each row execute function matrice_private.price_step();
 

@@ -1,4 +1,4 @@
--- Figures of a project's runs and steps. Most are read from sums, which 57_metric_sums.sql writes.
+-- Figures of a project's runs and steps. Most are read from sums, which 57_metric_sums.sql writes; what is new is added.
 
 create or replace function matrice_private.metric_buckets(group_by text, at timestamptz, time_zone text) returns timestamptz
 language sql stable
@@ -114,8 +114,10 @@ begin
            m.unpriced_steps::numeric, m.tokens_input, m.tokens_output, m.cached_tokens, m.cost_usd, m.latencies
       from matrice_private.metric_cells(metrics_of.project_id, first, last, kinds, group_by, time_zone, filters) m
     union all
-    select f.*
-      from matrice_private.fresh_cells(metrics_of.project_id, 9223372036854775807, kinds) f
+    select f.kind, f.at, f.workflow_id, f.phase, f.user_id, f.model, f.step_name, f.step_status,
+           f.runs, f.succeeded, f.failed, f.running, f.cancelled, f.steps, f.failed_steps, f.skipped_steps, f.retried_steps,
+           f.priced_steps, f.unpriced_steps, f.tokens_input, f.tokens_output, f.cached_tokens, f.cost_usd, f.latencies
+      from matrice_private.fresh_cells(metrics_of.project_id, kinds) f
      where f.at >= first and f.at < last
   ), fitting as (
     select case when is_time then matrice_private.metric_buckets(group_by, c.at, time_zone) end as begins,
@@ -347,9 +349,9 @@ comment on function matrice.workflow_metrics is
   'model, provider, step or user. time_zone: whose hours, days, weeks and months are meant; a name such as Europe/Paris. Weeks '
   'begin on Monday. fill: whether hours, days, weeks and months without runs have a row, too. model, workflow, phase, status: '
   'counts only steps of this model, workflow, phase and status (success, failed or skipped); and runs of this workflow and '
-  'phase that called this model. success_rate: succeeded / (succeeded + failed). runs by model are those that called it; runs '
+  'phase that called this model. success_rate: succeeded / (succeeded + failed); handlers of failures never succeed. runs by model are those that called it; runs '
   'are null by step and provider. cost_usd: the sum over all attempts whose cost is known; null if none is known. '
-  'unpriced_steps: how many have no known cost, though they have a model or tokens. retried_steps: attempts after the first. '
+  'unpriced_steps: how many have cost something that nobody knows. retried_steps: attempts after the first. '
   'cache_share: cached_tokens / tokens_input. p50_ms, p95_ms, p99_ms: percentiles of the latency of steps, without skipped '
   'steps, within 1 %. All other figures are exact. What purge_steps deleted is still counted. Defaults: until now(), group_by '
   '''day'', time_zone ''UTC'', fill false, model, workflow, phase and status null.';

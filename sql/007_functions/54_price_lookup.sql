@@ -82,7 +82,9 @@ begin
   foreach billed in array
     case when tier = 'batch' then '{batch}' else array[nullif(tier, 'standard'), 'off_peak', 'standard'] end
   loop
-    continue when billed is null or billed = 'off_peak' and not (has_off_peak and matrice_private.is_off_peak(model, priced_at));
+    continue when billed is null
+               or billed = 'off_peak' and tier <> 'off_peak'
+                  and not (has_off_peak and matrice_private.is_off_peak(model, priced_at));
     select s.rates
       into rates
       from matrice_private.price_sheets s
@@ -141,7 +143,6 @@ declare
   resolved boolean := false;
   cheaper  boolean := false;
   rates    jsonb;
-  found    record;
   units    jsonb := jsonb_path_query_array(counts, '$.keyvalue().key');
   unit     text;
   unpriced text;
@@ -172,10 +173,12 @@ begin
     return;
   end if;
   if tier <> 'standard' or cheaper or sheets is not null then
-    found := case when sheets is null then matrice_private.rates_of_tier(priced, tier, cheaper, tokens_input, priced_at)
-                  else matrice_private.rates_of_sheets(sheets, tier, tokens_input) end;
-    billed := found.billed;
-    rates := found.rates;
+    if sheets is null then
+      select r.billed, r.rates into billed, rates
+        from matrice_private.rates_of_tier(priced, tier, cheaper, tokens_input, priced_at) r;
+    else
+      select r.billed, r.rates into billed, rates from matrice_private.rates_of_sheets(sheets, tier, tokens_input) r;
+    end if;
     if tier <> 'standard' and billed is distinct from tier then
       note := format('%s has no prices for the tier %s%s', priced, tier, coalesce(': those of ' || billed || ' are used.', '.'));
     end if;

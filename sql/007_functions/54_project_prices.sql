@@ -32,19 +32,18 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  own  record := matrice_private.own_price(project_id, model, options, priced_at);
-  cost record;
+  own record;
 begin
-  cost := case when own.factor is null then matrice_private.cost_of_counts(model, counts, tokens_input, options, priced_at)
-               when own.same_as is null
-               then matrice_private.cost_of_counts(model, counts, tokens_input, options, priced_at, own.sheets)
-               else matrice_private.cost_of_counts(own.same_as, counts, tokens_input, options - 'provider', priced_at) end;
-  cost_usd := trim_scale(cost.cost_usd * coalesce(own.factor, 1));
-  note := cost.note;
+  select o.* into own from matrice_private.own_price(project_id, model, options, priced_at) o;
+  select c.cost_usd, c.note into cost_usd, note
+    from matrice_private.cost_of_counts(
+           coalesce(own.same_as, model), counts, tokens_input, case when own.same_as is null then options else options - 'provider' end,
+           priced_at, case when own.same_as is null then own.sheets end) c;
+  cost_usd := trim_scale(cost_usd * coalesce(own.factor, 1));
 end
 $$;
 comment on function matrice_private.cost_in_project is
-  'Does what cost_of_counts does, with the project''s own price if it has set one for the model.';
+  'Does what cost_of_counts does, with the project''s own price if it has set one for the model. project_id: null for none.';
 
 create or replace function matrice_private.write_price(
   project_id uuid, model text, same_as text, prices jsonb, factor numeric, valid_from timestamptz

@@ -29,11 +29,13 @@ begin
   perform matrice_private.require_role(project_id, 'viewer');
   return query
     with summed as (
-      select s.run_id, count(*) as steps,
+      select s.run_id, count(*) filter (where s.corrects is null and s.status <> 'running') as steps,
              sum(s.tokens_input)::bigint as tokens_input, sum(s.tokens_output)::bigint as tokens_output,
-             sum(s.cost_usd) as cost_usd, sum(s.latency_ms) as latency_ms,
-             count(*) filter (where s.cost_usd is null and s.status <> 'skipped'
-                                and (s.model <> '' or s.tokens_input > 0 or s.tokens_output > 0)) as unpriced_steps
+             sum(s.cost_usd) as cost_usd, sum(s.latency_ms)::double precision as latency_ms,
+             count(*) filter (where matrice_private.is_unpriced(s.cost_usd, s.cost_source, s.status, s.model,
+                                                                s.tokens_input + s.tokens_output)
+                                and not exists (select from matrice.workflow_steps o
+                                                 where o.corrects = s.id and o.cost_usd is not null)) as unpriced_steps
         from matrice.workflow_steps s
        where s.project_id = top_runs.project_id and s.executed_at >= since and s.executed_at < until
        group by s.run_id
@@ -75,9 +77,9 @@ begin
   perform matrice_private.require_role(project_id, 'viewer');
   return query
     select s.id, s.run_id, s.step_name, s.status, s.attempt, s.model, s.executed_at, s.tokens_input, s.tokens_output,
-           s.cost_usd::numeric, s.latency_ms
+           s.cost_usd::numeric, s.latency_ms::double precision
       from matrice.workflow_steps s
-     where s.project_id = top_steps.project_id and s.executed_at >= since and s.executed_at < until
+     where s.project_id = top_steps.project_id and s.executed_at >= since and s.executed_at < until and s.corrects is null
      order by case order_by when 'cost' then s.cost_usd
                             when 'tokens' then s.tokens_input::numeric + s.tokens_output
                             else s.latency_ms::numeric end desc nulls last,
@@ -110,7 +112,7 @@ begin
         select s.id, s.run_id, s.step_name, s.cost_usd, s.executed_at, matrice_private.error_class(s.error) as error_class
           from matrice.workflow_steps s
          where s.project_id = step_errors.project_id and s.executed_at >= since and s.executed_at < until
-           and s.status = 'failed'
+           and s.status = 'failed' and s.corrects is null
       ) f
      group by f.error_class
      order by count(*) desc, f.error_class

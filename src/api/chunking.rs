@@ -9,7 +9,7 @@ use pgrx::datum::Uuid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{JsonB, pg_sys};
-use serde_json::json;
+use serde_json::Map;
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hash, RandomState};
 
@@ -61,17 +61,20 @@ fn chunk_text<'a>(
 }
 
 fn row((chunk, index): (Chunk<'_>, i32)) -> Row<'_> {
-    let metadata = match chunk.headings {
-        Some(headings) if !headings.is_empty() => json!({ "headings": headings }),
-        _ => json!({}),
-    };
+    let mut metadata = Map::new();
+    if let Some(headings) = chunk.headings.filter(|headings| !headings.is_empty()) {
+        metadata.insert("headings".into(), headings.into());
+    }
+    if let Some(header) = chunk.header {
+        metadata.insert("header".into(), header.into());
+    }
     (
         index,
         chunk.content,
         chunk.token_count as i32,
         chunk.start_char as i32,
         chunk.end_char as i32,
-        JsonB(metadata),
+        JsonB(metadata.into()),
     )
 }
 

@@ -7,16 +7,16 @@ use pgrx::prelude::*;
 fn merged(sketches: &Array<'_, &[u8]>) -> Sketch {
     let mut sketch = Sketch::default();
     for stored in sketches.iter().flatten() {
-        sketch.merge(stored);
+        sketch.merge(stored, 1);
     }
     sketch
 }
 
 #[pg_extern(immutable, strict, parallel_safe)]
-fn _sketch_latencies(latencies: Array<'_, f64>, times: i64) -> Vec<u8> {
+fn _sketch_latencies(latencies: Array<'_, f64>) -> Vec<u8> {
     let mut sketch = Sketch::default();
     for latency in latencies.iter().flatten() {
-        sketch.add(latency, times);
+        sketch.add(latency);
     }
     sketch.store()
 }
@@ -24,6 +24,13 @@ fn _sketch_latencies(latencies: Array<'_, f64>, times: i64) -> Vec<u8> {
 #[pg_extern(immutable, strict, parallel_safe)]
 fn _merge_latencies(sketches: Array<'_, &[u8]>) -> Vec<u8> {
     merged(&sketches).store()
+}
+
+#[pg_extern(immutable, strict, parallel_safe)]
+fn _negate_latencies(sketch: &[u8]) -> Vec<u8> {
+    let mut negative = Sketch::default();
+    negative.merge(sketch, -1);
+    negative.store()
 }
 
 #[pg_extern(immutable, strict, parallel_safe)]

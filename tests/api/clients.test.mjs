@@ -11,6 +11,7 @@ import { SupabaseVectorStore as LangChainStore } from '@langchain/community/vect
 import { Embeddings } from '@langchain/core/embeddings'
 import { BaseEmbedding } from '@llamaindex/core/embeddings'
 import { TextNode } from '@llamaindex/core/schema'
+import { VectorStoreQueryMode } from '@llamaindex/core/vector-store'
 import { SupabaseVectorStore as LlamaIndexStore } from '@llamaindex/supabase'
 import { ALICE, BOB, CAROL, MODEL, cosine, embed, ok } from './fixtures.mjs'
 import { example, run } from './readme.mjs'
@@ -172,8 +173,9 @@ class WordsModel extends BaseEmbedding {
   async getTextEmbedding(text) { return embed(text) }
 }
 
-const llamaindex = (supabase) =>
-  run(examples.llamaindex, { SupabaseVectorStore: LlamaIndexStore, supabase, embedModel: new WordsModel() }, 'store', 'nodes', 'similarities')
+const llamaindex = (supabase) => run(
+  examples.llamaindex, { SupabaseVectorStore: LlamaIndexStore, VectorStoreQueryMode, supabase, embedModel: new WordsModel() },
+  'store', 'nodes', 'similarities')
 const documents = (nodes) => nodes.map((node) => ({ pageContent: node.getContent(), metadata: node.metadata }))
 
 test('LlamaIndex finds the nearest nodes, with their ids and similarities', async () => {

@@ -103,7 +103,7 @@ test('HTML: its own charset, no scripts, tables with spanning cells, code, neste
 })
 
 test('CSV and text keep their text, and say how to cut it', () => {
-  assert.equal(get('customers.csv').format, 'text')
+  assert.equal(get('customers.csv').format, 'csv')
   assert.equal(get('customers.csv').text, readFileSync(join(folder, 'customers.csv'), 'utf8'))
 })
 

@@ -192,7 +192,7 @@ for (const [way, env] of [['a connection', {}], ['PostgREST', { DATABASE_URL: ''
       assert.equal(code, 1)
       assert.match(stderr, /text-embedding-ada-002 cannot be embedded: .*no such model here/)
       assert.equal(endpoint.requests.filter(({ model }) => model === NEXT).length, 1)
-      await ok(alice.rpc('ingest_source', { project_id, name: 'new', content: 'Something newer, meanwhile' }))
+      await ok(alice.rpc('ingest_source', { project_id, name: 'new', content: `Something newer, meanwhile: ${args.length}` }))
     }
     const { [MODEL]: active, [NEXT]: next } = await coverage(project_id)
     assert.deepEqual(active, { is_active: true, is_next: false, chunks: active.chunks, embedded: active.chunks - 1, failed: 0 })

@@ -25,6 +25,9 @@ LONG = {
     "quotes in quotes, 10,000,000 deep": "select count(*) from matrice.chunk_text(repeat('> ', 10000000) || 'x', format => 'markdown')",
     "3,000,000 fences of metadata that have no end":
         "select count(*) from matrice.chunk_text(repeat(E'> ---\\n> x\\n\\n', 3000000), format => 'markdown')",
+    "elements in elements, 10,000,000 deep": "select count(*) from matrice.chunk_text(repeat('<div>', 10000000), format => 'html')",
+    "30 MB of stray quotes": "select count(*) from matrice.chunk_text(repeat(',\"\"x', 7500000), format => 'csv')",
+    "10,000,000 records": "select count(*) from matrice.chunk_text(repeat(E'a,b\\n', 10000000), format => 'csv')",
     "brackets in brackets, 5,000,000 deep":
         "select count(*) from matrice.chunk_text(repeat('(', 5000000) || repeat(')', 5000000), format => 'rust')",
     **{f"4 MB of {shred} as {format}": f"select count(*) from matrice.chunk_text(repeat('{shred}', {4_000_000 // len(shred)}), format => '{format}')"
@@ -76,6 +79,36 @@ DENSE_MARKDOWN = {
     "10 MB of paragraphs behind white space": "'x' || repeat(' ', 5000000) || repeat(E'*a* b\\n\\n', 714285)",
     "10 MB and a metadata fence": "repeat(E'*a* b\\n\\n', 1250000) || E'---\\nx'",
 }
+LARGE_HTML = {
+    "5 MB of elements in each other": "repeat('<div>', 1000000)",
+    "5 MB of ends": "repeat('</ul>', 1000000)",
+    "5 MB of lists in each other": "repeat('<ul><li>', 625000)",
+    "5 MB of tables in each other": "repeat('<table><tr><th>', 333333)",
+    "5 MB of headings that do not end": "repeat('<h1>a', 1000000)",
+    "5 MB of a tag that does not end": "'<a b=\"' || repeat('x y ', 1250000)",
+    "5 MB of tags that do not end": "repeat('<a b ', 1000000)",
+    "5 MB of a comment that does not end": "'<!--' || repeat('a b ', 1250000)",
+    "5 MB of a comment behind a text": "'text <!--' || repeat('a b ', 1250000) || '-->'",
+    "5 MB of comments that do not end": "repeat('<!-- ', 1000000)",
+    "5 MB of a script": "'<script>' || repeat('a < b; ', 714285)",
+    "5 MB of lines": "'<pre>' || repeat(E'a\\n', 2500000)",
+    "5 MB of entities": "repeat('&amp;', 1000000)",
+    "5 MB of entities that do not end": "repeat('&amp', 1250000)",
+    "5 MB of rows": "'<table><tr><th>a</th></tr>' || repeat('<tr><td>b</td></tr>', 263157)",
+    "5 MB of text": "repeat('some words. ', 416666)",
+}
+LARGE_CSV = {
+    "5 MB of delimiters": "repeat(',', 5000000)",
+    "5 MB of tabs": "repeat(E'\\t', 5000000) || 'x'",
+    "5 MB of quotes": "repeat('\"', 5000001)",
+    "5 MB of fields in quotes": "repeat('\"\",', 1666666)",
+    "5 MB of stray quotes": "repeat(',\"\"x', 1250000)",
+    "5 MB behind a quote": "'\"' || repeat(E'a,b\\n', 1250000)",
+    "5 MB of a field in quotes": "'\"' || repeat(E'a b\\n', 1250000) || '\"'",
+    "5 MB of records": "repeat(E'a,b\\n', 1250000)",
+    "5 MB of a header": "repeat('a,', 2500000) || E'\\n1'",
+    "5 MB of lines that are empty": "repeat(E'\\r\\n', 2500000) || 'x'",
+}
 LARGE_MARKDOWN = {
     **{name: text for name, text in LARGE.items() if "lines" not in name},
     "1 MB of newlines": "repeat(E'\\n', 1000000) || 'x'",
@@ -98,11 +131,31 @@ def test_memory_of_dense_markdown_is_bounded(matrice_database, text):
     check_memory(matrice_database, text, "markdown")
 
 
+@pytest.mark.parametrize("text", LARGE_HTML.values(), ids=LARGE_HTML.keys())
+def test_memory_and_time_of_html_are_bounded(matrice_database, text):
+    check_time(matrice_database, text, "html")
+    check_memory(matrice_database, text, "html")
+
+
+@pytest.mark.parametrize("text", LARGE_CSV.values(), ids=LARGE_CSV.keys())
+def test_memory_and_time_of_csv_are_bounded(matrice_database, text):
+    check_time(matrice_database, text, "csv")
+    check_memory(matrice_database, text, "csv")
+
+
 @pytest.mark.parametrize("text", LARGE_CODE.values(), ids=LARGE_CODE.keys())
 def test_memory_of_code_is_bounded(matrice_database, text):
     """Its syntax tree is as large as it likes to a bound, beyond which it is cut as any text."""
     for format in ("python", "rust"):
         check_memory(matrice_database, text, format, besides=256 << 20)
+
+
+def check_time(matrice_database, text, format):
+    """At most a second for each MB."""
+    with matrice_database().connect() as connection:
+        connection.execute("set statement_timeout = '5s'")
+        for overlap in (0, 64):
+            connection.execute(f"select count(*) from matrice.chunk_text({text}, 512, {overlap}, '{format}')")
 
 
 def check_memory(matrice_database, text, format, besides=0):
@@ -137,7 +190,7 @@ def test_chunk_text_of_shreds_of_code_ends_within_30_seconds(matrice_database, f
         assert length > 0
 
 
-@pytest.mark.parametrize("format", ["go", "javascript", "python", "rust", "sql", "tsx", "typescript"])
+@pytest.mark.parametrize("format", ["html", "csv", "go", "javascript", "python", "rust", "sql", "tsx", "typescript"])
 @pytest.mark.parametrize("opening", ["{a:", "{a", "(", "[", "<a>", "a?", "a<", "a => ", "if a {", "((a,"])
 def test_chunk_text_of_unclosed_code_returns_chunks(matrice_database, format, opening):
     """The parser of code recurses where it is ambiguous: 1 MB of {a: as JavaScript was the end of all connections."""

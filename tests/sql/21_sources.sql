@@ -78,6 +78,14 @@ select results_eq(
 select is(metadata, '{"headings": ["Manual", "Wind"]}', 'chunk_source updates metadata.headings of a kept chunk') from matrice.source_chunks
  where source_id = tests.id('guide') and content ~ 'blows';
 
+select tests.remember('prices', matrice.ingest_source(tests.id('atlas'), 'Prices', E'id,name\n1,salt\n2,rope\n3,tar\n', format => 'csv',
+                                                      max_tokens => 12, overlap_tokens => 0));
+select is(metadata, '{"header": "id,name"}', 'ingest_source stores metadata.header of a chunk of csv') from matrice.source_chunks
+ where source_id = tests.id('prices') and content ~ 'tar';
+select kept from matrice.chunk_source(tests.id('prices'), E'no,name\n1,salt\n2,rope\n3,tar\n');
+select is(metadata, '{"header": "no,name"}', 'chunk_source updates metadata.header of a kept chunk') from matrice.source_chunks
+ where source_id = tests.id('prices') and content ~ 'tar';
+
 -- How a source is cut is remembered --------------------------------------------------------------------------------
 
 select tests.remember('rules',

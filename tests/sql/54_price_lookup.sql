@@ -118,6 +118,7 @@ select is(pg_temp.cost(model, counts::jsonb, options::jsonb), usd, format('%s, %
 select is(pg_temp.cost('deepseek-flash', '{"input": 1000000}', options::jsonb, at), usd, format('deepseek-flash at %s with %s costs %s', at, options, usd))
   from (values
     ('2026-11-18T03:00Z'::timestamptz, '{}', '0.3'), ('2026-11-18T05:00Z', '{}', '0.15'), ('2026-11-21T03:00Z', '{}', '0.15'),
+    ('2026-11-18T03:00Z', '{"service_tier": "off_peak"}', '0.15'),
     ('2026-11-21T03:00Z', '{"service_tier": "priority"}', '0.15: deepseek-flash has no prices for the tier priority: those of off_peak are used.')
   ) as costs (at, options, usd);
 

@@ -13,20 +13,21 @@ language sql as $$
          coalesce(s.unpriced, 0), coalesce(s.input, 0), coalesce(s.output, 0), s.cost
     from (
       select to_char(started_at at time zone metrics_of_rows.time_zone, 'YYYY-MM-DD') as day, count(*) as runs,
-             count(*) filter (where status = 'completed') as succeeded, count(*) filter (where status = 'failed') as failed,
+             count(*) filter (where status = 'completed' and not is_failure_handler) as succeeded, count(*) filter (where status = 'failed') as failed,
              count(*) filter (where status = 'running') as running, count(*) filter (where status = 'cancelled') as cancelled
         from matrice.workflow_runs r
        where r.project_id = metrics_of_rows.project_id and started_at >= since and started_at < until group by 1
     ) r
     full join (
-      select to_char(executed_at at time zone metrics_of_rows.time_zone, 'YYYY-MM-DD') as day, count(*) as steps,
-             count(*) filter (where status = 'failed') as failed, count(*) filter (where status = 'skipped') as skipped,
-             count(*) filter (where attempt > 0) as retried,
-             count(*) filter (where cost_usd is null and status <> 'skipped'
-                                and (model is not null or tokens_input > 0 or tokens_output > 0)) as unpriced,
+      select to_char(executed_at at time zone metrics_of_rows.time_zone, 'YYYY-MM-DD') as day, count(*) filter (where corrects is null) as steps,
+             count(*) filter (where status = 'failed' and corrects is null) as failed, count(*) filter (where status = 'skipped' and corrects is null) as skipped,
+             count(*) filter (where attempt > 0 and corrects is null) as retried,
+             count(*) filter (where corrects is null and cost_usd is null and status <> 'skipped'
+                                and (status = 'success' and model <> '' or tokens_input > 0 or tokens_output > 0)
+                                and not exists (select from matrice.workflow_steps o where o.corrects = s.id and o.cost_usd is not null)) as unpriced,
              sum(tokens_input) as input, sum(tokens_output) as output, sum(cost_usd) as cost
         from matrice.workflow_steps s
-       where s.project_id = metrics_of_rows.project_id and executed_at >= since and executed_at < until group by 1
+       where s.project_id = metrics_of_rows.project_id and s.status <> 'running' and executed_at >= since and executed_at < until group by 1
     ) s on s.day = r.day
    order by 1
 $$;
@@ -48,12 +49,12 @@ begin
     $q$select bucket, runs, succeeded, failed, steps, cost_usd
          from matrice.workflow_metrics(tests.id('borea'), '2026-03-27Z', '2026-04-02Z', 'model')$q$,
     $q$select coalesce(m.model, s.model), coalesce(m.runs, 0), coalesce(m.succeeded, 0), coalesce(m.failed, 0), coalesce(s.steps, 0), s.cost
-         from (select s.model, count(distinct r.id) as runs, count(distinct r.id) filter (where r.status = 'completed') as succeeded,
+         from (select s.model, count(distinct r.id) as runs, count(distinct r.id) filter (where r.status = 'completed' and not r.is_failure_handler) as succeeded,
                       count(distinct r.id) filter (where r.status = 'failed') as failed
-                 from matrice.workflow_runs r join matrice.workflow_steps s on s.run_id = r.id
+                 from matrice.workflow_runs r join matrice.workflow_steps s on s.run_id = r.id and s.status <> 'running'
                 where r.project_id = tests.id('borea') and r.started_at >= '2026-03-27Z' and r.started_at < '2026-04-02Z' group by 1) m
-         full join (select model, count(*) as steps, sum(cost_usd) as cost from matrice.workflow_steps
-                     where project_id = tests.id('borea') and executed_at >= '2026-03-27Z' and executed_at < '2026-04-02Z' group by 1) s
+         full join (select model, count(*) filter (where corrects is null) as steps, sum(cost_usd) as cost from matrice.workflow_steps
+                     where status <> 'running' and project_id = tests.id('borea') and executed_at >= '2026-03-27Z' and executed_at < '2026-04-02Z' group by 1) s
            on coalesce(s.model, '') = coalesce(m.model, '')
         order by 1$q$, description || ': by model');
   return next ok(
@@ -95,6 +96,20 @@ update matrice.workflow_steps set model = 'gpt-4o', cost_usd = 1 where run_id in
 update matrice.workflow_steps set executed_at = executed_at + interval '2 days', latency_ms = 5 where run_id = tests.id('run 70');
 delete from matrice.workflow_steps where run_id in (tests.id('run 80'), tests.id('run 81')) and model = 'gpt-4o';
 delete from matrice.workflow_runs where id in (tests.id('run 90'), tests.id('run 91'));
+insert into matrice.workflow_steps (run_id, step_name, status, step_key, model, executed_at)
+select tests.id('run 100'), 's' || i, 'running', 'k' || i, 'gpt-4o', '2026-03-28 10:00Z' from generate_series(1, 3) i;
+select matrice.record_step(tests.id('run 100'), 's1', 'success', model => 'gpt-4o', step_key => 'k1', executed_at => '2026-03-28 11:00Z', latency_ms => 77,
+  usage => '{"prompt_tokens": 1000, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": 400}}');
+select is((select sum(cached_tokens) from matrice.workflow_metrics(tests.id('borea'), '2026-03-01Z', '2026-05-01Z')), 400::numeric, 'cached tokens are counted');
+select matrice.correct_step(s.id, 'the invoice', cost_usd => 0.5) from matrice.workflow_steps s where s.run_id = tests.id('run 101') and s.status <> 'running';
+select matrice.correct_step(s.id, 'really', usage => '{"prompt_tokens": 800, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": 100}}')
+  from matrice.workflow_steps s where s.run_id = tests.id('run 100') and s.step_key = 'k1';
+select is((select sum(cached_tokens) from matrice.workflow_metrics(tests.id('borea'), '2026-03-01Z', '2026-05-01Z')), 100::numeric, 'a correction corrects cached tokens');
+update matrice.workflow_runs set is_failure_handler = true where id = tests.id('run 101');
+update matrice.workflow_runs set user_key = 'ann', attempt = 1, status = 'running' where id = tests.id('run 102');
+select matrice.set_price(tests.id('borea'), 'no-such', '{"input": 1, "output": 1}', valid_from => '2020-01-01Z');
+select ok((select count(*) from matrice.reprice(tests.id('borea'), '2026-03-29Z') where is_filled) > 0, 'reprice fills costs');
+select ok(matrice.reap_runs(project_id => tests.id('borea')) > 0, 'runs are reaped');
 select tests.same_metrics('after changes');
 select matrice_private.merge_metrics(tests.id('borea'), 1000000);
 select tests.same_metrics('after changes that are added up');
@@ -121,7 +136,7 @@ select results_eq(
   $$select to_char(d, 'YYYY-MM-DD'),
            (select count(*) from matrice.workflow_steps s join matrice.workflow_runs r on r.id = s.run_id
              where r.project_id = tests.id('borea') and s.model = 'gpt-4o' and r.workflow_id = 'w1' and s.status = 'failed'
-               and s.executed_at >= d and s.executed_at < d + interval '1 day'),
+               and s.corrects is null and s.executed_at >= d and s.executed_at < d + interval '1 day'),
            (select count(*) from matrice.workflow_runs r
              where r.project_id = tests.id('borea') and r.workflow_id = 'w1' and r.started_at >= d and r.started_at < d + interval '1 day'
                and exists (select from matrice.workflow_steps s where s.run_id = r.id and s.model = 'gpt-4o'))
@@ -151,13 +166,13 @@ select tests.refuses(format('select * from matrice.workflow_metrics(tests.id(''b
 update matrice.workflow_steps set error = case when attempt = 0 then '{"name": "RateLimitError"}'::jsonb else '{"error": {"code": 529}}' end
  where status = 'failed' and project_id = tests.id('borea');
 select tests.as_user('victor');
-select is((select max(cost_usd) from matrice.workflow_steps where project_id = tests.id('borea')),
+select is((select max(cost_usd) from matrice.workflow_steps where project_id = tests.id('borea') and corrects is null),
           (select cost_usd from matrice.top_steps(tests.id('borea'), '2026-03-01Z', match_count => 1)), 'top_steps returns the step that cost most');
 select results_eq($$select run_id, cost_usd from matrice.top_runs(tests.id('borea'), '2026-03-01Z', match_count => 3)$$,
                   $$select run_id, sum(cost_usd) from matrice.workflow_steps where project_id = tests.id('borea') group by 1 order by 2 desc nulls last, 1 limit 3$$,
                   'top_runs returns the runs that cost most');
 select is((select sum(steps) from matrice.step_errors(tests.id('borea'), '2026-03-01Z')),
-          (select count(*)::numeric from matrice.workflow_steps where project_id = tests.id('borea') and status = 'failed'), 'step_errors counts all errors');
+          (select count(*)::numeric from matrice.workflow_steps where project_id = tests.id('borea') and status = 'failed' and corrects is null), 'step_errors counts all errors');
 select is((select array_agg(error_class order by error_class) from matrice.step_errors(tests.id('borea'), '2026-03-01Z')), '{529,RateLimitError}',
           'step_errors returns names and codes');
 
@@ -169,15 +184,22 @@ select tests.as_owner();
 select ok(matrice.purge_steps(tests.id('borea'), '2026-03-30T12:00Z', 100) > 0, 'purge_steps deletes some');
 select ok(matrice.purge_steps(tests.id('borea'), '2026-03-30T12:00Z', 1000000) > 0, 'purge_steps deletes the others');
 select is(matrice.purge_steps(tests.id('borea'), '2026-03-30T12:00Z'), 0::bigint, 'purge_steps returns 0 when nothing is left');
-select is((select count(*) from matrice.workflow_steps where project_id = tests.id('borea') and executed_at < '2026-03-30Z'), 0::bigint, 'the steps are gone');
+select is((select count(*) from matrice.workflow_steps where project_id = tests.id('borea') and executed_at < '2026-03-30T12:00Z' and status <> 'running'), 0::bigint, 'the steps are gone');
 select tests.metrics_are_kept('the metrics of purged steps stay');
 select matrice.rebuild_metrics(tests.id('borea'));
 select tests.metrics_are_kept('rebuild_metrics keeps what was purged');
+-- A late step in a quarter that was purged, which is then changed.
+insert into matrice.workflow_steps (run_id, step_name, status, latency_ms, model, tokens_input, executed_at)
+select tests.id('run 250'), 'late', 'success', 5, 'gpt-4o', 7, '2026-03-28 10:00Z';
+update matrice.workflow_steps set tokens_input = 9 where step_name = 'late';
+delete from matrice.workflow_steps where step_name = 'late';
+select matrice_private.merge_metrics(tests.id('borea'), 1000000);
+select tests.metrics_are_kept('a late step that is deleted takes nothing of what was purged with it');
 delete from matrice.projects where id = tests.id('borea');
 select is((select count(*) from matrice_private.metrics where project_id = tests.id('borea'))
           + (select count(*) from matrice_private.metric_changes where project_id = tests.id('borea'))
-          + (select count(*) from matrice_private.metric_run_models where project_id = tests.id('borea'))
-          + (select count(*) from matrice_private.metric_purges where project_id = tests.id('borea')), 0::bigint, 'a deleted project leaves no sums');
+          + (select count(*) from matrice_private.metric_runs where project_id = tests.id('borea'))
+          + (select count(*) from matrice_private.metric_facts where project_id = tests.id('borea')), 0::bigint, 'a deleted project leaves no sums');
 
 select * from finish();
 rollback;

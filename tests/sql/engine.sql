@@ -87,6 +87,9 @@ insert into documents values
            E'L''été fut long — très long — et les bateaux restèrent au port. 日本の船も来なかった。👩‍👩‍👧‍👦 waited.\r\n\r\nThe end.   '),
   ('markdown', E'Before all headings.\n\n# Guide\n\nIntroduction to it.\n\n## Install\n\nRun the installer, then *restart*.\n\n' ||
                E'```sh\nmake install\n```\n\n### Linux\n\n- one\n- two\n\n## Use\n\nUse it every day, and never at night.\n\n# Annex\n\nNothing.\n'),
+  ('html', E'<!DOCTYPE html>\n<title>Guide</title>\n<h1>Guide</h1>\n<p>Introduction to it &amp; more.</p>\n<h2>Install <i>it</i></h2>\n' ||
+           E'<table><tr><th>Name</th></tr>\n<tr><td>make</td></tr>\n<tr><td>make install</td></tr></table>\n<pre>\n  make\n</pre>\n'),
+  ('csv', E'id;name;note\r\n1;Ann;"two\r\nlines"\r\n2;Bob;"a; b"\r\n3;"Eve ""E""";\r\n'),
   ('rust', E'fn one() -> u32 {\n    1\n}\n\nfn four() -> u32 {\n    let two = 2;\n    two * two\n}\n'),
   ('python', E'def one():\n    return 1\n\n\nclass Two:\n    def three(self):\n        return "drei"\n'),
   ('typescript', E'export const one = 1;\nexport function two(): number {\n  return one + one;\n}\n'),
@@ -100,7 +103,7 @@ select d.format, d.content as document, size, overlap, c.*
        (values (8, 0), (16, 0), (16, 5), (64, 32), (512, 64)) as sizes (size, overlap),
        matrice.chunk_text(d.content, size, overlap, d.format) c;
 
-select is(count(distinct format), 9::bigint, 'chunk_text returns chunks in each of nine formats') from cuts;
+select is(count(distinct format), 11::bigint, 'chunk_text returns chunks in each of eleven formats') from cuts;
 select is_empty($$select * from cuts where substr(document, start_char + 1, end_char - start_char) <> content$$,
                 'chunk_text: content is the text between start_char and end_char');
 select is_empty($$select * from cuts where token_count <> matrice.count_tokens(content)$$, 'chunk_text: token_count is exact');
@@ -125,7 +128,8 @@ select is_empty(
 select isnt_empty(
   $$select from cuts c join cuts d using (format, size, overlap) where overlap = 5 and d.chunk_index = c.chunk_index + 1 and d.start_char < c.end_char$$,
   'chunk_text(overlap_tokens => 5) returns chunks that overlap');
-select is_empty($$select * from cuts where format <> 'markdown' and metadata <> '{}'$$, 'chunk_text returns metadata for markdown alone');
+select is_empty($$select * from cuts where format not in ('markdown', 'html', 'csv') and metadata <> '{}'$$,
+                'chunk_text returns metadata for markdown, html and csv alone');
 select results_eq(
   $$select content, metadata -> 'headings' from matrice.chunk_text((select content from documents where format = 'markdown'), 14, 0, 'markdown')
      where content ~ 'Before|Introduction|restart|one|every|Nothing' order by chunk_index$$,
@@ -154,6 +158,22 @@ select is(
   ) as cases (what, markdown, headings);
 select is(content, E'\ufeff# Title\n\ntext', 'chunk_text keeps a byte order mark in the first chunk')
   from matrice.chunk_text(E'\ufeff# Title\n\ntext', format => 'markdown');
+select results_eq(
+  $$select content, metadata from matrice.chunk_text((select content from documents where format = 'csv'), 20, 0, 'csv')$$,
+  $$values (E'id;name;note\r\n1;Ann;"two\r\nlines"', '{}'::jsonb),
+           (E'2;Bob;"a; b"\r\n3;"Eve ""E""";', '{"header": "id;name;note"}')$$,
+  'chunk_text of csv cuts between records; metadata.header is the first record');
+select results_eq(
+  $$select content, metadata from matrice.chunk_text((select content from documents where format = 'html'), 40, 0, 'html')$$,
+  $$values (E'<!DOCTYPE html>\n<title>Guide</title>\n<h1>Guide</h1>\n<p>Introduction to it &amp; more.</p>', '{"headings": ["Guide"]}'::jsonb),
+           (E'<h2>Install <i>it</i></h2>\n<table><tr><th>Name</th></tr>\n<tr><td>make</td></tr>', '{"headings": ["Guide", "Install it"]}'),
+           (E'<tr><td>make install</td></tr></table>\n<pre>\n  make\n</pre>',
+            '{"headings": ["Guide", "Install it"], "header": "<tr><th>Name</th></tr>"}')$$,
+  'chunk_text of html cuts before headings and rows');
+select results_eq(
+  $$select content, metadata from matrice.chunk_text(E'| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n| 5 | 6 |', 20, 0, 'markdown')$$,
+  $$values (E'| a | b |\n|---|---|\n| 1 | 2 |', '{}'::jsonb), (E'| 3 | 4 |\n| 5 | 6 |', '{"header": "| a | b |"}')$$,
+  'chunk_text of markdown: metadata.header is the header row of the table');
 select results_eq(
   $$select content from matrice.chunk_text((select content from documents where format = 'rust'), 26, 0, 'rust')$$,
   $$values (E'fn one() -> u32 {\n    1\n}'), (E'fn four() -> u32 {\n    let two = 2;\n    two * two\n}')$$,

@@ -14,6 +14,10 @@ pub enum Format {
     Text,
     /// Markdown, as GitHub reads it.
     Markdown,
+    /// HTML, whole documents or parts of them.
+    Html,
+    /// A table of records, with commas, semicolons, tabs or bars between fields.
+    Csv,
     /// Code.
     Code(&'static Language),
 }
@@ -66,7 +70,9 @@ impl Format {
     /// All formats.
     pub fn all() -> impl Iterator<Item = Self> {
         let code = LANGUAGES.iter().map(Format::Code);
-        [Format::Text, Format::Markdown].into_iter().chain(code)
+        [Format::Text, Format::Markdown, Format::Html, Format::Csv]
+            .into_iter()
+            .chain(code)
     }
 
     /// Its name, such as `markdown` or `rust`.
@@ -74,6 +80,8 @@ impl Format {
         match self {
             Format::Text => "text",
             Format::Markdown => "markdown",
+            Format::Html => "html",
+            Format::Csv => "csv",
             Format::Code(language) => language.name,
         }
     }
@@ -139,9 +147,17 @@ pub struct Chunk<'a> {
     pub start_char: usize,
     /// The offset after the last character, in characters.
     pub end_char: usize,
-    /// In markdown, the headings the chunk stands under, outermost first; `None` in other formats.
+    /// In markdown and HTML, the headings the chunk stands under, outermost first; `None` in other formats.
     pub headings: Option<Vec<String>>,
+    /// The header of the table in which the chunk begins, if it begins behind the header and the header is short.
+    pub header: Option<&'a str>,
 }
+
+/// Longer headers are left out, because every chunk of a table repeats its header.
+const MAX_HEADER_CHARACTERS: usize = 2000;
+
+/// As JSON, which is what the schema bounds.
+const MAX_HEADER_BYTES: usize = 4000;
 
 /// Cuts `text` into chunks of the size at the best boundaries that its format has. White space at a chunk's ends is left
 /// out, and nothing else.
@@ -155,12 +171,13 @@ pub fn chunks(
     size: Size,
     interrupt: Interrupt,
 ) -> Result<impl Iterator<Item = Result<Chunk<'_>, Error>>, Error> {
-    let boundaries = boundaries(text, format, interrupt)?;
+    let boundaries = boundaries(text, format, size.max, interrupt)?;
     let counted = CountedText::new(text, size.encoding, interrupt);
     let mut builder = ChunkBuilder {
         text,
         max: size.max,
         at: (0, 0),
+        header: (0..0, false),
     };
     let mut ranges = Chunks::new(
         text,
@@ -173,14 +190,18 @@ pub fn chunks(
     Ok(iter::from_fn(move || {
         let range = ranges.next()?;
         let headings = ranges.headings_at(range.start);
-        Some(builder.chunk(range, headings, ranges.sizer()))
+        let header = ranges.header_at(range.start);
+        Some(builder.chunk(range, headings, header, ranges.sizer()))
     }))
 }
 
-fn boundaries(text: &str, format: Format, interrupt: Interrupt) -> Result<Boundaries<'_>, Error> {
+fn boundaries(text: &str, format: Format, max: usize, interrupt: Interrupt) -> Result<Boundaries<'_>, Error> {
     Ok(match format {
         Format::Text => split::text::boundaries(text, interrupt),
         Format::Markdown => split::markdown::boundaries(text, interrupt),
+        Format::Html => split::html::boundaries(text, interrupt),
+        // A token is at least a byte.
+        Format::Csv => split::csv::boundaries(text, max, interrupt),
         Format::Code(language) => split::code::boundaries(text, &(language.grammar)(), interrupt)?,
     })
 }
@@ -188,7 +209,17 @@ fn boundaries(text: &str, format: Format, interrupt: Interrupt) -> Result<Bounda
 fn trim(format: Format) -> Trim {
     match format {
         Format::Text => Trim::All,
-        Format::Markdown | Format::Code(_) => Trim::KeepIndentation,
+        Format::Markdown | Format::Html | Format::Code(_) => Trim::KeepIndentation,
+        Format::Csv => Trim::Lines,
+    }
+}
+
+/// The bytes that a character takes as JSON.
+fn json_bytes(character: char) -> usize {
+    match character {
+        '"' | '\\' | '\n' | '\r' | '\t' => 2,
+        '\0'..' ' => 6,
+        _ => character.len_utf8(),
     }
 }
 
@@ -198,6 +229,8 @@ struct ChunkBuilder<'a> {
     max: usize,
     /// A place in the text, in bytes and in characters.
     at: (usize, usize),
+    /// The header that was looked at last, and whether it is short.
+    header: (Range<usize>, bool),
 }
 
 impl<'a> ChunkBuilder<'a> {
@@ -205,6 +238,7 @@ impl<'a> ChunkBuilder<'a> {
         &mut self,
         range: Range<usize>,
         headings: Option<Vec<String>>,
+        header: Option<Range<usize>>,
         counted: &CountedText<'a>,
     ) -> Result<Chunk<'a>, Error> {
         let content = &self.text[range.clone()];
@@ -225,7 +259,22 @@ impl<'a> ChunkBuilder<'a> {
             start_char,
             end_char: start_char + content.chars().count(),
             headings,
+            header: header.and_then(|header| self.short(header, counted)),
         })
+    }
+
+    /// The header, if it is short: many chunks may have it.
+    fn short(&mut self, header: Range<usize>, counted: &CountedText<'a>) -> Option<&'a str> {
+        let text = &self.text[header.clone()];
+        if self.header.0 != header {
+            let is_short = !text.trim().is_empty()
+                && text.len() <= MAX_HEADER_BYTES
+                && text.chars().count() <= MAX_HEADER_CHARACTERS
+                && text.chars().map(json_bytes).sum::<usize>() <= MAX_HEADER_BYTES
+                && counted.count(text) <= self.max / 4;
+            self.header = (header, is_short);
+        }
+        self.header.1.then_some(text)
     }
 
     fn characters_before(&mut self, byte: usize) -> usize {
@@ -335,6 +384,124 @@ mod tests {
     }
 
     #[test]
+    fn chunks_of_csv_have_whole_records_and_the_header() {
+        let text = "\u{feff}id;name;note\r\n1;Ann;\"two\r\nlines\"\r\n2;Bob;none\r\n3;Eve;\"a; b\"\r\n";
+        let chunks = chunk(text, Format::Csv, size(20, 0), Interrupt::NEVER).unwrap();
+        let cut: Vec<_> = chunks.iter().map(|c| (c.content, c.header)).collect();
+        let header = Some("id;name;note");
+        assert_eq!(
+            cut,
+            [
+                (
+                    "\u{feff}id;name;note\r\n1;Ann;\"two\r\nlines\"\r\n2;Bob;none",
+                    None
+                ),
+                ("3;Eve;\"a; b\"", header)
+            ]
+        );
+        // Five tokens are more than a quarter.
+        let chunks = chunk(text, Format::Csv, size(16, 0), Interrupt::NEVER).unwrap();
+        assert!(chunks.iter().all(|chunk| chunk.header.is_none()) && chunks.len() > 1);
+    }
+
+    #[test]
+    fn chunks_of_html_follow_its_structure() {
+        let text = "<!DOCTYPE html>\n<main>\n  <h1>Guide</h1>\n  <p>Introduction to it.</p>\n  <h2>In&shy;stall</h2>\n  <table>\n\
+                    <tr><th>Name</th><th>Use</th></tr>\n<tr><td>make</td><td>builds all of it</td></tr>\n\
+                    <tr><td>make test</td><td>tests all of it</td></tr>\n</table>\n</main>\n";
+        let chunks = chunk(text, Format::Html, size(60, 0), Interrupt::NEVER).unwrap();
+        let cut: Vec<_> = chunks
+            .iter()
+            .map(|c| (&c.content[..12], c.headings.as_ref().unwrap().join("/"), c.header))
+            .collect();
+        let path = "Guide/In\u{ad}stall".to_string();
+        let header = Some("<tr><th>Name</th><th>Use</th></tr>");
+        let expected = [
+            ("<!DOCTYPE ht", "Guide".to_string(), None),
+            ("  <h2>In&shy", path.clone(), None),
+            ("<tr><td>make", path, header),
+        ];
+        assert_eq!(cut, expected, "{chunks:#?}");
+        assert!(
+            chunks[1].content.ends_with("builds all of it</td></tr>"),
+            "{chunks:#?}"
+        );
+    }
+
+    #[test]
+    fn tags_and_entities_are_whole_where_they_fit() {
+        let word = "Fish &amp; chips, <a href=\"https://example.org/a b c?d=e. F g\" title='Hello. World'>a link</a> and more. ";
+        let text = format!("<p>{}</p>", word.repeat(20));
+        for max in 30..60 {
+            let chunks = chunk(&text, Format::Html, size(max, 0), Interrupt::NEVER).unwrap();
+            for piece in &chunks {
+                let (opened, closed) = (
+                    piece.content.matches('<').count(),
+                    piece.content.matches('>').count(),
+                );
+                assert_eq!(opened, closed, "{max}: {}", piece.content);
+                assert!(
+                    !piece.content.ends_with("&amp") && !piece.content.ends_with('&'),
+                    "{max}"
+                );
+            }
+        }
+        // A tag that is larger than a chunk is cut, and no more than that.
+        let image = format!(
+            "<p>before it</p><img src='data:{}'><p>behind it</p>",
+            "abc ".repeat(1000)
+        );
+        let chunks = chunk(&image, Format::Html, size(50, 0), Interrupt::NEVER).unwrap();
+        assert_eq!(chunks[0].content, "<p>before it</p>");
+        assert!(chunks.len() < 40 && chunks.last().unwrap().content.ends_with("<p>behind it</p>"));
+    }
+
+    #[test]
+    fn tables_of_markdown_have_their_header() {
+        let text = format!(
+            "# T\n\n| Name | Use |\n|---|---|\n{}\nThe end.\n",
+            "| a | first |\n".repeat(20)
+        );
+        let chunks = chunk(&text, Format::Markdown, size(40, 0), Interrupt::NEVER).unwrap();
+        assert!(chunks.len() > 3);
+        for piece in &chunks {
+            let is_row = piece.content.starts_with("| a");
+            assert_eq!(piece.header, is_row.then_some("| Name | Use |"), "{piece:?}");
+        }
+    }
+
+    #[test]
+    fn blanks_that_are_fields_are_kept() {
+        let text = "a\tb\tc\n\n \n\tx\t\n\t\t\none two three four\t\t\n\n";
+        let contents = |max| -> Vec<_> {
+            let chunks = chunk(text, Format::Csv, size(max, 0), Interrupt::NEVER).unwrap();
+            chunks.iter().map(|chunk| chunk.content).collect()
+        };
+        assert_eq!(
+            contents(100),
+            ["a\tb\tc\n\n \n\tx\t\n\t\t\none two three four\t\t"]
+        );
+        assert_eq!(contents(5), ["a\tb\tc", "\tx\t", "one two three four\t\t"]);
+    }
+
+    #[test]
+    fn a_long_header_is_left_out() {
+        for (header, is_short) in [
+            ("x".repeat(100), true),
+            ("x".repeat(1999) + ",", true),
+            ("x".repeat(2001), false),
+            ("é".repeat(1900), true),
+            ("日".repeat(1900), false),
+            ("\u{1}".repeat(1000), false),
+        ] {
+            let text = format!("{header}\n{}", "1,2\n".repeat(10_000));
+            let chunks = chunk(&text, Format::Csv, size(8000, 0), Interrupt::NEVER).unwrap();
+            let short = is_short.then_some(&header[..]);
+            assert_eq!(chunks.last().unwrap().header, short, "{}", &header[..8]);
+        }
+    }
+
+    #[test]
     fn an_indented_heading_is_above_its_chunk() {
         let text = "  # Guide\n\nIntroduction to it.\n\n  ## Install\n\nRun the installer.\n";
         let chunks = chunk(text, Format::Markdown, size(10, 0), Interrupt::NEVER).unwrap();
@@ -376,6 +543,9 @@ mod tests {
             (&sum, python),
             (&quotes, Format::Markdown),
             (&lists, Format::Markdown),
+            (&"<div>".repeat(50_000), Format::Html),
+            (&"<ul><li>".repeat(50_000), Format::Html),
+            (&"<table><tr><td>x".repeat(50_000), Format::Html),
         ] {
             let chunks = chunk(text, format, size(100, 0), Interrupt::NEVER).unwrap();
             let together: String = chunks.iter().map(|piece| piece.content).collect();
@@ -412,7 +582,7 @@ mod tests {
         /// them are the text.
         #[test]
         fn chunks_cover_the_text(
-            text in "[a-zé日#*`> \n.{}()\u{1F600}\u{301}-]{0,300}",
+            text in "([a-zé日#*`> \n.{}()\u{1F600}\u{301}-]|[,;\t\"|\r<&/]|</?(p|ul|li|h1|table|tr|pre|b)>|\"\n){0,300}",
             max in 4i32..40,
             format in prop::sample::select(Format::all().collect::<Vec<_>>()),
         ) {
@@ -430,6 +600,28 @@ mod tests {
             }
             let rest: String = characters[at..].iter().collect();
             prop_assert!(rest.trim().is_empty(), "lost {:?}", rest);
+        }
+
+        /// A record that fits into a chunk is in one.
+        #[test]
+        fn records_are_whole_where_they_fit(
+            rows in prop::collection::vec(prop::collection::vec("[a-c ,\"\n]{1,8}", 1..4), 1..20),
+            max in 4i32..60,
+        ) {
+            let quoted = |field: &String| format!("\"{}\"", field.replace('"', "\"\""));
+            let written: Vec<String> = rows
+                .iter()
+                .map(|row| row.iter().map(quoted).collect::<Vec<_>>().join(","))
+                .collect();
+            let text = written.join("\n");
+            let chunks = chunk(&text, Format::Csv, size(max, 0), Interrupt::NEVER).unwrap();
+            for record in written {
+                prop_assert!(
+                    cl100k().count(&record, Interrupt::NEVER) > max as usize
+                        || chunks.iter().any(|piece| piece.content.contains(&record)),
+                    "{}: {:?}", record, chunks
+                );
+            }
         }
 
         #[test]

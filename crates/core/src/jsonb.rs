@@ -1,6 +1,9 @@
 //! Reads the bytes of a jsonb value, as `src/include/utils/jsonb.h` of Postgres describes them, and of the numerics in it, as
 //! `src/backend/utils/adt/numeric.c` does. Bytes that are something else give nothing, and no panic.
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use serde_json::{Map, Value as Json};
 use std::str::FromStr;
 

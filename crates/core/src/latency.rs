@@ -19,21 +19,22 @@ const LONGEST: f64 = 1e9;
 pub struct Sketch(BTreeMap<u16, i64>);
 
 impl Sketch {
-    /// Counts a latency `times` times, which may be negative. Not a number is not counted.
-    pub fn add(&mut self, latency: f64, times: i64) {
+    /// Counts a latency. Not a number is not counted.
+    pub fn add(&mut self, latency: f64) {
         if !latency.is_nan() {
-            self.count(bucket_of(latency), times);
+            self.count(bucket_of(latency), 1);
         }
     }
 
-    /// Adds the counts of a stored sketch. Of bytes that are damaged, adds what comes before the damage.
-    pub fn merge(&mut self, stored: &[u8]) {
+    /// Adds the counts of a stored sketch `times` times, which may be negative. Of bytes that are damaged, adds what comes before
+    /// the damage.
+    pub fn merge(&mut self, stored: &[u8], times: i64) {
         let mut rest = stored;
         let mut bucket = 0;
         while let (Some(step), Some(count)) = (number(&mut rest), number(&mut rest)) {
             bucket += step;
             let Ok(bucket) = u16::try_from(bucket) else { return };
-            self.count(bucket, unsigned_to_signed(count));
+            self.count(bucket, unsigned_to_signed(count).saturating_mul(times));
         }
     }
 
@@ -125,7 +126,7 @@ mod tests {
     fn of(latencies: &[f64]) -> Sketch {
         let mut sketch = Sketch::default();
         for &latency in latencies {
-            sketch.add(latency, 1);
+            sketch.add(latency);
         }
         sketch
     }
@@ -167,25 +168,23 @@ mod tests {
         fn merged_parts_are_the_whole(latencies in prop::collection::vec(0.0..1e9, 0..300), cut in any::<prop::sample::Index>()) {
             let cut = if latencies.is_empty() { 0 } else { cut.index(latencies.len()) };
             let mut merged = Sketch::default();
-            merged.merge(&of(&latencies[..cut]).store());
-            merged.merge(&of(&latencies[cut..]).store());
+            merged.merge(&of(&latencies[..cut]).store(), 1);
+            merged.merge(&of(&latencies[cut..]).store(), 1);
             prop_assert_eq!(merged.store(), of(&latencies).store());
         }
 
         #[test]
         fn what_is_taken_away_is_gone(latencies in prop::collection::vec(0.0..1e9, 0..300)) {
             let mut sketch = of(&latencies);
-            for &latency in &latencies {
-                sketch.add(latency, -1);
-            }
+            sketch.merge(&of(&latencies).store(), -1);
             prop_assert!(sketch.store().is_empty());
         }
 
         #[test]
         fn any_bytes_are_read(stored in prop::collection::vec(any::<u8>(), 0..100), fraction in any::<f64>()) {
             let mut sketch = Sketch::default();
-            sketch.merge(&stored);
-            sketch.merge(&stored);
+            sketch.merge(&stored, 1);
+            sketch.merge(&stored, 1);
             sketch.percentile(fraction);
             sketch.store();
         }

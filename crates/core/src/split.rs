@@ -20,6 +20,9 @@
 
 mod boundaries;
 pub(super) mod code;
+pub(super) mod csv;
+mod headers;
+pub(super) mod html;
 pub(super) mod markdown;
 #[cfg(test)]
 mod tests;
@@ -31,7 +34,7 @@ pub(super) use self::boundaries::Boundaries;
 use self::units::Unit;
 use self::whitespace::WhitespaceRuns;
 use super::Interrupt;
-use memchr::memchr2;
+use memchr::{memchr2, memrchr2};
 use std::cell::Cell;
 use std::cmp::Ordering;
 use std::mem::take;
@@ -53,6 +56,8 @@ pub(super) enum Trim {
     All,
     /// A chunk of several lines keeps the indentation of its first.
     KeepIndentation,
+    /// Only line breaks, and lines that are blank: a blank may be a delimiter.
+    Lines,
 }
 
 /// The size of chunks, in tokens.
@@ -153,9 +158,15 @@ impl<'a, S: Sizer> Chunks<'a, S> {
         self.boundaries.headings_at(self.whitespace.after(start))
     }
 
+    /// The header of the table that the chunk at `start` begins in: see [`boundaries::BoundaryReader::header_at`].
+    pub(super) fn header_at(&mut self, start: usize) -> Option<Range<usize>> {
+        self.boundaries.header_at(self.whitespace.after(start))
+    }
+
     fn next_chunk(&mut self) -> Range<usize> {
         let window = self.window.take().unwrap_or_else(|| self.look_ahead());
         self.boundaries.advance(self.cursor, window.end);
+        self.break_large_atom();
         let mut sections = take(&mut self.sections);
         sections.clear();
         let low = self.gather(&mut sections, window);
@@ -167,6 +178,16 @@ impl<'a, S: Sizer> Chunks<'a, S> {
         self.cursor = next;
         self.sections = sections;
         chunk
+    }
+
+    /// An atom that is too large for a chunk is cut as any text is, once the chunks before it are cut.
+    fn break_large_atom(&mut self) {
+        let start = self.whitespace.after(self.cursor);
+        if let Some(end) = self.boundaries.atom_at(start)
+            && self.size(start, end) > self.capacity.max
+        {
+            self.boundaries.break_atom();
+        }
     }
 
     fn look_ahead(&self) -> Window {
@@ -221,7 +242,15 @@ impl<'a, S: Sizer> Chunks<'a, S> {
                         .sections(level, self.cursor, self.text.len(), &self.whitespace),
                 )
             }
-            SplitLevel::Unit(unit) => unit.ends(&self.text[..window.units_end], self.cursor),
+            SplitLevel::Unit(unit) => {
+                let ends = unit.ends(&self.text[..window.units_end], self.cursor);
+                match unit {
+                    Unit::Word | Unit::Sentence if self.boundaries.has_atoms() => {
+                        Box::new(ends.filter(|&end| !self.boundaries.is_in_atom(end)))
+                    }
+                    _ => ends,
+                }
+            }
         }
     }
 
@@ -449,6 +478,12 @@ impl<'a, S: Sizer> Chunks<'a, S> {
         let lines = || memchr2(b'\n', b'\r', &self.text.as_bytes()[first..last]).is_some();
         match self.trim {
             Trim::KeepIndentation if lines() => self.whitespace.after_breaks(start)..last,
+            Trim::Lines if first < last => {
+                let bytes = self.text.as_bytes();
+                let before = memrchr2(b'\n', b'\r', &bytes[start..first]);
+                let behind = memchr2(b'\n', b'\r', &bytes[last..end]);
+                before.map_or(start, |at| start + at + 1)..behind.map_or(end, |at| last + at)
+            }
             _ => first..last,
         }
     }

@@ -4,13 +4,13 @@ import { ConversionError } from './limits.ts'
 import { clean } from './markdown.ts'
 
 const FORMATS: Record<string, string> = {
-  md: 'markdown', markdown: 'markdown', mdx: 'markdown', rs: 'rust', py: 'python', go: 'go', sql: 'sql',
+  md: 'markdown', markdown: 'markdown', mdx: 'markdown', csv: 'csv', tsv: 'csv', rs: 'rust', py: 'python', go: 'go', sql: 'sql',
   js: 'javascript', mjs: 'javascript', cjs: 'javascript', jsx: 'javascript', ts: 'typescript', mts: 'typescript', tsx: 'tsx',
 }
 
 export function formatOfName(name: string, contentType = ''): string {
   const ending = /\.([a-z0-9]+)$/i.exec(name)?.[1].toLowerCase() ?? ''
-  return FORMATS[ending] ?? (/markdown/i.test(contentType) ? 'markdown' : 'text')
+  return FORMATS[ending] ?? (/markdown/i.test(contentType) ? 'markdown' : /csv|tab-separated/i.test(contentType) ? 'csv' : 'text')
 }
 
 /** Decodes by the byte order mark, the charset that is stated, UTF-8, or else as western European text. */

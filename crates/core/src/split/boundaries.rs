@@ -92,6 +92,31 @@ pub(super) trait BoundaryReader {
     fn headings_at(&mut self, _place: usize) -> Option<Vec<String>> {
         None
     }
+
+    /// The header of the table that a place is in, if the place is behind the header. Places must not descend from call to
+    /// call.
+    fn header_at(&mut self, _place: usize) -> Option<Range<usize>> {
+        None
+    }
+
+    /// Whether the format has atoms: parts such as tags, in which sentences and words do not end.
+    fn has_atoms(&self) -> bool {
+        false
+    }
+
+    /// Forgets the atoms that begin before a place, and returns the end of one that begins there. Places must not descend from
+    /// call to call.
+    fn atom_at(&mut self, _place: usize) -> Option<usize> {
+        None
+    }
+
+    /// Forgets the atom that [`BoundaryReader::atom_at`] returned.
+    fn break_atom(&mut self) {}
+
+    /// Whether a place that has been read is inside an atom.
+    fn is_in_atom(&self, _place: usize) -> bool {
+        false
+    }
 }
 
 /// The boundaries of a window on a text, and some after it, ordered by where they begin and the longer first.
@@ -191,6 +216,31 @@ impl<'a> Boundaries<'a> {
     /// See [`BoundaryReader::headings_at`].
     pub(super) fn headings_at(&mut self, place: usize) -> Option<Vec<String>> {
         self.reader.headings_at(place)
+    }
+
+    /// See [`BoundaryReader::header_at`].
+    pub(super) fn header_at(&mut self, place: usize) -> Option<Range<usize>> {
+        self.reader.header_at(place)
+    }
+
+    /// See [`BoundaryReader::has_atoms`].
+    pub(super) fn has_atoms(&self) -> bool {
+        self.reader.has_atoms()
+    }
+
+    /// See [`BoundaryReader::atom_at`].
+    pub(super) fn atom_at(&mut self, place: usize) -> Option<usize> {
+        self.reader.atom_at(place)
+    }
+
+    /// See [`BoundaryReader::break_atom`].
+    pub(super) fn break_atom(&mut self) {
+        self.reader.break_atom();
+    }
+
+    /// See [`BoundaryReader::is_in_atom`].
+    pub(super) fn is_in_atom(&self, place: usize) -> bool {
+        self.reader.is_in_atom(place)
     }
 
     /// The levels of what is read from the cursor on, ascending.

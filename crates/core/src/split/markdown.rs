@@ -1,9 +1,10 @@
 //! Markdown is cut by its headings, blocks and inline elements.
 
-mod headings;
+pub(super) mod headings;
 
 use self::headings::Headings;
 use super::boundaries::{Boundaries, Boundary, BoundaryReader, Level, SplitPosition};
+use super::headers::Headers;
 use crate::Interrupt;
 use memchr::{memchr, memchr_iter, memmem, memrchr, memrchr2};
 use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
@@ -21,6 +22,9 @@ const PIECE_BYTES: usize = 1 << 15;
 
 /// The most bytes that are parsed at once: of a text whose blocks depend on each other, or of one block.
 pub(super) const MAX_PIECE_BYTES: usize = 1 << 20;
+
+/// The most bytes of the header and the delimiter row of a table that is read in several pieces.
+const MAX_TABLE_HEAD: usize = 1 << 14;
 
 pub(crate) fn boundaries(text: &str, interrupt: Interrupt) -> Boundaries<'_> {
     boundaries_of_pieces(text, PIECE_BYTES, interrupt)
@@ -44,11 +48,13 @@ struct Pieces<'a> {
     /// Where the next piece begins, and its length, in bytes.
     start: usize,
     length: usize,
-    /// The line that opens the code block which `start` is in, or an empty range.
-    fence: Range<usize>,
+    /// The lines that open the block which `start` is in, or an empty range: the fence of a code block, or the header of a
+    /// table.
+    opening: Range<usize>,
     /// The end of the metadata that the text begins with.
     front_matter: usize,
     headings: Headings,
+    headers: Headers,
     interrupt: Interrupt,
 }
 
@@ -56,32 +62,44 @@ impl BoundaryReader for Pieces<'_> {
     fn read(&mut self, boundaries: &mut Vec<Boundary>) -> Option<usize> {
         let (text, start) = (self.text, self.start);
         let most = end_of_largest(text, start, self.largest);
-        let (read_to, fence) = loop {
+        let (read_to, opening) = loop {
             let end = line_end(text, start.saturating_add(self.length)).min(most);
             let last = self.read_piece(boundaries, start..end);
             if end == text.len() {
                 break (end, 0..0);
             }
             if last.start == start && end == most {
-                let fence = match last.is_fenced {
-                    true => open_fence(text, self.fence.clone(), start..end),
-                    false => 0..0,
+                let opening = match last.kind {
+                    Kind::Fenced => open_fence(text, self.opening.clone(), start..end),
+                    Kind::Table => {
+                        let opening = open_table(text, self.opening.clone(), start..end);
+                        if !opening.is_empty() {
+                            self.headers.go_on();
+                        }
+                        opening
+                    }
+                    Kind::Other => 0..0,
                 };
-                break (end, fence);
+                break (end, opening);
             }
             boundaries.truncate(last.boundaries);
+            self.headers.forget_after(last.start);
             if last.start > start {
                 break (last.start, 0..0);
             }
             self.length = self.length.saturating_mul(4);
         };
         self.read_headings(start..read_to);
-        (self.start, self.length, self.fence) = (read_to, self.smallest, fence);
+        (self.start, self.length, self.opening) = (read_to, self.smallest, opening);
         (read_to < text.len()).then_some(read_to)
     }
 
     fn headings_at(&mut self, place: usize) -> Option<Vec<String>> {
         Some(self.headings.path_at(place))
+    }
+
+    fn header_at(&mut self, place: usize) -> Option<Range<usize>> {
+        self.headers.at(place)
     }
 }
 
@@ -94,9 +112,10 @@ impl<'a> Pieces<'a> {
             largest,
             start: 0,
             length: smallest,
-            fence: 0..0,
+            opening: 0..0,
             front_matter: front_matter(text),
             headings: Headings::default(),
+            headers: Headers::default(),
             interrupt,
         }
     }
@@ -107,9 +126,10 @@ impl<'a> Pieces<'a> {
         let mut last = LastBlock {
             boundaries: boundaries.len(),
             start: piece.start,
-            is_fenced: false,
+            kind: Kind::Other,
         };
         let mut depth = 0usize;
+        let mut table_end = 0;
         // What follows definitions may be another term, which is read in another way than a paragraph; and what follows a
         // rule may be metadata that end behind the piece.
         let (mut defined, mut in_metadata) = (false, false);
@@ -117,13 +137,19 @@ impl<'a> Pieces<'a> {
         let parser = Parser::new_ext(&source.text, options(&source.text));
         for (event, range) in parser.into_offset_iter() {
             self.interrupt.check();
+            let is_added = range.end <= source.added;
             let range = source.place(range.start)..source.place(range.end);
+            match event {
+                Event::Start(Tag::Table(_)) => table_end = range.end,
+                Event::Start(Tag::TableHead) => self.read_header(is_added, range.clone(), table_end),
+                _ => {}
+            }
             if depth == 0 && !defined && !in_metadata {
                 let line = memrchr2(b'\n', b'\r', &text.as_bytes()[piece.start..range.start]);
                 last = LastBlock {
                     boundaries: boundaries.len(),
                     start: line.map_or(piece.start, |before| piece.start + before + 1),
-                    is_fenced: matches!(event, Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(_)))),
+                    kind: Kind::of(&event),
                 };
             }
             match event {
@@ -133,11 +159,26 @@ impl<'a> Pieces<'a> {
             }
             defined = matches!(event, Event::End(TagEnd::DefinitionList));
             in_metadata |= matches!(event, Event::Rule) && may_open_metadata(&text[range.start..]);
-            if let Some(level) = level(&event) {
+            if let Some(level) = level(&event).filter(|_| !is_added) {
                 boundaries.push(Boundary::new(Level::of(level), range.start, range.end));
             }
         }
         last
+    }
+
+    fn read_header(&mut self, is_added: bool, header: Range<usize>, table_end: usize) {
+        let text = self.text;
+        let (from, header) = match is_added {
+            true => (
+                header.start,
+                self.opening.start..line_end(text, self.opening.start),
+            ),
+            false => (header.end, header),
+        };
+        let row = text[header.clone()].trim();
+        let start = header.start + (text[header.clone()].len() - text[header].trim_start().len());
+        self.headers.push(from, Some(start..start + row.len()));
+        self.headers.push(table_end, None);
     }
 
     fn read_headings(&mut self, piece: Range<usize>) {
@@ -153,7 +194,7 @@ impl<'a> Pieces<'a> {
     }
 
     fn source(&self, piece: Range<usize>) -> Source<'a> {
-        let line = &self.text[self.fence.clone()];
+        let opening = &self.text[self.opening.clone()];
         let skipped = match piece.start {
             0 => byte_order_mark(self.text).min(piece.end),
             _ => 0,
@@ -161,20 +202,20 @@ impl<'a> Pieces<'a> {
         let text = &self.text[piece.start + skipped..piece.end];
         Source {
             start: piece.start,
-            added: line.len(),
+            added: opening.len(),
             skipped,
-            text: match line {
+            text: match opening {
                 "" => Cow::Borrowed(text),
-                line => Cow::Owned([line, text].concat()),
+                opening => Cow::Owned([opening, text].concat()),
             },
         }
     }
 }
 
-/// A piece as it is parsed: as if it began with the line of the fence, and without a byte order mark.
+/// A piece as it is parsed: as if it began with the lines that open its first block, and without a byte order mark.
 struct Source<'a> {
     start: usize,
-    /// Bytes of the fence's line.
+    /// Bytes of these lines.
     added: usize,
     /// Bytes of the byte order mark.
     skipped: usize,
@@ -240,6 +281,19 @@ fn open_fence(text: &str, fence: Range<usize>, piece: Range<usize>) -> Range<usi
     }
 }
 
+/// The header and the delimiter row of the table which a piece is, if the table may go on after the piece; else an empty range.
+fn open_table(text: &str, header: Range<usize>, piece: Range<usize>) -> Range<usize> {
+    if !header.is_empty() {
+        return header;
+    }
+    let end = line_end(text, line_end(text, piece.start));
+    // Rows are hardly so long. Every piece of the table repeats these.
+    match end - piece.start {
+        0..=MAX_TABLE_HEAD if end < piece.end => piece.start..end,
+        _ => 0..0,
+    }
+}
+
 /// Whether the code block that a line opened ends in `text`.
 fn is_closed(fence: &str, text: &str) -> bool {
     let fence = fence.trim_start();
@@ -296,12 +350,28 @@ fn line_end(text: &str, at: usize) -> usize {
     line.map_or(text.len(), |length| at + length + 1)
 }
 
-/// The last block of a piece: how many boundaries come before it, where its first line begins, and whether it is a fenced
-/// code block.
+/// The last block of a piece: how many boundaries come before it, where its first line begins, and what it is.
 struct LastBlock {
     boundaries: usize,
     start: usize,
-    is_fenced: bool,
+    kind: Kind,
+}
+
+/// Blocks that are read on in the next piece as what they are.
+enum Kind {
+    Fenced,
+    Table,
+    Other,
+}
+
+impl Kind {
+    fn of(event: &Event<'_>) -> Self {
+        match event {
+            Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(_))) => Kind::Fenced,
+            Event::Start(Tag::Table(_)) => Kind::Table,
+            _ => Kind::Other,
+        }
+    }
 }
 
 fn may_open_metadata(text: &str) -> bool {
@@ -661,6 +731,60 @@ mod tests {
                 );
                 assert_eq!(boundaries.is_empty(), text.len() == 3);
             }
+        }
+    }
+
+    /// The headers at all places where one begins or ends.
+    fn headers(text: &str, piece: usize, largest: usize) -> Vec<(usize, Option<&str>)> {
+        let mut pieces = Pieces::of(text, piece, largest, Interrupt::NEVER);
+        while pieces.read(&mut Vec::new()).is_some() {}
+        let mut headers: Vec<(usize, Option<&str>)> = Vec::new();
+        for place in 0..text.len() {
+            let header = pieces.header_at(place).map(|range| &text[range]);
+            if headers
+                .last()
+                .map_or(header.is_some(), |&(_, last)| last != header)
+            {
+                headers.push((place, header));
+            }
+        }
+        headers
+    }
+
+    #[test]
+    fn tables_have_headers() {
+        let text = "# T\n\n| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n\nword\n\n- x|y\n  -|-\n  1|2\n\n> c|d\n> -|-\n> 3|4\n\nend\n";
+        let at = |needle: &str| text.find(needle).unwrap();
+        for piece in [1, 1000] {
+            let found = headers(text, piece, 1 << 20);
+            let named: Vec<_> = found.iter().map(|&(_, header)| header).collect();
+            let expected = [Some("| a | b |"), None, Some("x|y"), None, Some("c|d"), None];
+            assert_eq!(named, expected);
+            assert!((at("|---")..at("| 1")).contains(&(found[0].0)), "{found:?}");
+            assert!((at("| 3")..=at("word")).contains(&(found[1].0)), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_large_table_has_its_header_in_every_piece() {
+        let table = "| a | b |\n|---|---|\n".to_string() + &"| 1 | 2 |\n".repeat(100);
+        let text = format!("word\n\n{table}\nword\n\n| c |\n|---|\n| 1 |\n");
+        for (piece, largest) in [(1, 64), (50, 300), (1000, 1 << 20)] {
+            let named: Vec<_> = headers(&text, piece, largest)
+                .iter()
+                .map(|&(_, header)| header)
+                .collect();
+            assert_eq!(
+                named[..3],
+                [Some("| a | b |"), None, Some("| c |")],
+                "{piece}, {largest}"
+            );
+            // Its rows are boundaries in all pieces.
+            let (boundaries, _) = read(&text, piece, largest);
+            let rows = boundaries.iter().filter(|&&(level, start, end)| {
+                level == Level::of(BLOCK) && text[start..end].trim() == "| 1 | 2 |"
+            });
+            assert_eq!(rows.count(), 100, "{piece}, {largest}");
         }
     }
 

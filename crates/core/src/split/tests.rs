@@ -107,6 +107,8 @@ fn ours_unless<S: Sizer>(
             markdown::boundaries_of_pieces(text, 1000, Interrupt::NEVER),
             Trim::KeepIndentation,
         ),
+        Format::Html => (html::boundaries(text, Interrupt::NEVER), Trim::KeepIndentation),
+        Format::Csv => (csv::boundaries(text, capacity.max, Interrupt::NEVER), Trim::Lines),
         Format::Code(language) => (
             code::boundaries(text, &(language.grammar)(), Interrupt::NEVER).unwrap(),
             Trim::KeepIndentation,
@@ -125,6 +127,7 @@ fn theirs<S: ChunkSizer>(text: &str, format: Format, sizer: S, capacity: Capacit
     let chunks: Vec<_> = match format {
         Format::Text => TextSplitter::new(config).chunk_indices(text).collect(),
         Format::Markdown => MarkdownSplitter::new(config).chunk_indices(text).collect(),
+        Format::Html | Format::Csv => panic!("text-splitter has no such format"),
         Format::Code(language) => CodeSplitter::new((language.grammar)(), config)
             .unwrap()
             .chunk_indices(text)

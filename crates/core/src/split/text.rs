@@ -3,6 +3,7 @@
 use super::boundaries::{Boundaries, Boundary, BoundaryReader, Level, SplitPosition};
 use crate::Interrupt;
 use memchr::memchr2;
+use std::ops::Range;
 
 pub(crate) fn boundaries(text: &str, interrupt: Interrupt) -> Boundaries<'_> {
     let breaks = LineBreaks {
@@ -22,19 +23,24 @@ struct LineBreaks<'a> {
 impl BoundaryReader for LineBreaks<'_> {
     fn read(&mut self, boundaries: &mut Vec<Boundary>) -> Option<usize> {
         self.interrupt.check();
-        let bytes = self.text.as_bytes();
-        let start = self.at + memchr2(b'\n', b'\r', &bytes[self.at..])?;
-        let run = bytes[start..]
-            .iter()
-            .take_while(|&&byte| matches!(byte, b'\n' | b'\r'));
-        self.at = start + run.count();
-        boundaries.push(Boundary::new(level(&bytes[start..self.at]), start, self.at));
+        let (breaks, number) = line_breaks(self.text, self.at)?;
+        self.at = breaks.end;
+        boundaries.push(Boundary::new(Level::of(number), breaks.start, breaks.end));
         Some(self.at)
     }
 }
 
-/// The number of line breaks, of which `\r\n` is one.
-fn level(breaks: &[u8]) -> Level {
-    let pairs = breaks.windows(2).filter(|pair| pair == b"\r\n").count();
-    Level::of(breaks.len() - pairs)
+/// The next line breaks in a row, and their number, of which `\r\n` is one.
+pub(super) fn line_breaks(text: &str, at: usize) -> Option<(Range<usize>, usize)> {
+    let bytes = text.as_bytes();
+    let start = at + memchr2(b'\n', b'\r', &bytes[at..])?;
+    let run = bytes[start..]
+        .iter()
+        .take_while(|&&byte| matches!(byte, b'\n' | b'\r'));
+    let end = start + run.count();
+    let pairs = bytes[start..end]
+        .windows(2)
+        .filter(|pair| pair == b"\r\n")
+        .count();
+    Some((start..end, end - start - pairs))
 }

@@ -1,4 +1,4 @@
-//! The headings above each part of a markdown text.
+//! The headings above each part of a text.
 
 use memchr::memchr2_iter;
 use pulldown_cmark::{Event, HeadingLevel, Options, Tag, TagEnd};
@@ -19,7 +19,7 @@ struct Heading {
 /// The headings of a markdown text. The text is read a part at a time, and paths are looked up in between. Headings in
 /// quotes and lists belong to what is quoted or listed, and are left out.
 #[derive(Default)]
-pub(super) struct Headings {
+pub(in crate::split) struct Headings {
     /// The headings above the last offset looked up, outermost first.
     path: Vec<Heading>,
     /// The headings after it, as far as the text is read.
@@ -65,15 +65,8 @@ impl Headings {
     /// Reads an event of the text, which begins at byte `start`.
     pub(super) fn read(&mut self, event: &Event<'_>, start: usize) {
         match event {
-            Event::Start(Tag::Heading { level, .. }) if self.depth == 0 => {
-                self.open = true;
-                self.ahead.push_back(Heading {
-                    start,
-                    level: *level,
-                    text: String::new(),
-                });
-            }
-            Event::End(TagEnd::Heading(_)) => self.open = false,
+            Event::Start(Tag::Heading { level, .. }) if self.depth == 0 => self.open(start, *level),
+            Event::End(TagEnd::Heading(_)) => self.close(),
             Event::Text(text) | Event::Code(text) => self.append(text),
             Event::SoftBreak | Event::HardBreak => self.append(" "),
             _ => {}
@@ -85,7 +78,23 @@ impl Headings {
         }
     }
 
-    fn append(&mut self, more: &str) {
+    /// A heading begins at byte `start`.
+    pub(in crate::split) fn open(&mut self, start: usize, level: HeadingLevel) {
+        self.open = true;
+        self.ahead.push_back(Heading {
+            start,
+            level,
+            text: String::new(),
+        });
+    }
+
+    /// The last heading ends.
+    pub(in crate::split) fn close(&mut self) {
+        self.open = false;
+    }
+
+    /// Adds to the text of the last heading.
+    pub(in crate::split) fn append(&mut self, more: &str) {
         let Some(heading) = self.ahead.back_mut().filter(|_| self.open) else {
             return;
         };
@@ -108,7 +117,7 @@ impl Headings {
 
     /// The headings above the text at byte `offset`, outermost first. A heading is above itself. Offsets must not descend
     /// from call to call.
-    pub(super) fn path_at(&mut self, offset: usize) -> Vec<String> {
+    pub(in crate::split) fn path_at(&mut self, offset: usize) -> Vec<String> {
         while let Some(heading) = self.ahead.pop_front_if(|heading| heading.start <= offset) {
             self.path.retain(|above| above.level < heading.level);
             self.path.push(heading);
