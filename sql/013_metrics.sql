@@ -15,25 +15,22 @@ create table matrice_private.metric_changes (
   project_id uuid        not null,
   id         bigint      not null generated always as identity,
   at         timestamptz,
-  step_ids   uuid[],
-  run_ids    uuid[],
+  step_id    uuid,
+  run_id     uuid,
   has_moved  boolean     not null default false,
-  changes    integer     not null,
   constraint metric_changes_pkey primary key (project_id, id)
 );
 
 comment on table matrice_private.metric_changes is
-  'What is not in metrics yet. With at and step_ids: new steps of a quarter of an hour. With at and run_ids: steps of these '
-  'runs were changed or deleted, so the quarter is counted again. With run_ids alone: these runs began, changed or were '
-  'deleted. There is no foreign key: it would make a writer wait for whoever deletes the project.';
+  'What is not in metrics yet. With at and step_id: a new step. With at and run_id: steps of this run were changed or deleted, '
+  'so the quarter of an hour is counted again. With run_id alone: the run began, changed or was deleted. There is no foreign key: it would make a writer wait for whoever deletes the project.';
 comment on column matrice_private.metric_changes.project_id is 'The project.';
 comment on column matrice_private.metric_changes.id is 'Distinguishes the rows of a project.';
-comment on column matrice_private.metric_changes.at is 'The quarter of an hour, in UTC, in which the steps were executed.';
-comment on column matrice_private.metric_changes.step_ids is 'The new steps.';
-comment on column matrice_private.metric_changes.run_ids is 'The runs.';
+comment on column matrice_private.metric_changes.at is 'The quarter of an hour, in UTC, in which the step was executed.';
+comment on column matrice_private.metric_changes.step_id is 'The new step.';
+comment on column matrice_private.metric_changes.run_id is 'The run.';
 comment on column matrice_private.metric_changes.has_moved is
-  'Whether all quarters in which these runs have steps are counted again: their workflow, phase or user changed.';
-comment on column matrice_private.metric_changes.changes is 'How many steps or runs the row names.';
+  'Whether all quarters in which the run has steps are counted again: its workflow, phase or user changed.';
 
 create table matrice_private.metrics (
   project_id     uuid        not null,

@@ -118,12 +118,14 @@ comment on function matrice_private.reading_of_step is
   'old_input, old_output: of the row before an update; else null. Returns usage, too, as far as the column can hold it.';
 
 create or replace function matrice_private.cached_tokens(reading jsonb, tokens_input integer) returns integer
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
-begin atomic
-  select least(coalesce((reading #>> '{counts,cache_read}')::numeric, 0)
-               + coalesce((reading #>> '{counts,cache_read_audio}')::numeric, 0), tokens_input)::integer;
-end;
+as $$
+begin
+  return least(coalesce((reading #>> '{counts,cache_read}')::numeric, 0)
+               + coalesce((reading #>> '{counts,cache_read_audio}')::numeric, 0), tokens_input);
+end
+$$;
 comment on function matrice_private.cached_tokens is
   'Returns how many of the input tokens were read from a cache, as read_usage has read it.';
 
@@ -159,9 +161,8 @@ begin
   new.usage := reading -> 'usage';
   new.tokens_input := coalesce((reading ->> 'tokens_input')::integer, new.tokens_input, 0);
   new.tokens_output := coalesce((reading ->> 'tokens_output')::integer, new.tokens_output, 0);
-  new.cached_tokens := case
-    when not reading -> 'counts' ?| '{cache_read,cache_read_audio}' then 0
-    else matrice_private.cached_tokens(reading, new.tokens_input) end;
+  new.cached_tokens := case when reading -> 'counts' ?| '{cache_read,cache_read_audio}'
+                            then matrice_private.cached_tokens(reading, new.tokens_input) else 0 end;
   if octet_length(reading ->> 'model') <= 200 then
     new.model := coalesce(new.model, reading ->> 'model');
   end if;

@@ -18,16 +18,6 @@ comment on function matrice_private.is_purging is
   'Returns whether purge_steps deletes rows now, whose sums stay. An editor who sets this by hand keeps sums of what was '
   'recorded.';
 
-create or replace function matrice_private.merge_now(changes bigint) returns boolean
-language sql volatile
-set search_path = pg_catalog, pg_temp
-begin atomic
-  select hashtext(gen_random_uuid()::text) & 255 < changes;
-end;
-comment on function matrice_private.merge_now is
-  'Decides whether a statement looks if there is something to add up: one of 256, more of those that changed much. A UUID '
-  'decides, because a session can seed random().';
-
 create or replace function matrice_private.note_steps() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -35,19 +25,16 @@ as $$
 declare
   noted bigint;
 begin
-  -- A correction may make a step known that had no cost, so its quarter is counted again. Steps that run do not count.
-  with noted as (
-    insert into matrice_private.metric_changes (project_id, at, step_ids, run_ids, changes)
-    select a.project_id, date_bin('15 minutes', a.executed_at, '2000-01-01 00:00Z'),
-           array_agg(a.id) filter (where a.cost_source is distinct from 'correction'),
-           array_agg(distinct a.run_id) filter (where a.cost_source = 'correction'), count(*)
-      from added a
-     where a.status <> 'running'
-     group by 1, 2, a.cost_source is distinct from 'correction'
-    returning changes
-  )
-  select sum(n.changes) into noted from noted n;
-  if matrice_private.merge_now(noted) then
+  -- Steps that run do not count. A correction may tell the cost of a step that had none, so its quarter is counted again.
+  insert into matrice_private.metric_changes (project_id, at, step_id, run_id)
+  select a.project_id, date_bin('15 minutes', a.executed_at, '2000-01-01 00:00Z'),
+         case when a.cost_source = 'correction' then null else a.id end,
+         case when a.cost_source = 'correction' then a.run_id end
+    from added a
+   where a.status <> 'running';
+  get diagnostics noted = row_count;
+  -- One statement in 256 adds up, more of those that write much. A UUID decides, because a session can seed random().
+  if hashtext(gen_random_uuid()::text) & 255 < noted then
     perform matrice_private.merge_waiting(array(select distinct a.project_id from added a));
   end if;
   return null;
@@ -64,30 +51,24 @@ declare
   noted bigint;
 begin
   -- A running step that ends counts as a new one.
-  with changed as materialized (
-    select n.project_id, n.id, n.run_id, n.executed_at, o.run_id as old_run, o.executed_at as old_at,
-           o.status = 'running' as ran
-      from added n
-      join removed o on o.id = n.id
-     where (n.status <> 'running' or o.status <> 'running')
-       and (n.run_id, n.step_name, n.status, n.latency_ms, n.tokens_input, n.tokens_output, n.cached_tokens,
-            n.cost_usd, n.executed_at, n.model, n.attempt, n.cost_source)
-           is distinct from
-           (o.run_id, o.step_name, o.status, o.latency_ms, o.tokens_input, o.tokens_output, o.cached_tokens,
-            o.cost_usd, o.executed_at, o.model, o.attempt, o.cost_source)
-  ), noted as (
-    insert into matrice_private.metric_changes (project_id, at, step_ids, run_ids, changes)
-    select c.project_id, matrice_private.quarter(c.executed_at), array_agg(c.id), null, count(*)
-      from changed c where c.ran group by 1, 2
-    union all
-    select c.project_id, matrice_private.quarter(x.at), null, array_agg(distinct x.run_id), count(*)
-      from changed c cross join lateral (values (c.run_id, c.executed_at), (c.old_run, c.old_at)) x (run_id, at)
-     where not c.ran
-     group by 1, 2
-    returning changes
-  )
-  select sum(n.changes) into noted from noted n;
-  if matrice_private.merge_now(noted) then
+  insert into matrice_private.metric_changes (project_id, at, step_id, run_id)
+  select distinct n.project_id, date_bin('15 minutes', x.executed_at, '2000-01-01 00:00Z'), x.step_id, x.run_id
+    from added n
+    join removed o on o.id = n.id
+   cross join lateral (
+     select n.id as step_id, null::uuid as run_id, n.executed_at where o.status = 'running'
+     union all
+     select null, n.run_id, n.executed_at where o.status <> 'running'
+     union all
+     select null, o.run_id, o.executed_at where o.status <> 'running') x
+   where (n.status <> 'running' or o.status <> 'running')
+     and (n.run_id, n.step_name, n.status, n.latency_ms, n.tokens_input, n.tokens_output, n.cached_tokens, n.cost_usd,
+          n.executed_at, n.model, n.attempt, n.cost_source)
+         is distinct from
+         (o.run_id, o.step_name, o.status, o.latency_ms, o.tokens_input, o.tokens_output, o.cached_tokens, o.cost_usd,
+          o.executed_at, o.model, o.attempt, o.cost_source);
+  get diagnostics noted = row_count;
+  if hashtext(gen_random_uuid()::text) & 255 < noted then
     perform matrice_private.merge_waiting(array(select distinct a.project_id from added a));
   end if;
   return null;
@@ -102,11 +83,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if not matrice_private.is_purging() then
-    insert into matrice_private.metric_changes (project_id, at, run_ids, changes)
-    select r.project_id, matrice_private.quarter(r.executed_at), array_agg(distinct r.run_id), count(*)
+    insert into matrice_private.metric_changes (project_id, at, run_id)
+    select distinct r.project_id, date_bin('15 minutes', r.executed_at, '2000-01-01 00:00Z'), r.run_id
       from removed r
-     where r.status <> 'running' and exists (select from matrice.projects p where p.id = r.project_id)
-     group by 1, 2;
+     where r.status <> 'running' and exists (select from matrice.projects p where p.id = r.project_id);
   end if;
   return null;
 end
@@ -121,23 +101,19 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if tg_op = 'INSERT' then
-    insert into matrice_private.metric_changes (project_id, run_ids, changes)
-    select a.project_id, array_agg(a.id), count(*) from added a group by a.project_id;
+    insert into matrice_private.metric_changes (project_id, run_id) select a.project_id, a.id from added a;
   elsif tg_op = 'UPDATE' then
-    insert into matrice_private.metric_changes (project_id, run_ids, has_moved, changes)
-    select n.project_id, array_agg(n.id), x.has_moved, count(*)
+    insert into matrice_private.metric_changes (project_id, run_id, has_moved)
+    select n.project_id, n.id,
+           (n.workflow_id, n.phase, n.user_key, n.created_by) is distinct from (o.workflow_id, o.phase, o.user_key, o.created_by)
       from added n
       join removed o on o.id = n.id
-     cross join lateral (
-       select (n.workflow_id, n.phase, n.user_key, n.created_by) is distinct from (o.workflow_id, o.phase, o.user_key, o.created_by)
-              as has_moved) x
-     where x.has_moved
-        or (n.status, n.started_at, n.is_failure_handler) is distinct from (o.status, o.started_at, o.is_failure_handler)
-     group by n.project_id, x.has_moved;
+     where (n.workflow_id, n.phase, n.user_key, n.created_by, n.status, n.started_at, n.is_failure_handler)
+           is distinct from
+           (o.workflow_id, o.phase, o.user_key, o.created_by, o.status, o.started_at, o.is_failure_handler);
   elsif not matrice_private.is_purging() then
-    insert into matrice_private.metric_changes (project_id, run_ids, changes)
-    select r.project_id, array_agg(r.id), count(*) from removed r
-     where exists (select from matrice.projects p where p.id = r.project_id) group by r.project_id;
+    insert into matrice_private.metric_changes (project_id, run_id)
+    select r.project_id, r.id from removed r where exists (select from matrice.projects p where p.id = r.project_id);
   end if;
   return null;
 end

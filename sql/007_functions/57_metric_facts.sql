@@ -7,14 +7,13 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 as $$
   select c.at from matrice_private.metric_changes c
-   where c.project_id = quarters_to_count.project_id and c.id <= last_id and c.at is not null and c.step_ids is null
+   where c.project_id = quarters_to_count.project_id and c.id <= last_id and c.at is not null and c.step_id is null
   union
   select matrice_private.quarter(s.executed_at)
     from matrice_private.metric_changes c
-   cross join unnest(c.run_ids) r (run_id)
    cross join lateral (
      select s.executed_at from matrice.workflow_steps s
-      where s.project_id = quarters_to_count.project_id and s.run_id = r.run_id offset 0) s
+      where s.project_id = quarters_to_count.project_id and s.run_id = c.run_id offset 0) s
    where c.project_id = quarters_to_count.project_id and c.id <= last_id and c.has_moved
 $$;
 comment on function matrice_private.quarters_to_count is
@@ -49,15 +48,16 @@ as $$
          count(*) filter (where s.corrects is null and s.status = 'skipped'),
          count(*) filter (where s.corrects is null and s.attempt > 0),
          count(s.cost_usd),
-         count(*) filter (where matrice_private.is_unpriced(s.cost_usd, s.cost_source, s.status, s.model,
-                                                            s.tokens_input + s.tokens_output)
+         count(*) filter (where case when s.cost_usd is null
+                                     then matrice_private.is_unpriced(s.cost_usd, s.cost_source, s.status, s.model,
+                                                                      s.tokens_input + s.tokens_output) end
                             and not exists (select from matrice.workflow_steps o
                                              where o.corrects = s.id and o.cost_usd is not null)),
          sum(s.tokens_input), sum(s.tokens_output), sum(s.cached_tokens), coalesce(sum(s.cost_usd), 0),
          matrice._sketch_latencies(array_agg(s.latency_ms::double precision) filter (where s.latency_ms is not null
                                                                                       and s.status <> 'skipped'))
     from (
-      select s.*, matrice_private.quarter(s.executed_at) as at
+      select s.*, date_bin('15 minutes', s.executed_at, '2000-01-01 00:00Z') as at
         from unnest(step_ids) i (id)
        cross join lateral (select s.* from matrice.workflow_steps s where s.id = i.id offset 0) s
       union all
@@ -83,13 +83,12 @@ set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set jit = off
 as $$
   with given as materialized (
-    select r.run_id, bool_or(c.at is not null) as must_look
-      from unnest(changes) c cross join unnest(c.run_ids) r (run_id) group by r.run_id
+    select c.run_id, bool_or(c.at is not null) as must_look
+      from unnest(changes) c where c.run_id is not null group by c.run_id
   ), called as (
     select s.run_id, coalesce(s.model, '') as model
       from unnest(changes) c
-     cross join unnest(c.step_ids) i (id)
-     cross join lateral (select s.run_id, s.model, s.status from matrice.workflow_steps s where s.id = i.id offset 0) s
+     cross join lateral (select s.run_id, s.model, s.status from matrice.workflow_steps s where s.id = c.step_id offset 0) s
      where s.status <> 'running'
     union
     select g.run_id, coalesce(s.model, '')
@@ -131,7 +130,7 @@ as $$
        where m.project_id = sum_of_runs.project_id and m.run_id = t.run_id and m.is_call = t.is_call and m.model = t.model
       offset 0) o on true
     left join lateral (
-      select matrice_private.quarter(r.started_at) as at, r.workflow_id, r.phase,
+      select date_bin('15 minutes', r.started_at, '2000-01-01 00:00Z') as at, r.workflow_id, r.phase,
              coalesce(r.user_key, r.created_by::text) as user_id,
              case when r.is_failure_handler and r.status = 'completed' then 'handled' else r.status end as status
         from matrice.workflow_runs r where r.id = t.run_id offset 0
@@ -165,7 +164,7 @@ as $$
     from again a
    cross join lateral matrice_private.sum_of_steps(
            fresh_facts.project_id,
-           array(select i.id from due d cross join unnest(d.step_ids) i (id) where d.at <> all (a.quarters)), a.quarters) f
+           array(select d.step_id from due d where d.step_id is not null and d.at <> all (a.quarters)), a.quarters) f
   union all
   select f.*
     from again a

@@ -51,11 +51,9 @@ begin
      or not pg_try_advisory_xact_lock(hashtext('matrice.metrics'), hashtext(project_id::text)) then
     return false;
   end if;
-  -- At least one row, then those that name at most so many steps and runs together.
   select max(c.id) into last_id
-    from (select c.id, sum(c.changes) over (order by c.id) - c.changes as before
-            from matrice_private.metric_changes c where c.project_id = merge_metrics.project_id) c
-   where c.before < most;
+    from (select c.id from matrice_private.metric_changes c
+           where c.project_id = merge_metrics.project_id order by c.id limit most) c;
   if last_id is null then
     return false;
   end if;
@@ -104,7 +102,8 @@ declare
   waiting bigint;
 begin
   foreach given in array project_ids loop
-    select sum(c.changes) into waiting from matrice_private.metric_changes c where c.project_id = given;
+    select count(*) into waiting
+      from (select from matrice_private.metric_changes c where c.project_id = given limit 2001) c;
     if waiting > 2000 then
       perform matrice_private.merge_metrics(given, 50000);
     end if;
@@ -112,7 +111,7 @@ begin
 end
 $$;
 comment on function matrice_private.merge_waiting is
-  'Adds up what many statements have left in metric_changes. merge_now says which statements do it for the others.';
+  'Adds up what many statements have left in metric_changes. One statement in 256 does it for the others.';
 
 -- Counting again, and purging ---------------------------------------------------------------------------------------
 
@@ -134,16 +133,14 @@ begin
   delete from matrice_private.metric_runs m where m.project_id = rebuild_sums.project_id and not m.is_kept;
   update matrice_private.metric_runs m set at = null where m.project_id = rebuild_sums.project_id;
   -- Every quarter and every run. Whoever commits later adds changes of their own.
-  insert into matrice_private.metric_changes (project_id, at, run_ids, changes)
-  select x.project_id, x.at, array_agg(distinct x.run_id), sum(x.steps)
-    from (select s.project_id, matrice_private.quarter(s.executed_at) as at, s.run_id, count(*) as steps
-            from matrice.workflow_steps s where s.project_id = rebuild_sums.project_id group by 1, 2, 3
-          union all
-          select f.project_id, f.at, null, 1 from matrice_private.metric_facts f
-           where f.project_id = rebuild_sums.project_id and f.is_call is null) x
-   group by 1, 2;
-  insert into matrice_private.metric_changes (project_id, run_ids, changes)
-  select rebuild_sums.project_id, array[r.run_id], 1
+  insert into matrice_private.metric_changes (project_id, at, run_id)
+  select distinct s.project_id, date_bin('15 minutes', s.executed_at, '2000-01-01 00:00Z'), s.run_id
+    from matrice.workflow_steps s where s.project_id = rebuild_sums.project_id
+  union
+  select f.project_id, f.at, null from matrice_private.metric_facts f
+   where f.project_id = rebuild_sums.project_id and f.is_call is null;
+  insert into matrice_private.metric_changes (project_id, run_id)
+  select rebuild_sums.project_id, r.run_id
     from (select r.id as run_id from matrice.workflow_runs r where r.project_id = rebuild_sums.project_id
           union select m.run_id from matrice_private.metric_runs m where m.project_id = rebuild_sums.project_id) r;
   perform matrice_private.add_cells(array(

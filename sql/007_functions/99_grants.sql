@@ -161,7 +161,7 @@ begin
       'rebuild_word_index', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
       'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes',
       'rebuild_embedding_queue', 'is_listed', 'list_project', 'seems_covered',
-      'quarter', 'is_purging', 'merge_now', 'quarters_to_count', 'due_changes', 'sum_of_steps', 'runs_to_count', 'sum_of_runs',
+      'quarter', 'is_purging', 'quarters_to_count', 'due_changes', 'sum_of_steps', 'runs_to_count', 'sum_of_runs',
       'fresh_facts', 'cells_of', 'old_cells', 'fresh_cells', 'metric_cells', 'add_cells', 'merge_metrics', 'merge_waiting',
       'keep_facts', 'keep_runs', 'require_owner',
       'recount_budgets', 'recount_budget', 'period_start', 'period_end', 'is_model_of_budget', 'hold_budgets',
