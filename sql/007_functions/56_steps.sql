@@ -434,6 +434,11 @@ declare
   correction uuid;
 begin
   select s.* into step from matrice.workflow_steps s where s.id = step_id for update;
+  if not found then
+    raise exception 'step not found'
+      using errcode = 'PT404', detail = format('The step %s was deleted at the same moment.', step_id),
+            hint = 'There is nothing left to correct.';
+  end if;
   if step.corrects is not null or step.status = 'running' then
     raise exception 'this row cannot be corrected'
       using errcode = 'PT409', detail = case when step.corrects is null then 'The step is still running.'
