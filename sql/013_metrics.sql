@@ -22,8 +22,9 @@ create table matrice_private.metric_changes (
 );
 
 comment on table matrice_private.metric_changes is
-  'What is not in metrics yet. With at and step_id: a new step. With at and run_id: steps of this run were changed or deleted, '
-  'so the quarter of an hour is counted again. With run_id alone: the run began, changed or was deleted. There is no foreign key: it would make a writer wait for whoever deletes the project.';
+  'What is not in metrics yet. With at and step_id: a new step. With at and run_id: steps of this run were changed or '
+  'deleted, so the quarter of an hour is counted again. With run_id alone: the run began, changed or was deleted. There is no '
+  'foreign key: it would make a writer wait for whoever deletes the project.';
 comment on column matrice_private.metric_changes.project_id is 'The project.';
 comment on column matrice_private.metric_changes.id is 'Distinguishes the rows of a project.';
 comment on column matrice_private.metric_changes.at is 'The quarter of an hour, in UTC, in which the step was executed.';

@@ -120,7 +120,7 @@ begin
       from matrice_private.fresh_cells(metrics_of.project_id, kinds) f
      where f.at >= first and f.at < last
   ), fitting as (
-    select case when is_time then matrice_private.metric_buckets(group_by, c.at, time_zone) end as begins,
+    select case when is_time then date_trunc(group_by, c.at, time_zone) end as begins,
            case group_by when 'workflow' then c.workflow_id when 'phase' then c.phase when 'user' then c.user_id
                          when 'model' then c.model when 'provider' then c.model when 'step' then c.step_name end as named,
            c.kind = of_runs as is_of_runs, c.kind = of_steps as is_of_steps, c.*
@@ -349,7 +349,8 @@ comment on function matrice.workflow_metrics is
   'model, provider, step or user. time_zone: whose hours, days, weeks and months are meant; a name such as Europe/Paris. Weeks '
   'begin on Monday. fill: whether hours, days, weeks and months without runs have a row, too. model, workflow, phase, status: '
   'counts only steps of this model, workflow, phase and status (success, failed or skipped); and runs of this workflow and '
-  'phase that called this model. success_rate: succeeded / (succeeded + failed); handlers of failures never succeed. runs by model are those that called it; runs '
+  'phase that called this model. success_rate: succeeded / (succeeded + failed); handlers of failures never succeed. runs by '
+  'model are those that called it; runs '
   'are null by step and provider. cost_usd: the sum over all attempts whose cost is known; null if none is known. '
   'unpriced_steps: how many have cost something that nobody knows. retried_steps: attempts after the first. '
   'cache_share: cached_tokens / tokens_input. p50_ms, p95_ms, p99_ms: percentiles of the latency of steps, without skipped '

@@ -470,7 +470,8 @@ begin
     write_correction.reason, coalesce(reading -> 'usage', '{}'), 'correction',
     cost_usd - coalesce(before.cost_usd, before.corrected_usd, 0), coalesce(tokens_input - before.tokens_input, 0),
     coalesce(tokens_output - before.tokens_output, 0),
-    coalesce(matrice_private.cached_tokens(reading, coalesce(tokens_input, before.tokens_input)::integer) - before.cached_tokens, 0))
+    coalesce(matrice_private.cached_tokens(reading, coalesce(tokens_input, before.tokens_input)::integer)
+             - before.cached_tokens, 0))
   returning id into correction;
   return correction;
 end

@@ -19,7 +19,8 @@ $$;
 comment on function matrice_private.quarters_to_count is
   'Returns the quarters of an hour whose steps must be counted again, because some of them changed.';
 
-create or replace function matrice_private.due_changes(project_id uuid, last_id bigint) returns setof matrice_private.metric_changes
+create or replace function matrice_private.due_changes(project_id uuid, last_id bigint)
+returns setof matrice_private.metric_changes
 language sql stable
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
@@ -150,7 +151,8 @@ comment on function matrice_private.sum_of_runs is
   'Returns how runs, and calls of models by runs, must be counted now, and with -1 how they are counted in metric_runs, where '
   'these differ.';
 
-create or replace function matrice_private.fresh_facts(project_id uuid, last_id bigint) returns setof matrice_private.metric_facts
+create or replace function matrice_private.fresh_facts(project_id uuid, last_id bigint)
+returns setof matrice_private.metric_facts
 language sql stable
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set jit = off
@@ -173,7 +175,9 @@ as $$
      select f.* from matrice_private.metric_facts f where f.project_id = fresh_facts.project_id and f.at = q.at offset 0) f
    where f.is_call is null
   union all
-  select f.* from matrice_private.sum_of_runs(fresh_facts.project_id, array(select d::matrice_private.metric_changes from due d)) f
+  select f.*
+    from matrice_private.sum_of_runs(
+           fresh_facts.project_id, array(select d::matrice_private.metric_changes from due d)) f
 $$;
 comment on function matrice_private.fresh_facts is
   'Returns what is to be added to the sums of a project for metric_changes up to last_id. Of quarters that are counted again, '
@@ -194,7 +198,8 @@ as $$
          sum(f.runs)::bigint, sum(f.succeeded)::bigint, sum(f.failed)::bigint, sum(f.running)::bigint, sum(f.cancelled)::bigint,
          sum(f.steps)::bigint, sum(f.failed_steps)::bigint, sum(f.skipped_steps)::bigint, sum(f.retried_steps)::bigint,
          sum(f.priced_steps)::bigint, sum(f.unpriced_steps)::bigint, sum(f.tokens_input), sum(f.tokens_output),
-         sum(f.cached_tokens), sum(f.cost_usd), matrice._merge_latencies(array_agg(f.latencies) filter (where f.latencies is not null))
+         sum(f.cached_tokens), sum(f.cost_usd),
+         matrice._merge_latencies(array_agg(f.latencies) filter (where f.latencies is not null))
     from unnest(facts) f
     join (values
       (false, 'total'), (false, 'workflow'), (false, 'phase'), (false, 'user'), (false, 'runs'),

@@ -84,6 +84,6 @@ begin
 end
 $$;
 comment on function matrice.purge_steps is
-  'Deletes steps of a project that ended before older_than, and the runs of that time that have ended and have no step any '
-  'more. workflow_metrics still counts them. Returns how many rows it deleted. Call it again until '
-  'it returns 0. most: how many steps, and how many runs, to delete at once. Needs the role owner. Defaults: most 10000.';
+  'Deletes steps of a project that were executed before older_than and do not run any more, and runs of that time that have '
+  'ended and have no step left. workflow_metrics still counts them. Returns how many rows it deleted. Call it again until it '
+  'returns 0. most: how many steps, and how many runs, to delete at once. Needs the role owner. Defaults: most 10000.';

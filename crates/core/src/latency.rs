@@ -3,8 +3,6 @@
 //! It is the sketch of Masson, Rim and Lee, "DDSketch: a fast and fully-mergeable quantile sketch with relative-error guarantees"
 //! (VLDB 2019). Counts may be negative: then the sketch says what to take away from another one.
 
-use std::collections::BTreeMap;
-
 /// Each bucket ends at this multiple of where it begins. Its representative is at most 1 % away from every value in it.
 const GROWTH: f64 = 1.02;
 
@@ -14,9 +12,10 @@ const SHORTEST: f64 = 1e-6;
 /// What is longer, in milliseconds, counts as this.
 const LONGEST: f64 = 1e9;
 
-/// Counts by bucket. Bucket 0 holds zeros.
+/// Counts by bucket, as far as the last one that was counted in: thousands of sketches are added up for one figure, and an array
+/// does it ten times as fast as a map. Bucket 0 holds zeros.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sketch(BTreeMap<u16, i64>);
+pub struct Sketch(Vec<i64>);
 
 impl Sketch {
     /// Counts a latency. Not a number is not counted.
@@ -39,16 +38,19 @@ impl Sketch {
     }
 
     fn count(&mut self, bucket: u16, times: i64) {
-        let count = self.0.entry(bucket).or_default();
-        *count = count.saturating_add(times);
+        let bucket = usize::from(bucket);
+        if bucket >= self.0.len() {
+            self.0.resize(bucket + 1, 0);
+        }
+        self.0[bucket] = self.0[bucket].saturating_add(times);
     }
 
     /// The sketch as bytes: for each bucket, how far it is from the one before, and its count.
     pub fn store(&self) -> Vec<u8> {
         let mut stored = Vec::new();
         let mut before = 0;
-        for (&bucket, &count) in self.0.iter().filter(|&(_, &count)| count != 0) {
-            push(&mut stored, u64::from(bucket - before));
+        for (bucket, &count) in self.0.iter().enumerate().filter(|&(_, &count)| count != 0) {
+            push(&mut stored, (bucket - before) as u64);
             push(&mut stored, signed_to_unsigned(count));
             before = bucket;
         }
@@ -58,12 +60,12 @@ impl Sketch {
     /// The value at a fraction of the sorted latencies, between two of them in proportion, as `percentile_cont` does.
     /// `None` if nothing is counted.
     pub fn percentile(&self, fraction: f64) -> Option<f64> {
-        let counted = || self.0.iter().filter(|&(_, &count)| count > 0);
+        let counted = || self.0.iter().enumerate().filter(|&(_, &count)| count > 0);
         let total: i128 = counted().map(|(_, &count)| i128::from(count)).sum();
         let place = fraction.clamp(0.0, 1.0) * (total - 1).max(0) as f64;
         let at = |place: f64| {
             let mut passed = 0;
-            counted().find_map(|(&bucket, &count)| {
+            counted().find_map(|(bucket, &count)| {
                 passed += i128::from(count);
                 (passed as f64 > place).then(|| representative(bucket))
             })
@@ -81,11 +83,11 @@ fn bucket_of(latency: f64) -> u16 {
     1 + ((latency.min(LONGEST) / SHORTEST).ln() / GROWTH.ln()).ceil() as u16
 }
 
-fn representative(bucket: u16) -> f64 {
+fn representative(bucket: usize) -> f64 {
     if bucket == 0 {
         return 0.0;
     }
-    SHORTEST * GROWTH.powi(i32::from(bucket) - 1) * 2.0 / (1.0 + GROWTH)
+    SHORTEST * GROWTH.powi(bucket as i32 - 1) * 2.0 / (1.0 + GROWTH)
 }
 
 fn push(stored: &mut Vec<u8>, mut number: u64) {
