@@ -124,6 +124,14 @@ comment on function matrice._read_usage(jsonb, bigint, bigint) is
   'provider_cost_usd, notes, and conflict: whether the counts cannot be priced. It never fails. Internal, for calculate_cost.';
 comment on function matrice._known_usage(jsonb) is
   'Returns those values of usage, or of a response, that _read_usage reads. Internal, for record_step.';
+comment on function matrice._sketch_latencies(double precision[]) is
+  'Returns a sketch of latencies in milliseconds. Internal, for the metrics.';
+comment on function matrice._negate_latencies(bytea) is
+  'Returns the sketch that takes away what this one counts. Internal, for the metrics.';
+comment on function matrice._merge_latencies(bytea[]) is
+  'Adds up sketches of latencies. Internal, for the metrics.';
+comment on function matrice._latency_percentiles(bytea[], double precision[]) is
+  'Returns the latencies at these fractions of all that the sketches count, each within 1 %. Internal, for workflow_metrics.';
 comment on function matrice._seal(uuid, uuid, text, integer, jsonb, tsvector, jsonb) is
   'Returns a new id that says that these columns of a chunk were computed in this statement. Internal, for ingest_source.';
 comment on function matrice._is_sealed(uuid, uuid, uuid, text, integer, jsonb, tsvector, jsonb) is
@@ -201,6 +209,10 @@ begin
     'matrice._little_endian(real[])',
     'matrice._read_usage(jsonb, bigint, bigint)',
     'matrice._known_usage(jsonb)',
+    'matrice._sketch_latencies(double precision[])',
+    'matrice._merge_latencies(bytea[])',
+    'matrice._negate_latencies(bytea)',
+    'matrice._latency_percentiles(bytea[], double precision[])',
     'matrice._seal(uuid, uuid, text, integer, jsonb, tsvector, jsonb)',
     'matrice._is_sealed(uuid, uuid, uuid, text, integer, jsonb, tsvector, jsonb)',
     'matrice._price_catalogue()',

@@ -3,6 +3,7 @@
 mod chunking;
 mod codes;
 mod embeddings;
+mod latencies;
 mod pricing;
 mod tokens;
 mod usage;

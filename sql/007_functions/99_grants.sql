@@ -30,7 +30,7 @@ begin
       'record_insight', 'supersede_insight', 'search_insights',
       'start_run', 'record_step', 'record_steps', 'finish_run', 'correct_step', 'reap_runs',
       'calculate_cost', 'reprice', 'price_of', 'set_price', 'load_prices',
-      'workflow_metrics',
+      'workflow_metrics', 'rebuild_metrics', 'purge_steps', 'top_runs', 'top_steps', 'step_errors',
       'set_budget', 'remove_budget', 'reserve_budget', 'settle_budget', 'release_budget', 'budget_status',
       'export_project', 'export_lines', 'import_project', 'export_markdown',
       'refuse_planned_counts'
@@ -75,7 +75,9 @@ begin
       'comparable_name', 'name_at_provider', 'standard_rates', 'tier_rates', 'rates_in_proportion', 'sheets_of',
       'rates_of_catalogue', 'wrong_rate', 'require_rates', 'require_catalogue', 'load_catalogue', 'undated_name', 'billed_tier',
       'is_off_peak', 'surcharge', 'rates_of_sheets', 'own_price', 'cost_in_project',
-      'require_usage', 'bounded_usage', 'cost_of_reading', 'reading_of_step',
+      'require_usage', 'bounded_usage', 'cost_of_reading', 'reading_of_step', 'cached_tokens',
+      'metric_buckets', 'metric_label', 'is_time_zone', 'require_time_zone', 'metric_filters', 'empty_buckets',
+      'require_top', 'error_class', 'is_unpriced',
       'pillars_at', 'projects_recorded_by_viewers', 'require_recorder', 'require_recorder_of_run', 'require_run_arguments',
       'require_run_key', 'run_of_key', 'require_parent_run', 'named_run', 'begin_run',
       'require_step', 'is_good_step', 'with_response', 'recorded_step', 'steps_of', 'keys_of_steps', 'require_steps',
@@ -138,19 +140,24 @@ begin
       'nearest_to_member', 'matching_of_member', 'outdated_of_member', 'member_has_chunks',
       -- Under row-level security, they could not use the index of texts either. They find chunks in projects that the caller may
       -- edit. The embeddings are read and written as the caller.
-      'embedded_twins_of_member', 'waiting_twins_of_member'
+      'embedded_twins_of_member', 'waiting_twins_of_member',
+      -- No client may read or write the sums of steps. It reads those of the caller's own projects.
+      'metrics_of_member',
+      -- These refuse callers who are not owners. Clients may not write sums.
+      'rebuild_sums_as_owner', 'purge_as_owner'
     ]),
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
     -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text, embedded_twins,
     -- waiting_twins, forget_model, flip_models, write_price, end_steps and write_correction are SECURITY DEFINER, because only the
     -- owner of the tables may read codes, the word index and the index of waiting chunks, execute the engine's functions, and write
-    -- the texts of sources. So are those of budgets.
+    -- the texts of sources. So are those of budgets, and of metrics: metrics_of, rebuild_sums and purge_some.
     ('service_role', 'matrice_private', array[
       'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts',
       'complete_chunks', 'keep_text', 'embedded_twins', 'waiting_twins',
       'take_leases', 'is_last_attempt', 'own_leases', 'end_leases', 'return_leases', 'free_failed', 'forget_model', 'flip_models',
       'keep_current_model', 'write_price', 'end_steps', 'reprice_steps', 'write_correction',
+      'metrics_of', 'rebuild_sums', 'purge_some',
       'write_budget', 'delete_budget', 'admit', 'settle', 'release', 'budget_figures']),
 
     -- For the owner of the tables.
@@ -164,7 +171,10 @@ begin
       'rebuild_word_index', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
       'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes',
       'rebuild_embedding_queue', 'is_listed', 'list_project', 'seems_covered',
-      'recount_budgets', 'recount_budget', 'period_start', 'period_end', 'is_model_of_budget', 'is_unpriced', 'hold_budgets',
+      'quarter', 'is_purging', 'quarters_to_count', 'due_changes', 'sum_of_steps', 'runs_to_count', 'sum_of_runs',
+      'fresh_facts', 'cells_of', 'old_cells', 'fresh_cells', 'metric_cells', 'add_cells', 'merge_metrics', 'merge_waiting',
+      'keep_facts', 'keep_runs', 'require_owner',
+      'recount_budgets', 'recount_budget', 'period_start', 'period_end', 'is_model_of_budget', 'hold_budgets',
       'lock_budgets', 'reach_thresholds', 'merge_spending', 'say_dollars', 'say_renewal', 'require_budget_room',
       'rebuild_progress', 'texts_of', 'counts_of', 'why_failed', 'add_up', 'send_progress',
       'schedule_embedding', 'unschedule_embedding', 'schedule_of', 'require_scheduler', 'is_of_extension'
@@ -187,6 +197,7 @@ begin
       'count_context_sources', 'count_source_texts', 'count_source_chunks', 'count_insights', 'count_workflow_runs',
       'count_workflow_steps',
       'count_pillar_versions', 'count_project_invitations',
+      'note_steps', 'note_changed_steps', 'note_removed_steps', 'note_runs',
       -- SECURITY DEFINER: a new project has no owner yet who could add one.
       'add_first_owner',
       -- SECURITY DEFINER: these count rows that the caller may not see.

@@ -50,6 +50,7 @@ insert into valid values
   ('latency_ms', '1'), ('tokens_input', '1'), ('tokens_output', '1'), ('usage', $$'{}'$$), ('response', $$'{}'$$), ('attempt', '1'), ('cost_usd', '1'),
   ('executed_at', 'now()'), ('priced_at', 'now()'), ('since', $$'2026-01-01'$$), ('until', 'now()'), ('group_by', $$'day'$$), ('dimensions', '3'), ('is_default', 'false'),
   ('truncated_from', $$'gte-small'$$),
+  ('fill', 'true'), ('workflow', $$'sail'$$), ('order_by', $$'cost'$$), ('most', '10'),
   ('started_at', 'now()'), ('completed_at', 'now()'), ('parent_run_id', $$tests.id('run')$$), ('user_key', $$'x'$$), ('session_key', $$'x'$$),
   ('is_failure_handler', 'false'), ('call_key', 'null'), ('older_than', $$'1 day'$$), ('step_id', $$tests.id('step')$$), ('reason', $$'x'$$),
   ('steps', $$jsonb_build_array(jsonb_build_object('run_id', tests.id('run'), 'step_name', 'x', 'status', 'success'))$$),
@@ -63,6 +64,7 @@ insert into valid values
 insert into valid select argument, 'null', function
   from unnest(array['project_id', 'workflow_id', 'run_key']) argument, unnest(array['record_step', 'finish_run']) function;
 insert into valid values ('status', $$'completed'$$, 'finish_run'), ('error', $$'{}'$$, 'record_step'), ('error', $$'{}'$$, 'finish_run'), ('scores', 'null', 'build_context'),
+  ('phase', $$'P1'$$, 'workflow_metrics'), ('older_than', $$'2026-01-01'$$, 'purge_steps'),
   ('name', $$'default'$$, 'remove_budget'), ('valid_for', $$'1 hour'$$, 'reserve_budget'), ('project_id', 'gen_random_uuid()', 'import_project'),
   ('model', $$'gte-small'$$, 'drop_embeddings'), ('model', $$'short'$$, 'truncate_embeddings');
 grant select on valid to public;
@@ -183,6 +185,8 @@ select is(a.code, '22023', format('%1$s refuses %3$s %2$s', function, value, nam
   from (values
     ('set_phase', 'phase', $$'P1 '$$), ('set_phase', 'phase', $$'p1'$$), ('set_member_role', 'role', $$'Owner'$$), ('invite_member', 'role', $$' viewer'$$),
     ('record_step', 'status', $$'SUCCESS'$$), ('finish_run', 'status', $$'completed '$$), ('workflow_metrics', 'group_by', $$'Day'$$),
+    ('workflow_metrics', 'time_zone', $$'CEST'$$), ('workflow_metrics', 'time_zone', $$'Europe/Paris '$$), ('top_runs', 'order_by', $$'Cost'$$),
+    ('purge_steps', 'most', '0'), ('purge_steps', 'older_than', $$'infinity'$$),
     ('create_project', 'settings', $$'"{}"'$$), ('create_project', 'settings', $$'[]'$$), ('create_project', 'settings', $$'{"language": "English"}'$$),
     ('create_project', 'settings', $$'{"lang": "english"}'$$), ('create_project', 'settings', $$'{"language": null}'$$),
     ('create_project', 'settings', $$'{"app": "x"}'$$),

@@ -156,8 +156,18 @@ insert into contract values
   ('reprice', '{project_id uuid,since timestamp with time zone}',
    'table', '{step_id uuid,run_id uuid,executed_at timestamp with time zone,model text,cost_before numeric,cost_now numeric,is_filled boolean}'),
   ('load_prices', '{catalogue jsonb,valid_from timestamp with time zone DEFAULT now()}', 'integer', null),
-  ('workflow_metrics', '{project_id uuid,since timestamp with time zone,until timestamp with time zone DEFAULT now(),group_by text DEFAULT ''day''}',
-   'table', '{bucket text,runs,succeeded,failed,success_rate,steps,tokens_input,tokens_output,cost_usd,p50_ms,p95_ms,p99_ms}'),
+  ('workflow_metrics', '{project_id uuid,since timestamp with time zone,until timestamp with time zone DEFAULT now(),group_by text DEFAULT ''day'',
+     time_zone text DEFAULT ''UTC'',fill boolean DEFAULT false,model text DEFAULT NULL,workflow text DEFAULT NULL,phase text DEFAULT NULL,status text DEFAULT NULL}',
+   'table', '{bucket text,runs,succeeded,failed,success_rate,steps,tokens_input,tokens_output,cost_usd,p50_ms,p95_ms,p99_ms,
+     running,cancelled,failed_steps,skipped_steps,retried_steps,unpriced_steps,cached_tokens,cache_share}'),
+  ('rebuild_metrics', '{project_id uuid}', 'void', null),
+  ('purge_steps', '{project_id uuid,older_than timestamp with time zone,most integer DEFAULT 10000}', 'bigint', null),
+  ('top_runs', '{project_id uuid,since timestamp with time zone,until timestamp with time zone DEFAULT now(),order_by text DEFAULT ''cost'',match_count integer DEFAULT 10}',
+   'table', '{run_id uuid,workflow_id,phase,status,started_at,completed_at,steps,tokens_input,tokens_output,cost_usd,unpriced_steps,latency_ms}'),
+  ('top_steps', '{project_id uuid,since timestamp with time zone,until timestamp with time zone DEFAULT now(),order_by text DEFAULT ''cost'',match_count integer DEFAULT 10}',
+   'table', '{step_id uuid,run_id,step_name,status,attempt,model,executed_at,tokens_input,tokens_output,cost_usd,latency_ms}'),
+  ('step_errors', '{project_id uuid,since timestamp with time zone,until timestamp with time zone DEFAULT now(),match_count integer DEFAULT 10}',
+   'table', '{error_class text,steps,runs,cost_usd,first_at,last_at,last_step_id,step_names}'),
 
   ('set_budget',
    '{project_id uuid,limit_usd numeric,period text DEFAULT ''month'',time_zone text DEFAULT ''UTC'',hard boolean DEFAULT true,
@@ -232,18 +242,20 @@ select ok(obj_description(p.oid, 'pg_proc') like format('%%Defaults: %%%s %s%%',
 
 select volatility_is('matrice', function, 'immutable', function || ' is immutable')
   from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_analysis', '_index_words', '_deletion',
-                    '_merge_words', '_live_texts', '_whole_sentences', '_find_quote', '_read_usage', '_known_usage']::name[]) function;
+                    '_merge_words', '_live_texts', '_whole_sentences', '_find_quote', '_read_usage', '_known_usage', '_sketch_latencies', '_merge_latencies', '_negate_latencies',
+                    '_latency_percentiles']::name[]) function;
 select is_strict('matrice', function, function || ' is strict')
   from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', '_text_vector', '_analysis', '_index_words', '_deletion', '_merge_words', '_live_texts',
-                    '_query_words', '_highlight', '_whole_sentences', '_find_quote', '_known_usage']::name[]) function;
+                    '_query_words', '_highlight', '_whole_sentences', '_find_quote', '_known_usage', '_sketch_latencies', '_merge_latencies', '_negate_latencies', '_latency_percentiles']::name[]) function;
 select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
  where pronamespace = 'matrice'::regnamespace
    and proname in ('count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', 'analyze_text', '_text_vector', '_analysis', '_index_words', '_deletion',
                    '_merge_words', '_live_texts', '_query_words', '_rank_words', '_highlight', '_whole_sentences', '_find_quote', '_read_usage',
-                   '_known_usage');
+                   '_known_usage', '_sketch_latencies', '_merge_latencies', '_negate_latencies',
+                   '_latency_percentiles');
 select volatility_is('matrice', function, 'stable', function || ' is stable')
   from unnest(array['analyze_text', '_text_vector', '_query_words', '_rank_words', '_highlight', 'pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
-                    'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'price_of', 'workflow_metrics', 'source_progress', 'failed_chunks', 'source_text',
+                    'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'price_of', 'workflow_metrics', 'top_runs', 'top_steps', 'step_errors', 'source_progress', 'failed_chunks', 'source_text',
                     'source_history', 'model_coverage', 'budget_status', 'find_quote', 'export_project', 'export_lines', 'export_markdown']::name[]) function;
 
 select * from finish();

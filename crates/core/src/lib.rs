@@ -12,6 +12,7 @@
 //! - [`codes`]: estimates similarities from short codes.
 //! - [`embedding`]: reads the vectors that clients send.
 //! - [`jsonb`]: reads the bytes of a jsonb value.
+//! - [`latency`]: how latencies are distributed.
 //! - [`usage`]: reads what calls of models used.
 
 pub mod analyze;
@@ -22,6 +23,7 @@ mod error;
 mod fold;
 pub mod highlight;
 pub mod jsonb;
+pub mod latency;
 pub mod quote;
 mod rank_select;
 pub mod sentences;
