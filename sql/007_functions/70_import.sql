@@ -26,7 +26,8 @@ begin
    limit 1;
   if found then
     perform matrice_private.refuse_lines(1, 1, format(
-      'This version of matrice does not know the part %s, or its number of rows is not a number.', quote_literal(left(unknown, 100))),
+      'This version of matrice does not know the part %s, or its number of rows is not a number.',
+      quote_literal(left(unknown, 100))),
       'Import with the version of matrice that exported, or a newer one.');
   end if;
   return header;
@@ -144,6 +145,10 @@ begin
     end if;
     import.place := matrice_private.require_place(import, given.part, jsonb_array_length(given.rows), given.first_line);
     if given.part = 'end' then
+      if jsonb_array_length(given.rows) > 1 then
+        perform matrice_private.refuse_lines(given.first_line + 1, given.first_line + 1,
+                                             'It comes after the last line of the export.');
+      end if;
       perform matrice_private.end_import(import, given.rows -> 0);
       import.finished_at := now();
       import.place := 1000000;

@@ -196,6 +196,7 @@ select is((select string_agg(tests.batch(number, number), ' ' order by number) f
           'import_project: line by line');
 select is(tests.batch(20, 30), (select max(number) + 1 || ' finished' from file), 'import_project: after the end, an old batch changes nothing');
 select tests.refuses(format('select matrice.import_project(%L, tests.id(''slow''), %s)', array[line], number + 1), '22023', 'import_project refuses lines after the last one') from file order by number desc limit 1;
+select tests.refuses($$select matrice.import_project(array(select line from file order by number) || (select line from file order by number desc limit 1), new_ids => true)$$, '22023', 'import_project refuses two last lines');
 select set_eq($$select line from unnest(tests.lines(tests.id('slow'))) line where line !~ '^.{0,10}"end"'$$,
               $$select tests.renew(line, tests.id('slow')) from file where line !~ '^.{0,10}"end"'$$, 'import_project in batches: the same text');
 
