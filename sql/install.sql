@@ -109,6 +109,11 @@ comment on function matrice._highlight(text, text, text, integer, boolean) is
 comment on function matrice._whole_sentences(text, integer) is
   'Returns the longest beginning of a text that has at most most_chars characters and ends with a sentence or a line '
   '(UAX #29). If there is none, it ends with a word, or else anywhere. Internal, for the contexts of the schema.';
+comment on function matrice._diff_lines(text, text, integer) is
+  'Returns the lines that differ between two texts, and context_lines unchanged lines around them. Internal, for diff_pillar.';
+comment on function matrice._unified_diff(text, text, integer, text, text) is
+  'Returns the difference of two texts in the unified form, with these names in its header; empty if they are equal. Internal, '
+  'for diff_pillar_text.';
 comment on function matrice._read_embeddings(jsonb) is
   'Reads the vectors of a JSON array: arrays of numbers, texts of vectors, or base64 of little-endian 32-bit floats. place: the '
   'number of the vector in the array, from 1. Internal, for store_embeddings.';
@@ -190,6 +195,8 @@ begin
     'matrice._rank_words(text, text, text[], bytea[], integer[], bytea[], bytea[], uuid[], uuid[], integer)',
     'matrice._highlight(text, text, text, integer, boolean)',
     'matrice._whole_sentences(text, integer)',
+    'matrice._diff_lines(text, text, integer)',
+    'matrice._unified_diff(text, text, integer, text, text)',
     'matrice._read_embeddings(jsonb)',
     'matrice._read_usage(jsonb, bigint, bigint)',
     'matrice._known_usage(jsonb)',

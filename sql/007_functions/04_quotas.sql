@@ -113,6 +113,9 @@ begin
       ('workflow_steps',
        '500 + octet_length(usage::text) + coalesce(octet_length(error::text), 0) + coalesce(octet_length(reason), 0)', 0),
       ('pillar_versions', '500 + octet_length(content) + octet_length(metadata::text)', 0),
+      ('pillar_labels', '500', 0),
+      -- The first phase of a project comes with the project.
+      ('phase_changes', 'case when number > 1 then 200 else 0 end', 0),
       ('project_invitations', '500', 0)
     ) as listed (tab, bytes, sources)
   loop

@@ -8,6 +8,7 @@
 //! - [`word_index`]: which texts have which words, and BM25.
 //! - [`word_query`]: reads a query that a person typed.
 //! - [`highlight`]: excerpts with the words of a query.
+//! - [`diff`]: what changed between two texts.
 //! - [`codes`]: estimates similarities from short codes.
 //! - [`embedding`]: reads the vectors that clients send.
 //! - [`jsonb`]: reads the bytes of a jsonb value.
@@ -16,6 +17,7 @@
 pub mod analyze;
 pub mod chunk;
 pub mod codes;
+pub mod diff;
 pub mod embedding;
 mod error;
 mod fold;
