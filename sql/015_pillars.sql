@@ -21,7 +21,7 @@ create index idx_pillar_labels_pillar on matrice.pillar_labels (project_id, pill
 
 comment on table matrice.pillar_labels is
   'The labels of pillar versions, such as draft and approved, with their history. The last row of a label says where it is now. '
-  'Append-only: label_pillar adds rows.';
+  'Append-only: label_pillar and unlabel_pillar add rows.';
 comment on column matrice.pillar_labels.project_id is 'The project.';
 comment on column matrice.pillar_labels.pillar_id is 'The pillar.';
 comment on column matrice.pillar_labels.label is 'The label.';

@@ -164,7 +164,7 @@ begin
       -- All rows, because writers can leave some for a project that is deleted at the same time.
       delete from matrice.project_usage where true;
       insert into matrice.project_usage (project_id, bytes, sources)
-      select r.project_id, sum(r.bytes), sum(r.sources) from (%s) r group by 1;
+      select r.project_id, sum(r.bytes), sum(r.sources) from (%s) r group by 1 having sum(r.bytes) <> 0;
     end
     $body$
     $function$, all_rows);

@@ -90,20 +90,13 @@ end
 $$;
 comment on function matrice_private.require_label is 'Raises an error unless a label is a text of 1 to 200 bytes.';
 
-create or replace function matrice.label_pillar(
-  project_id uuid, code text, version integer, label text, is_release boolean default false
+create or replace function matrice_private.set_label(
+  project_id uuid, code text, version integer, label text, is_release boolean
 ) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform matrice_private.require_phase('code', code);
-  perform matrice_private.require_label(label);
-  perform matrice_private.require_given('is_release', is_release);
-  if is_release and version is null then
-    raise exception 'version must not be null'
-      using errcode = '22004', detail = 'A release label stays at one version.', hint = 'Pass the version that is released.';
-  end if;
   perform matrice_private.require_role(project_id, 'editor');
   perform matrice_private.hold_project(project_id);
   if row_security_active('matrice.pillar_labels') then
@@ -113,11 +106,42 @@ begin
   end if;
 end
 $$;
+comment on function matrice_private.set_label is
+  'Gives a label to a version of a pillar, or takes it away, for a caller who may do so. version: null takes it away.';
+
+create or replace function matrice.label_pillar(
+  project_id uuid, code text, version integer, label text, is_release boolean default false
+) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.require_phase('code', code);
+  perform matrice_private.require_given('version', version);
+  perform matrice_private.require_label(label);
+  perform matrice_private.require_given('is_release', is_release);
+  perform matrice_private.set_label(project_id, code, version, label, is_release);
+end
+$$;
 comment on function matrice.label_pillar is
   'Gives a label to a version of a pillar, such as draft or approved. If another version of the pillar has the label, it moves from '
-  'there. version: null takes the label away. is_release: the label stays at this version for ever; moving it or taking it away '
-  'then raises PT409. Versions that have a label are not deleted by forget_pillar_versions. label_history lists what was done. '
-  'code: P1 to P6. label: 1 to 200 bytes. Raises PT404 if there is no such version. Needs the role editor. Defaults: is_release false.';
+  'there. is_release: the label stays at this version for ever; moving it or taking it away then raises PT409. Versions that have a '
+  'label are not deleted by forget_pillar_versions. label_history lists what was done. code: P1 to P6. label: 1 to 200 bytes. '
+  'Raises PT404 if there is no such version. Needs the role editor. Defaults: is_release false.';
+
+create or replace function matrice.unlabel_pillar(project_id uuid, code text, label text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.require_phase('code', code);
+  perform matrice_private.require_label(label);
+  perform matrice_private.set_label(project_id, code, null, label, false);
+end
+$$;
+comment on function matrice.unlabel_pillar is
+  'Takes a label away from the version of a pillar that has it. Its history stays. Does nothing if no version has it. A release '
+  'label raises PT409. code: P1 to P6. label: 1 to 200 bytes. Needs the role editor.';
 
 create or replace function matrice.label_history(project_id uuid, only_code text default null, only_label text default null)
 returns table (

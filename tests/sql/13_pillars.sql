@@ -107,7 +107,7 @@ select matrice.label_pillar(tests.id('atlas'), 'P1', 3, 'draft');
 select matrice.label_pillar(tests.id('atlas'), 'P1', 2, 'v1', is_release => true);
 select matrice.label_pillar(tests.id('atlas'), 'P1', 2, 'v1', true), matrice.label_pillar(tests.id('atlas'), 'P1', 2, 'v1');
 select matrice.label_pillar(tests.id('atlas'), 'P2', 2, 'v1');
-select matrice.label_pillar(tests.id('atlas'), 'P2', null, 'v1'), matrice.label_pillar(tests.id('atlas'), 'P2', null, 'never');
+select matrice.unlabel_pillar(tests.id('atlas'), 'P2', label) from unnest(array['v1', 'v1', 'never']) label;
 select tests.as_user('victor');
 select results_eq($$select code, label, version, is_release, set_by, is_current from matrice.label_history(tests.id('atlas'))$$,
   $$values ('P1', 'draft', 3, false, tests.id('edith'), true), ('P1', 'draft', 2, false, tests.id('edith'), false),
@@ -123,18 +123,19 @@ select results_eq($$select (a).labels from (select matrice.as_of(tests.id('atlas
 select tests.remember_state();
 select tests.as_user('edith');
 select tests.refuses($$select matrice.label_pillar(tests.id('atlas'), 'P1', 3, 'v1')$$, 'PT409', 'label_pillar refuses to move a release label', '%version 2%', '%');
-select tests.refuses($$select matrice.label_pillar(tests.id('atlas'), 'P1', null, 'v1')$$, 'PT409', 'label_pillar refuses to take a release label away', '%version 2%', '%');
+select tests.refuses($$select matrice.unlabel_pillar(tests.id('atlas'), 'P1', 'v1')$$, 'PT409', 'unlabel_pillar refuses to take a release label away', '%version 2%', '%');
 select tests.refuses(format('select matrice.label_pillar(%s)', arguments), code, format('label_pillar refuses (%s)', arguments), null, '%')
   from (values ($$tests.id('atlas'), 'P1', 99, 'x'$$, 'PT404'), ($$tests.id('atlas'), 'P5', 1, 'x'$$, 'PT404'), ($$tests.id('atlas'), 'P7', 1, 'x'$$, '22023'),
                ($$tests.id('atlas'), 'P1', 1, ''$$, '22023'), ($$tests.id('atlas'), 'P1', 1, null$$, '22004'), ($$tests.id('atlas'), 'P1', 1, repeat('x', 201)$$, '22023'),
-               ($$tests.id('atlas'), 'P1', null, 'x', true$$, '22004'), ($$tests.id('atlas'), 'P1', 1, 'x', null$$, '22004'),
+               ($$tests.id('atlas'), 'P1', null, 'x'$$, '22004'), ($$tests.id('atlas'), 'P1', 1, 'x', null$$, '22004'),
                ($$tests.id('nowhere'), 'P1', 1, 'x'$$, 'PT404'), ($$null, 'P1', 1, 'x'$$, '22004')) as refused (arguments, code);
 select tests.as_user('victor');
 select tests.refuses($$select matrice.label_pillar(tests.id('atlas'), 'P1', 1, 'x')$$, '42501', 'label_pillar refuses a viewer', '%', '%');
+select tests.refuses($$select matrice.unlabel_pillar(tests.id('atlas'), 'P1', 'draft')$$, '42501', 'unlabel_pillar refuses a viewer', '%', '%');
 select tests.refuses($$select matrice_private.write_label_as_editor(tests.id('atlas'), 'P1', 1, 'x', false)$$, '42501', 'write_label_as_editor refuses a viewer', '%', '%');
 select tests.as_user('mallory');
 select tests.refuses(format('select matrice.%s', call), 'PT404', format('%s of another''s project: not found', call), '%', '%')
-  from unnest(array[$$label_pillar(tests.id('atlas'), 'P1', 1, 'x')$$, $$label_history(tests.id('atlas'))$$, $$pillar_catalog(tests.id('atlas'))$$,
+  from unnest(array[$$label_pillar(tests.id('atlas'), 'P1', 1, 'x')$$, $$label_history(tests.id('atlas'))$$, $$unlabel_pillar(tests.id('atlas'), 'P1', 'draft')$$, $$pillar_catalog(tests.id('atlas'))$$,
                     $$as_of(tests.id('atlas'), now())$$, $$diff_pillar(tests.id('atlas'), 'P1', 1)$$, $$diff_pillar_text(tests.id('atlas'), 'P1', 1)$$]) call;
 select is(tests.rows_of('select from matrice.pillar_labels'), 0::bigint, 'pillar_labels of others: no rows');
 select tests.as_service();
