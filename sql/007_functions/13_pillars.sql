@@ -35,13 +35,18 @@ create or replace function matrice_private.keep_pillar_version() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  -- restore_pillar sets this for its own save. Anybody can set it, to anything, so the contents are compared.
+  restored integer := substring(current_setting('matrice.restored_version', true) from '^\d{1,9}$');
 begin
+  if restored is not null then
+    select v.version into restored
+      from matrice.pillar_versions v
+     where v.pillar_id = new.id and v.version = restored and (v.content, v.metadata) = (new.content, new.metadata);
+  end if;
   insert into matrice.pillar_versions (pillar_id, version, project_id, content, metadata, saved_at, saved_by, restored_from)
   values (new.id, new.version, new.project_id, new.content, new.metadata, new.updated_at, matrice_private.current_user_id(),
-          -- restore_pillar sets this for its own save. Anybody can set it, so the contents are compared.
-          (select v.version from matrice.pillar_versions v
-            where v.pillar_id = new.id and v.version::text = current_setting('matrice.restored_version', true)
-              and (v.content, v.metadata) = (new.content, new.metadata)))
+          restored)
   on conflict do nothing;
   return null;
 end
