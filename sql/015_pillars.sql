@@ -87,9 +87,9 @@ comment on column matrice.projects.settings is
   '"embedding_template" is the text that is embedded, with {content}. "max_attempts" is the number of failures after which a '
   'chunk is not claimed any more. "keep_source_texts": whether the texts of sources are stored; true by default. '
   '"keep_source_versions": how many texts of each source are stored; 10 by default. "language" is a text search configuration, '
-  'for example "english" or "french". "pillars": {"P4": {"name": …, "purpose": …, "template": …}, …}, what pillar_catalog shows '
-  'instead of its defaults. "exit_criteria": {"P1": {"filled": ["P1"], "labelled": {"P1": "approved"}, "sources": 3, "insights": '
-  '2}, …}, what a phase must have before the project goes on to a later one. "viewers_record_runs": true lets viewers record runs '
-  'of their own. "app" is an object for the application; matrice does not read it. Other keys are refused.';
+  'for example "english" or "french". "pillars": {"P4": {"name": …, "purpose": …, "template": …}, …}, what pillar_catalog '
+  'shows instead of its defaults. "exit_criteria": {"P1": {"filled": ["P1"], "labelled": {"P1": "approved"}, "sources": 3, '
+  '"insights": 2}, …}, what a phase must have before the project goes on to a later one. "viewers_record_runs": true lets '
+  'viewers record runs of their own. "app" is an object for the application; matrice does not read it. Other keys are refused.';
 comment on column matrice.workflow_runs.phase is
   'Matrice phase P1 to P6. If it is left out, it is the phase that the project was in when the run started.';

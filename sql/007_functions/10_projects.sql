@@ -39,7 +39,8 @@ create or replace function matrice_private.type_of_setting(key text) returns tex
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select case when key in ('app', 'pillars', 'exit_criteria') then 'object' when key in ('max_attempts', 'keep_source_versions') then 'number'
+  select case when key in ('app', 'pillars', 'exit_criteria') then 'object'
+              when key in ('max_attempts', 'keep_source_versions') then 'number'
               when key in ('keep_source_texts', 'viewers_record_runs') then 'boolean' else 'string' end;
 end;
 comment on function matrice_private.type_of_setting is 'Returns the JSON type of a setting of a project.';

@@ -95,7 +95,8 @@ begin
 end
 $$;
 comment on function matrice_private.require_exit_criteria is
-  'Refuses that a project goes on to a later phase while it lacks what the setting "exit_criteria" asks of the phases that it leaves.';
+  'Refuses that a project goes on to a later phase while it lacks what the setting "exit_criteria" asks of the phases that it '
+  'leaves.';
 
 create or replace trigger require_exit_criteria before update of current_phase on matrice.projects
 for each row when (new.current_phase > old.current_phase) execute function matrice_private.require_exit_criteria();

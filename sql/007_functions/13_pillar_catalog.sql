@@ -23,7 +23,7 @@ begin atomic
       (true, 'P1', 'vision', 'Pourquoi le projet existe, et comment chacun saura qu''il a réussi.',
        E'# Vision\n\n## Problème\n\n## Objectif\n\n## Mesure du succès\n\n## Hors périmètre\n'),
       (true, 'P2', 'acteurs', 'Qui utilise le produit, qui décide et qui est concerné.',
-       E'# Acteurs\n\n## Utilisateurs et besoins\n\n## Qui décide\n\n## Autres personnes concernées\n\n## Systèmes qui interviennent\n'),
+       E'# Acteurs\n\n## Utilisateurs et besoins\n\n## Qui décide\n\n## Autres personnes concernées\n\n## Systèmes\n'),
       (true, 'P3', 'donnees', 'Quelles données existent, d''où elles viennent et ce qu''il est permis d''en faire.',
        E'# Données\n\n## Objets et champs\n\n## Sources\n\n## Qualité et fraîcheur\n\n## Confidentialité et conservation\n'),
       (true, 'P4', 'processus', 'Ce qui se passe, dans quel ordre, et qui le fait.',
@@ -112,6 +112,6 @@ end
 $$;
 comment on function matrice.pillar_catalog is
   'Lists the six pillars of a project: what each is called, what it is for, a template to begin with, its current version, and '
-  'the labels of that version. Names, purposes and templates come from the setting "pillars". What it leaves out has defaults, in '
-  'French if the setting "language" is french, else in English. version and updated_at are null for a pillar that was never saved. '
-  'Needs the role viewer.';
+  'the labels of that version. Names, purposes and templates come from the setting "pillars". What it leaves out has defaults, '
+  'in French if the setting "language" is french, else in English. version and updated_at are null for a pillar that was never '
+  'saved. Needs the role viewer.';

@@ -53,8 +53,9 @@ begin
 end
 $$;
 comment on function matrice_private.write_label is
-  'Gives a label to a version of a pillar, or takes it away. It does not check the caller, so users cannot call it directly: it is '
-  'for services and write_label_as_editor. SECURITY DEFINER: the history of labels is append-only, so no client may write it.';
+  'Gives a label to a version of a pillar, or takes it away. It does not check the caller, so users cannot call it directly: '
+  'it is for services and write_label_as_editor. SECURITY DEFINER: the history of labels is append-only, so no client may '
+  'write it.';
 
 create or replace function matrice_private.write_label_as_editor(
   project_id uuid, code text, version integer, label text, is_release boolean
@@ -76,8 +77,8 @@ begin
 end
 $$;
 comment on function matrice_private.write_label_as_editor is
-  'Gives a label to a version of a pillar, or takes it away, for editors of the project. SECURITY DEFINER: the history of labels '
-  'is append-only, so no client may write it.';
+  'Gives a label to a version of a pillar, or takes it away, for editors of the project. SECURITY DEFINER: the history of '
+  'labels is append-only, so no client may write it.';
 
 create or replace function matrice_private.require_label(label text) returns void
 language plpgsql immutable
@@ -124,10 +125,10 @@ begin
 end
 $$;
 comment on function matrice.label_pillar is
-  'Gives a label to a version of a pillar, such as draft or approved. If another version of the pillar has the label, it moves from '
-  'there. is_release: the label stays at this version for ever; moving it or taking it away then raises PT409. Versions that have a '
-  'label are not deleted by forget_pillar_versions. label_history lists what was done. code: P1 to P6. label: 1 to 200 bytes. '
-  'Raises PT404 if there is no such version. Needs the role editor. Defaults: is_release false.';
+  'Gives a label to a version of a pillar, such as draft or approved. If another version of the pillar has the label, it moves '
+  'from there. is_release: the label stays at this version for ever; moving it or taking it away then raises PT409. Versions '
+  'that have a label are not deleted by forget_pillar_versions. label_history lists what was done. code: P1 to P6. label: 1 to '
+  '200 bytes. Raises PT404 if there is no such version. Needs the role editor. Defaults: is_release false.';
 
 create or replace function matrice.unlabel_pillar(project_id uuid, code text, label text) returns void
 language plpgsql
@@ -169,6 +170,6 @@ begin
 end
 $$;
 comment on function matrice.label_history is
-  'Lists which versions of a project''s pillars got which labels, who set them and when; of each label the newest first. version: '
-  'null where the label was taken away. is_current: the label is at this version now. only_code, only_label: only these; null means all. '
-  'Needs the role viewer. Defaults: only_code null, only_label null.';
+  'Lists which versions of a project''s pillars got which labels, who set them and when; of each label the newest first. '
+  'version: null where the label was taken away. is_current: the label is at this version now. only_code, only_label: only '
+  'these; null means all. Needs the role viewer. Defaults: only_code null, only_label null.';

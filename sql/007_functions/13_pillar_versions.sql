@@ -10,8 +10,8 @@ begin
 end
 $$;
 comment on function matrice_private.diff_lines is
-  'Returns the lines that differ between two texts. SECURITY DEFINER: only the owner may execute the engine''s own functions. The '
-  'function computes from its arguments alone.';
+  'Returns the lines that differ between two texts. SECURITY DEFINER: only the owner may execute the engine''s own functions. '
+  'The function computes from its arguments alone.';
 
 create or replace function matrice_private.unified_diff(
   old_text text, new_text text, context_lines integer, old_name text, new_name text
@@ -61,14 +61,14 @@ begin
 end
 $$;
 comment on function matrice.diff_pillar is
-  'Compares the contents of two versions of a pillar, line by line. Returns the changed lines in order, with unchanged lines around '
-  'them; no row if the contents are equal. kind: removed, added or unchanged. old_line, new_line: the numbers of the line in both '
-  'versions, from 1; null in the version that does not have it. words: the parts of a line that took the place of another, as '
-  '[{"text": …, "changed": true or false}, …], which together are the line; null if it has no counterpart. Lines that have less '
-  'than a third of their words in common have none, and neither have changes of more than 1 MB. Only the last line of a text can '
-  'lack a line feed; it then differs from the same line with one. code: P1 to P6. to_version: null for the current version. '
-  'context_lines: how many unchanged lines to show around each change, 0 to 1,000,000. Raises PT404 if there is no such version. '
-  'Needs the role viewer. Defaults: to_version null, context_lines 3.';
+  'Compares the contents of two versions of a pillar, line by line. Returns the changed lines in order, with unchanged lines '
+  'around them; no row if the contents are equal. kind: removed, added or unchanged. old_line, new_line: the numbers of the '
+  'line in both versions, from 1; null in the version that does not have it. words: the parts of a line that took the place of '
+  'another, as [{"text": …, "changed": true or false}, …], which together are the line; null if it has no counterpart. Lines '
+  'that have less than a third of their words in common have none, and neither have changes of more than 1 MB. Only the last '
+  'line of a text can lack a line feed; it then differs from the same line with one. code: P1 to P6. to_version: null for the '
+  'current version. context_lines: how many unchanged lines to show around each change, 0 to 1,000,000. Raises PT404 if there '
+  'is no such version. Needs the role viewer. Defaults: to_version null, context_lines 3.';
 
 create or replace function matrice.diff_pillar_text(
   project_id uuid, code text, from_version integer, to_version integer default null, context_lines integer default 3
@@ -112,6 +112,6 @@ begin
 end
 $$;
 comment on function matrice.as_of is
-  'Returns the six pillars of a project as they stood at a time: the version that was current then, who saved it and when, and the '
-  'labels that it had. The columns of a version are null if there was none yet, or if the owner of the tables has deleted it '
-  'since. Names are those of today. Needs the role viewer.';
+  'Returns the six pillars of a project as they stood at a time: the version that was current then, who saved it and when, and '
+  'the labels that it had. The columns of a version are null if there was none yet, or if the owner of the tables has deleted '
+  'it since. Names are those of today. Needs the role viewer.';
