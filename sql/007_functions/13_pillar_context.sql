@@ -31,6 +31,11 @@ declare
 begin
   context := '';
   citations := '[]';
+  tokens_left := token_budget;
+  if codes = '{}' then
+    return next;
+    return;
+  end if;
   for pillar in
     select d.code, d.name, d.version, d.content
       from matrice_private.described_pillars(project_id) d
@@ -55,7 +60,6 @@ begin
                          'version', pillar.version, 'is_cut', is_cut));
     exit when is_cut;
   end loop;
-  tokens_left := token_budget;
   if context <> '' then
     tokens_left := token_budget - matrice.count_tokens(context || E'\n\n', target_model);
   end if;
