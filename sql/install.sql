@@ -113,6 +113,11 @@ comment on function matrice._find_quote(text[], integer[], text, integer) is
   'Returns where a quote stands in a text, in characters, at most most times. White space, case, quotation marks, dashes, '
   'ligatures and soft hyphens may differ. contents: parts of the text in their order, which may overlap. starts: the first '
   'character of each. Internal, for find_quote.';
+comment on function matrice._diff_lines(text, text, integer) is
+  'Returns the lines that differ between two texts, and context_lines unchanged lines around them. Internal, for diff_pillar.';
+comment on function matrice._unified_diff(text, text, integer, text, text) is
+  'Returns the difference of two texts in the unified form, with these names in its header; empty if they are equal. Internal, '
+  'for diff_pillar_text.';
 comment on function matrice._read_embeddings(jsonb) is
   'Reads the vectors of a JSON array: arrays of numbers, texts of vectors, or base64 of little-endian 32-bit floats. place: the '
   'number of the vector in the array, from 1. Internal, for store_embeddings.';
@@ -205,6 +210,8 @@ begin
     'matrice._highlight(text, text, text, integer, boolean)',
     'matrice._whole_sentences(text, integer)',
     'matrice._find_quote(text[], integer[], text, integer)',
+    'matrice._diff_lines(text, text, integer)',
+    'matrice._unified_diff(text, text, integer, text, text)',
     'matrice._read_embeddings(jsonb)',
     'matrice._little_endian(real[])',
     'matrice._read_usage(jsonb, bigint, bigint)',

@@ -2,6 +2,7 @@
 
 mod chunking;
 mod codes;
+mod diff;
 mod embeddings;
 mod latencies;
 mod pricing;

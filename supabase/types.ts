@@ -61,6 +61,10 @@ export type ProjectSettings = {
   max_attempts?: number
   keep_source_texts?: boolean
   keep_source_versions?: number
+  pillars?: { [code in Phase]?: { name?: string, purpose?: string, template?: string } }
+  exit_criteria?: {
+    [phase in Phase]?: { filled?: Phase[], labelled?: { [code in Phase]?: string }, sources?: number, insights?: number }
+  }
   viewers_record_runs?: boolean
   app?: JsonObject
 }
@@ -110,10 +114,20 @@ export type ChunkCitation = {
   end_char: number | null
   metadata: ChunkMetadata
   insight_id?: undefined
+  pillar?: undefined
 }
-export type InsightCitation = { number: number, insight_id: string, title: string, confidence: number, chunk_id?: undefined }
-/** Of build_context. `insight_id === undefined` tells the two apart. */
-export type Citation = ChunkCitation | InsightCitation
+export type InsightCitation = { number: number, insight_id: string, title: string, confidence: number, chunk_id?: undefined, pillar?: undefined }
+export type PillarCitation = {
+  number: number
+  pillar: Phase
+  name: string
+  version: number
+  is_cut: boolean
+  chunk_id?: undefined
+  insight_id?: undefined
+}
+/** Of build_context. Which of `chunk_id`, `insight_id` and `pillar` is there tells them apart. */
+export type Citation = ChunkCitation | InsightCitation | PillarCitation
 
 /** Your own scores of chunks, by their ids. */
 export type Scores = { [chunk_id: string]: number }
@@ -169,6 +183,7 @@ type Columns = {
   insights: { type: InsightType, tags: Json[] }
   model_price_multipliers: { kind: 'inference_geo' | 'data_residency' | 'speed' }
   model_prices: { service_tier: ServiceTier, unit: PriceUnit }
+  phase_changes: { phase: Phase }
   pillar_versions: { metadata: JsonObject }
   pillars: { code: Phase, metadata: JsonObject }
   project_invitations: { role: Role }
@@ -200,14 +215,36 @@ type Functions = {
   truncate_tokens: { args: { model: TokenModel } }
 
   // Projects, pillars, members
+  as_of: {
+    row: {
+      code: Phase, version: number | null, content: string | null, metadata: JsonObject | null, saved_at: string | null,
+      saved_by: string | null
+    }
+  }
   create_project: { args: { description: string | null, domain: string | null, settings: ProjectSettings } }
+  diff_pillar: {
+    args: { code: Phase, to_version: number | null }
+    row: {
+      kind: 'unchanged' | 'removed' | 'added', old_line: number | null, new_line: number | null,
+      words: { text: string, changed: boolean }[] | null
+    }
+  }
+  diff_pillar_text: { args: { code: Phase, to_version: number | null } }
   invite_member: { args: { role: Role } }
+  label_history: {
+    args: { only_code: Phase | null, only_label: string | null }
+    row: { code: Phase, version: number | null, set_by: string | null }
+  }
+  label_pillar: { args: { code: Phase } }
   list_members: { row: { role: Role } }
+  phase_history: { row: { phase: Phase, left_at: string | null, entered_by: string | null } }
+  pillar_catalog: { row: { code: Phase, version: number | null, updated_at: string | null } }
   pillar_history: { args: { code: Phase }, row: { metadata: JsonObject, saved_by: string | null } }
   restore_pillar: { args: { code: Phase } }
   save_pillar: { args: { code: Phase, metadata: JsonObject | null, expected_version: number | null } }
   set_member_role: { args: { role: Role } }
   set_phase: { args: { phase: Phase } }
+  unlabel_pillar: { args: { code: Phase } }
 
   // Documents
   chunk_source: { args: CutOptions & { spans: Span[] | null } }
@@ -254,7 +291,7 @@ type Functions = {
   build_context: {
     args: {
       query_embedding: Vector, filter: JsonObject, model: EmbeddingModel | null, target_model: TokenModel, scores: Scores | null,
-      min_score: number | null
+      min_score: number | null, pillars: Phase[]
     }
     row: { citations: Citation[] }
   }

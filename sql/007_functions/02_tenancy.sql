@@ -86,7 +86,8 @@ declare
   tenant text;
 begin
   foreach tenant in array array[
-    'user_projects', 'project_invitations', 'pillars', 'pillar_versions', 'context_sources', 'source_texts', 'source_chunks',
+    'user_projects', 'project_invitations', 'pillars', 'pillar_versions', 'pillar_labels', 'phase_changes', 'context_sources',
+    'source_texts', 'source_chunks',
     'chunk_embeddings', 'embedding_leases', 'insights', 'workflow_runs', 'workflow_steps', 'audit_log',
     'project_prices', 'budgets', 'budget_events', 'project_imports'
   ] loop

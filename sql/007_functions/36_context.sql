@@ -43,7 +43,7 @@ comment on function matrice_private.context_passages is
   'with the metadata of the first chunk and the pages of all. If it begins within a table, the header of the table precedes it. '
   'chunk_ids: best first.';
 
-create or replace function matrice_private.rendered_context(insight_ids uuid[], chunk_ids uuid[])
+create or replace function matrice_private.rendered_context(insight_ids uuid[], chunk_ids uuid[], before integer default 0)
 returns table (context text, citations jsonb)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -51,8 +51,9 @@ as $$
 #variable_conflict use_column
 begin
   return query
-    select coalesce(string_agg(matrice_private.passage_heading(p.number, p.title) || p.content, E'\n\n' order by p.number), ''),
-           coalesce(jsonb_agg(jsonb_build_object('number', p.number) || p.citation order by p.number), '[]')
+    select coalesce(string_agg(matrice_private.passage_heading(before + p.number, p.title) || p.content,
+                               E'\n\n' order by p.number), ''),
+           coalesce(jsonb_agg(jsonb_build_object('number', before + p.number) || p.citation order by p.number), '[]')
       from (
         select given.place as number,
                jsonb_build_object('insight_id', i.id, 'title', i.title, 'confidence', i.confidence) as citation,
@@ -67,7 +68,7 @@ end
 $$;
 comment on function matrice_private.rendered_context is
   'Returns insights and chunks as one markdown text with numbered passages, and the citation of each number. insight_ids, '
-  'chunk_ids: best first.';
+  'chunk_ids: best first. before: how many passages stand before these.';
 
 create or replace function matrice_private.context_tokens(insight_ids uuid[], chunk_ids uuid[], target_model text) returns integer
 language plpgsql stable
@@ -197,7 +198,7 @@ comment on function matrice_private.pack_insights is
 create or replace function matrice.build_context(
   query_text text, query_embedding vector, project_id uuid, token_budget integer default 4000,
   match_count integer default 50, filter jsonb default '{}', model text default null, target_model text default 'gpt-4o',
-  insights integer default 0, scores jsonb default null, min_score double precision default null
+  insights integer default 0, scores jsonb default null, min_score double precision default null, pillars text[] default '{}'
 ) returns table (context text, token_count integer, citations jsonb)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -207,6 +208,7 @@ declare
   ids         uuid[];
   chosen      uuid[];
   insight_ids uuid[];
+  opening     record;
   best        record;
 begin
   perform matrice_private.require_given('token_budget', token_budget);
@@ -223,6 +225,7 @@ begin
   perform matrice_private.require_query(query_text);
   perform matrice_private.require_result_options(match_count, filter, 0, null, 0);
   perform matrice_private.require_least('min_score', min_score);
+  perform matrice_private.require_codes('pillars', pillars);
   perform matrice_private.require_role(project_id, 'viewer');
   if scores is null then
     ids := array(
@@ -240,16 +243,23 @@ begin
        limit match_count);
   end if;
 
-  insight_ids := matrice_private.pack_insights(query_text, build_context.project_id, insights, token_budget, target_model);
-  chosen := matrice_private.pack_chunks(ids, insight_ids, token_budget, target_model);
+  select p.context, p.citations, p.tokens_left into opening
+    from matrice_private.pack_pillars(build_context.project_id, pillars, token_budget, target_model) p;
+  insight_ids := matrice_private.pack_insights(query_text, build_context.project_id, insights, opening.tokens_left, target_model);
+  chosen := matrice_private.pack_chunks(ids, insight_ids, opening.tokens_left, target_model);
   loop
-    select w.context, w.citations into context, citations from matrice_private.rendered_context(insight_ids, chosen) w;
+    select concat_ws(E'\n\n', nullif(opening.context, ''), nullif(w.context, '')), w.citations into context, citations
+      from matrice_private.rendered_context(insight_ids, chosen, jsonb_array_length(opening.citations)) w;
     token_count := matrice.count_tokens(context, target_model);
     exit when token_count <= token_budget;
-    -- The whole text can take a token more than its parts. Then leave out the last chunk.
-    chosen := trim_array(chosen, 1);
+    -- The whole text can take a token more than its parts. Then leave out the last chunk, or the last insight.
+    if cardinality(chosen) > 0 then
+      chosen := trim_array(chosen, 1);
+    else
+      insight_ids := trim_array(insight_ids, 1);
+    end if;
   end loop;
-  if citations = '[]' and cardinality(ids) > 0 then
+  if citations = '[]' and opening.citations = '[]' and cardinality(ids) > 0 then
     -- Not even the best passage fits. Its beginning is better than nothing.
     select p.title, p.content, p.citation into best from matrice_private.context_passages(ids[:1]) p;
     context := matrice_private.cut_at_sentence(
@@ -260,6 +270,7 @@ begin
       citations := '[]';
     end if;
   end if;
+  citations := opening.citations || citations;
   return next;
 end
 $$;
@@ -270,5 +281,6 @@ comment on function matrice.build_context is
   'They are the best of hybrid_search, or those with the highest scores. filter, model: as in match_chunks. scores: '
   '{"<chunk_id>": score, …}. These scores rank the chunks instead of a search; query_embedding and filter then have no effect. '
   'insights: the largest number of the project''s insights to add. They take at most a quarter of the budget. min_score: leaves '
-  'out chunks with a lower score. With it, a question about which nothing is known gets no passages. Defaults: token_budget '
-  '4000, match_count 50, filter ''{}'', target_model ''gpt-4o'', insights 0.';
+  'out chunks with a lower score. With it, a question about which nothing is known gets no passages. pillars: codes of pillars, '
+  'which come first, in this order, as far as they fit; the last one may be cut after a sentence. Defaults: token_budget 4000, '
+  'match_count 50, filter ''{}'', target_model ''gpt-4o'', insights 0, pillars ''{}''.';

@@ -15,9 +15,10 @@ begin
 
     -- The API. These functions run as their caller.
     ('authenticated, service_role', 'matrice', array[
-      'create_project', 'set_phase',
+      'create_project', 'set_phase', 'phase_history',
       'invite_member', 'accept_invite', 'list_members', 'set_member_role', 'remove_member',
-      'save_pillar', 'restore_pillar', 'pillar_history',
+      'save_pillar', 'restore_pillar', 'pillar_history', 'pillar_catalog', 'diff_pillar', 'diff_pillar_text', 'as_of',
+      'label_pillar', 'unlabel_pillar', 'label_history',
       'ingest_source', 'chunk_source', 'sync_source', 'sync_sources', 'set_source_error', 'source_progress',
       'source_text', 'source_history', 'restore_source', 'rechunk', 'ingest_chunks', 'replace_chunks',
       'claim_chunks', 'store_embeddings', 'fail_chunks', 'failed_chunks', 'retry_failed',
@@ -46,7 +47,8 @@ begin
       'known_settings', 'type_of_setting', 'require_template', 'phases', 'require_phase',
       'require_member',
       'trimmed', 'make_invitation',
-      'pillar_name',
+      'pillar_name', 'pillar_version', 'pillar_defaults', 'require_pillar_settings', 'described_pillars', 'compared_versions',
+      'labels_at', 'require_label', 'set_label', 'require_codes', 'pack_pillars', 'require_exit_criteria_settings', 'missing_for_exit', 'phase_at',
       'text_language',
       'require_no_circle',
       'require_metadata_room', 'cut_is_bounded', 'chunk_is_bounded', 'completed_chunks', 'require_spans',
@@ -117,10 +119,12 @@ begin
       'waiting_projects_of_member', 'next_parts_of_member', 'settle_parts_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
       'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'quote_places', 'read_embeddings', 'is_sealed',
-      'read_usage', 'known_usage', 'base64_of',
+      'read_usage', 'known_usage', 'base64_of', 'diff_lines', 'unified_diff',
       -- No client may write histories, texts of sources, costs and budgets. It writes rows of the project that the caller's own
       -- import has made, and no other.
       'import_as_owner',
+      -- No client may write labels of pillars, so that a release label stays where it is. It refuses callers who are not editors.
+      'write_label_as_editor',
       -- No client may change steps, which say what was spent. They end running steps, fill unknown costs and add corrections, in
       -- what the caller may record or edit.
       'end_steps_of_member', 'reprice_of_member', 'write_correction_of_member',
@@ -149,14 +153,14 @@ begin
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
     -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text, embedded_twins,
-    -- waiting_twins, forget_model, flip_models, write_price, end_steps and write_correction are SECURITY DEFINER, because only the
+    -- waiting_twins, forget_model, flip_models, write_price, write_label, end_steps and write_correction are SECURITY DEFINER, because only the
     -- owner of the tables may read codes, the word index and the index of waiting chunks, execute the engine's functions, and write
     -- the texts of sources. So are those of budgets, and of metrics: metrics_of, rebuild_sums and purge_some.
     ('service_role', 'matrice_private', array[
       'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts',
       'complete_chunks', 'keep_text', 'embedded_twins', 'waiting_twins',
       'take_leases', 'is_last_attempt', 'own_leases', 'end_leases', 'return_leases', 'free_failed', 'forget_model', 'flip_models',
-      'keep_current_model', 'write_price', 'end_steps', 'reprice_steps', 'write_correction',
+      'keep_current_model', 'write_price', 'write_label', 'end_steps', 'reprice_steps', 'write_correction',
       'metrics_of', 'rebuild_sums', 'purge_some',
       'write_budget', 'delete_budget', 'admit', 'settle', 'release', 'budget_figures']),
 
@@ -183,12 +187,12 @@ begin
     -- Triggers. A trigger fires without EXECUTE on its function.
     (null, 'matrice_private', array[
       'touch_updated_at', 'refuse_change', 'project_from_parent', 'stay_in_project', 'refuse_clients',
-      'check_settings', 'require_acceptance', 'number_pillar_version', 'reindex_project_text',
+      'check_settings', 'require_exit_criteria', 'require_acceptance', 'number_pillar_version', 'reindex_project_text',
       'complete_chunk', 'hold_metadata', 'refilter_chunks', 'keep_progress', 'keep_dimensions', 'check_truncation', 'choose_model',
       'check_embedding', 'complete_lease', 'forget_leases', 'hold_text', 'forget_embeddings', 'complete_insight', 'refuse_circle',
       'price_step', 'complete_run',
       -- SECURITY DEFINER: these write to tables that no client may write.
-      'audit', 'keep_pillar_version', 'trim_texts', 'forget_usage', 'forget_failures', 'forget_rows', 'forget_rows_of_sources',
+      'audit', 'keep_pillar_version', 'keep_phase', 'trim_texts', 'forget_usage', 'forget_failures', 'forget_rows', 'forget_rows_of_sources',
       'list_parts', 'list_chunk', 'list_again', 'forget_queues',
       'count_added_chunks', 'count_removed_chunks', 'count_moved_chunk', 'count_embeddings', 'count_lost_embedding',
       'count_failure', 'add_up_added', 'recount_sources', 'recount_all', 'tell_progress',
@@ -196,7 +200,7 @@ begin
       'take_project_id', 'void_invitations', 'spend_on_budgets', 'forget_budget',
       'count_context_sources', 'count_source_texts', 'count_source_chunks', 'count_insights', 'count_workflow_runs',
       'count_workflow_steps',
-      'count_pillar_versions', 'count_project_invitations',
+      'count_pillar_versions', 'count_pillar_labels', 'count_phase_changes', 'count_project_invitations',
       'note_steps', 'note_changed_steps', 'note_removed_steps', 'note_runs',
       -- SECURITY DEFINER: a new project has no owner yet who could add one.
       'add_first_owner',

@@ -42,7 +42,7 @@ describe('functions refuse unknown names', () => refusals([
   ...['chunk_text', 'ingest_source', 'chunk_source'].flatMap((name) => each(['wordperfect', ''], name, 'format', '22023')),
   ...each(['P0', 'P7', 'p1', ''], 'set_phase', 'phase', '22023'),
   ...each(['P9', 'vision'], 'start_run', 'phase', '22023'),
-  ...['save_pillar', 'restore_pillar', 'pillar_history'].flatMap((name) => each(['P0', 'vision', 'P1 '], name, 'code', '22023')),
+  ...['save_pillar', 'restore_pillar', 'pillar_history', 'label_pillar', 'unlabel_pillar', 'diff_pillar', 'diff_pillar_text'].flatMap((name) => each(['P0', 'vision', 'P1 '], name, 'code', '22023')),
   ...['invite_member', 'set_member_role'].flatMap((name) => each(['admin', '', 'Owner'], name, 'role', '22023')),
   ...each(['done', '', 'Success'], 'record_step', 'status', '22023'),
   ...each(['running', ''], 'finish_run', 'status', '22023'),
@@ -107,7 +107,10 @@ describe('functions refuse numbers out of range', () => refusals([
   ...each([-1, 1001, 'NaN'], 'set_price', 'factor', '22023'),
   ...each([-1], 'calculate_cost', 'tokens_input', '22023'),
   ...each([-1], 'calculate_cost', 'tokens_output', '22023'),
-  ...['restore_pillar', 'restore_source', 'source_text'].flatMap((name) => each([-1, 99], name, 'version', 'PT404')).map(([label, request]) => [label, request, 404, 'PT404']),
+  ...each([[-1], ['P9'], ['P1', 'vision']], 'build_context', 'pillars', '22023'),
+  ...['diff_pillar', 'diff_pillar_text'].flatMap((name) => each([-1, 1e6 + 1], name, 'context_lines', '22023')),
+  ...['diff_pillar', 'diff_pillar_text'].flatMap((name) => each([-1, 99], name, 'from_version', 'PT404')).map(([label, request]) => [label, request, 404, 'PT404']),
+  ...['label_pillar', 'restore_pillar', 'restore_source', 'source_text'].flatMap((name) => each([-1, 99], name, 'version', 'PT404')).map(([label, request]) => [label, request, 404, 'PT404']),
 ]))
 
 // tests/sql/arguments.sql asks every function about every argument. What a client sends as null is one.
@@ -140,6 +143,8 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...['format', 'max_tokens', 'overlap_tokens'].flatMap((argument) => each([null], 'ingest_source', argument, '22004')),
   ...['format', 'max_tokens', 'overlap_tokens', 'model'].flatMap((argument) => each([null], 'chunk_text', argument, '22004')),
   ...each([null], 'save_pillar', 'content', '22004'),
+  ...['label_pillar', 'unlabel_pillar'].flatMap((name) => [...each(['', ' '], name, 'label', '22023'), ...each([null], name, 'label', '22004')]),
+  ...each([null], 'as_of', 'at', '22004'),
   ...['type', 'title', 'content'].flatMap((argument) => [
     ...each([''], 'record_insight', argument, '22023'), ...each([null], 'record_insight', argument, '22004'),
   ]),
@@ -174,7 +179,7 @@ describe('functions refuse empty and blank texts', () => refusals([
   ]),
   ...each([null], 'store_embeddings', 'chunk_ids', '22004'),
   ...each([null], 'analyze_text', 'language', '22004'),
-  ...['set_phase', 'save_pillar', 'ingest_source', 'build_context', 'search_insights', 'start_run', 'workflow_metrics', 'reindex_text',
+  ...['set_phase', 'phase_history', 'save_pillar', 'pillar_catalog', 'diff_pillar', 'diff_pillar_text', 'as_of', 'label_pillar', 'unlabel_pillar', 'label_history', 'ingest_source', 'build_context', 'search_insights', 'start_run', 'workflow_metrics', 'reindex_text',
     'sync_source', 'sync_sources', 'source_progress', 'failed_chunks', 'retry_failed', 'rechunk', 'ingest_chunks',
     'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings', 'reembed', 'set_price', 'reprice',
     'rebuild_metrics', 'purge_steps', 'top_runs', 'top_steps', 'step_errors',

@@ -58,6 +58,7 @@ export async function createWorld(user, name, carol) {
   const [{ chunk_id, content }] = chunks
   await ok(user.rpc('store_embeddings', { model: MODEL, chunk_ids: [chunk_id], embeddings: [embed(content)] }))
   await ok(user.rpc('save_pillar', { project_id, code: 'P1', content: 'To see a whale.' }))
+  await ok(user.rpc('label_pillar', { project_id, code: 'P1', version: 2, label: 'draft' }))
   const insight = { project_id, type: 'learning', title: 'Whales', content: 'They are large.', source_id }
   const old_id = await ok(user.rpc('record_insight', insight))
   const new_id = await ok(user.rpc('record_insight', { ...insight, content: 'They are very large.' }))
@@ -90,6 +91,14 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     save_pillar: { project_id, code: 'P1', content: 'To see two whales.', metadata: { mood: 'hopeful' } },
     restore_pillar: { project_id, code: 'P1', version: 1 },
     pillar_history: { project_id, code: 'P1' },
+    pillar_catalog: { project_id },
+    diff_pillar: { project_id, code: 'P1', from_version: 1 },
+    diff_pillar_text: { project_id, code: 'P1', from_version: 1 },
+    as_of: { project_id, at: '2030-01-01T00:00:00Z' },
+    label_pillar: { project_id, code: 'P1', version: 2, label: 'approved' },
+    unlabel_pillar: { project_id, code: 'P1', label: 'approved' },
+    label_history: { project_id, only_code: 'P1', only_label: 'draft' },
+    phase_history: { project_id },
     // Members
     invite_member: { project_id, email: 'erin@example.org', role: 'editor' },
     accept_invite: { token },
@@ -100,7 +109,7 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     match_chunks: { query_embedding, project_id, filter: { topic: 'whales' }, model: MODEL },
     search_chunks: { query_text, project_id, filter: { topic: 'whales' }, words: 'any' },
     hybrid_search: { query_text, query_embedding, project_id, filter: { topic: 'whales' }, model: MODEL, words: 'any', fusion: 'score' },
-    build_context: { query_text, query_embedding, project_id, filter: { topic: 'whales' }, model: MODEL, target_model: 'gpt-4o', scores: null },
+    build_context: { query_text, query_embedding, project_id, filter: { topic: 'whales' }, model: MODEL, target_model: 'gpt-4o', scores: null, pillars: ['P1'] },
     find_quote: { quote: 'blue whale', project_id },
     rerank_chunks: { scores: { [chunk_id]: 1 }, model: MODEL },
     evaluate_search: { queries: [{ query_text, query_embedding, relevant: { [chunk_id]: 1 } }], project_id, filter: { topic: 'whales' }, model: MODEL },

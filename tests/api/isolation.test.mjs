@@ -9,7 +9,7 @@ import { startStack } from './stack.mjs'
 // Readable by everybody signed in, writable by services.
 const REFERENCE = ['embedding_models', 'model_prices', 'model_price_windows', 'model_price_multipliers', 'quotas']
 // Written by triggers and functions only.
-const HISTORIES = ['pillar_versions', 'source_texts', 'audit_log', 'project_usage', 'budgets', 'budget_events', 'project_imports']
+const HISTORIES = ['pillar_versions', 'pillar_labels', 'phase_changes', 'source_texts', 'audit_log', 'project_usage', 'budgets', 'budget_events', 'project_imports']
 // Columns that nobody writes.
 const GENERATED = { chunk_embeddings: ['code'] }
 // Functions of their arguments alone, and those that make a project of the caller's own.

@@ -32,7 +32,7 @@ grant execute on all functions in schema public to authenticated;
 # What an owner of a project may not do. Everything else must be done, or it is not shown that it runs nothing of the attacker's.
 FOR_SERVICES = {"migrate", "register_model", "load_prices", "reap_runs"}
 READ_ONLY = {"audit_log", "budget_events", "budgets", "embedding_leases", "embedding_models", "model_price_multipliers", "model_price_windows",
-             "model_prices", "pillar_versions", "project_imports", "project_prices", "project_usage", "quotas", "source_texts"}
+             "model_prices", "phase_changes", "pillar_labels", "pillar_versions", "project_imports", "project_prices", "project_usage", "quotas", "source_texts"}
 REFUSED = {
     "insert": READ_ONLY | {"project_invitations", "user_projects"},
     "update": READ_ONLY | {"project_invitations", "workflow_steps"},

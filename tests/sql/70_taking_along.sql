@@ -20,7 +20,7 @@ select is((select string_agg(p.part || '.' || k, ', ') from matrice_private.proj
 select results_eq(
   $$select part, (select string_agg(name || case when is_id then '*' else '' end, ' ') from matrice_private.columns_of_part(part)) from matrice_private.exported_parts(true)$$,
   $$values
-    ('projects', 'created_at current_phase description domain name settings updated_at'),
+    ('projects', 'created_at current_phase description domain name reembed_template settings updated_at'),
     ('pillars', 'code content id* metadata name updated_at version'),
     ('pillar_versions', 'content metadata pillar_id* restored_from saved_at version'),
     ('context_sources', 'created_at error format id* max_tokens name overlap_tokens processed_at raw_metadata source_key status storage_path token_count type'),

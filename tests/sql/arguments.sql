@@ -30,6 +30,8 @@ insert into valid values
   ('user_id', $$tests.id('victor')$$), ('old_id', $$tests.id('old')$$), ('new_id', $$tests.id('new')$$),
   ('chunk_ids', $$array[tests.id('chunk')]$$), ('name', $$'x'$$), ('description', $$'x'$$), ('domain', $$'x'$$), ('settings', $$'{}'$$),
   ('phase', $$'P1'$$), ('code', $$'P1'$$), ('content', $$'x'$$), ('metadata', $$'{}'$$), ('expected_version', '2'), ('version', '1'),
+  ('from_version', '1'), ('to_version', '2'), ('context_lines', '3'), ('at', 'now()'), ('label', $$'draft'$$), ('is_release', 'false'),
+  ('only_code', $$'P1'$$), ('only_label', $$'draft'$$), ('pillars', $$'{P1}'$$),
   ('email', $$'erin@example.org'$$), ('role', $$'viewer'$$), ('valid_for', $$'7 days'$$), ('token', $$'a guess'$$),
   ('type', $$'x'$$), ('format', $$'text'$$), ('max_tokens', '512'), ('overlap_tokens', '64'), ('storage_path', $$'x'$$),
   ('model', $$'text-embedding-3-small'$$), ('batch_size', '1'), ('lease_id', 'gen_random_uuid()'), ('lease_seconds', '60'), ('error', $$'x'$$),

@@ -23,9 +23,22 @@ insert into contract values
 
   ('create_project', '{name text,description text DEFAULT NULL,domain text DEFAULT NULL,"settings jsonb DEFAULT ''{}''"}', 'uuid', null),
   ('set_phase', '{project_id uuid,phase text}', 'void', null),
+  ('phase_history', '{project_id uuid}', 'table',
+   '{phase text,entered_at timestamp with time zone,left_at timestamp with time zone,duration interval,entered_by uuid}'),
   ('save_pillar', '{project_id uuid,code text,content text,metadata jsonb DEFAULT NULL,expected_version integer DEFAULT NULL}', 'integer', null),
   ('restore_pillar', '{project_id uuid,code text,version integer}', 'integer', null),
   ('pillar_history', '{project_id uuid,code text}', 'table', '{version,content,metadata,saved_at,saved_by}'),
+  ('pillar_catalog', '{project_id uuid}', 'table',
+   '{code text,name text,purpose text,template text,version integer,updated_at timestamp with time zone,labels text[]}'),
+  ('diff_pillar', '{project_id uuid,code text,from_version integer,to_version integer DEFAULT NULL,context_lines integer DEFAULT 3}', 'table',
+   '{kind text,old_line integer,new_line integer,content text,words jsonb}'),
+  ('diff_pillar_text', '{project_id uuid,code text,from_version integer,to_version integer DEFAULT NULL,context_lines integer DEFAULT 3}', 'text', null),
+  ('as_of', '{project_id uuid,at timestamp with time zone}', 'table',
+   '{code text,name text,version integer,content text,metadata jsonb,saved_at timestamp with time zone,saved_by uuid,labels text[]}'),
+  ('label_pillar', '{project_id uuid,code text,version integer,label text,is_release boolean DEFAULT false}', 'void', null),
+  ('unlabel_pillar', '{project_id uuid,code text,label text}', 'void', null),
+  ('label_history', '{project_id uuid,only_code text DEFAULT NULL,only_label text DEFAULT NULL}', 'table',
+   '{code text,label text,version integer,is_release boolean,set_at timestamp with time zone,set_by uuid,is_current boolean}'),
 
   ('invite_member', '{project_id uuid,email text,"role text DEFAULT ''viewer''","valid_for interval DEFAULT ''7 days''"}', 'text', null),
   ('accept_invite', '{token text}', 'uuid', null),
@@ -254,7 +267,8 @@ select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
                    '_known_usage', '_sketch_latencies', '_merge_latencies', '_negate_latencies',
                    '_latency_percentiles');
 select volatility_is('matrice', function, 'stable', function || ' is stable')
-  from unnest(array['analyze_text', '_text_vector', '_query_words', '_rank_words', '_highlight', 'pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
+  from unnest(array['analyze_text', '_text_vector', '_query_words', '_rank_words', '_highlight', 'pillar_history', 'pillar_catalog', 'diff_pillar', 'diff_pillar_text',
+                    'as_of', 'label_history', 'phase_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
                     'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'price_of', 'workflow_metrics', 'top_runs', 'top_steps', 'step_errors', 'source_progress', 'failed_chunks', 'source_text',
                     'source_history', 'model_coverage', 'budget_status', 'find_quote', 'export_project', 'export_lines', 'export_markdown']::name[]) function;
 

@@ -9,6 +9,7 @@
 //! - [`word_query`]: reads a query that a person typed.
 //! - [`highlight`]: excerpts with the words of a query.
 //! - [`quote`]: finds a quote in a text.
+//! - [`diff`]: what changed between two texts.
 //! - [`codes`]: estimates similarities from short codes.
 //! - [`embedding`]: reads the vectors that clients send.
 //! - [`jsonb`]: reads the bytes of a jsonb value.
@@ -18,6 +19,7 @@
 pub mod analyze;
 pub mod chunk;
 pub mod codes;
+pub mod diff;
 pub mod embedding;
 mod error;
 mod fold;
