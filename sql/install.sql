@@ -109,6 +109,14 @@ comment on function matrice._highlight(text, text, text, integer, boolean) is
 comment on function matrice._whole_sentences(text, integer) is
   'Returns the longest beginning of a text that has at most most_chars characters and ends with a sentence or a line '
   '(UAX #29). If there is none, it ends with a word, or else anywhere. Internal, for the contexts of the schema.';
+comment on function matrice._normal_text(text) is
+  'Returns what the ways to write a statement have in common: the text in NFKC and lower case, with single blanks, without '
+  'quotation marks around it and punctuation behind it. Internal, for the insights of the schema.';
+comment on function matrice._likeness(tsvector, tsvector) is
+  'Returns the share of the stems of two texts that both have, 0 to 1. Internal, for the insights of the schema.';
+comment on function matrice._sketch(tsvector, uuid) is
+  'Returns codes of the words of a text. Texts of a project whose words are alike share some of them. Internal, for the insights '
+  'of the schema.';
 comment on function matrice._read_embeddings(jsonb) is
   'Reads the vectors of a JSON array: arrays of numbers, texts of vectors, or base64 of little-endian 32-bit floats. place: the '
   'number of the vector in the array, from 1. Internal, for store_embeddings.';
@@ -190,6 +198,9 @@ begin
     'matrice._rank_words(text, text, text[], bytea[], integer[], bytea[], bytea[], uuid[], uuid[], integer)',
     'matrice._highlight(text, text, text, integer, boolean)',
     'matrice._whole_sentences(text, integer)',
+    'matrice._normal_text(text)',
+    'matrice._likeness(tsvector, tsvector)',
+    'matrice._sketch(tsvector, uuid)',
     'matrice._read_embeddings(jsonb)',
     'matrice._read_usage(jsonb, bigint, bigint)',
     'matrice._known_usage(jsonb)',

@@ -222,14 +222,14 @@ select ok(obj_description(p.oid, 'pg_proc') like format('%%Defaults: %%%s %s%%',
 
 select volatility_is('matrice', function, 'immutable', function || ' is immutable')
   from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_analysis', '_index_words', '_deletion',
-                    '_merge_words', '_live_texts', '_whole_sentences', '_read_usage', '_known_usage']::name[]) function;
+                    '_merge_words', '_live_texts', '_whole_sentences', '_normal_text', '_likeness', '_sketch', '_read_usage', '_known_usage']::name[]) function;
 select is_strict('matrice', function, function || ' is strict')
   from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', '_text_vector', '_analysis', '_index_words', '_deletion', '_merge_words', '_live_texts',
-                    '_query_words', '_highlight', '_whole_sentences', '_known_usage']::name[]) function;
+                    '_query_words', '_highlight', '_whole_sentences', '_normal_text', '_likeness', '_sketch', '_known_usage']::name[]) function;
 select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
  where pronamespace = 'matrice'::regnamespace
    and proname in ('count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', 'analyze_text', '_text_vector', '_analysis', '_index_words', '_deletion',
-                   '_merge_words', '_live_texts', '_query_words', '_rank_words', '_highlight', '_whole_sentences', '_read_usage', '_known_usage');
+                   '_merge_words', '_live_texts', '_query_words', '_rank_words', '_highlight', '_whole_sentences', '_normal_text', '_likeness', '_sketch', '_read_usage', '_known_usage');
 select volatility_is('matrice', function, 'stable', function || ' is stable')
   from unnest(array['analyze_text', '_text_vector', '_query_words', '_rank_words', '_highlight', 'pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
                     'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'price_of', 'workflow_metrics', 'source_progress', 'failed_chunks', 'source_text',
