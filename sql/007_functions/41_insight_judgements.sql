@@ -15,7 +15,7 @@ begin
   perform matrice_private.hold_project(owner_project);
   perform matrice_private.require_origin(owner_project, source_id, run_id, step_id);
   perform matrice_private.remember_evidence(insight_id, is_for, false, source_id, chunk_ids, run_id, step_id, url, note);
-  return (select j.confidence from matrice_private.judged_insights(array[judge.insight_id], clock_timestamp()) j);
+  return (select j.confidence from matrice_private.judged_insights(array[judge.insight_id]) j);
 end
 $$;
 comment on function matrice_private.judge is 'Does what confirm_insight and contradict_insight do.';
