@@ -118,6 +118,14 @@ comment on function matrice._diff_lines(text, text, integer) is
 comment on function matrice._unified_diff(text, text, integer, text, text) is
   'Returns the difference of two texts in the unified form, with these names in its header; empty if they are equal. Internal, '
   'for diff_pillar_text.';
+comment on function matrice._normal_text(text) is
+  'Returns what the ways to write a statement have in common: the text in NFKC and lower case, with single blanks, without '
+  'quotation marks around it and punctuation behind it. Internal, for the insights of the schema.';
+comment on function matrice._likeness(tsvector, tsvector) is
+  'Returns the share of the stems of two texts that both have, 0 to 1. Internal, for the insights of the schema.';
+comment on function matrice._sketch(tsvector, uuid) is
+  'Returns codes of the words of a text. Texts of a project whose words are alike share some of them. Internal, for the insights '
+  'of the schema.';
 comment on function matrice._read_embeddings(jsonb) is
   'Reads the vectors of a JSON array: arrays of numbers, texts of vectors, or base64 of little-endian 32-bit floats. place: the '
   'number of the vector in the array, from 1. Internal, for store_embeddings.';
@@ -212,6 +220,9 @@ begin
     'matrice._find_quote(text[], integer[], text, integer)',
     'matrice._diff_lines(text, text, integer)',
     'matrice._unified_diff(text, text, integer, text, text)',
+    'matrice._normal_text(text)',
+    'matrice._likeness(tsvector, tsvector)',
+    'matrice._sketch(tsvector, uuid)',
     'matrice._read_embeddings(jsonb)',
     'matrice._little_endian(real[])',
     'matrice._read_usage(jsonb, bigint, bigint)',

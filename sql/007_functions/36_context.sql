@@ -56,10 +56,12 @@ begin
            coalesce(jsonb_agg(jsonb_build_object('number', before + p.number) || p.citation order by p.number), '[]')
       from (
         select given.place as number,
-               jsonb_build_object('insight_id', i.id, 'title', i.title, 'confidence', i.confidence) as citation,
-               'Insight: ' || i.title as title, i.content
+               jsonb_build_object('insight_id', i.id, 'title', i.title, 'confidence', j.confidence, 'seen', j.seen) as citation,
+               -- Restatements are one passage.
+               'Insight: ' || i.title || case when j.seen > 1 then format(' (seen %s ×)', j.seen) else '' end as title, i.content
           from unnest(insight_ids) with ordinality as given (id, place)
           join matrice.insights i on i.id = given.id
+          join matrice_private.judged_insights(insight_ids) j on j.insight_id = i.id
         union all
         select cardinality(insight_ids) + c.number, c.citation, c.title, c.content
           from matrice_private.context_passages(chunk_ids) c

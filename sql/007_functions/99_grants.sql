@@ -28,7 +28,8 @@ begin
       'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'match_documents',
       'build_context', 'find_quote',
       'evaluate_search', 'search_recall',
-      'record_insight', 'supersede_insight', 'search_insights',
+      'record_insight', 'confirm_insight', 'contradict_insight', 'supersede_insight', 'merge_insights', 'retract_insight',
+      'search_insights', 'insights_review',
       'start_run', 'record_step', 'record_steps', 'finish_run', 'correct_step', 'reap_runs',
       'calculate_cost', 'reprice', 'price_of', 'set_price', 'load_prices',
       'workflow_metrics', 'rebuild_metrics', 'purge_steps', 'top_runs', 'top_steps', 'step_errors',
@@ -50,7 +51,11 @@ begin
       'pillar_name', 'pillar_version', 'pillar_defaults', 'require_pillar_settings', 'described_pillars', 'compared_versions',
       'labels_at', 'require_label', 'set_label', 'require_codes', 'pack_pillars', 'require_exit_criteria_settings', 'missing_for_exit', 'phase_at',
       'text_language',
-      'require_no_circle',
+      'statement_hash', 'require_statement', 'require_fact', 'known_insight', 'holds',
+      'require_evidence', 'require_origin', 'remember_evidence', 'judge',
+      'confidence_of', 'half_life', 'freshness', 'evidence_weight', 'weighed_insights', 'judged_insights',
+      'hold_insights', 'project_of_insight', 'require_insight_in', 'require_no_circle', 'end_insight',
+      'insights_due', 'quoted',
       'require_metadata_room', 'cut_is_bounded', 'chunk_is_bounded', 'completed_chunks', 'require_spans',
       'names_between', 'places_of', 'content_hash', 'add_source', 'cut_source', 'lay_chunks', 'laid_metadata', 'require_room',
       'keyed_source', 'is_count_of_failures',
@@ -119,7 +124,7 @@ begin
       'waiting_projects_of_member', 'next_parts_of_member', 'settle_parts_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
       'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'quote_places', 'read_embeddings', 'is_sealed',
-      'read_usage', 'known_usage', 'base64_of', 'diff_lines', 'unified_diff',
+      'read_usage', 'known_usage', 'base64_of', 'diff_lines', 'unified_diff', 'normal_text', 'sketch',
       -- No client may write histories, texts of sources, costs and budgets. It writes rows of the project that the caller's own
       -- import has made, and no other.
       'import_as_owner',
@@ -139,6 +144,9 @@ begin
       -- callers who are not owners, or editors, of the project; the last one works for viewers.
       'hold_owner', 'write_budget_as_owner', 'delete_budget_as_owner', 'admit_member', 'is_reservation_of_member', 'settle_member',
       'release_member', 'budget_figures_of_member',
+      -- Nobody may write evidence and candidates, so that an editor cannot make witnesses up. They write those of insights that the
+      -- caller may edit.
+      'add_evidence_of_member', 'take_over_evidence_of_member', 'link_candidates_of_member',
       -- Under row-level security, filters cannot use their index, and no client may read the word index. These search only the
       -- caller's projects.
       'nearest_to_member', 'matching_of_member', 'outdated_of_member', 'member_has_chunks',
@@ -155,14 +163,16 @@ begin
     -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text, embedded_twins,
     -- waiting_twins, forget_model, flip_models, write_price, write_label, end_steps and write_correction are SECURITY DEFINER, because only the
     -- owner of the tables may read codes, the word index and the index of waiting chunks, execute the engine's functions, and write
-    -- the texts of sources. So are those of budgets, and of metrics: metrics_of, rebuild_sums and purge_some.
+    -- the texts of sources. So are those of budgets, of the evidence of insights, and of metrics: metrics_of, rebuild_sums and
+    -- purge_some.
     ('service_role', 'matrice_private', array[
       'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts',
       'complete_chunks', 'keep_text', 'embedded_twins', 'waiting_twins',
       'take_leases', 'is_last_attempt', 'own_leases', 'end_leases', 'return_leases', 'free_failed', 'forget_model', 'flip_models',
       'keep_current_model', 'write_price', 'write_label', 'end_steps', 'reprice_steps', 'write_correction',
       'metrics_of', 'rebuild_sums', 'purge_some',
-      'write_budget', 'delete_budget', 'admit', 'settle', 'release', 'budget_figures']),
+      'write_budget', 'delete_budget', 'admit', 'settle', 'release', 'budget_figures',
+      'add_evidence', 'take_over_evidence', 'link_candidates']),
 
     -- For the owner of the tables.
     (null, 'matrice_private', array[
@@ -181,6 +191,7 @@ begin
       'recount_budgets', 'recount_budget', 'period_start', 'period_end', 'is_model_of_budget', 'hold_budgets',
       'lock_budgets', 'reach_thresholds', 'merge_spending', 'say_dollars', 'say_renewal', 'require_budget_room',
       'rebuild_progress', 'texts_of', 'counts_of', 'why_failed', 'add_up', 'send_progress',
+      'near_insights', 'pieces_of_evidence', 'url_without_fragment',
       'schedule_embedding', 'unschedule_embedding', 'schedule_of', 'require_scheduler', 'is_of_extension'
     ]),
 
@@ -189,7 +200,7 @@ begin
       'touch_updated_at', 'refuse_change', 'project_from_parent', 'stay_in_project', 'refuse_clients',
       'check_settings', 'require_exit_criteria', 'require_acceptance', 'number_pillar_version', 'reindex_project_text',
       'complete_chunk', 'hold_metadata', 'refilter_chunks', 'keep_progress', 'keep_dimensions', 'check_truncation', 'choose_model',
-      'check_embedding', 'complete_lease', 'forget_leases', 'hold_text', 'forget_embeddings', 'complete_insight', 'refuse_circle',
+      'check_embedding', 'complete_lease', 'forget_leases', 'hold_text', 'forget_embeddings', 'complete_insight', 'note_ending', 'refuse_circle',
       'price_step', 'complete_run',
       -- SECURITY DEFINER: these write to tables that no client may write.
       'audit', 'keep_pillar_version', 'keep_phase', 'trim_texts', 'forget_usage', 'forget_failures', 'forget_rows', 'forget_rows_of_sources',
@@ -198,8 +209,9 @@ begin
       'count_failure', 'add_up_added', 'recount_sources', 'recount_all', 'tell_progress',
       'index_words', 'index_codes', 'prices_changed',
       'take_project_id', 'void_invitations', 'spend_on_budgets', 'forget_budget',
-      'count_context_sources', 'count_source_texts', 'count_source_chunks', 'count_insights', 'count_workflow_runs',
-      'count_workflow_steps',
+      'weaken_by_chunks', 'weaken_by_chunk', 'weaken_by_sources', 'weaken_by_texts', 'weaken_by_source',
+      'count_context_sources', 'count_source_texts', 'count_source_chunks', 'count_insights', 'count_insight_evidence',
+      'count_workflow_runs', 'count_workflow_steps',
       'count_pillar_versions', 'count_pillar_labels', 'count_phase_changes', 'count_project_invitations',
       'note_steps', 'note_changed_steps', 'note_removed_steps', 'note_runs',
       -- SECURITY DEFINER: a new project has no owner yet who could add one.

@@ -10,6 +10,7 @@ use matrice_core::analyze::{Form, Kind, Word};
 use matrice_core::highlight::highlight;
 use matrice_core::quote::find_quote;
 use matrice_core::sentences::whole_sentences;
+use matrice_core::statement::{likeness, normal_text, sketch};
 use matrice_core::word_index::Id;
 use matrice_core::word_index::rank::{Collection, Ranked, Ranking, rank};
 use matrice_core::word_index::segment::{
@@ -373,4 +374,21 @@ fn _find_quote(
             .into_iter()
             .map(|place| (place.start as i32, place.end as i32)),
     ))
+}
+
+#[pg_extern(immutable, strict, parallel_safe)]
+fn _normal_text(content: &str) -> String {
+    normal_text(content, INTERRUPT)
+}
+
+#[pg_extern(immutable, strict, parallel_safe)]
+fn _likeness(one: TextVector<&[u8]>, other: TextVector<&[u8]>) -> Result<f64, ErrorReport> {
+    likeness(one.0, other.0).map_err(of_core)
+}
+
+/// The codes of two projects differ, so that an index on them finds texts of one project.
+#[pg_extern(immutable, strict, parallel_safe)]
+fn _sketch(words: TextVector<&[u8]>, project_id: Uuid) -> Result<Vec<i32>, ErrorReport> {
+    let id = u128::from_be_bytes(*project_id.as_bytes());
+    sketch(words.0, (id >> 64) as u64 ^ (id as u64).rotate_left(32)).map_err(of_core)
 }

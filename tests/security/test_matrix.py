@@ -63,6 +63,7 @@ CALLS = {
     "_highlight": "('x', 'x', 'simple', 1, false)", "_index_words": "('{}', '{}')",
     "_deletion": "('00000000-0000-0000-0000-000000000001', '')", "_merge_words": "('{}', '{}', '{}', '{}')", "_live_texts": "('{}', '{}', 1)",
     "_rank_words": "('x', 'any', '{}', '{}', '{}', '{}', '{}', null, null, 1)", "_whole_sentences": "('x', 1)", "_find_quote": "('{x}', '{0}', 'x', 1)",
+    "_normal_text": "('x')", "_likeness": "('', '')", "_sketch": f"('', '{A}')",
     "_nearest_chunks": f"('{{{A}}}', 'text-embedding-3-small', 'x'::text, 1)",
     "_build_codes": f"('{A}', 'text-embedding-3-small', '{{}}')",
     "_coded_chunks": "('')",

@@ -255,15 +255,15 @@ select ok(obj_description(p.oid, 'pg_proc') like format('%%Defaults: %%%s %s%%',
 
 select volatility_is('matrice', function, 'immutable', function || ' is immutable')
   from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_analysis', '_index_words', '_deletion',
-                    '_merge_words', '_live_texts', '_whole_sentences', '_find_quote', '_read_usage', '_known_usage', '_sketch_latencies', '_merge_latencies', '_negate_latencies',
+                    '_merge_words', '_live_texts', '_whole_sentences', '_find_quote', '_normal_text', '_likeness', '_sketch', '_read_usage', '_known_usage', '_sketch_latencies', '_merge_latencies', '_negate_latencies',
                     '_latency_percentiles']::name[]) function;
 select is_strict('matrice', function, function || ' is strict')
   from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', '_text_vector', '_analysis', '_index_words', '_deletion', '_merge_words', '_live_texts',
-                    '_query_words', '_highlight', '_whole_sentences', '_find_quote', '_known_usage', '_sketch_latencies', '_merge_latencies', '_negate_latencies', '_latency_percentiles']::name[]) function;
+                    '_query_words', '_highlight', '_whole_sentences', '_find_quote', '_normal_text', '_likeness', '_sketch', '_known_usage', '_sketch_latencies', '_merge_latencies', '_negate_latencies', '_latency_percentiles']::name[]) function;
 select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
  where pronamespace = 'matrice'::regnamespace
    and proname in ('count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', 'analyze_text', '_text_vector', '_analysis', '_index_words', '_deletion',
-                   '_merge_words', '_live_texts', '_query_words', '_rank_words', '_highlight', '_whole_sentences', '_find_quote', '_read_usage',
+                   '_merge_words', '_live_texts', '_query_words', '_rank_words', '_highlight', '_whole_sentences', '_find_quote', '_normal_text', '_likeness', '_sketch', '_read_usage',
                    '_known_usage', '_sketch_latencies', '_merge_latencies', '_negate_latencies',
                    '_latency_percentiles');
 select volatility_is('matrice', function, 'stable', function || ' is stable')

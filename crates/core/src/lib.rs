@@ -7,6 +7,7 @@
 //! - [`word_vector`]: the words of a text as a tsvector.
 //! - [`word_index`]: which texts have which words, and BM25.
 //! - [`word_query`]: reads a query that a person typed.
+//! - [`statement`]: whether statements are the same, and how alike they are.
 //! - [`highlight`]: excerpts with the words of a query.
 //! - [`quote`]: finds a quote in a text.
 //! - [`diff`]: what changed between two texts.
@@ -31,6 +32,7 @@ mod rank_select;
 pub mod sentences;
 mod sizer;
 mod split;
+pub mod statement;
 pub mod token;
 pub mod usage;
 pub mod word_index;
