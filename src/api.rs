@@ -4,6 +4,7 @@ mod chunking;
 mod codes;
 mod embeddings;
 mod pricing;
+mod report;
 mod tokens;
 mod usage;
 mod words;

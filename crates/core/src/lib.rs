@@ -11,6 +11,7 @@
 //! - [`codes`]: estimates similarities from short codes.
 //! - [`embedding`]: reads the vectors that clients send.
 //! - [`jsonb`]: reads the bytes of a jsonb value.
+//! - [`report`]: a page with charts about a project.
 //! - [`usage`]: reads what calls of models used.
 
 pub mod analyze;
@@ -22,6 +23,7 @@ mod fold;
 pub mod highlight;
 pub mod jsonb;
 mod rank_select;
+pub mod report;
 pub mod sentences;
 mod sizer;
 mod split;

@@ -1,0 +1,20 @@
+//! A page about a project: one HTML file with its charts inside. It has no script and loads nothing.
+//!
+//! Names that users chose stand only in the HTML, which [`maud`] escapes. The charts hold numbers and days alone.
+
+mod chart;
+mod data;
+mod format;
+mod page;
+#[cfg(test)]
+mod tests;
+
+pub use format::Language;
+
+use serde_json::Value;
+
+/// Returns the page. `data` is what `matrice_private.report_data` returns; what it lacks counts as nothing.
+#[must_use]
+pub fn report(data: &Value, language: Language) -> String {
+    page::page(&data::Report::of_json(data), language).into_string()
+}

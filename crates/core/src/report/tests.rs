@@ -1,0 +1,7 @@
+use super::*;
+use serde_json::json;
+
+#[test]
+fn nothing_is_a_page() {
+    assert!(report(&json!(null), Language::English).starts_with("<!DOCTYPE html>"));
+}
