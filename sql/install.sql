@@ -118,6 +118,8 @@ comment on function matrice._read_usage(jsonb, bigint, bigint) is
   'provider_cost_usd, notes, and conflict: whether the counts cannot be priced. It never fails. Internal, for calculate_cost.';
 comment on function matrice._known_usage(jsonb) is
   'Returns those values of usage, or of a response, that _read_usage reads. Internal, for record_step.';
+comment on function matrice._report(text, text) is
+  'Returns an HTML page that shows data, which is JSON as report_data returns it. language: en or fr. Internal, for report.';
 comment on function matrice._seal(uuid, uuid, text, integer, jsonb, tsvector, jsonb) is
   'Returns a new id that says that these columns of a chunk were computed in this statement. Internal, for ingest_source.';
 comment on function matrice._is_sealed(uuid, uuid, uuid, text, integer, jsonb, tsvector, jsonb) is
@@ -193,6 +195,7 @@ begin
     'matrice._read_embeddings(jsonb)',
     'matrice._read_usage(jsonb, bigint, bigint)',
     'matrice._known_usage(jsonb)',
+    'matrice._report(text, text)',
     'matrice._seal(uuid, uuid, text, integer, jsonb, tsvector, jsonb)',
     'matrice._is_sealed(uuid, uuid, uuid, text, integer, jsonb, tsvector, jsonb)',
     'matrice._price_catalogue()',

@@ -30,7 +30,7 @@ begin
       'record_insight', 'supersede_insight', 'search_insights',
       'start_run', 'record_step', 'finish_run',
       'calculate_cost', 'reprice', 'price_of', 'set_price', 'load_prices',
-      'workflow_metrics',
+      'workflow_metrics', 'report',
       'refuse_planned_counts'
     ]),
 
@@ -72,7 +72,8 @@ begin
       'comparable_name', 'name_at_provider', 'standard_rates', 'tier_rates', 'rates_in_proportion', 'sheets_of',
       'rates_of_catalogue', 'wrong_rate', 'require_rates', 'require_catalogue', 'load_catalogue', 'undated_name', 'billed_tier',
       'is_off_peak', 'surcharge', 'rates_of_sheets', 'own_price', 'cost_in_project',
-      'require_usage', 'bounded_usage', 'cost_of_reading', 'reading_of_step'
+      'require_usage', 'bounded_usage', 'cost_of_reading', 'reading_of_step',
+      'require_report', 'report_of_steps', 'report_of_runs', 'report_of_budgets', 'report_data'
     ]),
 
     -- SECURITY DEFINER: these functions run as the owner of the tables.
@@ -103,7 +104,7 @@ begin
       'waiting_projects_of_member', 'next_parts_of_member', 'settle_parts_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
       'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'read_embeddings', 'is_sealed',
-      'read_usage', 'known_usage',
+      'read_usage', 'known_usage', 'rendered_report',
       'complete_chunks_of_member',
       -- No client may read or write source_counts. It adds up what is due, for whoever it is, and says nothing.
       'add_up_due',

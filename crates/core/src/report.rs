@@ -13,8 +13,9 @@ pub use format::Language;
 
 use serde_json::Value;
 
-/// Returns the page. `data` is what `matrice_private.report_data` returns; what it lacks counts as nothing.
+/// Returns the page. `data` is the JSON that `matrice_private.report_data` returns. What it lacks counts as nothing.
 #[must_use]
-pub fn report(data: &Value, language: Language) -> String {
-    page::page(&data::Report::of_json(data), language).into_string()
+pub fn report(data: &str, language: Language) -> String {
+    let data = serde_json::from_str(data).unwrap_or(Value::Null);
+    page::page(&data::Report::of_json(&data), language).into_string()
 }

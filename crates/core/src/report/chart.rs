@@ -13,20 +13,50 @@ pub(super) struct Shade {
 }
 
 /// Of texts and axes, then of lines behind the chart.
-pub(super) const INK: Shade = Shade { light: 0x5B6472, dark: 0xA3ADBB };
-pub(super) const GRID: Shade = Shade { light: 0xE3E6EA, dark: 0x30363F };
+pub(super) const INK: Shade = Shade {
+    light: 0x5B6472,
+    dark: 0xA3ADBB,
+};
+pub(super) const GRID: Shade = Shade {
+    light: 0xE3E6EA,
+    dark: 0x30363F,
+};
 
 /// The colours of Okabe and Ito, which colour-blind people can tell apart, made lighter or darker for contrast. The last one is
 /// grey, for what remains.
 pub(super) const SHADES: [Shade; 8] = [
-    Shade { light: 0x0B6FB3, dark: 0x4BA3E3 },
-    Shade { light: 0xD98200, dark: 0xF0A830 },
-    Shade { light: 0x008F6B, dark: 0x2DBE98 },
-    Shade { light: 0xB9538F, dark: 0xDB86B8 },
-    Shade { light: 0xC44900, dark: 0xEE7A3C },
-    Shade { light: 0x3FA4CE, dark: 0x7CCBEF },
-    Shade { light: 0x9A8B00, dark: 0xD9CB3D },
-    Shade { light: 0x7E8793, dark: 0x8A94A1 },
+    Shade {
+        light: 0x0B6FB3,
+        dark: 0x4BA3E3,
+    },
+    Shade {
+        light: 0xD98200,
+        dark: 0xF0A830,
+    },
+    Shade {
+        light: 0x008F6B,
+        dark: 0x2DBE98,
+    },
+    Shade {
+        light: 0xB9538F,
+        dark: 0xDB86B8,
+    },
+    Shade {
+        light: 0xC44900,
+        dark: 0xEE7A3C,
+    },
+    Shade {
+        light: 0x3FA4CE,
+        dark: 0x7CCBEF,
+    },
+    Shade {
+        light: 0x9A8B00,
+        dark: 0xD9CB3D,
+    },
+    Shade {
+        light: 0x7E8793,
+        dark: 0x8A94A1,
+    },
 ];
 
 /// Values of days. `None`: there is none.
@@ -69,10 +99,17 @@ pub(super) fn stacked(series: &[Series], labels: &Labels) -> Option<String> {
         (low, high) = (low.min(below), high.max(above));
     }
     // The gaps would be wider than the bars of a year.
-    let gap = if days > 60 { 0 } else { (SIZE.0 as usize / days.max(1) / 8) as u32 };
+    let gap = if days > 60 {
+        0
+    } else {
+        (SIZE.0 as usize / days.max(1) / 8) as u32
+    };
     drawn(labels, low, high, bars.is_empty(), |chart| {
         chart.draw_series(bars.iter().map(|&(day, from, to, shade)| {
-            let ends = [(SegmentValue::Exact(day), from), (SegmentValue::Exact(day + 1), to)];
+            let ends = [
+                (SegmentValue::Exact(day), from),
+                (SegmentValue::Exact(day + 1), to),
+            ];
             let mut bar = Rectangle::new(ends, color(shade.light).filled());
             bar.set_margin(0, 0, gap, gap);
             bar
@@ -90,13 +127,22 @@ pub(super) fn lines(series: &[Series], labels: &Labels) -> Option<String> {
             let style = color(each.shade.light).stroke_width(5);
             let points = || each.values.iter().take(labels.days.len()).enumerate();
             let place = |day: usize| SegmentValue::CenterOf(day as i32);
-            for stretch in points().collect::<Vec<_>>().chunk_by(|one, next| one.1.is_some() == next.1.is_some()) {
-                let stretch = stretch.iter().filter_map(|(day, value)| Some((place(*day), (**value)?)));
+            for stretch in points()
+                .collect::<Vec<_>>()
+                .chunk_by(|one, next| one.1.is_some() == next.1.is_some())
+            {
+                let stretch = stretch
+                    .iter()
+                    .filter_map(|(day, value)| Some((place(*day), (**value)?)));
                 chart.draw_series(LineSeries::new(stretch, style))?;
             }
             if labels.days.len() <= 60 {
                 chart.draw_series(points().filter_map(|(day, value)| {
-                    Some(Circle::new((place(day), (*value)?), 8, color(each.shade.light).filled()))
+                    Some(Circle::new(
+                        (place(day), (*value)?),
+                        8,
+                        color(each.shade.light).filled(),
+                    ))
                 }))?;
             }
         }

@@ -82,9 +82,17 @@ pub(super) struct Sources {
 /// How many models have a colour of their own.
 const MODELS: usize = 7;
 
+// The schema gives fewer. These bound the memory that JSON from elsewhere can take.
+const MOST_DAYS: usize = 400;
+const MOST_ROWS: usize = 10_000;
+
 impl Report {
     pub(super) fn of_json(data: &Value) -> Report {
-        let days: Vec<Day> = list(data, "days").iter().map(Day::of_json).collect();
+        let days: Vec<Day> = list(data, "days")
+            .iter()
+            .take(MOST_DAYS)
+            .map(Day::of_json)
+            .collect();
         Report {
             project: text(data, "project"),
             time_zone: text(data, "time_zone"),
@@ -94,11 +102,20 @@ impl Report {
             models: largest(
                 list(data, "models")
                     .iter()
+                    .take(MOST_ROWS)
                     .map(|model| Model::of_json(model, days.len()))
                     .collect(),
             ),
-            steps: list(data, "steps").iter().map(Step::of_json).collect(),
-            budgets: list(data, "budgets").iter().map(Budget::of_json).collect(),
+            steps: list(data, "steps")
+                .iter()
+                .take(MOST_ROWS)
+                .map(Step::of_json)
+                .collect(),
+            budgets: list(data, "budgets")
+                .iter()
+                .take(MOST_ROWS)
+                .map(Budget::of_json)
+                .collect(),
             all: Day::of_json(&data["all"]),
             sources: Sources::of_json(&data["sources"]),
             days,
@@ -171,7 +188,11 @@ fn largest(mut models: Vec<Model>) -> Vec<Model> {
         return models;
     }
     let rest = models.split_off(MODELS);
-    let mut sum = Model { is_rest: true, costs: vec![0.0; rest[0].costs.len()], ..Model::default() };
+    let mut sum = Model {
+        is_rest: true,
+        costs: vec![0.0; rest[0].costs.len()],
+        ..Model::default()
+    };
     for model in &rest {
         sum.add(model);
     }

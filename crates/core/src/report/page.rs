@@ -50,7 +50,10 @@ pub(super) fn page(report: &Report, language: Language) -> Markup {
 fn style() -> String {
     let shades = || {
         let named = [("ink", INK), ("grid", GRID)].map(|(name, shade)| (name.to_owned(), shade));
-        let numbered = SHADES.iter().enumerate().map(|(place, shade)| (format!("s{place}"), *shade));
+        let numbered = SHADES
+            .iter()
+            .enumerate()
+            .map(|(place, shade)| (format!("s{place}"), *shade));
         named.into_iter().chain(numbered)
     };
     let mut css = String::from(":root{color-scheme:light dark;--page:#F4F5F7;--card:#FFFFFF;--text:#1B2028");
@@ -144,12 +147,19 @@ fn days(report: &Report, language: Language) -> Vec<String> {
 }
 
 fn series(place: usize, days: &[Day], value: impl Fn(&Day) -> Option<f64>) -> Series {
-    Series { shade: SHADES[place], values: days.iter().map(value).collect() }
+    Series {
+        shade: SHADES[place],
+        values: days.iter().map(value).collect(),
+    }
 }
 
 /// The colour of a model. Steps without a model and the rest are grey.
 fn place_of(place: usize, model: &Model) -> usize {
-    if model.is_rest || model.name.is_none() { SHADES.len() - 1 } else { place.min(SHADES.len() - 1) }
+    if model.is_rest || model.name.is_none() {
+        SHADES.len() - 1
+    } else {
+        place.min(SHADES.len() - 1)
+    }
 }
 
 fn costs(report: &Report, language: Language) -> Markup {
@@ -160,7 +170,10 @@ fn costs(report: &Report, language: Language) -> Markup {
             values: model.costs.iter().copied().map(Some).collect(),
         })
         .collect();
-    let labels = Labels { days: &days(report, language), value: &|value, most| language.short_money(value, most) };
+    let labels = Labels {
+        days: &days(report, language),
+        value: &|value, most| language.short_money(value, most),
+    };
     html! {
         section {
             h2 { (name) }
@@ -197,7 +210,10 @@ fn latencies(report: &Report, language: Language) -> Markup {
     let name = language.say("Latency of steps", "Latence des étapes");
     let names = ["p50", "p95", "p99"];
     let lines = [0, 1, 2].map(|place| series(place, &report.days, |day| day.latency[place]));
-    let labels = Labels { days: &days(report, language), value: &|value, _| language.duration(value) };
+    let labels = Labels {
+        days: &days(report, language),
+        value: &|value, _| language.duration(value),
+    };
     html! {
         section {
             h2 { (name) }
@@ -220,7 +236,10 @@ fn runs(report: &Report, language: Language) -> Markup {
     ];
     let all = &report.all;
     let entry = |name: &str, runs: f64| format!("{name} {}", language.count(runs));
-    let labels = Labels { days: &days(report, language), value: &|value, most| whole(language, value, most) };
+    let labels = Labels {
+        days: &days(report, language),
+        value: &|value, most| whole(language, value, most),
+    };
     html! {
         section {
             h2 { (name) }
@@ -255,7 +274,10 @@ fn tokens(report: &Report, language: Language) -> Markup {
     ];
     let all = &report.all;
     let entry = |name: &str, tokens: f64| format!("{name} {}", language.count(tokens));
-    let labels = Labels { days: &days(report, language), value: &|value, most| whole(language, value, most) };
+    let labels = Labels {
+        days: &days(report, language),
+        value: &|value, most| whole(language, value, most),
+    };
     html! {
         section {
             h2 { (name) }
