@@ -77,7 +77,7 @@ pub(super) struct Labels<'a> {
 const SIZE: (u32, u32) = (1200, 600);
 /// The viewBox of all charts.
 pub(super) const VIEW: &str = "0 0 1200 600";
-const LETTERS: u32 = 36;
+const LETTERS: u32 = 46;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
@@ -167,7 +167,7 @@ fn drawn(
         return None;
     }
     // An axis needs a length.
-    let high = if high > low { high } else { low + 1.0 };
+    let high = if high - low > 1e-9 { high } else { low + 1.0 };
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
@@ -191,9 +191,9 @@ fn on_axes(
     let low = if low < 0.0 { low - room } else { low };
     let mut chart = ChartBuilder::on(area)
         .margin_top(24)
-        .margin_right(24)
-        .x_label_area_size(56)
-        .y_label_area_size(150)
+        .margin_right(72)
+        .x_label_area_size(64)
+        .y_label_area_size(170)
         .build_cartesian_2d((0..last).into_segmented(), low..high + room)?;
     let most = high.max(-low);
     chart

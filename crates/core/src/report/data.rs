@@ -142,7 +142,8 @@ impl Day {
             input: number(day, "input"),
             output: number(day, "output"),
             cached: number(day, "cached"),
-            latency: ["p50", "p95", "p99"].map(|percentile| known(day, percentile)),
+            latency: ["p50", "p95", "p99"]
+                .map(|percentile| known(day, percentile).map(|latency| latency.max(0.0))),
         }
     }
 }

@@ -56,6 +56,15 @@ impl Language {
         self.number(value, 0)
     }
 
+    /// A count that has room for few digits.
+    pub(super) fn rough(self, value: f64) -> String {
+        match value.abs() {
+            size if size >= 1e9 => self.number(value / 1e9, 1) + self.say("B", "\u{a0}Md"),
+            size if size >= 1e6 => self.number(value / 1e6, 1) + self.say("M", "\u{a0}M"),
+            _ => self.count(value),
+        }
+    }
+
     /// US dollars. Small amounts keep their digits: a call of a model may cost a millionth.
     pub(super) fn money(self, value: f64) -> String {
         let decimals = match value.abs() {

@@ -77,10 +77,12 @@ fn style() -> String {
 
 fn period(report: &Report, language: Language) -> Markup {
     let (first, last) = (language.date(&report.first), language.date(&report.last));
+    let made = clean(&report.made);
+    let (date, time) = made.split_once(' ').unwrap_or((&made, ""));
     html! {
         (first) @if first != last { " – " (last) }
         " · " bdi { (clean(&report.time_zone)) }
-        " · " (language.say("made", "établi le")) " " (clean(&report.made))
+        " · " (language.say("made", "établi le")) " " (language.date(date)) " " (time)
     }
 }
 
@@ -108,8 +110,8 @@ fn tiles(report: &Report, language: Language) -> Markup {
             (tile(language.say("Latency, p95", "Latence, p95"),
                   all.latency[1].map_or("–".into(), |latency| language.duration(latency)),
                   language.say("of steps", "des étapes").into()))
-            (tile(language.say("Tokens", "Jetons"), language.count(all.input + all.output),
-                  format!("{} {}", language.count(all.output), language.say("of output", "en sortie"))))
+            (tile(language.say("Tokens", "Jetons"), language.rough(all.input + all.output),
+                  format!("{} {}", language.rough(all.output), language.say("of output", "en sortie"))))
             (tile(language.say("From caches", "Depuis les caches"), language.percent(all.cached, all.input),
                   language.say("of the input tokens", "des jetons en entrée").into()))
             (tile(language.say("Embedded", "Vectorisé"), language.percent(sources.embedded, sources.chunks),
@@ -365,9 +367,8 @@ fn coverage(sources: &Sources, language: Language) -> Markup {
         section {
             h2 { (language.say("Embeddings", "Vectorisation")) }
             p.small {
-                (language.count(sources.sources)) " " (language.say("sources", "sources")) ", "
-                (language.count(sources.chunks)) " " (language.say("chunks", "fragments")) ", "
-                (language.percent(sources.embedded, sources.chunks)) " " (language.say("embedded", "vectorisés"))
+                (language.say("Sources: ", "Sources\u{a0}: ")) (language.count(sources.sources))
+                (language.say(" · Chunks: ", " · Fragments\u{a0}: ")) (language.count(sources.chunks))
             }
             (bar(&[(2, sources.embedded), (4, sources.failed)], sources.chunks))
             (key(&[
