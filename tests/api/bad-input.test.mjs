@@ -47,6 +47,7 @@ describe('functions refuse unknown names', () => refusals([
   ...each(['done', '', 'Success'], 'record_step', 'status', '22023'),
   ...each(['running', ''], 'finish_run', 'status', '22023'),
   ...each(['decade', ''], 'workflow_metrics', 'group_by', '22023'),
+  ...each(['de', '', 'EN'], 'report', 'language', '22023'), ...each(['Mars/Base', ''], 'report', 'time_zone', '22023'),
   ...['search_chunks', 'hybrid_search'].flatMap((name) => each(['some', '', 'Any'], name, 'words', '22023')),
   ...each(['rrf', '', 'Rank'], 'hybrid_search', 'fusion', '22023'),
   ...each(['klingon', '', 'English', 'pg_catalog.english'], 'analyze_text', 'language', '22023'),
@@ -151,6 +152,7 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...['set_price', 'price_of'].flatMap((name) => [...each(['', ' '], name, 'model', '22023'), ...each([null], name, 'model', '22004')]),
   ...each([null], 'load_prices', 'catalogue', '22004'),
   ...each([null], 'workflow_metrics', 'since', '22004'),
+  ...['since', 'until', 'time_zone', 'language'].flatMap((argument) => each([null], 'report', argument, '22004')),
   ...['register_model', 'switch_embedding_model', 'truncate_embeddings', 'drop_embeddings'].flatMap((name) => [
     ...each(['', ' '], name, 'model', '22023'), ...each([null], name, 'model', '22004'),
   ]),
@@ -158,7 +160,7 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...each([null], 'analyze_text', 'language', '22004'),
   ...['set_phase', 'save_pillar', 'ingest_source', 'build_context', 'search_insights', 'start_run', 'workflow_metrics', 'reindex_text',
     'sync_source', 'sync_sources', 'source_progress', 'failed_chunks', 'retry_failed', 'rechunk', 'ingest_chunks',
-    'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings', 'set_price', 'reprice']
+    'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings', 'set_price', 'reprice', 'report']
     .flatMap((name) => each([null], name, 'project_id', '22004')),
   ...['source_text', 'source_history', 'restore_source', 'replace_chunks'].flatMap((name) => each([null], name, 'source_id', '22004')),
 ]))
@@ -207,6 +209,7 @@ describe('functions refuse JSON of another kind', () => refusals([
   ...each(['{}', [1], {}, { models: { x: 1 } }], 'load_prices', 'catalogue', '22023'),
   ...each(['{}', [1]], 'calculate_cost', 'usage', '22023'),
   ...each(['soon'], 'workflow_metrics', 'since', '22007'), ...each(['soon'], 'reprice', 'since', '22007'),
+  ...each(['soon'], 'report', 'until', '22007'),
   ['create_project: half a character in name', rpc('create_project', { name: '\ud800' }), 400, 'PGRST102'],
   ['create_project: a zero byte in name', rpc('create_project', { name: 'a\u0000b' }), 400, '22P05'],
 ]))

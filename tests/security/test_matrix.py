@@ -83,7 +83,7 @@ CALLS = {
     "search_insights": f"('words', '{A}')",
     "start_run": f"('{A}', 'w', 'e')", "record_step": f"('{IDS['run']}', 's', 'success')", "finish_run": f"('{IDS['run']}', 'completed')",
     "reprice": f"('{A}', now() - interval '1 day')", "price_of": f"('gpt-4o', project_id => '{A}')", "set_price": f"('{A}', 'gpt-4o')", "load_prices": "('{\"models\": {}}')",
-    "calculate_cost": "('gpt-4o', 1)", "workflow_metrics": f"('{A}', now() - interval '1 day')",
+    "calculate_cost": "('gpt-4o', 1)", "workflow_metrics": f"('{A}', now() - interval '1 day')", "report": f"('{A}')",
     "refuse_planned_counts": "()",
 }
 

@@ -145,6 +145,10 @@ insert into contract values
   ('workflow_metrics', '{project_id uuid,since timestamp with time zone,until timestamp with time zone DEFAULT now(),group_by text DEFAULT ''day''}',
    'table', '{bucket text,runs,succeeded,failed,success_rate,steps,tokens_input,tokens_output,cost_usd,p50_ms,p95_ms,p99_ms}'),
 
+  ('report',
+   '{project_id uuid,since timestamp with time zone DEFAULT (now() - ''30 days''::interval),until timestamp with time zone DEFAULT now(),
+     time_zone text DEFAULT ''UTC'',language text DEFAULT ''en''}', 'matrice."text/html"', null),
+
   ('refuse_planned_counts', '{}', 'void', null);
 
 -- 'name type DEFAULT default' of each argument that goes in.
@@ -198,15 +202,15 @@ select volatility_is('matrice', function, 'immutable', function || ' is immutabl
                     '_merge_words', '_live_texts', '_whole_sentences', '_read_usage', '_known_usage']::name[]) function;
 select is_strict('matrice', function, function || ' is strict')
   from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', '_text_vector', '_analysis', '_index_words', '_deletion', '_merge_words', '_live_texts',
-                    '_query_words', '_highlight', '_whole_sentences', '_known_usage']::name[]) function;
+                    '_query_words', '_highlight', '_whole_sentences', '_known_usage', '_report']::name[]) function;
 select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
  where pronamespace = 'matrice'::regnamespace
    and proname in ('count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', 'analyze_text', '_text_vector', '_analysis', '_index_words', '_deletion',
-                   '_merge_words', '_live_texts', '_query_words', '_rank_words', '_highlight', '_whole_sentences', '_read_usage', '_known_usage');
+                   '_merge_words', '_live_texts', '_query_words', '_rank_words', '_highlight', '_whole_sentences', '_read_usage', '_known_usage', '_report');
 select volatility_is('matrice', function, 'stable', function || ' is stable')
   from unnest(array['analyze_text', '_text_vector', '_query_words', '_rank_words', '_highlight', 'pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
                     'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'price_of', 'workflow_metrics', 'source_progress', 'failed_chunks', 'source_text',
-                    'source_history', 'model_coverage']::name[]) function;
+                    'source_history', 'model_coverage', 'report']::name[]) function;
 
 select * from finish();
 rollback;
