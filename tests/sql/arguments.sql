@@ -46,10 +46,11 @@ insert into valid values
   ('run_key', $$'key'$$), ('input_data', $$'{}'$$), ('output_data', $$'{}'$$), ('step_name', $$'x'$$), ('step_key', $$'key'$$), ('status', $$'success'$$),
   ('latency_ms', '1'), ('tokens_input', '1'), ('tokens_output', '1'), ('usage', $$'{}'$$), ('response', $$'{}'$$), ('attempt', '1'), ('cost_usd', '1'),
   ('executed_at', 'now()'), ('priced_at', 'now()'), ('since', $$'2026-01-01'$$), ('until', 'now()'), ('group_by', $$'day'$$), ('dimensions', '3'), ('is_default', 'false'),
-  ('truncated_from', $$'gte-small'$$),
+  ('truncated_from', $$'gte-small'$$), ('time_zone', $$'Europe/Paris'$$),
   ('prices', 'null'), ('same_as', $$'gpt-4o'$$), ('factor', '1'), ('valid_from', 'now()'), ('provider', $$'openai'$$), ('catalogue', $$'{"models": {}}'$$);
 -- With scores, build_context needs no vector.
 insert into valid values ('status', $$'completed'$$, 'finish_run'), ('error', $$'{}'$$, 'record_step'), ('scores', 'null', 'build_context'),
+  ('language', $$'en'$$, 'report'), ('since', $$now() - interval '1 day'$$, 'report'),
   ('model', $$'gte-small'$$, 'drop_embeddings'), ('model', $$'short'$$, 'truncate_embeddings');
 grant select on valid to public;
 
