@@ -70,13 +70,15 @@ begin
        where s.project_id = report_of_steps.project_id and s.executed_at >= since and s.executed_at < until
     ), days as (
       select s.day, sum(s.tokens_input) as input, sum(s.tokens_output) as output,
-             sum(coalesce((s.counts ->> 'cache_read')::numeric, 0) + coalesce((s.counts ->> 'cache_read_audio')::numeric, 0)) as cached,
+             sum(coalesce((s.counts ->> 'cache_read')::numeric, 0)
+                 + coalesce((s.counts ->> 'cache_read_audio')::numeric, 0)) as cached,
              percentile_cont(array[0.5, 0.95, 0.99]) within group (order by s.latency_ms)
                filter (where s.status <> 'skipped') as latency
         from steps s
        group by grouping sets ((s.day), ())
     ), models as (
-      select s.model, count(*) as calls, count(*) filter (where s.cost_usd is null) as unpriced, coalesce(sum(s.cost_usd), 0) as cost,
+      select s.model, count(*) as calls, count(*) filter (where s.cost_usd is null) as unpriced,
+             coalesce(sum(s.cost_usd), 0) as cost,
              row_number() over (order by coalesce(sum(s.cost_usd), 0) desc, count(*) desc, s.model) > 20 as is_rest
         from steps s
        where s.is_call
@@ -115,8 +117,8 @@ begin
 end
 $$;
 comment on function matrice_private.report_of_steps is
-  'Returns what a report says of steps: by day (the key is the number of the day; all: of all days), by model, and the steps that '
-  'cost most. Of more than 20 models the cheaper ones are one row. It reads each step once.';
+  'Returns what a report says of steps: by day (the key is the number of the day; all: of all days), by model, and the steps '
+  'that cost most. Of more than 20 models the cheaper ones are one row. It reads each step once.';
 
 create or replace function matrice_private.report_of_runs(
   project_id uuid, since timestamptz, until timestamptz, time_zone text, first_day date
@@ -131,7 +133,8 @@ begin
       from (
         select r.day,
                count(*) filter (where r.status = 'completed') as completed, count(*) filter (where r.status = 'failed') as failed,
-               count(*) filter (where r.status = 'cancelled') as cancelled, count(*) filter (where r.status = 'running') as running
+               count(*) filter (where r.status = 'cancelled') as cancelled,
+               count(*) filter (where r.status = 'running') as running
           from (select (r.started_at at time zone time_zone)::date - first_day as day, r.status
                   from matrice.workflow_runs r
                  where r.project_id = report_of_runs.project_id and r.started_at >= since and r.started_at < until) r

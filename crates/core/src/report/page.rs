@@ -96,8 +96,8 @@ fn tiles(report: &Report, language: Language) -> Markup {
         0.0 => String::new(),
         calls => format!(
             "{} {}",
-            language.count(calls),
-            language.say("calls without a known price", "appels sans prix connu")
+            language.say("calls without a known price:", "appels sans prix connu\u{a0}:"),
+            language.count(calls)
         ),
     };
     html! {
