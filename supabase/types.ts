@@ -308,6 +308,7 @@ type Functions = {
       response: object | null
     }
   }
+  report: { args: { language: 'en' | 'fr' }, returns: string }
   reprice: { row: { cost_before: number | null, cost_now: number | null } }
   set_price: { args: { prices: Rates | null, same_as: string | null } }
   start_run: { args: { run_key: string | null, phase: Phase | null, input_data: NonNullable<Json> } }

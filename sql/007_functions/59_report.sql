@@ -214,5 +214,5 @@ comment on function matrice.report is
   'Returns an HTML page about a project: cost per day by model, latency, runs, tokens, the steps that cost most, budgets and '
   'embeddings. The page is one file: it has no script and loads nothing. Over PostgREST, ask for it with the header '
   'Accept: text/html. since, until: counts runs by their start, and steps by executed_at; at most 366 days. time_zone: whose '
-  'days are shown; a name such as Europe/Paris. language: en or fr. Defaults: since now() - interval ''30 days'', until now(), '
+  'days are shown; a name such as Europe/Paris. language: en or fr. Defaults: since (now() - ''30 days''::interval), until now(), '
   'time_zone ''UTC'', language ''en''.';
