@@ -57,7 +57,7 @@ CALLS = {
     "_nearest_chunks": f"('{{{A}}}', 'text-embedding-3-small', 'x'::text, 1)",
     "_build_codes": f"('{A}', 'text-embedding-3-small', '{{}}')",
     "_coded_chunks": "('')",
-    "_read_embeddings": "('[]')", "_read_usage": "('{}', 1, 1)", "_known_usage": "('{}')",
+    "_read_embeddings": "('[]')", "_read_usage": "('{}', 1, 1)", "_known_usage": "('{}')", "_report": "('{}', 'en')",
     "_seal": "(gen_random_uuid(), gen_random_uuid(), 'x', 1, '{}', '', '{}')",
     "_is_sealed": "(gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'x', 1, '{}', '', '{}')",
     "_price_catalogue": "()", "migrate": "()",
