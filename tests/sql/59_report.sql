@@ -13,7 +13,7 @@ select matrice.record_step(tests.id('run'), format('step %s', n), 'success', lat
 create temp table told on commit drop as
 select matrice_private.report_data(tests.id('atlas'), '2026-03-28T23:00Z', '2026-03-30T22:00Z', 'Europe/Paris') as data;
 select is(jsonb_path_query_array(data, '$.days[*].date'), '["2026-03-29", "2026-03-30"]', 'A report has the days of its time zone') from told;
-select is(jsonb_path_query_array(data, '$.days[*].input'), '[210, 40]', 'A day of 23 hours has 21 of the steps, and the next day 4') from told;
+select is(jsonb_path_query_array(data, '$.days[*].input'), '[220, 30]', 'A day of 23 hours has 22 of the steps, and the next day 3') from told;
 select is(data #> '{all,cached}', '100', 'Tokens from caches are summed up') from told;
 select is(jsonb_array_length(data -> 'models'), 21, '25 models are 20 models and the rest') from told;
 select is((select m -> 'cost' from jsonb_array_elements(data -> 'models') m where m -> 'is_rest' = 'true'), '15.000000000000',
