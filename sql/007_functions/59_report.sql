@@ -23,9 +23,7 @@ comment on function matrice_private.rendered_report is
   'Returns the page that shows what report_data has returned. SECURITY DEFINER: only the owner may execute the function of the '
   'engine. The result depends on the arguments alone.';
 
-create or replace function matrice_private.require_report(
-  since timestamptz, until timestamptz, time_zone text, language text
-) returns void
+create or replace function matrice_private.require_report(since timestamptz, until timestamptz, time_zone text) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -34,7 +32,6 @@ begin
   perform matrice_private.require_given('until', until);
   perform matrice_private.require_text('time_zone', time_zone);
   perform matrice_private.require_bytes('time_zone', time_zone, 100);
-  perform matrice_private.require_one_of('language', language, array['en', 'fr']);
   perform matrice_private.require_time('since', since);
   perform matrice_private.require_time('until', until);
   if since >= until or until - since > interval '366 days' then
@@ -50,7 +47,7 @@ begin
   end;
 end
 $$;
-comment on function matrice_private.require_report is 'Raises an error unless a report can be made of these arguments.';
+comment on function matrice_private.require_report is 'Raises an error unless a report can be made of this period.';
 
 create or replace function matrice_private.report_of_steps(
   project_id uuid, since timestamptz, until timestamptz, time_zone text, first_day date
@@ -205,7 +202,8 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform matrice_private.require_report(since, until, time_zone, language);
+  perform matrice_private.require_report(since, until, time_zone);
+  perform matrice_private.require_one_of('language', language, array['en', 'fr']);
   perform matrice_private.require_role(project_id, 'viewer');
   return matrice_private.rendered_report(matrice_private.report_data(project_id, since, until, time_zone), language);
 end
