@@ -150,9 +150,9 @@ comment on column matrice.source_chunks.content is 'The chunk''s text.';
 comment on column matrice.source_chunks.token_count is
   'Tokens of the content in the default encoding. A trigger counts them and ignores what the client wrote.';
 comment on column matrice.source_chunks.metadata is
-  'Heading path, page, section, … Searches filter by it. "page" is a number or a short text, "pages" is an array of '
-  'them. Passages and citations show both. spans sets "pages", "sheets" and "slides". All four are removed if the chunk '
-  'moves to another place in the text and no spans are given.';
+  'Heading path, header of the table, page, section, … Searches filter by it. "page" is a number or a short text, "pages" is '
+  'an array of them. Passages and citations show both. spans sets "pages", "sheets" and "slides". All four are removed if the '
+  'chunk moves to another place in the text and no spans are given.';
 comment on column matrice.source_chunks.start_char is 'Offset of the first character in the source''s text, from 0.';
 comment on column matrice.source_chunks.end_char is 'Offset after the last character.';
 comment on column matrice.source_chunks.fts is

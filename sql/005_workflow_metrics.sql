@@ -14,10 +14,22 @@ create table matrice.workflow_runs (
   started_at   timestamptz not null default now(),
   completed_at timestamptz,
   run_key      text,
+  attempt      integer     not null default 0,
+  error        jsonb,
+  reaped_at    timestamptz,
+  parent_run_id uuid,
+  user_key     text,
+  session_key  text,
+  tags         jsonb       not null default '[]',
+  pillar_versions jsonb,
+  is_failure_handler boolean not null default false,
+  created_by   uuid                 default matrice_private.current_user_id(),
   constraint workflow_runs_pkey primary key (id),
   constraint workflow_runs_project_id_id_key unique (project_id, id),
-  constraint workflow_runs_project_id_run_key_key unique (project_id, run_key),
+  constraint workflow_runs_project_id_workflow_id_run_key_key unique (project_id, workflow_id, run_key),
   constraint workflow_runs_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
+  constraint workflow_runs_parent_fkey foreign key (project_id, parent_run_id)
+    references matrice.workflow_runs (project_id, id) on delete set null (parent_run_id),
   constraint workflow_runs_phase_p1_to_p6_check check (phase in ('P1', 'P2', 'P3', 'P4', 'P5', 'P6')),
   constraint workflow_runs_status_running_completed_failed_cancelled
     check (status in ('running', 'completed', 'failed', 'cancelled')),
@@ -27,6 +39,16 @@ create table matrice.workflow_runs (
   constraint workflow_runs_run_key_1_to_500_characters check (length(run_key) between 1 and 500),
   constraint workflow_runs_input_data_size check (matrice_private.json_within(input_data, 262144)),
   constraint workflow_runs_output_data_size check (matrice_private.json_within(output_data, 262144)),
+  constraint workflow_runs_error_size check (matrice_private.json_within(error, 65536)),
+  constraint workflow_runs_attempt_check check (attempt between 0 and 1000000),
+  constraint workflow_runs_parent_is_another_run check (parent_run_id <> id),
+  constraint workflow_runs_user_key_length check (octet_length(user_key) <= 200),
+  constraint workflow_runs_session_key_length check (octet_length(session_key) <= 200),
+  constraint workflow_runs_tags_is_array check (jsonb_typeof(tags) = 'array'),
+  constraint workflow_runs_tags_size check (matrice_private.json_within(tags, 16384)),
+  constraint workflow_runs_pillar_versions_is_object check (jsonb_typeof(pillar_versions) = 'object'),
+  constraint workflow_runs_pillar_versions_size check (matrice_private.json_within(pillar_versions, 1000)),
+  constraint workflow_runs_reaped_at_check check (reaped_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
   constraint workflow_runs_started_at_check check (started_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
   constraint workflow_runs_completed_at_check check (completed_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
@@ -35,6 +57,7 @@ create index idx_workflow_runs_status on matrice.workflow_runs (status);
 -- The newest runs of a project, and of all projects.
 create index idx_workflow_runs_project_started on matrice.workflow_runs (project_id, started_at);
 create index idx_workflow_runs_started on matrice.workflow_runs (started_at);
+create index idx_workflow_runs_parent on matrice.workflow_runs (project_id, parent_run_id);
 
 comment on table matrice.workflow_runs is 'Runs of workflows (Inngest functions).';
 comment on column matrice.workflow_runs.id is 'Primary key.';
@@ -48,8 +71,23 @@ comment on column matrice.workflow_runs.output_data is 'Output: the result of th
 comment on column matrice.workflow_runs.started_at is 'Start time.';
 comment on column matrice.workflow_runs.completed_at is 'End time.';
 comment on column matrice.workflow_runs.run_key is
-  'The caller''s own key for the run, for example the Inngest run id. If start_run is called again with the same key '
-  'and workflow, it returns this run.';
+  'The caller''s own key for the run, for example the Inngest run id. Of each workflow, a project has one run with a key.';
+comment on column matrice.workflow_runs.attempt is
+  'Number of the attempt that runs or has ended, from 0. A higher one opens an ended run again.';
+comment on column matrice.workflow_runs.error is 'Why the run failed or was cancelled.';
+comment on column matrice.workflow_runs.reaped_at is
+  'When reap_runs cancelled the run, because nobody said how it ended. Null again if somebody says it later.';
+comment on column matrice.workflow_runs.parent_run_id is 'The run that started this one.';
+comment on column matrice.workflow_runs.user_key is 'The caller''s own key for the user for whom the run works.';
+comment on column matrice.workflow_runs.session_key is 'The caller''s own key for the session or conversation.';
+comment on column matrice.workflow_runs.tags is 'Tags, a JSON array.';
+comment on column matrice.workflow_runs.pillar_versions is
+  'The versions of the pillars when the run started, by their codes. A trigger fills it in when it is left out.';
+comment on column matrice.workflow_runs.is_failure_handler is
+  'Whether the run handles the failure of another run. Its success is none of the workflow. A trigger sets it for the event '
+  'inngest/function.failed.';
+comment on column matrice.workflow_runs.created_by is
+  'The user who recorded the run; null for a service. A trigger sets it and ignores what a client wrote.';
 
 -- workflow_steps -----------------------------------------------------------------------------------------------------
 
@@ -72,16 +110,24 @@ create table matrice.workflow_steps (
   attempt       integer        not null default 0,
   cost_note     text,
   provider_cost_usd numeric(20,12),
+  call_key      text           not null default '',
+  corrects      uuid,
+  reason        text,
   constraint workflow_steps_pkey primary key (id),
-  constraint workflow_steps_run_id_step_key_attempt_key unique (run_id, step_key, attempt),
+  constraint workflow_steps_run_id_step_key_attempt_call_key_key unique (run_id, step_key, attempt, call_key),
   constraint workflow_steps_run_fkey foreign key (project_id, run_id)
     references matrice.workflow_runs (project_id, id) on delete cascade,
-  constraint workflow_steps_status_success_failed_skipped check (status in ('success', 'failed', 'skipped')),
+  constraint workflow_steps_status_running_success_failed_skipped
+    check (status in ('running', 'success', 'failed', 'skipped')),
   constraint workflow_steps_latency_ms_check check (latency_ms between 0 and 1000000000),
-  constraint workflow_steps_tokens_input_check check (tokens_input between 0 and 1000000000),
-  constraint workflow_steps_tokens_output_check check (tokens_output between 0 and 1000000000),
+  -- Only a correction may take something away.
+  constraint workflow_steps_tokens_input_check
+    check (tokens_input <= 1000000000 and (tokens_input >= 0 or corrects is not null and tokens_input >= -1000000000)),
+  constraint workflow_steps_tokens_output_check
+    check (tokens_output <= 1000000000 and (tokens_output >= 0 or corrects is not null and tokens_output >= -1000000000)),
   -- The upper bound also refuses NaN, which is greater than every number.
-  constraint workflow_steps_cost_usd_check check (cost_usd >= 0 and cost_usd < 100000000),
+  constraint workflow_steps_cost_usd_check
+    check (cost_usd < 100000000 and (cost_usd >= 0 or corrects is not null and cost_usd > -100000000)),
   constraint workflow_steps_provider_cost_usd_check check (provider_cost_usd >= 0 and provider_cost_usd < 100000000),
   constraint workflow_steps_cost_note_length check (octet_length(cost_note) <= 4000),
   constraint workflow_steps_attempt_check check (attempt between 0 and 1000000),
@@ -92,16 +138,25 @@ create table matrice.workflow_steps (
   constraint workflow_steps_executed_at_check check (executed_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
   constraint workflow_steps_usage_is_object check (jsonb_typeof(usage) = 'object'),
   constraint workflow_steps_step_key_1_to_500_characters check (length(step_key) between 1 and 500),
-  constraint workflow_steps_cost_source_provided_calculated check (cost_source in ('provided', 'calculated'))
+  -- Together with the other columns of the key it must fit into the index.
+  constraint workflow_steps_call_key_100_characters check (length(call_key) <= 100),
+  constraint workflow_steps_reason_length check (octet_length(reason) <= 2000),
+  constraint workflow_steps_correction_has_reason
+    check ((corrects is null) = (reason is null) and (corrects is null) = (cost_source is distinct from 'correction')),
+  constraint workflow_steps_cost_source_provided_calculated_correction
+    check (cost_source in ('provided', 'calculated', 'correction'))
 );
 create index idx_workflow_steps_run on matrice.workflow_steps (project_id, run_id);
+create index idx_workflow_steps_corrects on matrice.workflow_steps (corrects) where corrects is not null;
 
-comment on table matrice.workflow_steps is 'Steps of runs with their metrics, one row per attempt.';
+comment on table matrice.workflow_steps is
+  'Steps of runs with their metrics: one row for each attempt, and for each call of a model within it. Members can add rows but '
+  'not change them. A correction is a row, too.';
 comment on column matrice.workflow_steps.id is 'Primary key.';
 comment on column matrice.workflow_steps.run_id is 'The run.';
 comment on column matrice.workflow_steps.project_id is 'The run''s project; filled in when left out.';
 comment on column matrice.workflow_steps.step_name is 'Name of the step.';
-comment on column matrice.workflow_steps.status is 'success, failed or skipped.';
+comment on column matrice.workflow_steps.status is 'running, success, failed or skipped.';
 comment on column matrice.workflow_steps.latency_ms is 'Duration in milliseconds.';
 comment on column matrice.workflow_steps.tokens_input is
   'Input tokens, including those read from or written to a cache. Taken from usage if left out; 0 if nothing says how many.';
@@ -117,8 +172,8 @@ comment on column matrice.workflow_steps.usage is
   'What the API of the model, or a library, reported; or matrice''s own keys, which calculate_cost lists. Of what is too large, '
   'only what is known is kept.';
 comment on column matrice.workflow_steps.cost_source is
-  'provided: the caller passed the cost. calculated: the cost comes from model_prices. Null: the cost is not known. A '
-  'trigger sets this column and ignores what the client wrote.';
+  'provided: the caller passed the cost. calculated: the cost comes from model_prices. correction: the row corrects '
+  'another one. Null: the cost is not known. A trigger sets this column and ignores what the client wrote.';
 comment on column matrice.workflow_steps.cost_note is
   'Why the cost is not known, or what is in doubt: two sources that disagree, tokens under unknown keys, a missing price. A '
   'trigger sets this column and ignores what the client wrote.';
@@ -126,7 +181,13 @@ comment on column matrice.workflow_steps.provider_cost_usd is
   'What the provider says that the call cost, in US dollars, if usage has it.';
 comment on column matrice.workflow_steps.step_key is
   'The caller''s own key for the step, for example the Inngest hashed id. A step that is recorded again with the same '
-  'key and attempt is the same row.';
+  'key, attempt and call_key is the same row.';
+comment on column matrice.workflow_steps.call_key is
+  'The caller''s own key for one of several calls within a step. Empty: the step has one call.';
+comment on column matrice.workflow_steps.corrects is
+  'The step that this row corrects. Its tokens and its cost are what must be added to those of that step. '
+  'correct_step writes it.';
+comment on column matrice.workflow_steps.reason is 'Why the step is corrected.';
 comment on column matrice.workflow_steps.attempt is
   'Number of the attempt, from 0. The cost of a run includes failed attempts, because they are billed too.';
 

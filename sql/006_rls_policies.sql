@@ -138,6 +138,7 @@ declare
   acl aclitem[] := case kind
     when 'schema' then (select n.nspacl from pg_namespace n where n.oid = name::regnamespace)
     when 'table' then (select c.relacl from pg_class c where c.oid = name::regclass)
+    when 'sequence' then (select c.relacl from pg_class c where c.oid = name::regclass)
     when 'function' then (select coalesce(p.proacl, acldefault('f', p.proowner)) from pg_proc p where p.oid = name::regproc)
   end;
   holder oid;
@@ -149,8 +150,8 @@ begin
 end
 $$;
 comment on function matrice_private.revoke_from_everybody is
-  'Revokes every privilege on a schema, table or function from everybody but its owner. kind: schema, table or '
-  'function. The default privileges of a database may have granted a new object to anybody. For the owner of the '
+  'Revokes every privilege on a schema, table, sequence or function from everybody but its owner. kind: schema, table, '
+  'sequence or function. The default privileges of a database may have granted a new object to anybody. For the owner of the '
   'tables, before the intended grants.';
 
 select matrice_private.revoke_from_everybody('schema', name) from unnest(array['matrice', 'matrice_private']) name;
@@ -166,8 +167,12 @@ grant select on matrice_private.migrations to service_role;
 grant select, insert, update, delete on all tables in schema matrice to service_role;
 grant select, insert, update, delete on
   matrice.projects, matrice.pillars, matrice.context_sources, matrice.source_chunks,
-  matrice.chunk_embeddings, matrice.insights, matrice.workflow_runs, matrice.workflow_steps
+  matrice.chunk_embeddings, matrice.insights
 to authenticated;
+
+-- What was spent stays on record: members can only add steps, and deleting a run would delete its steps.
+grant select, insert, update on matrice.workflow_runs to authenticated;
+grant select, insert on matrice.workflow_steps to authenticated;
 
 -- No INSERT: users become members by accepting an invitation, or a service adds them.
 grant select, update, delete on matrice.user_projects to authenticated;
@@ -259,6 +264,8 @@ begin
          using (project_id = any ((select matrice_private.project_ids(''viewer''))::uuid[]))', content_table);
     -- Only the functions of the embedding queue write leases.
     continue when content_table = 'embedding_leases';
+    -- 012_runs.sql says who records runs.
+    continue when content_table in ('workflow_runs', 'workflow_steps');
     execute format(
       'create policy "editors insert" on matrice.%I for insert to authenticated
          with check (project_id = any ((select matrice_private.project_ids(''editor''))::uuid[]))', content_table);

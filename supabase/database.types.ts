@@ -19,6 +19,46 @@ export type Database = {
                   Relationships: [
                     
                   ]
+                },"budget_events": {
+                  Row: {
+                    "budget_id": string,"created_at": string,"limit_usd": number,"period_start": string,"project_id": string,"spent_usd": number,"threshold": number
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "budget_id": string,"created_at"?: string,"limit_usd": number,"period_start": string,"project_id": string,"spent_usd": number,"threshold": number
+                  }
+                  Update: {
+                    "budget_id"?: string,"created_at"?: string,"limit_usd"?: number,"period_start"?: string,"project_id"?: string,"spent_usd"?: number,"threshold"?: number
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "budget_events_budget_fkey"
+      columns: ["project_id","budget_id"]
+isOneToOne: false
+      referencedRelation: "budgets"
+      referencedColumns: ["project_id","id"]
+    }
+                  ]
+                },"budgets": {
+                  Row: {
+                    "created_at": string,"id": string,"is_hard": boolean,"limit_usd": number,"model": string | null,"name": string,"period": string,"phase": string | null,"project_id": string,"thresholds": (number)[],"time_zone": string,"user_key": string | null
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"id"?: string,"is_hard": boolean,"limit_usd": number,"model"?: string | null,"name": string,"period": string,"phase"?: string | null,"project_id": string,"thresholds": (number)[],"time_zone": string,"user_key"?: string | null
+                  }
+                  Update: {
+                    "created_at"?: string,"id"?: string,"is_hard"?: boolean,"limit_usd"?: number,"model"?: string | null,"name"?: string,"period"?: string,"phase"?: string | null,"project_id"?: string,"thresholds"?: (number)[],"time_zone"?: string,"user_key"?: string | null
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "budgets_project_id_fkey"
+      columns: ["project_id"]
+isOneToOne: false
+      referencedRelation: "projects"
+      referencedColumns: ["id"]
+    }
+                  ]
                 },"chunk_embeddings": {
                   Row: {
                     "chunk_id": string,"created_at": string,"embedding": string,"id": string,"model": string,"project_id": string
@@ -363,17 +403,23 @@ isOneToOne: false
                   ]
                 },"workflow_runs": {
                   Row: {
-                    "completed_at": string | null,"event_name": string | null,"id": string,"input_data": NonNullable<Json>,"output_data": Json | null,"phase": string | null,"project_id": string,"run_key": string | null,"started_at": string,"status": string,"workflow_id": string
+                    "attempt": number,"completed_at": string | null,"created_by": string | null,"error": Json | null,"event_name": string | null,"id": string,"input_data": NonNullable<Json>,"is_failure_handler": boolean,"output_data": Json | null,"parent_run_id": string | null,"phase": string | null,"pillar_versions": Json | null,"project_id": string,"reaped_at": string | null,"run_key": string | null,"session_key": string | null,"started_at": string,"status": string,"tags": NonNullable<Json>,"user_key": string | null,"workflow_id": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "completed_at"?: string | null,"event_name"?: string | null,"id"?: string,"input_data"?: NonNullable<Json>,"output_data"?: Json | null,"phase"?: string | null,"project_id": string,"run_key"?: string | null,"started_at"?: string,"status"?: string,"workflow_id": string
+                    "attempt"?: number,"completed_at"?: string | null,"created_by"?: string | null,"error"?: Json | null,"event_name"?: string | null,"id"?: string,"input_data"?: NonNullable<Json>,"is_failure_handler"?: boolean,"output_data"?: Json | null,"parent_run_id"?: string | null,"phase"?: string | null,"pillar_versions"?: Json | null,"project_id": string,"reaped_at"?: string | null,"run_key"?: string | null,"session_key"?: string | null,"started_at"?: string,"status"?: string,"tags"?: NonNullable<Json>,"user_key"?: string | null,"workflow_id": string
                   }
                   Update: {
-                    "completed_at"?: string | null,"event_name"?: string | null,"id"?: string,"input_data"?: NonNullable<Json>,"output_data"?: Json | null,"phase"?: string | null,"project_id"?: string,"run_key"?: string | null,"started_at"?: string,"status"?: string,"workflow_id"?: string
+                    "attempt"?: number,"completed_at"?: string | null,"created_by"?: string | null,"error"?: Json | null,"event_name"?: string | null,"id"?: string,"input_data"?: NonNullable<Json>,"is_failure_handler"?: boolean,"output_data"?: Json | null,"parent_run_id"?: string | null,"phase"?: string | null,"pillar_versions"?: Json | null,"project_id"?: string,"reaped_at"?: string | null,"run_key"?: string | null,"session_key"?: string | null,"started_at"?: string,"status"?: string,"tags"?: NonNullable<Json>,"user_key"?: string | null,"workflow_id"?: string
                   }
                   Relationships: [
                     {
+      foreignKeyName: "workflow_runs_parent_fkey"
+      columns: ["project_id","parent_run_id"]
+isOneToOne: false
+      referencedRelation: "workflow_runs"
+      referencedColumns: ["project_id","id"]
+    },{
       foreignKeyName: "workflow_runs_project_id_fkey"
       columns: ["project_id"]
 isOneToOne: false
@@ -383,14 +429,14 @@ isOneToOne: false
                   ]
                 },"workflow_steps": {
                   Row: {
-                    "attempt": number,"cost_note": string | null,"cost_source": string | null,"cost_usd": number | null,"error": Json | null,"executed_at": string,"id": string,"latency_ms": number | null,"model": string | null,"project_id": string,"provider_cost_usd": number | null,"run_id": string,"status": string,"step_key": string | null,"step_name": string,"tokens_input": number,"tokens_output": number,"usage": NonNullable<Json>
+                    "attempt": number,"call_key": string,"corrects": string | null,"cost_note": string | null,"cost_source": string | null,"cost_usd": number | null,"error": Json | null,"executed_at": string,"id": string,"latency_ms": number | null,"model": string | null,"project_id": string,"provider_cost_usd": number | null,"reason": string | null,"reservation_id": string | null,"run_id": string,"status": string,"step_key": string | null,"step_name": string,"tokens_input": number,"tokens_output": number,"usage": NonNullable<Json>
                   }
                   ComputedFields: never
                   Insert: {
-                    "attempt"?: number,"cost_note"?: string | null,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"provider_cost_usd"?: number | null,"run_id": string,"status": string,"step_key"?: string | null,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
+                    "attempt"?: number,"call_key"?: string,"corrects"?: string | null,"cost_note"?: string | null,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"provider_cost_usd"?: number | null,"reason"?: string | null,"reservation_id"?: string | null,"run_id": string,"status": string,"step_key"?: string | null,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
                   }
                   Update: {
-                    "attempt"?: number,"cost_note"?: string | null,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"provider_cost_usd"?: number | null,"run_id"?: string,"status"?: string,"step_key"?: string | null,"step_name"?: string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
+                    "attempt"?: number,"call_key"?: string,"corrects"?: string | null,"cost_note"?: string | null,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"provider_cost_usd"?: number | null,"reason"?: string | null,"reservation_id"?: string | null,"run_id"?: string,"status"?: string,"step_key"?: string | null,"step_name"?: string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
                   }
                   Relationships: [
                     {
@@ -489,6 +535,11 @@ isOneToOne: false
               "kind": string,"position": number,"word": string
             }[]
                            },
+"budget_status":
+{ Args: { "project_id": string }; Returns: {
+              "budget_id": string,"exhausted_at": string,"forecast_usd": number,"fraction": number,"is_hard": boolean,"limit_usd": number,"model": string,"name": string,"period": string,"period_end": string,"period_start": string,"phase": string,"reserved_usd": number,"spent_usd": number,"state": string,"time_zone": string,"unpriced_steps": number,"user_key": string
+            }[]
+                           },
 "build_context":
 { Args: { "filter"?: Json,"insights"?: number,"match_count"?: number,"min_score"?: number,"model"?: string,"project_id": string,"query_embedding": string,"query_text": string,"scores"?: Json,"target_model"?: string,"token_budget"?: number }; Returns: {
               "citations": Json,"context": string,"token_count": number
@@ -514,6 +565,9 @@ isOneToOne: false
 { Args: { "batch_size"?: number,"lease_seconds"?: number,"max_batch_tokens"?: number,"max_input_tokens"?: number,"max_inputs"?: number,"model"?: string,"project_id"?: string }; Returns: {
               "attempt": number,"chunk_id": string,"content": string,"embedding_text": string,"embedding_tokens": number,"headings": (string)[],"lease_id": string,"model": string,"project_id": string,"request_model": string,"source_id": string,"source_name": string,"token_count": number
             }[]
+                           },
+"correct_step":
+{ Args: { "cost_usd"?: number,"reason": string,"step_id": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: Json }; Returns: string
                            },
 "count_tokens":
 { Args: { "content": string,"model"?: string }; Returns: number
@@ -541,7 +595,7 @@ isOneToOne: false
             }[]
                            },
 "finish_run":
-{ Args: { "output_data"?: Json,"run_id": string,"status": string }; Returns: undefined
+{ Args: { "attempt"?: number,"completed_at"?: string,"error"?: Json,"output_data"?: Json,"project_id"?: string,"run_id": string,"run_key"?: string,"status": string,"workflow_id"?: string }; Returns: undefined
                            },
 "hybrid_search":
 { Args: { "diversity"?: number,"expand"?: number,"filter"?: Json,"full_text_weight"?: number,"fusion"?: string,"match_count"?: number,"max_per_source"?: number,"min_score"?: number,"min_similarity"?: number,"model"?: string,"project_id"?: string,"query_embedding": string,"query_text": string,"rrf_k"?: number,"semantic_weight"?: number,"words"?: string }; Returns: {
@@ -593,6 +647,9 @@ isOneToOne: false
               "above_input_tokens": number,"is_listed": boolean,"model_priced": string,"service_tier": string,"source": string,"unit": string,"usd_per_million": number,"valid_from": string
             }[]
                            },
+"reap_runs":
+{ Args: { "older_than"?: string,"project_id"?: string }; Returns: number
+                           },
 "rechunk":
 { Args: { "format"?: string,"max_tokens"?: number,"overlap_tokens"?: number,"project_id": string,"source_ids"?: (string)[] }; Returns: {
               "added": number,"kept": number,"removed": number,"source_id": string,"total": number
@@ -602,7 +659,10 @@ isOneToOne: false
 { Args: { "confidence"?: number,"content": string,"evidence"?: Json,"project_id": string,"source_id"?: string,"tags"?: Json,"title": string,"type": string }; Returns: string
                            },
 "record_step":
-{ Args: { "attempt"?: number,"cost_usd"?: number,"error"?: Json,"executed_at"?: string,"latency_ms"?: number,"model"?: string,"response"?: Json,"run_id": string,"status": string,"step_key"?: string,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: Json }; Returns: string
+{ Args: { "attempt"?: number,"call_key"?: string,"cost_usd"?: number,"error"?: Json,"executed_at"?: string,"latency_ms"?: number,"model"?: string,"project_id"?: string,"reservation_id"?: string,"response"?: Json,"run_id": string,"run_key"?: string,"status": string,"step_key"?: string,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: Json,"workflow_id"?: string }; Returns: string
+                           },
+"record_steps":
+{ Args: { "project_id"?: string,"steps": Json }; Returns: number
                            },
 "refuse_planned_counts":
 { Args: Record<PropertyKey, never>; Returns: undefined
@@ -612,6 +672,12 @@ isOneToOne: false
                            },
 "reindex_text":
 { Args: { "batch_size"?: number,"project_id": string }; Returns: number
+                           },
+"release_budget":
+{ Args: { "reservation_id": string }; Returns: boolean
+                           },
+"remove_budget":
+{ Args: { "name"?: string,"project_id": string }; Returns: undefined
                            },
 "remove_member":
 { Args: { "project_id": string,"user_id": string }; Returns: undefined
@@ -633,6 +699,9 @@ isOneToOne: false
 { Args: { "diversity"?: number,"expand"?: number,"match_count"?: number,"max_per_source"?: number,"model"?: string,"scores": Json }; Returns: {
               "chunk_id": string,"chunk_index": number,"content": string,"metadata": Json,"score": number,"source_id": string,"source_name": string,"token_count": number
             }[]
+                           },
+"reserve_budget":
+{ Args: { "estimate_usd"?: number,"max_tokens_output"?: number,"model"?: string,"phase"?: string,"project_id": string,"run_id"?: string,"tokens_input"?: number,"usage"?: Json,"user_key"?: string,"valid_for"?: string }; Returns: string
                            },
 "restore_pillar":
 { Args: { "code": string,"project_id": string,"version": number }; Returns: number
@@ -663,6 +732,9 @@ isOneToOne: false
               "least_recall": number,"query_count": number,"recall": number
             }[]
                            },
+"set_budget":
+{ Args: { "hard"?: boolean,"limit_usd": number,"model"?: string,"name"?: string,"period"?: string,"phase"?: string,"project_id": string,"thresholds"?: (number)[],"time_zone"?: string,"user_key"?: string }; Returns: string
+                           },
 "set_member_role":
 { Args: { "project_id": string,"role": string,"user_id": string }; Returns: undefined
                            },
@@ -674,6 +746,9 @@ isOneToOne: false
                            },
 "set_source_error":
 { Args: { "error": string,"source_id": string }; Returns: undefined
+                           },
+"settle_budget":
+{ Args: { "cost_usd": number,"reservation_id": string }; Returns: undefined
                            },
 "source_history":
 { Args: { "source_id": string }; Returns: {
@@ -689,7 +764,7 @@ isOneToOne: false
 { Args: { "source_id": string,"version"?: number }; Returns: string
                            },
 "start_run":
-{ Args: { "event_name": string,"input_data"?: Json,"phase"?: string,"project_id": string,"run_key"?: string,"workflow_id": string }; Returns: string
+{ Args: { "attempt"?: number,"event_name": string,"input_data"?: Json,"is_failure_handler"?: boolean,"parent_run_id"?: string,"phase"?: string,"project_id": string,"run_key"?: string,"session_key"?: string,"started_at"?: string,"tags"?: Json,"user_key"?: string,"workflow_id": string }; Returns: string
                            },
 "store_embeddings":
 { Args: { "chunk_ids": (string)[],"embeddings": Json,"lease_id"?: string,"model": string }; Returns: number

@@ -18,8 +18,15 @@ export type Role = 'owner' | 'editor' | 'viewer'
 export type Phase = 'P1' | 'P2' | 'P3' | 'P4' | 'P5' | 'P6'
 export type SourceStatus = 'pending' | 'processing' | 'ready' | 'error'
 export type RunStatus = 'running' | 'completed' | 'failed' | 'cancelled'
-export type StepStatus = 'success' | 'failed' | 'skipped'
-export type CostSource = 'provided' | 'calculated'
+export type StepStatus = 'running' | 'success' | 'failed' | 'skipped'
+/** A step of record_steps: with the id of its run, or with its workflow and run_key. */
+export type RecordedStep = ({ run_id: string } | { workflow_id: string, run_key: string }) & {
+  project_id?: string, step_name: string, status: StepStatus, latency_ms?: number, model?: string, tokens_input?: number,
+  tokens_output?: number, usage?: ReportedUsage, response?: object, error?: Json, step_key?: string, attempt?: number,
+  call_key?: string, cost_usd?: number, executed_at?: string
+}
+export type BudgetPeriod = 'day' | 'week' | 'month' | 'year' | 'total'
+export type CostSource = 'provided' | 'calculated' | 'correction'
 export type PriceUnit = Open<
   | 'input' | 'output' | 'cache_read' | 'cache_write' | 'cache_write_1h' | 'cache_write_12h' | 'reasoning' | 'input_audio'
   | 'output_audio' | 'cache_read_audio' | 'input_image' | 'output_image' | 'input_video' | 'image' | 'second' | 'character'
@@ -54,6 +61,7 @@ export type ProjectSettings = {
   max_attempts?: number
   keep_source_texts?: boolean
   keep_source_versions?: number
+  viewers_record_runs?: boolean
   app?: JsonObject
 }
 
@@ -153,6 +161,7 @@ export type SourceProgressEvent = {
 
 type Columns = {
   audit_log: { action: AuditAction, details: { before?: JsonObject, after?: JsonObject } }
+  budgets: { period: BudgetPeriod, phase: Phase }
   context_sources: { status: SourceStatus, format: Format, raw_metadata: JsonObject }
   insights: { type: InsightType, tags: Json[] }
   model_price_multipliers: { kind: 'inference_geo' | 'data_residency' | 'speed' }
@@ -165,7 +174,7 @@ type Columns = {
   source_chunks: { metadata: ChunkMetadata }
   source_texts: { format: Format, spans: Span[] }
   user_projects: { role: Role }
-  workflow_runs: { phase: Phase, status: RunStatus }
+  workflow_runs: { phase: Phase, status: RunStatus, tags: Json[] }
   workflow_steps: { cost_source: CostSource, status: StepStatus, usage: Usage }
 }
 
@@ -291,11 +300,26 @@ type Functions = {
   }
 
   // Runs and cost
+  budget_status: {
+    row: {
+      model: string | null, phase: Phase | null, user_key: string | null, period: BudgetPeriod, period_start: string | null,
+      period_end: string | null, fraction: number | null, state: 'ok' | 'warning' | 'exhausted', forecast_usd: number | null,
+      exhausted_at: string | null
+    }
+  }
   calculate_cost: {
     args: { tokens_input: number | null, tokens_output: number | null, usage: ReportedUsage }
     returns: number | null
   }
-  finish_run: { args: { status: Exclude<RunStatus, 'running'>, output_data: Json } }
+  correct_step: {
+    args: { cost_usd: number | null, tokens_input: number | null, tokens_output: number | null, usage: ReportedUsage | null }
+  }
+  finish_run: {
+    args: {
+      run_id: string | null, status: Exclude<RunStatus, 'running'>, output_data: Json, error: Json, attempt: number | null,
+      project_id: string | null, workflow_id: string | null, run_key: string | null
+    }
+  }
   load_prices: { args: { catalogue: PriceCatalogue } }
   price_of: {
     args: { project_id: string | null, provider: string | null }
@@ -303,15 +327,30 @@ type Functions = {
   }
   record_step: {
     args: {
-      status: StepStatus, latency_ms: number | null, model: string | null, tokens_input: number | null,
+      run_id: string | null, status: StepStatus, latency_ms: number | null, model: string | null, tokens_input: number | null,
       tokens_output: number | null, usage: ReportedUsage, error: Json, step_key: string | null, cost_usd: number | null,
-      response: object | null
+      response: object | null, call_key: string | null, project_id: string | null, workflow_id: string | null,
+      run_key: string | null, reservation_id: string | null
     }
   }
+  reap_runs: { args: { project_id: string | null } }
+  record_steps: { args: { steps: RecordedStep[], project_id: string | null } }
   report: { args: { language: 'en' | 'fr' }, returns: string }
   reprice: { row: { cost_before: number | null, cost_now: number | null } }
+  reserve_budget: {
+    args: {
+      estimate_usd: number | null, model: string | null, tokens_input: number | null, max_tokens_output: number | null,
+      usage: ReportedUsage, run_id: string | null, phase: Phase | null, user_key: string | null
+    }
+  }
+  set_budget: { args: { period: BudgetPeriod, model: string | null, phase: Phase | null, user_key: string | null } }
   set_price: { args: { prices: Rates | null, same_as: string | null } }
-  start_run: { args: { run_key: string | null, phase: Phase | null, input_data: NonNullable<Json> } }
+  start_run: {
+    args: {
+      run_key: string | null, phase: Phase | null, input_data: NonNullable<Json>, parent_run_id: string | null,
+      user_key: string | null, session_key: string | null, tags: Json[]
+    }
+  }
   workflow_metrics: {
     args: { group_by: 'hour' | 'day' | 'week' | 'month' | 'workflow' | 'phase' | 'model' }
     row: {

@@ -2,7 +2,7 @@
 
 use matrice_core::chunk::{Chunk, Format, LANGUAGES, Size, chunks};
 use matrice_core::token::{ENCODINGS, Encoding};
-use matrice_core::usage::{Usage, known};
+use matrice_core::usage::Usage;
 use matrice_core::{Error, Interrupt};
 use std::fmt::Debug;
 use text_splitter::{ChunkConfig, ChunkSizer, CodeSplitter, MarkdownSplitter, TextSplitter};
@@ -73,7 +73,8 @@ pub fn chunk_markdown(data: &[u8]) {
 pub fn chunk_code(data: &[u8]) {
     let ([language, header @ ..], text) = split::<4>(data);
     let language = &LANGUAGES[usize::from(language) % LANGUAGES.len()];
-    let theirs = |config| indices(known(CodeSplitter::new((language.grammar)(), config)).chunk_indices(&text));
+    let theirs =
+        |config| indices(known(CodeSplitter::new((language.grammar)(), config)).chunk_indices(&text));
     check(&text, Format::Code(language), header, Some(theirs));
 }
 
@@ -97,7 +98,11 @@ pub fn usage(data: &[u8]) {
     assert_eq!(Some(sum(true)), usage.tokens_input, "input of {text}");
     assert_eq!(Some(sum(false)), usage.tokens_output, "output of {text}");
     assert!(!usage.conflict || !usage.notes.is_empty(), "no reason: {text}");
-    let kept = Usage::read(&known(&given), Some(input.into()), Some(output.into()));
+    let kept = Usage::read(
+        &matrice_core::usage::known(&given),
+        Some(input.into()),
+        Some(output.into()),
+    );
     if given.is_object() {
         assert_eq!(kept.conflict, usage.conflict, "kept of {text}");
         // Of what is in doubt, any number may come first.

@@ -4,7 +4,7 @@
 --   22023  an argument is wrong                      HTTP 400
 --   22004  an argument is null                       HTTP 400
 --   42501  the caller's role is too low              HTTP 403
---   PT402  a quota is exceeded                       HTTP 402
+--   PT402  a quota is exceeded, or a budget          HTTP 402
 --   PT404  a row does not exist or is not visible    HTTP 404
 --   PT409  a conflict with stored rows               HTTP 409
 --

@@ -88,7 +88,7 @@ begin
   foreach tenant in array array[
     'user_projects', 'project_invitations', 'pillars', 'pillar_versions', 'context_sources', 'source_texts', 'source_chunks',
     'chunk_embeddings', 'embedding_leases', 'insights', 'workflow_runs', 'workflow_steps', 'audit_log',
-    'project_prices'
+    'project_prices', 'budgets', 'budget_events'
   ] loop
     execute format(
       'create or replace trigger stay_in_project before update of project_id on matrice.%I
@@ -127,6 +127,27 @@ $$;
 comment on function matrice_private.forget_rows is
   'Deletes the rows of a deleted project from the tables of matrice_private that its trigger names. After a truncate it empties '
   'them. SECURITY DEFINER: no client may write these tables.';
+
+create or replace function matrice_private.forget_rows_of_sources() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  name text;
+begin
+  -- Nobody waits. A claim removes rows that are locked now.
+  foreach name in array tg_argv loop
+    execute format('delete from matrice_private.%1$I t where t.ctid = any (array(
+                      select held.ctid from removed r cross join lateral (
+                        select one.ctid from matrice_private.%1$I one where one.source_id = r.id for update skip locked
+                      ) held))', name);
+  end loop;
+  return null;
+end
+$$;
+comment on function matrice_private.forget_rows_of_sources is
+  'Deletes the rows of deleted sources from the tables of matrice_private that its trigger names. SECURITY DEFINER: no client '
+  'may write these tables.';
 
 create or replace function matrice_private.refuse_clients() returns trigger
 language plpgsql

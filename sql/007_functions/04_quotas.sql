@@ -107,8 +107,11 @@ begin
        '8192 + 2 * octet_length(content) + octet_length(metadata::text) + coalesce(octet_length(filterable::text), 0)', 0),
       ('insights',
        '1000 + 3 * octet_length(content) + octet_length(tags::text) + coalesce(octet_length(evidence::text), 0)', 0),
-      ('workflow_runs', '500 + octet_length(input_data::text) + coalesce(octet_length(output_data::text), 0)', 0),
-      ('workflow_steps', '500 + octet_length(usage::text) + coalesce(octet_length(error::text), 0)', 0),
+      ('workflow_runs',
+       '500 + octet_length(input_data::text) + coalesce(octet_length(output_data::text), 0) + octet_length(tags::text) '
+       '+ coalesce(octet_length(error::text), 0)', 0),
+      ('workflow_steps',
+       '500 + octet_length(usage::text) + coalesce(octet_length(error::text), 0) + coalesce(octet_length(reason), 0)', 0),
       ('pillar_versions', '500 + octet_length(content) + octet_length(metadata::text)', 0),
       ('project_invitations', '500', 0)
     ) as listed (tab, bytes, sources)

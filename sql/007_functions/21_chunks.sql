@@ -189,8 +189,8 @@ begin
 end
 $$;
 comment on function matrice_private.hold_metadata is
-  'Makes a change of the metadata of a source wait for whoever inserts chunks, and the other way round. Other changes of a source, '
-  'such as those of its counts, need not wait.';
+  'Makes a change of the metadata of a source wait for whoever inserts chunks, and the other way round. Other changes of a '
+  'source, such as those of its counts, need not wait.';
 
 create or replace trigger hold_metadata before update of type, raw_metadata on matrice.context_sources
 for each row when ((old.type, old.raw_metadata) is distinct from (new.type, new.raw_metadata))

@@ -123,19 +123,8 @@ as $$
 declare
   new_id uuid;
 begin
-  perform matrice_private.require_text('name', name);
-  perform matrice_private.require_text('type', type);
-  perform matrice_private.require_object('metadata', metadata);
-  perform matrice_private.require_bytes('name', name, 2000);
-  perform matrice_private.require_bytes('type', type, 200);
-  perform matrice_private.require_bytes('storage_path', storage_path, 2000);
-  perform matrice_private.require_json('metadata', metadata, 16384);
-  perform matrice_private.require_role(project_id, 'editor');
-  perform matrice_private.hold_project(project_id);
+  new_id := matrice_private.add_source(project_id, name, type, storage_path, metadata);
   perform matrice_private.require_client_chunks(chunks);
-  insert into matrice.context_sources as s (project_id, type, name, storage_path, raw_metadata)
-  values (ingest_chunks.project_id, ingest_chunks.type, ingest_chunks.name, ingest_chunks.storage_path, ingest_chunks.metadata)
-  returning s.id into new_id;
   perform matrice_private.lay_client_chunks(new_id, project_id, chunks);
   return new_id;
 end

@@ -189,6 +189,32 @@ comment on function matrice_private.cut_source is
   'Cuts a text into chunks, makes them the chunks of the source, records the options in the source, and stores the text if it is '
   'another. Returns what chunk_source returns. Checks neither roles nor null arguments: its callers do, and lock the source.';
 
+create or replace function matrice_private.add_source(
+  project_id uuid, name text, type text, storage_path text, metadata jsonb
+) returns uuid
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  new_id uuid;
+begin
+  perform matrice_private.require_text('name', name);
+  perform matrice_private.require_text('type', type);
+  perform matrice_private.require_object('metadata', metadata);
+  perform matrice_private.require_bytes('name', name, 2000);
+  perform matrice_private.require_bytes('type', type, 200);
+  perform matrice_private.require_bytes('storage_path', storage_path, 2000);
+  perform matrice_private.require_json('metadata', metadata, 16384);
+  perform matrice_private.require_role(project_id, 'editor');
+  perform matrice_private.hold_project(project_id);
+  insert into matrice.context_sources as s (project_id, type, name, storage_path, raw_metadata)
+  values (add_source.project_id, add_source.type, add_source.name, add_source.storage_path, add_source.metadata)
+  returning s.id into new_id;
+  return new_id;
+end
+$$;
+comment on function matrice_private.add_source is 'Adds a source that has no chunks yet. Returns its id.';
+
 create or replace function matrice.ingest_source(
   project_id uuid, name text, content text, type text default 'file', format text default 'text',
   max_tokens integer default 512, overlap_tokens integer default 64,
@@ -200,23 +226,12 @@ as $$
 declare
   new_id uuid;
 begin
-  perform matrice_private.require_text('name', name);
-  perform matrice_private.require_text('type', type);
-  perform matrice_private.require_object('metadata', metadata);
   perform matrice_private.require_given('format', format);
   perform matrice_private.require_given('max_tokens', max_tokens);
   perform matrice_private.require_given('overlap_tokens', overlap_tokens);
-  perform matrice_private.require_bytes('name', name, 2000);
-  perform matrice_private.require_bytes('type', type, 200);
-  perform matrice_private.require_bytes('storage_path', storage_path, 2000);
-  perform matrice_private.require_json('metadata', metadata, 16384);
-  perform matrice_private.require_role(project_id, 'editor');
-  perform matrice_private.hold_project(project_id);
+  new_id := matrice_private.add_source(project_id, name, type, storage_path, metadata);
   perform matrice_private.require_given('content', content);
   perform matrice_private.require_bytes('content', content, 67108864);
-  insert into matrice.context_sources as s (project_id, type, name, storage_path, raw_metadata)
-  values (ingest_source.project_id, ingest_source.type, ingest_source.name, ingest_source.storage_path, ingest_source.metadata)
-  returning s.id into new_id;
   perform matrice_private.cut_source(new_id, project_id, content, format, max_tokens, overlap_tokens, spans);
   return new_id;
 end

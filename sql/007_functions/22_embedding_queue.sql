@@ -96,25 +96,8 @@ create or replace trigger list_shortened after update of chunk_id, model, leased
 for each row when (new.leased_until < old.leased_until or (old.chunk_id, old.model) is distinct from (new.chunk_id, new.model))
 execute function matrice_private.list_chunk();
 
-create or replace function matrice_private.forget_parts() returns trigger
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- Nobody waits. A claim removes rows that are locked now.
-  delete from matrice_private.waiting_parts w
-   where w.ctid = any (array(
-     select held.ctid from removed r cross join lateral (
-       select one.ctid from matrice_private.waiting_parts one where one.source_id = r.id for update skip locked
-     ) held));
-  return null;
-end
-$$;
-comment on function matrice_private.forget_parts is
-  'Removes the parts of deleted sources. SECURITY DEFINER: no client may write waiting_parts.';
-
 create or replace trigger forget_parts after delete on matrice.context_sources referencing old table as removed
-for each statement execute function matrice_private.forget_parts();
+for each statement execute function matrice_private.forget_rows_of_sources('waiting_parts');
 
 create or replace trigger forget_queues after delete on matrice.projects
 for each row execute function matrice_private.forget_rows('embedding_queues');

@@ -4,6 +4,26 @@
 -- it, too. Equal means: the same text is embedded. If the project has a template, title and headings count as well. The project
 -- is the limit: embeddings never come from another one, because their existence would tell that it has the text.
 
+create or replace function matrice_private.texts_of(chunk_ids uuid[], project_ids uuid[])
+returns table (project_id uuid, hash bigint, ids uuid[])
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+-- For the reason given at lease_chunks.
+set enable_seqscan = off set enable_bitmapscan = off set jit = off
+as $$
+#variable_conflict use_column
+begin
+  return query
+    select c.project_id, hashtextextended(c.content, 0), array_agg(c.id)
+      from unnest(texts_of.chunk_ids) as g (id)
+     cross join lateral (select c.* from matrice.source_chunks c where c.id = g.id offset 0) c
+     where texts_of.project_ids is null or c.project_id = any (texts_of.project_ids)
+     group by 1, 2;
+end
+$$;
+comment on function matrice_private.texts_of is
+  'Groups chunks by project and text. project_ids: only in these projects; null: in all. For the functions below.';
+
 create or replace function matrice_private.embedded_twins(chunk_ids uuid[], project_ids uuid[])
 returns table (chunk_id uuid, twin_id uuid)
 language plpgsql stable security definer
@@ -14,15 +34,8 @@ as $$
 #variable_conflict use_column
 begin
   return query
-    with texts as materialized (
-      select c.project_id, hashtextextended(c.content, 0) as hash, array_agg(c.id) as ids
-        from unnest(embedded_twins.chunk_ids) as g (id)
-       cross join lateral (select c.* from matrice.source_chunks c where c.id = g.id offset 0) c
-       where embedded_twins.project_ids is null or c.project_id = any (embedded_twins.project_ids)
-       group by 1, 2
-    )
     select own.id, twin.id
-      from texts t
+      from matrice_private.texts_of(embedded_twins.chunk_ids, embedded_twins.project_ids) t
      cross join lateral (
        select d.id, d.content from matrice.source_chunks d
         where d.project_id = t.project_id and hashtextextended(d.content, 0) = t.hash
@@ -62,15 +75,8 @@ as $$
 #variable_conflict use_column
 begin
   return query
-    with texts as materialized (
-      select c.project_id, hashtextextended(c.content, 0) as hash, array_agg(c.id) as ids
-        from unnest(waiting_twins.chunk_ids) as g (id)
-       cross join lateral (select c.* from matrice.source_chunks c where c.id = g.id offset 0) c
-       where waiting_twins.project_ids is null or c.project_id = any (waiting_twins.project_ids)
-       group by 1, 2
-    )
     select own.id, twin.id
-      from texts t
+      from matrice_private.texts_of(waiting_twins.chunk_ids, waiting_twins.project_ids) t
      cross join lateral (
        select d.id, d.content from matrice.source_chunks d
         where d.project_id = t.project_id and hashtextextended(d.content, 0) = t.hash

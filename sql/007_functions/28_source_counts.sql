@@ -121,7 +121,8 @@ comment on function matrice_private.count_failure is
 create or replace trigger progress_added after insert on matrice.embedding_leases
 for each row when (new.is_failed) execute function matrice_private.count_failure();
 create or replace trigger progress_moved after update of is_failed, chunk_id, model on matrice.embedding_leases
-for each row when ((old.is_failed, old.chunk_id, old.model) is distinct from (new.is_failed, new.chunk_id, new.model))
+for each row when (old.is_failed is distinct from new.is_failed or old.chunk_id is distinct from new.chunk_id
+                   or old.model is distinct from new.model)
 execute function matrice_private.count_failure();
 create or replace trigger progress_removed after delete on matrice.embedding_leases
 for each row when (old.is_failed) execute function matrice_private.count_failure();
@@ -129,11 +130,12 @@ for each row when (old.is_failed) execute function matrice_private.count_failure
 create or replace function matrice_private.counts_of(
   source_id uuid, model text, out chunks integer, out embedded integer, out failed integer
 ) returns record
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-begin atomic
+as $$
+begin
   -- OFFSET 0 for the reason that 23_chunk_leases.sql gives.
-  select count(*), count(*) filter (where e.found), count(*) filter (where l.found)
+  select count(*), count(*) filter (where e.found), count(*) filter (where l.found) into chunks, embedded, failed
     from matrice.source_chunks c
    cross join lateral (
      select exists (select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
@@ -144,7 +146,8 @@ begin atomic
                      where l.model = counts_of.model and l.is_failed) as found offset 0
    ) l
    where c.source_id = counts_of.source_id;
-end;
+end
+$$;
 comment on function matrice_private.counts_of is
   'Counts the chunks of a source, those that have an embedding of a model, and those that failed for good with it.';
 
@@ -272,42 +275,8 @@ comment on function matrice_private.add_up_due is
   'Adds up what other transactions could not, because the source was locked, and removes the counts of deleted sources. '
   'SECURITY DEFINER: no client may read or write source_counts.';
 
-create or replace function matrice_private.forget_counts() returns trigger
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- Nobody waits. A claim removes rows that are locked now.
-  delete from matrice_private.source_counts d
-   where d.ctid = any (array(
-     select held.ctid from removed r cross join lateral (
-       select one.ctid from matrice_private.source_counts one where one.source_id = r.id for update skip locked
-     ) held));
-  return null;
-end
-$$;
-comment on function matrice_private.forget_counts is
-  'Removes the counts of deleted sources. SECURITY DEFINER: no client may write source_counts.';
-
 create or replace trigger forget_counts after delete on matrice.context_sources referencing old table as removed
-for each statement execute function matrice_private.forget_counts();
-
-create or replace function matrice_private.recount_sources() returns trigger
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  insert into matrice_private.source_counts (source_id, must_count)
-  select s.id, true from matrice.context_sources s where s.project_id = new.id;
-  return null;
-end
-$$;
-comment on function matrice_private.recount_sources is
-  'Counts the sources of a project again when its model changes. SECURITY DEFINER: no client may write source_counts.';
-
-create or replace trigger recount_sources after update of settings on matrice.projects
-for each row when (old.settings ->> 'embedding_model' is distinct from new.settings ->> 'embedding_model')
-execute function matrice_private.recount_sources();
+for each statement execute function matrice_private.forget_rows_of_sources('source_counts');
 
 create or replace function matrice_private.rebuild_progress(project_id uuid default null) returns void
 language plpgsql
@@ -322,6 +291,22 @@ $$;
 comment on function matrice_private.rebuild_progress is
   'Counts the chunks of all sources of a project again; without project_id, of all projects. For the owner of the tables, after '
   'rows were loaded or deleted without triggers.';
+
+create or replace function matrice_private.recount_sources() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.rebuild_progress(new.id);
+  return null;
+end
+$$;
+comment on function matrice_private.recount_sources is
+  'Counts the sources of a project again when its model changes. SECURITY DEFINER: no client may write source_counts.';
+
+create or replace trigger recount_sources after update of settings on matrice.projects
+for each row when (old.settings ->> 'embedding_model' is distinct from new.settings ->> 'embedding_model')
+execute function matrice_private.recount_sources();
 
 create or replace function matrice_private.recount_all() returns trigger
 language plpgsql security definer

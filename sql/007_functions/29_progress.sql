@@ -94,17 +94,10 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
-declare
-  owner_project uuid;
 begin
   perform matrice_private.require_given('source_id', source_id);
   perform matrice_private.require_text('error', error);
-  select s.project_id into owner_project from matrice.context_sources s where s.id = set_source_error.source_id;
-  if not found then
-    raise exception 'source not found'
-      using errcode = 'PT404', detail = format('There is no source %s that you can see.', set_source_error.source_id);
-  end if;
-  perform matrice_private.require_role(owner_project, 'editor');
+  perform matrice_private.project_of_source(source_id, 'editor');
   update matrice.context_sources s set status = 'error', error = left(set_source_error.error, 1000)
    where s.id = set_source_error.source_id;
 end

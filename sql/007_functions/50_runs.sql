@@ -1,13 +1,109 @@
--- Workflow runs and their steps.
+-- Workflow runs: how they start and end. Events of a run may come late, twice or in another order.
 
-create or replace trigger a_project_from_parent before insert on matrice.workflow_steps
-for each row execute function matrice_private.project_from_parent();
-create or replace trigger a_project_of_new_parent before update of run_id on matrice.workflow_steps
-for each row when (old.run_id is distinct from new.run_id) execute function matrice_private.project_from_parent();
+create or replace function matrice_private.pillars_at(project_id uuid, seen_at timestamptz) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select jsonb_object_agg(p.code, v.version)
+      from matrice.pillars p
+     cross join lateral (select max(v.version) as version from matrice.pillar_versions v
+                          where v.project_id = p.project_id and v.pillar_id = p.id and v.saved_at <= seen_at) v
+     where p.project_id = pillars_at.project_id and v.version is not null);
+end
+$$;
+comment on function matrice_private.pillars_at is
+  'Returns the versions that the pillars of a project had at a time, by their codes; null if there were none.';
 
-create or replace function matrice.start_run(
-  project_id uuid, workflow_id text, event_name text, run_key text default null, phase text default null,
-  input_data jsonb default '{}'
+create or replace function matrice_private.complete_run() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_op = 'INSERT' then
+    if row_security_active(tg_relid) then
+      new.created_by := matrice_private.current_user_id();
+    end if;
+    new.pillar_versions := coalesce(new.pillar_versions, matrice_private.pillars_at(new.project_id, new.started_at));
+  end if;
+  -- Inngest runs the handler of a failure under the id of the workflow that failed.
+  new.is_failure_handler := new.is_failure_handler or coalesce(new.event_name = 'inngest/function.failed', false);
+  return new;
+end
+$$;
+comment on function matrice_private.complete_run is
+  'Sets who recorded a run, the pillars that it saw, and whether it handles a failure.';
+
+create or replace trigger complete_run before insert or update of event_name, is_failure_handler on matrice.workflow_runs
+for each row execute function matrice_private.complete_run();
+create or replace trigger keep_created_by before update of created_by on matrice.workflow_runs
+for each row when (old.created_by is distinct from new.created_by)
+execute function matrice_private.refuse_change('clients', 'created_by');
+
+create or replace function matrice_private.require_recorder(project_id uuid, created_by uuid) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.require_given('project_id', project_id);
+  if row_security_active('matrice.projects')
+     and (project_id = any (matrice_private.project_ids('editor'))
+          or (project_id = any (matrice_private.projects_recorded_by_viewers())
+              and created_by = matrice_private.current_user_id())) then
+    return;
+  end if;
+  perform matrice_private.require_role(project_id, 'editor');
+end
+$$;
+comment on function matrice_private.require_recorder is
+  'Raises an error unless the caller may record a run: an editor any run of the project, a viewer those that created_by '
+  'names, if the project says so.';
+
+create or replace function matrice_private.require_run_arguments(
+  attempt integer, error jsonb, user_key text, session_key text, tags jsonb
+) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not attempt between 0 and 1000000 then
+    raise exception 'attempt must be between 0 and 1000000'
+      using errcode = '22023', detail = format('It is %s.', attempt), hint = 'The first attempt is 0.';
+  end if;
+  perform matrice_private.require_json('error', error, 65536);
+  perform matrice_private.require_key('user_key', user_key);
+  perform matrice_private.require_bytes('user_key', user_key, 200);
+  perform matrice_private.require_key('session_key', session_key);
+  perform matrice_private.require_bytes('session_key', session_key, 200);
+  if jsonb_typeof(tags) <> 'array' then
+    raise exception 'tags must be a JSON array'
+      using errcode = '22023', detail = format('It is %s.', jsonb_typeof(tags)), hint = 'For example ["beta"].';
+  end if;
+  perform matrice_private.require_json('tags', tags, 16384);
+end
+$$;
+comment on function matrice_private.require_run_arguments is 'Raises an error if an argument about a run is wrong.';
+
+create or replace function matrice_private.require_run_key(project_id uuid, workflow_id text, run_key text) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if num_nulls(project_id, workflow_id, run_key) > 0 then
+    raise exception 'run_id must not be null'
+      using errcode = '22004', hint = 'Pass run_id; or project_id, workflow_id and run_key, which name the run together.';
+  end if;
+  perform matrice_private.require_text('workflow_id', workflow_id);
+  perform matrice_private.require_bytes('workflow_id', workflow_id, 200);
+  perform matrice_private.require_key('run_key', run_key);
+end
+$$;
+comment on function matrice_private.require_run_key is
+  'Raises an error unless the three arguments are given that name a run without its id.';
+
+create or replace function matrice_private.run_of_key(
+  project_id uuid, workflow_id text, run_key text, started_at timestamptz
 ) returns uuid
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -15,130 +111,178 @@ as $$
 #variable_conflict use_column
 declare
   run uuid;
-  begun text;
 begin
-  perform matrice_private.require_text('workflow_id', workflow_id);
-  perform matrice_private.require_text('event_name', event_name);
-  perform matrice_private.require_key('run_key', run_key);
-  perform matrice_private.require_given('input_data', input_data);
-  perform matrice_private.require_bytes('workflow_id', workflow_id, 200);
-  perform matrice_private.require_bytes('event_name', event_name, 200);
-  perform matrice_private.require_json('input_data', input_data, 262144);
-  if phase is not null then
-    perform matrice_private.require_phase('phase', phase);
+  select r.id into run from matrice.workflow_runs r
+   where r.project_id = run_of_key.project_id and r.workflow_id = run_of_key.workflow_id and r.run_key = run_of_key.run_key;
+  if run is not null then
+    return run;
   end if;
-  perform matrice_private.require_role(project_id, 'editor');
+  perform matrice_private.require_recorder(project_id, matrice_private.current_user_id());
   perform matrice_private.hold_project(project_id);
-  insert into matrice.workflow_runs as r (project_id, workflow_id, event_name, run_key, phase, input_data)
-  values (start_run.project_id, start_run.workflow_id, start_run.event_name, start_run.run_key, start_run.phase,
-          start_run.input_data)
-  on conflict on constraint workflow_runs_project_id_run_key_key do nothing
+  insert into matrice.workflow_runs as r (project_id, workflow_id, run_key, started_at)
+  values (run_of_key.project_id, run_of_key.workflow_id, run_of_key.run_key, least(run_of_key.started_at, now()))
+  on conflict on constraint workflow_runs_project_id_workflow_id_run_key_key do nothing
   returning r.id into run;
   if run is null then
-    select r.id, r.workflow_id into run, begun from matrice.workflow_runs r
-     where r.project_id = start_run.project_id and r.run_key = start_run.run_key;
-    if begun is distinct from start_run.workflow_id then
-      raise exception 'the run_key belongs to another run'
-        using errcode = 'PT409',
-              detail = format('It belongs to a run %s.',
-                coalesce('of the workflow ' || quote_literal(left(begun, 100)), 'that is being deleted')),
-              hint = 'Use another run_key for each run, for example the run''s id in the workflow engine.';
-    end if;
+    select r.id into run from matrice.workflow_runs r
+     where r.project_id = run_of_key.project_id and r.workflow_id = run_of_key.workflow_id and r.run_key = run_of_key.run_key;
+  end if;
+  if run is null then
+    raise exception 'the run is being deleted'
+      using errcode = 'PT409', detail = 'Another transaction deletes the run with this run_key.', hint = 'Try again.';
   end if;
   return run;
 end
 $$;
-comment on function matrice.start_run is
-  'Records that a workflow run began. Returns the id of the run. run_key: identifies the run in its project. A second call '
-  'with the same run_key and workflow_id changes nothing and returns the same id. A run_key that belongs to a run of another '
-  'workflow is refused (PT409). phase: P1 to P6, or null. Defaults: input_data ''{}''.';
+comment on function matrice_private.run_of_key is
+  'Returns the id of a run. If it is not known yet, it is recorded as running, since started_at at the latest.';
 
-create or replace function matrice.record_step(
-  run_id uuid, step_name text, status text, latency_ms double precision default null, model text default null,
-  tokens_input integer default null, tokens_output integer default null, usage jsonb default '{}', error jsonb default null,
-  step_key text default null, attempt integer default 0, cost_usd numeric default null, executed_at timestamptz default now(),
-  response jsonb default null
+create or replace function matrice_private.require_recorder_of_run(run_id uuid) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  run record;
+begin
+  select r.project_id, r.created_by into run from matrice.workflow_runs r where r.id = run_id;
+  if not found then
+    raise exception 'run not found'
+      using errcode = 'PT404', detail = format('There is no run %s that you can see.', run_id),
+            hint = 'Pass the id that start_run returned; or project_id, workflow_id and run_key.';
+  end if;
+  perform matrice_private.require_recorder(run.project_id, run.created_by);
+end
+$$;
+comment on function matrice_private.require_recorder_of_run is
+  'Raises an error unless a run exists that the caller may record.';
+
+create or replace function matrice_private.require_parent_run(project_id uuid, parent_run_id uuid) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if parent_run_id is not null and not exists (
+    select from matrice.workflow_runs r
+     where r.id = require_parent_run.parent_run_id and r.project_id = require_parent_run.project_id
+  ) then
+    raise exception 'the parent run was not found'
+      using errcode = 'PT404', detail = format('There is no run %s in this project.', parent_run_id),
+            hint = 'Pass the id that start_run returned for it.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_parent_run is
+  'Raises an error unless a parent run, if one is given, is in the project.';
+
+create or replace function matrice_private.named_run(
+  run_id uuid, project_id uuid, workflow_id text, run_key text, started_at timestamptz
+) returns uuid
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if run_id is null then
+    perform matrice_private.require_run_key(project_id, workflow_id, run_key);
+    return matrice_private.run_of_key(project_id, workflow_id, run_key, started_at);
+  elsif num_nonnulls(project_id, workflow_id, run_key) > 0 and not exists (
+    select from matrice.workflow_runs r
+     where r.id = run_id and r.project_id = coalesce(named_run.project_id, r.project_id)
+       and r.workflow_id = coalesce(named_run.workflow_id, r.workflow_id)
+       and r.run_key is not distinct from coalesce(named_run.run_key, r.run_key)
+  ) then
+    raise exception 'run not found'
+      using errcode = 'PT404', detail = 'You see no run that has this run_id and this project_id, workflow_id and run_key.',
+            hint = 'Pass run_id alone; or leave it null and pass the other three.';
+  end if;
+  return run_id;
+end
+$$;
+comment on function matrice_private.named_run is
+  'Returns the id of the run that the arguments name. If it has no id, and is not known yet, it is recorded as running.';
+
+create or replace function matrice_private.begin_run(
+  run_id uuid, event_name text, phase text, input_data jsonb, attempt integer, started_at timestamptz, parent_run_id uuid,
+  user_key text, session_key text, tags jsonb, is_failure_handler boolean
+) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update matrice.workflow_runs r
+     set event_name = begin_run.event_name, input_data = begin_run.input_data, phase = coalesce(begin_run.phase, r.phase),
+         started_at = least(r.started_at, begin_run.started_at),
+         parent_run_id = coalesce(begin_run.parent_run_id, r.parent_run_id),
+         user_key = coalesce(begin_run.user_key, r.user_key), session_key = coalesce(begin_run.session_key, r.session_key),
+         tags = case when begin_run.tags = '[]' then r.tags else begin_run.tags end,
+         is_failure_handler = r.is_failure_handler or begin_run.is_failure_handler
+   where r.id = begin_run.run_id and r.event_name is null;
+  update matrice.workflow_runs r
+     set status = 'running', attempt = begin_run.attempt, completed_at = null, output_data = null, error = null, reaped_at = null
+   where r.id = begin_run.run_id and r.attempt < begin_run.attempt;
+end
+$$;
+comment on function matrice_private.begin_run is
+  'Adds to a run what its start says, if a step or its end was recorded first. Opens it again if the attempt is a later one.';
+
+create or replace function matrice.start_run(
+  project_id uuid, workflow_id text, event_name text, run_key text default null, phase text default null,
+  input_data jsonb default '{}', started_at timestamptz default now(), attempt integer default 0, parent_run_id uuid default null,
+  user_key text default null, session_key text default null, tags jsonb default '[]', is_failure_handler boolean default false
 ) returns uuid
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  owner_project uuid;
-  step uuid;
-  recorded text;
+  run uuid;
 begin
-  perform matrice_private.require_given('run_id', run_id);
-  perform matrice_private.require_text('step_name', step_name);
-  perform matrice_private.require_one_of('status', status, array['success', 'failed', 'skipped']);
-  perform matrice_private.require_given('attempt', attempt);
-  perform matrice_private.require_given('executed_at', executed_at);
-  perform matrice_private.require_key('step_key', step_key);
-  perform matrice_private.require_bytes('step_name', step_name, 200);
-  perform matrice_private.require_bytes('model', model, 200);
-  perform matrice_private.require_json('error', error, 65536);
-  if least(latency_ms, tokens_input, tokens_output, attempt) < 0 then
-    raise exception 'latency_ms, tokens and attempt must not be negative'
-      using errcode = '22023', hint = 'Leave out values that you do not know.';
+  perform matrice_private.require_text('workflow_id', workflow_id),
+          matrice_private.require_bytes('workflow_id', workflow_id, 200),
+          matrice_private.require_text('event_name', event_name), matrice_private.require_bytes('event_name', event_name, 200),
+          matrice_private.require_key('run_key', run_key),
+          matrice_private.require_given('input_data', input_data), matrice_private.require_json('input_data', input_data, 262144),
+          matrice_private.require_given('started_at', started_at), matrice_private.require_time('started_at', started_at),
+          matrice_private.require_given('attempt', attempt), matrice_private.require_given('tags', tags),
+          matrice_private.require_given('is_failure_handler', is_failure_handler),
+          matrice_private.require_run_arguments(attempt, null, user_key, session_key, tags);
+  if phase is not null then
+    perform matrice_private.require_phase('phase', phase);
   end if;
-  if greatest(latency_ms, tokens_input, tokens_output) > 1000000000 or attempt > 1000000 then
-    raise exception 'latency_ms, tokens or attempt is too large'
-      using errcode = '22023', detail = 'latency_ms and tokens are at most 1000000000, attempt is at most 1000000.',
-            hint = 'Leave out values that you do not know.';
-  end if;
-  if not cost_usd between 0 and 99999999.999999999999 then
-    raise exception 'cost_usd must be from 0 to below 100,000,000'
-      using errcode = '22023', detail = format('It is %s.', left(cost_usd::text, 100)),
-            hint = 'Leave it out to have it calculated.';
-  end if;
-  perform matrice_private.require_time('executed_at', executed_at);
-  select r.project_id into owner_project from matrice.workflow_runs r where r.id = record_step.run_id;
-  if not found then
-    raise exception 'run not found'
-      using errcode = 'PT404', detail = format('There is no run %s that you can see.', run_id);
-  end if;
-  perform matrice_private.require_role(owner_project, 'editor');
-  if response is not null then
-    response := matrice_private.known_usage(response);
-    usage := case when usage is null or usage = '{}' then response
-                  when jsonb_typeof(usage) = 'object' then usage || jsonb_build_object('response', response)
-                  else usage end;
-  end if;
-  -- A trigger reads the usage, and calculates the cost if it is null.
-  insert into matrice.workflow_steps as s (
-    run_id, project_id, step_name, status, latency_ms, model, tokens_input, tokens_output, usage, error, step_key,
-    attempt, cost_usd, executed_at)
+  perform matrice_private.require_recorder(project_id, matrice_private.current_user_id());
+  perform matrice_private.require_parent_run(project_id, parent_run_id);
+  perform matrice_private.hold_project(project_id);
+  insert into matrice.workflow_runs as r (
+    project_id, workflow_id, event_name, run_key, phase, input_data, started_at, attempt, parent_run_id, user_key, session_key,
+    tags, is_failure_handler)
   values (
-    record_step.run_id, owner_project, record_step.step_name, record_step.status, round(record_step.latency_ms), record_step.model,
-    coalesce(record_step.tokens_input, 0), coalesce(record_step.tokens_output, 0), coalesce(record_step.usage, '{}'),
-    record_step.error, record_step.step_key,
-    record_step.attempt, record_step.cost_usd, record_step.executed_at)
-  on conflict on constraint workflow_steps_run_id_step_key_attempt_key do nothing
-  returning s.id into step;
-  if step is null then
-    select s.id, s.step_name into step, recorded from matrice.workflow_steps s
-     where s.run_id = record_step.run_id and s.step_key = record_step.step_key and s.attempt = record_step.attempt;
-    if recorded is distinct from record_step.step_name then
-      raise exception 'the step_key belongs to another step'
-        using errcode = 'PT409',
-              detail = format('With attempt %s it belongs to a step %s.', attempt,
-                coalesce('named ' || quote_literal(left(recorded, 100)), 'that is being deleted')),
-              hint = 'Use another step_key for each step of a run.';
-    end if;
+    start_run.project_id, start_run.workflow_id, start_run.event_name, start_run.run_key, start_run.phase, start_run.input_data,
+    start_run.started_at, start_run.attempt, start_run.parent_run_id, start_run.user_key, start_run.session_key, start_run.tags,
+    start_run.is_failure_handler)
+  on conflict on constraint workflow_runs_project_id_workflow_id_run_key_key do nothing
+  returning r.id into run;
+  if run is null then
+    run := matrice_private.run_of_key(project_id, workflow_id, run_key, started_at);
+    perform matrice_private.require_recorder_of_run(run);
+    perform matrice_private.begin_run(run, event_name, phase, input_data, attempt, started_at, parent_run_id, user_key,
+                                      session_key, tags, is_failure_handler);
   end if;
-  return step;
+  return run;
 end
 $$;
-comment on function matrice.record_step is
-  'Records a step of a run with its tokens, latency and cost. Returns the id of the step. status: success, failed or '
-  'skipped. usage: what the API of a model, or a library, reports, unchanged, as in calculate_cost. It is never a reason to '
-  'refuse a step. response: the whole response instead; what it says of usage, model and service tier is kept in usage. '
-  'model, tokens_input, tokens_output: if null, they are taken from usage. cost_usd: if null, the cost is calculated at the '
-  'prices of executed_at. If the calculated cost is null, cost_note says why. step_key: identifies the step in its run. A '
-  'second call with the same step_key and attempt changes nothing and returns the same id. With another step_name it is '
-  'refused (PT409). Defaults: usage ''{}'', attempt 0, executed_at now().';
+comment on function matrice.start_run is
+  'Records that a workflow run began. Returns the id of the run. run_key: identifies the run among those of its workflow in the '
+  'project. A second call with the same project, workflow_id and run_key returns the same id and changes nothing. But if a step '
+  'or the end of the run was recorded first, the call adds what is not known yet; and a higher attempt opens a run again that '
+  'had ended. phase: P1 to P6, or null. started_at: when it began. attempt: number of the attempt of the whole run, from 0. '
+  'parent_run_id: the run that started this one. user_key, session_key: your own keys for the user and the session. '
+  'tags: a JSON array. is_failure_handler: the run handles the failure of another one; it counts as no success. Always true '
+  'for the event inngest/function.failed. Defaults: run_key, phase, parent_run_id, user_key and session_key null, input_data '
+  '''{}'', started_at now(), attempt 0, tags ''[]'', is_failure_handler false.';
 
-create or replace function matrice.finish_run(run_id uuid, status text, output_data jsonb default null) returns void
+create or replace function matrice.finish_run(
+  run_id uuid, status text, output_data jsonb default null, error jsonb default null, attempt integer default null,
+  completed_at timestamptz default now(), project_id uuid default null, workflow_id text default null, run_key text default null
+) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -146,27 +290,75 @@ as $$
 declare
   run record;
 begin
-  perform matrice_private.require_given('run_id', run_id);
-  perform matrice_private.require_one_of('status', status, array['completed', 'failed', 'cancelled']);
-  perform matrice_private.require_json('output_data', output_data, 262144);
-  select r.project_id, r.status into run from matrice.workflow_runs r where r.id = finish_run.run_id;
-  if not found then
-    raise exception 'run not found'
-      using errcode = 'PT404', detail = format('There is no run %s that you can see.', run_id);
-  end if;
-  perform matrice_private.require_role(run.project_id, 'editor');
-  select r.project_id, r.status into run from matrice.workflow_runs r where r.id = finish_run.run_id for update;
-  if run.status = finish_run.status then
+  perform matrice_private.require_one_of('status', status, array['completed', 'failed', 'cancelled']),
+          matrice_private.require_json('output_data', output_data, 262144),
+          matrice_private.require_run_arguments(attempt, error, null, null, null),
+          matrice_private.require_given('completed_at', completed_at), matrice_private.require_time('completed_at', completed_at);
+  run_id := matrice_private.named_run(run_id, project_id, workflow_id, run_key, completed_at);
+  perform matrice_private.require_recorder_of_run(run_id);
+  select r.status, r.attempt, r.reaped_at into run from matrice.workflow_runs r where r.id = finish_run.run_id for update;
+  attempt := coalesce(attempt, run.attempt);
+  -- What is known of a later attempt stays, and what is known already.
+  if attempt < run.attempt or (attempt = run.attempt and run.status = finish_run.status and run.reaped_at is null) then
     return;
-  elsif run.status <> 'running' then
+  elsif attempt = run.attempt and run.status <> 'running' and run.reaped_at is null then
     raise exception 'the run has already ended'
-      using errcode = 'PT409', detail = format('Its status is %s.', run.status);
+      using errcode = 'PT409', detail = format('Its status is %s.', run.status),
+            hint = 'If it was tried again, pass the number of the new attempt.';
   end if;
   update matrice.workflow_runs r
-     set status = finish_run.status, output_data = finish_run.output_data, completed_at = now()
+     set status = finish_run.status, output_data = finish_run.output_data, error = finish_run.error,
+         attempt = finish_run.attempt, completed_at = finish_run.completed_at, reaped_at = null
    where r.id = finish_run.run_id;
 end
 $$;
 comment on function matrice.finish_run is
-  'Records how a run ended. status: completed, failed or cancelled. A second call with the same status changes '
-  'nothing. A second call with another status is refused (PT409).';
+  'Records how a run ended. status: completed, failed or cancelled. error: why it failed or was cancelled. A second call with '
+  'the same status changes nothing. A second call with another status is refused (PT409), unless attempt is higher than before: '
+  'then the run was tried again, and this is its new end. attempt: if null, that of the run. An end that reap_runs assumed '
+  'gives way to the real one. completed_at: when it ended. run_id may be null if project_id, workflow_id and run_key name the '
+  'run; a run that is not known yet is recorded with its end. Defaults: output_data, error, attempt, project_id, workflow_id and '
+  'run_key null, completed_at now().';
+
+create or replace function matrice.reap_runs(older_than interval default '1 day', project_id uuid default null) returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  reaped bigint;
+begin
+  perform matrice_private.require_given('older_than', older_than);
+  if not older_than between interval '1 minute' and interval '100 years' then
+    raise exception 'older_than must be between 1 minute and 100 years'
+      using errcode = '22023', detail = format('It is %s.', older_than),
+            hint = 'Take a time in which every run that still works records a step.';
+  end if;
+  if row_security_active('matrice.workflow_runs') then
+    raise exception 'only services may reap runs'
+      using errcode = '42501', detail = 'It ends runs of everybody.',
+            hint = 'Call it as service_role. Members end a run with finish_run.';
+  end if;
+  with silent as (
+    select r.id from matrice.workflow_runs r
+     where r.status = 'running' and r.started_at < now() - older_than
+       and (reap_runs.project_id is null or r.project_id = reap_runs.project_id)
+       and not exists (select from matrice.workflow_steps s
+                        where s.project_id = r.project_id and s.run_id = r.id and s.executed_at >= now() - older_than)
+     limit 10000
+       for update skip locked
+  )
+  update matrice.workflow_runs r
+     set status = 'cancelled', completed_at = now(), reaped_at = now(),
+         error = jsonb_build_object('name', 'reaped', 'message', format('Nothing was recorded for %s.', older_than))
+    from silent
+   where r.id = silent.id;
+  get diagnostics reaped = row_count;
+  return reaped;
+end
+$$;
+comment on function matrice.reap_runs is
+  'Cancels runs that started long ago, that nobody has ended, and of which no step was recorded since. Returns how many. Their '
+  'error says so, and reaped_at when. If their real end is recorded later, it replaces this one. At most 10,000 runs are '
+  'cancelled by a call. Only services may call it. older_than: how long nothing was recorded. project_id: only in this '
+  'project; null: in all. Defaults: older_than ''1 day'', project_id null.';

@@ -125,8 +125,18 @@ declare
   reading    jsonb;
   calculated numeric;
 begin
-  if tg_op = 'UPDATE' and (new.cost_usd, new.model, new.tokens_input, new.tokens_output, new.usage, new.executed_at)
-     is not distinct from (old.cost_usd, old.model, old.tokens_input, old.tokens_output, old.usage, old.executed_at) then
+  if new.corrects is not null then
+    if row_security_active(tg_relid) then
+      raise exception 'corrections are made by correct_step'
+        using errcode = '42501', detail = 'A row with corrects takes something away from another one.',
+              hint = 'Call matrice.correct_step.';
+    end if;
+    return new;
+  end if;
+  if tg_op = 'UPDATE'
+     and (new.cost_usd, new.model, new.tokens_input, new.tokens_output, new.usage, new.executed_at, new.status = 'running')
+     is not distinct from (old.cost_usd, old.model, old.tokens_input, old.tokens_output, old.usage, old.executed_at,
+                           old.status = 'running') then
     new.cost_source := old.cost_source;
     new.cost_note := old.cost_note;
     return new;
@@ -153,6 +163,10 @@ begin
   if new.cost_usd is null or (tg_op = 'UPDATE' and old.cost_source = 'calculated' and new.cost_usd = old.cost_usd) then
     new.cost_usd := calculated;
   end if;
+  -- A step that still runs has no end to pay for.
+  if new.status = 'running' then
+    new.cost_usd := null;
+  end if;
   new.cost_source := case when new.cost_usd = calculated then 'calculated' when new.cost_usd is not null then 'provided' end;
   return new;
 end
@@ -160,10 +174,11 @@ $$;
 comment on function matrice_private.price_step is
   'Takes the tokens of a step, and the model, from its usage where the client gives none. Calculates the cost if the client '
   'gives none. Sets cost_source to calculated or provided, and cost_note to why the cost is not known or in doubt. It never '
-  'refuses a step for its usage.';
+  'refuses a step for its usage. A step that still runs has no cost. Only correct_step writes corrections.';
 
 create or replace trigger price_step
-before insert or update of cost_usd, cost_source, cost_note, model, tokens_input, tokens_output, usage, executed_at
+before insert or update of cost_usd, cost_source, cost_note, model, tokens_input, tokens_output, usage, executed_at, status,
+  corrects
 on matrice.workflow_steps
 for each row execute function matrice_private.price_step();
 

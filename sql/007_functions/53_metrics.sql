@@ -19,7 +19,7 @@ begin
   perform matrice_private.require_role(project_id, 'viewer');
   return query
     with selected as (
-      select r.id, r.status, r.started_at, r.workflow_id, r.phase
+      select r.id, r.is_failure_handler, r.status, r.started_at, r.workflow_id, r.phase
         from matrice.workflow_runs r
        where r.project_id = workflow_metrics.project_id and r.started_at >= since and r.started_at < until
     ), rows as (
@@ -32,7 +32,8 @@ begin
                               when 'hour' then 'YYYY-MM-DD"T"HH24:00"Z"' when 'month' then 'YYYY-MM' else 'YYYY-MM-DD'
                             end)
              end as bucket,
-             r.id as run_id, r.status, s.id as step_id, s.tokens_input, s.tokens_output, s.cost_usd,
+             r.id as run_id, r.is_failure_handler, r.status, s.id as step_id, s.corrects,
+             s.tokens_input, s.tokens_output, s.cost_usd,
              s.latency_ms, s.status as step_status
         from selected r
         left join matrice.workflow_steps s on s.project_id = workflow_metrics.project_id and s.run_id = r.id
@@ -42,9 +43,9 @@ begin
       from (
         select x.bucket,
                count(distinct x.run_id) as runs,
-               count(distinct x.run_id) filter (where x.status = 'completed') as succeeded,
+               count(distinct x.run_id) filter (where x.status = 'completed' and not x.is_failure_handler) as succeeded,
                count(distinct x.run_id) filter (where x.status = 'failed') as failed,
-               count(x.step_id) as steps,
+               count(x.step_id) filter (where x.corrects is null) as steps,
                coalesce(sum(x.tokens_input), 0)::bigint as tokens_input,
                coalesce(sum(x.tokens_output), 0)::bigint as tokens_output,
                sum(x.cost_usd) as cost_usd,
@@ -59,6 +60,6 @@ $$;
 comment on function matrice.workflow_metrics is
   'Returns figures of a project''s workflow runs: one row for each hour, day, week, month, workflow, phase or model. bucket: '
   'which of them the row is for. since, until: counts the runs that started at or after since, and before until. group_by: '
-  'hour, day, week or month (in UTC), workflow, phase or model. success_rate: succeeded / (succeeded + failed). cost_usd: the '
-  'sum over all attempts whose cost is known. p50_ms, p95_ms, p99_ms: percentiles of the latency of steps, without skipped '
-  'steps. Defaults: until now(), group_by ''day''.';
+  'hour, day, week or month (in UTC), workflow, phase or model. success_rate: succeeded / (succeeded + failed); handlers of '
+  'failures never succeed. cost_usd: the sum over all attempts whose cost is known. p50_ms, p95_ms, p99_ms: percentiles '
+  'of the latency of steps, without skipped steps. Defaults: until now(), group_by ''day''.';

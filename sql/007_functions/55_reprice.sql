@@ -1,5 +1,60 @@
 -- Pricing again: what had no price when it was recorded, and what would cost something else today.
 
+create or replace function matrice_private.reprice_steps(project_id uuid, since timestamptz)
+returns table (
+  step_id uuid, run_id uuid, executed_at timestamptz, model text, cost_before numeric, cost_now numeric, is_filled boolean
+)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A cost that was recorded is never changed: it has been reported, and perhaps billed.
+  return query
+  with steps as (
+    select s.id, s.cost_usd as before, round(c.cost_usd, 12) as now
+      from matrice.workflow_steps s
+     cross join lateral matrice_private.cost_of_reading(
+             s.project_id, s.model,
+             matrice_private.reading_of_step(s.usage, s.tokens_input, s.tokens_output, null, null, null), s.executed_at) c
+     where s.project_id = reprice_steps.project_id and s.executed_at >= since and s.model is not null
+       and s.status <> 'running' and (s.cost_usd is null or s.cost_source = 'calculated')
+       -- Somebody has said what it cost.
+       and not exists (select from matrice.workflow_steps o where o.corrects = s.id)
+  ), filled as (
+    update matrice.workflow_steps s
+       set cost_usd = c.now, cost_source = 'calculated'
+      from steps c
+     where s.id = c.id and s.project_id = reprice_steps.project_id and c.before is null and c.now is not null
+    returning s.id
+  )
+  select s.id, s.run_id, s.executed_at, s.model, c.before, c.now, f.id is not null
+    from steps c
+    join matrice.workflow_steps s on s.id = c.id
+    left join filled f on f.id = c.id
+   where c.now is distinct from c.before
+   order by s.executed_at, s.id;
+end
+$$;
+comment on function matrice_private.reprice_steps is
+  'Does what reprice does. Checks no roles: for services and reprice_of_member.';
+
+create or replace function matrice_private.reprice_of_member(project_id uuid, since timestamptz)
+returns table (
+  step_id uuid, run_id uuid, executed_at timestamptz, model text, cost_before numeric, cost_now numeric, is_filled boolean
+)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if project_id = any (matrice_private.project_ids('editor')) then
+    return query select * from matrice_private.reprice_steps(project_id, since);
+  end if;
+end
+$$;
+comment on function matrice_private.reprice_of_member is
+  'Calls reprice_steps for a project that the caller may edit. SECURITY DEFINER: no client may change steps. Only unknown costs '
+  'change, and only into the calculated ones.';
+
 create or replace function matrice.reprice(project_id uuid, since timestamptz)
 returns table (
   step_id uuid, run_id uuid, executed_at timestamptz, model text, cost_before numeric, cost_now numeric, is_filled boolean
@@ -11,29 +66,11 @@ begin
   perform matrice_private.require_given('since', since);
   perform matrice_private.require_time('since', since);
   perform matrice_private.require_role(project_id, 'editor');
-  -- A cost that was recorded is never changed: it has been reported, and perhaps billed.
-  return query
-  with steps as (
-    select s.id, s.cost_usd as before, round(c.cost_usd, 12) as now
-      from matrice.workflow_steps s
-     cross join lateral matrice_private.cost_of_reading(
-             s.project_id, s.model,
-             matrice_private.reading_of_step(s.usage, s.tokens_input, s.tokens_output, null, null, null), s.executed_at) c
-     where s.project_id = reprice.project_id and s.executed_at >= since and s.model is not null
-       and (s.cost_usd is null or s.cost_source = 'calculated')
-  ), filled as (
-    update matrice.workflow_steps s
-       set cost_usd = c.now, cost_source = 'calculated'
-      from steps c
-     where s.id = c.id and s.project_id = reprice.project_id and c.before is null and c.now is not null
-    returning s.id
-  )
-  select s.id, s.run_id, s.executed_at, s.model, c.before, c.now, f.id is not null
-    from steps c
-    join matrice.workflow_steps s on s.id = c.id
-    left join filled f on f.id = c.id
-   where c.now is distinct from c.before
-   order by s.executed_at, s.id;
+  if row_security_active('matrice.workflow_steps') then
+    return query select * from matrice_private.reprice_of_member(project_id, since);
+  else
+    return query select * from matrice_private.reprice_steps(project_id, since);
+  end if;
 end
 $$;
 comment on function matrice.reprice is

@@ -28,9 +28,10 @@ begin
       'build_context',
       'evaluate_search', 'search_recall',
       'record_insight', 'supersede_insight', 'search_insights',
-      'start_run', 'record_step', 'finish_run',
+      'start_run', 'record_step', 'record_steps', 'finish_run', 'correct_step', 'reap_runs',
       'calculate_cost', 'reprice', 'price_of', 'set_price', 'load_prices',
       'workflow_metrics', 'report',
+      'set_budget', 'remove_budget', 'reserve_budget', 'settle_budget', 'release_budget', 'budget_status',
       'refuse_planned_counts'
     ]),
 
@@ -48,7 +49,7 @@ begin
       'text_language',
       'require_no_circle',
       'require_metadata_room', 'cut_is_bounded', 'chunk_is_bounded', 'completed_chunks', 'require_spans',
-      'names_between', 'places_of', 'content_hash', 'cut_source', 'lay_chunks', 'laid_metadata', 'require_room',
+      'names_between', 'places_of', 'content_hash', 'add_source', 'cut_source', 'lay_chunks', 'laid_metadata', 'require_room',
       'keyed_source', 'is_count_of_failures',
       'keeps_texts', 'kept_versions', 'remember_text', 'project_of_source', 'hold_source', 'current_version', 'require_version',
       'require_sources', 'wrong_chunk', 'require_client_chunks', 'lay_client_chunks',
@@ -73,6 +74,12 @@ begin
       'rates_of_catalogue', 'wrong_rate', 'require_rates', 'require_catalogue', 'load_catalogue', 'undated_name', 'billed_tier',
       'is_off_peak', 'surcharge', 'rates_of_sheets', 'own_price', 'cost_in_project',
       'require_usage', 'bounded_usage', 'cost_of_reading', 'reading_of_step',
+      'pillars_at', 'projects_recorded_by_viewers', 'require_recorder', 'require_recorder_of_run', 'require_run_arguments',
+      'require_run_key', 'run_of_key', 'require_parent_run', 'named_run', 'begin_run',
+      'require_step', 'is_good_step', 'with_response', 'recorded_step', 'steps_of', 'keys_of_steps', 'require_steps',
+      'runs_of_steps',
+      'require_read_committed', 'require_dollars', 'require_budget', 'require_validity', 'estimated_cost', 'spending_forecast',
+      'visible_figures',
       'require_report', 'report_of_steps', 'report_of_runs', 'report_of_budgets', 'report_data'
     ]),
 
@@ -105,6 +112,9 @@ begin
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
       'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'read_embeddings', 'is_sealed',
       'read_usage', 'known_usage', 'rendered_report',
+      -- No client may change steps, which say what was spent. They end running steps, fill unknown costs and add corrections, in
+      -- what the caller may record or edit.
+      'end_steps_of_member', 'reprice_of_member', 'write_correction_of_member',
       'complete_chunks_of_member',
       -- No client may read or write source_counts. It adds up what is due, for whoever it is, and says nothing.
       'add_up_due',
@@ -112,6 +122,10 @@ begin
       'priced_model', 'resolve_model', 'unpriced_note', 'cost_of_counts', 'catalogue_rates',
       -- Clients may not write prepared prices. It refuses callers who are not owners.
       'write_price_as_owner',
+      -- Nobody may write budgets, what was spent of them, or reservations, so that they follow from what was recorded. These refuse
+      -- callers who are not owners, or editors, of the project; the last one works for viewers.
+      'hold_owner', 'write_budget_as_owner', 'delete_budget_as_owner', 'admit_member', 'is_reservation_of_member', 'settle_member',
+      'release_member', 'budget_figures_of_member',
       -- Under row-level security, filters cannot use their index, and no client may read the word index. These search only the
       -- caller's projects.
       'nearest_to_member', 'matching_of_member', 'outdated_of_member', 'member_has_chunks',
@@ -122,13 +136,15 @@ begin
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
     -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text, embedded_twins,
-    -- waiting_twins, forget_model, flip_models and write_price are SECURITY DEFINER, because only the owner of the tables may read codes, the
-    -- word index and the index of waiting chunks, execute the engine's functions, and write the texts of sources.
+    -- waiting_twins, forget_model, flip_models, write_price, end_steps and write_correction are SECURITY DEFINER, because only the
+    -- owner of the tables may read codes, the word index and the index of waiting chunks, execute the engine's functions, and write
+    -- the texts of sources. So are those of budgets.
     ('service_role', 'matrice_private', array[
       'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts',
       'complete_chunks', 'keep_text', 'embedded_twins', 'waiting_twins',
       'take_leases', 'own_leases', 'end_leases', 'return_leases', 'free_failed', 'forget_model', 'flip_models',
-      'keep_current_model', 'write_price']),
+      'keep_current_model', 'write_price', 'end_steps', 'reprice_steps', 'write_correction',
+      'write_budget', 'delete_budget', 'admit', 'settle', 'release', 'budget_figures']),
 
     -- For the owner of the tables.
     (null, 'matrice_private', array[
@@ -139,7 +155,9 @@ begin
       'rebuild_word_index', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
       'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes',
       'rebuild_embedding_queue', 'is_listed', 'list_project', 'seems_covered',
-      'rebuild_progress', 'counts_of', 'why_failed', 'add_up', 'send_progress',
+      'recount_budgets', 'recount_budget', 'period_start', 'period_end', 'is_model_of_budget', 'is_unpriced', 'hold_budgets',
+      'lock_budgets', 'reach_thresholds', 'merge_spending', 'say_dollars', 'say_renewal', 'require_budget_room',
+      'rebuild_progress', 'texts_of', 'counts_of', 'why_failed', 'add_up', 'send_progress',
       'schedule_embedding', 'unschedule_embedding', 'schedule_of', 'require_scheduler', 'is_of_extension'
     ]),
 
@@ -149,14 +167,14 @@ begin
       'check_settings', 'require_acceptance', 'number_pillar_version', 'reindex_project_text',
       'complete_chunk', 'hold_metadata', 'refilter_chunks', 'keep_progress', 'keep_dimensions', 'check_truncation', 'choose_model',
       'check_embedding', 'complete_lease', 'forget_leases', 'hold_text', 'forget_embeddings', 'complete_insight', 'refuse_circle',
-      'price_step',
+      'price_step', 'complete_run',
       -- SECURITY DEFINER: these write to tables that no client may write.
-      'audit', 'keep_pillar_version', 'trim_texts', 'forget_usage', 'forget_failures', 'forget_rows',
-      'list_parts', 'list_chunk', 'forget_parts', 'forget_queues',
+      'audit', 'keep_pillar_version', 'trim_texts', 'forget_usage', 'forget_failures', 'forget_rows', 'forget_rows_of_sources',
+      'list_parts', 'list_chunk', 'forget_queues',
       'count_added_chunks', 'count_removed_chunks', 'count_moved_chunk', 'count_embeddings', 'count_lost_embedding',
-      'count_failure', 'add_up_added', 'forget_counts', 'recount_sources', 'recount_all', 'tell_progress',
+      'count_failure', 'add_up_added', 'recount_sources', 'recount_all', 'tell_progress',
       'index_words', 'index_codes', 'prices_changed',
-      'take_project_id', 'void_invitations',
+      'take_project_id', 'void_invitations', 'spend_on_budgets', 'forget_budget',
       'count_context_sources', 'count_source_texts', 'count_source_chunks', 'count_insights', 'count_workflow_runs',
       'count_workflow_steps',
       'count_pillar_versions', 'count_project_invitations',

@@ -112,7 +112,7 @@ describe('functions refuse numbers out of range', () => refusals([
 describe('functions refuse null', () => refusals([
   ...each([null], 'match_chunks', 'match_count', '22004'), ...each([null], 'match_chunks', 'filter', '22004'),
   ...each([null], 'create_project', 'settings', '22004'), ...each([null], 'calculate_cost', 'usage', '22004'),
-  ...each([null], 'set_member_role', 'role', '22004'), ...each([null], 'finish_run', 'run_id', '22004'),
+  ...each([null], 'set_member_role', 'role', '22004'), ['finish_run: run_id null without a run_key', rpc('finish_run', { run_id: null, run_key: null }), 400, '22004'],
   ...each([null], 'rerank_chunks', 'scores', '22004'), ...each([null], 'start_run', 'input_data', '22004'),
 ]))
 
@@ -148,9 +148,20 @@ describe('functions refuse empty and blank texts', () => refusals([
     ...each(['', ' '], name, ['email', 'token'][i], '22023'), ...each([null], name, ['email', 'token'][i], '22004'),
   ]),
   ...['workflow_id', 'event_name', 'run_key'].flatMap((argument) => each(['', ' '], 'start_run', argument, '22023')),
-  ...['step_name', 'step_key'].flatMap((argument) => each(['', ' '], 'record_step', argument, '22023')),
+  ...['step_name', 'step_key', 'call_key'].flatMap((argument) => each(['', ' '], 'record_step', argument, '22023')),
+  ...['user_key', 'session_key'].flatMap((argument) => each(['', ' '], 'start_run', argument, '22023')),
+  ...each(['', ' '], 'correct_step', 'reason', '22023'), ...each([null], 'correct_step', 'reason', '22004'), ...each([null], 'correct_step', 'step_id', '22004'),
+  ...each([{}, [{}, 1], [{ tokens: 1 }], 'whales'], 'record_steps', 'steps', '22023'), ...each([null], 'record_steps', 'steps', '22004'),
+  ...each(['0', '-1 day'], 'reap_runs', 'older_than', '22023'), ...each([null], 'reap_runs', 'older_than', '22004'),
   ...['set_price', 'price_of'].flatMap((name) => [...each(['', ' '], name, 'model', '22023'), ...each([null], name, 'model', '22004')]),
   ...each([null], 'load_prices', 'catalogue', '22004'),
+  ...each(['', ' '], 'set_budget', 'name', '22023'), ...each([null], 'set_budget', 'name', '22004'),
+  ...each(['', 'Mars/Phobos'], 'set_budget', 'time_zone', '22023'), ...each([null], 'set_budget', 'limit_usd', '22004'),
+  ...each([[0], [null], ['NaN']], 'set_budget', 'thresholds', '22023'),
+  ...each(['', ' '], 'remove_budget', 'name', '22023'), ...each([null], 'remove_budget', 'name', '22004'),
+  ...each(['', ' '], 'reserve_budget', 'model', '22023'), ...each([-1, 'NaN'], 'reserve_budget', 'estimate_usd', '22023'),
+  ...['settle_budget', 'release_budget'].flatMap((name) => each([null], name, 'reservation_id', '22004')),
+  ...each([null], 'settle_budget', 'cost_usd', '22004'),
   ...each([null], 'workflow_metrics', 'since', '22004'),
   ...['since', 'until', 'time_zone', 'language'].flatMap((argument) => each([null], 'report', argument, '22004')),
   ...['register_model', 'switch_embedding_model', 'truncate_embeddings', 'drop_embeddings'].flatMap((name) => [
@@ -160,7 +171,8 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...each([null], 'analyze_text', 'language', '22004'),
   ...['set_phase', 'save_pillar', 'ingest_source', 'build_context', 'search_insights', 'start_run', 'workflow_metrics', 'reindex_text',
     'sync_source', 'sync_sources', 'source_progress', 'failed_chunks', 'retry_failed', 'rechunk', 'ingest_chunks',
-    'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings', 'set_price', 'reprice', 'report']
+    'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings', 'set_price', 'reprice',
+    'set_budget', 'remove_budget', 'reserve_budget', 'budget_status', 'report']
     .flatMap((name) => each([null], name, 'project_id', '22004')),
   ...['source_text', 'source_history', 'restore_source', 'replace_chunks'].flatMap((name) => each([null], name, 'source_id', '22004')),
 ]))
@@ -215,7 +227,7 @@ describe('functions refuse JSON of another kind', () => refusals([
 ]))
 
 describe('functions refuse unknown and malformed ids', () => {
-  const argument = { project_id: 'project', user_id: 'member', source_id: 'source', run_id: 'run', old_id: 'insight', new_id: 'insight' }
+  const argument = { project_id: 'project', user_id: 'member', source_id: 'source', run_id: 'run', step_id: 'step', old_id: 'insight', new_id: 'insight' }
   // Every function that takes one of these ids.
   const takes = Object.entries(calls({}))
     .flatMap(([name, args]) => Object.keys(args).filter((key) => key in argument).map((key) => [name, key]))
@@ -227,7 +239,6 @@ describe('functions refuse unknown and malformed ids', () => {
     ['remove_member: the last owner', rpc('remove_member', { user_id: ALICE }), 409, 'PT409'],
     ['set_member_role: the last owner', rpc('set_member_role', { user_id: ALICE }), 409, 'PT409'],
     ['supersede_insight: the same old_id and new_id', () => alice.rpc('supersede_insight', { old_id: world.old_id, new_id: world.old_id }), 400, '22023'],
-    ['start_run: the run_key of another workflow', () => alice.rpc('start_run', { project_id: world.project_id, workflow_id: 'listen', event_name: 'tide', run_key: 'watch-1' }), 409, 'PT409'],
     ['record_step: the step_key of another step', () => alice.rpc('record_step', { run_id: world.run_id, step_name: 'hear', status: 'success', step_key: 'look-1' }), 409, 'PT409'],
     ['source_chunks: an unknown source_id', () => alice.from('source_chunks').insert({ source_id: MISSING, chunk_index: 0, content: 'x' }), 403, '42501'],
   ])

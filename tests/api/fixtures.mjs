@@ -63,14 +63,17 @@ export async function createWorld(user, name, carol) {
   const new_id = await ok(user.rpc('record_insight', { ...insight, content: 'They are very large.' }))
   const run_id = await ok(user.rpc('start_run', { project_id, workflow_id: 'watch', event_name: 'tide', run_key: 'watch-1' }))
   await ok(user.rpc('set_price', { project_id, model: 'house', prices: { input: 1 } }))
-  await ok(user.rpc('record_step', { run_id, step_name: 'look', status: 'success', model: 'gpt-4o', tokens_input: 10, step_key: 'look-1' }))
+  const step_id = await ok(user.rpc('record_step', { run_id, step_name: 'look', status: 'success', model: 'gpt-4o', tokens_input: 10, step_key: 'look-1' }))
+  await ok(user.rpc('set_budget', { project_id, limit_usd: 100, thresholds: [0.0000001] }))
+  const reservation_id = await ok(user.rpc('reserve_budget', { project_id, estimate_usd: 1 }))
+  const unused_id = await ok(user.rpc('reserve_budget', { project_id, estimate_usd: 1 }))
   await ok(carol.rpc('accept_invite', { token: await ok(user.rpc('invite_member', { project_id, email: 'carol@example.org' })) }))
   const token = await ok(user.rpc('invite_member', { project_id, email: 'dave@example.org' }))
-  return { project_id, source_id, chunk_id, old_id, new_id, run_id, user_id: CAROL, token }
+  return { project_id, source_id, chunk_id, old_id, new_id, run_id, step_id, reservation_id, unused_id, user_id: CAROL, token }
 }
 
 /** Arguments for every function of the API, all text and JSON ones included. Kept complete by isolation.test.mjs. */
-export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id, user_id, token }) {
+export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id, step_id, reservation_id, unused_id, user_id, token }) {
   const query_text = 'blue whale'
   const query_embedding = embed(query_text)
   return {
@@ -111,13 +114,20 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     search_insights: { query_text: 'large', project_id },
     supersede_insight: { old_id, new_id },
     // Workflows and cost
-    start_run: { project_id, workflow_id: 'watch', event_name: 'tide', run_key: 'run-1', phase: 'P1', input_data: { height: 2 } },
+    start_run: {
+      project_id, workflow_id: 'watch', event_name: 'tide', run_key: 'run-1', phase: 'P1', input_data: { height: 2 },
+      user_key: 'ahab', session_key: 'voyage', tags: ['night'],
+    },
     record_step: {
       run_id, step_name: 'look', status: 'success', model: 'gpt-4o', tokens_input: 10,
       usage: { cached_tokens: 5, service_tier: 'standard' }, error: { message: 'none' }, step_key: 'step-1',
       response: { model: 'gpt-4o', usage: { prompt_tokens: 10, prompt_tokens_details: { cached_tokens: 5 } } },
+      call_key: '1', workflow_id: 'watch', run_key: 'watch-1',
     },
-    finish_run: { run_id, status: 'completed', output_data: { seen: 1 } },
+    record_steps: { steps: [{ run_id, step_name: 'look', status: 'success', usage: { prompt_tokens: 10 } }] },
+    finish_run: { run_id, status: 'completed', output_data: { seen: 1 }, error: { message: 'none' }, workflow_id: 'watch', run_key: 'watch-1' },
+    correct_step: { step_id, reason: 'the invoice', cost_usd: 1, usage: { prompt_tokens: 20 } },
+    reap_runs: {},
     workflow_metrics: { project_id, since: '2020-01-01', group_by: 'day' },
     report: { project_id, since: '2026-01-01', until: '2026-02-01', time_zone: 'Europe/Paris', language: 'fr' },
     calculate_cost: { model: 'gpt-4o', tokens_input: 10, usage: { cached_tokens: 5, service_tier: 'standard' } },
@@ -125,6 +135,17 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     price_of: { model: 'gpt-4o', project_id, provider: 'openai' },
     set_price: { project_id, model: 'house', prices: { input: 2 }, same_as: null },
     load_prices: { catalogue: { models: { house: ['us', { input: 2 }] } } },
+    // Budgets
+    set_budget: {
+      project_id, limit_usd: 100, period: 'day', time_zone: 'Europe/Paris', name: 'daily', model: 'gpt-4o', phase: 'P1', user_key: 'x',
+    },
+    remove_budget: { project_id, name: 'default' },
+    reserve_budget: {
+      project_id, model: 'gpt-4o', tokens_input: 10, max_tokens_output: 10, usage: { service_tier: 'standard' }, run_id, phase: 'P1', user_key: 'x',
+    },
+    settle_budget: { reservation_id, cost_usd: 1 },
+    release_budget: { reservation_id: unused_id },
+    budget_status: { project_id },
     // Requests
     refuse_planned_counts: {},
     // Ingestion

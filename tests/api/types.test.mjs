@@ -20,7 +20,8 @@ test('client.ts compiles with types.ts, and what it must not do does not', () =>
 })
 
 test("README's JavaScript and TypeScript compile with types.ts", async () => {
-  const blocks = await examples('js', 'ts')
+  // inngest.test.mjs compiles the files that these examples copy, and runs the examples.
+  const blocks = (await examples('js', 'ts')).filter(({ code }) => !/from '\.\/(matrice-inngest|recorder)\.ts'/.test(code))
   assert.ok(blocks.length >= 6)
   const files = blocks.map(({ code, line }) => [`README_${line}.ts`, `export {}\n${typed(code)}`])
   // README is JavaScript, which does not say the types of arguments.

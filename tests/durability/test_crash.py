@@ -48,7 +48,7 @@ def test_a_server_killed_during_ingest_source_and_store_embeddings_recovers(monk
         sources = database.rows(
             "select s.status, count(c.id) from matrice.context_sources s"
             "  left join matrice.source_chunks c on c.source_id = s.id group by s.id")
-        assert sources and set(sources) == {("ready", whole)}
+        assert sources and set(sources) == {("processing", whole)}
         with database.connect() as connection:
             connection.execute("set role service_role")
             while embed_batch(connection):

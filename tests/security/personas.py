@@ -7,7 +7,7 @@ PERSONAS = ["no claims", "anon", "outsider", "ex-member", "viewer", "editor", "o
 A, B = str(uuid.UUID(int=0xA)), str(uuid.UUID(int=0xB))
 USERS = {name: str(uuid.uuid5(uuid.NAMESPACE_DNS, name)) for name in [*PERSONAS, "member to change"]}
 IDS = {name: str(uuid.uuid5(uuid.NAMESPACE_OID, name)) for name in
-       ["source", "chunk", "embedding", "insight", "newer insight", "run", "step", "pillar", "invitation"]}
+       ["source", "chunk", "embedding", "insight", "newer insight", "run", "step", "pillar", "invitation", "budget", "reservation"]}
 TOKEN = "the token of an invitation"
 
 
@@ -39,6 +39,12 @@ def build(connection):
     c("insert into matrice.workflow_runs (id, project_id, workflow_id) values (%s, %s, 'w')", [IDS["run"], A])
     c("insert into matrice.workflow_steps (id, run_id, step_name, status) values (%s, %s, 's', 'success')", [IDS["step"], IDS["run"]])
     c("insert into matrice.project_prices (project_id, model, valid_from, same_as) values (%s, 'gpt-4o', now(), 'gpt-4o')", [A])
+    c("insert into matrice.budgets (id, project_id, name, limit_usd, period, time_zone, is_hard, thresholds)"
+      " values (%s, %s, 'default', 5, 'day', 'UTC', true, '{1}')", [IDS["budget"], A])
+    c("insert into matrice.budget_events (project_id, budget_id, period_start, threshold, limit_usd, spent_usd) values (%s, %s, now(), 1, 5, 5)",
+      [A, IDS["budget"]])
+    c("insert into matrice_private.budget_holds (id, project_id, estimate_usd, expires_at) values (%s, %s, 1, now() + interval '1 hour')",
+      [IDS["reservation"], A])
 
 
 def become(connection, persona):

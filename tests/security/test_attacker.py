@@ -6,6 +6,7 @@ key is unique over all projects, so whoever knows a random id can learn whether 
 projects), and claims of somebody else (it is the server that sets claims).
 """
 
+import datetime
 import json
 import os
 import random
@@ -20,6 +21,8 @@ ATTACKS = int(os.environ.get("ATTACKS", 4_000))
 SEED = os.environ.get("ATTACK_SEED", "matrice")
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:\+00(?::00)?|Z)?")
+# A time is written out: now() differs between the worlds, and what a function computes from it would too.
+NOW = datetime.datetime.now(datetime.timezone.utc)
 TOKEN = re.compile(r"\b[0-9a-f]{64}\b")
 # An attacker's statement that runs longer than this ends alike in both worlds.
 SETTINGS = "set statement_timeout = '20s'; set timezone = 'UTC'; set jit = off"
@@ -86,7 +89,9 @@ class Grammar:
             case "boolean":
                 return self.pick(["true", "false"])
             case "timestamp with time zone":
-                return self.pick(["now()", "now() - interval '1 day'", "now() + interval '1 hour'", "'2026-01-01Z'::timestamptz"])
+                hours = self.pick([0, -24, 1, None])
+                moment = "2026-01-01Z" if hours is None else (NOW + datetime.timedelta(hours=hours)).isoformat()
+                return quoted(moment, "timestamptz")
             case "interval":
                 return "interval '1 hour'"
             case "bytea":

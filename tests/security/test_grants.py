@@ -66,14 +66,14 @@ def test_only_authenticated_and_service_role_may_execute_functions(database):
 
 def test_every_table_with_project_id_has_the_trigger_stay_in_project(database):
     assert database.rows(MOVABLE) == []
-    database.psql("create table matrice.budgets (project_id uuid primary key); grant update on matrice.budgets to authenticated")
-    assert database.rows(MOVABLE) == [("budgets",)], "the check finds what is missing"
+    database.psql("create table matrice.wishes (project_id uuid primary key); grant update on matrice.wishes to authenticated")
+    assert database.rows(MOVABLE) == [("wishes",)], "the check finds what is missing"
 
 
 def test_every_table_has_row_level_security_and_those_of_the_api_a_policy(database):
     assert database.rows(OPEN) == []
-    database.psql("create table matrice.budgets (project_id uuid primary key)")
-    assert database.rows(OPEN) == [("budgets",)], "the check finds what is missing"
+    database.psql("create table matrice.wishes (project_id uuid primary key)")
+    assert database.rows(OPEN) == [("wishes",)], "the check finds what is missing"
 
 
 def test_tables_of_matrice_private_are_granted_to_nobody_but_migrations_to_service_role(database):

@@ -43,6 +43,10 @@ TABLES = {
     "embedding_models": ("model = 'gte-small'", "dimensions = 384", "(model, dimensions) values ('x', 3)"),
     "model_prices": ("model = 'gpt-4o'", "usd_per_million = 0", "(model, provider, unit, usd_per_million) values ('x', 'x', 'input', 1)"),
     "project_prices": (f"project_id = '{A}'", "factor = 0", f"(project_id, model, valid_from, same_as) values ('{A}', 'x', now(), 'gpt-4o')"),
+    "budgets": (f"id = '{IDS['budget']}'", "limit_usd = 9",
+                f"(project_id, name, limit_usd, period, time_zone, is_hard, thresholds) values ('{A}', 'x', 5, 'day', 'UTC', true, '{{1}}')"),
+    "budget_events": (f"project_id = '{A}'", "spent_usd = 0",
+                      f"(project_id, budget_id, period_start, threshold, limit_usd, spent_usd) values ('{A}', '{IDS['budget']}', now(), 2, 5, 5)"),
     "model_price_windows": ("model = 'deepseek-flash'", "until_utc = until_utc", "values ('x', '{1}', '01:00', '02:00')"),
     "model_price_multipliers": ("model = 'claude-sonnet-5'", "factor = 1", "values ('x', 'speed', 'x', 1)"),
 }
@@ -82,8 +86,12 @@ CALLS = {
     "record_insight": f"('{A}', 't', 't', 'c')", "supersede_insight": f"('{IDS['insight']}', '{IDS['newer insight']}')",
     "search_insights": f"('words', '{A}')",
     "start_run": f"('{A}', 'w', 'e')", "record_step": f"('{IDS['run']}', 's', 'success')", "finish_run": f"('{IDS['run']}', 'completed')",
+    "record_steps": f"('[{{\"run_id\": \"{IDS['run']}\", \"step_name\": \"s\", \"status\": \"success\"}}]')",
+    "correct_step": f"('{IDS['step']}', 'x', 1)", "reap_runs": "()",
     "reprice": f"('{A}', now() - interval '1 day')", "price_of": f"('gpt-4o', project_id => '{A}')", "set_price": f"('{A}', 'gpt-4o')", "load_prices": "('{\"models\": {}}')",
     "calculate_cost": "('gpt-4o', 1)", "workflow_metrics": f"('{A}', now() - interval '1 day')", "report": f"('{A}')",
+    "set_budget": f"('{A}', 1)", "remove_budget": f"('{A}')", "reserve_budget": f"('{A}', 0.1)", "budget_status": f"('{A}')",
+    "settle_budget": f"('{IDS['reservation']}', 0.1)", "release_budget": f"('{IDS['reservation']}')",
     "refuse_planned_counts": "()",
 }
 

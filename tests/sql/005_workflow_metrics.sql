@@ -23,6 +23,7 @@ select results_eq($$select project_id, tokens_input, tokens_output, cost_usd, at
                   $$values (tests.id('atlas'), 0, 0, null::numeric, 0, now())$$,
                   'workflow_steps: an insert of run_id, step_name and status alone gets project_id and the defaults');
 select is(cost_usd, 0.00000002, 'workflow_steps.cost_usd keeps 0.00000002') from matrice.workflow_steps where id = tests.id('step');
+select tests.as_service();
 update matrice.workflow_steps set cost_usd = 12345678.123456789012 where id = tests.id('step');
 select is(cost_usd, 12345678.123456789012, 'workflow_steps.cost_usd keeps eight digits and twelve decimals')
   from matrice.workflow_steps where id = tests.id('step');
@@ -39,8 +40,10 @@ select tests.refuses($$update matrice.workflow_steps set tokens_output = -1$$, '
 select tests.refuses($$update matrice.workflow_steps set cost_usd = -0.01$$, '23514', 'workflow_steps refuses cost_usd -0.01');
 select tests.refuses($$update matrice.workflow_steps set cost_usd = 100000000$$, '22003', 'workflow_steps refuses cost_usd 100000000');
 select tests.refuses($$update matrice.workflow_steps set attempt = -1$$, '23514', 'workflow_steps refuses attempt -1');
+select tests.as_user('edith');
 select tests.refuses($$insert into matrice.workflow_steps (run_id, project_id, step_name, status) values (tests.id('elsewhere'), tests.id('atlas'), 'x', 'success')$$, '42501',
                      'workflow_steps refuses a project_id that is not the run''s');
+select tests.as_service();
 select tests.refuses($$update matrice.workflow_steps set project_id = tests.id('borea')$$, '42501', 'workflow_steps refuses an update of project_id', '%', '%');
 select tests.refuses($$update matrice.workflow_steps set run_id = tests.id('elsewhere')$$, '42501',
                      'workflow_steps refuses an update of run_id to another project''s run');
@@ -51,27 +54,29 @@ select tests.refuses($$insert into matrice.workflow_runs (project_id, workflow_i
                      'workflow_runs refuses a viewer an insert');
 select tests.refuses($$insert into matrice.workflow_steps (run_id, step_name, status) values (tests.id('run'), 'x', 'success')$$, '42501',
                      'workflow_steps refuses a viewer an insert');
-select is(tests.rows_of($$update matrice.workflow_steps set cost_usd = 0$$), 0::bigint, 'workflow_steps: an update by a viewer changes no row');
+select tests.refuses($$update matrice.workflow_steps set cost_usd = 0$$, '42501', 'workflow_steps refuses a viewer an update');
 select is(tests.rows_of($$select from matrice.workflow_steps$$), 2::bigint, 'workflow_steps for a viewer: every step');
 select tests.as_user('mallory');
 select tests.refuses($$insert into matrice.workflow_steps (run_id, step_name, status) values (tests.id('run'), 'x', 'success')$$, '42501',
                      'workflow_steps refuses an outsider an insert');
 select is(tests.rows_of($$select from matrice.workflow_runs$$), 0::bigint, 'workflow_runs for an outsider: no rows');
-select is(tests.rows_of($$delete from matrice.workflow_runs$$), 0::bigint, 'workflow_runs: a delete by an outsider deletes no row');
+select tests.refuses($$delete from matrice.workflow_runs$$, '42501', 'workflow_runs refuses an outsider a delete');
 select tests.unchanged('workflow_runs and workflow_steps: refused statements change no row');
 
 select tests.as_user('edith');
 update matrice.workflow_runs set run_key = 'k' where id = tests.id('run');
 select tests.refuses($$update matrice.workflow_runs set run_key = 'k' where id = tests.id('bare')$$, '23505',
-                     'workflow_runs refuses a run_key that the project has already');
+                     'workflow_runs refuses a run_key that the workflow has already');
 select lives_ok($$update matrice.workflow_runs set run_key = 'k' where id = tests.id('elsewhere')$$, 'workflow_runs takes a run_key that another project has');
+select tests.as_service();
 update matrice.workflow_steps set step_key = 'k' where id = tests.id('step');
 select tests.refuses($$update matrice.workflow_steps set step_key = 'k' where id = tests.id('bare step')$$, '23505',
-                     'workflow_steps refuses a step_key and attempt that the run has already');
+                     'workflow_steps refuses a step_key, attempt and call_key that the run has already');
 select lives_ok($$update matrice.workflow_steps set step_key = 'k', attempt = 1 where id = tests.id('bare step')$$,
                 'workflow_steps takes the same step_key with another attempt');
 delete from matrice.workflow_runs where id = tests.id('run');
 select is(tests.rows_of($$select from matrice.workflow_steps$$), 0::bigint, 'workflow_runs: a delete deletes the steps');
+select tests.as_user('edith');
 
 -- Prices -----------------------------------------------------------------------------------------------------------
 

@@ -253,7 +253,7 @@ update matrice.source_chunks set metadata = '{}' where id = tests.id('tar');
 select results_eq($$select embedding_text, embedding_tokens from matrice.claim_chunks('tiny')$$,
                   $$select t, matrice.count_tokens(t) from unnest(array[E'{content}\nHold › Aft\n\nrope {x}', E'{content}\n\ntar {x}']) t$$,
                   'claim_chunks fills the template once, without an empty line where there are no headings, and counts its tokens');
-select is(matrice_private.embedding_text(template, 'T', metadata::jsonb, 'x'), expected, 'embedding_text: ' || template || ' of ' || metadata)
+select is(matrice_private.embedding_text(template, 'T', metadata::jsonb, 'x'), expected, format('embedding_text: %s of %s', to_json(template), metadata))
   from (values (E'{title}\n{headings}\n\n{header}\n{content}', '{"header": "a;{content}", "headings": ["H"]}', E'T\nH\n\na;{content}\nx'),
                (E'{title}\n{headings}\n\n{header}\n{content}', '{}', E'T\n\nx'),
                (E'{header}\n{content}', '{"header": "a;b"}', E'a;b\nx'),

@@ -16,6 +16,9 @@ select matrice.save_pillar(tests.id('atlas'), 'P1', 'To sail');
 select tests.remember('old', matrice.record_insight(tests.id('atlas'), 'learning', 'Wind', 'It rises'));
 select tests.remember('new', matrice.record_insight(tests.id('atlas'), 'learning', 'Wind', 'It rises at dawn'));
 select tests.remember('run', matrice.start_run(tests.id('atlas'), 'sail', 'tide'));
+select tests.remember('step', matrice.record_step(tests.id('run'), 'look', 'success'));
+select matrice.set_budget(tests.id('atlas'), 100);
+select tests.remember('reservation', matrice.reserve_budget(tests.id('atlas'), 1));
 select tests.as_owner();
 
 -- Valid values --------------------------------------------------------------------------------------------------------
@@ -46,10 +49,19 @@ insert into valid values
   ('run_key', $$'key'$$), ('input_data', $$'{}'$$), ('output_data', $$'{}'$$), ('step_name', $$'x'$$), ('step_key', $$'key'$$), ('status', $$'success'$$),
   ('latency_ms', '1'), ('tokens_input', '1'), ('tokens_output', '1'), ('usage', $$'{}'$$), ('response', $$'{}'$$), ('attempt', '1'), ('cost_usd', '1'),
   ('executed_at', 'now()'), ('priced_at', 'now()'), ('since', $$'2026-01-01'$$), ('until', 'now()'), ('group_by', $$'day'$$), ('dimensions', '3'), ('is_default', 'false'),
-  ('truncated_from', $$'gte-small'$$), ('time_zone', $$'Europe/Paris'$$),
-  ('prices', 'null'), ('same_as', $$'gpt-4o'$$), ('factor', '1'), ('valid_from', 'now()'), ('provider', $$'openai'$$), ('catalogue', $$'{"models": {}}'$$);
+  ('truncated_from', $$'gte-small'$$),
+  ('started_at', 'now()'), ('completed_at', 'now()'), ('parent_run_id', $$tests.id('run')$$), ('user_key', $$'x'$$), ('session_key', $$'x'$$),
+  ('is_failure_handler', 'false'), ('call_key', 'null'), ('older_than', $$'1 day'$$), ('step_id', $$tests.id('step')$$), ('reason', $$'x'$$),
+  ('steps', $$jsonb_build_array(jsonb_build_object('run_id', tests.id('run'), 'step_name', 'x', 'status', 'success'))$$),
+  ('prices', 'null'), ('same_as', $$'gpt-4o'$$), ('factor', '1'), ('valid_from', 'now()'), ('provider', $$'openai'$$), ('catalogue', $$'{"models": {}}'$$),
+  ('limit_usd', '1'), ('period', $$'day'$$), ('time_zone', $$'Europe/Paris'$$), ('hard', 'false'), ('thresholds', $$'{0.5}'$$),
+  ('estimate_usd', '0.5'), ('max_tokens_output', '1'), ('reservation_id', $$tests.id('reservation')$$);
 -- With scores, build_context needs no vector.
-insert into valid values ('status', $$'completed'$$, 'finish_run'), ('error', $$'{}'$$, 'record_step'), ('scores', 'null', 'build_context'),
+-- A run has an id, or a key.
+insert into valid select argument, 'null', function
+  from unnest(array['project_id', 'workflow_id', 'run_key']) argument, unnest(array['record_step', 'finish_run']) function;
+insert into valid values ('status', $$'completed'$$, 'finish_run'), ('error', $$'{}'$$, 'record_step'), ('error', $$'{}'$$, 'finish_run'), ('scores', 'null', 'build_context'),
+  ('name', $$'default'$$, 'remove_budget'), ('valid_for', $$'1 hour'$$, 'reserve_budget'),
   ('language', $$'en'$$, 'report'), ('since', $$now() - interval '1 day'$$, 'report'),
   ('model', $$'gte-small'$$, 'drop_embeddings'), ('model', $$'short'$$, 'truncate_embeddings');
 grant select on valid to public;
@@ -87,8 +99,8 @@ $$;
 select is_empty('select function, name from arguments where value is null', 'Every argument of every function has a valid value here');
 
 select tests.as_user('alice');
--- Users may not register models or load prices.
-select is(a.code, case when function = 'accept_invite' then 'PT404' when function in ('load_prices', 'register_model') then '42501' end, function || ' takes its valid arguments')
+-- Users may not register models, load prices or reap runs.
+select is(a.code, case when function = 'accept_invite' then 'PT404' when function in ('load_prices', 'register_model', 'reap_runs') then '42501' end, function || ' takes its valid arguments')
   from (select distinct function from arguments) f cross join tests.answer(function) a
  order by function;
 
@@ -101,7 +113,7 @@ select ok(a.message = name || ' must not be null' or name = 'chunk_ids',
   from arguments cross join tests.answer(function, name) a where not is_engine and not may_be_null;
 select ok(a.hint <> '', format('%s of %s null gives a hint', function, name))
   from arguments cross join tests.answer(function, name) a where not is_engine and not may_be_null;
-select is(a.code, case function when 'register_model' then '42501' end, format('%s takes %s null as left out', function, name))
+select is(a.code, case when function in ('register_model', 'reap_runs') then '42501' end, format('%s takes %s null as left out', function, name))
   from arguments cross join tests.answer(function, name) a where not is_engine and may_be_null;
 
 -- Wrong values --------------------------------------------------------------------------------------------------------

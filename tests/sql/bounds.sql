@@ -185,6 +185,8 @@ select tests.refuses(format('select matrice.%s', replace(call, '?', value)), '22
                ($$create_project('x', settings => ?)$$), ($$record_insight(tests.id('atlas'), 't', 't', 'c', tags => jsonb_build_array(?))$$),
                ($$record_insight(tests.id('atlas'), 't', 't', 'c', evidence => ?)$$), ($$start_run(tests.id('atlas'), 'w', 'e', input_data => ?)$$),
                ($$finish_run(tests.id('run'), 'completed', ?)$$), ($$record_step(tests.id('run'), 's', 'success', error => ?)$$),
+               ($$start_run(tests.id('atlas'), 'w', 'e', tags => jsonb_build_array(?))$$), ($$finish_run(tests.id('run'), 'failed', error => ?)$$),
+               ($$record_steps(jsonb_build_array(jsonb_build_object('run_id', tests.id('run'), 'step_name', 's', 'status', 'success', 'error', ?)))$$),
                ($$calculate_cost('gpt-4o', 1, usage => ?)$$), ($$set_price(tests.id('atlas'), 'm', ?)$$)) calls (call),
        (values ('a value of 10,000 levels', $$(repeat('{"a":', 10000) || '1' || repeat('}', 10000))::jsonb$$),
                ('a megabyte', $$jsonb_build_object('a', repeat('x', 1000000))$$),
@@ -202,8 +204,17 @@ select tests.refuses(format('select matrice.%s', call), '22023', format('M8: %s 
                ($$start_run(tests.id('atlas'), 'w', repeat('x', 201))$$), ($$start_run(tests.id('atlas'), 'w', 'e', repeat('x', 501))$$),
                ($$record_step(tests.id('run'), 's', 'success', model => repeat('x', 201))$$),
                ($$record_step(tests.id('run'), 's', 'success', step_key => repeat('x', 501))$$),
+               ($$record_step(tests.id('run'), 's', 'success', step_key => 'x', call_key => repeat('x', 101))$$),
+               ($$record_step(null, 's', 'success', project_id => tests.id('atlas'), workflow_id => repeat('x', 201), run_key => 'x')$$),
+               ($$record_step(null, 's', 'success', project_id => tests.id('atlas'), workflow_id => 'x', run_key => repeat('x', 501))$$),
+               ($$record_steps(jsonb_build_array(jsonb_build_object('run_id', tests.id('run'), 'step_name', repeat('x', 201), 'status', 'success')))$$),
+               ($$start_run(tests.id('atlas'), 'w', 'e', user_key => repeat('x', 201))$$), ($$start_run(tests.id('atlas'), 'w', 'e', session_key => repeat('x', 201))$$),
+               ($$correct_step(gen_random_uuid(), repeat('x', 2001), 1)$$),
                ($$set_price(tests.id('atlas'), repeat('x', 201), '{}')$$), ($$set_price(tests.id('atlas'), 'x', same_as => repeat('x', 201))$$),
-               ($$price_of(repeat('x', 201))$$), ($$price_of('gpt-4o', provider => repeat('x', 201))$$)) calls (call);
+               ($$price_of(repeat('x', 201))$$), ($$price_of('gpt-4o', provider => repeat('x', 201))$$),
+               ($$set_budget(tests.id('atlas'), 1, name => repeat('x', 201))$$), ($$set_budget(tests.id('atlas'), 1, model => repeat('x', 201))$$),
+               ($$set_budget(tests.id('atlas'), 1, user_key => repeat('x', 201))$$), ($$remove_budget(tests.id('atlas'), repeat('x', 201))$$),
+               ($$reserve_budget(tests.id('atlas'), 1, repeat('x', 201))$$), ($$reserve_budget(tests.id('atlas'), 1, user_key => repeat('x', 201))$$)) calls (call);
 
 -- A step is recorded whatever its usage says: only what is known of it is kept.
 select tests.as_owner();
@@ -238,7 +249,9 @@ update matrice.source_chunks set metadata = tests.deep(64);
 update matrice.pillars set metadata = tests.deep(64);
 update matrice.insights set evidence = tests.deep(64);
 update matrice.workflow_runs set input_data = tests.deep(64), output_data = tests.deep(64);
-update matrice.workflow_steps set error = tests.deep(64), usage = tests.deep(64);
+select tests.as_service();
+update matrice.workflow_steps set error = tests.deep(64), usage = tests.deep(64) where true;
+select tests.as_user('edith');
 select isnt_empty(format('select matrice.restore_pillar(%L, ''P1'', 1)', tests.id('atlas')), 'M6: restore_pillar takes metadata of 64 levels');
 select lives_ok($$delete from matrice.context_sources where id = tests.id('source')$$, 'M6: context_sources: a row with metadata of 64 levels can be deleted');
 select tests.as_user('alice');

@@ -149,7 +149,9 @@ select results_eq($$select project_id, sum(bytes), sum(sources) from matrice.pro
 select tests.as_user('edith');
 delete from matrice.context_sources where project_id = tests.id('counted');
 delete from matrice.insights where project_id = tests.id('counted');
+select tests.as_service();
 delete from matrice.workflow_runs where project_id = tests.id('counted');
+select tests.as_user('edith');
 select is(tests.used('counted'),
           (select sum(500 + octet_length(content) + octet_length(metadata::text)) from matrice.pillar_versions where project_id = tests.id('counted')),
           'L9: project_usage falls by what is deleted, with the rows below it');

@@ -54,7 +54,7 @@ insert into contract values
      overlap_tokens integer,is_current boolean}'),
   ('restore_source', '{source_id uuid,version integer}', 'table', '{total integer,added integer,kept integer,removed integer}'),
   ('rechunk',
-   '{project_id uuid,format text DEFAULT NULL,max_tokens integer DEFAULT NULL,overlap_tokens integer DEFAULT NULL,source_ids uuid[] DEFAULT NULL::uuid[]}',
+   '{project_id uuid,format text DEFAULT NULL,max_tokens integer DEFAULT NULL,overlap_tokens integer DEFAULT NULL,source_ids uuid[] DEFAULT NULL}',
    'table', '{source_id uuid,total integer,added integer,kept integer,removed integer}'),
   ('ingest_chunks',
    '{project_id uuid,name text,chunks jsonb,"type text DEFAULT ''file''",storage_path text DEFAULT NULL,"metadata jsonb DEFAULT ''{}''"}', 'uuid', null),
@@ -122,13 +122,24 @@ insert into contract values
 
   ('start_run',
    '{project_id uuid,workflow_id text,event_name text,run_key text DEFAULT NULL,phase text DEFAULT NULL,
-     "input_data jsonb DEFAULT ''{}''"}', 'uuid', null),
+     "input_data jsonb DEFAULT ''{}''",started_at timestamp with time zone DEFAULT now(),attempt integer DEFAULT 0,
+     parent_run_id uuid DEFAULT NULL,user_key text DEFAULT NULL,session_key text DEFAULT NULL,"tags jsonb DEFAULT ''[]''",
+     is_failure_handler boolean DEFAULT false}', 'uuid', null),
   ('record_step',
    '{run_id uuid,step_name text,status text,latency_ms double precision DEFAULT NULL,model text DEFAULT NULL,
      tokens_input integer DEFAULT NULL,tokens_output integer DEFAULT NULL,"usage jsonb DEFAULT ''{}''",
      error jsonb DEFAULT NULL,step_key text DEFAULT NULL,attempt integer DEFAULT 0,cost_usd numeric DEFAULT NULL,
-     executed_at timestamp with time zone DEFAULT now(),response jsonb DEFAULT NULL}', 'uuid', null),
-  ('finish_run', '{run_id uuid,status text,output_data jsonb DEFAULT NULL}', 'void', null),
+     executed_at timestamp with time zone DEFAULT now(),response jsonb DEFAULT NULL,call_key text DEFAULT NULL,
+     project_id uuid DEFAULT NULL,workflow_id text DEFAULT NULL,run_key text DEFAULT NULL,reservation_id uuid DEFAULT NULL}', 'uuid', null),
+  ('record_steps', '{steps jsonb,project_id uuid DEFAULT NULL}', 'bigint', null),
+  ('finish_run',
+   '{run_id uuid,status text,output_data jsonb DEFAULT NULL,error jsonb DEFAULT NULL,attempt integer DEFAULT NULL,
+     completed_at timestamp with time zone DEFAULT now(),project_id uuid DEFAULT NULL,workflow_id text DEFAULT NULL,
+     run_key text DEFAULT NULL}', 'void', null),
+  ('correct_step',
+   '{step_id uuid,reason text,cost_usd numeric DEFAULT NULL,tokens_input integer DEFAULT NULL,tokens_output integer DEFAULT NULL,
+     usage jsonb DEFAULT NULL}', 'uuid', null),
+  ('reap_runs', '{"older_than interval DEFAULT ''1 day''",project_id uuid DEFAULT NULL}', 'bigint', null),
   ('calculate_cost',
    '{model text,tokens_input bigint,tokens_output bigint DEFAULT 0,"usage jsonb DEFAULT ''{}''",
      priced_at timestamp with time zone DEFAULT now()}', 'numeric', null),
@@ -148,6 +159,21 @@ insert into contract values
   ('report',
    '{project_id uuid,since timestamp with time zone DEFAULT (now() - ''30 days''::interval),until timestamp with time zone DEFAULT now(),
      time_zone text DEFAULT ''UTC'',language text DEFAULT ''en''}', 'matrice."text/html"', null),
+  ('set_budget',
+   '{project_id uuid,limit_usd numeric,period text DEFAULT ''month'',time_zone text DEFAULT ''UTC'',hard boolean DEFAULT true,
+     "thresholds numeric[] DEFAULT ''{0.8,1}''",name text DEFAULT ''default'',model text DEFAULT NULL,phase text DEFAULT NULL,
+     user_key text DEFAULT NULL}', 'uuid', null),
+  ('remove_budget', '{project_id uuid,name text DEFAULT ''default''}', 'void', null),
+  ('reserve_budget',
+   '{project_id uuid,estimate_usd numeric DEFAULT NULL,model text DEFAULT NULL,tokens_input bigint DEFAULT NULL,max_tokens_output bigint DEFAULT NULL,
+     "usage jsonb DEFAULT ''{}''",run_id uuid DEFAULT NULL,phase text DEFAULT NULL,user_key text DEFAULT NULL,
+     valid_for interval DEFAULT ''00:15:00''}', 'uuid', null),
+  ('settle_budget', '{reservation_id uuid,cost_usd numeric}', 'void', null),
+  ('release_budget', '{reservation_id uuid}', 'boolean', null),
+  ('budget_status', '{project_id uuid}',
+   'table', '{budget_id uuid,name text,model text,phase text,user_key text,period text,time_zone text,is_hard boolean,
+              period_start timestamp with time zone,period_end timestamp with time zone,limit_usd numeric,spent_usd numeric,reserved_usd numeric,
+              unpriced_steps bigint,fraction double precision,state text,forecast_usd numeric,exhausted_at timestamp with time zone}'),
 
   ('refuse_planned_counts', '{}', 'void', null);
 
@@ -155,7 +181,7 @@ insert into contract values
 create function tests.arguments_of(function name) returns text[] language sql as $$
   select coalesce(
     array_agg(p.proargnames[place] || ' ' || format_type(type, null)
-              || coalesce(' DEFAULT ' || regexp_replace(pg_get_function_arg_default(p.oid, place::integer), '::[a-z ]+$', ''), '') order by place), '{}')
+              || coalesce(' DEFAULT ' || regexp_replace(pg_get_function_arg_default(p.oid, place::integer), '::[a-z ]+(\[\])?$', ''), '') order by place), '{}')
     from pg_proc p, unnest(p.proargtypes::oid[]) with ordinality as arguments (type, place)
    where p.proname = $1 and p.pronamespace = 'matrice'::regnamespace
 $$;
@@ -192,7 +218,7 @@ select is_empty($$select oid::regprocedure from pg_proc where pronamespace = 'ma
 
 -- The comments are what PostgREST's OpenAPI document shows.
 select ok(obj_description(p.oid, 'pg_proc') like format('%%Defaults: %%%s %s%%', p.proargnames[place],
-                                                        regexp_replace(pg_get_function_arg_default(p.oid, place), '::[a-z ]+$', '')),
+                                                        regexp_replace(pg_get_function_arg_default(p.oid, place), '::[a-z ]+(\[\])?$', '')),
           format('The comment on %s states the default of %s', p.proname, p.proargnames[place]))
   from pg_proc p, generate_series(p.pronargs - p.pronargdefaults + 1, p.pronargs) place
  where p.pronamespace = 'matrice'::regnamespace and pg_get_function_arg_default(p.oid, place) !~ '^NULL';
@@ -210,7 +236,7 @@ select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
 select volatility_is('matrice', function, 'stable', function || ' is stable')
   from unnest(array['analyze_text', '_text_vector', '_query_words', '_rank_words', '_highlight', 'pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
                     'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'price_of', 'workflow_metrics', 'source_progress', 'failed_chunks', 'source_text',
-                    'source_history', 'model_coverage', 'report']::name[]) function;
+                    'source_history', 'model_coverage', 'budget_status', 'report']::name[]) function;
 
 select * from finish();
 rollback;

@@ -418,7 +418,7 @@ mod tests {
         let header = Some("<tr><th>Name</th><th>Use</th></tr>");
         let expected = [
             ("<!DOCTYPE ht", "Guide".to_string(), None),
-            ("<h2>In&shy;s", path.clone(), None),
+            ("  <h2>In&shy", path.clone(), None),
             ("<tr><td>make", path, header),
         ];
         assert_eq!(cut, expected, "{chunks:#?}");
@@ -481,7 +481,7 @@ mod tests {
             contents(100),
             ["a\tb\tc\n\n \n\tx\t\n\t\t\none two three four\t\t"]
         );
-        assert_eq!(contents(5), ["a\tb\tc", "\tx\t\n\t\t", "one two three four\t\t"]);
+        assert_eq!(contents(5), ["a\tb\tc", "\tx\t", "one two three four\t\t"]);
     }
 
     #[test]

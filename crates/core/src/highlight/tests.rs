@@ -123,7 +123,7 @@ fn highlight_at_the_ends_of_a_long_text_has_whole_excerpts() {
 fn highlight_of_a_megabyte_of_marked_words_is_linear() {
     let time = |words: usize, fragments| {
         let text = "cat dogs ".repeat(words / 2);
-        let times = (0..3).map(|_| {
+        let times = (0..9).map(|_| {
             let start = Instant::now();
             assert!(marked(&text, "cat dog", fragments, false).contains("<b>"));
             start.elapsed()

@@ -114,7 +114,7 @@ impl<'a> Syntax<'a> {
     fn first_record(&self) -> Range<usize> {
         let start = self.after_mark(0);
         let breaks = self.text[start..].bytes();
-        let start = start + breaks.take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+        let start = start + breaks.take_while(is_break).count();
         start..self.record_end(start)
     }
 
@@ -150,9 +150,17 @@ impl<'a> Syntax<'a> {
             };
         };
         let mark = start + length;
+        let is_last = bytes[mark] != self.delimiter;
+        // Empty lines belong to the record before, and blank fields to the field before: of white space, a window holds any
+        // amount.
+        let goes_on = |byte: &&u8| match is_last {
+            true => is_break(byte),
+            false => **byte == b'\t' && self.delimiter == b'\t',
+        };
+        let more = bytes[mark + 1..].iter().take_while(goes_on).count();
         Field {
-            end: mark + if bytes[mark..].starts_with(b"\r\n") { 2 } else { 1 },
-            is_last: bytes[mark] != self.delimiter,
+            end: mark + 1 + more,
+            is_last,
         }
     }
 
@@ -180,10 +188,13 @@ impl<'a> Syntax<'a> {
     }
 }
 
+fn is_break(byte: &u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
+}
+
 /// The delimiter that is most frequent in the first line that is not empty, and that goes on as long as quotes are open in it.
 fn delimiter_of(text: &str, interrupt: Interrupt) -> u8 {
     let text = text.trim_start_matches(['\u{feff}', '\n', '\r']).as_bytes();
-    let is_break = |&byte: &u8| matches!(byte, b'\n' | b'\r');
     let mut is_quoted = false;
     let bytes = interrupt.during(text.iter()).take_while(|&byte| {
         is_quoted ^= *byte == b'"';
@@ -242,6 +253,7 @@ mod tests {
             "a;b\r\"1\r2\" ;3\r4;5",
             "\"a\",b\n1,\"\n\"\n,",
             "\u{feff}\"a\nb\",c\n1,2\n3,4\n",
+            "\n\na\tb\n\r\n\t\t\t\n\n",
         ] {
             assert_eq!(records(text).len(), 3, "{text:?}: {:?}", records(text));
         }
