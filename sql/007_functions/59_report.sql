@@ -31,7 +31,6 @@ begin
   perform matrice_private.require_given('since', since);
   perform matrice_private.require_given('until', until);
   perform matrice_private.require_text('time_zone', time_zone);
-  perform matrice_private.require_bytes('time_zone', time_zone, 100);
   perform matrice_private.require_time('since', since);
   perform matrice_private.require_time('until', until);
   if since >= until or until - since > interval '366 days' then
@@ -39,17 +38,34 @@ begin
       using errcode = '22023', detail = format('since is %s, and until is %s.', since, until),
             hint = 'Ask for one report for each year.';
   end if;
-  begin
-    perform since at time zone time_zone;
-  exception when invalid_parameter_value then
-    raise exception 'unknown time zone: %', quote_literal(left(time_zone, 100))
-      using errcode = '22023', hint = 'Use a name such as UTC or Europe/Paris.';
-  end;
+  if time_zone <> 'UTC'
+     and (octet_length(time_zone) > 100 or not exists (select from pg_timezone_names z where z.name = time_zone)) then
+    raise exception 'unknown time_zone: %', quote_literal(left(time_zone, 100))
+      using errcode = '22023', hint = 'Pass a name such as Europe/Paris. pg_timezone_names lists them.';
+  end if;
 end
 $$;
 comment on function matrice_private.require_report is 'Raises an error unless a report can be made of this period.';
 
-create or replace function matrice_private.report_of_steps(
+create or replace function matrice_private.cached_input(step matrice.workflow_steps) returns numeric
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  counts jsonb;
+begin
+  -- A correction has the whole usage, not what must be added to that of the step.
+  if step.usage = '{}' or exists (select from matrice.workflow_steps c where c.corrects = step.id and c.usage <> '{}') then
+    return 0;
+  end if;
+  counts := matrice_private.read_usage(step.usage, greatest(step.tokens_input, 0), greatest(step.tokens_output, 0)) -> 'counts';
+  return coalesce((counts ->> 'cache_read')::numeric, 0) + coalesce((counts ->> 'cache_read_audio')::numeric, 0);
+end
+$$;
+comment on function matrice_private.cached_input is
+  'Returns how many tokens of a step or a correction came from caches. 0 for a step whose usage was corrected.';
+
+create or replace function matrice_private.report_of_days(
   project_id uuid, since timestamptz, until timestamptz, time_zone text, first_day date
 ) returns jsonb
 language plpgsql stable
@@ -57,65 +73,91 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (
-    with steps as materialized (
-      select (s.executed_at at time zone time_zone)::date - first_day as day, s.model, s.step_name, s.status, s.latency_ms,
-             s.tokens_input, s.tokens_output, s.cost_usd,
-             s.model is not null or s.cost_usd is not null or s.tokens_input + s.tokens_output::bigint > 0 as is_call,
-             case when s.usage <> '{}'
-                  then matrice_private.read_usage(s.usage, s.tokens_input, s.tokens_output) -> 'counts' end as counts
+    select jsonb_object_agg(coalesce(d.day::text, 'all'), jsonb_build_object(
+             'input', d.input, 'output', d.output, 'cached', d.cached,
+             'p50', d.latency[1], 'p95', d.latency[2], 'p99', d.latency[3]))
+      from (
+        select s.day, sum(s.tokens_input) as input, sum(s.tokens_output) as output, sum(s.cached) as cached,
+               percentile_cont(array[0.5, 0.95, 0.99]) within group (order by s.latency_ms)
+                 filter (where s.status not in ('running', 'skipped')) as latency
+          from (select (s.executed_at at time zone time_zone)::date - first_day as day, s.status, s.latency_ms,
+                       s.tokens_input, s.tokens_output, matrice_private.cached_input(s) as cached
+                  from matrice.workflow_steps s
+                 where s.project_id = report_of_days.project_id and s.executed_at >= since and s.executed_at < until) s
+         group by grouping sets ((s.day), ())
+      ) d);
+end
+$$;
+comment on function matrice_private.report_of_days is
+  'Returns tokens and latency of the steps of each day. The key is the number of the day; all: of all days. Corrections add to '
+  'the tokens.';
+
+create or replace function matrice_private.report_of_models(
+  project_id uuid, since timestamptz, until timestamptz, time_zone text, first_day date
+) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    with days as materialized (
+      select nullif(s.model, '') as model, (s.executed_at at time zone time_zone)::date - first_day as day, sum(s.cost_usd) as cost,
+             count(*) filter (where s.corrects is null and s.status not in ('running', 'skipped')) as calls,
+             count(*) filter (where matrice_private.is_unpriced(s.cost_usd, s.cost_source, s.status, s.model,
+                                                                s.tokens_input + s.tokens_output)
+                                and not exists (select from matrice.workflow_steps c
+                                                 where c.corrects = s.id and c.cost_usd is not null)) as unpriced
         from matrice.workflow_steps s
-       where s.project_id = report_of_steps.project_id and s.executed_at >= since and s.executed_at < until
-    ), days as (
-      select s.day, sum(s.tokens_input) as input, sum(s.tokens_output) as output,
-             sum(coalesce((s.counts ->> 'cache_read')::numeric, 0)
-                 + coalesce((s.counts ->> 'cache_read_audio')::numeric, 0)) as cached,
-             percentile_cont(array[0.5, 0.95, 0.99]) within group (order by s.latency_ms)
-               filter (where s.status <> 'skipped') as latency
-        from steps s
-       group by grouping sets ((s.day), ())
-    ), models as (
-      select s.model, count(*) as calls, count(*) filter (where s.cost_usd is null) as unpriced,
-             coalesce(sum(s.cost_usd), 0) as cost,
-             row_number() over (order by coalesce(sum(s.cost_usd), 0) desc, count(*) desc, s.model) > 20 as is_rest
-        from steps s
-       where s.is_call
-       group by s.model
-    ), shown_models as (
-      select case when not m.is_rest then m.model end as model, m.is_rest,
-             sum(m.calls) as calls, sum(m.unpriced) as unpriced, sum(m.cost) as cost
-        from models m
+       where s.project_id = report_of_models.project_id and s.executed_at >= since and s.executed_at < until
+         and (s.model <> '' or s.cost_usd is not null or s.tokens_input + s.tokens_output <> 0)
        group by 1, 2
-    ), costs as (
-      select case when not m.is_rest then m.model end as model, m.is_rest, s.day, sum(s.cost_usd) as cost
-        from steps s
-        join models m on m.model is not distinct from s.model
-       where s.cost_usd is not null
+    ), ranks as (
+      select d.model, row_number() over (order by sum(d.cost) desc nulls last, sum(d.calls) desc, d.model) > 20 as is_rest
+        from days d
+       group by d.model
+    ), shown as (
+      select case when not r.is_rest then d.model end as model, r.is_rest, d.day,
+             sum(d.cost) as cost, sum(d.calls) as calls, sum(d.unpriced) as unpriced
+        from days d
+        join ranks r on r.model is not distinct from d.model
        group by 1, 2, 3
-    ), top_steps as (
-      select s.step_name, count(*) as calls, count(*) filter (where s.status = 'failed') as failed, sum(s.cost_usd) as cost,
-             percentile_cont(0.95) within group (order by s.latency_ms) filter (where s.status <> 'skipped') as p95
-        from steps s
-       group by s.step_name
-       order by sum(s.cost_usd) desc nulls last, count(*) desc, s.step_name
-       limit 10
     )
-    select jsonb_build_object(
-      'days', (select jsonb_object_agg(coalesce(d.day::text, 'all'), jsonb_build_object(
-                 'input', d.input, 'output', d.output, 'cached', d.cached,
-                 'p50', d.latency[1], 'p95', d.latency[2], 'p99', d.latency[3])) from days d),
-      'models', (select jsonb_agg(jsonb_build_object(
-                   'name', m.model, 'is_rest', m.is_rest, 'calls', m.calls, 'unpriced', m.unpriced, 'cost', m.cost,
-                   'costs', (select jsonb_agg(jsonb_build_object('day', c.day, 'cost', c.cost)) from costs c
-                              where c.model is not distinct from m.model and c.is_rest = m.is_rest)))
-                   from shown_models m),
-      'steps', (select jsonb_agg(jsonb_build_object(
-                  'name', t.step_name, 'calls', t.calls, 'failed', t.failed, 'cost', t.cost, 'p95', t.p95)
-                  order by t.cost desc nulls last, t.calls desc, t.step_name) from top_steps t)));
+    select jsonb_agg(m.model)
+      from (select jsonb_build_object(
+                     'name', s.model, 'is_rest', s.is_rest, 'calls', sum(s.calls), 'unpriced', sum(s.unpriced), 'cost', sum(s.cost),
+                     'costs', jsonb_agg(jsonb_build_object('day', s.day, 'cost', s.cost)) filter (where s.cost is not null)) as model
+              from shown s
+             group by s.model, s.is_rest) m);
+end
+$$;
+comment on function matrice_private.report_of_models is
+  'Returns the models that cost most: their calls and costs, also by the number of the day. The cost is null if none is known; '
+  'unpriced: how many calls have cost something that nobody knows. Of more than 20 models the cheaper ones are one row.';
+
+create or replace function matrice_private.report_of_steps(project_id uuid, since timestamptz, until timestamptz) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select jsonb_agg(jsonb_build_object('name', t.step_name, 'calls', t.calls, 'failed', t.failed, 'cost', t.cost, 'p95', t.p95)
+                     order by t.cost desc nulls last, t.calls desc, t.step_name)
+      from (
+        select s.step_name, sum(s.cost_usd) as cost,
+               count(*) filter (where s.corrects is null and s.status <> 'running') as calls,
+               count(*) filter (where s.corrects is null and s.status = 'failed') as failed,
+               percentile_cont(0.95) within group (order by s.latency_ms)
+                 filter (where s.status not in ('running', 'skipped')) as p95
+          from matrice.workflow_steps s
+         where s.project_id = report_of_steps.project_id and s.executed_at >= since and s.executed_at < until
+         group by s.step_name
+         order by cost desc nulls last, calls desc, s.step_name
+         limit 10
+      ) t);
 end
 $$;
 comment on function matrice_private.report_of_steps is
-  'Returns what a report says of steps: by day (the key is the number of the day; all: of all days), by model, and the steps '
-  'that cost most. Of more than 20 models the cheaper ones are one row. It reads each step once.';
+  'Returns the ten steps that cost most. Their cost is null if none is known.';
 
 create or replace function matrice_private.report_of_runs(
   project_id uuid, since timestamptz, until timestamptz, time_zone text, first_day date
@@ -126,13 +168,15 @@ as $$
 begin
   return (
     select jsonb_object_agg(coalesce(d.day::text, 'all'), jsonb_build_object(
-             'completed', d.completed, 'failed', d.failed, 'cancelled', d.cancelled, 'running', d.running))
+             'completed', d.completed, 'handled', d.handled, 'failed', d.failed, 'cancelled', d.cancelled, 'running', d.running))
       from (
         select r.day,
-               count(*) filter (where r.status = 'completed') as completed, count(*) filter (where r.status = 'failed') as failed,
+               count(*) filter (where r.status = 'completed' and not r.is_failure_handler) as completed,
+               count(*) filter (where r.status = 'completed' and r.is_failure_handler) as handled,
+               count(*) filter (where r.status = 'failed') as failed,
                count(*) filter (where r.status = 'cancelled') as cancelled,
                count(*) filter (where r.status = 'running') as running
-          from (select (r.started_at at time zone time_zone)::date - first_day as day, r.status
+          from (select (r.started_at at time zone time_zone)::date - first_day as day, r.status, r.is_failure_handler
                   from matrice.workflow_runs r
                  where r.project_id = report_of_runs.project_id and r.started_at >= since and r.started_at < until) r
          group by grouping sets ((r.day), ())
@@ -140,30 +184,28 @@ begin
 end
 $$;
 comment on function matrice_private.report_of_runs is
-  'Returns how many runs of each status started on each day. The key is the number of the day; all: of all days.';
+  'Returns how many runs of each status started on each day. The key is the number of the day; all: of all days. handled: '
+  'completed handlers of failures, whose success is none of the workflow.';
 
 create or replace function matrice_private.report_of_budgets(project_id uuid, time_zone text) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  budgets jsonb;
 begin
-  -- Looked up at run time: a schema whose owner has left out budgets has reports, too.
-  if to_regprocedure('matrice.budget_status(uuid)') is not null then
-    execute $query$
-      select jsonb_agg(jsonb_build_object(
-               'name', b.name, 'limit', b.limit_usd, 'spent', b.spent_usd, 'reserved', b.reserved_usd, 'forecast', b.forecast_usd,
-               'ends', to_char(b.period_end at time zone $2, 'YYYY-MM-DD'),
-               'exhausted', to_char(b.exhausted_at at time zone $2, 'YYYY-MM-DD')) order by b.name)
-        from (select b.* from matrice.budget_status($1) b order by b.name limit 50) b
-    $query$ into budgets using project_id, time_zone;
-  end if;
-  return coalesce(budgets, '[]');
+  return (
+    select jsonb_agg(jsonb_build_object(
+             'name', b.name, 'model', b.model, 'phase', b.phase, 'user', b.user_key, 'period', b.period, 'is_hard', b.is_hard,
+             'state', b.state, 'limit', b.limit_usd, 'spent', b.spent_usd, 'reserved', b.reserved_usd,
+             'unpriced', b.unpriced_steps, 'forecast', b.forecast_usd,
+             'ends', to_char(b.period_end at time zone b.time_zone, 'YYYY-MM-DD'),
+             'exhausted', to_char(b.exhausted_at at time zone report_of_budgets.time_zone, 'YYYY-MM-DD'))
+             order by b.fraction desc nulls first, b.name)
+      from (select s.* from matrice.budget_status(report_of_budgets.project_id) s
+             order by s.fraction desc nulls first, s.name limit 50) b);
 end
 $$;
 comment on function matrice_private.report_of_budgets is
-  'Returns the first 50 budgets of a project with their forecasts, and when they end in a time zone.';
+  'Returns the 50 budgets of a project that are used up most, in their current periods.';
 
 create or replace function matrice_private.report_data(
   project_id uuid, since timestamptz, until timestamptz, time_zone text
@@ -174,18 +216,21 @@ as $$
 declare
   first_day date := (since at time zone time_zone)::date;
   last_day  date := ((until - interval '1 microsecond') at time zone time_zone)::date;
-  of_steps  jsonb := matrice_private.report_of_steps(project_id, since, until, time_zone, first_day);
+  of_days   jsonb := matrice_private.report_of_days(project_id, since, until, time_zone, first_day);
   of_runs   jsonb := matrice_private.report_of_runs(project_id, since, until, time_zone, first_day);
 begin
-  return of_steps || jsonb_build_object(
+  return jsonb_build_object(
     'project', (select p.name from matrice.projects p where p.id = report_data.project_id),
     'time_zone', time_zone,
     'made', to_char(now() at time zone time_zone, 'YYYY-MM-DD HH24:MI'),
-    'all', coalesce(of_steps -> 'days' -> 'all', '{}') || coalesce(of_runs -> 'all', '{}'),
+    'all', coalesce(of_days -> 'all', '{}') || coalesce(of_runs -> 'all', '{}'),
     'days', (select jsonb_agg(jsonb_build_object('date', to_char(first_day + d, 'YYYY-MM-DD'))
-                              || coalesce(of_steps -> 'days' -> d::text, '{}') || coalesce(of_runs -> d::text, '{}') order by d)
+                              || coalesce(of_days -> d::text, '{}') || coalesce(of_runs -> d::text, '{}') order by d)
                from generate_series(0, last_day - first_day) d),
+    'models', matrice_private.report_of_models(project_id, since, until, time_zone, first_day),
+    'steps', matrice_private.report_of_steps(project_id, since, until),
     'budgets', matrice_private.report_of_budgets(project_id, time_zone),
+    'budget_count', (select count(*) from matrice.budgets b where b.project_id = report_data.project_id),
     'sources', (select jsonb_build_object('sources', count(*), 'chunks', sum(s.chunk_count), 'embedded', sum(s.embedded_count),
                                           'failed', sum(s.failed_count))
                   from matrice.context_sources s where s.project_id = report_data.project_id));

@@ -80,7 +80,8 @@ begin
       'runs_of_steps',
       'require_read_committed', 'require_dollars', 'require_budget', 'require_validity', 'estimated_cost', 'spending_forecast',
       'visible_figures',
-      'require_report', 'report_of_steps', 'report_of_runs', 'report_of_budgets', 'report_data'
+      'is_unpriced', 'require_report', 'cached_input', 'report_of_days', 'report_of_models', 'report_of_steps', 'report_of_runs',
+      'report_of_budgets', 'report_data'
     ]),
 
     -- SECURITY DEFINER: these functions run as the owner of the tables.
@@ -155,7 +156,7 @@ begin
       'rebuild_word_index', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
       'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes',
       'rebuild_embedding_queue', 'is_listed', 'list_project', 'seems_covered',
-      'recount_budgets', 'recount_budget', 'period_start', 'period_end', 'is_model_of_budget', 'is_unpriced', 'hold_budgets',
+      'recount_budgets', 'recount_budget', 'period_start', 'period_end', 'is_model_of_budget', 'hold_budgets',
       'lock_budgets', 'reach_thresholds', 'merge_spending', 'say_dollars', 'say_renewal', 'require_budget_room',
       'rebuild_progress', 'texts_of', 'counts_of', 'why_failed', 'add_up', 'send_progress',
       'schedule_embedding', 'unschedule_embedding', 'schedule_of', 'require_scheduler', 'is_of_extension'

@@ -4,7 +4,9 @@
 
 mod chart;
 mod data;
+mod figures;
 mod format;
+mod lists;
 mod page;
 #[cfg(test)]
 mod tests;

@@ -192,7 +192,7 @@ fn on_axes(
     let mut chart = ChartBuilder::on(area)
         .margin_top(24)
         .margin_right(72)
-        .x_label_area_size(64)
+        .x_label_area_size(78)
         .y_label_area_size(170)
         .build_cartesian_2d((0..last).into_segmented(), low..high + room)?;
     let most = high.max(-low);
@@ -203,6 +203,8 @@ fn on_axes(
         .bold_line_style(color(GRID.light).stroke_width(2))
         .axis_style(color(GRID.light).stroke_width(3))
         .label_style(("sans-serif", LETTERS, &color(INK.light)))
+        // Keeps the first label of one axis from that of the other.
+        .set_tick_mark_size(LabelAreaPosition::Bottom, 18)
         .x_labels(5)
         .y_labels(5)
         .x_label_formatter(&|day| match day {

@@ -13,6 +13,8 @@ pub(super) struct Report {
     pub(super) models: Vec<Model>,
     pub(super) steps: Vec<Step>,
     pub(super) budgets: Vec<Budget>,
+    /// How many there are, of which `budgets` may be only some.
+    pub(super) budget_count: f64,
     pub(super) all: Day,
     pub(super) sources: Sources,
 }
@@ -21,7 +23,10 @@ pub(super) struct Report {
 #[derive(Debug, Default)]
 pub(super) struct Day {
     pub(super) date: String,
+    /// Without handlers of failures.
     pub(super) completed: f64,
+    /// Completed handlers of failures.
+    pub(super) handled: f64,
     pub(super) failed: f64,
     pub(super) cancelled: f64,
     pub(super) running: f64,
@@ -34,7 +39,7 @@ pub(super) struct Day {
 
 impl Day {
     pub(super) fn runs(&self) -> f64 {
-        self.completed + self.failed + self.cancelled + self.running
+        self.completed + self.handled + self.failed + self.cancelled + self.running
     }
 }
 
@@ -45,8 +50,10 @@ pub(super) struct Model {
     /// Whether it stands for several models.
     pub(super) is_rest: bool,
     pub(super) calls: f64,
+    /// How many calls have cost something that nobody knows.
     pub(super) unpriced: f64,
-    pub(super) cost: f64,
+    /// Of the others. Null if there are none.
+    pub(super) cost: Option<f64>,
     /// By day.
     pub(super) costs: Vec<f64>,
 }
@@ -60,12 +67,24 @@ pub(super) struct Step {
     pub(super) p95: Option<f64>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Ok,
+    Warning,
+    Exhausted,
+}
+
 #[derive(Debug)]
 pub(super) struct Budget {
     pub(super) name: String,
+    /// What it counts, if not everything: a model, a phase, a user.
+    pub(super) scope: Vec<String>,
+    pub(super) is_hard: bool,
+    pub(super) state: State,
     pub(super) limit: f64,
     pub(super) spent: f64,
     pub(super) reserved: f64,
+    pub(super) unpriced: f64,
     pub(super) forecast: Option<f64>,
     pub(super) ends: Option<String>,
     pub(super) exhausted: Option<String>,
@@ -116,14 +135,17 @@ impl Report {
                 .take(MOST_ROWS)
                 .map(Budget::of_json)
                 .collect(),
+            budget_count: number(data, "budget_count"),
             all: Day::of_json(&data["all"]),
             sources: Sources::of_json(&data["sources"]),
             days,
         }
     }
 
-    pub(super) fn cost(&self) -> f64 {
-        self.models.iter().map(|model| model.cost).sum()
+    /// Null if there were calls, and the price of none is known.
+    pub(super) fn cost(&self) -> Option<f64> {
+        let costs = || self.models.iter().filter_map(|model| model.cost);
+        (costs().next().is_some() || self.unpriced() == 0.0).then(|| costs().sum())
     }
 
     pub(super) fn unpriced(&self) -> f64 {
@@ -136,6 +158,7 @@ impl Day {
         Day {
             date: text(day, "date"),
             completed: number(day, "completed"),
+            handled: number(day, "handled"),
             failed: number(day, "failed"),
             cancelled: number(day, "cancelled"),
             running: number(day, "running"),
@@ -162,7 +185,7 @@ impl Model {
             is_rest: model["is_rest"] == true,
             calls: number(model, "calls"),
             unpriced: number(model, "unpriced"),
-            cost: number(model, "cost"),
+            cost: known(model, "cost"),
             costs,
         }
     }
@@ -170,18 +193,21 @@ impl Model {
     fn add(&mut self, other: &Model) {
         self.calls += other.calls;
         self.unpriced += other.unpriced;
-        self.cost += other.cost;
+        if let Some(cost) = other.cost {
+            self.cost = Some(self.cost.unwrap_or(0.0) + cost);
+        }
         for (sum, cost) in self.costs.iter_mut().zip(&other.costs) {
             *sum += cost;
         }
     }
 }
 
-/// The models that cost most, and the rest as one.
+/// The models that cost most, and the rest as one. Those whose cost is not known come last.
 fn largest(mut models: Vec<Model>) -> Vec<Model> {
+    let rank = |model: &Model| model.cost.unwrap_or(f64::NEG_INFINITY);
     models.sort_by(|one, other| {
         (one.is_rest.cmp(&other.is_rest))
-            .then(other.cost.total_cmp(&one.cost))
+            .then(rank(other).total_cmp(&rank(one)))
             .then(other.calls.total_cmp(&one.calls))
             .then(one.name.cmp(&other.name))
     });
@@ -217,9 +243,20 @@ impl Budget {
     fn of_json(budget: &Value) -> Budget {
         Budget {
             name: text(budget, "name"),
+            scope: ["model", "phase", "user"]
+                .iter()
+                .filter_map(|key| known_text(budget, key))
+                .collect(),
+            is_hard: budget["is_hard"] == true,
+            state: match budget["state"].as_str() {
+                Some("exhausted") => State::Exhausted,
+                Some("warning") => State::Warning,
+                _ => State::Ok,
+            },
             limit: number(budget, "limit"),
             spent: number(budget, "spent"),
             reserved: number(budget, "reserved"),
+            unpriced: number(budget, "unpriced"),
             forecast: known(budget, "forecast"),
             ends: known_text(budget, "ends"),
             exhausted: known_text(budget, "exhausted"),

@@ -75,6 +75,14 @@ impl Language {
         self.dollars(value, self.number(value, decimals))
     }
 
+    /// What nobody knows is not 0.
+    pub(super) fn known_money(self, value: Option<f64>) -> String {
+        value.map_or_else(
+            || self.say("unknown", "inconnu").into(),
+            |value| self.money(value),
+        )
+    }
+
     fn dollars(self, value: f64, number: String) -> String {
         match self {
             Language::French => format!("{number}\u{a0}$"),
@@ -89,8 +97,17 @@ impl Language {
             return "–".into();
         }
         let tenths = (part * 1000.0 / whole).floor();
-        let decimals = if tenths % 10.0 == 0.0 { 0 } else { 1 };
-        self.number(tenths / 10.0, decimals) + self.say("%", "\u{a0}%")
+        let decimals = usize::from(tenths % 10.0 != 0.0);
+        let (sign, tenths) = match part > 0.0 && tenths == 0.0 {
+            true => ("<\u{a0}", 1.0),
+            false => ("", tenths),
+        };
+        let decimals = if sign.is_empty() { decimals } else { 1 };
+        format!(
+            "{sign}{}{}",
+            self.number(tenths / 10.0, decimals),
+            self.say("%", "\u{a0}%")
+        )
     }
 
     pub(super) fn duration(self, milliseconds: f64) -> String {

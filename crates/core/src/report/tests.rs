@@ -1,6 +1,8 @@
+mod reader;
+
 use super::*;
-use html5gum::{Token, Tokenizer};
 use proptest::prelude::*;
+use reader::texts;
 use serde_json::json;
 use std::ops::Range;
 
@@ -21,7 +23,7 @@ const HOSTILE: [&str; 8] = [
 fn data(days: usize, models: Range<usize>, name: impl Fn(usize) -> String) -> Value {
     let day = |day: usize| {
         json!({
-            "date": format!("2026-{:02}-{:02}", day / 28 % 12 + 1, day % 28 + 1), "completed": 5 + day % 3, "failed": 1, "cancelled": 0,
+            "date": format!("2026-{:02}-{:02}", day / 28 % 12 + 1, day % 28 + 1), "completed": 5 + day % 3, "handled": 1, "failed": 1, "cancelled": 0,
             "running": 2, "input": 1000 * day, "output": 10, "cached": 300 * day, "p50": 120.5, "p95": 900, "p99": 61_000.25,
         })
     };
@@ -33,68 +35,10 @@ fn data(days: usize, models: Range<usize>, name: impl Fn(usize) -> String) -> Va
         })).collect::<Vec<_>>(),
         "steps": [{ "name": name(3), "calls": 4, "failed": 1, "cost": 0.000012, "p95": 5 }, { "name": name(4), "calls": 1, "cost": null }],
         "budgets": [{
-            "name": name(5), "limit": 10, "spent": 12, "reserved": 1, "forecast": 20.5, "ends": name(6), "exhausted": "2026-11-30",
+            "name": name(5), "model": name(7), "phase": "P1", "user": name(8), "is_hard": false, "state": "exhausted", "limit": 10, "spent": 12, "reserved": 1, "unpriced": 3, "forecast": 20.5, "ends": name(6), "exhausted": "2026-11-30",
         }],
         "sources": { "sources": 2, "chunks": 10, "embedded": 9, "failed": 1 },
     })
-}
-
-/// Reads the page as a browser does. Returns its texts, and fails if its tags are not nested, if it could run or load something,
-/// or if a name has become more than text.
-fn texts(page: &str) -> Vec<String> {
-    const EMPTY: [&str; 6] = ["meta", "rect", "line", "circle", "polyline", "polygon"];
-    const TAGS: [&str; 37] = [
-        "html", "head", "meta", "title", "style", "body", "header", "main", "h1", "h2", "p", "div", "span",
-        "strong", "b", "i", "bdi", "section", "svg", "text", "rect", "line", "circle", "polyline", "polygon",
-        "g", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "br", "figure", "a",
-    ];
-    let (mut open, mut texts) = (Vec::new(), Vec::new());
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    for token in Tokenizer::new(page) {
-        let token: Token = match token {
-            Ok(token) => token,
-            Err(never) => match never {},
-        };
-        match token {
-            Token::StartTag(tag) => {
-                let name = text(&tag.name);
-                assert!(TAGS.contains(&name.as_str()), "<{name}> in the page");
-                for (attribute, value) in &tag.attributes {
-                    let (attribute, value) = (text(attribute), text(value));
-                    assert!(!attribute.starts_with("on"), "{attribute}={value}");
-                    assert!(
-                        !["src", "href", "xlink:href", "action", "xmlns"].contains(&attribute.as_str()),
-                        "{attribute}={value}"
-                    );
-                    assert!(
-                        !value.contains("://") && !value.contains("url("),
-                        "{attribute}={value}"
-                    );
-                }
-                if !EMPTY.contains(&name.as_str()) {
-                    open.push(name);
-                } else {
-                    assert!(name == "meta" || tag.self_closing, "<{name}> stays open");
-                }
-            }
-            Token::EndTag(tag) => assert_eq!(open.pop(), Some(text(&tag.name))),
-            Token::String(string) => {
-                let string = text(&string);
-                match open.last().map(String::as_str) {
-                    Some("style") => assert!(
-                        !string.contains("url(") && !string.contains("@import"),
-                        "{string}"
-                    ),
-                    _ => texts.push(string),
-                }
-            }
-            Token::Comment(comment) => panic!("a comment: {}", text(&comment)),
-            Token::Doctype(_) => assert!(open.is_empty()),
-            Token::Error(error) => panic!("{error:?}"),
-        }
-    }
-    assert!(open.is_empty(), "{open:?}");
-    texts
 }
 
 fn both(data: &Value) -> Vec<Vec<String>> {
@@ -228,6 +172,86 @@ fn corrections_go_below_zero() {
 }
 
 #[test]
+fn an_unknown_cost_is_not_zero() {
+    let mut data = data(2, 0..2, |place| format!("model-{place}-"));
+    for model in 0..2 {
+        data["models"][model]["cost"] = Value::Null;
+        data["models"][model]["costs"] = Value::Null;
+        data["models"][model]["unpriced"] = json!(7);
+    }
+    data["steps"][0]["cost"] = Value::Null;
+    data["budgets"] = Value::Null;
+    let [english, french] = LANGUAGES.map(|language| texts(&report(&data.to_string(), language)));
+    // The tile, two models and two steps.
+    for (texts, unknown) in [(english, "unknown"), (french, "inconnu")] {
+        assert_eq!(
+            texts.iter().filter(|text| *text == unknown).count(),
+            5,
+            "{texts:?}"
+        );
+        assert!(shows(&texts, " 14") && !shows(&texts, "$"), "{texts:?}");
+    }
+    // Of two models, one cost is known: it comes first, and is the sum.
+    data["models"][1]["cost"] = json!(0);
+    let texts = texts(&report(&data.to_string(), Language::English));
+    let place = |what: &str| texts.iter().position(|text| text.contains(what));
+    assert!(
+        place("model-1-") < place("model-0-") && place("$0.00") < place("model-1-"),
+        "{texts:?}"
+    );
+}
+
+#[test]
+fn the_rest_of_models_without_a_price_is_unknown() {
+    let mut data = data(1, 0..30, |place| format!("model-{place}-"));
+    for model in 0..30 {
+        data["models"][model]["cost"] = if model < 7 { json!(1) } else { Value::Null };
+    }
+    let texts = texts(&report(&data.to_string(), Language::English));
+    let rest = texts.iter().position(|text| text == "all others").expect("a row");
+    assert_eq!(texts[rest + 1..rest + 5], ["161", "23", "unknown", "–"]);
+}
+
+#[test]
+fn handlers_of_failures_are_no_success() {
+    let mut data = data(1, 0..1, |place| place.to_string());
+    data["all"] = json!({ "completed": 3, "handled": 6, "failed": 1 });
+    let texts = texts(&report(&data.to_string(), Language::English));
+    assert!(
+        shows(&texts, "75%") && shows(&texts, "failures handled 6"),
+        "{texts:?}"
+    );
+    assert_eq!(
+        texts.iter().position(|text| text == "10"),
+        texts
+            .iter()
+            .position(|text| text == "Runs")
+            .map(|place| place + 1)
+    );
+}
+
+#[test]
+fn a_budget_says_what_it_counts_and_what_it_lacks() {
+    let mut data = data(1, 0..1, |place| format!("name-{place}"));
+    data["budget_count"] = json!(51);
+    let [english, french] = LANGUAGES.map(|language| texts(&report(&data.to_string(), language)).concat());
+    for expected in [
+        "name-5 · name-7 · P1 · name-8 · only warns",
+        "$12.00 of $10.00, $1.00 reserved · used up · calls without a known price: 3",
+        "forecast $20.50 · will be used up on Nov 30, 2026",
+        "Budgets not shown: 50",
+    ] {
+        assert!(english.contains(expected), "{expected}: {english}");
+    }
+    for expected in [
+        "12,00\u{a0}$ sur 10,00\u{a0}$, 1,00\u{a0}$ réservés · épuisé",
+        "sera épuisé le 30 nov. 2026",
+    ] {
+        assert!(french.contains(expected), "{expected}: {french}");
+    }
+}
+
+#[test]
 fn numbers_are_written_as_people_write_them() {
     let [english, french] = LANGUAGES;
     for (english, french, expected) in [
@@ -257,6 +281,12 @@ fn numbers_are_written_as_people_write_them() {
             english.percent(0.0, 0.0),
             french.percent(1.0, 3.0),
             ["–", "33,3\u{a0}%"],
+        ),
+        // A little is not nothing.
+        (
+            english.percent(1.0, 10_000.0),
+            french.percent(1.0, 10_000.0),
+            ["<\u{a0}0.1%", "<\u{a0}0,1\u{a0}%"],
         ),
         (
             english.duration(999.0),
