@@ -145,6 +145,8 @@ comment on function matrice._merge_latencies(bytea[]) is
   'Adds up sketches of latencies. Internal, for the metrics.';
 comment on function matrice._latency_percentiles(bytea[], double precision[]) is
   'Returns the latencies at these fractions of all that the sketches count, each within 1 %. Internal, for workflow_metrics.';
+comment on function matrice._report(text, text) is
+  'Returns an HTML page that shows data, which is JSON as report_data returns it. language: en or fr. Internal, for report.';
 comment on function matrice._seal(uuid, uuid, text, integer, jsonb, tsvector, jsonb) is
   'Returns a new id that says that these columns of a chunk were computed in this statement. Internal, for ingest_source.';
 comment on function matrice._is_sealed(uuid, uuid, uuid, text, integer, jsonb, tsvector, jsonb) is
@@ -231,6 +233,7 @@ begin
     'matrice._merge_latencies(bytea[])',
     'matrice._negate_latencies(bytea)',
     'matrice._latency_percentiles(bytea[], double precision[])',
+    'matrice._report(text, text)',
     'matrice._seal(uuid, uuid, text, integer, jsonb, tsvector, jsonb)',
     'matrice._is_sealed(uuid, uuid, uuid, text, integer, jsonb, tsvector, jsonb)',
     'matrice._price_catalogue()',

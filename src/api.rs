@@ -6,6 +6,7 @@ mod diff;
 mod embeddings;
 mod latencies;
 mod pricing;
+mod report;
 mod tokens;
 mod usage;
 mod words;

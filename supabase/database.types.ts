@@ -520,6 +520,9 @@ isOneToOne: false
 "_read_usage":
 { Args: { "tokens_input": number,"tokens_output": number,"usage": Json }; Returns: Json
                            },
+"_report":
+{ Args: { "data": string,"language": string }; Returns: string
+                           },
 "_seal":
 { Args: { "content": string,"filterable": Json,"fts": unknown,"metadata": Json,"project_id": string,"source_id": string,"token_count": number }; Returns: string
                            },
@@ -696,6 +699,9 @@ isOneToOne: false
 { Args: { "chunks": Json,"source_id": string }; Returns: {
               "added": number,"kept": number,"removed": number,"total": number
             }[]
+                           },
+"report":
+{ Args: { "language"?: string,"project_id": string,"since"?: string,"time_zone"?: string,"until"?: string }; Returns: unknown
                            },
 "reprice":
 { Args: { "project_id": string,"since": string }; Returns: {

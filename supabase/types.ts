@@ -383,6 +383,7 @@ type Functions = {
   }
   reap_runs: { args: { project_id: string | null } }
   record_steps: { args: { steps: RecordedStep[], project_id: string | null } }
+  report: { args: { language: 'en' | 'fr' }, returns: string }
   reprice: { row: { cost_before: number | null, cost_now: number | null } }
   reserve_budget: {
     args: {

@@ -32,7 +32,7 @@ begin
       'search_insights', 'insights_review',
       'start_run', 'record_step', 'record_steps', 'finish_run', 'correct_step', 'reap_runs',
       'calculate_cost', 'reprice', 'price_of', 'set_price', 'load_prices',
-      'workflow_metrics', 'rebuild_metrics', 'purge_steps', 'top_runs', 'top_steps', 'step_errors',
+      'workflow_metrics', 'rebuild_metrics', 'purge_steps', 'top_runs', 'top_steps', 'step_errors', 'report',
       'set_budget', 'remove_budget', 'reserve_budget', 'settle_budget', 'release_budget', 'budget_status',
       'export_project', 'export_lines', 'import_project', 'export_markdown',
       'refuse_planned_counts'
@@ -93,7 +93,9 @@ begin
       'visible_figures',
       'project_parts', 'columns_of_part', 'row_of_part', 'rows_of_part', 'key_of_part', 'values_of_key',
       'status_without_counts', 'line_hash', 'lines_of_part', 'exported_parts', 'export_header', 'export_end', 'ranges_of_project', 'export_cursor',
-      'under_heading', 'one_line', 'markdown_of_pillars', 'markdown_of_insights'
+      'under_heading', 'one_line', 'markdown_of_pillars', 'markdown_of_insights',
+      'is_unpriced', 'require_report', 'cached_input', 'report_of_days', 'report_of_models', 'report_of_steps', 'report_of_runs',
+      'report_of_budgets', 'report_data'
     ]),
 
     -- SECURITY DEFINER: these functions run as the owner of the tables.
@@ -124,7 +126,7 @@ begin
       'waiting_projects_of_member', 'next_parts_of_member', 'settle_parts_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
       'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'quote_places', 'read_embeddings', 'is_sealed',
-      'read_usage', 'known_usage', 'base64_of', 'diff_lines', 'unified_diff', 'normal_text', 'sketch',
+      'read_usage', 'known_usage', 'base64_of', 'diff_lines', 'unified_diff', 'normal_text', 'sketch', 'rendered_report',
       -- No client may write histories, texts of sources, costs and budgets. It writes rows of the project that the caller's own
       -- import has made, and no other.
       'import_as_owner',

@@ -50,6 +50,7 @@ describe('functions refuse unknown names', () => refusals([
   ...each(['Paris', '', 'EST5'], 'workflow_metrics', 'time_zone', '22023'), ...each(['P7', ''], 'workflow_metrics', 'phase', '22023'),
   ...each(['odd', ''], 'workflow_metrics', 'status', '22023'),
   ...['top_runs', 'top_steps'].flatMap((name) => each(['price', ''], name, 'order_by', '22023')),
+  ...each(['de', '', 'EN'], 'report', 'language', '22023'), ...each(['Mars/Base', ''], 'report', 'time_zone', '22023'),
   ...['search_chunks', 'hybrid_search'].flatMap((name) => each(['some', '', 'Any'], name, 'words', '22023')),
   ...each(['rrf', '', 'Rank'], 'hybrid_search', 'fusion', '22023'),
   ...each(['klingon', '', 'English', 'pg_catalog.english'], 'analyze_text', 'language', '22023'),
@@ -174,6 +175,7 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...each([null], 'settle_budget', 'cost_usd', '22004'),
   ...each([null], 'import_project', 'lines', '22004'), ...each([[], [''], ['{}'], ['null'], ['[]', 'x']], 'import_project', 'lines', '22023'),
   ...each(['', ' ', '{}'], 'export_project', 'after', '22023'),
+  ...['since', 'until', 'time_zone', 'language'].flatMap((argument) => each([null], 'report', argument, '22004')),
   ...['register_model', 'switch_embedding_model', 'truncate_embeddings', 'drop_embeddings'].flatMap((name) => [
     ...each(['', ' '], name, 'model', '22023'), ...each([null], name, 'model', '22004'),
   ]),
@@ -184,7 +186,7 @@ describe('functions refuse empty and blank texts', () => refusals([
     'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings', 'reembed', 'set_price', 'reprice',
     'rebuild_metrics', 'purge_steps', 'top_runs', 'top_steps', 'step_errors',
     'set_budget', 'remove_budget', 'reserve_budget', 'budget_status',
-    'export_project', 'export_lines', 'export_markdown']
+    'export_project', 'export_lines', 'export_markdown', 'report']
     .flatMap((name) => each([null], name, 'project_id', '22004')),
   ...['source_text', 'source_history', 'restore_source', 'replace_chunks'].flatMap((name) => each([null], name, 'source_id', '22004')),
 ]))
@@ -233,6 +235,7 @@ describe('functions refuse JSON of another kind', () => refusals([
   ...each(['{}', [1], {}, { models: { x: 1 } }], 'load_prices', 'catalogue', '22023'),
   ...each(['{}', [1]], 'calculate_cost', 'usage', '22023'),
   ...each(['soon'], 'workflow_metrics', 'since', '22007'), ...each(['soon'], 'reprice', 'since', '22007'),
+  ...each(['soon'], 'report', 'until', '22007'),
   ['create_project: half a character in name', rpc('create_project', { name: '\ud800' }), 400, 'PGRST102'],
   ['create_project: a zero byte in name', rpc('create_project', { name: 'a\u0000b' }), 400, '22P05'],
 ]))

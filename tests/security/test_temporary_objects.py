@@ -163,7 +163,7 @@ def test_every_function_that_resolves_names_has_a_search_path(attacker):
                                                                      "matrice._analysis", "matrice._index_words", "matrice._deletion",
                                                                      "matrice._merge_words", "matrice._live_texts", "matrice._whole_sentences",
                                                                      "matrice._normal_text", "matrice._likeness", "matrice._sketch",
-                                                                     "matrice._read_embeddings", "matrice._little_endian", "matrice._read_usage", "matrice._known_usage",
+                                                                     "matrice._read_embeddings", "matrice._little_endian", "matrice._read_usage", "matrice._known_usage", "matrice._report",
                                                                      "matrice._sketch_latencies", "matrice._merge_latencies", "matrice._latency_percentiles",
                                                                      "matrice._seal", "matrice._is_sealed")]
     assert loose == []

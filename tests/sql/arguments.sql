@@ -68,6 +68,7 @@ insert into valid select argument, 'null', function
 insert into valid values ('status', $$'completed'$$, 'finish_run'), ('error', $$'{}'$$, 'record_step'), ('error', $$'{}'$$, 'finish_run'), ('scores', 'null', 'build_context'),
   ('phase', $$'P1'$$, 'workflow_metrics'), ('older_than', $$'2026-01-01'$$, 'purge_steps'),
   ('name', $$'default'$$, 'remove_budget'), ('valid_for', $$'1 hour'$$, 'reserve_budget'), ('project_id', 'gen_random_uuid()', 'import_project'),
+  ('language', $$'en'$$, 'report'), ('since', $$now() - interval '1 day'$$, 'report'),
   ('model', $$'gte-small'$$, 'drop_embeddings'), ('model', $$'short'$$, 'truncate_embeddings');
 grant select on valid to public;
 

@@ -182,6 +182,9 @@ insert into contract values
   ('step_errors', '{project_id uuid,since timestamp with time zone,until timestamp with time zone DEFAULT now(),match_count integer DEFAULT 10}',
    'table', '{error_class text,steps,runs,cost_usd,first_at,last_at,last_step_id,step_names}'),
 
+  ('report',
+   '{project_id uuid,since timestamp with time zone DEFAULT (now() - ''30 days''::interval),until timestamp with time zone DEFAULT now(),
+     time_zone text DEFAULT ''UTC'',language text DEFAULT ''en''}', 'matrice."text/html"', null),
   ('set_budget',
    '{project_id uuid,limit_usd numeric,period text DEFAULT ''month'',time_zone text DEFAULT ''UTC'',hard boolean DEFAULT true,
      "thresholds numeric[] DEFAULT ''{0.8,1}''",name text DEFAULT ''default'',model text DEFAULT NULL,phase text DEFAULT NULL,
@@ -259,18 +262,18 @@ select volatility_is('matrice', function, 'immutable', function || ' is immutabl
                     '_latency_percentiles']::name[]) function;
 select is_strict('matrice', function, function || ' is strict')
   from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', '_text_vector', '_analysis', '_index_words', '_deletion', '_merge_words', '_live_texts',
-                    '_query_words', '_highlight', '_whole_sentences', '_find_quote', '_normal_text', '_likeness', '_sketch', '_known_usage', '_sketch_latencies', '_merge_latencies', '_negate_latencies', '_latency_percentiles']::name[]) function;
+                    '_query_words', '_highlight', '_whole_sentences', '_find_quote', '_normal_text', '_likeness', '_sketch', '_known_usage', '_sketch_latencies', '_merge_latencies', '_negate_latencies', '_latency_percentiles', '_report']::name[]) function;
 select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
  where pronamespace = 'matrice'::regnamespace
    and proname in ('count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', 'analyze_text', '_text_vector', '_analysis', '_index_words', '_deletion',
                    '_merge_words', '_live_texts', '_query_words', '_rank_words', '_highlight', '_whole_sentences', '_find_quote', '_normal_text', '_likeness', '_sketch', '_read_usage',
                    '_known_usage', '_sketch_latencies', '_merge_latencies', '_negate_latencies',
-                   '_latency_percentiles');
+                   '_latency_percentiles', '_report');
 select volatility_is('matrice', function, 'stable', function || ' is stable')
   from unnest(array['analyze_text', '_text_vector', '_query_words', '_rank_words', '_highlight', 'pillar_history', 'pillar_catalog', 'diff_pillar', 'diff_pillar_text',
                     'as_of', 'label_history', 'phase_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
                     'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'price_of', 'workflow_metrics', 'top_runs', 'top_steps', 'step_errors', 'source_progress', 'failed_chunks', 'source_text',
-                    'source_history', 'model_coverage', 'budget_status', 'find_quote', 'export_project', 'export_lines', 'export_markdown']::name[]) function;
+                    'source_history', 'model_coverage', 'budget_status', 'find_quote', 'export_project', 'export_lines', 'export_markdown', 'report']::name[]) function;
 
 select * from finish();
 rollback;

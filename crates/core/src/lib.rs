@@ -15,6 +15,7 @@
 //! - [`embedding`]: reads the vectors that clients send.
 //! - [`jsonb`]: reads the bytes of a jsonb value.
 //! - [`latency`]: how latencies are distributed.
+//! - [`report`]: a page with charts about a project.
 //! - [`usage`]: reads what calls of models used.
 
 pub mod analyze;
@@ -29,6 +30,7 @@ pub mod jsonb;
 pub mod latency;
 pub mod quote;
 mod rank_select;
+pub mod report;
 pub mod sentences;
 mod sizer;
 mod split;
