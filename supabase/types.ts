@@ -41,6 +41,7 @@ export type EmbeddingModel = Open<
   | 'gemini-embedding-001'>
 export type ServiceTier = Open<'standard' | 'batch' | 'flex' | 'priority' | 'off_peak'>
 export type InsightType = Open<'pattern' | 'learning' | 'decision'>
+export type Volatility = 'permanent' | 'slow' | 'normal' | 'fast'
 /** A text search configuration of PostgreSQL. */
 export type Language = Open<'simple' | 'english' | 'french' | 'german' | 'spanish' | 'italian' | 'portuguese' | 'dutch'>
 export type AuditAction = Open<
@@ -108,7 +109,12 @@ export type ChunkCitation = {
   metadata: ChunkMetadata
   insight_id?: undefined
 }
-export type InsightCitation = { number: number, insight_id: string, title: string, confidence: number, chunk_id?: undefined }
+export type InsightCitation = { number: number, insight_id: string, title: string, confidence: number, seen: number, chunk_id?: undefined }
+/** What speaks for or against an insight. */
+type InsightEvidence = {
+  source_id: string | null, chunk_ids: string[] | null, run_id: string | null, step_id: string | null, url: string | null,
+  note: string | null
+}
 /** Of build_context. `insight_id === undefined` tells the two apart. */
 export type Citation = ChunkCitation | InsightCitation
 
@@ -163,7 +169,9 @@ type Columns = {
   audit_log: { action: AuditAction, details: { before?: JsonObject, after?: JsonObject } }
   budgets: { period: BudgetPeriod, phase: Phase }
   context_sources: { status: SourceStatus, format: Format, raw_metadata: JsonObject }
-  insights: { type: InsightType, tags: Json[] }
+  insight_candidates: { found_by: Open<'words'> }
+  insight_evidence: { kind: 'chunk' | 'source' | 'url' | 'step' | 'run' | 'person' | 'service' }
+  insights: { type: InsightType, tags: Json[], volatility: Volatility }
   model_price_multipliers: { kind: 'inference_geo' | 'data_residency' | 'speed' }
   model_prices: { service_tier: ServiceTier, unit: PriceUnit }
   pillar_versions: { metadata: JsonObject }
@@ -294,10 +302,28 @@ type Functions = {
   search_recall: { args: { model: EmbeddingModel | null }, row: { recall: number | null, least_recall: number | null } }
 
   // Insights
-  record_insight: { args: { type: InsightType, tags: Json[], source_id: string | null, evidence: Json } }
-  search_insights: {
-    row: { source_id: string | null, superseded_by: string | null, tags: Json[], type: InsightType }
+  confirm_insight: { args: InsightEvidence }
+  contradict_insight: { args: InsightEvidence }
+  insights_review: {
+    row: {
+      kind: 'contradicted' | 'unsupported' | 'stale' | 'duplicate' | 'fragment' | 'told again', insight_id: string | null,
+      title: string | null, other_id: string | null, other_title: string | null, detail: string | null, confidence: number | null
+    }
   }
+  record_insight: {
+    args: InsightEvidence & {
+      type: InsightType, tags: Json[], evidence: Json, subject: string | null, attribute: string | null, value: string | null,
+      volatility: Volatility | null, valid_from: string | null, valid_until: string | null
+    }
+  }
+  retract_insight: { args: { reason: string | null } }
+  search_insights: {
+    row: {
+      source_id: string | null, superseded_by: string | null, tags: Json[], type: InsightType, valid_from: string | null,
+      valid_until: string | null
+    }
+  }
+  supersede_insight: { args: { reason: string | null } }
 
   // Runs and cost
   budget_status: {

@@ -116,8 +116,22 @@ insert into contract values
 
   ('record_insight',
    '{project_id uuid,type text,title text,content text,confidence double precision DEFAULT 0.5,
-     "tags jsonb DEFAULT ''[]''",source_id uuid DEFAULT NULL,evidence jsonb DEFAULT NULL}', 'uuid', null),
-  ('supersede_insight', '{old_id uuid,new_id uuid}', 'void', null),
+     "tags jsonb DEFAULT ''[]''",source_id uuid DEFAULT NULL,evidence jsonb DEFAULT NULL,subject text DEFAULT NULL,
+     attribute text DEFAULT NULL,value text DEFAULT NULL,volatility text DEFAULT NULL,
+     valid_from timestamp with time zone DEFAULT NULL,valid_until timestamp with time zone DEFAULT NULL,
+     chunk_ids uuid[] DEFAULT NULL,run_id uuid DEFAULT NULL,step_id uuid DEFAULT NULL,url text DEFAULT NULL,
+     note text DEFAULT NULL}', 'uuid', null),
+  ('confirm_insight',
+   '{insight_id uuid,source_id uuid DEFAULT NULL,chunk_ids uuid[] DEFAULT NULL,run_id uuid DEFAULT NULL,
+     step_id uuid DEFAULT NULL,url text DEFAULT NULL,note text DEFAULT NULL}', 'double precision', null),
+  ('contradict_insight',
+   '{insight_id uuid,source_id uuid DEFAULT NULL,chunk_ids uuid[] DEFAULT NULL,run_id uuid DEFAULT NULL,
+     step_id uuid DEFAULT NULL,url text DEFAULT NULL,note text DEFAULT NULL}', 'double precision', null),
+  ('supersede_insight', '{old_id uuid,new_id uuid,reason text DEFAULT NULL}', 'void', null),
+  ('merge_insights', '{kept_id uuid,merged_ids uuid[]}', 'double precision', null),
+  ('retract_insight', '{insight_id uuid,reason text DEFAULT NULL}', 'void', null),
+  ('insights_review', '{project_id uuid,match_count integer DEFAULT 10}', 'table',
+   '{kind text,total bigint,insight_id uuid,title text,other_id uuid,other_title text,detail text,confidence double precision}'),
   ('search_insights', '{query_text text,project_id uuid,match_count integer DEFAULT 10,include_superseded boolean DEFAULT false}', 'table', '{}'),
 
   ('start_run',
@@ -232,7 +246,7 @@ select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
                    '_merge_words', '_live_texts', '_query_words', '_rank_words', '_highlight', '_whole_sentences', '_normal_text', '_likeness', '_sketch', '_read_usage', '_known_usage');
 select volatility_is('matrice', function, 'stable', function || ' is stable')
   from unnest(array['analyze_text', '_text_vector', '_query_words', '_rank_words', '_highlight', 'pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
-                    'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'price_of', 'workflow_metrics', 'source_progress', 'failed_chunks', 'source_text',
+                    'evaluate_search', 'search_recall', 'search_insights', 'insights_review', 'list_members', 'calculate_cost', 'price_of', 'workflow_metrics', 'source_progress', 'failed_chunks', 'source_text',
                     'source_history', 'model_coverage', 'budget_status']::name[]) function;
 
 select * from finish();
