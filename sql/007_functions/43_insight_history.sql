@@ -115,7 +115,7 @@ create or replace function matrice.known_at(project_id uuid, at timestamptz defa
   evidence jsonb, record text, record_sha256 text, chain_sha256 text
 )
 language plpgsql stable
-set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set extra_float_digits = 1
 as $$
 #variable_conflict use_column
 declare

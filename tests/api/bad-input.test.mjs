@@ -146,7 +146,8 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...['confirm_insight', 'contradict_insight'].flatMap((name) => [
     ...each(['', ' ', 'whales', 'javascript:alert(1)'], name, 'url', '22023'), ...each([null], name, 'insight_id', '22004'),
   ]),
-  ...each([null], 'retract_insight', 'insight_id', '22004'),
+  ...each([null], 'retract_insight', 'insight_id', '22004'), ...each([null], 'insight_lineage', 'insight_id', '22004'),
+  ...each(['infinity'], 'known_at', 'at', '22023'), ...each([null], 'known_at', 'at', '22004'),
   ...each([null], 'merge_insights', 'kept_id', '22004'), ...each([null], 'merge_insights', 'merged_ids', '22004'), ...each([[]], 'merge_insights', 'merged_ids', '22023'),
   ...['search_chunks', 'hybrid_search', 'build_context', 'search_insights'].flatMap((name) => [
     ...each(['', ' '], name, 'query_text', '22023'), ...each([null], name, 'query_text', '22004'),
@@ -175,7 +176,7 @@ describe('functions refuse empty and blank texts', () => refusals([
   ]),
   ...each([null], 'store_embeddings', 'chunk_ids', '22004'),
   ...each([null], 'analyze_text', 'language', '22004'),
-  ...['set_phase', 'save_pillar', 'ingest_source', 'build_context', 'search_insights', 'insights_review', 'start_run', 'workflow_metrics', 'reindex_text',
+  ...['set_phase', 'save_pillar', 'ingest_source', 'build_context', 'search_insights', 'insights_review', 'known_at', 'start_run', 'workflow_metrics', 'reindex_text',
     'sync_source', 'sync_sources', 'source_progress', 'failed_chunks', 'retry_failed', 'rechunk', 'ingest_chunks',
     'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings', 'set_price', 'reprice',
     'set_budget', 'remove_budget', 'reserve_budget', 'budget_status']

@@ -117,6 +117,8 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     merge_insights: { kept_id: new_id, merged_ids: [old_id] },
     retract_insight: { insight_id: new_id, reason: 'not so' },
     insights_review: { project_id },
+    insight_lineage: { insight_id: new_id },
+    known_at: { project_id },
     search_insights: { query_text: 'large', project_id },
     supersede_insight: { old_id, new_id, reason: 'measured again' },
     // Workflows and cost
