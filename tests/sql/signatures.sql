@@ -139,6 +139,11 @@ insert into contract values
   ('known_at', '{project_id uuid,at timestamp with time zone DEFAULT now()}', 'table',
    '{place bigint,insight_id uuid,type text,title text,content text,confidence double precision,seen integer,evidence jsonb,
      record text,record_sha256 text,chain_sha256 text}'),
+  -- Relationships of PostgREST. Their argument has no name, so that they cannot be called themselves.
+  ('evidence_source', '{NULL}', 'matrice.context_sources', null), ('evidence_chunk', '{NULL}', 'matrice.source_chunks', null),
+  ('evidence_run', '{NULL}', 'matrice.workflow_runs', null), ('evidence_step', '{NULL}', 'matrice.workflow_steps', null),
+  ('source_insights', '{NULL}', 'matrice.insights', null), ('chunk_insights', '{NULL}', 'matrice.insights', null),
+  ('run_insights', '{NULL}', 'matrice.insights', null),
   ('search_insights', '{query_text text,project_id uuid,match_count integer DEFAULT 10,include_superseded boolean DEFAULT false}', 'table', '{}'),
 
   ('start_run',
