@@ -109,7 +109,7 @@ create table matrice.insight_evidence (
   constraint insight_evidence_text_hash_length check (octet_length(text_hash) = 32)
 );
 -- What a retry tells once more is no new evidence.
-create unique index insight_evidence_once on matrice.insight_evidence (insight_id, evidence_key) where ended_at is null;
+create unique index insight_evidence_once on matrice.insight_evidence (insight_id, evidence_key, ended_at) nulls not distinct;
 create index idx_insight_evidence_insight on matrice.insight_evidence (project_id, insight_id);
 create index idx_insight_evidence_source on matrice.insight_evidence (source_id) where source_id is not null;
 create index idx_insight_evidence_run on matrice.insight_evidence (run_id) where run_id is not null;

@@ -153,7 +153,7 @@ begin
     from matrice.insight_evidence e
    where e.insight_id = merged_id and e.ended_at is null
    order by e.created_at, e.id
-  on conflict (insight_id, evidence_key) where ended_at is null do nothing;
+  on conflict (insight_id, evidence_key, ended_at) do nothing;
 end
 $$;
 comment on function matrice_private.take_over_evidence is
