@@ -109,7 +109,7 @@ create table matrice.insight_evidence (
   constraint insight_evidence_text_hash_length check (octet_length(text_hash) = 32)
 );
 -- What a retry tells once more is no new evidence.
-create unique index insight_evidence_once on matrice.insight_evidence (insight_id, evidence_key) where ended_at is null;
+create unique index insight_evidence_once on matrice.insight_evidence (insight_id, evidence_key, ended_at) nulls not distinct;
 create index idx_insight_evidence_insight on matrice.insight_evidence (project_id, insight_id);
 create index idx_insight_evidence_source on matrice.insight_evidence (source_id) where source_id is not null;
 create index idx_insight_evidence_run on matrice.insight_evidence (run_id) where run_id is not null;
@@ -181,17 +181,68 @@ comment on column matrice.insight_candidates.likeness is
   'How alike they are, 0 to 1. By words: the share of the stems of both that both have.';
 comment on column matrice.insight_candidates.created_at is 'When it was found.';
 
+-- insight_versions ---------------------------------------------------------------------------------------------------
+
+create table matrice.insight_versions (
+  id             uuid             not null default gen_random_uuid(),
+  project_id     uuid             not null,
+  insight_id     uuid             not null,
+  type           text             not null,
+  title          text             not null,
+  content        text             not null,
+  confidence     double precision not null,
+  subject        text,
+  attribute      text,
+  value          text,
+  volatility     text             not null,
+  valid_from     timestamptz,
+  valid_until    timestamptz,
+  superseded_by  uuid,
+  superseded_at  timestamptz,
+  is_merged      boolean          not null,
+  retracted_at   timestamptz,
+  reason         text,
+  replaced_at    timestamptz      not null default clock_timestamp(),
+  replaced_by    uuid                      default matrice_private.current_user_id(),
+  constraint insight_versions_pkey primary key (id),
+  constraint insight_versions_insight_fkey foreign key (project_id, insight_id)
+    references matrice.insights (project_id, id) on delete cascade
+);
+create index idx_insight_versions_insight on matrice.insight_versions (project_id, insight_id, replaced_at);
+
+comment on table matrice.insight_versions is
+  'What insights said before they were changed, superseded, merged or retracted. Only a trigger writes it. Deleting an insight '
+  'deletes its history.';
+comment on column matrice.insight_versions.id is 'Primary key.';
+comment on column matrice.insight_versions.project_id is 'The project.';
+comment on column matrice.insight_versions.insight_id is 'The insight.';
+comment on column matrice.insight_versions.replaced_at is 'Until when the insight was so.';
+comment on column matrice.insight_versions.replaced_by is 'The user who changed it then; null for a service.';
+do $$
+declare
+  name text;
+begin
+  foreach name in array array['type', 'title', 'content', 'confidence', 'subject', 'attribute', 'value', 'volatility', 'valid_from',
+                              'valid_until', 'superseded_by', 'superseded_at', 'is_merged', 'retracted_at', 'reason'] loop
+    execute format('comment on column matrice.insight_versions.%I is %L', name, format('insights.%s until then.', name));
+  end loop;
+end
+$$;
+
 -- Members read. Nobody writes directly, services included: otherwise an editor could raise a confidence by making witnesses up.
 select matrice_private.revoke_from_everybody('table', name)
-  from unnest(array['matrice.insight_evidence', 'matrice.insight_candidates']) name;
-grant select on matrice.insight_evidence, matrice.insight_candidates to authenticated, service_role;
+  from unnest(array['matrice.insight_evidence', 'matrice.insight_candidates', 'matrice.insight_versions']) name;
+grant select on matrice.insight_evidence, matrice.insight_candidates, matrice.insight_versions to authenticated, service_role;
 
 alter table matrice.insight_evidence enable row level security;
 alter table matrice.insight_candidates enable row level security;
+alter table matrice.insight_versions enable row level security;
 
 create policy "viewers read" on matrice.insight_evidence for select to authenticated
 using (project_id = any ((select matrice_private.project_ids('viewer'))::uuid[]));
 create policy "viewers read" on matrice.insight_candidates for select to authenticated
+using (project_id = any ((select matrice_private.project_ids('viewer'))::uuid[]));
+create policy "viewers read" on matrice.insight_versions for select to authenticated
 using (project_id = any ((select matrice_private.project_ids('viewer'))::uuid[]));
 
 -- Their arguments and results changed.

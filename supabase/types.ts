@@ -41,6 +41,7 @@ export type EmbeddingModel = Open<
   | 'gemini-embedding-001'>
 export type ServiceTier = Open<'standard' | 'batch' | 'flex' | 'priority' | 'off_peak'>
 export type InsightType = Open<'pattern' | 'learning' | 'decision'>
+export type Volatility = 'permanent' | 'slow' | 'normal' | 'fast'
 /** A text search configuration of PostgreSQL. */
 export type Language = Open<'simple' | 'english' | 'french' | 'german' | 'spanish' | 'italian' | 'portuguese' | 'dutch'>
 export type AuditAction = Open<
@@ -126,6 +127,36 @@ export type PillarCitation = {
   chunk_id?: undefined
   insight_id?: undefined
 }
+export type InsightCitation = { number: number, insight_id: string, title: string, confidence: number, seen: number, chunk_id?: undefined }
+export type EvidenceKind = 'chunk' | 'source' | 'url' | 'step' | 'run' | 'person' | 'service'
+export type EvidenceState = 'stands' | 'text changed' | 'source deleted' | 'replaced'
+
+/** Of known_at. */
+export type KnownEvidence = {
+  kind: EvidenceKind
+  is_for: boolean
+  witness: string
+  source_id?: string
+  chunk_id?: string
+  start_char?: number
+  end_char?: number
+  /** Of the chunk's text, in hexadecimal. */
+  text_sha256?: string
+  run_id?: string
+  step_id?: string
+  user_id?: string
+  url?: string
+  note?: string
+  recorded_at: string
+  recorded_by?: string
+  state: Exclude<EvidenceState, 'replaced'>
+}
+
+/** What speaks for or against an insight. */
+type InsightEvidence = {
+  source_id: string | null, chunk_ids: string[] | null, run_id: string | null, step_id: string | null, url: string | null,
+  note: string | null
+}
 /** Of build_context. Which of `chunk_id`, `insight_id` and `pillar` is there tells them apart. */
 export type Citation = ChunkCitation | InsightCitation | PillarCitation
 
@@ -180,7 +211,10 @@ type Columns = {
   audit_log: { action: AuditAction, details: { before?: JsonObject, after?: JsonObject } }
   budgets: { period: BudgetPeriod, phase: Phase }
   context_sources: { status: SourceStatus, format: Format, raw_metadata: JsonObject }
-  insights: { type: InsightType, tags: Json[] }
+  insight_candidates: { found_by: Open<'words'> }
+  insight_evidence: { kind: EvidenceKind }
+  insight_versions: { type: InsightType, volatility: Volatility }
+  insights: { type: InsightType, tags: Json[], volatility: Volatility }
   model_price_multipliers: { kind: 'inference_geo' | 'data_residency' | 'speed' }
   model_prices: { service_tier: ServiceTier, unit: PriceUnit }
   phase_changes: { phase: Phase }
@@ -338,10 +372,38 @@ type Functions = {
   search_recall: { args: { model: EmbeddingModel | null }, row: { recall: number | null, least_recall: number | null } }
 
   // Insights
-  record_insight: { args: { type: InsightType, tags: Json[], source_id: string | null, evidence: Json } }
-  search_insights: {
-    row: { source_id: string | null, superseded_by: string | null, tags: Json[], type: InsightType }
+  confirm_insight: { args: InsightEvidence }
+  contradict_insight: { args: InsightEvidence }
+  insight_lineage: {
+    row: {
+      relation: 'itself' | 'merged' | 'superseded' | 'merged into' | 'superseded by', evidence_id: string | null,
+      kind: EvidenceKind | null, is_for: boolean | null, state: EvidenceState | null, source_id: string | null,
+      source_name: string | null, chunk_id: string | null, start_char: number | null, end_char: number | null,
+      text_hash: string | null, run_id: string | null, workflow_id: string | null, step_id: string | null, step_name: string | null,
+      user_id: string | null, url: string | null, note: string | null, recorded_at: string | null, recorded_by: string | null
+    }
   }
+  insights_review: {
+    row: {
+      kind: 'contradicted' | 'unsupported' | 'stale' | 'duplicate' | 'fragment' | 'told again', insight_id: string | null,
+      title: string | null, other_id: string | null, other_title: string | null, detail: string | null, confidence: number | null
+    }
+  }
+  known_at: { row: { type: InsightType, evidence: KnownEvidence[] } }
+  record_insight: {
+    args: InsightEvidence & {
+      type: InsightType, tags: Json[], evidence: Json, subject: string | null, attribute: string | null, value: string | null,
+      volatility: Volatility | null, valid_from: string | null, valid_until: string | null
+    }
+  }
+  retract_insight: { args: { reason: string | null } }
+  search_insights: {
+    row: {
+      source_id: string | null, superseded_by: string | null, tags: Json[], type: InsightType, valid_from: string | null,
+      valid_until: string | null
+    }
+  }
+  supersede_insight: { args: { reason: string | null } }
 
   // Taking a project along
   export_project: { args: { after: string | null }, row: { next_after: string | null } }

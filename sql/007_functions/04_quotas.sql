@@ -107,6 +107,7 @@ begin
        '8192 + 2 * octet_length(content) + octet_length(metadata::text) + coalesce(octet_length(filterable::text), 0)', 0),
       ('insights',
        '1000 + 3 * octet_length(content) + octet_length(tags::text) + coalesce(octet_length(evidence::text), 0)', 0),
+      ('insight_versions', '500 + octet_length(content)', 0),
       ('insight_evidence', '500 + coalesce(octet_length(url), 0) + coalesce(octet_length(note), 0)', 0),
       ('workflow_runs',
        '500 + octet_length(input_data::text) + coalesce(octet_length(output_data::text), 0) + octet_length(tags::text) '

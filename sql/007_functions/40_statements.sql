@@ -204,7 +204,7 @@ begin
           from (
             -- The codes are those of one project.
             select i.id, i.fts, i.project_id, i.superseded_at, i.retracted_at
-              from matrice.insights i where i.sketch && new.sketch limit 500
+              from matrice.insights i where i.sketch && new.sketch limit 200
           ) i
          where i.project_id = near_insights.project_id and i.id <> near_insights.insight_id
            and i.superseded_at is null and i.retracted_at is null

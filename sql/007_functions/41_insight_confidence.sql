@@ -52,6 +52,8 @@ create or replace function matrice_private.weighed_insights(insight_ids uuid[], 
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+-- The planner has no statistics. It would read the whole table for a few insights.
+set enable_seqscan = off
 as $$
 #variable_conflict use_column
 begin

@@ -164,7 +164,7 @@ begin
             whose, piece.source_id, piece.chunk_id, piece.start_char, piece.end_char, found_by, add_evidence.step_id,
             case when piece.kind = 'person' then caller end, matrice_private.url_without_fragment(url), add_evidence.note,
             piece.text_hash, caller)
-    on conflict (insight_id, evidence_key) where ended_at is null do nothing;
+    on conflict (insight_id, evidence_key, ended_at) do nothing;
   end loop;
 end
 $$;

@@ -153,7 +153,7 @@ begin
     from matrice.insight_evidence e
    where e.insight_id = merged_id and e.ended_at is null
    order by e.created_at, e.id
-  on conflict (insight_id, evidence_key) where ended_at is null do nothing;
+  on conflict (insight_id, evidence_key, ended_at) do nothing;
 end
 $$;
 comment on function matrice_private.take_over_evidence is
@@ -202,6 +202,8 @@ begin
   perform matrice_private.hold_insights(owner_project);
   foreach merged in array merged_ids loop
     perform matrice_private.end_insight(merged, kept_id, true, null);
+    -- It may have been superseded by it before. Then it states something else.
+    continue when not (select i.is_merged from matrice.insights i where i.id = merged);
     if row_security_active('matrice.insight_evidence') then
       perform matrice_private.take_over_evidence_of_member(kept_id, merged);
     else

@@ -70,7 +70,7 @@ test('embedding_models and model_prices name service_role in the hint, workflow_
 })
 
 describe('functions refuse numbers out of range', () => refusals([
-  ...['match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'search_insights', 'match_documents',
+  ...['match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'search_insights', 'insights_review', 'match_documents',
     'evaluate_search', 'search_recall'].flatMap((name) => each([0, -1, 1e7], name, 'match_count', '22023')),
   ...['match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks'].flatMap((name) => [
     ...each([-0.1, 1.1, 'NaN'], name, 'diversity', '22023'), ...each([0, -1], name, 'max_per_source', '22023'),
@@ -101,6 +101,8 @@ describe('functions refuse numbers out of range', () => refusals([
   ...each([0, -1, 11], 'search_chunks', 'highlight_fragments', '22023'),
   ...each([0, -1, 1e7], 'reindex_text', 'batch_size', '22023'),
   ...each([-0.1, 1.1, 'NaN'], 'record_insight', 'confidence', '22023'),
+  ...each(['often', '', ' '], 'record_insight', 'volatility', '22023'),
+  ...each(['infinity', '4000-01-01 BC'], 'record_insight', 'valid_from', '22023'),
   ...['latency_ms', 'tokens_input', 'tokens_output', 'attempt'].flatMap((argument) => each([-1], 'record_step', argument, '22023')),
   ...each([-1, 'NaN'], 'record_step', 'cost_usd', '22023'),
   ...each([1e9, 'Infinity'], 'record_step', 'cost_usd', '22023'),
@@ -149,6 +151,13 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...['type', 'title', 'content'].flatMap((argument) => [
     ...each([''], 'record_insight', argument, '22023'), ...each([null], 'record_insight', argument, '22004'),
   ]),
+  ...['subject', 'attribute', 'value', 'url'].flatMap((argument) => each(['', ' '], 'record_insight', argument, '22023')),
+  ...['confirm_insight', 'contradict_insight'].flatMap((name) => [
+    ...each(['', ' ', 'whales', 'javascript:alert(1)'], name, 'url', '22023'), ...each([null], name, 'insight_id', '22004'),
+  ]),
+  ...each([null], 'retract_insight', 'insight_id', '22004'), ...each([null], 'insight_lineage', 'insight_id', '22004'),
+  ...each(['infinity'], 'known_at', 'at', '22023'), ...each([null], 'known_at', 'at', '22004'),
+  ...each([null], 'merge_insights', 'kept_id', '22004'), ...each([null], 'merge_insights', 'merged_ids', '22004'), ...each([[]], 'merge_insights', 'merged_ids', '22023'),
   ...['search_chunks', 'hybrid_search', 'build_context', 'search_insights'].flatMap((name) => [
     ...each(['', ' '], name, 'query_text', '22023'), ...each([null], name, 'query_text', '22004'),
   ]),
@@ -181,7 +190,7 @@ describe('functions refuse empty and blank texts', () => refusals([
   ]),
   ...each([null], 'store_embeddings', 'chunk_ids', '22004'),
   ...each([null], 'analyze_text', 'language', '22004'),
-  ...['set_phase', 'phase_history', 'save_pillar', 'pillar_catalog', 'diff_pillar', 'diff_pillar_text', 'as_of', 'label_pillar', 'unlabel_pillar', 'label_history', 'ingest_source', 'build_context', 'search_insights', 'start_run', 'workflow_metrics', 'reindex_text',
+  ...['set_phase', 'phase_history', 'save_pillar', 'pillar_catalog', 'diff_pillar', 'diff_pillar_text', 'as_of', 'label_pillar', 'unlabel_pillar', 'label_history', 'ingest_source', 'build_context', 'search_insights', 'insights_review', 'known_at', 'start_run', 'workflow_metrics', 'reindex_text',
     'sync_source', 'sync_sources', 'source_progress', 'failed_chunks', 'retry_failed', 'rechunk', 'ingest_chunks',
     'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings', 'reembed', 'set_price', 'reprice',
     'rebuild_metrics', 'purge_steps', 'top_runs', 'top_steps', 'step_errors',
@@ -241,7 +250,7 @@ describe('functions refuse JSON of another kind', () => refusals([
 ]))
 
 describe('functions refuse unknown and malformed ids', () => {
-  const argument = { project_id: 'project', user_id: 'member', source_id: 'source', run_id: 'run', step_id: 'step', old_id: 'insight', new_id: 'insight' }
+  const argument = { project_id: 'project', user_id: 'member', source_id: 'source', run_id: 'run', step_id: 'step', old_id: 'insight', new_id: 'insight', insight_id: 'insight', kept_id: 'insight' }
   // Every function that takes one of these ids.
   const takes = Object.entries(calls({}))
     .flatMap(([name, args]) => Object.keys(args).filter((key) => key in argument).map((key) => [name, key]))

@@ -121,9 +121,17 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     // Insights
     record_insight: {
       project_id, type: 'learning', title: 'Squids', content: 'They hide.', tags: ['squid'], source_id, evidence: { seen: 0 },
+      subject: 'squids', attribute: 'place', value: 'the deep', volatility: 'slow', url: 'https://example.org/squids', note: 'seen by night',
     },
+    confirm_insight: { insight_id: new_id, source_id, url: 'https://example.org/whales', note: 'measured' },
+    contradict_insight: { insight_id: new_id, run_id, url: 'https://example.org/minnows', note: 'measured' },
+    merge_insights: { kept_id: new_id, merged_ids: [old_id] },
+    retract_insight: { insight_id: new_id, reason: 'not so' },
+    insights_review: { project_id },
+    insight_lineage: { insight_id: new_id },
+    known_at: { project_id },
     search_insights: { query_text: 'large', project_id },
-    supersede_insight: { old_id, new_id },
+    supersede_insight: { old_id, new_id, reason: 'measured again' },
     // Workflows and cost
     start_run: {
       project_id, workflow_id: 'watch', event_name: 'tide', run_key: 'run-1', phase: 'P1', input_data: { height: 2 },

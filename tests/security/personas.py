@@ -37,6 +37,12 @@ def build(connection):
     c("insert into matrice.embedding_leases (chunk_id, model, leased_until) values (%s, 'gte-small', now())", [IDS["chunk"]])
     for name in ("insight", "newer insight"):
         c("insert into matrice.insights (id, project_id, type, title, content) values (%s, %s, 'learning', 'words', 'words')", [IDS[name], A])
+    c("insert into matrice.insight_evidence (project_id, insight_id, kind, is_for, evidence_key, witness, source_id, chunk_id, run_id, step_id)"
+      " values (%s, %s, 'chunk', true, 'x', 'x', %s, %s, %s, %s)", [A, IDS["insight"], IDS["source"], IDS["chunk"], IDS["run"], IDS["step"]])
+    c("insert into matrice.insight_versions (project_id, insight_id, type, title, content, confidence, volatility, is_merged)"
+      " values (%s, %s, 't', 't', 'c', 1, 'fast', false)", [A, IDS["insight"]])
+    c("insert into matrice.insight_candidates (project_id, insight_id, candidate_id, found_by, likeness) values (%s, %s, %s, 'words', 1)",
+      [A, IDS["insight"], IDS["newer insight"]])
     c("insert into matrice.workflow_runs (id, project_id, workflow_id) values (%s, %s, 'w')", [IDS["run"], A])
     c("insert into matrice.workflow_steps (id, run_id, step_name, status) values (%s, %s, 's', 'success')", [IDS["step"], IDS["run"]])
     c("insert into matrice.project_prices (project_id, model, valid_from, same_as) values (%s, 'gpt-4o', now(), 'gpt-4o')", [A])

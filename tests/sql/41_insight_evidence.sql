@@ -40,7 +40,7 @@ select tests.remember('foreign_insight', matrice.record_insight(tests.id('borea'
 -- The same again ---------------------------------------------------------------------------------------------------
 
 select tests.record('edith', 'calm', $$'learning', 'Calm', 'The winds fall at dusk.', 0.5$$);
-select is(tests.record('edith', 'again', format('%L, %L, %L', type, title, content)), tests.id('calm'), 'record_insight knows it again: ' || content)
+select is(tests.record('edith', 'again', format('%L, %L, %L', type, title, content)), tests.id('calm'), 'record_insight knows it again: ' || quote_literal(replace(content, E'\n', ' ')))
   from (values ('learning', 'Calm', 'The winds fall at dusk.'), ('Learning', 'calm ', E'the winds\n  fall at dusk'), ('learning', '"Calm"', '“The winds fall at dusk!”'),
                ('learning', 'Calm', 'The ｗｉｎｄｓ fall at dusk…')) as same (type, title, content);
 select isnt(tests.record('edith', 'other', format('%L, %L, %L', type, title, content)), tests.id('calm'), format('record_insight takes %s, %s, %s for another', type, title, content))

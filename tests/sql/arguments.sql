@@ -47,6 +47,9 @@ insert into valid values
   ('full_text_weight', '1'), ('semantic_weight', '1'), ('rrf_k', '50'), ('token_budget', '100'), ('target_model', $$'gpt-4o'$$),
   ('insights', '1'), ('scores', $$jsonb_build_object(tests.id('chunk'), 1)$$), ('sample', '1'), ('include_superseded', 'true'),
   ('queries', $$jsonb_build_array(jsonb_build_object('query_text', 'wind', 'relevant', jsonb_build_object(tests.id('chunk'), 1)))$$),
+  ('insight_id', $$tests.id('old')$$), ('kept_id', $$tests.id('old')$$), ('merged_ids', $$array[tests.id('new')]$$), ('at', 'now()'),
+  ('subject', 'null'), ('attribute', 'null'), ('value', 'null'), ('volatility', $$'fast'$$), ('valid_until', $$'2199-01-01'$$),
+  ('url', $$'https://example.org'$$), ('note', $$'x'$$),
   ('title', $$'x'$$), ('confidence', '0.5'), ('tags', $$'[]'$$), ('evidence', $$'{}'$$), ('workflow_id', $$'sail'$$), ('event_name', $$'tide'$$),
   ('run_key', $$'key'$$), ('input_data', $$'{}'$$), ('output_data', $$'{}'$$), ('step_name', $$'x'$$), ('step_key', $$'key'$$), ('status', $$'success'$$),
   ('latency_ms', '1'), ('tokens_input', '1'), ('tokens_output', '1'), ('usage', $$'{}'$$), ('response', $$'{}'$$), ('attempt', '1'), ('cost_usd', '1'),
@@ -82,7 +85,9 @@ select p.proname::text as function, p.prolang = (select oid from pg_language whe
        coalesce((select v.value from valid v where v.argument = a.name and v.function = p.proname),
                 (select v.value from valid v where v.argument = a.name and v.function is null)) as value
   from pg_proc p cross join unnest(p.proargnames[:p.pronargs], p.proargtypes::oid[]) with ordinality as a (name, type, place)
- where p.pronamespace = 'matrice'::regnamespace and not starts_with(p.proname, '_');
+ where p.pronamespace = 'matrice'::regnamespace and not starts_with(p.proname, '_')
+   -- Relationships of PostgREST cannot be called themselves.
+   and (p.proargnames is not null or p.pronargs = 0);
 grant select on arguments to public;
 
 -- Calls a function with valid arguments but for one, undoes what it did, and tells the error; a null code is none.

@@ -43,7 +43,7 @@ fn ways_to_write_a_statement_have_one_normal_text() {
         ("-5 degrees", "-5 degrees"),
         (".NET", ".net"),
         ("Do the winds fall?", "do the winds fall?"),
-        ("…", "…"),
+        ("…", "..."),
         (" \u{3000} ", ""),
         ("", ""),
     ] {
@@ -61,7 +61,8 @@ fn marks_without_end_can_be_interrupted() {
 
 #[test]
 fn likeness_is_the_share_of_the_stems_that_both_have() {
-    assert_eq!(likeness_of("winds fall at dusk", "The wind falls at dusk"), 1.0);
+    assert_eq!(likeness_of("winds fall at dusk", "The wind falls at dusk"), 0.8);
+    assert_eq!(likeness_of("winds fall at dusk", "At dusk, wind falls"), 1.0);
     // wind, fall, at, dusk; wind, rise, at, dawn.
     assert_eq!(likeness_of("winds fall at dusk", "winds rise at dawn"), 2.0 / 6.0);
     assert_eq!(likeness_of("winds", "sails"), 0.0);
@@ -83,20 +84,27 @@ fn alike_texts_share_codes() {
 
 #[test]
 fn alike_texts_share_codes_as_often_as_documented() {
+    // Of letters alone: an analyser divides words where digits begin.
+    let word = |start: &str, trial: usize, number: usize| -> String {
+        let letters = (0..4).map(|place| char::from(b'a' + ((trial * 100 + number) / 20_usize.pow(place) % 20) as u8));
+        start.chars().chain(letters).chain([' ']).collect()
+    };
     let share = |common: usize, own: usize| {
         let found = (0..400).filter(|trial| {
             let text = |salt: &str| -> String {
-                let common = (0..common).map(|number| format!("c{trial}x{number} "));
-                common.chain((0..own).map(|number| format!("{salt}{trial}x{number} "))).collect()
+                let common = (0..common).map(|number| word("c", trial, number));
+                common.chain((0..own).map(|number| word(salt, trial, number))).collect()
             };
             shared_codes(&text("a"), &text("b")) > 0
         });
         found.count() as f64 / 400.0
     };
     // 20 common words and 10 of each: a likeness of 0.5.
-    assert!((0.89..0.97).contains(&share(20, 10)));
-    assert!(share(30, 10) > 0.97);
-    assert!(share(4, 18) < 0.06);
+    assert!((0.7..0.87).contains(&share(20, 10)));
+    // 0.6, 0.74 and 0.1.
+    assert!((0.92..1.0).contains(&share(30, 10)));
+    assert!(share(34, 6) > 0.99);
+    assert!(share(4, 18) < 0.02);
 }
 
 proptest! {
