@@ -25,6 +25,7 @@ def build(connection):
     c("insert into matrice.project_invitations (id, project_id, email, token_hash) values (%s, %s, 'a@b.c', sha256(convert_to(%s, 'UTF8')))",
       [IDS["invitation"], A, TOKEN])
     c("insert into matrice.pillars (id, project_id, code, name) values (%s, %s, 'P1', 'vision')", [IDS["pillar"], A])
+    c("insert into matrice.pillar_labels (project_id, pillar_id, label, number, version) values (%s, %s, 'draft', 1, 1)", [A, IDS["pillar"]])
     c("insert into matrice.context_sources (id, project_id, name, format, max_tokens, overlap_tokens) values (%s, %s, 'source', 'text', 512, 64)",
       [IDS["source"], A])
     c("insert into matrice.source_texts (source_id, version, project_id, content, characters, format, max_tokens, overlap_tokens)"
@@ -49,6 +50,8 @@ def build(connection):
       " values (%s, %s, 'default', 5, 'day', 'UTC', true, '{1}')", [IDS["budget"], A])
     c("insert into matrice.budget_events (project_id, budget_id, period_start, threshold, limit_usd, spent_usd) values (%s, %s, now(), 1, 5, 5)",
       [A, IDS["budget"]])
+    c("insert into matrice.project_imports (project_id, source_project_id, has_new_ids, header, next_line, hash, imported_by)"
+      " values (%s, %s, false, '{}', 3, 1, %s)", [A, A, A])
     c("insert into matrice_private.budget_holds (id, project_id, estimate_usd, expires_at) values (%s, %s, 1, now() + interval '1 hour')",
       [IDS["reservation"], A])
 

@@ -218,10 +218,13 @@ select tests.refuses(format('select matrice.%s', call), '22023', format('M8: %s 
                ($$record_steps(jsonb_build_array(jsonb_build_object('run_id', tests.id('run'), 'step_name', repeat('x', 201), 'status', 'success')))$$),
                ($$start_run(tests.id('atlas'), 'w', 'e', user_key => repeat('x', 201))$$), ($$start_run(tests.id('atlas'), 'w', 'e', session_key => repeat('x', 201))$$),
                ($$correct_step(gen_random_uuid(), repeat('x', 2001), 1)$$),
+               ($$find_quote(repeat('x', 100001), tests.id('atlas'))$$),
                ($$set_price(tests.id('atlas'), repeat('x', 201), '{}')$$), ($$set_price(tests.id('atlas'), 'x', same_as => repeat('x', 201))$$),
                ($$price_of(repeat('x', 201))$$), ($$price_of('gpt-4o', provider => repeat('x', 201))$$),
                ($$set_budget(tests.id('atlas'), 1, name => repeat('x', 201))$$), ($$set_budget(tests.id('atlas'), 1, model => repeat('x', 201))$$),
                ($$set_budget(tests.id('atlas'), 1, user_key => repeat('x', 201))$$), ($$remove_budget(tests.id('atlas'), repeat('x', 201))$$),
+               ($$export_project(tests.id('atlas'), after => repeat('x', 10001))$$), ($$import_project(array[repeat('x', 536870913)])$$),
+               ($$import_project(array[repeat('x', 67108864), 'x'])$$),
                ($$reserve_budget(tests.id('atlas'), 1, repeat('x', 201))$$), ($$reserve_budget(tests.id('atlas'), 1, user_key => repeat('x', 201))$$)) calls (call);
 
 -- A step is recorded whatever its usage says: only what is known of it is kept.
