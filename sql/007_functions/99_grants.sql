@@ -26,6 +26,8 @@ begin
       'reindex_text',
       'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'match_documents',
       'build_context',
+      'start_conversation', 'add_turn', 'conversation_context',
+      'record_answer', 'rate_answer', 'evaluation_set',
       'evaluate_search', 'search_recall',
       'record_insight', 'supersede_insight', 'search_insights',
       'start_run', 'record_step', 'record_steps', 'finish_run', 'correct_step', 'reap_runs',
@@ -68,6 +70,7 @@ begin
       'has_chunks', 'unmatched',
       'tell_unmatched', 'require_scores', 'scored_chunks', 'document_rows',
       'context_passages', 'rendered_context', 'context_tokens', 'cut_at_sentence', 'pack_chunks', 'pack_insights',
+      'project_of_conversation', 'latest_turns', 'cited_chunks',
       'require_labelled_queries', 'grades_of', 'quality_of', 'labelled_queries', 'require_labelled_query', 'recall_of',
       'sampled_recall', 'require_recall_work',
       'comparable_name', 'name_at_provider', 'standard_rates', 'tier_rates', 'rates_in_proportion', 'sheets_of',
@@ -166,7 +169,7 @@ begin
       'check_settings', 'require_acceptance', 'number_pillar_version', 'reindex_project_text',
       'complete_chunk', 'hold_metadata', 'refilter_chunks', 'keep_progress', 'keep_dimensions', 'check_truncation', 'choose_model',
       'check_embedding', 'complete_lease', 'forget_leases', 'hold_text', 'forget_embeddings', 'complete_insight', 'refuse_circle',
-      'price_step', 'complete_run',
+      'price_step', 'complete_run', 'complete_turn',
       -- SECURITY DEFINER: these write to tables that no client may write.
       'audit', 'keep_pillar_version', 'trim_texts', 'forget_usage', 'forget_failures', 'forget_rows', 'forget_rows_of_sources',
       'list_parts', 'list_chunk', 'forget_queues',
@@ -176,7 +179,8 @@ begin
       'take_project_id', 'void_invitations', 'spend_on_budgets', 'forget_budget',
       'count_context_sources', 'count_source_texts', 'count_source_chunks', 'count_insights', 'count_workflow_runs',
       'count_workflow_steps',
-      'count_pillar_versions', 'count_project_invitations',
+      'count_pillar_versions', 'count_project_invitations', 'count_conversations', 'count_conversation_turns', 'count_answers',
+      'count_answer_passages', 'count_answer_ratings',
       -- SECURITY DEFINER: a new project has no owner yet who could add one.
       'add_first_owner',
       -- SECURITY DEFINER: these count rows that the caller may not see.
