@@ -62,6 +62,7 @@ export type ProjectSettings = {
   keep_source_texts?: boolean
   keep_source_versions?: number
   viewers_record_runs?: boolean
+  events?: boolean
   app?: JsonObject
 }
 

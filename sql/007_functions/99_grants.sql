@@ -159,7 +159,8 @@ begin
       'rebuild_embedding_queue', 'is_listed', 'list_project', 'seems_covered',
       'recount_budgets', 'recount_budget', 'period_start', 'period_end', 'is_model_of_budget', 'is_unpriced', 'hold_budgets',
       'lock_budgets', 'reach_thresholds', 'merge_spending', 'say_dollars', 'say_renewal', 'require_budget_room',
-      'rebuild_progress', 'texts_of', 'counts_of', 'why_failed', 'add_up', 'send_progress',
+      'rebuild_progress', 'texts_of', 'counts_of', 'why_failed', 'add_up',
+      'tells_events', 'can_notify', 'realtime_sender', 'send_event', 'told_rows', 'can_deliver', 'realtime_health', 'enable_realtime',
       'schedule_embedding', 'unschedule_embedding', 'schedule_of', 'require_scheduler', 'is_of_extension'
     ]),
 
@@ -175,6 +176,7 @@ begin
       'list_parts', 'list_chunk', 'forget_queues',
       'count_added_chunks', 'count_removed_chunks', 'count_moved_chunk', 'count_embeddings', 'count_lost_embedding',
       'count_failure', 'add_up_added', 'recount_sources', 'recount_all', 'tell_progress',
+      'tell_context_sources', 'tell_pillars', 'tell_insights', 'tell_workflow_runs',
       'index_words', 'index_codes', 'prices_changed',
       'take_project_id', 'void_invitations', 'spend_on_budgets', 'forget_budget',
       'count_context_sources', 'count_source_texts', 'count_source_chunks', 'count_insights', 'count_workflow_runs',
