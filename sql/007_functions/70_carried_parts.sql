@@ -70,6 +70,11 @@ begin atomic
     (0, 'project_invitations', 'project_invitations', '{}', '{"stays": "Invitations are for users of this database."}'),
     (0, 'audit_log', 'audit_log', '{}', '{"stays": "The audit trail says what happened in this database."}'),
     (0, 'embedding_leases', 'embedding_leases', '{}', '{"stays": "Workers of this database hold leases."}'),
+    (0, 'conversations', 'conversations', '{}', '{"stays": "They may be private."}'),
+    (0, 'conversation_turns', 'conversation_turns', '{}', '{"stays": "They may be private."}'),
+    (0, 'answers', 'answers', '{}', '{"stays": "Without their ratings, they say nothing."}'),
+    (0, 'answer_passages', 'answer_passages', '{}', '{"stays": "Without ratings, they say nothing."}'),
+    (0, 'answer_ratings', 'answer_ratings', '{}', '{"stays": "Users of this database gave them."}'),
     (0, 'project_usage', 'project_usage', '{}', '{"stays": "It is counted again."}'),
     (0, 'project_imports', 'project_imports', '{}', '{"stays": "It says what was imported into this database."}')
   ) as p (place, part, tab, key, options);
