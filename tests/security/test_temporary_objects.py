@@ -163,5 +163,6 @@ def test_every_function_that_resolves_names_has_a_search_path(attacker):
                                                                      "matrice._analysis", "matrice._index_words", "matrice._deletion",
                                                                      "matrice._merge_words", "matrice._live_texts", "matrice._whole_sentences",
                                                                      "matrice._read_embeddings", "matrice._read_usage", "matrice._known_usage",
-                                                                     "matrice._seal", "matrice._is_sealed")]
+                                                                     "matrice._seal", "matrice._is_sealed", "matrice._diff_lines",
+                                                                     "matrice._unified_diff")]
     assert loose == []
