@@ -41,7 +41,8 @@ begin
   if time_zone <> 'UTC'
      and (octet_length(time_zone) > 100 or not exists (select from pg_timezone_names z where z.name = time_zone)) then
     raise exception 'unknown time_zone: %', quote_literal(left(time_zone, 100))
-      using errcode = '22023', hint = 'Pass a name such as Europe/Paris. pg_timezone_names lists them.';
+      using errcode = '22023', detail = 'PostgreSQL knows no time zone of this name.',
+            hint = 'Pass a name such as Europe/Paris. pg_timezone_names lists them.';
   end if;
 end
 $$;
