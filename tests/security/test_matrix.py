@@ -62,7 +62,7 @@ CALLS = {
     "_build_codes": f"('{A}', 'text-embedding-3-small', '{{}}')",
     "_coded_chunks": "('')",
     "_read_embeddings": "('[]')", "_read_usage": "('{}', 1, 1)", "_known_usage": "('{}')",
-    "_sketch_latencies": "('{1}', 1)", "_merge_latencies": "('{}')", "_latency_percentiles": "('{}', '{0.5}')",
+    "_sketch_latencies": "('{1}')", "_negate_latencies": "('')", "_merge_latencies": "('{}')", "_latency_percentiles": "('{}', '{0.5}')",
     "_seal": "(gen_random_uuid(), gen_random_uuid(), 'x', 1, '{}', '', '{}')",
     "_is_sealed": "(gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'x', 1, '{}', '', '{}')",
     "_price_catalogue": "()", "migrate": "()",
