@@ -145,6 +145,10 @@ begin
     end if;
     return new;
   end if;
+  -- What a step has cost is history. Who imports or restores it knows more than the prices of this database.
+  if tg_op = 'INSERT' and num_nonnulls(new.cost_source, new.cost_note) > 0 and not row_security_active(tg_relid) then
+    return new;
+  end if;
   if tg_op = 'UPDATE'
      and (new.cost_usd, new.model, new.tokens_input, new.tokens_output, new.usage, new.executed_at, new.status = 'running')
      is not distinct from (old.cost_usd, old.model, old.tokens_input, old.tokens_output, old.usage, old.executed_at,
