@@ -429,14 +429,14 @@ isOneToOne: false
                   ]
                 },"workflow_steps": {
                   Row: {
-                    "attempt": number,"call_key": string,"corrects": string | null,"cost_note": string | null,"cost_source": string | null,"cost_usd": number | null,"error": Json | null,"executed_at": string,"id": string,"latency_ms": number | null,"model": string | null,"project_id": string,"provider_cost_usd": number | null,"reason": string | null,"reservation_id": string | null,"run_id": string,"status": string,"step_key": string | null,"step_name": string,"tokens_input": number,"tokens_output": number,"usage": NonNullable<Json>
+                    "attempt": number,"cached_tokens": number,"call_key": string,"corrects": string | null,"cost_note": string | null,"cost_source": string | null,"cost_usd": number | null,"error": Json | null,"executed_at": string,"id": string,"latency_ms": number | null,"model": string | null,"project_id": string,"provider_cost_usd": number | null,"reason": string | null,"reservation_id": string | null,"run_id": string,"status": string,"step_key": string | null,"step_name": string,"tokens_input": number,"tokens_output": number,"usage": NonNullable<Json>
                   }
                   ComputedFields: never
                   Insert: {
-                    "attempt"?: number,"call_key"?: string,"corrects"?: string | null,"cost_note"?: string | null,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"provider_cost_usd"?: number | null,"reason"?: string | null,"reservation_id"?: string | null,"run_id": string,"status": string,"step_key"?: string | null,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
+                    "attempt"?: number,"cached_tokens"?: number,"call_key"?: string,"corrects"?: string | null,"cost_note"?: string | null,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"provider_cost_usd"?: number | null,"reason"?: string | null,"reservation_id"?: string | null,"run_id": string,"status": string,"step_key"?: string | null,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
                   }
                   Update: {
-                    "attempt"?: number,"call_key"?: string,"corrects"?: string | null,"cost_note"?: string | null,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"provider_cost_usd"?: number | null,"reason"?: string | null,"reservation_id"?: string | null,"run_id"?: string,"status"?: string,"step_key"?: string | null,"step_name"?: string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
+                    "attempt"?: number,"cached_tokens"?: number,"call_key"?: string,"corrects"?: string | null,"cost_note"?: string | null,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"provider_cost_usd"?: number | null,"reason"?: string | null,"reservation_id"?: string | null,"run_id"?: string,"status"?: string,"step_key"?: string | null,"step_name"?: string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
                   }
                   Relationships: [
                     {
@@ -486,8 +486,14 @@ isOneToOne: false
 "_known_usage":
 { Args: { "given": Json }; Returns: Json
                            },
+"_latency_percentiles":
+{ Args: { "fractions": (number)[],"sketches": (string)[] }; Returns: (number)[]
+                           },
 "_live_texts":
 { Args: { "deletions": (string)[],"most": number,"texts": (string)[] }; Returns: (string)[]
+                           },
+"_merge_latencies":
+{ Args: { "sketches": (string)[] }; Returns: string
                            },
 "_merge_words":
 { Args: { "blocks": (string)[],"deletions": (string)[],"segments": (number)[],"texts": (string)[] }; Returns: {
@@ -498,6 +504,9 @@ isOneToOne: false
 { Args: { "among"?: (string)[],"match_count": number,"model": string,"project_ids": (string)[],"query": unknown }; Returns: {
               "chunk_id": string,"similarity": number
             }[]
+                           },
+"_negate_latencies":
+{ Args: { "sketch": string }; Returns: string
                            },
 "_price_catalogue":
 { Args: Record<PropertyKey, never>; Returns: string
@@ -525,6 +534,9 @@ isOneToOne: false
                            },
 "_seal":
 { Args: { "content": string,"filterable": Json,"fts": unknown,"metadata": Json,"project_id": string,"source_id": string,"token_count": number }; Returns: string
+                           },
+"_sketch_latencies":
+{ Args: { "latencies": (number)[] }; Returns: string
                            },
 "_text_vector":
 { Args: { "content": string,"language": string }; Returns: unknown
@@ -657,8 +669,14 @@ isOneToOne: false
               "above_input_tokens": number,"is_listed": boolean,"model_priced": string,"service_tier": string,"source": string,"unit": string,"usd_per_million": number,"valid_from": string
             }[]
                            },
+"purge_steps":
+{ Args: { "most"?: number,"older_than": string,"project_id": string }; Returns: number
+                           },
 "reap_runs":
 { Args: { "older_than"?: string,"project_id"?: string }; Returns: number
+                           },
+"rebuild_metrics":
+{ Args: { "project_id": string }; Returns: undefined
                            },
 "rechunk":
 { Args: { "format"?: string,"max_tokens"?: number,"overlap_tokens"?: number,"project_id": string,"source_ids"?: (string)[] }; Returns: {
@@ -779,6 +797,11 @@ isOneToOne: false
 "start_run":
 { Args: { "attempt"?: number,"event_name": string,"input_data"?: Json,"is_failure_handler"?: boolean,"parent_run_id"?: string,"phase"?: string,"project_id": string,"run_key"?: string,"session_key"?: string,"started_at"?: string,"tags"?: Json,"user_key"?: string,"workflow_id": string }; Returns: string
                            },
+"step_errors":
+{ Args: { "match_count"?: number,"project_id": string,"since": string,"until"?: string }; Returns: {
+              "cost_usd": number,"error_class": string,"first_at": string,"last_at": string,"last_step_id": string,"runs": number,"step_names": (string)[],"steps": number
+            }[]
+                           },
 "store_embeddings":
 { Args: { "chunk_ids": (string)[],"embeddings": Json,"lease_id"?: string,"model": string }; Returns: number
                            },
@@ -801,6 +824,16 @@ isOneToOne: false
 "tokenize":
 { Args: { "content": string,"model"?: string }; Returns: (number)[]
                            },
+"top_runs":
+{ Args: { "match_count"?: number,"order_by"?: string,"project_id": string,"since": string,"until"?: string }; Returns: {
+              "completed_at": string,"cost_usd": number,"latency_ms": number,"phase": string,"run_id": string,"started_at": string,"status": string,"steps": number,"tokens_input": number,"tokens_output": number,"unpriced_steps": number,"workflow_id": string
+            }[]
+                           },
+"top_steps":
+{ Args: { "match_count"?: number,"order_by"?: string,"project_id": string,"since": string,"until"?: string }; Returns: {
+              "attempt": number,"cost_usd": number,"executed_at": string,"latency_ms": number,"model": string,"run_id": string,"status": string,"step_id": string,"step_name": string,"tokens_input": number,"tokens_output": number
+            }[]
+                           },
 "truncate_embeddings":
 { Args: { "batch_size"?: number,"model": string,"project_id": string }; Returns: number
                            },
@@ -808,8 +841,8 @@ isOneToOne: false
 { Args: { "content": string,"max_tokens": number,"model"?: string }; Returns: string
                            },
 "workflow_metrics":
-{ Args: { "group_by"?: string,"project_id": string,"since": string,"until"?: string }; Returns: {
-              "bucket": string,"cost_usd": number,"failed": number,"p50_ms": number,"p95_ms": number,"p99_ms": number,"runs": number,"steps": number,"succeeded": number,"success_rate": number,"tokens_input": number,"tokens_output": number
+{ Args: { "fill"?: boolean,"group_by"?: string,"model"?: string,"phase"?: string,"project_id": string,"since": string,"status"?: string,"time_zone"?: string,"until"?: string,"workflow"?: string }; Returns: {
+              "bucket": string,"cache_share": number,"cached_tokens": number,"cancelled": number,"cost_usd": number,"failed": number,"failed_steps": number,"p50_ms": number,"p95_ms": number,"p99_ms": number,"retried_steps": number,"running": number,"runs": number,"skipped_steps": number,"steps": number,"succeeded": number,"success_rate": number,"tokens_input": number,"tokens_output": number,"unpriced_steps": number
             }[]
                            }
           }

@@ -75,7 +75,7 @@ CALLS = {
     "_coded_chunks": "('')",
     "_diff_lines": "('x', 'y', 3)", "_unified_diff": "('x', 'y', 3, 'a', 'b')",
     "_read_embeddings": "('[]')", "_little_endian": "('{1}')", "_read_usage": "('{}', 1, 1)", "_known_usage": "('{}')", "_report": "('{}', 'en')",
-    "_sketch_latencies": "('{1}', 1)", "_merge_latencies": "('{}')", "_latency_percentiles": "('{}', '{0.5}')",
+    "_sketch_latencies": "('{1}')", "_negate_latencies": "('')", "_merge_latencies": "('{}')", "_latency_percentiles": "('{}', '{0.5}')",
     "_seal": "(gen_random_uuid(), gen_random_uuid(), 'x', 1, '{}', '', '{}')",
     "_is_sealed": "(gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'x', 1, '{}', '', '{}')",
     "_price_catalogue": "()", "migrate": "()",
