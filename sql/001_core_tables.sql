@@ -138,6 +138,7 @@ comment on column matrice.projects.settings is
   'Settings of the project: a JSON object of at most 16 kB. "embedding_model" is a row of embedding_models. '
   '"next_embedding_model" is there while the project switches to another one, see switch_embedding_model. "language" is a text '
   'search configuration, for example "english" or "french". "viewers_record_runs": true lets viewers record runs of their own. '
+  '"events": false tells changes of the project to nobody. '
   '"app" is an object for the application; matrice does not read it. '
   'Other keys are refused.';
 comment on column matrice.projects.created_at is 'When the project was created.';

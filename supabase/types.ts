@@ -67,6 +67,7 @@ export type ProjectSettings = {
     [phase in Phase]?: { filled?: Phase[], labelled?: { [code in Phase]?: string }, sources?: number, insights?: number }
   }
   viewers_record_runs?: boolean
+  events?: boolean
   app?: JsonObject
 }
 

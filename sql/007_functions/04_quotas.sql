@@ -118,7 +118,12 @@ begin
       ('pillar_labels', '500', 0),
       -- The first phase of a project comes with the project.
       ('phase_changes', 'case when number > 1 then 200 else 0 end', 0),
-      ('project_invitations', '500', 0)
+      ('project_invitations', '500', 0),
+      ('conversations', '500 + octet_length(title)', 0),
+      ('conversation_turns', '500 + octet_length(content) + octet_length(citations::text)', 0),
+      ('answers', '500 + octet_length(question) + coalesce(pg_column_size(query_embedding), 0)', 0),
+      ('answer_passages', '200', 0),
+      ('answer_ratings', '200 + coalesce(octet_length(comment), 0)', 0)
     ) as listed (tab, bytes, sources)
   loop
     all_rows := concat_ws(' union all ', all_rows,

@@ -12,11 +12,12 @@ begin
          r.valid_from, r.valid_until, r.superseded_by, r.superseded_at, r.is_merged, r.retracted_at, r.reason
     from removed r
     join added a on a.id = r.id
+   -- superseded_at says when an insight ended. An import sets superseded_by after it.
    where (r.type, r.title, r.content, r.confidence, r.subject, r.attribute, r.value, r.volatility, r.valid_from, r.valid_until,
-          r.superseded_by, r.superseded_at, r.is_merged, r.retracted_at, r.reason)
+          r.superseded_at, r.is_merged, r.retracted_at, r.reason)
          is distinct from
          (a.type, a.title, a.content, a.confidence, a.subject, a.attribute, a.value, a.volatility, a.valid_from, a.valid_until,
-          a.superseded_by, a.superseded_at, a.is_merged, a.retracted_at, a.reason)
+          a.superseded_at, a.is_merged, a.retracted_at, a.reason)
      -- An insight can lose its successor and be deleted itself in the same statement.
      and exists (select from matrice.insights i where i.id = r.id);
   return null;

@@ -1,13 +1,23 @@
 -- The parts of a project that travel: what export_project writes and import_project reads.
 
+create or replace function matrice_private.carried_witness(witness text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select case when witness like 'carried:%' then witness
+              else 'carried:' || encode(sha256(convert_to(witness, 'UTF8')), 'hex') end;
+end;
+comment on function matrice_private.carried_witness is
+  'Returns what a witness of an insight is called in an export. Its name has ids of users and of rows of this database. What was '
+  'one witness stays one.';
+
 create or replace function matrice_private.project_parts()
 returns table (place integer, part text, tab text, key text[], options jsonb)
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 begin atomic
   -- A new table needs a line here: what its rows refer to comes before it. All its columns travel, but project_id. key: columns
-  -- that
-  -- are unique in a project, and that an index has after project_id. The options:
+  -- that are unique in a project, and that an index has after project_id. The options:
   --   left_out   columns that do not travel, because they name users of this database or are computed
   --   only       the only columns that travel. These rows change rows of an earlier part
   --   written    how a column is written, as SQL of the row t
@@ -16,13 +26,16 @@ begin atomic
   --   filter     which rows of the table are the part
   --   check      what must be true of an imported row, or raises an error
   --   most       how many rows a project may have
-  --   replaces   whether a trigger has made the row already
+  --   replaces   the unique columns by which a row is found that a trigger has made already
   --   optional   whether the part travels only with embeddings
   --   stays      why a table does not travel
   select p.place, p.part, p.tab, p.key::text[], p.options::jsonb from (values
     (10, 'projects', 'projects', '{id}', '{"left_out": ["id", "created_by"]}'),
     (20, 'pillars', 'pillars', '{id}', '{}'),
-    (30, 'pillar_versions', 'pillar_versions', '{pillar_id,version}', '{"left_out": ["saved_by"], "replaces": true}'),
+    (30, 'pillar_versions', 'pillar_versions', '{pillar_id,version}', '{
+       "left_out": ["saved_by"], "replaces": "pillar_id, version"}'),
+    (32, 'pillar_labels', 'pillar_labels', '{pillar_id,label,number}', '{"left_out": ["set_by"]}'),
+    (34, 'phase_changes', 'phase_changes', '{number}', '{"left_out": ["entered_by"], "replaces": "project_id, number"}'),
     (40, 'context_sources', 'context_sources', '{id}', '{
        "left_out": ["content_hash", "chunk_count", "embedded_count", "failed_count"],
        "written": {"status": "matrice_private.status_without_counts(t.status, t.error, t.chunk_count)",
@@ -34,8 +47,10 @@ begin atomic
     (70, 'chunk_embeddings', 'chunk_embeddings', '{chunk_id,model}', '{"optional": true,
        "written": {"embedding": "matrice_private.base64_of(t.embedding::real[])"},
        "read": {"embedding": "matrice_private.vector_of(t.embedding)"}}'),
-    (80, 'insights', 'insights', '{id}', '{"left_out": ["fts", "superseded_by"]}'),
+    (80, 'insights', 'insights', '{id}', '{"left_out": ["fts", "superseded_by", "content_hash", "key_hash", "sketch"]}'),
     (90, 'insight_successors', 'insights', '{id}', '{"only": ["superseded_by"], "filter": "t.superseded_by is not null"}'),
+    (91, 'insight_versions', 'insight_versions', '{id}', '{"left_out": ["replaced_by"], "replaces": "id"}'),
+    (92, 'insight_candidates', 'insight_candidates', '{insight_id,candidate_id,found_by}', '{}'),
     (100, 'workflow_runs', 'workflow_runs', '{id}', '{"left_out": ["created_by", "parent_run_id"]}'),
     (110, 'run_parents', 'workflow_runs', '{id}', '{"only": ["parent_run_id"], "filter": "t.parent_run_id is not null"}'),
     (120, 'workflow_steps', 'workflow_steps', '{run_id,id}', '{
@@ -43,6 +58,10 @@ begin atomic
     (130, 'step_corrections', 'workflow_steps', '{run_id,id}', '{
        "left_out": ["reservation_id"], "filter": "t.corrects is not null",
        "check": "matrice_private.is_step_of_run(t.corrects, t.run_id)"}'),
+    (135, 'insight_evidence', 'insight_evidence', '{insight_id,id}', '{
+       "left_out": ["user_id", "created_by"],
+       "written": {"evidence_key": "matrice_private.carried_witness(t.evidence_key)",
+                   "witness": "matrice_private.carried_witness(t.witness)"}}'),
     (140, 'project_prices', 'project_prices', '{model,valid_from}', '{"left_out": ["sheets"], "most": 1000,
        "computed": {"sheets": "matrice_private.prepared_sheets(t.model, t.prices)"}}'),
     (150, 'budgets', 'budgets', '{id}', '{"most": 100, "check": "matrice_private.is_budget(to_jsonb(t))"}'),
@@ -51,6 +70,11 @@ begin atomic
     (0, 'project_invitations', 'project_invitations', '{}', '{"stays": "Invitations are for users of this database."}'),
     (0, 'audit_log', 'audit_log', '{}', '{"stays": "The audit trail says what happened in this database."}'),
     (0, 'embedding_leases', 'embedding_leases', '{}', '{"stays": "Workers of this database hold leases."}'),
+    (0, 'conversations', 'conversations', '{}', '{"stays": "They may be private."}'),
+    (0, 'conversation_turns', 'conversation_turns', '{}', '{"stays": "They may be private."}'),
+    (0, 'answers', 'answers', '{}', '{"stays": "Without their ratings, they say nothing."}'),
+    (0, 'answer_passages', 'answer_passages', '{}', '{"stays": "Without ratings, they say nothing."}'),
+    (0, 'answer_ratings', 'answer_ratings', '{}', '{"stays": "Users of this database gave them."}'),
     (0, 'project_usage', 'project_usage', '{}', '{"stays": "It is counted again."}'),
     (0, 'project_imports', 'project_imports', '{}', '{"stays": "It says what was imported into this database."}')
   ) as p (place, part, tab, key, options);

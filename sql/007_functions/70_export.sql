@@ -106,8 +106,8 @@ begin
     return next;
     return query execute format(
       'select %1$L::text, jsonb_build_array(%2$s)
-         from (select *, row_number() over (order by %3$s) as number from (select %2$s from %4$s) t) t
-        where number %% 1000 = 0',
+         from (select *, row_number() over (order by %3$s) as nth from (select %2$s from %4$s) t) t
+        where nth %% 1000 = 0',
       part, matrice_private.key_of_part(part),
       matrice_private.key_of_part(part), matrice_private.rows_of_part(part))
     using project_id;

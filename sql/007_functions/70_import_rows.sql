@@ -98,7 +98,7 @@ begin atomic
       -- Only rows of this import: a file can name the rows of others.
       case when p.options ? 'replaces' then format(
         'on conflict (%s) do update set %s where t.project_id = excluded.project_id',
-        (select string_agg(quote_ident(k.name), ', ') from unnest(p.key) as k (name)),
+        p.options ->> 'replaces',
         (select string_agg(format('%1$I = excluded.%1$I', c.name), ', ') from matrice_private.columns_of_part(p.part) c)) end)
     end
     from matrice_private.project_parts() p

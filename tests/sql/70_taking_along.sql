@@ -23,16 +23,21 @@ select results_eq(
     ('projects', 'created_at current_phase description domain name reembed_template settings updated_at'),
     ('pillars', 'code content id* metadata name updated_at version'),
     ('pillar_versions', 'content metadata pillar_id* restored_from saved_at version'),
+    ('pillar_labels', 'is_release label number pillar_id* set_at version'),
+    ('phase_changes', 'entered_at number phase'),
     ('context_sources', 'created_at error format id* max_tokens name overlap_tokens processed_at raw_metadata source_key status storage_path token_count type'),
     ('source_texts', 'content created_at format max_tokens overlap_tokens source_id* spans version'),
     ('source_chunks', 'chunk_index content end_char id* metadata source_id* start_char token_count'),
-    ('chunk_embeddings', 'chunk_id* created_at embedding id* model'),
-    ('insights', 'confidence content created_at evidence id* source_id* superseded_at tags title type'),
+    ('chunk_embeddings', 'chunk_id* created_at embedding id* model template_hash'),
+    ('insights', 'attribute confidence content created_at evidence id* is_merged is_recorded reason retracted_at source_id* subject superseded_at tags title type valid_from valid_until value volatility'),
     ('insight_successors', 'id* superseded_by*'),
+    ('insight_versions', 'attribute confidence content id* insight_id* is_merged reason replaced_at retracted_at subject superseded_at superseded_by* title type valid_from valid_until value volatility'),
+    ('insight_candidates', 'candidate_id* created_at found_by insight_id* likeness'),
     ('workflow_runs', 'attempt completed_at error event_name id* input_data is_failure_handler output_data phase pillar_versions reaped_at run_key session_key started_at status tags user_key workflow_id'),
     ('run_parents', 'id* parent_run_id*'),
-    ('workflow_steps', 'attempt call_key cost_note cost_source cost_usd error executed_at id* latency_ms model provider_cost_usd run_id* status step_key step_name tokens_input tokens_output usage'),
-    ('step_corrections', 'attempt call_key corrects* cost_note cost_source cost_usd error executed_at id* latency_ms model provider_cost_usd reason run_id* status step_key step_name tokens_input tokens_output usage'),
+    ('workflow_steps', 'attempt cached_tokens call_key cost_note cost_source cost_usd error executed_at id* latency_ms model provider_cost_usd run_id* status step_key step_name tokens_input tokens_output usage'),
+    ('step_corrections', 'attempt cached_tokens call_key corrects* cost_note cost_source cost_usd error executed_at id* latency_ms model provider_cost_usd reason run_id* status step_key step_name tokens_input tokens_output usage'),
+    ('insight_evidence', 'changed_at chunk_id* created_at deleted_at end_char ended_at evidence_key id* insight_id* is_first is_for kind merged_from* note run_id* source_id* start_char step_id* text_hash url witness'),
     ('project_prices', 'factor model prices same_as valid_from'),
     ('budgets', 'created_at id* is_hard limit_usd model name period phase thresholds time_zone user_key'),
     ('budget_events', 'budget_id* created_at limit_usd period_start spent_usd threshold')$$,
@@ -48,7 +53,7 @@ declare
   source uuid; parent uuid; run uuid; step uuid; old uuid; new uuid;
 begin
   perform matrice.save_pillar(project, 'P1', e'# Vision\n\\ "quoted" \u2028 é 😀'), matrice.save_pillar(project, 'P1', 'Second', '{"a": 1.50}');
-  perform matrice.restore_pillar(project, 'P1', 2);
+  perform matrice.restore_pillar(project, 'P1', 2), matrice.label_pillar(project, 'P1', 1, 'approved');
   source := matrice.ingest_source(project, 'doc', 'One is red. Two is blue. Three is green.', max_tokens => 5, overlap_tokens => 0,
                                   spans => '[{"start_char": 0, "page": 1}, {"start_char": 13, "page": 2}]', metadata => '{"k": 0.10}');
   perform matrice.chunk_source(source, 'One is red. Two is blue. Four is grey.');
@@ -58,7 +63,8 @@ begin
     from matrice.source_chunks c where c.project_id = project and c.content <> 'beta';
   old := matrice.record_insight(project, 'decision', 'Old', 'We use A.', 0.123456789012345);
   new := matrice.record_insight(project, 'decision', 'New', 'We use B.', 1, '["x"]', source, '{"why": 1e-7}');
-  perform matrice.supersede_insight(old, new), matrice.record_insight(project, 'pattern', 'P', 'It repeats.');
+  perform matrice.supersede_insight(old, new), matrice.record_insight(project, 'pattern', 'P', 'It repeats each morning at the same hour.');
+  perform matrice.record_insight(project, 'pattern', 'P', 'It repeats each morning at the same hour again.');
   parent := matrice.start_run(project, 'parent', 'e', started_at => '2026-01-01 00:00:00.123456Z');
   run := matrice.start_run(project, 'child', 'e', 'key', 'P2', '{"in": 1}', '2026-01-02Z', parent_run_id => parent, user_key => 'u', tags => '["t"]');
   step := matrice.record_step(run, 'priced', 'success', 12.5, 'gpt-4o', 100, 20, step_key => 'a', executed_at => '2026-01-02Z');

@@ -47,7 +47,7 @@ insert into valid values
   ('full_text_weight', '1'), ('semantic_weight', '1'), ('rrf_k', '50'), ('token_budget', '100'), ('target_model', $$'gpt-4o'$$),
   ('insights', '1'), ('scores', $$jsonb_build_object(tests.id('chunk'), 1)$$), ('sample', '1'), ('include_superseded', 'true'),
   ('queries', $$jsonb_build_array(jsonb_build_object('query_text', 'wind', 'relevant', jsonb_build_object(tests.id('chunk'), 1)))$$),
-  ('insight_id', $$tests.id('old')$$), ('kept_id', $$tests.id('old')$$), ('merged_ids', $$array[tests.id('new')]$$), ('at', 'now()'),
+  ('insight_id', $$tests.id('old')$$), ('kept_id', $$tests.id('old')$$), ('merged_ids', $$array[tests.id('new')]$$),
   ('subject', 'null'), ('attribute', 'null'), ('value', 'null'), ('volatility', $$'fast'$$), ('valid_until', $$'2199-01-01'$$),
   ('url', $$'https://example.org'$$), ('note', $$'x'$$),
   ('title', $$'x'$$), ('confidence', '0.5'), ('tags', $$'[]'$$), ('evidence', $$'{}'$$), ('workflow_id', $$'sail'$$), ('event_name', $$'tide'$$),
