@@ -39,8 +39,8 @@ create table matrice.conversation_turns (
     references matrice.conversations (project_id, id) on delete cascade,
   constraint conversation_turns_run_fkey foreign key (project_id, run_id)
     references matrice.workflow_runs (project_id, id) on delete set null (run_id),
-  constraint conversation_turns_turn_check check (turn > 0),
-  constraint conversation_turns_token_count_check check (token_count >= 0),
+  constraint conversation_turns_turn_check check (turn between 1 and 10000000),
+  constraint conversation_turns_token_count_check check (token_count between 0 and 1048576),
   constraint conversation_turns_role_system_user_assistant_tool check (role in ('system', 'user', 'assistant', 'tool')),
   constraint conversation_turns_content_length check (octet_length(content) <= 1048576),
   constraint conversation_turns_citations_is_array check (jsonb_typeof(citations) = 'array'),

@@ -113,6 +113,10 @@ export type InsightCitation = { number: number, insight_id: string, title: strin
 /** Of build_context. `insight_id === undefined` tells the two apart. */
 export type Citation = ChunkCitation | InsightCitation
 
+export type TurnRole = 'system' | 'user' | 'assistant' | 'tool'
+/** Of conversation_context. */
+export type ConversationTurn = { turn: number, role: TurnRole, content: string }
+
 /** Your own scores of chunks, by their ids. */
 export type Scores = { [chunk_id: string]: number }
 
@@ -164,6 +168,8 @@ type Columns = {
   audit_log: { action: AuditAction, details: { before?: JsonObject, after?: JsonObject } }
   budgets: { period: BudgetPeriod, phase: Phase }
   context_sources: { status: SourceStatus, format: Format, raw_metadata: JsonObject }
+  conversation_turns: { role: TurnRole, citations: Json[] }
+  answer_ratings: { rating: -1 | 0 | 1 }
   insights: { type: InsightType, tags: Json[] }
   model_price_multipliers: { kind: 'inference_geo' | 'data_residency' | 'speed' }
   model_prices: { service_tier: ServiceTier, unit: PriceUnit }
@@ -256,6 +262,18 @@ type Functions = {
     }
     row: { citations: Citation[] }
   }
+  conversation_context: {
+    args: {
+      query_embedding: Vector, filter: JsonObject, model: EmbeddingModel | null, target_model: TokenModel, min_score: number | null
+    }
+    row: { citations: Citation[], turns: ConversationTurn[] }
+  }
+  add_turn: { args: { role: TurnRole, run_id: string | null, citations: readonly Json[] } }
+  record_answer: {
+    args: { citations: readonly (string | Citation)[], query_embedding: Vector | null, model: EmbeddingModel | null }
+  }
+  rate_answer: { args: { rating: -1 | 0 | 1, comment: string | null } }
+  evaluation_set: { args: { model: EmbeddingModel | null }, returns: LabelledQuery[] }
   evaluate_search: {
     args: { queries: LabelledQuery[], project_id: string | null, filter: JsonObject, model: EmbeddingModel | null }
     row: { search: 'semantic' | 'full_text' | 'hybrid' }

@@ -8,7 +8,8 @@ declare
   ids text[];
 begin
   perform matrice_private.require_given('citations', citations);
-  if jsonb_typeof(citations) = 'array' and pg_column_size(citations) <= 16777216 then
+  if jsonb_typeof(citations) = 'array' and pg_column_size(citations) <= 16777216
+     and not citations @? 'strict $[*] ? (@.type() != "string" && @.type() != "object")' then
     ids := array(
       select distinct case jsonb_typeof(c.value) when 'string' then c.value #>> '{}' else n.id end
         from jsonb_array_elements(citations) c

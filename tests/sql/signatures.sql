@@ -101,6 +101,13 @@ insert into contract values
              source_type text,storage_path text,start_char integer,end_char integer,similarity double precision,rank real,matched_words text[]}'),
   ('build_context', '{query_text text,query_embedding vector,project_id uuid,token_budget integer DEFAULT 4000}',
    'table', '{context text,token_count integer,citations jsonb}'),
+  ('start_conversation', '{project_id uuid,"title text DEFAULT ''''",is_private boolean DEFAULT true}', 'uuid', null),
+  ('add_turn', '{conversation_id uuid,role text,content text,run_id uuid DEFAULT NULL,"citations jsonb DEFAULT ''[]''"}', 'integer', null),
+  ('conversation_context', '{conversation_id uuid,question text,query_embedding vector,token_budget integer DEFAULT 4000}',
+   'table', '{context text,token_count integer,citations jsonb,turns jsonb}'),
+  ('record_answer', '{run_id uuid,question text,citations jsonb,query_embedding vector DEFAULT NULL,model text DEFAULT NULL}', 'void', null),
+  ('rate_answer', '{run_id uuid,rating integer,comment text DEFAULT NULL}', 'void', null),
+  ('evaluation_set', '{project_id uuid,model text DEFAULT NULL,match_count integer DEFAULT 1000}', 'jsonb', null),
   ('match_documents', '{query_embedding vector,match_count integer DEFAULT NULL,"filter jsonb DEFAULT ''{}''"}',
    'table', '{id uuid,content text,metadata jsonb,embedding vector,similarity double precision}'),
   ('rerank_chunks',
@@ -233,7 +240,7 @@ select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
 select volatility_is('matrice', function, 'stable', function || ' is stable')
   from unnest(array['analyze_text', '_text_vector', '_query_words', '_rank_words', '_highlight', 'pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
                     'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'price_of', 'workflow_metrics', 'source_progress', 'failed_chunks', 'source_text',
-                    'source_history', 'model_coverage', 'budget_status']::name[]) function;
+                    'source_history', 'model_coverage', 'budget_status', 'conversation_context', 'evaluation_set']::name[]) function;
 
 select * from finish();
 rollback;
