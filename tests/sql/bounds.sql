@@ -80,7 +80,7 @@ insert into matrice.model_price_windows values ('bounded', '{1}', '01:00', '02:0
 insert into matrice.model_price_multipliers values ('bounded', 'speed', 'x', 1);
 insert into matrice.project_prices (project_id, model, valid_from, same_as) values (tests.id('atlas'), 'bounded', now(), 'gpt-4o');
 insert into matrice.quotas values ('bounded', 1, 1, 'x');
-insert into matrice.conversations (id, project_id, created_by) values (tests.id('conversation'), tests.id('atlas'), tests.id('alice'));
+insert into matrice.conversations (id, project_id, is_private, created_by) values (tests.id('conversation'), tests.id('atlas'), false, tests.id('alice'));
 insert into matrice.conversation_turns (project_id, conversation_id, role, content, created_by)
 values (tests.id('atlas'), tests.id('conversation'), 'user', 'words', tests.id('alice'));
 insert into matrice.workflow_runs (id, project_id, workflow_id) values (tests.id('another run'), tests.id('atlas'), 'w');
