@@ -34,7 +34,7 @@ select matrice.correct_step(tests.id('priced'), 'half of it', usage => '{"prompt
 select matrice.correct_step(tests.id('corrected'), 'the bill came', cost_usd => 0.25);
 create temp table counted on commit drop as
 select matrice_private.report_data(tests.id('atlas'), '2026-05-01', '2026-05-02', 'UTC') as data;
-select is(data -> 'all' - '{p50,p99}'::text[],
+select is((data -> 'all') - '{p50,p99}'::text[],
           '{"completed": 1, "handled": 1, "failed": 0, "cancelled": 0, "running": 0, "input": 500010, "output": 0, "cached": 100000, "p95": 100}',
           'Corrections add to tokens; handlers of failures do not succeed; running steps have no latency yet') from counted;
 -- 400,000 × 2.5 + 100,000 × 1.25, in millionths
@@ -67,7 +67,7 @@ select tests.refuses(format('select matrice.report(%s)', arguments), code, descr
     ($$tests.id('atlas'), time_zone => 'Mars/Base'$$, '22023', 'report refuses an unknown time zone', null, '%Europe/Paris%'),
     ($$tests.id('atlas'), time_zone => 'EST5EDT4,x'$$, '22023', 'report refuses a rule for a time zone', null, '%'),
     ($$tests.id('atlas'), '1990-01-01', '2190-01-01'$$, '22023', 'report refuses 200 years', '%', '%'),
-    ($$tests.id('atlas'), time_zone => repeat('x', 101)$$, '22023', 'report refuses a long time zone', '%', '%'),
+    ($$tests.id('atlas'), time_zone => repeat('x', 101)$$, '22023', 'report refuses a long time zone', null, '%'),
     ($$tests.id('atlas'), '2026-01-02', '2026-01-01'$$, '22023', 'report refuses until before since', '%', '%'),
     ($$tests.id('atlas'), '2024-01-01', '2026-01-01'$$, '22023', 'report refuses two years', '%', '%'),
     ($$tests.id('atlas'), '-infinity'$$, '22023', 'report refuses all time', '%', '%'),
