@@ -2,7 +2,9 @@
 
 mod chunking;
 mod codes;
+mod diff;
 mod embeddings;
+mod latencies;
 mod pricing;
 mod report;
 mod tokens;

@@ -61,14 +61,14 @@ isOneToOne: false
                   ]
                 },"chunk_embeddings": {
                   Row: {
-                    "chunk_id": string,"created_at": string,"embedding": string,"id": string,"model": string,"project_id": string
+                    "chunk_id": string,"created_at": string,"embedding": string,"id": string,"model": string,"project_id": string,"template_hash": number | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "chunk_id": string,"created_at"?: string,"embedding": string,"id"?: string,"model"?: string,"project_id"?: string
+                    "chunk_id": string,"created_at"?: string,"embedding": string,"id"?: string,"model"?: string,"project_id"?: string,"template_hash"?: number | null
                   }
                   Update: {
-                    "chunk_id"?: string,"created_at"?: string,"embedding"?: string,"id"?: string,"model"?: string,"project_id"?: string
+                    "chunk_id"?: string,"created_at"?: string,"embedding"?: string,"id"?: string,"model"?: string,"project_id"?: string,"template_hash"?: number | null
                   }
                   Relationships: [
                     {
@@ -107,14 +107,14 @@ isOneToOne: false
                   ]
                 },"embedding_leases": {
                   Row: {
-                    "attempt": number,"chunk_id": string,"is_failed": boolean,"last_error": string | null,"lease_id": string | null,"leased_by": string | null,"leased_until": string,"model": string,"project_id": string,"text_hash": string | null
+                    "attempt": number,"chunk_id": string,"is_failed": boolean,"last_error": string | null,"lease_id": string | null,"leased_by": string | null,"leased_until": string,"model": string,"project_id": string,"template_hash": number | null,"text_hash": string | null,"unanswered": number
                   }
                   ComputedFields: never
                   Insert: {
-                    "attempt"?: number,"chunk_id": string,"is_failed"?: boolean,"last_error"?: string | null,"lease_id"?: string | null,"leased_by"?: string | null,"leased_until": string,"model": string,"project_id"?: string,"text_hash"?: string | null
+                    "attempt"?: number,"chunk_id": string,"is_failed"?: boolean,"last_error"?: string | null,"lease_id"?: string | null,"leased_by"?: string | null,"leased_until": string,"model": string,"project_id"?: string,"template_hash"?: number | null,"text_hash"?: string | null,"unanswered"?: number
                   }
                   Update: {
-                    "attempt"?: number,"chunk_id"?: string,"is_failed"?: boolean,"last_error"?: string | null,"lease_id"?: string | null,"leased_by"?: string | null,"leased_until"?: string,"model"?: string,"project_id"?: string,"text_hash"?: string | null
+                    "attempt"?: number,"chunk_id"?: string,"is_failed"?: boolean,"last_error"?: string | null,"lease_id"?: string | null,"leased_by"?: string | null,"leased_until"?: string,"model"?: string,"project_id"?: string,"template_hash"?: number | null,"text_hash"?: string | null,"unanswered"?: number
                   }
                   Relationships: [
                     {
@@ -315,14 +315,14 @@ isOneToOne: false
                   ]
                 },"projects": {
                   Row: {
-                    "created_at": string,"created_by": string | null,"current_phase": string,"description": string | null,"domain": string | null,"id": string,"name": string,"settings": NonNullable<Json>,"updated_at": string
+                    "created_at": string,"created_by": string | null,"current_phase": string,"description": string | null,"domain": string | null,"id": string,"name": string,"reembed_template": number | null,"settings": NonNullable<Json>,"updated_at": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"created_by"?: string | null,"current_phase"?: string,"description"?: string | null,"domain"?: string | null,"id"?: string,"name": string,"settings"?: NonNullable<Json>,"updated_at"?: string
+                    "created_at"?: string,"created_by"?: string | null,"current_phase"?: string,"description"?: string | null,"domain"?: string | null,"id"?: string,"name": string,"reembed_template"?: number | null,"settings"?: NonNullable<Json>,"updated_at"?: string
                   }
                   Update: {
-                    "created_at"?: string,"created_by"?: string | null,"current_phase"?: string,"description"?: string | null,"domain"?: string | null,"id"?: string,"name"?: string,"settings"?: NonNullable<Json>,"updated_at"?: string
+                    "created_at"?: string,"created_by"?: string | null,"current_phase"?: string,"description"?: string | null,"domain"?: string | null,"id"?: string,"name"?: string,"reembed_template"?: number | null,"settings"?: NonNullable<Json>,"updated_at"?: string
                   }
                   Relationships: [
                     
@@ -467,6 +467,11 @@ isOneToOne: false
 "_deletion":
 { Args: { "id": string,"vector": unknown }; Returns: string
                            },
+"_find_quote":
+{ Args: { "contents": (string)[],"most": number,"quote": string,"starts": (number)[] }; Returns: {
+              "end_char": number,"start_char": number
+            }[]
+                           },
 "_highlight":
 { Args: { "content": string,"fragments": number,"html": boolean,"language": string,"query_text": string }; Returns: string
                            },
@@ -563,7 +568,7 @@ isOneToOne: false
                            },
 "claim_chunks":
 { Args: { "batch_size"?: number,"lease_seconds"?: number,"max_batch_tokens"?: number,"max_input_tokens"?: number,"max_inputs"?: number,"model"?: string,"project_id"?: string }; Returns: {
-              "attempt": number,"chunk_id": string,"content": string,"embedding_text": string,"embedding_tokens": number,"headings": (string)[],"lease_id": string,"model": string,"project_id": string,"request_model": string,"source_id": string,"source_name": string,"token_count": number
+              "attempt": number,"chunk_id": string,"content": string,"embedding_text": string,"embedding_tokens": number,"header": string,"headings": (string)[],"lease_id": string,"model": string,"project_id": string,"request_model": string,"source_id": string,"source_name": string,"token_count": number
             }[]
                            },
 "correct_step":
@@ -592,6 +597,11 @@ isOneToOne: false
 "failed_chunks":
 { Args: { "project_id": string }; Returns: {
               "attempts": number,"chunk_id": string,"chunk_index": number,"last_error": string,"model": string,"source_id": string,"source_name": string
+            }[]
+                           },
+"find_quote":
+{ Args: { "match_count"?: number,"project_id"?: string,"quote": string,"source_id"?: string }; Returns: {
+              "chunk_ids": (string)[],"end_char": number,"places": Json,"source_id": string,"source_name": string,"start_char": number
             }[]
                            },
 "finish_run":
@@ -663,6 +673,9 @@ isOneToOne: false
                            },
 "record_steps":
 { Args: { "project_id"?: string,"steps": Json }; Returns: number
+                           },
+"reembed":
+{ Args: { "project_id": string }; Returns: number
                            },
 "refuse_planned_counts":
 { Args: Record<PropertyKey, never>; Returns: undefined

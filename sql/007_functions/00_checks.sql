@@ -137,6 +137,9 @@ declare
   parts integer;
 begin
   perform matrice_private.require_object('filter', filter);
+  if filter = '{}' then
+    return;
+  end if;
   -- Containment compares each part of the filter with each part of the metadata. It cannot be cancelled while it does.
   if pg_column_size(filter) > 16384 then
     raise exception 'filter is too large'

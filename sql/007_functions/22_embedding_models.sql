@@ -74,20 +74,21 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  declared integer;
-  whole    integer;
-  norm     double precision;
+  dimensions integer := matrice_private.dimensions_of(embedding);
+  declared   integer;
+  whole      integer;
+  norm       double precision;
 begin
   select m.dimensions, w.dimensions into declared, whole
     from matrice.embedding_models m left join matrice.embedding_models w on w.model = m.truncated_from
    where m.model = comparable.model;
-  if matrice_private.dimensions_of(embedding) = whole then
+  if dimensions = whole then
     embedding := matrice_private.truncated(embedding, declared);
-  elsif matrice_private.dimensions_of(embedding) <> declared then
+  elsif dimensions <> declared then
     raise exception 'wrong number of dimensions for model "%"', left(model, 100)
       using errcode = '22023',
             detail = format('Expected %s dimensions%s, got %s.', declared, ', or the ' || whole || ' of the whole model',
-                            matrice_private.dimensions_of(embedding)),
+                            dimensions),
             hint = 'Name the model that made the embedding. A service adds a new model to matrice.embedding_models with '
                    'register_model.';
   end if;

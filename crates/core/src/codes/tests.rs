@@ -218,7 +218,7 @@ fn short_codes_and_short_lists_have_more_bits() {
     let of_long_lists =
         [384, 512, 768, 1024, 1536, 3072, 16_000].map(|dimensions| bits(dimensions, usize::MAX));
     assert_eq!(of_long_lists, [4, 4, 2, 2, 1, 1, 1]);
-    let of_lists = [1_000, 5_461, 5_462, 10_922, 10_923].map(|count| bits(1536, count));
+    let of_lists = [1_000, 1_365, 1_366, 2_730, 2_731].map(|count| bits(1536, count));
     assert_eq!(of_lists, [4, 4, 2, 2, 1]);
     assert_eq!(
         [2048, 4096, 8192, 16_000].map(|dimensions| bits(dimensions, 1)),

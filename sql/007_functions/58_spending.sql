@@ -1,0 +1,122 @@
+-- How the cost of steps gets into the sums of budgets: triggers on workflow_steps. 58_budget_sums.sql merges what they add.
+
+do $$
+declare
+  -- What steps, of which times says how often they count, mean for the budgets. A step counts for what it is, and for what was
+  -- reserved for it.
+  spending text := $sql$
+    insert into matrice_private.budget_spending (budget_id, period_start, spent_usd, unpriced_steps, first_at)
+    select b.id, p.period_start, sum(s.times * coalesce(s.cost_usd, 0)),
+           sum(s.times * u.is_unpriced),
+           min(s.executed_at)
+      from (%s) s
+     cross join lateral (select matrice_private.is_unpriced(s.cost_usd, s.cost_source, s.status, s.model,
+                                                            s.tokens_input + s.tokens_output)::integer as is_unpriced) u
+     cross join lateral (select r.phase, coalesce(r.user_key, r.created_by::text) as user_key
+                           from matrice.workflow_runs r where r.id = s.run_id offset 0) r
+      left join lateral (select h.model, h.phase, h.user_key from matrice_private.budget_holds h
+                          where h.id = s.reservation_id and h.project_id = s.project_id offset 0) h on true
+      join matrice.budgets b on b.project_id = s.project_id
+     cross join lateral (select matrice_private.period_start(b.period, b.time_zone, s.executed_at) as period_start offset 0) p
+     where (b.phase is null or b.phase in (r.phase, h.phase))
+       and (b.user_key is null or b.user_key in (r.user_key, h.user_key))
+       and (b.model is null or b.model = h.model
+            or matrice_private.is_model_of_budget(b.model, s.model, s.usage ->> 'provider'))
+       %s
+     group by b.id, p.period_start
+    having sum(s.times * coalesce(s.cost_usd, 0)) <> 0
+        or sum(s.times * u.is_unpriced) <> 0
+    returning budget_id, period_start
+  $sql$;
+begin
+  execute format($function$
+    create or replace function matrice_private.spend_on_budgets() returns trigger
+    language plpgsql security definer
+    set search_path = pg_catalog, pg_temp
+    as $body$
+    declare
+      projects uuid[] := array(select distinct a.project_id from added a);
+      budgets  uuid[];
+      periods  timestamptz[];
+    begin
+      perform matrice_private.hold_budgets(projects);
+      if exists (select from matrice.budgets b where b.project_id = any (projects)) then
+        if tg_op = 'INSERT' then
+          with spent as (%s)
+          select array_agg(s.budget_id), array_agg(s.period_start) into budgets, periods from spent s;
+        else
+          with spent as (%s)
+          select array_agg(s.budget_id), array_agg(s.period_start) into budgets, periods from spent s;
+        end if;
+      end if;
+      if exists (select from added a where a.reservation_id is not null) then
+        update matrice_private.budget_holds h
+           set spent_at = a.executed_at
+          from added a
+         where h.id = a.reservation_id and h.project_id = a.project_id
+           and matrice_private.is_unpriced(a.cost_usd, a.cost_source, a.status, a.model, a.tokens_input + a.tokens_output);
+        delete from matrice_private.budget_holds h
+         using added a
+         where h.id = a.reservation_id and h.project_id = a.project_id and a.status <> 'running'
+           and not matrice_private.is_unpriced(a.cost_usd, a.cost_source, a.status, a.model, a.tokens_input + a.tokens_output);
+      end if;
+      if exists (select from added a where a.cost_source = 'correction' and a.cost_usd is not null) then
+        delete from matrice_private.budget_holds h
+         using added a, matrice.workflow_steps s
+         where a.cost_source = 'correction' and a.cost_usd is not null and s.id = (to_jsonb(a) ->> 'corrects')::uuid
+           and h.id = s.reservation_id and h.project_id = s.project_id;
+      end if;
+      if budgets <> '{}' then
+        perform matrice_private.reach_thresholds(budgets, periods);
+        perform matrice_private.merge_spending(budgets, periods);
+      end if;
+      return null;
+    end
+    $body$
+    $function$,
+    format(spending, 'select a.*, 1 as times from added a', ''),
+    format(spending, $sql$
+      select x.*, t.times
+        from added n
+        join removed o on o.id = n.id
+       cross join lateral (values (1), (-1)) t (times)
+       cross join lateral (select n.* where t.times = 1 union all select o.* where t.times = -1) x
+       where (n.cost_usd, n.executed_at, n.model, n.status, n.run_id, n.tokens_input, n.tokens_output)
+             is distinct from
+             (o.cost_usd, o.executed_at, o.model, o.status, o.run_id, o.tokens_input, o.tokens_output)$sql$, ''));
+  execute format($function$
+    create or replace function matrice_private.recount_budget(given uuid) returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+    as $body$
+    declare
+      project uuid;
+      since   timestamptz;
+    begin
+      select b.project_id, greatest(matrice_private.period_start(b.period, b.time_zone, now()), '1900-01-01 00:00Z')
+        into project, since from matrice.budgets b where b.id = given;
+      delete from matrice_private.budget_spending s where s.budget_id = given and s.is_of_steps;
+      update matrice_private.budget_spending s
+         set period_start = matrice_private.period_start(b.period, b.time_zone, s.first_at)
+        from matrice.budgets b
+       where s.budget_id = given and b.id = s.budget_id;
+      %s;
+    end
+    $body$
+    $function$,
+    replace(format(spending, $sql$
+      select s.*, 1 as times from matrice.workflow_steps s where s.project_id = project and s.executed_at >= since$sql$,
+      'and b.id = given'), 'returning budget_id, period_start', ''));
+end
+$$;
+comment on function matrice_private.spend_on_budgets is
+  'Adds what steps cost, or what they cost more or less than before, to the budgets of the time when they were executed. Ends '
+  'the reservations of steps that have ended; without a known cost, what was reserved stays. It never refuses a step. Deleting '
+  'a step gives nothing back: the money is spent. SECURITY DEFINER: no client may write these tables.';
+comment on function matrice_private.recount_budget is
+  'Counts again what was spent of a budget since its current period began. For whoever has locked the budgets of the project.';
+
+create or replace trigger spend_added after insert on matrice.workflow_steps referencing new table as added
+for each statement execute function matrice_private.spend_on_budgets();
+create or replace trigger spend_changed after update on matrice.workflow_steps referencing old table as removed new table as added
+for each statement execute function matrice_private.spend_on_budgets();
