@@ -72,13 +72,17 @@ fn likeness_is_the_share_of_the_stems_that_both_have() {
 
 #[test]
 fn alike_texts_share_codes() {
-    let words = |from: usize| -> String { (from..from + 40).map(|number| format!("word{number} ")).collect() };
+    let words =
+        |from: usize| -> String { (from..from + 40).map(|number| format!("word{number} ")).collect() };
     assert_eq!(shared_codes(&words(0), &words(0)), BANDS);
     // 34 of 46 words: a likeness of 0.74.
     assert!(shared_codes(&words(0), &words(6)) > 0);
     assert_eq!(shared_codes(&words(0), &words(100)), 0);
     assert_eq!(sketch(&vector(""), 7), Ok(Vec::new()));
-    let (one, other) = (sketch(&vector("wind"), 7).unwrap(), sketch(&vector("wind"), 8).unwrap());
+    let (one, other) = (
+        sketch(&vector("wind"), 7).unwrap(),
+        sketch(&vector("wind"), 8).unwrap(),
+    );
     assert!(one.iter().all(|code| !other.contains(code)));
 }
 
@@ -86,14 +90,17 @@ fn alike_texts_share_codes() {
 fn alike_texts_share_codes_as_often_as_documented() {
     // Of letters alone: an analyser divides words where digits begin.
     let word = |start: &str, trial: usize, number: usize| -> String {
-        let letters = (0..4).map(|place| char::from(b'a' + ((trial * 100 + number) / 20_usize.pow(place) % 20) as u8));
+        let letters =
+            (0..4).map(|place| char::from(b'a' + ((trial * 100 + number) / 20_usize.pow(place) % 20) as u8));
         start.chars().chain(letters).chain([' ']).collect()
     };
     let share = |common: usize, own: usize| {
         let found = (0..400).filter(|trial| {
             let text = |salt: &str| -> String {
                 let common = (0..common).map(|number| word("c", trial, number));
-                common.chain((0..own).map(|number| word(salt, trial, number))).collect()
+                common
+                    .chain((0..own).map(|number| word(salt, trial, number)))
+                    .collect()
             };
             shared_codes(&text("a"), &text("b")) > 0
         });
