@@ -42,74 +42,94 @@ end
 $$;
 comment on function matrice_private.require_report is 'Raises an error unless a report can be made of this period.';
 
-create or replace function matrice_private.report_of_days(
-  project_id uuid, since timestamptz, until timestamptz, time_zone text, first_day date
-) returns jsonb
+create or replace function matrice_private.report_of_days(project_id uuid, since timestamptz, until timestamptz, time_zone text)
+returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (
-    select jsonb_object_agg(coalesce(d.day::text, 'all'), jsonb_build_object(
-             'input', d.input, 'output', d.output, 'cached', d.cached,
-             'p50', d.latency[1], 'p95', d.latency[2], 'p99', d.latency[3]))
-      from (
-        select s.day, sum(s.tokens_input) as input, sum(s.tokens_output) as output, sum(s.cached) as cached,
-               percentile_cont(array[0.5, 0.95, 0.99]) within group (order by s.latency_ms)
-                 filter (where s.status not in ('running', 'skipped')) as latency
-          from (select (s.executed_at at time zone time_zone)::date - first_day as day, s.status, s.latency_ms,
-                       s.tokens_input, s.tokens_output, s.cached_tokens as cached
-                  from matrice.workflow_steps s
-                 where s.project_id = report_of_days.project_id and s.executed_at >= since and s.executed_at < until) s
-         group by grouping sets ((s.day), ())
-      ) d);
+    select jsonb_object_agg(m.bucket, jsonb_build_object(
+             'input', m.tokens_input, 'output', m.tokens_output, 'cached', m.cached_tokens, 'cost', m.cost_usd,
+             'p50', m.p50_ms, 'p95', m.p95_ms, 'p99', m.p99_ms,
+             'completed', m.succeeded, 'failed', m.failed, 'cancelled', m.cancelled, 'running', m.running,
+             'handled', m.runs - m.succeeded - m.failed - m.cancelled - m.running))
+      from matrice.workflow_metrics(report_of_days.project_id, since, until, 'day', time_zone) m);
 end
 $$;
 comment on function matrice_private.report_of_days is
-  'Returns tokens and latency of the steps of each day. The key is the number of the day; all: of all days. Corrections add to '
-  'the tokens.';
+  'Returns tokens, cost, latency and runs of each day, by its date. handled: completed handlers of failures, whose success is '
+  'none of the workflow.';
+
+create or replace function matrice_private.report_of_all(project_id uuid, since timestamptz, until timestamptz) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- Percentiles of days cannot be added up. Divided by nothing, the sums are one row.
+  is_member boolean := row_security_active('matrice.workflow_steps');
+begin
+  return (
+    select jsonb_build_object(
+             'input', m.tokens_input, 'output', m.tokens_output, 'cached', m.cached_tokens,
+             'p50', m.latency[1], 'p95', m.latency[2], 'p99', m.latency[3],
+             'completed', m.succeeded, 'failed', m.failed, 'cancelled', m.cancelled, 'running', m.running,
+             'handled', m.runs - m.succeeded - m.failed - m.cancelled - m.running)
+      from (
+        select m.* from matrice_private.metrics_of_member(
+                 report_of_all.project_id, since, until, 'total', 'UTC', '{}') m where is_member
+        union all
+        select m.* from matrice_private.metrics_of(
+                 report_of_all.project_id, since, until, 'total', 'UTC', '{}') m where not is_member
+      ) m);
+end
+$$;
+comment on function matrice_private.report_of_all is 'Returns what report_of_days does, for the whole period.';
 
 create or replace function matrice_private.report_of_models(
-  project_id uuid, since timestamptz, until timestamptz, time_zone text, first_day date
+  project_id uuid, since timestamptz, until timestamptz, time_zone text, days jsonb
 ) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (
-    with days as materialized (
-      select nullif(s.model, '') as model, (s.executed_at at time zone time_zone)::date - first_day as day, sum(s.cost_usd) as cost,
-             count(*) filter (where s.corrects is null and s.status not in ('running', 'skipped')) as calls,
-             count(*) filter (where matrice_private.is_unpriced(s.cost_usd, s.cost_source, s.status, s.model,
-                                                                s.tokens_input + s.tokens_output)
-                                and not exists (select from matrice.workflow_steps c
-                                                 where c.corrects = s.id and c.cost_usd is not null)) as unpriced
-        from matrice.workflow_steps s
-       where s.project_id = report_of_models.project_id and s.executed_at >= since and s.executed_at < until
-         and (s.model <> '' or s.cost_usd is not null or s.tokens_input + s.tokens_output <> 0)
-       group by 1, 2
-    ), ranks as (
-      select d.model, row_number() over (order by sum(d.cost) desc nulls last, sum(d.calls) desc, d.model) > 20 as is_rest
-        from days d
-       group by d.model
+    with models as materialized (
+      select m.bucket as model, m.steps - m.skipped_steps as calls, m.unpriced_steps as unpriced, m.cost_usd as cost,
+             row_number() over (order by m.cost_usd desc nulls last, m.steps desc, m.bucket) > 7 as is_rest
+        from matrice.workflow_metrics(report_of_models.project_id, since, until, 'model', time_zone) m
+       where m.bucket is not null or m.cost_usd is not null or m.tokens_input + m.tokens_output <> 0
+    ), costs as materialized (
+      select m.model, d.bucket as date, d.cost_usd as cost
+        from models m
+       cross join lateral matrice.workflow_metrics(
+               report_of_models.project_id, since, until, 'day', time_zone, model => m.model) d
+       where m.model is not null and not m.is_rest and d.cost_usd is not null
+    ), others as (
+      -- No filter finds the steps without a model. They cost what remains, as do the models that are not shown.
+      select d.key as date, (d.value ->> 'cost')::numeric - coalesce(sum(c.cost), 0) as cost
+        from jsonb_each(days) d
+        left join costs c on c.date = d.key
+       where d.value ->> 'cost' is not null
+       group by d.key, d.value
     ), shown as (
-      select case when not r.is_rest then d.model end as model, r.is_rest, d.day,
-             sum(d.cost) as cost, sum(d.calls) as calls, sum(d.unpriced) as unpriced
-        from days d
-        join ranks r on r.model is not distinct from d.model
-       group by 1, 2, 3
+      select case when not m.is_rest then m.model end as model, m.is_rest,
+             sum(m.calls) as calls, sum(m.unpriced) as unpriced, sum(m.cost) as cost
+        from models m
+       group by 1, 2
     )
-    select jsonb_agg(m.model)
-      from (select jsonb_build_object(
-                     'name', s.model, 'is_rest', s.is_rest, 'calls', sum(s.calls), 'unpriced', sum(s.unpriced), 'cost', sum(s.cost),
-                     'costs', jsonb_agg(jsonb_build_object('day', s.day, 'cost', s.cost)) filter (where s.cost is not null)) as model
-              from shown s
-             group by s.model, s.is_rest) m);
+    select jsonb_agg(jsonb_build_object(
+             'name', s.model, 'is_rest', s.is_rest, 'calls', s.calls, 'unpriced', s.unpriced, 'cost', s.cost,
+             'costs', case when s.model is not null
+                           then (select jsonb_object_agg(c.date, c.cost) from costs c where c.model = s.model)
+                           when s.is_rest or not exists (select from shown r where r.is_rest)
+                           then (select jsonb_object_agg(o.date, o.cost) from others o) end))
+      from shown s);
 end
 $$;
 comment on function matrice_private.report_of_models is
-  'Returns the models that cost most: their calls and costs, also by the number of the day. The cost is null if none is known; '
-  'unpriced: how many calls have cost something that nobody knows. Of more than 20 models the cheaper ones are one row.';
+  'Returns the seven models that cost most, and the others as one row: attempts, costs, and costs by date. days: what '
+  'report_of_days has returned. The cost is null if none is known; unpriced: how many have cost something that nobody knows.';
 
 create or replace function matrice_private.report_of_steps(project_id uuid, since timestamptz, until timestamptz) returns jsonb
 language plpgsql stable
@@ -117,52 +137,19 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (
-    select jsonb_agg(jsonb_build_object('name', t.step_name, 'calls', t.calls, 'failed', t.failed, 'cost', t.cost, 'p95', t.p95)
-                     order by t.cost desc nulls last, t.calls desc, t.step_name)
+    select jsonb_agg(jsonb_build_object('name', t.bucket, 'calls', t.calls, 'failed', t.failed_steps,
+                                        'cost', t.cost_usd, 'p95', t.p95_ms)
+                     order by t.cost_usd desc nulls last, t.calls desc, t.bucket)
       from (
-        select s.step_name, sum(s.cost_usd) as cost,
-               count(*) filter (where s.corrects is null and s.status <> 'running') as calls,
-               count(*) filter (where s.corrects is null and s.status = 'failed') as failed,
-               percentile_cont(0.95) within group (order by s.latency_ms)
-                 filter (where s.status not in ('running', 'skipped')) as p95
-          from matrice.workflow_steps s
-         where s.project_id = report_of_steps.project_id and s.executed_at >= since and s.executed_at < until
-         group by s.step_name
-         order by cost desc nulls last, calls desc, s.step_name
+        select m.*, m.steps - m.skipped_steps as calls
+          from matrice.workflow_metrics(report_of_steps.project_id, since, until, 'step') m
+         order by m.cost_usd desc nulls last, calls desc, m.bucket
          limit 10
       ) t);
 end
 $$;
 comment on function matrice_private.report_of_steps is
-  'Returns the ten steps that cost most. Their cost is null if none is known.';
-
-create or replace function matrice_private.report_of_runs(
-  project_id uuid, since timestamptz, until timestamptz, time_zone text, first_day date
-) returns jsonb
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return (
-    select jsonb_object_agg(coalesce(d.day::text, 'all'), jsonb_build_object(
-             'completed', d.completed, 'handled', d.handled, 'failed', d.failed, 'cancelled', d.cancelled, 'running', d.running))
-      from (
-        select r.day,
-               count(*) filter (where r.status = 'completed' and not r.is_failure_handler) as completed,
-               count(*) filter (where r.status = 'completed' and r.is_failure_handler) as handled,
-               count(*) filter (where r.status = 'failed') as failed,
-               count(*) filter (where r.status = 'cancelled') as cancelled,
-               count(*) filter (where r.status = 'running') as running
-          from (select (r.started_at at time zone time_zone)::date - first_day as day, r.status, r.is_failure_handler
-                  from matrice.workflow_runs r
-                 where r.project_id = report_of_runs.project_id and r.started_at >= since and r.started_at < until) r
-         group by grouping sets ((r.day), ())
-      ) d);
-end
-$$;
-comment on function matrice_private.report_of_runs is
-  'Returns how many runs of each status started on each day. The key is the number of the day; all: of all days. handled: '
-  'completed handlers of failures, whose success is none of the workflow.';
+  'Returns the ten steps that cost most, by their names. Their cost is null if none is known.';
 
 create or replace function matrice_private.report_of_budgets(project_id uuid, time_zone text) returns jsonb
 language plpgsql stable
@@ -191,20 +178,18 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  first_day date := (since at time zone time_zone)::date;
-  last_day  date := ((until - interval '1 microsecond') at time zone time_zone)::date;
-  of_days   jsonb := matrice_private.report_of_days(project_id, since, until, time_zone, first_day);
-  of_runs   jsonb := matrice_private.report_of_runs(project_id, since, until, time_zone, first_day);
+  first_day date  := (since at time zone time_zone)::date;
+  last_day  date  := ((until - interval '1 microsecond') at time zone time_zone)::date;
+  days      jsonb := coalesce(matrice_private.report_of_days(project_id, since, until, time_zone), '{}');
 begin
   return jsonb_build_object(
     'project', (select p.name from matrice.projects p where p.id = report_data.project_id),
     'time_zone', time_zone,
     'made', to_char(now() at time zone time_zone, 'YYYY-MM-DD HH24:MI'),
-    'all', coalesce(of_days -> 'all', '{}') || coalesce(of_runs -> 'all', '{}'),
-    'days', (select jsonb_agg(jsonb_build_object('date', to_char(first_day + d, 'YYYY-MM-DD'))
-                              || coalesce(of_days -> d::text, '{}') || coalesce(of_runs -> d::text, '{}') order by d)
-               from generate_series(0, last_day - first_day) d),
-    'models', matrice_private.report_of_models(project_id, since, until, time_zone, first_day),
+    'all', coalesce(matrice_private.report_of_all(project_id, since, until), '{}'),
+    'days', (select jsonb_agg(jsonb_build_object('date', d.date) || coalesce(days -> d.date, '{}') order by d.date)
+               from (select to_char(first_day + n, 'YYYY-MM-DD') as date from generate_series(0, last_day - first_day) n) d),
+    'models', matrice_private.report_of_models(project_id, since, until, time_zone, days),
     'steps', matrice_private.report_of_steps(project_id, since, until),
     'budgets', matrice_private.report_of_budgets(project_id, time_zone),
     'budget_count', (select count(*) from matrice.budgets b where b.project_id = report_data.project_id),
@@ -233,6 +218,6 @@ $$;
 comment on function matrice.report is
   'Returns an HTML page about a project: cost per day by model, latency, runs, tokens, the steps that cost most, budgets and '
   'embeddings. The page is one file: it has no script and loads nothing. Over PostgREST, ask for it with the header '
-  'Accept: text/html. since, until: counts runs by their start, and steps by executed_at; at most 366 days. time_zone: whose '
-  'days are shown; a name such as Europe/Paris. language: en or fr. Defaults: since (now() - ''30 days''::interval), until now(), '
+  'Accept: text/html. since, until: counts what workflow_metrics counts; at most 366 days. time_zone: whose days are shown; '
+  'a name such as Europe/Paris. language: en or fr. Defaults: since (now() - ''30 days''::interval), until now(), '
   'time_zone ''UTC'', language ''en''.';

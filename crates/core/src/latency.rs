@@ -136,7 +136,10 @@ mod tests {
     fn exact(latencies: &mut [f64], fraction: f64) -> f64 {
         latencies.sort_by(f64::total_cmp);
         let place = fraction * (latencies.len() - 1) as f64;
-        let (lower, upper) = (latencies[place.floor() as usize], latencies[place.ceil() as usize]);
+        let (lower, upper) = (
+            latencies[place.floor() as usize],
+            latencies[place.ceil() as usize],
+        );
         lower + (upper - lower) * place.fract()
     }
 

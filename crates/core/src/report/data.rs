@@ -122,7 +122,7 @@ impl Report {
                 list(data, "models")
                     .iter()
                     .take(MOST_ROWS)
-                    .map(|model| Model::of_json(model, days.len()))
+                    .map(|model| Model::of_json(model, &days))
                     .collect(),
             ),
             steps: list(data, "steps")
@@ -172,21 +172,15 @@ impl Day {
 }
 
 impl Model {
-    fn of_json(model: &Value, days: usize) -> Model {
-        let mut costs = vec![0.0; days];
-        for cost in list(model, "costs") {
-            let day = cost["day"].as_u64().and_then(|day| usize::try_from(day).ok());
-            if let Some(sum) = day.and_then(|day| costs.get_mut(day)) {
-                *sum += number(cost, "cost");
-            }
-        }
+    fn of_json(model: &Value, days: &[Day]) -> Model {
+        let costs = days.iter().map(|day| number(&model["costs"], &day.date));
         Model {
             name: known_text(model, "name"),
             is_rest: model["is_rest"] == true,
             calls: number(model, "calls"),
             unpriced: number(model, "unpriced"),
             cost: known(model, "cost"),
-            costs,
+            costs: costs.collect(),
         }
     }
 

@@ -66,7 +66,7 @@ pub(super) fn costs(report: &Report, language: Language) -> Markup {
             @if !report.models.is_empty() { div.wide { table {
                 thead { tr {
                     th scope="col" { (language.say("Model", "Modèle")) }
-                    th scope="col" { (language.say("Calls", "Appels")) }
+                    th scope="col" { (language.say("Attempts", "Essais")) }
                     th scope="col" { (language.say("No price", "Sans prix")) }
                     th scope="col" { (language.say("Cost", "Coût")) }
                     th scope="col" { (language.say("Share", "Part")) }
