@@ -219,6 +219,46 @@ isOneToOne: false
                   Relationships: [
                     
                   ]
+                },"phase_changes": {
+                  Row: {
+                    "entered_at": string,"entered_by": string | null,"number": number,"phase": string,"project_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "entered_at": string,"entered_by"?: string | null,"number": number,"phase": string,"project_id": string
+                  }
+                  Update: {
+                    "entered_at"?: string,"entered_by"?: string | null,"number"?: number,"phase"?: string,"project_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "phase_changes_project_id_fkey"
+      columns: ["project_id"]
+isOneToOne: false
+      referencedRelation: "projects"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"pillar_labels": {
+                  Row: {
+                    "is_release": boolean,"label": string,"number": number,"pillar_id": string,"project_id": string,"set_at": string,"set_by": string | null,"version": number | null
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "is_release"?: boolean,"label": string,"number": number,"pillar_id": string,"project_id": string,"set_at"?: string,"set_by"?: string | null,"version"?: number | null
+                  }
+                  Update: {
+                    "is_release"?: boolean,"label"?: string,"number"?: number,"pillar_id"?: string,"project_id"?: string,"set_at"?: string,"set_by"?: string | null,"version"?: number | null
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "pillar_labels_pillar_fkey"
+      columns: ["project_id","pillar_id"]
+isOneToOne: false
+      referencedRelation: "pillars"
+      referencedColumns: ["project_id","id"]
+    }
+                  ]
                 },"pillar_versions": {
                   Row: {
                     "content": string,"metadata": NonNullable<Json>,"pillar_id": string,"project_id": string,"restored_from": number | null,"saved_at": string,"saved_by": string | null,"version": number
@@ -467,6 +507,11 @@ isOneToOne: false
 "_deletion":
 { Args: { "id": string,"vector": unknown }; Returns: string
                            },
+"_diff_lines":
+{ Args: { "context_lines": number,"new_text": string,"old_text": string }; Returns: {
+              "content": string,"kind": string,"new_line": number,"old_line": number,"words": Json
+            }[]
+                           },
 "_highlight":
 { Args: { "content": string,"fragments": number,"html": boolean,"language": string,"query_text": string }; Returns: string
                            },
@@ -521,6 +566,9 @@ isOneToOne: false
 "_text_vector":
 { Args: { "content": string,"language": string }; Returns: unknown
                            },
+"_unified_diff":
+{ Args: { "context_lines": number,"new_name": string,"new_text": string,"old_name": string,"old_text": string }; Returns: string
+                           },
 "_whole_sentences":
 { Args: { "content": string,"most_chars": number }; Returns: string
                            },
@@ -532,13 +580,18 @@ isOneToOne: false
               "kind": string,"position": number,"word": string
             }[]
                            },
+"as_of":
+{ Args: { "at": string,"project_id": string }; Returns: {
+              "code": string,"content": string,"labels": (string)[],"metadata": Json,"name": string,"saved_at": string,"saved_by": string,"version": number
+            }[]
+                           },
 "budget_status":
 { Args: { "project_id": string }; Returns: {
               "budget_id": string,"exhausted_at": string,"forecast_usd": number,"fraction": number,"is_hard": boolean,"limit_usd": number,"model": string,"name": string,"period": string,"period_end": string,"period_start": string,"phase": string,"reserved_usd": number,"spent_usd": number,"state": string,"time_zone": string,"unpriced_steps": number,"user_key": string
             }[]
                            },
 "build_context":
-{ Args: { "filter"?: Json,"insights"?: number,"match_count"?: number,"min_score"?: number,"model"?: string,"project_id": string,"query_embedding": string,"query_text": string,"scores"?: Json,"target_model"?: string,"token_budget"?: number }; Returns: {
+{ Args: { "filter"?: Json,"insights"?: number,"match_count"?: number,"min_score"?: number,"model"?: string,"pillars"?: (string)[],"project_id": string,"query_embedding": string,"query_text": string,"scores"?: Json,"target_model"?: string,"token_budget"?: number }; Returns: {
               "citations": Json,"context": string,"token_count": number
             }[]
                            },
@@ -575,6 +628,14 @@ isOneToOne: false
 "detokenize":
 { Args: { "model"?: string,"tokens": (number)[] }; Returns: string
                            },
+"diff_pillar":
+{ Args: { "code": string,"context_lines"?: number,"from_version": number,"project_id": string,"to_version"?: number }; Returns: {
+              "content": string,"kind": string,"new_line": number,"old_line": number,"words": Json
+            }[]
+                           },
+"diff_pillar_text":
+{ Args: { "code": string,"context_lines"?: number,"from_version": number,"project_id": string,"to_version"?: number }; Returns: string
+                           },
 "drop_embeddings":
 { Args: { "batch_size"?: number,"model": string,"project_id": string }; Returns: number
                            },
@@ -608,6 +669,14 @@ isOneToOne: false
 "invite_member":
 { Args: { "email": string,"project_id": string,"role"?: string,"valid_for"?: string }; Returns: string
                            },
+"label_history":
+{ Args: { "only_code"?: string,"only_label"?: string,"project_id": string }; Returns: {
+              "code": string,"is_current": boolean,"is_release": boolean,"label": string,"set_at": string,"set_by": string,"version": number
+            }[]
+                           },
+"label_pillar":
+{ Args: { "code": string,"is_release"?: boolean,"label": string,"project_id": string,"version": number }; Returns: undefined
+                           },
 "list_members":
 { Args: { "project_id": string }; Returns: {
               "member_since": string,"role": string,"user_id": string
@@ -632,6 +701,16 @@ isOneToOne: false
 "model_coverage":
 { Args: { "project_id": string }; Returns: {
               "chunks": number,"embedded": number,"failed": number,"is_active": boolean,"is_next": boolean,"model": string
+            }[]
+                           },
+"phase_history":
+{ Args: { "project_id": string }; Returns: {
+              "duration": string,"entered_at": string,"entered_by": string,"left_at": string,"phase": string
+            }[]
+                           },
+"pillar_catalog":
+{ Args: { "project_id": string }; Returns: {
+              "code": string,"labels": (string)[],"name": string,"purpose": string,"template": string,"updated_at": string,"version": number
             }[]
                            },
 "pillar_history":
@@ -787,6 +866,9 @@ isOneToOne: false
                            },
 "truncate_tokens":
 { Args: { "content": string,"max_tokens": number,"model"?: string }; Returns: string
+                           },
+"unlabel_pillar":
+{ Args: { "code": string,"label": string,"project_id": string }; Returns: undefined
                            },
 "workflow_metrics":
 { Args: { "group_by"?: string,"project_id": string,"since": string,"until"?: string }; Returns: {
