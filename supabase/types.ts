@@ -122,7 +122,7 @@ export type InsightCitation = { number: number, insight_id: string, title: strin
 export type PillarCitation = {
   number: number
   pillar: Phase
-  name: string
+  title: string
   version: number
   is_cut: boolean
   chunk_id?: undefined

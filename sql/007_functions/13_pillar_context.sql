@@ -56,7 +56,7 @@ begin
     end if;
     context := before || passage;
     citations := citations || jsonb_build_array(
-      jsonb_build_object('number', jsonb_array_length(citations) + 1, 'pillar', pillar.code, 'name', pillar.name,
+      jsonb_build_object('number', jsonb_array_length(citations) + 1, 'pillar', pillar.code, 'title', pillar.name,
                          'version', pillar.version, 'is_cut', is_cut));
     exit when is_cut;
   end loop;

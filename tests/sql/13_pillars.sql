@@ -162,7 +162,7 @@ select matrice.ingest_source(tests.id('atlas'), 'Winds', 'The mistral blows from
 select matrice.record_insight(tests.id('atlas'), 'fact', 'Mistral', 'The mistral is strong in winter.');
 select matches(context, '1\][^#]*P2: winds.*Sailors and pilots.*2\][^#]*P1: vision.*tides.*3\].*Mistral.*4\].*mistral blows',
                'build_context: pillars come first, in the order that was asked for') from tests.context(1000, '{P2,P1,P3}');
-select is(citations -> 0, '{"number": 1, "pillar": "P2", "name": "winds", "version": 2, "is_cut": false}', 'build_context cites the version of a pillar')
+select is(citations -> 0, '{"number": 1, "pillar": "P2", "title": "winds", "version": 2, "is_cut": false}', 'build_context cites the version of a pillar')
   from tests.context(1000, '{P2,P1,P3}');
 select results_eq($$select jsonb_array_length(citations), citations -> 2 ->> 'number', citations -> 3 ->> 'number' from tests.context(1000, '{P2,P1,P2}')$$,
                   $$values (4, '3', '4')$$, 'build_context numbers what follows the pillars on, and a pillar that is named twice comes once');
