@@ -75,7 +75,7 @@ CALLS = {
     "_coded_chunks": "('')",
     "_diff_lines": "('x', 'y', 3)", "_unified_diff": "('x', 'y', 3, 'a', 'b')",
     "_read_embeddings": "('[]')", "_little_endian": "('{1}')", "_read_usage": "('{}', 1, 1)", "_known_usage": "('{}')", "_report": "('{}', 'en')",
-    "_sketch_latencies": "('{1}', 1)", "_merge_latencies": "('{}')", "_latency_percentiles": "('{}', '{0.5}')",
+    "_sketch_latencies": "('{1}')", "_merge_latencies": "('{}')", "_latency_percentiles": "('{}', '{0.5}')",
     "_seal": "(gen_random_uuid(), gen_random_uuid(), 'x', 1, '{}', '', '{}')",
     "_is_sealed": "(gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'x', 1, '{}', '', '{}')",
     "_price_catalogue": "()", "migrate": "()",
@@ -228,6 +228,6 @@ def test_security_definer_functions_are_private_pinned_and_justified(connection)
     for name, schema, config, comment, anon, owned in functions:
         assert schema == "matrice_private", name
         # Some also set how the planner works, which gives nobody a right.
-        assert [setting for setting in config if not setting.startswith(("enable_", "plan_cache_mode=", "jit="))] == ["search_path=pg_catalog, pg_temp"], name
+        assert [setting for setting in config if not setting.startswith(("enable_", "plan_cache_mode=", "jit=", "gin_fuzzy_search_limit="))] == ["search_path=pg_catalog, pg_temp"], name
         assert "SECURITY DEFINER:" in comment, name
         assert not anon and owned, name
