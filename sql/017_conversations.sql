@@ -39,12 +39,12 @@ create table matrice.conversation_turns (
     references matrice.conversations (project_id, id) on delete cascade,
   constraint conversation_turns_run_fkey foreign key (project_id, run_id)
     references matrice.workflow_runs (project_id, id) on delete set null (run_id),
-  constraint conversation_turns_turn_check check (turn > 0),
-  constraint conversation_turns_token_count_check check (token_count >= 0),
+  constraint conversation_turns_turn_check check (turn between 1 and 10000000),
+  constraint conversation_turns_token_count_check check (token_count between 0 and 1048576),
   constraint conversation_turns_role_system_user_assistant_tool check (role in ('system', 'user', 'assistant', 'tool')),
   constraint conversation_turns_content_length check (octet_length(content) <= 1048576),
   constraint conversation_turns_citations_is_array check (jsonb_typeof(citations) = 'array'),
-  constraint conversation_turns_citations_size check (matrice_private.json_within(citations, 1048576)),
+  constraint conversation_turns_citations_size check (matrice_private.json_within(citations, 262144)),
   constraint conversation_turns_created_at_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 create index idx_conversation_turns_run on matrice.conversation_turns (project_id, run_id);

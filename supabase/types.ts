@@ -118,7 +118,15 @@ export type ChunkCitation = {
   insight_id?: undefined
   pillar?: undefined
 }
-export type InsightCitation = { number: number, insight_id: string, title: string, confidence: number, chunk_id?: undefined, pillar?: undefined }
+export type InsightCitation = {
+  number: number
+  insight_id: string
+  title: string
+  confidence: number
+  seen: number
+  chunk_id?: undefined
+  pillar?: undefined
+}
 export type PillarCitation = {
   number: number
   pillar: Phase
@@ -128,7 +136,6 @@ export type PillarCitation = {
   chunk_id?: undefined
   insight_id?: undefined
 }
-export type InsightCitation = { number: number, insight_id: string, title: string, confidence: number, seen: number, chunk_id?: undefined }
 export type EvidenceKind = 'chunk' | 'source' | 'url' | 'step' | 'run' | 'person' | 'service'
 export type EvidenceState = 'stands' | 'text changed' | 'source deleted' | 'replaced'
 
@@ -160,6 +167,10 @@ type InsightEvidence = {
 }
 /** Of build_context. Which of `chunk_id`, `insight_id` and `pillar` is there tells them apart. */
 export type Citation = ChunkCitation | InsightCitation | PillarCitation
+
+export type TurnRole = 'system' | 'user' | 'assistant' | 'tool'
+/** Of conversation_context. */
+export type ConversationTurn = { turn: number, role: TurnRole, content: string }
 
 /** Your own scores of chunks, by their ids. */
 export type Scores = { [chunk_id: string]: number }
@@ -216,6 +227,8 @@ type Columns = {
   insight_evidence: { kind: EvidenceKind }
   insight_versions: { type: InsightType, volatility: Volatility }
   insights: { type: InsightType, tags: Json[], volatility: Volatility }
+  conversation_turns: { role: TurnRole, citations: Json[] }
+  answer_ratings: { rating: -1 | 0 | 1 }
   model_price_multipliers: { kind: 'inference_geo' | 'data_residency' | 'speed' }
   model_prices: { service_tier: ServiceTier, unit: PriceUnit }
   phase_changes: { phase: Phase }
@@ -330,6 +343,18 @@ type Functions = {
     }
     row: { citations: Citation[] }
   }
+  conversation_context: {
+    args: {
+      query_embedding: Vector, filter: JsonObject, model: EmbeddingModel | null, target_model: TokenModel, min_score: number | null
+    }
+    row: { citations: Citation[], turns: ConversationTurn[] }
+  }
+  add_turn: { args: { role: TurnRole, run_id: string | null, citations: readonly Json[] } }
+  record_answer: {
+    args: { citations: readonly (string | Citation)[], query_embedding: Vector | null, model: EmbeddingModel | null }
+  }
+  rate_answer: { args: { rating: -1 | 0 | 1, comment: string | null } }
+  evaluation_set: { args: { model: EmbeddingModel | null }, returns: LabelledQuery[] }
   evaluate_search: {
     args: { queries: LabelledQuery[], project_id: string | null, filter: JsonObject, model: EmbeddingModel | null }
     row: { search: 'semantic' | 'full_text' | 'hybrid' }

@@ -84,7 +84,7 @@ begin
   perform matrice_private.require_given('content', content);
   perform matrice_private.require_bytes('content', content, 1048576);
   perform matrice_private.require_given('citations', citations);
-  perform matrice_private.require_json('citations', citations, 1048576);
+  perform matrice_private.require_json('citations', citations, 262144);
   if jsonb_typeof(citations) <> 'array' then
     raise exception 'citations must be a JSON array'
       using errcode = '22023', detail = format('It is a JSON %s.', jsonb_typeof(citations)),
@@ -112,7 +112,7 @@ $$;
 comment on function matrice.add_turn is
   'Adds a turn to a conversation and returns its number. role: system, user, assistant or tool. content: at most 1 MB. run_id: '
   'the run that made the turn. citations: those of build_context, for a turn that cites passages. Needs the conversation''s '
-  'creator or, if it is shared, the role editor. Default: citations ''[]''.';
+  'creator or, if it is shared, the role editor. Defaults: citations ''[]''.';
 
 create or replace function matrice_private.latest_turns(
   project_id uuid, conversation_id uuid, token_budget integer, target_model text, out turns jsonb, out token_count integer

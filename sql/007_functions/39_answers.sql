@@ -8,7 +8,8 @@ declare
   ids text[];
 begin
   perform matrice_private.require_given('citations', citations);
-  if jsonb_typeof(citations) = 'array' and pg_column_size(citations) <= 16777216 then
+  if jsonb_typeof(citations) = 'array' and pg_column_size(citations) <= 16777216
+     and not citations @? 'strict $[*] ? (@.type() != "string" && @.type() != "object")' then
     ids := array(
       select distinct case jsonb_typeof(c.value) when 'string' then c.value #>> '{}' else n.id end
         from jsonb_array_elements(citations) c
@@ -166,4 +167,4 @@ comment on function matrice.evaluation_set is
   'answer is good if the sum of its ratings is above 0. The grade of a passage is the number of good answers to the question '
   'that used it. Passages that were deleted or changed since then are left out, and so are questions that have no other. '
   'model: whose embeddings of questions to return; without it, the model of the project. match_count: at most 1,000 questions, '
-  'the newest first. Default: match_count 1000.';
+  'the newest first. Defaults: match_count 1000.';

@@ -201,6 +201,18 @@ before insert or update of cost_usd, cost_source, cost_note, model, tokens_input
 on matrice.workflow_steps
 for each row execute function matrice_private.price_step();
 
+create or replace function matrice_private.is_unpriced(
+  cost_usd numeric, cost_source text, status text, model text, tokens integer
+) returns boolean
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select cost_usd is null and status not in ('skipped', 'running') and coalesce(cost_source, '') <> 'correction'
+     and (tokens > 0 or coalesce(model <> '' and status = 'success', false));
+end;
+comment on function matrice_private.is_unpriced is
+  'Returns whether a step has cost something that nobody knows. A call that failed before it used tokens has not.';
+
 create or replace function matrice.calculate_cost(
   model text, tokens_input bigint, tokens_output bigint default 0, usage jsonb default '{}', priced_at timestamptz default now()
 ) returns numeric

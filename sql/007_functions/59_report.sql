@@ -30,7 +30,7 @@ as $$
 begin
   perform matrice_private.require_given('since', since);
   perform matrice_private.require_given('until', until);
-  perform matrice_private.require_text('time_zone', time_zone);
+  perform matrice_private.require_time_zone(time_zone);
   perform matrice_private.require_time('since', since);
   perform matrice_private.require_time('until', until);
   if since >= until or until - since > interval '366 days' then
@@ -38,32 +38,9 @@ begin
       using errcode = '22023', detail = format('since is %s, and until is %s.', since, until),
             hint = 'Ask for one report for each year.';
   end if;
-  if time_zone <> 'UTC'
-     and (octet_length(time_zone) > 100 or not exists (select from pg_timezone_names z where z.name = time_zone)) then
-    raise exception 'unknown time_zone: %', quote_literal(left(time_zone, 100))
-      using errcode = '22023', hint = 'Pass a name such as Europe/Paris. pg_timezone_names lists them.';
-  end if;
 end
 $$;
 comment on function matrice_private.require_report is 'Raises an error unless a report can be made of this period.';
-
-create or replace function matrice_private.cached_input(step matrice.workflow_steps) returns numeric
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  counts jsonb;
-begin
-  -- A correction has the whole usage, not what must be added to that of the step.
-  if step.usage = '{}' or exists (select from matrice.workflow_steps c where c.corrects = step.id and c.usage <> '{}') then
-    return 0;
-  end if;
-  counts := matrice_private.read_usage(step.usage, greatest(step.tokens_input, 0), greatest(step.tokens_output, 0)) -> 'counts';
-  return coalesce((counts ->> 'cache_read')::numeric, 0) + coalesce((counts ->> 'cache_read_audio')::numeric, 0);
-end
-$$;
-comment on function matrice_private.cached_input is
-  'Returns how many tokens of a step or a correction came from caches. 0 for a step whose usage was corrected.';
 
 create or replace function matrice_private.report_of_days(
   project_id uuid, since timestamptz, until timestamptz, time_zone text, first_day date
@@ -81,7 +58,7 @@ begin
                percentile_cont(array[0.5, 0.95, 0.99]) within group (order by s.latency_ms)
                  filter (where s.status not in ('running', 'skipped')) as latency
           from (select (s.executed_at at time zone time_zone)::date - first_day as day, s.status, s.latency_ms,
-                       s.tokens_input, s.tokens_output, matrice_private.cached_input(s) as cached
+                       s.tokens_input, s.tokens_output, s.cached_tokens as cached
                   from matrice.workflow_steps s
                  where s.project_id = report_of_days.project_id and s.executed_at >= since and s.executed_at < until) s
          group by grouping sets ((s.day), ())

@@ -37,7 +37,7 @@ const each = (values, name, argument, code) =>
 
 describe('functions refuse unknown names', () => refusals([
   ...['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', 'claim_chunks', 'store_embeddings', 'fail_chunks', 'match_chunks',
-    'hybrid_search', 'build_context'].flatMap((name) => each(['gpt-none', ''], name, 'model', '22023')),
+    'hybrid_search', 'build_context', 'conversation_context', 'record_answer', 'evaluation_set'].flatMap((name) => each(['gpt-none', ''], name, 'model', '22023')),
   ...each(['gpt-none', ''], 'build_context', 'target_model', '22023'),
   ...['chunk_text', 'ingest_source', 'chunk_source'].flatMap((name) => each(['wordperfect', ''], name, 'format', '22023')),
   ...each(['P0', 'P7', 'p1', ''], 'set_phase', 'phase', '22023'),
@@ -46,6 +46,7 @@ describe('functions refuse unknown names', () => refusals([
   ...['invite_member', 'set_member_role'].flatMap((name) => each(['admin', '', 'Owner'], name, 'role', '22023')),
   ...each(['done', '', 'Success'], 'record_step', 'status', '22023'),
   ...each(['running', ''], 'finish_run', 'status', '22023'),
+  ...each(['admin', ''], 'add_turn', 'role', '22023'),
   ...each(['decade', ''], 'workflow_metrics', 'group_by', '22023'),
   ...each(['Paris', '', 'EST5'], 'workflow_metrics', 'time_zone', '22023'), ...each(['P7', ''], 'workflow_metrics', 'phase', '22023'),
   ...each(['odd', ''], 'workflow_metrics', 'status', '22023'),
@@ -91,7 +92,8 @@ describe('functions refuse numbers out of range', () => refusals([
   ...each([0, -1, 1e7], 'claim_chunks', 'batch_size', '22023'),
   ...each([0, -1, 1e7], 'claim_chunks', 'lease_seconds', '22023'),
   ...each(['0 seconds', '-1 day', '1000 years', '7'], 'invite_member', 'valid_for', '22023'),
-  ...each([0, -1], 'build_context', 'token_budget', '22023'),
+  ...each([0, -1], 'build_context', 'token_budget', '22023'), ...each([0, 1, -1], 'conversation_context', 'token_budget', '22023'),
+  ...each([2, -2], 'rate_answer', 'rating', '22023'), ...each([0, 1001], 'evaluation_set', 'match_count', '22023'),
   ...each([-1, 'NaN', 'Infinity'], 'hybrid_search', 'semantic_weight', '22023'),
   ...each([-1, 'NaN', 'Infinity'], 'hybrid_search', 'full_text_weight', '22023'),
   ...each([0, -1], 'hybrid_search', 'rrf_k', '22023'),
@@ -162,6 +164,12 @@ describe('functions refuse empty and blank texts', () => refusals([
     ...each(['', ' '], name, 'query_text', '22023'), ...each([null], name, 'query_text', '22004'),
   ]),
   ...each(['', ' ', '\u00ad'], 'find_quote', 'quote', '22023'), ...each([null], 'find_quote', 'quote', '22004'),
+  ...['conversation_context', 'record_answer'].flatMap((name) => [
+    ...each(['', ' '], name, 'question', '22023'), ...each([null], name, 'question', '22004'),
+  ]),
+  ...['add_turn', 'conversation_context'].flatMap((name) => each([null], name, 'conversation_id', '22004')),
+  ...['record_answer', 'rate_answer'].flatMap((name) => each([null], name, 'run_id', '22004')),
+  ...each([{}, 'x'], 'add_turn', 'citations', '22023'), ...each([{}, 'x', [1], ['x']], 'record_answer', 'citations', '22023'),
   ...['invite_member', 'accept_invite'].flatMap((name, i) => [
     ...each(['', ' '], name, ['email', 'token'][i], '22023'), ...each([null], name, ['email', 'token'][i], '22004'),
   ]),
@@ -195,7 +203,7 @@ describe('functions refuse empty and blank texts', () => refusals([
     'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings', 'reembed', 'set_price', 'reprice',
     'rebuild_metrics', 'purge_steps', 'top_runs', 'top_steps', 'step_errors',
     'set_budget', 'remove_budget', 'reserve_budget', 'budget_status',
-    'export_project', 'export_lines', 'export_markdown', 'report']
+    'export_project', 'export_lines', 'export_markdown', 'report', 'start_conversation', 'evaluation_set']
     .flatMap((name) => each([null], name, 'project_id', '22004')),
   ...['source_text', 'source_history', 'restore_source', 'replace_chunks'].flatMap((name) => each([null], name, 'source_id', '22004')),
 ]))

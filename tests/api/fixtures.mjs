@@ -63,6 +63,8 @@ export async function createWorld(user, name, carol) {
   const old_id = await ok(user.rpc('record_insight', insight))
   const new_id = await ok(user.rpc('record_insight', { ...insight, content: 'They are very large.' }))
   const run_id = await ok(user.rpc('start_run', { project_id, workflow_id: 'watch', event_name: 'tide', run_key: 'watch-1' }))
+  const conversation_id = await ok(user.rpc('start_conversation', { project_id }))
+  await ok(user.rpc('record_answer', { run_id, question: 'blue whale', citations: [chunk_id] }))
   await ok(user.rpc('set_price', { project_id, model: 'house', prices: { input: 1 } }))
   const step_id = await ok(user.rpc('record_step', { run_id, step_name: 'look', status: 'success', model: 'gpt-4o', tokens_input: 10, step_key: 'look-1' }))
   await ok(user.rpc('set_budget', { project_id, limit_usd: 100, thresholds: [0.0000001] }))
@@ -71,11 +73,11 @@ export async function createWorld(user, name, carol) {
   await ok(carol.rpc('accept_invite', { token: await ok(user.rpc('invite_member', { project_id, email: 'carol@example.org' })) }))
   const token = await ok(user.rpc('invite_member', { project_id, email: 'dave@example.org' }))
   const exported = (await ok(user.rpc('export_project', { project_id }))).map(({ line }) => line)
-  return { project_id, source_id, chunk_id, old_id, new_id, run_id, step_id, reservation_id, unused_id, user_id: CAROL, token, exported }
+  return { project_id, source_id, chunk_id, old_id, new_id, run_id, conversation_id, step_id, reservation_id, unused_id, user_id: CAROL, token, exported }
 }
 
 /** Arguments for every function of the API, all text and JSON ones included. Kept complete by isolation.test.mjs. */
-export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id, step_id, reservation_id, unused_id, user_id, token, exported }) {
+export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id, conversation_id, step_id, reservation_id, unused_id, user_id, token, exported }) {
   const query_text = 'blue whale'
   const query_embedding = embed(query_text)
   return {
@@ -115,6 +117,15 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     evaluate_search: { queries: [{ query_text, query_embedding, relevant: { [chunk_id]: 1 } }], project_id, filter: { topic: 'whales' }, model: MODEL },
     search_recall: { project_id, model: MODEL },
     match_documents: { query_embedding, filter: { topic: 'whales' } },
+    // Conversations and answers
+    start_conversation: { project_id, title: 'Whales' },
+    add_turn: { conversation_id, role: 'user', content: 'How blue is a whale?', run_id, citations: [{ chunk_id }] },
+    conversation_context: {
+      conversation_id, question: query_text, query_embedding, filter: { topic: 'whales' }, model: MODEL, target_model: 'gpt-4o',
+    },
+    record_answer: { run_id, question: query_text, citations: [{ chunk_ids: [chunk_id] }], query_embedding, model: MODEL },
+    rate_answer: { run_id, rating: 1, comment: 'It is right.' },
+    evaluation_set: { project_id, model: MODEL },
     // Words
     analyze_text: { content: 'blue whales', language: 'english' },
     reindex_text: { project_id },

@@ -2,11 +2,12 @@
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { launch } from 'puppeteer-core'
 import { ALICE, BOB, MISSING, ok } from './fixtures.mjs'
 import { startStack } from './stack.mjs'
 
 const HOSTILE = '<script>alert("1")</script>\u202e&'
-let stack, alice, project_id
+let stack, alice, project_id, browser
 
 before(async () => {
   stack = await startStack()
@@ -18,8 +19,14 @@ before(async () => {
   await step({ model: HOSTILE, tokens_input: 1_000_000, status: 'failed' })
   await step({ executed_at: '2026-01-01T23:30:00Z', cost_usd: 2.5, model: 'winter' })
   await ok(alice.rpc('finish_run', { run_id, status: 'completed' }))
+  await ok(alice.rpc('set_budget', { project_id, limit_usd: 3, name: HOSTILE, model: 'gpt-4o' }))
+  // The sandbox of Chromium does not start as root.
+  browser = await launch({ executablePath: '/usr/bin/chromium', args: process.getuid() === 0 ? ['--no-sandbox'] : [] })
 })
-after(() => stack?.stop())
+after(async () => {
+  await browser?.close()
+  await stack?.stop()
+})
 
 /** GET, as a browser does it. */
 async function get(parameters, { sub = ALICE, accept = 'text/html,application/xhtml+xml,*/*;q=0.8' } = {}) {
@@ -85,3 +92,61 @@ test('a stranger and wrong arguments get an error', async () => {
 test('supabase-js gets the page as text', async () => {
   assert.match(await ok(alice.rpc('report', { project_id })), /^<!DOCTYPE html>.*<\/html>$/s)
 })
+
+// In a browser ---------------------------------------------------------------------------------------------------------
+
+/** Opens a page as a file, and tells what it shows and does. */
+async function shown(text, { width, scheme }) {
+  const page = await browser.newPage()
+  const [requests, dialogs] = [[], []]
+  page.on('request', (request) => requests.push(request.url()))
+  page.on('dialog', (dialog) => (dialogs.push(dialog.message()), dialog.dismiss()))
+  await page.setViewport({ width, height: 800, isMobile: width < 600 })
+  await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }])
+  await page.setContent(text)
+  const facts = await page.evaluate(() => {
+    const box = (element) => element.getBoundingClientRect()
+    const lightness = (color) => color.match(/\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0) / 3
+    return {
+      elements: [...document.querySelectorAll('*')].map((element) => element.localName),
+      scrolls: document.documentElement.scrollWidth - window.innerWidth,
+      tables: [...document.querySelectorAll('.wide')].map((table) => table.scrollWidth - table.clientWidth),
+      background: lightness(getComputedStyle(document.body).backgroundColor),
+      ink: [...document.querySelectorAll('svg text')].map((label) => lightness(getComputedStyle(label).fill)),
+      charts: [...document.querySelectorAll('svg')].map((svg) => ({
+        frame: box(svg).toJSON(), labels: [...svg.querySelectorAll('text')].filter((label) => label.textContent.trim()).map((label) => box(label).toJSON()),
+      })),
+      names: [...document.querySelectorAll('bdi')].map((name) => name.textContent),
+    }
+  })
+  await page.close()
+  return { ...facts, requests, dialogs }
+}
+
+const overlap = (one, other) =>
+  one.left < other.right && other.left < one.right && one.top + 1 < other.bottom && other.top + 1 < one.bottom
+
+for (const language of ['en', 'fr']) {
+  for (const [width, scheme] of [[375, 'light'], [375, 'dark'], [1200, 'light'], [1200, 'dark']]) {
+    test(`in a browser: ${language}, ${width} pixels, ${scheme}`, async () => {
+      const { text } = await get({ project_id, language })
+      const facts = await shown(text, { width, scheme })
+      // The parser found each tag where it was written: it added none, and dropped none.
+      assert.deepEqual(facts.elements, [...text.matchAll(/<([a-z][a-z0-9]*)/g)].map(([, name]) => name))
+      assert.deepEqual([facts.requests, facts.dialogs], [[], []])
+      assert.ok(facts.scrolls <= 0 && facts.tables.every((hidden) => hidden <= 0), `${facts.scrolls}, ${facts.tables}`)
+      assert.equal(facts.background > 128, scheme === 'light')
+      assert.ok(facts.ink.length > 20 && facts.ink.every((ink) => Math.abs(ink - facts.background) > 90), `${facts.ink} on ${facts.background}`)
+      // The project, a step, a model and a budget have this name.
+      assert.equal(facts.names.filter((name) => name === '<script>alert("1")</script>\ufffd&').length, 4)
+      assert.equal(facts.charts.length, 4)
+      for (const { frame, labels } of facts.charts) {
+        assert.ok(labels.length >= 5)
+        for (const [place, label] of labels.entries()) {
+          assert.ok(label.height >= 10 && label.left >= frame.left && label.right <= frame.right && label.bottom <= frame.bottom + 1)
+          assert.ok(!labels.slice(place + 1).some((other) => overlap(label, other)))
+        }
+      }
+    })
+  }
+}

@@ -115,7 +115,7 @@ def test_changes_of_pillars_insights_and_runs_are_told_by_ids_and_versions_only(
     connection.execute("select matrice.supersede_insight(%s, %s)", insights)
     connection.execute("delete from matrice.insights where id = %s", [insights[0]])
     run = connection.execute("select matrice.start_run(%s, 'chat', 'asked', '{\"a\": \"secret\"}')", [project]).fetchone()[0]
-    connection.execute("select matrice.finish_run(%s, 'success')", [run])
+    connection.execute("select matrice.finish_run(%s, 'completed')", [run])
     told = heard(listener, 7)
     pillar = connection.execute("select id, version from matrice.pillars where code = 'P2'").fetchone()
     own = {"project_id": str(project)}
@@ -125,7 +125,7 @@ def test_changes_of_pillars_insights_and_runs_are_told_by_ids_and_versions_only(
         *(own | {"event": "insight_change", "change": change, "insight_count": 1, "insights": [{"id": str(insight)}]}
           for change, insight in (("added", insights[0]), ("added", insights[1]), ("changed", insights[0]), ("removed", insights[0]))),
         own | {"event": "run_change", "change": "added", "run_count": 1, "runs": [{"id": str(run), "status": "running"}]},
-        own | {"event": "run_change", "change": "changed", "run_count": 1, "runs": [{"id": str(run), "status": "success"}]},
+        own | {"event": "run_change", "change": "changed", "run_count": 1, "runs": [{"id": str(run), "status": "completed"}]},
     ]
 
 
@@ -136,7 +136,7 @@ def test_a_statement_is_one_event_and_of_many_rows_only_their_number_is_told(pro
     connection.execute("update matrice.workflow_runs set status = 'cancelled' where id = %s", [one])
     connection.execute("insert into matrice.workflow_runs (project_id, workflow_id, event_name) select %s, 'w', 'e' from generate_series(1, 30000)", [project])
     begun = time.monotonic()
-    connection.execute("update matrice.workflow_runs set status = 'success', ended_at = now() where status = 'running'")
+    connection.execute("update matrice.workflow_runs set output_data = '[1]' where status = 'running'")
     assert time.monotonic() - begun < 60
     connection.execute("delete from matrice.workflow_runs")
     told = heard(listener, 5)

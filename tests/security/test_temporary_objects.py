@@ -165,5 +165,6 @@ def test_every_function_that_resolves_names_has_a_search_path(attacker):
                                                                      "matrice._normal_text", "matrice._likeness", "matrice._sketch",
                                                                      "matrice._read_embeddings", "matrice._little_endian", "matrice._read_usage", "matrice._known_usage", "matrice._report",
                                                                      "matrice._sketch_latencies", "matrice._merge_latencies", "matrice._latency_percentiles",
-                                                                     "matrice._seal", "matrice._is_sealed")]
+                                                                     "matrice._seal", "matrice._is_sealed", "matrice._diff_lines",
+                                                                     "matrice._unified_diff")]
     assert loose == []

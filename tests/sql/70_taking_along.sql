@@ -295,7 +295,7 @@ select alike(regexp_replace(matrice.export_markdown(tests.id('borea')), '\d{4}-\
 select alike(regexp_replace(matrice.export_markdown(tests.id('borea')), '\d{4}-\d\d-\d\d', 'DAY', 'g'), e'%### P2 acteurs\n\n*Version 2, DAY*\n\n#### Who\n\n```sh\n# no heading\n```\n##### Team\n~~~\nopen\n~~~\n%', 'export_markdown: headings of a pillar are below its own, and its code ends');
 select ok(position(e'\n### Two lines\n\nBody\n\n*decision · confidence 0.76 · ' in doc) between position(e'\n## Decisions\n' in doc) and position(e'\n## Insights\n' in doc), 'export_markdown: decisions come before other insights')
     || ok(doc like '%We use B.%· from doc · x*%', 'export_markdown: an insight names its source and tags')
-    || ok(doc like e'%\n## Insights\n\n### P\n\nIt repeats.\n\n*pattern · %', 'export_markdown: the other insights follow')
+    || ok(doc like e'%\n## Insights\n\n### P\n\nIt repeats each morning at the same hour%', 'export_markdown: the other insights follow')
     || ok(doc not like '%We use A.%', 'export_markdown leaves out what was superseded')
   from matrice.export_markdown(tests.id('borea')) doc;
 select unalike(matrice.export_markdown(tests.id('borea'), 0), '%We use B.%', 'export_markdown: insight_limit 0 leaves insights out');

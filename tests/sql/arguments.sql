@@ -17,6 +17,8 @@ select tests.remember('old', matrice.record_insight(tests.id('atlas'), 'learning
 select tests.remember('new', matrice.record_insight(tests.id('atlas'), 'learning', 'Wind', 'It rises at dawn'));
 select tests.remember('run', matrice.start_run(tests.id('atlas'), 'sail', 'tide'));
 select tests.remember('step', matrice.record_step(tests.id('run'), 'look', 'success'));
+select tests.remember('conversation', matrice.start_conversation(tests.id('atlas')));
+select matrice.record_answer(tests.id('run'), 'wind', jsonb_build_array(tests.id('chunk')));
 select matrice.set_budget(tests.id('atlas'), 100);
 select tests.remember('reservation', matrice.reserve_budget(tests.id('atlas'), 1));
 select tests.as_owner();
@@ -50,7 +52,8 @@ insert into valid values
   ('insight_id', $$tests.id('old')$$), ('kept_id', $$tests.id('old')$$), ('merged_ids', $$array[tests.id('new')]$$),
   ('subject', 'null'), ('attribute', 'null'), ('value', 'null'), ('volatility', $$'fast'$$), ('valid_until', $$'2199-01-01'$$),
   ('url', $$'https://example.org'$$), ('note', $$'x'$$),
-  ('title', $$'x'$$), ('confidence', '0.5'), ('tags', $$'[]'$$), ('evidence', $$'{}'$$), ('workflow_id', $$'sail'$$), ('event_name', $$'tide'$$),
+  ('title', $$'x'$$), ('conversation_id', $$tests.id('conversation')$$), ('question', $$'wind'$$), ('is_private', 'true'),
+  ('citations', $$jsonb_build_array(tests.id('chunk'))$$), ('rating', '1'), ('comment', $$'x'$$), ('confidence', '0.5'), ('tags', $$'[]'$$), ('evidence', $$'{}'$$), ('workflow_id', $$'sail'$$), ('event_name', $$'tide'$$),
   ('run_key', $$'key'$$), ('input_data', $$'{}'$$), ('output_data', $$'{}'$$), ('step_name', $$'x'$$), ('step_key', $$'key'$$), ('status', $$'success'$$),
   ('latency_ms', '1'), ('tokens_input', '1'), ('tokens_output', '1'), ('usage', $$'{}'$$), ('response', $$'{}'$$), ('attempt', '1'), ('cost_usd', '1'),
   ('executed_at', 'now()'), ('priced_at', 'now()'), ('since', $$'2026-01-01'$$), ('until', 'now()'), ('group_by', $$'day'$$), ('dimensions', '3'), ('is_default', 'false'),
@@ -68,7 +71,7 @@ insert into valid values
 -- A run has an id, or a key.
 insert into valid select argument, 'null', function
   from unnest(array['project_id', 'workflow_id', 'run_key']) argument, unnest(array['record_step', 'finish_run']) function;
-insert into valid values ('status', $$'completed'$$, 'finish_run'), ('error', $$'{}'$$, 'record_step'), ('error', $$'{}'$$, 'finish_run'), ('scores', 'null', 'build_context'),
+insert into valid values ('status', $$'completed'$$, 'finish_run'), ('role', $$'user'$$, 'add_turn'), ('error', $$'{}'$$, 'record_step'), ('error', $$'{}'$$, 'finish_run'), ('scores', 'null', 'build_context'),
   ('phase', $$'P1'$$, 'workflow_metrics'), ('older_than', $$'2026-01-01'$$, 'purge_steps'),
   ('name', $$'default'$$, 'remove_budget'), ('valid_for', $$'1 hour'$$, 'reserve_budget'), ('project_id', 'gen_random_uuid()', 'import_project'),
   ('language', $$'en'$$, 'report'), ('since', $$now() - interval '1 day'$$, 'report'),

@@ -117,6 +117,13 @@ insert into contract values
    'table', '{source_id uuid,source_name text,start_char integer,end_char integer,chunk_ids uuid[],places jsonb}'),
   ('build_context', '{query_text text,query_embedding vector,project_id uuid,token_budget integer DEFAULT 4000}',
    'table', '{context text,token_count integer,citations jsonb}'),
+  ('start_conversation', '{project_id uuid,"title text DEFAULT ''''",is_private boolean DEFAULT true}', 'uuid', null),
+  ('add_turn', '{conversation_id uuid,role text,content text,run_id uuid DEFAULT NULL,"citations jsonb DEFAULT ''[]''"}', 'integer', null),
+  ('conversation_context', '{conversation_id uuid,question text,query_embedding vector,token_budget integer DEFAULT 4000}',
+   'table', '{context text,token_count integer,citations jsonb,turns jsonb}'),
+  ('record_answer', '{run_id uuid,question text,citations jsonb,query_embedding vector DEFAULT NULL,model text DEFAULT NULL}', 'void', null),
+  ('rate_answer', '{run_id uuid,rating integer,comment text DEFAULT NULL}', 'void', null),
+  ('evaluation_set', '{project_id uuid,model text DEFAULT NULL,match_count integer DEFAULT 1000}', 'jsonb', null),
   ('match_documents', '{query_embedding vector,match_count integer DEFAULT NULL,"filter jsonb DEFAULT ''{}''"}',
    'table', '{id uuid,content text,metadata jsonb,embedding vector,similarity double precision}'),
   ('rerank_chunks',
@@ -302,7 +309,7 @@ select volatility_is('matrice', function, 'stable', function || ' is stable')
   from unnest(array['analyze_text', '_text_vector', '_query_words', '_rank_words', '_highlight', 'pillar_history', 'pillar_catalog', 'diff_pillar', 'diff_pillar_text',
                     'as_of', 'label_history', 'phase_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
                     'evaluate_search', 'search_recall', 'search_insights', 'insights_review', 'insight_lineage', 'known_at', 'list_members', 'calculate_cost', 'price_of', 'workflow_metrics', 'top_runs', 'top_steps', 'step_errors', 'source_progress', 'failed_chunks', 'source_text',
-                    'source_history', 'model_coverage', 'budget_status', 'find_quote', 'export_project', 'export_lines', 'export_markdown', 'report']::name[]) function;
+                    'source_history', 'model_coverage', 'budget_status', 'find_quote', 'export_project', 'export_lines', 'export_markdown', 'report', 'conversation_context', 'evaluation_set']::name[]) function;
 
 select * from finish();
 rollback;

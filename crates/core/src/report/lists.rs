@@ -12,7 +12,7 @@ pub(super) fn steps(steps: &[Step], language: Language) -> Markup {
             @if steps.is_empty() { (nothing(language)) } @else { div.wide { table {
                 thead { tr {
                     th scope="col" { (language.say("Step", "Étape")) }
-                    th scope="col" { (language.say("Attempts", "Tentatives")) }
+                    th scope="col" { (language.say("Attempts", "Essais")) }
                     th scope="col" { (language.say("Failed", "Échecs")) }
                     th scope="col" { "p95" }
                     th scope="col" { (language.say("Cost", "Coût")) }
