@@ -118,7 +118,15 @@ export type ChunkCitation = {
   insight_id?: undefined
   pillar?: undefined
 }
-export type InsightCitation = { number: number, insight_id: string, title: string, confidence: number, chunk_id?: undefined, pillar?: undefined }
+export type InsightCitation = {
+  number: number
+  insight_id: string
+  title: string
+  confidence: number
+  seen: number
+  chunk_id?: undefined
+  pillar?: undefined
+}
 export type PillarCitation = {
   number: number
   pillar: Phase
@@ -128,7 +136,6 @@ export type PillarCitation = {
   chunk_id?: undefined
   insight_id?: undefined
 }
-export type InsightCitation = { number: number, insight_id: string, title: string, confidence: number, seen: number, chunk_id?: undefined }
 export type EvidenceKind = 'chunk' | 'source' | 'url' | 'step' | 'run' | 'person' | 'service'
 export type EvidenceState = 'stands' | 'text changed' | 'source deleted' | 'replaced'
 

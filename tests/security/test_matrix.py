@@ -239,6 +239,6 @@ def test_security_definer_functions_are_private_pinned_and_justified(connection)
     for name, schema, config, comment, anon, owned in functions:
         assert schema == "matrice_private", name
         # Some also set how the planner works, which gives nobody a right.
-        assert [setting for setting in config if not setting.startswith(("enable_", "plan_cache_mode=", "jit="))] == ["search_path=pg_catalog, pg_temp"], name
+        assert [setting for setting in config if not setting.startswith(("enable_", "plan_cache_mode=", "jit=", "gin_fuzzy_search_limit="))] == ["search_path=pg_catalog, pg_temp"], name
         assert "SECURITY DEFINER:" in comment, name
         assert not anon and owned, name
