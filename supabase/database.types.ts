@@ -5,7 +5,67 @@ export type Database = {
   
   "matrice": {
           Tables: {
-            "audit_log": {
+            "answer_passages": {
+                  Row: {
+                    "chunk_id": string,"project_id": string,"run_id": string,"text_hash": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "chunk_id": string,"project_id": string,"run_id": string,"text_hash": string
+                  }
+                  Update: {
+                    "chunk_id"?: string,"project_id"?: string,"run_id"?: string,"text_hash"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "answer_passages_answer_fkey"
+      columns: ["project_id","run_id"]
+isOneToOne: false
+      referencedRelation: "answers"
+      referencedColumns: ["project_id","run_id"]
+    }
+                  ]
+                },"answer_ratings": {
+                  Row: {
+                    "comment": string | null,"project_id": string,"rated_at": string,"rating": number,"run_id": string,"user_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "comment"?: string | null,"project_id": string,"rated_at"?: string,"rating": number,"run_id": string,"user_id": string
+                  }
+                  Update: {
+                    "comment"?: string | null,"project_id"?: string,"rated_at"?: string,"rating"?: number,"run_id"?: string,"user_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "answer_ratings_answer_fkey"
+      columns: ["project_id","run_id"]
+isOneToOne: false
+      referencedRelation: "answers"
+      referencedColumns: ["project_id","run_id"]
+    }
+                  ]
+                },"answers": {
+                  Row: {
+                    "created_at": string,"model": string | null,"project_id": string,"query_embedding": string | null,"question": string,"run_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"model"?: string | null,"project_id": string,"query_embedding"?: string | null,"question": string,"run_id": string
+                  }
+                  Update: {
+                    "created_at"?: string,"model"?: string | null,"project_id"?: string,"query_embedding"?: string | null,"question"?: string,"run_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "answers_run_fkey"
+      columns: ["project_id","run_id"]
+isOneToOne: true
+      referencedRelation: "workflow_runs"
+      referencedColumns: ["project_id","id"]
+    }
+                  ]
+                },"audit_log": {
                   Row: {
                     "action": string,"actor": string | null,"actor_role": string | null,"created_at": string,"details": NonNullable<Json>,"id": string,"project_id": string
                   }
@@ -99,6 +159,52 @@ isOneToOne: false
                   Relationships: [
                     {
       foreignKeyName: "context_sources_project_id_fkey"
+      columns: ["project_id"]
+isOneToOne: false
+      referencedRelation: "projects"
+      referencedColumns: ["id"]
+    }
+                  ]
+                },"conversation_turns": {
+                  Row: {
+                    "citations": NonNullable<Json>,"content": string,"conversation_id": string,"created_at": string,"created_by": string | null,"project_id": string,"role": string,"run_id": string | null,"token_count": number,"turn": number
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "citations"?: NonNullable<Json>,"content": string,"conversation_id": string,"created_at"?: string,"created_by"?: string | null,"project_id": string,"role": string,"run_id"?: string | null,"token_count": number,"turn": number
+                  }
+                  Update: {
+                    "citations"?: NonNullable<Json>,"content"?: string,"conversation_id"?: string,"created_at"?: string,"created_by"?: string | null,"project_id"?: string,"role"?: string,"run_id"?: string | null,"token_count"?: number,"turn"?: number
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "conversation_turns_conversation_fkey"
+      columns: ["project_id","conversation_id"]
+isOneToOne: false
+      referencedRelation: "conversations"
+      referencedColumns: ["project_id","id"]
+    },{
+      foreignKeyName: "conversation_turns_run_fkey"
+      columns: ["project_id","run_id"]
+isOneToOne: false
+      referencedRelation: "workflow_runs"
+      referencedColumns: ["project_id","id"]
+    }
+                  ]
+                },"conversations": {
+                  Row: {
+                    "created_at": string,"created_by": string | null,"id": string,"is_private": boolean,"project_id": string,"title": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"created_by"?: string | null,"id"?: string,"is_private"?: boolean,"project_id": string,"title"?: string
+                  }
+                  Update: {
+                    "created_at"?: string,"created_by"?: string | null,"id"?: string,"is_private"?: boolean,"project_id"?: string,"title"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "conversations_project_id_fkey"
       columns: ["project_id"]
 isOneToOne: false
       referencedRelation: "projects"
@@ -527,6 +633,9 @@ isOneToOne: false
 "accept_invite":
 { Args: { "token": string }; Returns: string
                            },
+"add_turn":
+{ Args: { "citations"?: Json,"content": string,"conversation_id": string,"role": string,"run_id"?: string }; Returns: number
+                           },
 "analyze_text":
 { Args: { "content": string,"language"?: string }; Returns: {
               "kind": string,"position": number,"word": string
@@ -563,6 +672,11 @@ isOneToOne: false
               "attempt": number,"chunk_id": string,"content": string,"embedding_text": string,"embedding_tokens": number,"headings": (string)[],"lease_id": string,"model": string,"project_id": string,"request_model": string,"source_id": string,"source_name": string,"token_count": number
             }[]
                            },
+"conversation_context":
+{ Args: { "conversation_id": string,"filter"?: Json,"insights"?: number,"match_count"?: number,"min_score"?: number,"model"?: string,"query_embedding": string,"question": string,"target_model"?: string,"token_budget"?: number }; Returns: {
+              "citations": Json,"context": string,"token_count": number,"turns": Json
+            }[]
+                           },
 "correct_step":
 { Args: { "cost_usd"?: number,"reason": string,"step_id": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: Json }; Returns: string
                            },
@@ -582,6 +696,9 @@ isOneToOne: false
 { Args: { "filter"?: Json,"match_count"?: number,"model"?: string,"project_id"?: string,"queries": Json }; Returns: {
               "mrr": number,"ndcg": number,"query_count": number,"recall": number,"search": string
             }[]
+                           },
+"evaluation_set":
+{ Args: { "match_count"?: number,"model"?: string,"project_id": string }; Returns: Json
                            },
 "fail_chunks":
 { Args: { "chunk_ids": (string)[],"error": string,"lease_id"?: string,"model": string,"permanent"?: boolean }; Returns: undefined
@@ -644,6 +761,9 @@ isOneToOne: false
               "above_input_tokens": number,"is_listed": boolean,"model_priced": string,"service_tier": string,"source": string,"unit": string,"usd_per_million": number,"valid_from": string
             }[]
                            },
+"rate_answer":
+{ Args: { "comment"?: string,"rating": number,"run_id": string }; Returns: undefined
+                           },
 "reap_runs":
 { Args: { "older_than"?: string,"project_id"?: string }; Returns: number
                            },
@@ -651,6 +771,9 @@ isOneToOne: false
 { Args: { "format"?: string,"max_tokens"?: number,"overlap_tokens"?: number,"project_id": string,"source_ids"?: (string)[] }; Returns: {
               "added": number,"kept": number,"removed": number,"source_id": string,"total": number
             }[]
+                           },
+"record_answer":
+{ Args: { "citations": Json,"model"?: string,"query_embedding"?: string,"question": string,"run_id": string }; Returns: undefined
                            },
 "record_insight":
 { Args: { "confidence"?: number,"content": string,"evidence"?: Json,"project_id": string,"source_id"?: string,"tags"?: Json,"title": string,"type": string }; Returns: string
@@ -756,6 +879,9 @@ isOneToOne: false
                            },
 "source_text":
 { Args: { "source_id": string,"version"?: number }; Returns: string
+                           },
+"start_conversation":
+{ Args: { "is_private"?: boolean,"project_id": string,"title"?: string }; Returns: string
                            },
 "start_run":
 { Args: { "attempt"?: number,"event_name": string,"input_data"?: Json,"is_failure_handler"?: boolean,"parent_run_id"?: string,"phase"?: string,"project_id": string,"run_key"?: string,"session_key"?: string,"started_at"?: string,"tags"?: Json,"user_key"?: string,"workflow_id": string }; Returns: string
