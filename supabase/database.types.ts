@@ -259,6 +259,26 @@ isOneToOne: false
       referencedColumns: ["id"]
     }
                   ]
+                },"project_imports": {
+                  Row: {
+                    "finished_at": string | null,"has_new_ids": boolean,"hash": number,"header": NonNullable<Json>,"imported_by": string,"next_line": number,"place": number,"project_id": string,"source_project_id": string,"started_at": string,"taken": NonNullable<Json>
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "finished_at"?: string | null,"has_new_ids": boolean,"hash": number,"header": NonNullable<Json>,"imported_by": string,"next_line": number,"place"?: number,"project_id": string,"source_project_id": string,"started_at"?: string,"taken"?: NonNullable<Json>
+                  }
+                  Update: {
+                    "finished_at"?: string | null,"has_new_ids"?: boolean,"hash"?: number,"header"?: NonNullable<Json>,"imported_by"?: string,"next_line"?: number,"place"?: number,"project_id"?: string,"source_project_id"?: string,"started_at"?: string,"taken"?: NonNullable<Json>
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "project_imports_project_id_fkey"
+      columns: ["project_id"]
+isOneToOne: true
+      referencedRelation: "projects"
+      referencedColumns: ["id"]
+    }
+                  ]
                 },"project_invitations": {
                   Row: {
                     "accepted_at": string | null,"accepted_by": string | null,"created_at": string,"email": string,"expires_at": string,"id": string,"invited_by": string | null,"project_id": string,"role": string,"token_hash": string
@@ -481,6 +501,9 @@ isOneToOne: false
 "_known_usage":
 { Args: { "given": Json }; Returns: Json
                            },
+"_little_endian":
+{ Args: { "numbers": (number)[] }; Returns: string
+                           },
 "_live_texts":
 { Args: { "deletions": (string)[],"most": number,"texts": (string)[] }; Returns: (string)[]
                            },
@@ -583,6 +606,19 @@ isOneToOne: false
               "mrr": number,"ndcg": number,"query_count": number,"recall": number,"search": string
             }[]
                            },
+"export_lines":
+{ Args: { "project_id": string,"with_embeddings"?: boolean }; Returns: {
+              "line": string
+            }[]
+                           },
+"export_markdown":
+{ Args: { "insight_limit"?: number,"project_id": string }; Returns: string
+                           },
+"export_project":
+{ Args: { "after"?: string,"page_lines"?: number,"project_id": string,"with_embeddings"?: boolean }; Returns: {
+              "line": string,"next_after": string
+            }[]
+                           },
 "fail_chunks":
 { Args: { "chunk_ids": (string)[],"error": string,"lease_id"?: string,"model": string,"permanent"?: boolean }; Returns: undefined
                            },
@@ -597,6 +633,11 @@ isOneToOne: false
 "hybrid_search":
 { Args: { "diversity"?: number,"expand"?: number,"filter"?: Json,"full_text_weight"?: number,"fusion"?: string,"match_count"?: number,"max_per_source"?: number,"min_score"?: number,"min_similarity"?: number,"model"?: string,"project_id"?: string,"query_embedding": string,"query_text": string,"rrf_k"?: number,"semantic_weight"?: number,"words"?: string }; Returns: {
               "chunk_id": string,"chunk_index": number,"content": string,"end_char": number,"full_text_rank": number,"matched_words": (string)[],"metadata": Json,"rank": number,"score": number,"semantic_rank": number,"similarity": number,"source_id": string,"source_name": string,"source_type": string,"start_char": number,"storage_path": string,"token_count": number
+            }[]
+                           },
+"import_project":
+{ Args: { "first_line"?: number,"lines": (string)[],"new_ids"?: boolean,"project_id"?: string }; Returns: {
+              "is_finished": boolean,"new_project_id": string,"next_line": number
             }[]
                            },
 "ingest_chunks":
