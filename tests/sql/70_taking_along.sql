@@ -293,10 +293,10 @@ select matrice.save_pillar(tests.id('borea'), 'P2', e'# Who\n\n```sh\n# no headi
 select matrice.record_insight(tests.id('borea'), 'decision', e'Two\nlines', 'Body', 0.756, '["a", "b"]');
 select alike(regexp_replace(matrice.export_markdown(tests.id('borea')), '\d{4}-\d\d-\d\d', 'DAY', 'g'), e'# borea\n\n*phase P1*\n\n## Pillars\n\n### P1 vision\n\n*Version 4, DAY*\n\n%', 'export_markdown begins with the project');
 select alike(regexp_replace(matrice.export_markdown(tests.id('borea')), '\d{4}-\d\d-\d\d', 'DAY', 'g'), e'%### P2 acteurs\n\n*Version 2, DAY*\n\n#### Who\n\n```sh\n# no heading\n```\n##### Team\n~~~\nopen\n~~~\n%', 'export_markdown: headings of a pillar are below its own, and its code ends');
-select ok(position(e'\n### Two lines\n\nBody\n\n*decision · confidence 0.76 · ' in doc) between position(e'\n## Decisions\n' in doc) and position(e'\n## Insights\n' in doc), 'export_markdown: decisions come before other insights')
-    || ok(doc like '%We use B.%· from doc · x*%', 'export_markdown: an insight names its source and tags')
-    || ok(doc like e'%\n## Insights\n\n### P\n\nIt repeats each morning at the same hour%', 'export_markdown: the other insights follow')
-    || ok(doc not like '%We use A.%', 'export_markdown leaves out what was superseded')
+select unnest(array[ok(position(e'\n### Two lines\n\nBody\n\n*decision · confidence 0.76 · ' in doc) between position(e'\n## Decisions\n' in doc) and position(e'\n## Insights\n' in doc), 'export_markdown: decisions come before other insights')
+    , ok(doc like '%We use B.%· from doc · x*%', 'export_markdown: an insight names its source and tags')
+    , ok(doc like e'%\n## Insights\n\n### P\n\nIt repeats each morning at the same hour%', 'export_markdown: the other insights follow')
+    , ok(doc not like '%We use A.%', 'export_markdown leaves out what was superseded')])
   from matrice.export_markdown(tests.id('borea')) doc;
 select unalike(matrice.export_markdown(tests.id('borea'), 0), '%We use B.%', 'export_markdown: insight_limit 0 leaves insights out');
 select tests.refuses(format('select matrice.export_markdown(tests.id(''borea''), %s)', most), '22023', 'export_markdown refuses insight_limit ' || most) from unnest('{-1,2001}'::int[]) most;
