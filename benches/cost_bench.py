@@ -10,9 +10,9 @@ import random
 import statistics
 import time
 from collections import Counter
-from pathlib import Path
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
@@ -187,7 +187,7 @@ def measure_recording(connection, rounds=9):
     """What it costs a writer that metrics are kept: adding up is part of it. Both ways are measured in turn."""
     connection.execute("set synchronous_commit = off")
     _, runs = new_project(connection)
-    one = lambda n: connection.execute(  # noqa: E731
+    one = lambda n: connection.execute(
         "select matrice.record_step(%s, %s, 'success', latency_ms => %s, model => 'gpt-4o', usage => %s)",
         [runs[n % 200], f"step {n % 3}", n % 5000, json.dumps(USAGE)], prepare=True)
     batch = json.dumps([{"run_id": str(runs[n % 200]), "step_name": f"step {n % 3}", "status": "success", "latency_ms": n % 5000,

@@ -182,7 +182,7 @@ for (const checkpointing of [false, true]) {
     const { run, errors } = app({
       lost: [{}, async ({ step }) => {
         await step.run('a', () => models['openai chat.completions'].call())
-        await step.run('b', () => models['anthropic'].call())
+        await step.run('b', () => models.anthropic.call())
         return 'done'
       }],
     }, { checkpointing })

@@ -100,7 +100,10 @@ async function shown(text, { width, scheme }) {
   const page = await browser.newPage()
   const [requests, dialogs] = [[], []]
   page.on('request', (request) => requests.push(request.url()))
-  page.on('dialog', (dialog) => (dialogs.push(dialog.message()), dialog.dismiss()))
+  page.on('dialog', (dialog) => {
+    dialogs.push(dialog.message())
+    return dialog.dismiss()
+  })
   await page.setViewport({ width, height: 800, isMobile: width < 600 })
   await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }])
   await page.setContent(text)

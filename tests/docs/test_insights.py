@@ -34,7 +34,7 @@ class Story:
             assert weight == 1
 
     def tell(self, function, weight):
-        for number in range(int(weight)):
+        for _ in range(int(weight)):
             run = self.one("select matrice.start_run(%s, 'wf', 'event')", self.project)
             self.one(f"select matrice.{function}(%s, run_id => %s)", self.insight, run)
         if weight % 1:

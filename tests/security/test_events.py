@@ -5,6 +5,7 @@ import time
 
 import psycopg
 import pytest
+
 from conftest import sign_in
 
 # Realtime itself is not there. This is the SQL that Supabase installs for it: the partitioned table, who may read it, and the

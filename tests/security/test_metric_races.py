@@ -120,7 +120,7 @@ class Writer:
 
     def act(self, connection):
         rng, project = self.rng, self.world.project
-        one = lambda table: f"(select id from matrice.{table} where project_id = '{project}' order by md5(id::text || {rng.randint(1, 10**9)}) limit 1)"  # noqa: E731
+        one = lambda table: f"(select id from matrice.{table} where project_id = '{project}' order by md5(id::text || {rng.randint(1, 10**9)}) limit 1)"
         anyone = connection.execute(f"select {one('workflow_runs')}").fetchone()[0]
         choice = rng.choices(
             ["start", "step", "steps", "finish", "correct", "reprice", "delete", "delete run", "change", "move", "reap", "merge"],
