@@ -269,8 +269,14 @@ impl UnifiedHunk {
     fn push(&mut self, row: &Row<'_>) {
         if self.body.is_empty() {
             let (old, new) = before(row);
-            self.old = Lines { before: old, count: 0 };
-            self.new = Lines { before: new, count: 0 };
+            self.old = Lines {
+                before: old,
+                count: 0,
+            };
+            self.new = Lines {
+                before: new,
+                count: 0,
+            };
         }
         self.old.count += usize::from(row.kind != Kind::Added);
         self.new.count += usize::from(row.kind != Kind::Removed);

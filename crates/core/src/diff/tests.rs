@@ -48,7 +48,10 @@ fn changed_words_are_marked() {
 fn words_of_scripts_without_spaces_are_marked() {
     assert_eq!(
         shown("東京都は日本の首都である", "東京都は日本の中心である", 0),
-        ["-1 · 東京都は日本の[首都]である", "+· 1 東京都は日本の[中心]である"]
+        [
+            "-1 · 東京都は日本の[首都]である",
+            "+· 1 東京都は日本の[中心]である"
+        ]
     );
 }
 
@@ -91,8 +94,13 @@ fn a_long_paste_does_not_move_the_rest_apart() {
 fn texts_of_several_windows_are_compared_to_their_end() {
     let line = |number: usize| format!("line {number}\n");
     let old: String = (0..200_000).map(line).collect();
-    let new: String = (0..200_000).filter(|number| number % 50_000 != 49_999).map(line).collect();
-    let removed: Vec<_> = rows(&old, &new, 0, false, NEVER).map(|row| (row.kind, row.old_line())).collect();
+    let new: String = (0..200_000)
+        .filter(|number| number % 50_000 != 49_999)
+        .map(line)
+        .collect();
+    let removed: Vec<_> = rows(&old, &new, 0, false, NEVER)
+        .map(|row| (row.kind, row.old_line()))
+        .collect();
     let expected = [50_000, 100_000, 150_000, 200_000].map(|line| (Kind::Removed, Some(line)));
     assert_eq!(removed, expected);
 }
@@ -100,10 +108,18 @@ fn texts_of_several_windows_are_compared_to_their_end() {
 #[test]
 fn the_unified_form_is_that_of_gnu_diff() {
     assert_eq!(
-        unified(("a", "1\n2\n3\n4\n5\n6\n7\n8\n9\n"), ("b", "1\n2\n3\n4\n5\n6\n7\n8\n10"), 1, NEVER),
+        unified(
+            ("a", "1\n2\n3\n4\n5\n6\n7\n8\n9\n"),
+            ("b", "1\n2\n3\n4\n5\n6\n7\n8\n10"),
+            1,
+            NEVER
+        ),
         "--- a\n+++ b\n@@ -8,2 +8,2 @@\n 8\n-9\n+10\n\\ No newline at end of file\n"
     );
-    assert_eq!(unified(("a", ""), ("b", "x\n"), 3, NEVER), "--- a\n+++ b\n@@ -0,0 +1 @@\n+x\n");
+    assert_eq!(
+        unified(("a", ""), ("b", "x\n"), 3, NEVER),
+        "--- a\n+++ b\n@@ -0,0 +1 @@\n+x\n"
+    );
     assert_eq!(
         unified(("a", "1\n2\n3\n"), ("b", "1\n3\n"), 0, NEVER),
         "--- a\n+++ b\n@@ -2 +1,0 @@\n-2\n"

@@ -33,7 +33,10 @@ pub(super) fn mark<'a>(
     for window in Windows::new(words_of(old), words_of(new), interrupt) {
         let mut at = (0, 0);
         for hunk in &window.hunks {
-            marks.same(&window.old[at.0..hunk.old.start], &window.new[at.1..hunk.new.start]);
+            marks.same(
+                &window.old[at.0..hunk.old.start],
+                &window.new[at.1..hunk.new.start],
+            );
             marks.changed(&window.old[hunk.old.clone()], &window.new[hunk.new.clone()]);
             at = (hunk.old.end, hunk.new.end);
         }
@@ -78,8 +81,12 @@ impl<'a> Marks<'a> {
     fn changed(&mut self, old: &[&'a str], new: &[&'a str]) {
         if let Some((old, new)) = self.blanks {
             // Blanks and commas between two changes do not make the words around them the same.
-            self.old[old..].iter_mut().for_each(|(_, changed)| *changed = true);
-            self.new[new..].iter_mut().for_each(|(_, changed)| *changed = true);
+            self.old[old..]
+                .iter_mut()
+                .for_each(|(_, changed)| *changed = true);
+            self.new[new..]
+                .iter_mut()
+                .for_each(|(_, changed)| *changed = true);
         }
         self.old.extend(old.iter().map(|token| (*token, true)));
         self.new.extend(new.iter().map(|token| (*token, true)));
@@ -116,7 +123,9 @@ fn parts<'a>(lines: &[&'a str], tokens: &[(&'a str, bool)]) -> Parts<'a> {
             let mut parts: Vec<Part<'a>> = Vec::new();
             let (mut start, mut end) = (0, 0);
             while end < line.len() {
-                let Some(&(token, is_changed)) = tokens.next() else { break };
+                let Some(&(token, is_changed)) = tokens.next() else {
+                    break;
+                };
                 end += token.len();
                 match parts.last_mut() {
                     Some(last) if last.is_changed == is_changed => last.text = &line[start..end],
