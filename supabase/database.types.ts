@@ -61,14 +61,14 @@ isOneToOne: false
                   ]
                 },"chunk_embeddings": {
                   Row: {
-                    "chunk_id": string,"created_at": string,"embedding": string,"id": string,"model": string,"project_id": string
+                    "chunk_id": string,"created_at": string,"embedding": string,"id": string,"model": string,"project_id": string,"template_hash": number | null
                   }
                   ComputedFields: never
                   Insert: {
-                    "chunk_id": string,"created_at"?: string,"embedding": string,"id"?: string,"model"?: string,"project_id"?: string
+                    "chunk_id": string,"created_at"?: string,"embedding": string,"id"?: string,"model"?: string,"project_id"?: string,"template_hash"?: number | null
                   }
                   Update: {
-                    "chunk_id"?: string,"created_at"?: string,"embedding"?: string,"id"?: string,"model"?: string,"project_id"?: string
+                    "chunk_id"?: string,"created_at"?: string,"embedding"?: string,"id"?: string,"model"?: string,"project_id"?: string,"template_hash"?: number | null
                   }
                   Relationships: [
                     {
@@ -107,14 +107,14 @@ isOneToOne: false
                   ]
                 },"embedding_leases": {
                   Row: {
-                    "attempt": number,"chunk_id": string,"is_failed": boolean,"last_error": string | null,"lease_id": string | null,"leased_by": string | null,"leased_until": string,"model": string,"project_id": string,"text_hash": string | null
+                    "attempt": number,"chunk_id": string,"is_failed": boolean,"last_error": string | null,"lease_id": string | null,"leased_by": string | null,"leased_until": string,"model": string,"project_id": string,"template_hash": number | null,"text_hash": string | null,"unanswered": number
                   }
                   ComputedFields: never
                   Insert: {
-                    "attempt"?: number,"chunk_id": string,"is_failed"?: boolean,"last_error"?: string | null,"lease_id"?: string | null,"leased_by"?: string | null,"leased_until": string,"model": string,"project_id"?: string,"text_hash"?: string | null
+                    "attempt"?: number,"chunk_id": string,"is_failed"?: boolean,"last_error"?: string | null,"lease_id"?: string | null,"leased_by"?: string | null,"leased_until": string,"model": string,"project_id"?: string,"template_hash"?: number | null,"text_hash"?: string | null,"unanswered"?: number
                   }
                   Update: {
-                    "attempt"?: number,"chunk_id"?: string,"is_failed"?: boolean,"last_error"?: string | null,"lease_id"?: string | null,"leased_by"?: string | null,"leased_until"?: string,"model"?: string,"project_id"?: string,"text_hash"?: string | null
+                    "attempt"?: number,"chunk_id"?: string,"is_failed"?: boolean,"last_error"?: string | null,"lease_id"?: string | null,"leased_by"?: string | null,"leased_until"?: string,"model"?: string,"project_id"?: string,"template_hash"?: number | null,"text_hash"?: string | null,"unanswered"?: number
                   }
                   Relationships: [
                     {
@@ -219,46 +219,6 @@ isOneToOne: false
                   Relationships: [
                     
                   ]
-                },"phase_changes": {
-                  Row: {
-                    "entered_at": string,"entered_by": string | null,"number": number,"phase": string,"project_id": string
-                  }
-                  ComputedFields: never
-                  Insert: {
-                    "entered_at": string,"entered_by"?: string | null,"number": number,"phase": string,"project_id": string
-                  }
-                  Update: {
-                    "entered_at"?: string,"entered_by"?: string | null,"number"?: number,"phase"?: string,"project_id"?: string
-                  }
-                  Relationships: [
-                    {
-      foreignKeyName: "phase_changes_project_id_fkey"
-      columns: ["project_id"]
-isOneToOne: false
-      referencedRelation: "projects"
-      referencedColumns: ["id"]
-    }
-                  ]
-                },"pillar_labels": {
-                  Row: {
-                    "is_release": boolean,"label": string,"number": number,"pillar_id": string,"project_id": string,"set_at": string,"set_by": string | null,"version": number | null
-                  }
-                  ComputedFields: never
-                  Insert: {
-                    "is_release"?: boolean,"label": string,"number": number,"pillar_id": string,"project_id": string,"set_at"?: string,"set_by"?: string | null,"version"?: number | null
-                  }
-                  Update: {
-                    "is_release"?: boolean,"label"?: string,"number"?: number,"pillar_id"?: string,"project_id"?: string,"set_at"?: string,"set_by"?: string | null,"version"?: number | null
-                  }
-                  Relationships: [
-                    {
-      foreignKeyName: "pillar_labels_pillar_fkey"
-      columns: ["project_id","pillar_id"]
-isOneToOne: false
-      referencedRelation: "pillars"
-      referencedColumns: ["project_id","id"]
-    }
-                  ]
                 },"pillar_versions": {
                   Row: {
                     "content": string,"metadata": NonNullable<Json>,"pillar_id": string,"project_id": string,"restored_from": number | null,"saved_at": string,"saved_by": string | null,"version": number
@@ -355,14 +315,14 @@ isOneToOne: false
                   ]
                 },"projects": {
                   Row: {
-                    "created_at": string,"created_by": string | null,"current_phase": string,"description": string | null,"domain": string | null,"id": string,"name": string,"settings": NonNullable<Json>,"updated_at": string
+                    "created_at": string,"created_by": string | null,"current_phase": string,"description": string | null,"domain": string | null,"id": string,"name": string,"reembed_template": number | null,"settings": NonNullable<Json>,"updated_at": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "created_at"?: string,"created_by"?: string | null,"current_phase"?: string,"description"?: string | null,"domain"?: string | null,"id"?: string,"name": string,"settings"?: NonNullable<Json>,"updated_at"?: string
+                    "created_at"?: string,"created_by"?: string | null,"current_phase"?: string,"description"?: string | null,"domain"?: string | null,"id"?: string,"name": string,"reembed_template"?: number | null,"settings"?: NonNullable<Json>,"updated_at"?: string
                   }
                   Update: {
-                    "created_at"?: string,"created_by"?: string | null,"current_phase"?: string,"description"?: string | null,"domain"?: string | null,"id"?: string,"name"?: string,"settings"?: NonNullable<Json>,"updated_at"?: string
+                    "created_at"?: string,"created_by"?: string | null,"current_phase"?: string,"description"?: string | null,"domain"?: string | null,"id"?: string,"name"?: string,"reembed_template"?: number | null,"settings"?: NonNullable<Json>,"updated_at"?: string
                   }
                   Relationships: [
                     
@@ -469,14 +429,14 @@ isOneToOne: false
                   ]
                 },"workflow_steps": {
                   Row: {
-                    "attempt": number,"call_key": string,"corrects": string | null,"cost_note": string | null,"cost_source": string | null,"cost_usd": number | null,"error": Json | null,"executed_at": string,"id": string,"latency_ms": number | null,"model": string | null,"project_id": string,"provider_cost_usd": number | null,"reason": string | null,"reservation_id": string | null,"run_id": string,"status": string,"step_key": string | null,"step_name": string,"tokens_input": number,"tokens_output": number,"usage": NonNullable<Json>
+                    "attempt": number,"cached_tokens": number,"call_key": string,"corrects": string | null,"cost_note": string | null,"cost_source": string | null,"cost_usd": number | null,"error": Json | null,"executed_at": string,"id": string,"latency_ms": number | null,"model": string | null,"project_id": string,"provider_cost_usd": number | null,"reason": string | null,"reservation_id": string | null,"run_id": string,"status": string,"step_key": string | null,"step_name": string,"tokens_input": number,"tokens_output": number,"usage": NonNullable<Json>
                   }
                   ComputedFields: never
                   Insert: {
-                    "attempt"?: number,"call_key"?: string,"corrects"?: string | null,"cost_note"?: string | null,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"provider_cost_usd"?: number | null,"reason"?: string | null,"reservation_id"?: string | null,"run_id": string,"status": string,"step_key"?: string | null,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
+                    "attempt"?: number,"cached_tokens"?: number,"call_key"?: string,"corrects"?: string | null,"cost_note"?: string | null,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"provider_cost_usd"?: number | null,"reason"?: string | null,"reservation_id"?: string | null,"run_id": string,"status": string,"step_key"?: string | null,"step_name": string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
                   }
                   Update: {
-                    "attempt"?: number,"call_key"?: string,"corrects"?: string | null,"cost_note"?: string | null,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"provider_cost_usd"?: number | null,"reason"?: string | null,"reservation_id"?: string | null,"run_id"?: string,"status"?: string,"step_key"?: string | null,"step_name"?: string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
+                    "attempt"?: number,"cached_tokens"?: number,"call_key"?: string,"corrects"?: string | null,"cost_note"?: string | null,"cost_source"?: string | null,"cost_usd"?: number | null,"error"?: Json | null,"executed_at"?: string,"id"?: string,"latency_ms"?: number | null,"model"?: string | null,"project_id"?: string,"provider_cost_usd"?: number | null,"reason"?: string | null,"reservation_id"?: string | null,"run_id"?: string,"status"?: string,"step_key"?: string | null,"step_name"?: string,"tokens_input"?: number,"tokens_output"?: number,"usage"?: NonNullable<Json>
                   }
                   Relationships: [
                     {
@@ -507,9 +467,9 @@ isOneToOne: false
 "_deletion":
 { Args: { "id": string,"vector": unknown }; Returns: string
                            },
-"_diff_lines":
-{ Args: { "context_lines": number,"new_text": string,"old_text": string }; Returns: {
-              "content": string,"kind": string,"new_line": number,"old_line": number,"words": Json
+"_find_quote":
+{ Args: { "contents": (string)[],"most": number,"quote": string,"starts": (number)[] }; Returns: {
+              "end_char": number,"start_char": number
             }[]
                            },
 "_highlight":
@@ -526,8 +486,14 @@ isOneToOne: false
 "_known_usage":
 { Args: { "given": Json }; Returns: Json
                            },
+"_latency_percentiles":
+{ Args: { "fractions": (number)[],"sketches": (string)[] }; Returns: (number)[]
+                           },
 "_live_texts":
 { Args: { "deletions": (string)[],"most": number,"texts": (string)[] }; Returns: (string)[]
+                           },
+"_merge_latencies":
+{ Args: { "sketches": (string)[] }; Returns: string
                            },
 "_merge_words":
 { Args: { "blocks": (string)[],"deletions": (string)[],"segments": (number)[],"texts": (string)[] }; Returns: {
@@ -538,6 +504,9 @@ isOneToOne: false
 { Args: { "among"?: (string)[],"match_count": number,"model": string,"project_ids": (string)[],"query": unknown }; Returns: {
               "chunk_id": string,"similarity": number
             }[]
+                           },
+"_negate_latencies":
+{ Args: { "sketch": string }; Returns: string
                            },
 "_price_catalogue":
 { Args: Record<PropertyKey, never>; Returns: string
@@ -560,14 +529,17 @@ isOneToOne: false
 "_read_usage":
 { Args: { "tokens_input": number,"tokens_output": number,"usage": Json }; Returns: Json
                            },
+"_report":
+{ Args: { "data": string,"language": string }; Returns: string
+                           },
 "_seal":
 { Args: { "content": string,"filterable": Json,"fts": unknown,"metadata": Json,"project_id": string,"source_id": string,"token_count": number }; Returns: string
                            },
+"_sketch_latencies":
+{ Args: { "latencies": (number)[] }; Returns: string
+                           },
 "_text_vector":
 { Args: { "content": string,"language": string }; Returns: unknown
-                           },
-"_unified_diff":
-{ Args: { "context_lines": number,"new_name": string,"new_text": string,"old_name": string,"old_text": string }; Returns: string
                            },
 "_whole_sentences":
 { Args: { "content": string,"most_chars": number }; Returns: string
@@ -580,18 +552,13 @@ isOneToOne: false
               "kind": string,"position": number,"word": string
             }[]
                            },
-"as_of":
-{ Args: { "at": string,"project_id": string }; Returns: {
-              "code": string,"content": string,"labels": (string)[],"metadata": Json,"name": string,"saved_at": string,"saved_by": string,"version": number
-            }[]
-                           },
 "budget_status":
 { Args: { "project_id": string }; Returns: {
               "budget_id": string,"exhausted_at": string,"forecast_usd": number,"fraction": number,"is_hard": boolean,"limit_usd": number,"model": string,"name": string,"period": string,"period_end": string,"period_start": string,"phase": string,"reserved_usd": number,"spent_usd": number,"state": string,"time_zone": string,"unpriced_steps": number,"user_key": string
             }[]
                            },
 "build_context":
-{ Args: { "filter"?: Json,"insights"?: number,"match_count"?: number,"min_score"?: number,"model"?: string,"pillars"?: (string)[],"project_id": string,"query_embedding": string,"query_text": string,"scores"?: Json,"target_model"?: string,"token_budget"?: number }; Returns: {
+{ Args: { "filter"?: Json,"insights"?: number,"match_count"?: number,"min_score"?: number,"model"?: string,"project_id": string,"query_embedding": string,"query_text": string,"scores"?: Json,"target_model"?: string,"token_budget"?: number }; Returns: {
               "citations": Json,"context": string,"token_count": number
             }[]
                            },
@@ -613,7 +580,7 @@ isOneToOne: false
                            },
 "claim_chunks":
 { Args: { "batch_size"?: number,"lease_seconds"?: number,"max_batch_tokens"?: number,"max_input_tokens"?: number,"max_inputs"?: number,"model"?: string,"project_id"?: string }; Returns: {
-              "attempt": number,"chunk_id": string,"content": string,"embedding_text": string,"embedding_tokens": number,"headings": (string)[],"lease_id": string,"model": string,"project_id": string,"request_model": string,"source_id": string,"source_name": string,"token_count": number
+              "attempt": number,"chunk_id": string,"content": string,"embedding_text": string,"embedding_tokens": number,"header": string,"headings": (string)[],"lease_id": string,"model": string,"project_id": string,"request_model": string,"source_id": string,"source_name": string,"token_count": number
             }[]
                            },
 "correct_step":
@@ -627,14 +594,6 @@ isOneToOne: false
                            },
 "detokenize":
 { Args: { "model"?: string,"tokens": (number)[] }; Returns: string
-                           },
-"diff_pillar":
-{ Args: { "code": string,"context_lines"?: number,"from_version": number,"project_id": string,"to_version"?: number }; Returns: {
-              "content": string,"kind": string,"new_line": number,"old_line": number,"words": Json
-            }[]
-                           },
-"diff_pillar_text":
-{ Args: { "code": string,"context_lines"?: number,"from_version": number,"project_id": string,"to_version"?: number }; Returns: string
                            },
 "drop_embeddings":
 { Args: { "batch_size"?: number,"model": string,"project_id": string }; Returns: number
@@ -650,6 +609,11 @@ isOneToOne: false
 "failed_chunks":
 { Args: { "project_id": string }; Returns: {
               "attempts": number,"chunk_id": string,"chunk_index": number,"last_error": string,"model": string,"source_id": string,"source_name": string
+            }[]
+                           },
+"find_quote":
+{ Args: { "match_count"?: number,"project_id"?: string,"quote": string,"source_id"?: string }; Returns: {
+              "chunk_ids": (string)[],"end_char": number,"places": Json,"source_id": string,"source_name": string,"start_char": number
             }[]
                            },
 "finish_run":
@@ -668,14 +632,6 @@ isOneToOne: false
                            },
 "invite_member":
 { Args: { "email": string,"project_id": string,"role"?: string,"valid_for"?: string }; Returns: string
-                           },
-"label_history":
-{ Args: { "only_code"?: string,"only_label"?: string,"project_id": string }; Returns: {
-              "code": string,"is_current": boolean,"is_release": boolean,"label": string,"set_at": string,"set_by": string,"version": number
-            }[]
-                           },
-"label_pillar":
-{ Args: { "code": string,"is_release"?: boolean,"label": string,"project_id": string,"version": number }; Returns: undefined
                            },
 "list_members":
 { Args: { "project_id": string }; Returns: {
@@ -703,16 +659,6 @@ isOneToOne: false
               "chunks": number,"embedded": number,"failed": number,"is_active": boolean,"is_next": boolean,"model": string
             }[]
                            },
-"phase_history":
-{ Args: { "project_id": string }; Returns: {
-              "duration": string,"entered_at": string,"entered_by": string,"left_at": string,"phase": string
-            }[]
-                           },
-"pillar_catalog":
-{ Args: { "project_id": string }; Returns: {
-              "code": string,"labels": (string)[],"name": string,"purpose": string,"template": string,"updated_at": string,"version": number
-            }[]
-                           },
 "pillar_history":
 { Args: { "code": string,"project_id": string }; Returns: {
               "content": string,"metadata": Json,"saved_at": string,"saved_by": string,"version": number
@@ -723,8 +669,14 @@ isOneToOne: false
               "above_input_tokens": number,"is_listed": boolean,"model_priced": string,"service_tier": string,"source": string,"unit": string,"usd_per_million": number,"valid_from": string
             }[]
                            },
+"purge_steps":
+{ Args: { "most"?: number,"older_than": string,"project_id": string }; Returns: number
+                           },
 "reap_runs":
 { Args: { "older_than"?: string,"project_id"?: string }; Returns: number
+                           },
+"rebuild_metrics":
+{ Args: { "project_id": string }; Returns: undefined
                            },
 "rechunk":
 { Args: { "format"?: string,"max_tokens"?: number,"overlap_tokens"?: number,"project_id": string,"source_ids"?: (string)[] }; Returns: {
@@ -739,6 +691,9 @@ isOneToOne: false
                            },
 "record_steps":
 { Args: { "project_id"?: string,"steps": Json }; Returns: number
+                           },
+"reembed":
+{ Args: { "project_id": string }; Returns: number
                            },
 "refuse_planned_counts":
 { Args: Record<PropertyKey, never>; Returns: undefined
@@ -762,6 +717,9 @@ isOneToOne: false
 { Args: { "chunks": Json,"source_id": string }; Returns: {
               "added": number,"kept": number,"removed": number,"total": number
             }[]
+                           },
+"report":
+{ Args: { "language"?: string,"project_id": string,"since"?: string,"time_zone"?: string,"until"?: string }; Returns: unknown
                            },
 "reprice":
 { Args: { "project_id": string,"since": string }; Returns: {
@@ -839,6 +797,11 @@ isOneToOne: false
 "start_run":
 { Args: { "attempt"?: number,"event_name": string,"input_data"?: Json,"is_failure_handler"?: boolean,"parent_run_id"?: string,"phase"?: string,"project_id": string,"run_key"?: string,"session_key"?: string,"started_at"?: string,"tags"?: Json,"user_key"?: string,"workflow_id": string }; Returns: string
                            },
+"step_errors":
+{ Args: { "match_count"?: number,"project_id": string,"since": string,"until"?: string }; Returns: {
+              "cost_usd": number,"error_class": string,"first_at": string,"last_at": string,"last_step_id": string,"runs": number,"step_names": (string)[],"steps": number
+            }[]
+                           },
 "store_embeddings":
 { Args: { "chunk_ids": (string)[],"embeddings": Json,"lease_id"?: string,"model": string }; Returns: number
                            },
@@ -861,18 +824,25 @@ isOneToOne: false
 "tokenize":
 { Args: { "content": string,"model"?: string }; Returns: (number)[]
                            },
+"top_runs":
+{ Args: { "match_count"?: number,"order_by"?: string,"project_id": string,"since": string,"until"?: string }; Returns: {
+              "completed_at": string,"cost_usd": number,"latency_ms": number,"phase": string,"run_id": string,"started_at": string,"status": string,"steps": number,"tokens_input": number,"tokens_output": number,"unpriced_steps": number,"workflow_id": string
+            }[]
+                           },
+"top_steps":
+{ Args: { "match_count"?: number,"order_by"?: string,"project_id": string,"since": string,"until"?: string }; Returns: {
+              "attempt": number,"cost_usd": number,"executed_at": string,"latency_ms": number,"model": string,"run_id": string,"status": string,"step_id": string,"step_name": string,"tokens_input": number,"tokens_output": number
+            }[]
+                           },
 "truncate_embeddings":
 { Args: { "batch_size"?: number,"model": string,"project_id": string }; Returns: number
                            },
 "truncate_tokens":
 { Args: { "content": string,"max_tokens": number,"model"?: string }; Returns: string
                            },
-"unlabel_pillar":
-{ Args: { "code": string,"label": string,"project_id": string }; Returns: undefined
-                           },
 "workflow_metrics":
-{ Args: { "group_by"?: string,"project_id": string,"since": string,"until"?: string }; Returns: {
-              "bucket": string,"cost_usd": number,"failed": number,"p50_ms": number,"p95_ms": number,"p99_ms": number,"runs": number,"steps": number,"succeeded": number,"success_rate": number,"tokens_input": number,"tokens_output": number
+{ Args: { "fill"?: boolean,"group_by"?: string,"model"?: string,"phase"?: string,"project_id": string,"since": string,"status"?: string,"time_zone"?: string,"until"?: string,"workflow"?: string }; Returns: {
+              "bucket": string,"cache_share": number,"cached_tokens": number,"cancelled": number,"cost_usd": number,"failed": number,"failed_steps": number,"p50_ms": number,"p95_ms": number,"p99_ms": number,"retried_steps": number,"running": number,"runs": number,"skipped_steps": number,"steps": number,"succeeded": number,"success_rate": number,"tokens_input": number,"tokens_output": number,"unpriced_steps": number
             }[]
                            }
           }

@@ -88,8 +88,9 @@ begin
   foreach tenant in array array[
     'user_projects', 'project_invitations', 'pillars', 'pillar_versions', 'pillar_labels', 'phase_changes', 'context_sources',
     'source_texts', 'source_chunks',
-    'chunk_embeddings', 'embedding_leases', 'insights', 'workflow_runs', 'workflow_steps', 'audit_log',
-    'project_prices', 'budgets', 'budget_events'
+    'chunk_embeddings', 'embedding_leases', 'insights', 'insight_evidence', 'insight_candidates', 'insight_versions',
+    'workflow_runs', 'workflow_steps', 'audit_log', 'project_prices', 'budgets', 'budget_events', 'project_imports',
+    'conversations', 'conversation_turns', 'answers', 'answer_passages', 'answer_ratings'
   ] loop
     execute format(
       'create or replace trigger stay_in_project before update of project_id on matrice.%I
@@ -98,7 +99,7 @@ begin
   end loop;
   foreach tenant in array array[
     'projects', 'project_invitations', 'pillars', 'context_sources', 'source_chunks', 'chunk_embeddings', 'insights',
-    'workflow_runs', 'workflow_steps', 'audit_log'
+    'workflow_runs', 'workflow_steps', 'audit_log', 'conversations'
   ] loop
     execute format(
       'create or replace trigger keep_id before update of id on matrice.%I

@@ -107,6 +107,8 @@ begin
        '8192 + 2 * octet_length(content) + octet_length(metadata::text) + coalesce(octet_length(filterable::text), 0)', 0),
       ('insights',
        '1000 + 3 * octet_length(content) + octet_length(tags::text) + coalesce(octet_length(evidence::text), 0)', 0),
+      ('insight_versions', '500 + octet_length(content)', 0),
+      ('insight_evidence', '500 + coalesce(octet_length(url), 0) + coalesce(octet_length(note), 0)', 0),
       ('workflow_runs',
        '500 + octet_length(input_data::text) + coalesce(octet_length(output_data::text), 0) + octet_length(tags::text) '
        '+ coalesce(octet_length(error::text), 0)', 0),
@@ -116,7 +118,12 @@ begin
       ('pillar_labels', '500', 0),
       -- The first phase of a project comes with the project.
       ('phase_changes', 'case when number > 1 then 200 else 0 end', 0),
-      ('project_invitations', '500', 0)
+      ('project_invitations', '500', 0),
+      ('conversations', '500 + octet_length(title)', 0),
+      ('conversation_turns', '500 + octet_length(content) + octet_length(citations::text)', 0),
+      ('answers', '500 + octet_length(question) + coalesce(pg_column_size(query_embedding), 0)', 0),
+      ('answer_passages', '200', 0),
+      ('answer_ratings', '200 + coalesce(octet_length(comment), 0)', 0)
     ) as listed (tab, bytes, sources)
   loop
     all_rows := concat_ws(' union all ', all_rows,

@@ -31,7 +31,7 @@ language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 begin atomic
   select array['embedding_model', 'next_embedding_model', 'embedding_template', 'max_attempts', 'keep_source_texts',
-               'keep_source_versions', 'language', 'pillars', 'exit_criteria', 'viewers_record_runs', 'app'];
+               'keep_source_versions', 'language', 'pillars', 'exit_criteria', 'viewers_record_runs', 'events', 'app'];
 end;
 comment on function matrice_private.known_settings is 'Returns the keys that the settings of a project may have.';
 
@@ -41,7 +41,7 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select case when key in ('app', 'pillars', 'exit_criteria') then 'object'
               when key in ('max_attempts', 'keep_source_versions') then 'number'
-              when key in ('keep_source_texts', 'viewers_record_runs') then 'boolean' else 'string' end;
+              when key in ('keep_source_texts', 'viewers_record_runs', 'events') then 'boolean' else 'string' end;
 end;
 comment on function matrice_private.type_of_setting is 'Returns the JSON type of a setting of a project.';
 

@@ -39,50 +39,32 @@ create or replace trigger keep_progress
 before insert or update of status, error, chunk_count, embedded_count, failed_count on matrice.context_sources
 for each row execute function matrice_private.keep_progress();
 
-create or replace function matrice_private.send_progress(project_id uuid, sources jsonb) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  -- NOTIFY takes less than 8000 bytes.
-  event jsonb := jsonb_build_object(
-    'event', 'source_progress', 'project_id', project_id, 'source_count', jsonb_array_length(sources),
-    'sources', case when jsonb_array_length(sources) <= 30 then sources else '[]' end);
-  -- Supabase Realtime. It is looked up at run time, because a plain PostgreSQL does not have it.
-  realtime regproc := to_regprocedure('realtime.send(jsonb,text,text,boolean)')::oid::regproc;
-begin
-  perform pg_notify('matrice:' || project_id, event::text);
-  if realtime is not null then
-    execute format('select %s($1, $2, $3, true)', realtime) using event, 'source_progress', 'matrice:' || project_id;
-  end if;
-end
-$$;
-comment on function matrice_private.send_progress is
-  'Tells clients how far sources are: by NOTIFY and, where it is, by Supabase Realtime. Of more than 30 sources it tells only '
-  'how many changed.';
-
 create or replace function matrice_private.tell_progress() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+-- The plan is made for the first statement of a session. If that changes one row, it is slow for many.
+set enable_nestloop = off
 as $$
 begin
-  perform matrice_private.send_progress(c.project_id, c.sources)
+  -- Embeddings come in many small batches, so they are told at each twentieth of the chunks.
+  perform matrice_private.send_event(c.project_id, matrice_private.told_rows(
+            c.project_id, 'source_progress', null, 'source', c.how_many, case when c.how_many <= 30 then c.sources end))
      from (
-       select a.project_id,
+       select a.project_id, count(*) as how_many,
               jsonb_agg(jsonb_build_object(
                 'id', a.id, 'status', a.status, 'chunk_count', a.chunk_count, 'embedded_count', a.embedded_count,
                 'failed_count', a.failed_count) order by a.id) as sources
          from added a
          join removed r on r.id = a.id
-        where (a.status, a.chunk_count, a.embedded_count, a.failed_count)
-              is distinct from (r.status, r.chunk_count, r.embedded_count, r.failed_count)
+        where (a.status, a.error, a.chunk_count, a.failed_count, 20::bigint * a.embedded_count / nullif(a.chunk_count, 0))
+              is distinct from (r.status, r.error, r.chunk_count, r.failed_count, 20::bigint * r.embedded_count / nullif(r.chunk_count, 0))
         group by a.project_id
      ) c;
   return null;
 end
 $$;
 comment on function matrice_private.tell_progress is
-  'Tells clients which sources of a project a statement changed: one event per project. SECURITY DEFINER: clients may not '
+  'Tells members which sources of a project a statement changed: one event for each project. SECURITY DEFINER: clients may not '
   'execute realtime.send.';
 
 create or replace trigger tell_progress after update on matrice.context_sources
@@ -125,4 +107,4 @@ $$;
 comment on function matrice.source_progress is
   'Returns how far the sources of a project are: their chunks, those that have an embedding of the project''s model, and '
   'those that failed for good. Clients can listen for changes: the channel matrice:<project_id> of LISTEN, or of Supabase '
-  'Realtime, gets an event for each statement that changes them.';
+  'Realtime, gets an event for each statement that changes them. Embeddings are told at each twentieth of the chunks of a source.';

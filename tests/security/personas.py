@@ -7,7 +7,8 @@ PERSONAS = ["no claims", "anon", "outsider", "ex-member", "viewer", "editor", "o
 A, B = str(uuid.UUID(int=0xA)), str(uuid.UUID(int=0xB))
 USERS = {name: str(uuid.uuid5(uuid.NAMESPACE_DNS, name)) for name in [*PERSONAS, "member to change"]}
 IDS = {name: str(uuid.uuid5(uuid.NAMESPACE_OID, name)) for name in
-       ["source", "chunk", "embedding", "insight", "newer insight", "run", "step", "pillar", "invitation", "budget", "reservation"]}
+       ["source", "chunk", "embedding", "insight", "newer insight", "run", "step", "pillar", "invitation", "budget", "reservation",
+        "run without answer", "conversation"]}
 TOKEN = "the token of an invitation"
 
 
@@ -37,13 +38,30 @@ def build(connection):
     c("insert into matrice.embedding_leases (chunk_id, model, leased_until) values (%s, 'gte-small', now())", [IDS["chunk"]])
     for name in ("insight", "newer insight"):
         c("insert into matrice.insights (id, project_id, type, title, content) values (%s, %s, 'learning', 'words', 'words')", [IDS[name], A])
+    c("insert into matrice.insight_evidence (project_id, insight_id, kind, is_for, evidence_key, witness, source_id, chunk_id, run_id, step_id)"
+      " values (%s, %s, 'chunk', true, 'x', 'x', %s, %s, %s, %s)", [A, IDS["insight"], IDS["source"], IDS["chunk"], IDS["run"], IDS["step"]])
+    c("insert into matrice.insight_versions (project_id, insight_id, type, title, content, confidence, volatility, is_merged)"
+      " values (%s, %s, 't', 't', 'c', 1, 'fast', false)", [A, IDS["insight"]])
+    c("insert into matrice.insight_candidates (project_id, insight_id, candidate_id, found_by, likeness) values (%s, %s, %s, 'words', 1)",
+      [A, IDS["insight"], IDS["newer insight"]])
     c("insert into matrice.workflow_runs (id, project_id, workflow_id) values (%s, %s, 'w')", [IDS["run"], A])
     c("insert into matrice.workflow_steps (id, run_id, step_name, status) values (%s, %s, 's', 'success')", [IDS["step"], IDS["run"]])
+    c("insert into matrice.workflow_runs (id, project_id, workflow_id) values (%s, %s, 'w')", [IDS["run without answer"], A])
+    c("insert into matrice.answers (project_id, run_id, question) values (%s, %s, 'words')", [A, IDS["run"]])
+    c("insert into matrice.answer_passages values (%s, %s, %s, sha256('words'))", [A, IDS["run"], IDS["chunk"]])
+    c("insert into matrice.answer_ratings (project_id, run_id, user_id, rating) values (%s, %s, %s, 1)", [A, IDS["run"], USERS["member to change"]])
+    # The editor shares it.
+    c("insert into matrice.conversations (id, project_id, is_private, created_by) values (%s, %s, false, %s)",
+      [IDS["conversation"], A, USERS["editor"]])
+    c("insert into matrice.conversation_turns (project_id, conversation_id, role, content) values (%s, %s, 'user', 'words')",
+      [A, IDS["conversation"]])
     c("insert into matrice.project_prices (project_id, model, valid_from, same_as) values (%s, 'gpt-4o', now(), 'gpt-4o')", [A])
     c("insert into matrice.budgets (id, project_id, name, limit_usd, period, time_zone, is_hard, thresholds)"
       " values (%s, %s, 'default', 5, 'day', 'UTC', true, '{1}')", [IDS["budget"], A])
     c("insert into matrice.budget_events (project_id, budget_id, period_start, threshold, limit_usd, spent_usd) values (%s, %s, now(), 1, 5, 5)",
       [A, IDS["budget"]])
+    c("insert into matrice.project_imports (project_id, source_project_id, has_new_ids, header, next_line, hash, imported_by)"
+      " values (%s, %s, false, '{}', 3, 1, %s)", [A, A, A])
     c("insert into matrice_private.budget_holds (id, project_id, estimate_usd, expires_at) values (%s, %s, 1, now() + interval '1 hour')",
       [IDS["reservation"], A])
 

@@ -263,6 +263,30 @@ def test_writing_functions_of_a_project_that_is_deleted_meanwhile_answer_not_fou
     assert both(project, delete, (ALICE, call, [project.project])) == "PT404"
 
 
+def test_record_insight_twice_at_once_makes_one_insight_with_two_pieces_of_evidence(project):
+    project.rows("insert into matrice.user_projects values (%s, %s, 'editor')", [BOB, project.project])
+    record = "select matrice.record_insight(%s, 'learning', 'Calm', 'The wind falls')"
+    assert both(project, (ALICE, record, [project.project]), (BOB, record.replace("The", "THE"), [project.project])) == "done"
+    assert project.value("select count(*) from matrice.insights") == 1
+    assert project.value("select count(distinct user_id) from matrice.insight_evidence") == 2
+
+
+@pytest.mark.parametrize("is_recorded_first", [True, False])
+def test_evidence_of_a_chunk_that_is_deleted_meanwhile_is_weak_or_not_found(project, is_recorded_first):
+    with project.connect() as connection:
+        sign_in(connection, ALICE)
+        source = connection.execute("select matrice.ingest_source(%s, 'doc', 'The wind falls')", [project.project]).fetchone()[0]
+        chunk = connection.execute("select id from matrice.source_chunks").fetchone()[0]
+    record = (ALICE, "select matrice.record_insight(%s, 'learning', 'Calm', 'The wind falls', chunk_ids => array[%s::uuid])", [project.project, chunk])
+    change = (ALICE, "select matrice.chunk_source(%s, 'The wind rises')", [source])
+    if is_recorded_first:
+        assert both(project, record, change) == "done"
+        assert project.value("select count(*) from matrice.insight_evidence where changed_at is not null") == 1
+    else:
+        assert both(project, change, record) == "PT404"
+        assert project.value("select count(*) from matrice.insights") == 0
+
+
 def test_supersede_insight_at_the_same_time_closes_no_circle(project):
     with project.connect() as connection:
         sign_in(connection, ALICE)

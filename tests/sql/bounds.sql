@@ -14,6 +14,7 @@ create function tests.row_of(tab text) returns text language sql as $$
     when 'model_price_windows' then 'model = ''bounded'''
     when 'model_price_multipliers' then 'model = ''bounded'''
     when 'quotas' then 'quota = ''bounded'''
+    when 'workflow_runs' then format('id = %L', tests.id('run'))
     else format('project_id = %L', tests.id('atlas'))
   end
 $$;
@@ -33,6 +34,10 @@ create function tests.other(tab text) returns jsonb language sql as $$
     when 'model_price_multipliers' then '{"model": "another"}'
     when 'project_prices' then '{"model": "another"}'
     when 'quotas' then '{"quota": "another"}'
+    when 'conversation_turns' then '{"turn": 2}'
+    when 'answers' then jsonb_build_object('run_id', tests.id('another run'))
+    when 'answer_passages' then jsonb_build_object('chunk_id', gen_random_uuid())
+    when 'answer_ratings' then jsonb_build_object('user_id', tests.id('alice'))
     else '{}'
   end || case when tab in ('user_projects', 'embedding_leases', 'embedding_models', 'model_prices', 'model_price_windows',
                            'model_price_multipliers', 'project_prices', 'quotas') then '{}' else jsonb_build_object('id', gen_random_uuid()) end
@@ -54,9 +59,9 @@ insert into hostile values
   ('integer[]', '{2147483647}'), ('integer[]', '{}'), ('integer[]', (select array_agg(1) from generate_series(1, 10000))::text);
 -- The first rate of a model is from -infinity on.
 insert into hostile values ('timestamptz', '-infinity');
--- These have bounds of their own: a length of sixteen bytes, of a day, of 16,000 finite numbers, and what triggers alone write.
+-- These have bounds of their own: a length of sixteen bytes, of a day, of 16,000 finite numbers, three ratings, and what triggers alone write.
 create temp table bounded (type text) on commit drop;
-insert into bounded values ('uuid'), ('boolean'), ('time without time zone'), ('vector'), ('bit varying'), ('tsvector');
+insert into bounded values ('uuid'), ('boolean'), ('time without time zone'), ('vector'), ('smallint'), ('bit varying'), ('tsvector');
 grant select on hostile, bounded to public;
 
 select tests.project('atlas');
@@ -75,6 +80,13 @@ insert into matrice.model_price_windows values ('bounded', '{1}', '01:00', '02:0
 insert into matrice.model_price_multipliers values ('bounded', 'speed', 'x', 1);
 insert into matrice.project_prices (project_id, model, valid_from, same_as) values (tests.id('atlas'), 'bounded', now(), 'gpt-4o');
 insert into matrice.quotas values ('bounded', 1, 1, 'x');
+insert into matrice.conversations (id, project_id, is_private, created_by) values (tests.id('conversation'), tests.id('atlas'), false, tests.id('alice'));
+insert into matrice.conversation_turns (project_id, conversation_id, role, content, created_by)
+values (tests.id('atlas'), tests.id('conversation'), 'user', 'words', tests.id('alice'));
+insert into matrice.workflow_runs (id, project_id, workflow_id) values (tests.id('another run'), tests.id('atlas'), 'w');
+insert into matrice.answers (project_id, run_id, question) values (tests.id('atlas'), tests.id('run'), 'words');
+insert into matrice.answer_passages values (tests.id('atlas'), tests.id('run'), tests.id('chunk'), sha256('words'));
+insert into matrice.answer_ratings (project_id, run_id, user_id, rating) values (tests.id('atlas'), tests.id('run'), tests.id('victor'), 1);
 
 -- The hostile values of a column's type that were stored, by verb. One that a trigger replaced was not.
 create function tests.taken(tab text, col text, type regtype) returns setof text language plpgsql as $$
@@ -184,6 +196,7 @@ select tests.refuses(format('select matrice.%s', replace(call, '?', value)), '22
                ($$save_pillar(tests.id('atlas'), 'P1', 'x', ?)$$),
                ($$create_project('x', settings => ?)$$), ($$record_insight(tests.id('atlas'), 't', 't', 'c', tags => jsonb_build_array(?))$$),
                ($$record_insight(tests.id('atlas'), 't', 't', 'c', evidence => ?)$$), ($$start_run(tests.id('atlas'), 'w', 'e', input_data => ?)$$),
+               ($$add_turn(tests.id('conversation'), 'user', 'x', citations => jsonb_build_array(?))$$),
                ($$finish_run(tests.id('run'), 'completed', ?)$$), ($$record_step(tests.id('run'), 's', 'success', error => ?)$$),
                ($$start_run(tests.id('atlas'), 'w', 'e', tags => jsonb_build_array(?))$$), ($$finish_run(tests.id('run'), 'failed', error => ?)$$),
                ($$record_steps(jsonb_build_array(jsonb_build_object('run_id', tests.id('run'), 'step_name', 's', 'status', 'success', 'error', ?)))$$),
@@ -200,7 +213,15 @@ select tests.refuses(format('select matrice.%s', call), '22023', format('M8: %s 
                ($$ingest_chunks(tests.id('atlas'), 'x', '[{"content": "x"}]', repeat('x', 201))$$),
                ($$ingest_chunks(tests.id('atlas'), 'x', '[{"content": "x"}]', storage_path => repeat('x', 2001))$$),
                ($$record_insight(tests.id('atlas'), repeat('x', 201), 't', 'c')$$), ($$record_insight(tests.id('atlas'), 't', repeat('x', 2001), 'c')$$),
-               ($$record_insight(tests.id('atlas'), 't', 't', repeat('x', 1300000))$$), ($$start_run(tests.id('atlas'), repeat('x', 201), 'e')$$),
+               ($$record_insight(tests.id('atlas'), 't', 't', repeat('x', 1300000))$$),
+               ($$record_insight(tests.id('atlas'), 't', 't', 'c', subject => repeat('x', 2001), attribute => 'x', value => 'x')$$),
+               ($$record_insight(tests.id('atlas'), 't', 't', 'c', subject => 'x', attribute => repeat('x', 2001), value => 'x')$$),
+               ($$record_insight(tests.id('atlas'), 't', 't', 'c', subject => 'x', attribute => 'x', value => repeat('x', 2001))$$),
+               ($$record_insight(tests.id('atlas'), 't', 't', 'c', note => repeat('x', 2001))$$),
+               ($$confirm_insight(tests.id('atlas'), url => 'https://' || repeat('x', 2001))$$),
+               ($$contradict_insight(tests.id('atlas'), note => repeat('x', 2001))$$),
+               ($$supersede_insight(tests.id('atlas'), tests.id('atlas'), repeat('x', 2001))$$), ($$retract_insight(tests.id('atlas'), repeat('x', 2001))$$),
+               ($$start_run(tests.id('atlas'), repeat('x', 201), 'e')$$),
                ($$start_run(tests.id('atlas'), 'w', repeat('x', 201))$$), ($$start_run(tests.id('atlas'), 'w', 'e', repeat('x', 501))$$),
                ($$record_step(tests.id('run'), 's', 'success', model => repeat('x', 201))$$),
                ($$record_step(tests.id('run'), 's', 'success', step_key => repeat('x', 501))$$),
@@ -210,10 +231,15 @@ select tests.refuses(format('select matrice.%s', call), '22023', format('M8: %s 
                ($$record_steps(jsonb_build_array(jsonb_build_object('run_id', tests.id('run'), 'step_name', repeat('x', 201), 'status', 'success')))$$),
                ($$start_run(tests.id('atlas'), 'w', 'e', user_key => repeat('x', 201))$$), ($$start_run(tests.id('atlas'), 'w', 'e', session_key => repeat('x', 201))$$),
                ($$correct_step(gen_random_uuid(), repeat('x', 2001), 1)$$),
+               ($$find_quote(repeat('x', 100001), tests.id('atlas'))$$),
+               ($$start_conversation(tests.id('atlas'), repeat('x', 2001))$$), ($$add_turn(tests.id('conversation'), 'user', repeat('x', 1048577))$$),
+               ($$record_answer(tests.id('run'), repeat('x', 65537), '[]')$$), ($$rate_answer(tests.id('run'), 1, repeat('x', 65537))$$),
                ($$set_price(tests.id('atlas'), repeat('x', 201), '{}')$$), ($$set_price(tests.id('atlas'), 'x', same_as => repeat('x', 201))$$),
                ($$price_of(repeat('x', 201))$$), ($$price_of('gpt-4o', provider => repeat('x', 201))$$),
                ($$set_budget(tests.id('atlas'), 1, name => repeat('x', 201))$$), ($$set_budget(tests.id('atlas'), 1, model => repeat('x', 201))$$),
                ($$set_budget(tests.id('atlas'), 1, user_key => repeat('x', 201))$$), ($$remove_budget(tests.id('atlas'), repeat('x', 201))$$),
+               ($$export_project(tests.id('atlas'), after => repeat('x', 10001))$$), ($$import_project(array[repeat('x', 536870913)])$$),
+               ($$import_project(array[repeat('x', 67108864), 'x'])$$),
                ($$reserve_budget(tests.id('atlas'), 1, repeat('x', 201))$$), ($$reserve_budget(tests.id('atlas'), 1, user_key => repeat('x', 201))$$)) calls (call);
 
 -- A step is recorded whatever its usage says: only what is known of it is kept.

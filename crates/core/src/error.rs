@@ -108,6 +108,9 @@ pub enum Error {
     /// The bytes are not those of a jsonb array.
     #[error("embeddings must be a JSON array")]
     NotAnArray,
+    /// A quote has nothing but white space and characters without width.
+    #[error("quote must not be empty")]
+    EmptyQuote,
     /// Bytes of the word index are not what the engine wrote.
     #[error("the word index is damaged")]
     DamagedIndex,
@@ -133,6 +136,9 @@ impl Error {
                 "The bytes are not valid UTF-8, or contain a NUL. A cut inside a character causes this."
                     .into(),
             ),
+            Error::EmptyQuote => {
+                Some("It has only white space, soft hyphens or characters without width.".into())
+            }
             _ => None,
         }
     }
@@ -165,6 +171,7 @@ impl Error {
             Error::Null(_) => "Leave it out to use its default.".into(),
             Error::NegativeTokens(_) => "Pass 0 for the empty text.".into(),
             Error::NullToken => "Pass an array of token numbers.".into(),
+            Error::EmptyQuote => "Pass the words to look for.".into(),
             Error::DamagedIndex => "Build it again: select matrice_private.rebuild_word_index().".into(),
             Error::NotAVector { .. } => {
                 "Pass embeddings as a JSON array of arrays of finite numbers, or of base64 strings of little-endian 32-bit floats.".into()
