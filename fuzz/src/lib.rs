@@ -127,7 +127,10 @@ pub fn diff(data: &[u8]) {
             assert_eq!(line, row.content());
         }
     }
-    assert!(old == new || (left == old && right == new), "rows of {old:?}, {new:?}");
+    assert!(
+        old == new || (left == old && right == new),
+        "rows of {old:?}, {new:?}"
+    );
     assert_eq!(is_empty, old == new, "rows of {old:?}, {new:?}");
     let patch = unified(("old", old), ("new", new), context.into(), Interrupt::NEVER);
     assert_eq!(patch.is_empty(), old == new, "{patch:?}");
