@@ -246,6 +246,7 @@ type Columns = {
 
 /** Columns that take more than they return. */
 type WrittenColumns = {
+  answers: { query_embedding: Vector | null }
   chunk_embeddings: { embedding: Vector }
   workflow_steps: { usage: ReportedUsage }
 }
@@ -351,7 +352,7 @@ type Functions = {
   }
   add_turn: { args: { role: TurnRole, run_id: string | null, citations: readonly Json[] } }
   record_answer: {
-    args: { citations: readonly (string | Citation)[], query_embedding: Vector | null, model: EmbeddingModel | null }
+    args: { citations: readonly (string | { chunk_ids: string[] } | { chunk_id: string } | Citation)[], query_embedding: Vector | null, model: EmbeddingModel | null }
   }
   rate_answer: { args: { rating: -1 | 0 | 1, comment: string | null } }
   evaluation_set: { args: { model: EmbeddingModel | null }, returns: LabelledQuery[] }

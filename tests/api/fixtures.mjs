@@ -65,6 +65,8 @@ export async function createWorld(user, name, carol) {
   const run_id = await ok(user.rpc('start_run', { project_id, workflow_id: 'watch', event_name: 'tide', run_key: 'watch-1' }))
   const conversation_id = await ok(user.rpc('start_conversation', { project_id }))
   await ok(user.rpc('record_answer', { run_id, question: 'blue whale', citations: [chunk_id] }))
+  await ok(user.rpc('add_turn', { conversation_id, role: 'user', content: 'How blue is a whale?' }))
+  await ok(user.rpc('rate_answer', { run_id, rating: 1 }))
   await ok(user.rpc('set_price', { project_id, model: 'house', prices: { input: 1 } }))
   const step_id = await ok(user.rpc('record_step', { run_id, step_name: 'look', status: 'success', model: 'gpt-4o', tokens_input: 10, step_key: 'look-1' }))
   await ok(user.rpc('set_budget', { project_id, limit_usd: 100, thresholds: [0.0000001] }))
