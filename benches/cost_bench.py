@@ -7,7 +7,10 @@ tokens, service tiers, data residency, and at a random hour. Differences are cou
 import json
 import os
 import random
+import statistics
+import time
 from collections import Counter
+from pathlib import Path
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -162,10 +165,98 @@ def measure(connection, rows=100_000):
     harness.table(["call", "µs"], taken)
 
 
+USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "prompt_tokens_details": {"cached_tokens": 400}}
+TRIGGERS = ["alter table matrice.workflow_steps {} trigger note_added", "alter table matrice.workflow_runs {} trigger note_added",
+            "alter table matrice.workflow_runs {} trigger note_changed"]
+SHAPE = "select count(*), sum(steps), sum(cost_usd) from matrice.workflow_metrics(%s, now() - interval '90 days', group_by => %s, time_zone => %s)"
+
+
+def processor_seconds(connection):
+    """What the session has used: other work of the machine does not count."""
+    return int(Path(f"/proc/{connection.info.backend_pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def new_project(connection):
+    project = connection.execute("insert into matrice.projects (name) values ('Bench') returning id").fetchone()[0]
+    runs = [connection.execute("select matrice.start_run(%s, %s, 'e', user_key => %s)", [project, f"w{n % 5}", f"u{n % 20}"]).fetchone()[0]
+            for n in range(200)]
+    return project, runs
+
+
+def measure_recording(connection, rounds=9):
+    """What it costs a writer that metrics are kept: adding up is part of it. Both ways are measured in turn."""
+    connection.execute("set synchronous_commit = off")
+    _, runs = new_project(connection)
+    one = lambda n: connection.execute(  # noqa: E731
+        "select matrice.record_step(%s, %s, 'success', latency_ms => %s, model => 'gpt-4o', usage => %s)",
+        [runs[n % 200], f"step {n % 3}", n % 5000, json.dumps(USAGE)], prepare=True)
+    batch = json.dumps([{"run_id": str(runs[n % 200]), "step_name": f"step {n % 3}", "status": "success", "latency_ms": n % 5000,
+                         "model": "gpt-4o", "usage": USAGE} for n in range(10_000)])
+    calls = {"record_step": (lambda: [one(n) for n in range(4000)], 4000),
+             "record_steps of 10,000": (lambda: connection.execute("select matrice.record_steps(%s)", [batch]), 10_000)}
+    rows = []
+    for name, (call, steps) in calls.items():
+        taken = {"disable": [], "enable": []}
+        for turn in range(rounds + 1):
+            for way in taken:
+                for trigger in TRIGGERS:
+                    connection.execute(trigger.format(way))
+                started = processor_seconds(connection)
+                call()
+                if turn:
+                    taken[way].append((processor_seconds(connection) - started) * 1e6 / steps)
+        without, kept = (statistics.median(taken[way]) for way in taken)
+        rows.append([name, without, kept, f"{kept / without:.3f}"])
+    harness.table(["call", "without metrics, µs a step", "with them", "ratio"], rows)
+
+
+def load(connection, steps):
+    """Steps of 90 days, ten in a run, without their triggers, and then counted: what a restore does."""
+    project = connection.execute("insert into matrice.projects (name) values ('Large') returning id").fetchone()[0]
+    connection.execute("set session_replication_role = replica")
+    connection.execute(
+        """insert into matrice.workflow_runs (id, project_id, workflow_id, event_name, status, phase, user_key, started_at)
+           select md5(%(project)s || g)::uuid, %(project)s::uuid, 'w' || g %% 5, 'e', 'completed', 'P' || 1 + g %% 6, 'u' || g %% 50,
+                  now() - g * interval '90 days' / (%(steps)s / 10 + 1) from generate_series(1, %(steps)s / 10) g""", {"project": str(project), "steps": steps})
+    connection.execute(
+        """insert into matrice.workflow_steps (run_id, project_id, step_name, status, latency_ms, model, tokens_input, tokens_output,
+                                               cost_usd, cost_source, executed_at)
+           select md5(%(project)s || g)::uuid, %(project)s::uuid, 'step ' || j, case when j = 9 then 'failed' else 'success' end,
+                  exp(random() * 10)::integer, (array['gpt-4o', 'gpt-5', 'claude-sonnet-4-5', 'gpt-4o-mini'])[1 + j %% 4], 1000, j, 0.0025, 'provided',
+                  now() - g * interval '90 days' / (%(steps)s / 10 + 1) from generate_series(1, %(steps)s / 10) g cross join generate_series(0, 9) j""",
+        {"project": str(project), "steps": steps})
+    connection.execute("set session_replication_role = origin")
+    connection.execute("analyze matrice.workflow_runs")
+    connection.execute("analyze matrice.workflow_steps")
+    started = time.perf_counter()
+    connection.execute("select matrice.rebuild_metrics(%s)", [project])
+    print(f"rebuild_metrics of {steps:,} steps: {time.perf_counter() - started:.0f} s\n")
+    return project
+
+
+def measure_metrics(connection):
+    """Figures of 90 days: with all steps added up, and with 2,000 that are not yet."""
+    for steps in [int(n) for n in os.environ.get("BENCH_STEPS", "1000000").split(",")]:
+        project = load(connection, steps)
+        connection.execute("vacuum analyze matrice_private.metrics")
+        ways = [("day", "UTC"), ("day", "Asia/Kathmandu"), ("month", "Europe/Paris"), ("workflow", "UTC"), ("model", "UTC"), ("step", "UTC"), ("user", "UTC")]
+        calls = {f"by {group}, {zone}": (connection, SHAPE, [project, group, zone]) for group, zone in ways}
+        before = harness.medians_ms(calls, runs=7, warm_up=1)
+        run_id = connection.execute("select matrice.start_run(%s, 'w', 'e')", [project]).fetchone()[0]
+        for _ in range(4):
+            connection.execute("select matrice.record_steps(%s)", [json.dumps([{"run_id": str(run_id), "step_name": "s", "status": "success"}] * 499)])
+        waiting = connection.execute("select count(*) from matrice_private.metric_changes where project_id = %s", [project]).fetchone()[0]
+        after = harness.medians_ms(calls, runs=7, warm_up=1)
+        harness.table([f"90 days of {steps:,} steps", "ms", f"with {waiting:,} new ones, ms"], [[name, before[name], after[name]] for name in calls])
+
+
 def main():
     connection = harness.database(NAME)
-    compare(connection)
-    measure(connection)
+    if not os.environ.get("BENCH_ONLY_METRICS"):
+        compare(connection)
+        measure(connection)
+    measure_recording(connection)
+    measure_metrics(connection)
 
 
 main()

@@ -110,6 +110,7 @@ create table matrice.projects (
   created_at    timestamptz not null default now(),
   updated_at    timestamptz not null default now(),
   created_by    uuid                 default matrice_private.current_user_id(),
+  reembed_template integer,
   constraint projects_pkey primary key (id),
   constraint projects_name_not_blank check (name ~ '\S'),
   constraint projects_current_phase_p1_to_p6_check check (current_phase in ('P1', 'P2', 'P3', 'P4', 'P5', 'P6')),
@@ -118,6 +119,7 @@ create table matrice.projects (
   constraint projects_name_length check (octet_length(name) <= 2000),
   constraint projects_description_length check (octet_length(description) <= 16384),
   constraint projects_domain_length check (octet_length(domain) <= 2000),
+  constraint projects_reembed_template_check check (reembed_template between 0 and 1073741823),
   constraint projects_created_at_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
   constraint projects_updated_at_check check (updated_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
@@ -142,6 +144,9 @@ comment on column matrice.projects.settings is
 comment on column matrice.projects.created_at is 'When the project was created.';
 comment on column matrice.projects.updated_at is 'When the project last changed.';
 comment on column matrice.projects.created_by is 'The user who created the project and became its first owner.';
+comment on column matrice.projects.reembed_template is
+  'The template with which reembed was called last, as a hash. While it is that of the setting, chunks whose embeddings were '
+  'made by another template are embedded again. Null: never.';
 
 -- A deleted project can leave things under its id: entries of the audit trail, files in a bucket, rows of other tables.
 create table matrice_private.taken_project_ids (

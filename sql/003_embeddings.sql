@@ -57,12 +57,14 @@ create table matrice.chunk_embeddings (
   embedding  vector      not null,
   model      text        not null default matrice_private.from_project(),
   created_at timestamptz not null default now(),
+  template_hash integer,
   constraint chunk_embeddings_pkey primary key (id),
   constraint chunk_embeddings_chunk_id_model_key unique (chunk_id, model),
   constraint chunk_embeddings_chunk_fkey foreign key (project_id, chunk_id)
     references matrice.source_chunks (project_id, id) on delete cascade,
   constraint chunk_embeddings_model_fkey foreign key (model) references matrice.embedding_models (model),
   constraint chunk_embeddings_model_length check (octet_length(model) <= 200),
+  constraint chunk_embeddings_template_hash_check check (template_hash between 0 and 1073741823),
   constraint chunk_embeddings_created_at_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 
@@ -73,7 +75,7 @@ create index idx_embeddings_model on matrice.chunk_embeddings (model);
 
 -- Searches by vector read the embeddings of a small project by this index. 009_code_index.sql has the codes that they compare
 -- first in a large one.
-create index idx_embeddings_vector on matrice.chunk_embeddings (project_id, model);
+create index idx_embeddings_vector on matrice.chunk_embeddings (project_id, model, template_hash);
 
 comment on table matrice.chunk_embeddings is 'Embeddings of chunks, one per chunk and model.';
 comment on column matrice.chunk_embeddings.id is 'Primary key.';
@@ -83,6 +85,9 @@ comment on column matrice.chunk_embeddings.embedding is 'The vector, with the di
 comment on column matrice.chunk_embeddings.model is
   'The embedding model. If left out: the model of the project, or else the default model.';
 comment on column matrice.chunk_embeddings.created_at is 'When the embedding was stored.';
+comment on column matrice.chunk_embeddings.template_hash is
+  'Which template made the text that was embedded: a hash of the setting embedding_template at the claim. Null if a client wrote '
+  'the row itself.';
 comment on index matrice.idx_embeddings_vector is
   'Finds the embeddings of a project and model. Searches by vector use it.';
 
@@ -144,12 +149,16 @@ create table matrice.embedding_leases (
   lease_id     uuid                 default gen_random_uuid(),
   leased_by    uuid                 default matrice_private.current_user_id(),
   text_hash    bytea,
+  template_hash integer,
   is_failed    boolean     not null default false,
+  unanswered   integer     not null default 0,
   constraint embedding_leases_pkey primary key (chunk_id, model),
   constraint embedding_leases_chunk_fkey foreign key (project_id, chunk_id)
     references matrice.source_chunks (project_id, id) on delete cascade,
   constraint embedding_leases_model_length check (octet_length(model) <= 200),
   constraint embedding_leases_attempt_check check (attempt between 1 and 1000000),
+  constraint embedding_leases_unanswered_check check (unanswered between 0 and 1000000),
+  constraint embedding_leases_template_hash_check check (template_hash between 0 and 1073741823),
   constraint embedding_leases_last_error_length check (length(last_error) <= 2000),
   constraint embedding_leases_text_hash_length check (octet_length(text_hash) = 32),
   constraint embedding_leases_leased_until_check check (leased_until between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
@@ -166,14 +175,20 @@ comment on column matrice.embedding_leases.project_id is 'The chunk''s project.'
 comment on column matrice.embedding_leases.attempt is
   'How many times this text of the chunk has been claimed for this model.';
 comment on column matrice.embedding_leases.leased_until is 'Until this time, nobody else can claim the chunk.';
-comment on column matrice.embedding_leases.last_error is 'The error that fail_chunks last recorded.';
+comment on column matrice.embedding_leases.last_error is
+  'The error that fail_chunks last recorded, or that the worker did not answer.';
 comment on column matrice.embedding_leases.lease_id is
   'The call of claim_chunks that made the lease. Null: the chunk was given back and waits until leased_until.';
 comment on column matrice.embedding_leases.leased_by is 'The user who claimed the chunk; null for a service.';
 comment on column matrice.embedding_leases.text_hash is
   'SHA-256 of the text that the worker got. An embedding is stored only if the chunk still has this text.';
+comment on column matrice.embedding_leases.template_hash is
+  'Which template made the text that the worker got. The embedding keeps it.';
 comment on column matrice.embedding_leases.is_failed is
   'Whether the chunk is not claimed any more, because it failed for good. A new text or retry_failed makes it claimable.';
+comment on column matrice.embedding_leases.unanswered is
+  'How many former leases of this text have ended without an answer of the worker. After one, a claim hands the chunk out with '
+  'at most seven like it; after more, alone.';
 
 -- Where to look for waiting chunks ----------------------------------------------------------------------------------------
 

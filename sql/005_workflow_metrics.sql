@@ -110,6 +110,7 @@ create table matrice.workflow_steps (
   attempt       integer        not null default 0,
   cost_note     text,
   provider_cost_usd numeric(20,12),
+  cached_tokens integer        not null default 0,
   call_key      text           not null default '',
   corrects      uuid,
   reason        text,
@@ -125,6 +126,8 @@ create table matrice.workflow_steps (
     check (tokens_input <= 1000000000 and (tokens_input >= 0 or corrects is not null and tokens_input >= -1000000000)),
   constraint workflow_steps_tokens_output_check
     check (tokens_output <= 1000000000 and (tokens_output >= 0 or corrects is not null and tokens_output >= -1000000000)),
+  constraint workflow_steps_cached_tokens_check
+    check (cached_tokens <= 1000000000 and (cached_tokens >= 0 or corrects is not null and cached_tokens >= -1000000000)),
   -- The upper bound also refuses NaN, which is greater than every number.
   constraint workflow_steps_cost_usd_check
     check (cost_usd < 100000000 and (cost_usd >= 0 or corrects is not null and cost_usd > -100000000)),
@@ -184,6 +187,8 @@ comment on column matrice.workflow_steps.step_key is
   'key, attempt and call_key is the same row.';
 comment on column matrice.workflow_steps.call_key is
   'The caller''s own key for one of several calls within a step. Empty: the step has one call.';
+comment on column matrice.workflow_steps.cached_tokens is
+  'Those of tokens_input that were read from a cache, as usage says. A trigger writes it.';
 comment on column matrice.workflow_steps.corrects is
   'The step that this row corrects. Its tokens and its cost are what must be added to those of that step. '
   'correct_step writes it.';

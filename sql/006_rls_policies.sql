@@ -52,7 +52,7 @@ comment on column matrice.audit_log.actor is 'The user who acted; null for a ses
 comment on column matrice.audit_log.actor_role is 'The database role of the session: authenticated, service_role, …';
 comment on column matrice.audit_log.action is
   'member added, member changed, member removed, invitation made, invitation changed, invitation accepted, invitation '
-  'withdrawn, project deleted, source deleted or pillar restored.';
+  'withdrawn, project deleted, project imported, source deleted or pillar restored.';
 comment on column matrice.audit_log.details is
   'The object of the action: "before" is its state before, "after" its state after. They hold only a few columns that '
   'identify the object. Texts are cut to 500 characters.';

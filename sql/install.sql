@@ -109,15 +109,44 @@ comment on function matrice._highlight(text, text, text, integer, boolean) is
 comment on function matrice._whole_sentences(text, integer) is
   'Returns the longest beginning of a text that has at most most_chars characters and ends with a sentence or a line '
   '(UAX #29). If there is none, it ends with a word, or else anywhere. Internal, for the contexts of the schema.';
+comment on function matrice._find_quote(text[], integer[], text, integer) is
+  'Returns where a quote stands in a text, in characters, at most most times. White space, case, quotation marks, dashes, '
+  'ligatures and soft hyphens may differ. contents: parts of the text in their order, which may overlap. starts: the first '
+  'character of each. Internal, for find_quote.';
+comment on function matrice._diff_lines(text, text, integer) is
+  'Returns the lines that differ between two texts, and context_lines unchanged lines around them. Internal, for diff_pillar.';
+comment on function matrice._unified_diff(text, text, integer, text, text) is
+  'Returns the difference of two texts in the unified form, with these names in its header; empty if they are equal. Internal, '
+  'for diff_pillar_text.';
+comment on function matrice._normal_text(text) is
+  'Returns what the ways to write a statement have in common: the text in NFKC and lower case, with single blanks, without '
+  'quotation marks around it and punctuation behind it. Internal, for the insights of the schema.';
+comment on function matrice._likeness(tsvector, tsvector) is
+  'Returns the share of the stems of two texts that both have, 0 to 1. Internal, for the insights of the schema.';
+comment on function matrice._sketch(tsvector, uuid) is
+  'Returns codes of the words of a text. Texts of a project whose words are alike share some of them. Internal, for the insights '
+  'of the schema.';
 comment on function matrice._read_embeddings(jsonb) is
   'Reads the vectors of a JSON array: arrays of numbers, texts of vectors, or base64 of little-endian 32-bit floats. place: the '
   'number of the vector in the array, from 1. Internal, for store_embeddings.';
+comment on function matrice._little_endian(real[]) is
+  'Returns numbers as little-endian 32-bit floats, one after the other. Internal, for export_project.';
 comment on function matrice._read_usage(jsonb, bigint, bigint) is
   'Reads what a call of a model used, in the shapes in which APIs and libraries report it, and compares it with the tokens that '
   'the caller counted. Returns tokens_input, tokens_output, counts by the unit of a price, the options that a price depends on, '
   'provider_cost_usd, notes, and conflict: whether the counts cannot be priced. It never fails. Internal, for calculate_cost.';
 comment on function matrice._known_usage(jsonb) is
   'Returns those values of usage, or of a response, that _read_usage reads. Internal, for record_step.';
+comment on function matrice._sketch_latencies(double precision[]) is
+  'Returns a sketch of latencies in milliseconds. Internal, for the metrics.';
+comment on function matrice._negate_latencies(bytea) is
+  'Returns the sketch that takes away what this one counts. Internal, for the metrics.';
+comment on function matrice._merge_latencies(bytea[]) is
+  'Adds up sketches of latencies. Internal, for the metrics.';
+comment on function matrice._latency_percentiles(bytea[], double precision[]) is
+  'Returns the latencies at these fractions of all that the sketches count, each within 1 %. Internal, for workflow_metrics.';
+comment on function matrice._report(text, text) is
+  'Returns an HTML page that shows data, which is JSON as report_data returns it. language: en or fr. Internal, for report.';
 comment on function matrice._seal(uuid, uuid, text, integer, jsonb, tsvector, jsonb) is
   'Returns a new id that says that these columns of a chunk were computed in this statement. Internal, for ingest_source.';
 comment on function matrice._is_sealed(uuid, uuid, uuid, text, integer, jsonb, tsvector, jsonb) is
@@ -190,9 +219,21 @@ begin
     'matrice._rank_words(text, text, text[], bytea[], integer[], bytea[], bytea[], uuid[], uuid[], integer)',
     'matrice._highlight(text, text, text, integer, boolean)',
     'matrice._whole_sentences(text, integer)',
+    'matrice._find_quote(text[], integer[], text, integer)',
+    'matrice._diff_lines(text, text, integer)',
+    'matrice._unified_diff(text, text, integer, text, text)',
+    'matrice._normal_text(text)',
+    'matrice._likeness(tsvector, tsvector)',
+    'matrice._sketch(tsvector, uuid)',
     'matrice._read_embeddings(jsonb)',
+    'matrice._little_endian(real[])',
     'matrice._read_usage(jsonb, bigint, bigint)',
     'matrice._known_usage(jsonb)',
+    'matrice._sketch_latencies(double precision[])',
+    'matrice._merge_latencies(bytea[])',
+    'matrice._negate_latencies(bytea)',
+    'matrice._latency_percentiles(bytea[], double precision[])',
+    'matrice._report(text, text)',
     'matrice._seal(uuid, uuid, text, integer, jsonb, tsvector, jsonb)',
     'matrice._is_sealed(uuid, uuid, uuid, text, integer, jsonb, tsvector, jsonb)',
     'matrice._price_catalogue()',

@@ -2,8 +2,11 @@
 
 mod chunking;
 mod codes;
+mod diff;
 mod embeddings;
+mod latencies;
 mod pricing;
+mod report;
 mod tokens;
 mod usage;
 mod words;

@@ -41,6 +41,7 @@ export type EmbeddingModel = Open<
   | 'gemini-embedding-001'>
 export type ServiceTier = Open<'standard' | 'batch' | 'flex' | 'priority' | 'off_peak'>
 export type InsightType = Open<'pattern' | 'learning' | 'decision'>
+export type Volatility = 'permanent' | 'slow' | 'normal' | 'fast'
 /** A text search configuration of PostgreSQL. */
 export type Language = Open<'simple' | 'english' | 'french' | 'german' | 'spanish' | 'italian' | 'portuguese' | 'dutch'>
 export type AuditAction = Open<
@@ -61,6 +62,10 @@ export type ProjectSettings = {
   max_attempts?: number
   keep_source_texts?: boolean
   keep_source_versions?: number
+  pillars?: { [code in Phase]?: { name?: string, purpose?: string, template?: string } }
+  exit_criteria?: {
+    [phase in Phase]?: { filled?: Phase[], labelled?: { [code in Phase]?: string }, sources?: number, insights?: number }
+  }
   viewers_record_runs?: boolean
   events?: boolean
   app?: JsonObject
@@ -74,6 +79,9 @@ export type Span = { start_char: number } & (
   | { page: PlaceName, sheet?: never, slide?: never }
   | { sheet: PlaceName, page?: never, slide?: never }
   | { slide: PlaceName, page?: never, sheet?: never })
+
+/** Of find_quote: where a quote stands. */
+export type Places = { pages?: PlaceName[], sheets?: PlaceName[], slides?: PlaceName[] }
 
 /** What matrice writes into the metadata of chunks, and your own keys. */
 export type ChunkMetadata = {
@@ -108,10 +116,51 @@ export type ChunkCitation = {
   end_char: number | null
   metadata: ChunkMetadata
   insight_id?: undefined
+  pillar?: undefined
 }
-export type InsightCitation = { number: number, insight_id: string, title: string, confidence: number, chunk_id?: undefined }
-/** Of build_context. `insight_id === undefined` tells the two apart. */
-export type Citation = ChunkCitation | InsightCitation
+export type InsightCitation = {
+  number: number, insight_id: string, title: string, confidence: number, seen: number, chunk_id?: undefined, pillar?: undefined
+}
+export type PillarCitation = {
+  number: number
+  pillar: Phase
+  name: string
+  version: number
+  is_cut: boolean
+  chunk_id?: undefined
+  insight_id?: undefined
+}
+export type EvidenceKind = 'chunk' | 'source' | 'url' | 'step' | 'run' | 'person' | 'service'
+export type EvidenceState = 'stands' | 'text changed' | 'source deleted' | 'replaced'
+
+/** Of known_at. */
+export type KnownEvidence = {
+  kind: EvidenceKind
+  is_for: boolean
+  witness: string
+  source_id?: string
+  chunk_id?: string
+  start_char?: number
+  end_char?: number
+  /** Of the chunk's text, in hexadecimal. */
+  text_sha256?: string
+  run_id?: string
+  step_id?: string
+  user_id?: string
+  url?: string
+  note?: string
+  recorded_at: string
+  recorded_by?: string
+  state: Exclude<EvidenceState, 'replaced'>
+}
+
+/** What speaks for or against an insight. */
+type InsightEvidence = {
+  source_id: string | null, chunk_ids: string[] | null, run_id: string | null, step_id: string | null, url: string | null,
+  note: string | null
+}
+/** Of build_context. Which of `chunk_id`, `insight_id` and `pillar` is there tells them apart. */
+export type Citation = ChunkCitation | InsightCitation | PillarCitation
 
 export type TurnRole = 'system' | 'user' | 'assistant' | 'tool'
 /** Of conversation_context. */
@@ -168,11 +217,15 @@ type Columns = {
   audit_log: { action: AuditAction, details: { before?: JsonObject, after?: JsonObject } }
   budgets: { period: BudgetPeriod, phase: Phase }
   context_sources: { status: SourceStatus, format: Format, raw_metadata: JsonObject }
+  insight_candidates: { found_by: Open<'words'> }
+  insight_evidence: { kind: EvidenceKind }
+  insight_versions: { type: InsightType, volatility: Volatility }
+  insights: { type: InsightType, tags: Json[], volatility: Volatility }
   conversation_turns: { role: TurnRole, citations: Json[] }
   answer_ratings: { rating: -1 | 0 | 1 }
-  insights: { type: InsightType, tags: Json[] }
   model_price_multipliers: { kind: 'inference_geo' | 'data_residency' | 'speed' }
   model_prices: { service_tier: ServiceTier, unit: PriceUnit }
+  phase_changes: { phase: Phase }
   pillar_versions: { metadata: JsonObject }
   pillars: { code: Phase, metadata: JsonObject }
   project_invitations: { role: Role }
@@ -205,14 +258,36 @@ type Functions = {
   truncate_tokens: { args: { model: TokenModel } }
 
   // Projects, pillars, members
+  as_of: {
+    row: {
+      code: Phase, version: number | null, content: string | null, metadata: JsonObject | null, saved_at: string | null,
+      saved_by: string | null
+    }
+  }
   create_project: { args: { description: string | null, domain: string | null, settings: ProjectSettings } }
+  diff_pillar: {
+    args: { code: Phase, to_version: number | null }
+    row: {
+      kind: 'unchanged' | 'removed' | 'added', old_line: number | null, new_line: number | null,
+      words: { text: string, changed: boolean }[] | null
+    }
+  }
+  diff_pillar_text: { args: { code: Phase, to_version: number | null } }
   invite_member: { args: { role: Role } }
+  label_history: {
+    args: { only_code: Phase | null, only_label: string | null }
+    row: { code: Phase, version: number | null, set_by: string | null }
+  }
+  label_pillar: { args: { code: Phase } }
   list_members: { row: { role: Role } }
+  phase_history: { row: { phase: Phase, left_at: string | null, entered_by: string | null } }
+  pillar_catalog: { row: { code: Phase, version: number | null, updated_at: string | null } }
   pillar_history: { args: { code: Phase }, row: { metadata: JsonObject, saved_by: string | null } }
   restore_pillar: { args: { code: Phase } }
   save_pillar: { args: { code: Phase, metadata: JsonObject | null, expected_version: number | null } }
   set_member_role: { args: { role: Role } }
   set_phase: { args: { phase: Phase } }
+  unlabel_pillar: { args: { code: Phase } }
 
   // Documents
   chunk_source: { args: CutOptions & { spans: Span[] | null } }
@@ -240,7 +315,7 @@ type Functions = {
       model: EmbeddingModel | null, project_id: string | null, max_batch_tokens: number | null, max_inputs: number | null,
       max_input_tokens: number | null
     }
-    row: { model: EmbeddingModel, request_model: EmbeddingModel }
+    row: { model: EmbeddingModel, request_model: EmbeddingModel, header: string | null }
   }
   drop_embeddings: { args: { model: EmbeddingModel } }
   fail_chunks: { args: { lease_id: string | null, model: EmbeddingModel } }
@@ -259,7 +334,7 @@ type Functions = {
   build_context: {
     args: {
       query_embedding: Vector, filter: JsonObject, model: EmbeddingModel | null, target_model: TokenModel, scores: Scores | null,
-      min_score: number | null
+      min_score: number | null, pillars: Phase[]
     }
     row: { citations: Citation[] }
   }
@@ -271,13 +346,20 @@ type Functions = {
   }
   add_turn: { args: { role: TurnRole, run_id: string | null, citations: readonly Json[] } }
   record_answer: {
-    args: { citations: readonly (string | { chunk_ids: string[] } | { chunk_id: string } | Citation)[], query_embedding: Vector | null, model: EmbeddingModel | null }
+    args: {
+      citations: readonly (string | { chunk_ids: string[] } | { chunk_id: string } | Citation)[]
+      query_embedding: Vector | null, model: EmbeddingModel | null
+    }
   }
   rate_answer: { args: { rating: -1 | 0 | 1, comment: string | null } }
   evaluation_set: { args: { model: EmbeddingModel | null }, returns: LabelledQuery[] }
   evaluate_search: {
     args: { queries: LabelledQuery[], project_id: string | null, filter: JsonObject, model: EmbeddingModel | null }
     row: { search: 'semantic' | 'full_text' | 'hybrid' }
+  }
+  find_quote: {
+    args: { project_id: string | null, source_id: string | null }
+    row: { start_char: number | null, end_char: number | null, places: Places }
   }
   hybrid_search: {
     args: {
@@ -314,10 +396,42 @@ type Functions = {
   search_recall: { args: { model: EmbeddingModel | null }, row: { recall: number | null, least_recall: number | null } }
 
   // Insights
-  record_insight: { args: { type: InsightType, tags: Json[], source_id: string | null, evidence: Json } }
-  search_insights: {
-    row: { source_id: string | null, superseded_by: string | null, tags: Json[], type: InsightType }
+  confirm_insight: { args: InsightEvidence }
+  contradict_insight: { args: InsightEvidence }
+  insight_lineage: {
+    row: {
+      relation: 'itself' | 'merged' | 'superseded' | 'merged into' | 'superseded by', evidence_id: string | null,
+      kind: EvidenceKind | null, is_for: boolean | null, state: EvidenceState | null, source_id: string | null,
+      source_name: string | null, chunk_id: string | null, start_char: number | null, end_char: number | null,
+      text_hash: string | null, run_id: string | null, workflow_id: string | null, step_id: string | null, step_name: string | null,
+      user_id: string | null, url: string | null, note: string | null, recorded_at: string | null, recorded_by: string | null
+    }
   }
+  insights_review: {
+    row: {
+      kind: 'contradicted' | 'unsupported' | 'stale' | 'duplicate' | 'fragment' | 'told again', insight_id: string | null,
+      title: string | null, other_id: string | null, other_title: string | null, detail: string | null, confidence: number | null
+    }
+  }
+  known_at: { row: { type: InsightType, evidence: KnownEvidence[] } }
+  record_insight: {
+    args: InsightEvidence & {
+      type: InsightType, tags: Json[], evidence: Json, subject: string | null, attribute: string | null, value: string | null,
+      volatility: Volatility | null, valid_from: string | null, valid_until: string | null
+    }
+  }
+  retract_insight: { args: { reason: string | null } }
+  search_insights: {
+    row: {
+      source_id: string | null, superseded_by: string | null, tags: Json[], type: InsightType, valid_from: string | null,
+      valid_until: string | null
+    }
+  }
+  supersede_insight: { args: { reason: string | null } }
+
+  // Taking a project along
+  export_project: { args: { after: string | null }, row: { next_after: string | null } }
+  import_project: { args: { project_id: string | null } }
 
   // Runs and cost
   budget_status: {
@@ -355,6 +469,7 @@ type Functions = {
   }
   reap_runs: { args: { project_id: string | null } }
   record_steps: { args: { steps: RecordedStep[], project_id: string | null } }
+  report: { args: { language: 'en' | 'fr' }, returns: string }
   reprice: { row: { cost_before: number | null, cost_now: number | null } }
   reserve_budget: {
     args: {

@@ -95,6 +95,7 @@ def fill(database):
             [claimed, len(claimed)])
         connection.execute("select chunk_id from matrice.claim_chunks(batch_size => 1)")
         connection.execute("select matrice.save_pillar(%s, 'P1', '# Vision')", [project])
+        connection.execute("select matrice.label_pillar(%s, 'P1', 2, 'v1', is_release => true), matrice.set_phase(%s, 'P2')", [project, project])
         connection.execute("select matrice.record_insight(%s, 'learning', 'Dumps', 'Everything comes back.')", [project])
         run = connection.execute("select matrice.start_run(%s, 'wf', 'event')", [project]).fetchone()[0]
         connection.execute("select matrice.record_step(%s, 'embed', 'success', 5, 'text-embedding-3-small', 1)", [run])

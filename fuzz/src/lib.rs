@@ -1,6 +1,7 @@
 //! What must hold for every input of the core.
 
 use matrice_core::chunk::{Chunk, Format, LANGUAGES, Size, chunks};
+use matrice_core::diff::{Kind, rows, unified};
 use matrice_core::token::{ENCODINGS, Encoding};
 use matrice_core::usage::Usage;
 use matrice_core::{Error, Interrupt};
@@ -108,6 +109,28 @@ pub fn usage(data: &[u8]) {
         // Of what is in doubt, any number may come first.
         assert!(kept.conflict || kept.counts == usage.counts, "kept of {text}");
     }
+}
+
+/// Data: the length of the first text in 1/256 of both, the context, two texts. All rows are both texts, the parts of a line are the
+/// line, and only equal texts have no difference.
+pub fn diff(data: &[u8]) {
+    let ([share, context], both) = split(data);
+    let (old, new) = both.split_at(both.floor_char_boundary(both.len() * usize::from(share) / 256));
+    let (mut left, mut right) = (String::new(), String::new());
+    let mut is_empty = true;
+    for row in rows(old, new, usize::MAX, true, Interrupt::NEVER) {
+        is_empty = false;
+        left += if row.kind == Kind::Added { "" } else { row.line };
+        right += if row.kind == Kind::Removed { "" } else { row.line };
+        if let Some(parts) = &row.parts {
+            let line: String = parts.iter().map(|part| part.text).collect();
+            assert_eq!(line, row.content());
+        }
+    }
+    assert!(old == new || (left == old && right == new), "rows of {old:?}, {new:?}");
+    assert_eq!(is_empty, old == new, "rows of {old:?}, {new:?}");
+    let patch = unified(("old", old), ("new", new), context.into(), Interrupt::NEVER);
+    assert_eq!(patch.is_empty(), old == new, "{patch:?}");
 }
 
 /// Data: encoding, size, overlap, a text.

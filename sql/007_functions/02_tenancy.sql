@@ -86,9 +86,10 @@ declare
   tenant text;
 begin
   foreach tenant in array array[
-    'user_projects', 'project_invitations', 'pillars', 'pillar_versions', 'context_sources', 'source_texts', 'source_chunks',
-    'chunk_embeddings', 'embedding_leases', 'insights', 'workflow_runs', 'workflow_steps', 'audit_log',
-    'project_prices', 'budgets', 'budget_events',
+    'user_projects', 'project_invitations', 'pillars', 'pillar_versions', 'pillar_labels', 'phase_changes', 'context_sources',
+    'source_texts', 'source_chunks',
+    'chunk_embeddings', 'embedding_leases', 'insights', 'insight_evidence', 'insight_candidates', 'insight_versions',
+    'workflow_runs', 'workflow_steps', 'audit_log', 'project_prices', 'budgets', 'budget_events', 'project_imports',
     'conversations', 'conversation_turns', 'answers', 'answer_passages', 'answer_ratings'
   ] loop
     execute format(

@@ -1,4 +1,4 @@
--- The audit trail: who changed memberships or invitations, deleted a project or a source, or restored a pillar.
+-- The audit trail: who changed memberships or invitations, deleted or imported a project, deleted a source, or restored a pillar.
 
 create or replace function matrice_private.audit() returns trigger
 language plpgsql security definer
@@ -27,6 +27,9 @@ begin
     project := old.project_id;
     before := jsonb_build_object('id', old.id, 'type', left(old.type, 500), 'name', left(old.name, 500),
                                  'storage_path', left(old.storage_path, 500), 'created_at', old.created_at);
+  elsif tg_table_name = 'project_imports' then
+    project := new.project_id;
+    after := jsonb_build_object('source_project_id', new.source_project_id, 'has_new_ids', new.has_new_ids);
   else
     project := new.project_id;
     after := jsonb_build_object('pillar_id', new.pillar_id, 'version', new.version, 'restored_from', new.restored_from);
@@ -85,5 +88,9 @@ create or replace trigger audit_delete after delete on matrice.projects
 for each row execute function matrice_private.audit('project deleted');
 create or replace trigger audit_delete after delete on matrice.context_sources
 for each row execute function matrice_private.audit('source deleted');
+create or replace trigger audit_import after insert on matrice.project_imports
+for each row execute function matrice_private.audit('project imported');
 create or replace trigger audit_restore after insert on matrice.pillar_versions
-for each row when (new.restored_from is not null) execute function matrice_private.audit('pillar restored');
+-- An import brings the restorations of another time.
+for each row when (new.restored_from is not null and new.saved_at = now())
+execute function matrice_private.audit('pillar restored');

@@ -107,12 +107,17 @@ begin
        '8192 + 2 * octet_length(content) + octet_length(metadata::text) + coalesce(octet_length(filterable::text), 0)', 0),
       ('insights',
        '1000 + 3 * octet_length(content) + octet_length(tags::text) + coalesce(octet_length(evidence::text), 0)', 0),
+      ('insight_versions', '500 + octet_length(content)', 0),
+      ('insight_evidence', '500 + coalesce(octet_length(url), 0) + coalesce(octet_length(note), 0)', 0),
       ('workflow_runs',
        '500 + octet_length(input_data::text) + coalesce(octet_length(output_data::text), 0) + octet_length(tags::text) '
        '+ coalesce(octet_length(error::text), 0)', 0),
       ('workflow_steps',
        '500 + octet_length(usage::text) + coalesce(octet_length(error::text), 0) + coalesce(octet_length(reason), 0)', 0),
       ('pillar_versions', '500 + octet_length(content) + octet_length(metadata::text)', 0),
+      ('pillar_labels', '500', 0),
+      -- The first phase of a project comes with the project.
+      ('phase_changes', 'case when number > 1 then 200 else 0 end', 0),
       ('project_invitations', '500', 0),
       ('conversations', '500 + octet_length(title)', 0),
       ('conversation_turns', '500 + octet_length(content) + octet_length(citations::text)', 0),
@@ -166,7 +171,7 @@ begin
       -- All rows, because writers can leave some for a project that is deleted at the same time.
       delete from matrice.project_usage where true;
       insert into matrice.project_usage (project_id, bytes, sources)
-      select r.project_id, sum(r.bytes), sum(r.sources) from (%s) r group by 1;
+      select r.project_id, sum(r.bytes), sum(r.sources) from (%s) r group by 1 having sum(r.bytes) <> 0;
     end
     $body$
     $function$, all_rows);

@@ -31,7 +31,7 @@ language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 begin atomic
   select array['embedding_model', 'next_embedding_model', 'embedding_template', 'max_attempts', 'keep_source_texts',
-               'keep_source_versions', 'language', 'viewers_record_runs', 'events', 'app'];
+               'keep_source_versions', 'language', 'pillars', 'exit_criteria', 'viewers_record_runs', 'events', 'app'];
 end;
 comment on function matrice_private.known_settings is 'Returns the keys that the settings of a project may have.';
 
@@ -39,7 +39,8 @@ create or replace function matrice_private.type_of_setting(key text) returns tex
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select case when key = 'app' then 'object' when key in ('max_attempts', 'keep_source_versions') then 'number'
+  select case when key in ('app', 'pillars', 'exit_criteria') then 'object'
+              when key in ('max_attempts', 'keep_source_versions') then 'number'
               when key in ('keep_source_texts', 'viewers_record_runs', 'events') then 'boolean' else 'string' end;
 end;
 comment on function matrice_private.type_of_setting is 'Returns the JSON type of a setting of a project.';
@@ -95,6 +96,8 @@ begin
     perform matrice_private.require_model(new.settings ->> 'next_embedding_model');
   end if;
   perform matrice_private.require_template(new.settings ->> 'embedding_template');
+  perform matrice_private.require_pillar_settings(new.settings -> 'pillars');
+  perform matrice_private.require_exit_criteria_settings(new.settings -> 'exit_criteria');
   if not (new.settings ->> 'max_attempts')::numeric between 1 and 100 or (new.settings ->> 'max_attempts')::numeric % 1 <> 0 then
     raise exception 'setting "max_attempts" must be a whole number from 1 to 100'
       using errcode = '22023', detail = format('It is %s.', left(new.settings ->> 'max_attempts', 100));
@@ -187,4 +190,7 @@ begin
   update matrice.projects p set current_phase = set_phase.phase where p.id = set_phase.project_id;
 end
 $$;
-comment on function matrice.set_phase is 'Sets the current phase of a project. phase: P1 to P6. Needs the role owner.';
+comment on function matrice.set_phase is
+  'Sets the current phase of a project. phase_history keeps when. phase: P1 to P6. A later phase raises PT409 if the setting '
+  '"exit_criteria" asks something of the current phase, or of those between, that the project does not have; the detail names '
+  'all that is missing. Needs the role owner.';

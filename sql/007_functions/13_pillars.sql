@@ -11,9 +11,11 @@ begin
       new.version := 1;
       new.updated_at := now();
     end if;
+    new.updated_at := least(new.updated_at, clock_timestamp());
   elsif (new.content, new.metadata) is distinct from (old.content, old.metadata) then
     new.version := old.version + 1;
-    new.updated_at := now();
+    -- A transaction that began earlier may save later. Times rise with versions all the same.
+    new.updated_at := greatest(now(), old.updated_at);
   else
     new.version := old.version;
     new.updated_at := old.updated_at;
@@ -33,13 +35,18 @@ create or replace function matrice_private.keep_pillar_version() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  -- restore_pillar sets this for its own save. Anybody can set it, to anything, so the contents are compared.
+  restored integer := substring(current_setting('matrice.restored_version', true) from '^\d{1,9}$');
 begin
-  insert into matrice.pillar_versions (pillar_id, version, project_id, content, metadata, saved_by, restored_from)
-  values (new.id, new.version, new.project_id, new.content, new.metadata, matrice_private.current_user_id(),
-          -- restore_pillar sets this for its own save. Anybody can set it, so the contents are compared.
-          (select v.version from matrice.pillar_versions v
-            where v.pillar_id = new.id and v.version::text = current_setting('matrice.restored_version', true)
-              and (v.content, v.metadata) = (new.content, new.metadata)))
+  if restored is not null then
+    select v.version into restored
+      from matrice.pillar_versions v
+     where v.pillar_id = new.id and v.version = restored and (v.content, v.metadata) = (new.content, new.metadata);
+  end if;
+  insert into matrice.pillar_versions (pillar_id, version, project_id, content, metadata, saved_at, saved_by, restored_from)
+  values (new.id, new.version, new.project_id, new.content, new.metadata, new.updated_at, matrice_private.current_user_id(),
+          restored)
   on conflict do nothing;
   return null;
 end
@@ -76,14 +83,16 @@ begin
        from matrice.pillar_versions n
    ) numbered
    where v.pillar_id = numbered.pillar_id and v.version = numbered.version
-     and numbered.place > keep_last and v.saved_at < now() - keep_newer_than;
+     and numbered.place > keep_last and v.saved_at < now() - keep_newer_than
+     and matrice_private.labels_at(v.pillar_id, v.version, null) = '{}';
   get diagnostics forgotten = row_count;
   return forgotten;
 end
 $$;
 comment on function matrice_private.forget_pillar_versions is
   'Deletes old versions of all pillars. Returns the number of deleted versions. keep_last: keeps this many of the '
-  'newest versions of each pillar. keep_newer_than: keeps all versions younger than this. For the owner of the tables, '
+  'newest versions of each pillar. keep_newer_than: keeps all versions younger than this. Versions that have a label are kept '
+  'too. For the owner of the tables, '
   'on a schedule. For everybody else the history is append-only. '
   'Defaults: keep_last 100, keep_newer_than ''1 year''.';
 
@@ -140,6 +149,27 @@ comment on function matrice.save_pillar is
   'P1 to P6. metadata: if null, the metadata stay as they are. expected_version: the version that the caller has read. If the '
   'pillar has another version by now, nothing is saved and PT409 is raised. Needs the role editor.';
 
+create or replace function matrice_private.pillar_version(project_id uuid, code text, wanted_version integer)
+returns table (version integer, content text, metadata jsonb)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  return query
+    select v.version, v.content, v.metadata
+      from matrice.pillars p
+      join matrice.pillar_versions v on v.pillar_id = p.id and v.version = coalesce(wanted_version, p.version)
+     where p.project_id = pillar_version.project_id and p.code = pillar_version.code;
+  if not found then
+    raise exception 'pillar % has no version %', code, wanted_version
+      using errcode = 'PT404', hint = 'pillar_history() lists the versions.';
+  end if;
+end
+$$;
+comment on function matrice_private.pillar_version is
+  'Returns a version of a pillar; the current one if wanted_version is null. Raises PT404 if there is none.';
+
 create or replace function matrice.restore_pillar(project_id uuid, code text, version integer) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -154,13 +184,7 @@ begin
   perform matrice_private.require_role(project_id, 'editor');
   perform matrice_private.hold_project(project_id);
   select v.content, v.metadata into old_content, old_metadata
-    from matrice.pillar_versions v
-    join matrice.pillars p on p.id = v.pillar_id
-   where p.project_id = restore_pillar.project_id and p.code = restore_pillar.code and v.version = restore_pillar.version;
-  if not found then
-    raise exception 'pillar % has no version %', code, version
-      using errcode = 'PT404', hint = 'pillar_history() lists the versions.';
-  end if;
+    from matrice_private.pillar_version(project_id, code, version) v;
   perform set_config('matrice.restored_version', version::text, true);
   saved := matrice.save_pillar(project_id, code, old_content, old_metadata);
   perform set_config('matrice.restored_version', '', true);

@@ -75,8 +75,12 @@ begin
     join matrice.context_sources s on s.id = c.source_id
    where c.id = old.chunk_id
      -- OFFSET 0, so that no plan reads all embeddings of the model.
-     and not exists (select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = old.chunk_id offset 0) e
-                      where e.model = old.model);
+     and not exists (
+       select from (select e.model, e.template_hash from matrice.chunk_embeddings e where e.chunk_id = old.chunk_id offset 0) e
+        where e.model = old.model
+          and e.template_hash is not distinct from coalesce((
+            select matrice_private.wanted_template(p.settings, p.reembed_template) from matrice.projects p
+             where p.id = old.project_id), e.template_hash));
   return null;
 end
 $$;

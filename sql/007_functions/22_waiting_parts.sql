@@ -114,8 +114,11 @@ begin
        ) lease on lease.model = settle_parts.model
       where c.source_id = l.source_id and c.chunk_index between l.part * 128 and l.part * 128 + 127
         and not exists (
-          select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
-           where e.model = settle_parts.model)
+          select from (select e.model, e.template_hash from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
+           where e.model = settle_parts.model
+             and e.template_hash is not distinct from coalesce((
+               select matrice_private.wanted_template(p.settings, p.reembed_template) from matrice.projects p
+                where p.id = settle_parts.project_id), e.template_hash))
    ) first
    where first.due is not null
   union all

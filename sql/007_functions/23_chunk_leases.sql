@@ -71,13 +71,22 @@ begin atomic
 end;
 comment on function matrice_private.headings_of is 'Returns the path of headings in the metadata of a chunk.';
 
+create or replace function matrice_private.header_of(metadata jsonb) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select nullif(case jsonb_typeof(metadata -> 'header') when 'string' then metadata ->> 'header' end, '');
+end;
+comment on function matrice_private.header_of is
+  'Returns the header of the table in which a chunk begins, from its metadata; null if there is none.';
+
 create or replace function matrice_private.embedding_text(template text, title text, metadata jsonb, content text) returns text
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   headings text := array_to_string(matrice_private.headings_of(metadata), ' › ');
-  header   text := case jsonb_typeof(metadata -> 'header') when 'string' then metadata ->> 'header' else '' end;
+  header   text := coalesce(matrice_private.header_of(metadata), '');
 begin
   -- Without headings, their line would be empty, and so would the header's.
   if headings = '' then
@@ -98,9 +107,28 @@ $$;
 comment on function matrice_private.embedding_text is
   'Returns the text of a chunk that is embedded, by the template of its project.';
 
+create or replace function matrice_private.template_hash(settings jsonb) returns integer
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select ('x' || left(md5(coalesce(settings ->> 'embedding_template', '{content}')), 8))::bit(30)::integer;
+end;
+comment on function matrice_private.template_hash is 'Returns a number for the template of a project, which embeddings keep.';
+
+create or replace function matrice_private.wanted_template(settings jsonb, reembed_template integer) returns integer
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select case when reembed_template is not null and reembed_template = matrice_private.template_hash(settings)
+              then reembed_template end;
+end;
+comment on function matrice_private.wanted_template is
+  'Returns the template by which all embeddings of a project are to be made; null if those of former ones are good, too. A call '
+  'of reembed holds until the template changes again. Otherwise chunks would be embedded without end.';
+
 create or replace function matrice_private.hold_claimable(
   source_ids uuid[], parts integer[], model text, most integer, refused uuid[], template text
-) returns table (chunk_id uuid, bytes integer, tokens integer)
+) returns table (chunk_id uuid, bytes integer, tokens integer, unanswered integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -110,19 +138,24 @@ begin
     select c.id, octet_length(c.content),
            case when template is null then c.token_count
                 else matrice.count_tokens(matrice_private.embedding_text(
-                  template, (select s.name from matrice.context_sources s where s.id = c.source_id), c.metadata, c.content)) end
+                  template, (select s.name from matrice.context_sources s where s.id = c.source_id), c.metadata, c.content)) end,
+           case when ended.text_hash is null or ended.text_hash <> sha256(convert_to(c.content, 'UTF8')) then 0
+                else ended.unanswered + (ended.lease_id is not null)::integer end
       from (
         select g.source_id, g.part, min(g.place) as place
           from unnest(source_ids, parts) with ordinality as g (source_id, part, place) group by 1, 2
       ) given
       join matrice.source_chunks c
         on c.source_id = given.source_id and c.chunk_index between given.part * 128 and given.part * 128 + 127
+      left join lateral (select l.* from matrice.embedding_leases l where l.chunk_id = c.id offset 0) ended
+        on ended.model = hold_claimable.model
      where not exists (
-         select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
-          where e.model = hold_claimable.model)
-       and not exists (
-         select from (select l.model, l.leased_until from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
-          where l.model = hold_claimable.model and l.leased_until > now())
+         select from (select e.model, e.template_hash from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
+          where e.model = hold_claimable.model
+            and e.template_hash is not distinct from coalesce((
+              select matrice_private.wanted_template(p.settings, p.reembed_template) from matrice.projects p
+               where p.id = c.project_id), e.template_hash))
+       and ended.leased_until > now() is not true
        and c.id <> all (refused)
      order by given.place, c.chunk_index
      limit most
@@ -132,7 +165,18 @@ $$;
 comment on function matrice_private.hold_claimable is
   'Locks claimable chunks of some parts and returns them, in the order of the parts. Skips chunks that others have locked, and '
   'those of refused. most: the largest number of chunks. tokens: of the text that is embedded. template: of the project, or null '
-  'if the content is embedded.';
+  'if the content is embedded. unanswered: how many leases of the text have ended without an answer.';
+
+create or replace function matrice_private.is_last_attempt(project_id uuid, attempt integer, unanswered integer) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select unanswered >= 2 and attempt >= coalesce((
+    select (p.settings ->> 'max_attempts')::numeric from matrice.projects p where p.id = is_last_attempt.project_id), 8);
+end;
+comment on function matrice_private.is_last_attempt is
+  'Returns whether a text becomes a dead letter if its worker does not answer. The first two leases without an answer count as '
+  'attempts, but decide nothing: the worker had other texts, too, and one of these may have stopped it.';
 
 create or replace function matrice_private.take_leases(
   chunk_ids uuid[], model text, lease_seconds integer, lease_id uuid, project_ids uuid[]
@@ -154,36 +198,52 @@ begin
           for update skip locked
      ) l
   )
-  insert into matrice.embedding_leases as l (chunk_id, model, project_id, leased_until, lease_id, leased_by, text_hash)
+  insert into matrice.embedding_leases as l (
+    chunk_id, model, project_id, leased_until, lease_id, leased_by, text_hash, template_hash)
   select c.id, take_leases.model, c.project_id, now() + make_interval(secs => lease_seconds), take_leases.lease_id,
          -- text_hash, without the time of a call.
-         caller, sha256(convert_to(c.content, 'UTF8'))
+         caller, sha256(convert_to(c.content, 'UTF8')),
+         (select matrice_private.template_hash(p.settings) from matrice.projects p where p.id = c.project_id)
     from matrice.source_chunks c
    where c.id = any (take_leases.chunk_ids)
      and (take_leases.project_ids is null or c.project_id = any (take_leases.project_ids))
      and not exists (
-       select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
-        where e.model = take_leases.model)
+       select from (select e.model, e.template_hash from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
+        where e.model = take_leases.model
+          and e.template_hash is not distinct from coalesce((
+            select matrice_private.wanted_template(p.settings, p.reembed_template) from matrice.projects p
+             where p.id = c.project_id), e.template_hash))
      and (c.id in (select ended.chunk_id from ended) or not exists (
        select from (select l.model from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
         where l.model = take_leases.model
      ))
    order by c.id
   on conflict on constraint embedding_leases_pkey do update
-    set leased_until = excluded.leased_until, lease_id = excluded.lease_id, leased_by = excluded.leased_by,
-        text_hash = excluded.text_hash,
-        -- Attempts are counted per text.
-        attempt = case when l.text_hash = excluded.text_hash then least(l.attempt + 1, 1000000) else 1 end,
-        last_error = case when l.text_hash = excluded.text_hash then l.last_error end
+    set (leased_until, lease_id, leased_by, text_hash, template_hash, attempt, last_error, unanswered, is_failed) = (
+      -- Attempts are counted per text.
+      select case when last.is_spent then '2199-12-31 00:00Z' else excluded.leased_until end,
+             case when not last.is_spent then excluded.lease_id end, case when not last.is_spent then excluded.leased_by end,
+             excluded.text_hash, excluded.template_hash,
+             case when last.is_spent then l.attempt when same.text then least(l.attempt + 1, 1000000) else 1 end,
+             case when same.text and l.lease_id is not null then 'the worker did not answer before the lease ended'
+                  when same.text then l.last_error end,
+             case when same.text then least(l.unanswered + (l.lease_id is not null)::integer, 1000000) else 0 end,
+             last.is_spent
+        from (select l.text_hash = excluded.text_hash as text offset 0) same
+       cross join lateral (
+         select same.text and l.lease_id is not null
+                and matrice_private.is_last_attempt(l.project_id, l.attempt, l.unanswered) as is_spent offset 0
+       ) last)
     where l.leased_until <= now();
   get diagnostics taken = row_count;
   return taken;
 end
 $$;
 comment on function matrice_private.take_leases is
-  'Leases those of the chunks that are still claimable. Returns the number of leases. project_ids: only chunks of '
-  'these projects; null: of all projects. The caller has locked the chunks, so that nobody else takes them meanwhile. '
-  'Checks no roles: for services and take_leases_of_member.';
+  'Leases those of the chunks that are still claimable. Returns their number. Among them are texts whose last attempt ended '
+  'without an answer: they become dead letters instead. project_ids: only chunks of these projects; null: of all projects. The '
+  'caller has locked the chunks, so that nobody else takes them meanwhile. Checks no roles: for services and '
+  'take_leases_of_member.';
 
 create or replace function matrice_private.take_leases_of_member(
   chunk_ids uuid[], model text, lease_seconds integer, lease_id uuid

@@ -1,8 +1,8 @@
 -- How a claim finds chunks: in the waiting parts of a project, and among the projects of the caller.
 
 create or replace function matrice_private.lease_of_parts(
-  source_ids uuid[], parts integer[], model text, template text, most integer, most_tokens integer, lease_seconds integer,
-  lease_id uuid, inout room bigint, inout token_room bigint, inout offered uuid[],
+  source_ids uuid[], parts integer[], model text, template text, most integer, most_tokens integer, eighth integer,
+  lease_seconds integer, lease_id uuid, inout room bigint, inout token_room bigint, inout offered uuid[],
   out claimed integer, out seen boolean, out is_full boolean
 ) returns record
 language plpgsql
@@ -24,7 +24,9 @@ begin
   loop
     asked := most - claimed;
     -- Takes as many chunks as fit, but at least the first of a claim. A chunk that is too long for the model is taken, too, and
-    -- counts no tokens: lease_chunks gives it back as failed.
+    -- counts no tokens: lease_chunks gives it back as failed. A text may have stopped its worker. After one lease without an
+    -- answer, it takes the room of an eighth of a batch; after more, that of a whole one. So no other text is there when it
+    -- happens again.
     select count(*), coalesce(array_agg(h.chunk_id order by h.place) filter (where h.fits), '{}'),
            sum(h.bytes) filter (where h.fits), sum(h.tokens) filter (where h.fits)
       into held, fitting, bytes, tokens
@@ -33,9 +35,13 @@ begin
                sum(h.bytes) over by_place <= room and sum(h.tokens) over by_place <= token_room
                or h.place = 1 and cardinality(offered) = 0 as fits
           from (
-            select h.chunk_id, h.bytes, case when h.tokens > most_tokens then 0 else h.tokens end as tokens, h.place
+            select h.chunk_id, h.bytes, h.place,
+                   case when h.tokens > most_tokens then 0
+                        when h.unanswered >= 2 then 2147483647
+                        when h.unanswered = 1 then greatest(h.tokens, eighth)
+                        else h.tokens end as tokens
               from matrice_private.hold_claimable(source_ids, parts, model, asked, refused, template)
-                   with ordinality as h (chunk_id, bytes, tokens, place)
+                   with ordinality as h (chunk_id, bytes, tokens, unanswered, place)
           ) h
         window by_place as (order by h.place)
       ) h;
@@ -70,11 +76,13 @@ end
 $$;
 comment on function matrice_private.lease_of_parts is
   'Leases claimable chunks of some parts. Adds to offered the chunks that it tried to lease, takes the bytes of those that '
-  'it leased from room, and their tokens from token_room. most_tokens: longer texts count no tokens. claimed: how many it '
+  'it leased from room, and their tokens from token_room. most_tokens: longer texts count no tokens. eighth: of the '
+  'tokens of a batch. claimed: how many it '
   'leased. seen: whether it locked any. is_full: whether the claim can take no more.';
 
 create or replace function matrice_private.lease_of_project(
-  project_id uuid, model text, are_free boolean, most integer, most_tokens integer, lease_seconds integer, lease_id uuid,
+  project_id uuid, model text, are_free boolean, most integer, most_tokens integer, eighth integer, lease_seconds integer,
+  lease_id uuid,
   inout room bigint, inout token_room bigint, inout offered uuid[], out claimed integer, out seen boolean, out is_full boolean
 ) returns record
 language plpgsql
@@ -109,7 +117,8 @@ begin
     exit when sources is null;
     select * into got
       from matrice_private.lease_of_parts(
-             sources, parts, model, template, most - claimed, most_tokens, lease_seconds, lease_id, room, token_room, offered);
+             sources, parts, model, template, most - claimed, most_tokens, eighth, lease_seconds, lease_id, room, token_room,
+             offered);
     room := got.room;
     token_room := got.token_room;
     offered := got.offered;
@@ -182,8 +191,11 @@ begin
         join matrice.source_chunks c
           on c.source_id = given.source_id and c.chunk_index between given.part * 128 and given.part * 128 + 127
        where not exists (
-           select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
-            where e.model = has_claimable.model)
+           select from (select e.model, e.template_hash from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
+            where e.model = has_claimable.model
+              and e.template_hash is not distinct from coalesce((
+                select matrice_private.wanted_template(p.settings, p.reembed_template) from matrice.projects p
+                 where p.id = c.project_id), e.template_hash))
          and not exists (
            select from (select l.model, l.leased_until from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
             where l.model = has_claimable.model and l.leased_until > now())

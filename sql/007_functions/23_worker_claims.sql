@@ -28,7 +28,8 @@ begin
       foreach are_free in array '{true,false}'::boolean[] loop
         select * into got
           from matrice_private.lease_of_project(
-                 project, model, are_free, most - claimed, most_tokens, lease_seconds, lease_id, room, token_room, offered);
+                 project, model, are_free, most - claimed, most_tokens, coalesce(batch_tokens, 2147483647) / 8, lease_seconds,
+                 lease_id, room, token_room, offered);
         room := got.room;
         token_room := got.token_room;
         offered := got.offered;
@@ -49,7 +50,8 @@ comment on function matrice_private.fill_batch is
 create or replace function matrice_private.batch_of(offered uuid[], of_model text, of_lease uuid)
 returns table (
   chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid, model text,
-  source_id uuid, source_name text, headings text[], embedding_text text, embedding_tokens integer, request_model text
+  source_id uuid, source_name text, headings text[], embedding_text text, embedding_tokens integer, request_model text,
+  header text
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -60,7 +62,8 @@ begin
     select c.id, c.project_id, c.content, c.token_count, l.attempt, l.lease_id, l.model, s.id, s.name,
            matrice_private.headings_of(c.metadata), coalesce(e.embedding_text, c.content),
            case when e.embedding_text is null then c.token_count else matrice.count_tokens(e.embedding_text) end,
-           coalesce((select m.truncated_from from matrice.embedding_models m where m.model = of_model), of_model)
+           coalesce((select m.truncated_from from matrice.embedding_models m where m.model = of_model), of_model),
+           matrice_private.header_of(c.metadata)
       from unnest(offered) with ordinality as given (id, place)
      cross join lateral (select l.* from matrice.embedding_leases l where l.chunk_id = given.id offset 0) l
      cross join lateral (select c.* from matrice.source_chunks c where c.id = given.id offset 0) c
@@ -93,7 +96,8 @@ create or replace function matrice_private.lease_chunks(
   in_model text, batch_size integer, lease_seconds integer, in_project uuid, batch_tokens integer, input_tokens integer
 ) returns table (
   chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid, model text,
-  source_id uuid, source_name text, headings text[], embedding_text text, embedding_tokens integer, request_model text
+  source_id uuid, source_name text, headings text[], embedding_text text, embedding_tokens integer, request_model text,
+  header text
 )
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -138,7 +142,7 @@ begin
         array(select b.chunk_id from matrice_private.batch_of(got.offered, chosen, lease) b where b.embedding_tokens > most_tokens),
         chosen, format('The text has more than the %s tokens that the model takes.', most_tokens), lease, true);
       exit when fitting > 0;
-      -- All of them were too long. There may be others.
+      -- All of them were too long, or dead letters now. There may be others.
       continue;
     end if;
     exit when clock_timestamp() > began + interval '5 seconds' or not exists (
@@ -196,7 +200,8 @@ create or replace function matrice.claim_chunks(
   max_batch_tokens integer default null, max_inputs integer default null, max_input_tokens integer default null
 ) returns table (
   chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid, model text,
-  source_id uuid, source_name text, headings text[], embedding_text text, embedding_tokens integer, request_model text
+  source_id uuid, source_name text, headings text[], embedding_text text, embedding_tokens integer, request_model text,
+  header text
 )
 language sql
 set search_path = pg_catalog, pg_temp
@@ -208,18 +213,20 @@ begin atomic
          matrice_private.require_limit('max_inputs', max_inputs, 1, 10000),
          matrice_private.require_limit('max_input_tokens', max_input_tokens, 1, 1000000000);
   select l.chunk_id, l.project_id, l.content, l.token_count, l.attempt, l.lease_id, l.model, l.source_id, l.source_name,
-         l.headings, l.embedding_text, l.embedding_tokens, l.request_model
+         l.headings, l.embedding_text, l.embedding_tokens, l.request_model, l.header
     from matrice_private.lease_chunks(
            model, coalesce(max_inputs, batch_size), lease_seconds, project_id, max_batch_tokens, max_input_tokens) l;
 end;
 comment on function matrice.claim_chunks is
-  'Gives a worker chunks to embed. Nobody else gets them until the lease ends. Returns the chunks, oldest sources first. All '
-  'are of one model. embedding_text: the text to embed, by the setting embedding_template of the project; without it, the '
-  'content. embedding_tokens: its tokens in the default encoding. request_model: the model to ask for vectors, which is the '
-  'whole one if model is a truncated one. attempt: how often this text has been claimed. lease_id: for store_embeddings and '
-  'fail_chunks. Returns nothing if no chunk is claimable, or if other transactions kept all claimable chunks locked for five '
-  'seconds. model: if null, the model of the project, and then the one that it switches to; without project_id, those of each '
-  'project. batch_size: the most chunks per claim, 1 to 10000; a claim also has at most 8 MB of text. lease_seconds: 1 to '
-  '86400. project_id: if null, all projects of the caller that use the model or switch to it, in random order. '
-  'max_batch_tokens: the most tokens of a batch. max_inputs: replaces batch_size. max_input_tokens: the most tokens of one '
-  'text. A longer text fails for good, and failed_chunks lists it. Defaults: batch_size 64, lease_seconds 300.';
+  'Gives a worker chunks to embed. Nobody else gets them until the lease ends. Returns the chunks, oldest sources first. All are '
+  'of one model. embedding_text: the text to embed, by the setting embedding_template of the project; without it, the content. '
+  'embedding_tokens: its tokens in the default encoding. request_model: the model to ask for vectors, which is the whole one if '
+  'model is a truncated one. header: of the table in which the chunk begins. attempt: how often this text has been claimed. '
+  'lease_id: for store_embeddings and fail_chunks. Returns nothing if no chunk is claimable, or if other transactions kept all '
+  'claimable chunks locked for five seconds. model: if null, the model of the project, and then the one that it switches to; '
+  'without project_id, those of each project. batch_size: the most chunks per claim, 1 to 10000; a claim also has at most 8 MB '
+  'of text. lease_seconds: 1 to 86400. project_id: if null, all projects of the caller that use the model or switch to it, in '
+  'random order. max_batch_tokens: the most tokens of a batch. max_inputs: replaces batch_size. max_input_tokens: the most '
+  'tokens of one text. A longer text fails for good, and failed_chunks lists it. Chunks whose lease ended without an answer come '
+  'in batches of at most eight, and after the second time alone. After max_attempts such ends they become dead letters. '
+  'Defaults: batch_size 64, lease_seconds 300.';

@@ -78,8 +78,12 @@ begin
   delete from matrice.embedding_leases l
    where (l.chunk_id, l.model) in (select g.id, end_leases.model from unnest(end_leases.chunk_ids) as g (id))
      and (end_leases.project_ids is null or l.project_id = any (end_leases.project_ids))
-     and exists (select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = l.chunk_id offset 0) e
-                  where e.model = end_leases.model);
+     and exists (
+       select from (select e.model, e.template_hash from matrice.chunk_embeddings e where e.chunk_id = l.chunk_id offset 0) e
+        where e.model = end_leases.model
+          and e.template_hash is not distinct from coalesce((
+            select matrice_private.wanted_template(p.settings, p.reembed_template) from matrice.projects p
+             where p.id = l.project_id), e.template_hash));
   -- The last chunks of a part are embedded last.
   for done in
     select p.project_id, array_agg(p.source_id) as source_ids, array_agg(p.part) as parts
@@ -96,8 +100,12 @@ begin
           order by c.chunk_index desc
          offset 0
        ) c
-        where not exists (select from (select e.model from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
-                           where e.model = end_leases.model))
+        where not exists (
+          select from (select e.model, e.template_hash from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
+           where e.model = end_leases.model
+             and e.template_hash is not distinct from coalesce((
+               select matrice_private.wanted_template(j.settings, j.reembed_template) from matrice.projects j
+                where j.id = p.project_id), e.template_hash)))
      group by p.project_id
   loop
     perform matrice_private.settle_parts(done.project_id, model, done.source_ids, done.parts);
@@ -231,8 +239,14 @@ begin
     ours := matrice_private.own_leases(ours, chosen_model, store_embeddings.lease_id, null);
   end if;
   begin
-    insert into matrice.chunk_embeddings as e (chunk_id, project_id, model, embedding)
-    select c.id, c.project_id, chosen_model, given.embedding
+    insert into matrice.chunk_embeddings as e (chunk_id, project_id, model, embedding, template_hash)
+    select c.id, c.project_id, chosen_model, given.embedding,
+           -- Of the text that was claimed. The template may have changed since.
+           coalesce(
+             (select l.template_hash
+                from (select l.* from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
+               where l.model = chosen_model),
+             (select matrice_private.template_hash(p.settings) from matrice.projects p where p.id = c.project_id))
       from (
         select distinct on (g.id) g.id, g.place
           from unnest(chunk_ids) with ordinality as g (id, place) order by g.id, g.place desc
@@ -242,7 +256,7 @@ begin
      where c.id = any (ours)
      order by c.id
     on conflict on constraint chunk_embeddings_chunk_id_model_key do update
-      set embedding = excluded.embedding, created_at = now();
+      set embedding = excluded.embedding, template_hash = excluded.template_hash, created_at = now();
     get diagnostics stored = row_count;
   exception when data_exception or program_limit_exceeded then
     if sqlstate = '22023' then

@@ -149,11 +149,11 @@ begin
       from matrice_private.embedded_twins(take_embeddings.chunk_ids, null) t;
   end if;
   -- As the caller, who may not see all chunks if somebody has added policies.
-  insert into matrice.chunk_embeddings (chunk_id, project_id, model, embedding)
-  select distinct on (g.chunk_id, e.model) g.chunk_id, take_embeddings.project_id, e.model, e.embedding
+  insert into matrice.chunk_embeddings (chunk_id, project_id, model, embedding, template_hash)
+  select distinct on (g.chunk_id, e.model) g.chunk_id, take_embeddings.project_id, e.model, e.embedding, e.template_hash
     from unnest(chunks, twins) as g (chunk_id, twin_id)
    cross join lateral (
-     select e.model, e.embedding from matrice.chunk_embeddings e where e.chunk_id = g.twin_id offset 0) e
+     select e.model, e.embedding, e.template_hash from matrice.chunk_embeddings e where e.chunk_id = g.twin_id offset 0) e
    where matrice_private.is_embedded_alike(template, g.chunk_id, g.twin_id)
    order by g.chunk_id, e.model, g.twin_id
   on conflict on constraint chunk_embeddings_chunk_id_model_key do nothing;
@@ -194,8 +194,8 @@ begin
   -- FOR UPDATE, so that nobody claims them, changes their text, or stores their embedding meanwhile. It waits for nobody.
   held := array(select c.id from matrice.source_chunks c where c.id = any (twins) order by c.id for update skip locked);
   with shared as (
-    insert into matrice.chunk_embeddings (chunk_id, project_id, model, embedding)
-    select g.twin_id, e.project_id, share_embeddings.model, e.embedding
+    insert into matrice.chunk_embeddings (chunk_id, project_id, model, embedding, template_hash)
+    select g.twin_id, e.project_id, share_embeddings.model, e.embedding, e.template_hash
       from unnest(chunks, twins) as g (chunk_id, twin_id)
      cross join lateral (select e.* from matrice.chunk_embeddings e where e.chunk_id = g.chunk_id offset 0) e
       join matrice.projects p on p.id = e.project_id

@@ -231,8 +231,8 @@ begin
        and not exists (select from matrice.chunk_embeddings e
                         where e.chunk_id = c.id and e.model = truncate_embeddings.model)
      limit batch_size for key share skip locked);
-  insert into matrice.chunk_embeddings (chunk_id, project_id, model, embedding)
-  select e.chunk_id, e.project_id, truncate_embeddings.model, e.embedding
+  insert into matrice.chunk_embeddings (chunk_id, project_id, model, embedding, template_hash)
+  select e.chunk_id, e.project_id, truncate_embeddings.model, e.embedding, e.template_hash
     from matrice.chunk_embeddings e
    where e.chunk_id = any (held) and e.model = whole
    order by e.chunk_id

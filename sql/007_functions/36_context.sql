@@ -1,5 +1,15 @@
 -- build_context: the best chunks and insights as one text, within a budget of tokens, with citations.
 
+create or replace function matrice_private.lead_of(metadata jsonb, content text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select case when h.header is null or starts_with(content, h.header) then '' else h.header || E'\n' end
+    from (select matrice_private.header_of(metadata) as header) h;
+end;
+comment on function matrice_private.lead_of is
+  'Returns what stands before a chunk in a context: the header of its table, if it begins with other rows; else nothing.';
+
 create or replace function matrice_private.context_passages(chunk_ids uuid[])
 returns table (number bigint, citation jsonb, title text, content text)
 language plpgsql stable
@@ -15,7 +25,8 @@ begin
            jsonb_build_object(
              'chunk_id', p.passage_ids[1], 'chunk_ids', p.passage_ids, 'source_id', p.source_id, 'source_name', s.name,
              'start_char', p.start_char, 'end_char', p.end_char, 'metadata', first.metadata),
-           matrice_private.passage_title(s.name, first.metadata), p.content
+           matrice_private.passage_title(s.name, first.metadata),
+           matrice_private.lead_of(first.metadata, p.content) || p.content
       from (
         select e.*, min(e.best) over (partition by e.source_id) as best_of_source
           from matrice_private.expanded_passages(chunk_ids, 0) e
@@ -29,9 +40,10 @@ end
 $$;
 comment on function matrice_private.context_passages is
   'Returns chunks as the passages of a context, numbered in reading order. Consecutive chunks of a source become one passage, '
-  'with the metadata of the first chunk and the pages of all. chunk_ids: best first.';
+  'with the metadata of the first chunk and the pages of all. If it begins within a table, the header of the table precedes it. '
+  'chunk_ids: best first.';
 
-create or replace function matrice_private.rendered_context(insight_ids uuid[], chunk_ids uuid[])
+create or replace function matrice_private.rendered_context(insight_ids uuid[], chunk_ids uuid[], before integer default 0)
 returns table (context text, citations jsonb)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -39,14 +51,17 @@ as $$
 #variable_conflict use_column
 begin
   return query
-    select coalesce(string_agg(matrice_private.passage_heading(p.number, p.title) || p.content, E'\n\n' order by p.number), ''),
-           coalesce(jsonb_agg(jsonb_build_object('number', p.number) || p.citation order by p.number), '[]')
+    select coalesce(string_agg(matrice_private.passage_heading(before + p.number, p.title) || p.content,
+                               E'\n\n' order by p.number), ''),
+           coalesce(jsonb_agg(jsonb_build_object('number', before + p.number) || p.citation order by p.number), '[]')
       from (
         select given.place as number,
-               jsonb_build_object('insight_id', i.id, 'title', i.title, 'confidence', i.confidence) as citation,
-               'Insight: ' || i.title as title, i.content
+               jsonb_build_object('insight_id', i.id, 'title', i.title, 'confidence', j.confidence, 'seen', j.seen) as citation,
+               -- Restatements are one passage.
+               'Insight: ' || i.title || case when j.seen > 1 then format(' (seen %s ×)', j.seen) else '' end as title, i.content
           from unnest(insight_ids) with ordinality as given (id, place)
           join matrice.insights i on i.id = given.id
+          join matrice_private.judged_insights(insight_ids) j on j.insight_id = i.id
         union all
         select cardinality(insight_ids) + c.number, c.citation, c.title, c.content
           from matrice_private.context_passages(chunk_ids) c
@@ -55,7 +70,7 @@ end
 $$;
 comment on function matrice_private.rendered_context is
   'Returns insights and chunks as one markdown text with numbered passages, and the citation of each number. insight_ids, '
-  'chunk_ids: best first.';
+  'chunk_ids: best first. before: how many passages stand before these.';
 
 create or replace function matrice_private.context_tokens(insight_ids uuid[], chunk_ids uuid[], target_model text) returns integer
 language plpgsql stable
@@ -124,7 +139,8 @@ begin
            end as saved
       from (
         select given.place::integer, c.id, c.content, c.token_count,
-               matrice_private.passage_heading(99, matrice_private.passage_title(s.name, c.metadata)) as heading,
+               matrice_private.passage_heading(99, matrice_private.passage_title(s.name, c.metadata))
+                 || matrice_private.lead_of(c.metadata, c.content) as heading,
                row_number() over (partition by c.content order by given.place) > 1 as is_copy,
                case when c.chunk_index = lag(c.chunk_index) over source + 1
                     then lag(given.place::integer) over source end as before,
@@ -184,7 +200,7 @@ comment on function matrice_private.pack_insights is
 create or replace function matrice.build_context(
   query_text text, query_embedding vector, project_id uuid, token_budget integer default 4000,
   match_count integer default 50, filter jsonb default '{}', model text default null, target_model text default 'gpt-4o',
-  insights integer default 0, scores jsonb default null, min_score double precision default null
+  insights integer default 0, scores jsonb default null, min_score double precision default null, pillars text[] default '{}'
 ) returns table (context text, token_count integer, citations jsonb)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -194,6 +210,7 @@ declare
   ids         uuid[];
   chosen      uuid[];
   insight_ids uuid[];
+  opening     record;
   best        record;
 begin
   perform matrice_private.require_given('token_budget', token_budget);
@@ -210,6 +227,7 @@ begin
   perform matrice_private.require_query(query_text);
   perform matrice_private.require_result_options(match_count, filter, 0, null, 0);
   perform matrice_private.require_least('min_score', min_score);
+  perform matrice_private.require_codes('pillars', pillars);
   perform matrice_private.require_role(project_id, 'viewer');
   if scores is null then
     ids := array(
@@ -227,16 +245,23 @@ begin
        limit match_count);
   end if;
 
-  insight_ids := matrice_private.pack_insights(query_text, build_context.project_id, insights, token_budget, target_model);
-  chosen := matrice_private.pack_chunks(ids, insight_ids, token_budget, target_model);
+  select p.context, p.citations, p.tokens_left into opening
+    from matrice_private.pack_pillars(build_context.project_id, pillars, token_budget, target_model) p;
+  insight_ids := matrice_private.pack_insights(query_text, build_context.project_id, insights, opening.tokens_left, target_model);
+  chosen := matrice_private.pack_chunks(ids, insight_ids, opening.tokens_left, target_model);
   loop
-    select w.context, w.citations into context, citations from matrice_private.rendered_context(insight_ids, chosen) w;
+    select concat_ws(E'\n\n', nullif(opening.context, ''), nullif(w.context, '')), w.citations into context, citations
+      from matrice_private.rendered_context(insight_ids, chosen, jsonb_array_length(opening.citations)) w;
     token_count := matrice.count_tokens(context, target_model);
     exit when token_count <= token_budget;
-    -- The whole text can take a token more than its parts. Then leave out the last chunk.
-    chosen := trim_array(chosen, 1);
+    -- The whole text can take a token more than its parts. Then leave out the last chunk, or the last insight.
+    if cardinality(chosen) > 0 then
+      chosen := trim_array(chosen, 1);
+    else
+      insight_ids := trim_array(insight_ids, 1);
+    end if;
   end loop;
-  if citations = '[]' and cardinality(ids) > 0 then
+  if citations = '[]' and opening.citations = '[]' and cardinality(ids) > 0 then
     -- Not even the best passage fits. Its beginning is better than nothing.
     select p.title, p.content, p.citation into best from matrice_private.context_passages(ids[:1]) p;
     context := matrice_private.cut_at_sentence(
@@ -247,15 +272,17 @@ begin
       citations := '[]';
     end if;
   end if;
+  citations := opening.citations || citations;
   return next;
 end
 $$;
 comment on function matrice.build_context is
   'Packs the best passages for a question into one markdown text for a model. Returns the text, its number of tokens, and its '
-  'citations by number. The text repeats nothing, and the passages of a source keep their order. token_budget: the text never '
-  'has more tokens of target_model than this. match_count: how many chunks to choose from. They are the best of hybrid_search, '
-  'or those with the highest scores. filter, model: as in match_chunks. scores: {"<chunk_id>": score, …}. These scores rank '
-  'the chunks instead of a search; query_embedding and filter then have no effect. insights: the largest number of the '
-  'project''s insights to add. They take at most a quarter of the budget. min_score: leaves out chunks with a lower score. '
-  'With it, a question about which nothing is known gets no passages. Defaults: token_budget 4000, match_count 50, filter '
-  '''{}'', target_model ''gpt-4o'', insights 0.';
+  'citations by number. Rows of a table come with its header. The text repeats nothing, and the passages of a source keep their '
+  'order. token_budget: the text never has more tokens of target_model than this. match_count: how many chunks to choose from. '
+  'They are the best of hybrid_search, or those with the highest scores. filter, model: as in match_chunks. scores: '
+  '{"<chunk_id>": score, …}. These scores rank the chunks instead of a search; query_embedding and filter then have no effect. '
+  'insights: the largest number of the project''s insights to add. They take at most a quarter of the budget. min_score: leaves '
+  'out chunks with a lower score. With it, a question about which nothing is known gets no passages. pillars: codes of pillars, '
+  'which come first, in this order, as far as they fit; the last one may be cut after a sentence. Defaults: token_budget 4000, '
+  'match_count 50, filter ''{}'', target_model ''gpt-4o'', insights 0, pillars ''{}''.';

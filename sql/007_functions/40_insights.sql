@@ -1,154 +1,87 @@
--- Insights: recording, superseding and searching them.
-
-create or replace function matrice_private.complete_insight() returns trigger
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- PostgreSQL checks constraints after this trigger, which would already have read a value that is too large.
-  perform matrice_private.require_bytes('title', new.title, 2000);
-  perform matrice_private.require_bytes('content', new.content, 65536);
-  -- The words of the title count twice.
-  new.fts := matrice_private.text_vector(
-    concat_ws(E'\n\n', new.title, new.title, new.content), matrice_private.text_language(new.project_id));
-  return new;
-end
-$$;
-comment on function matrice_private.complete_insight is
-  'Computes the full-text index (fts) of an insight. The title weighs more than the content.';
-
-create or replace trigger complete_insight before insert or update of title, content, fts, project_id on matrice.insights
-for each row execute function matrice_private.complete_insight();
+-- Recording insights, and searching them.
 
 create or replace function matrice.record_insight(
   project_id uuid, type text, title text, content text, confidence double precision default 0.5,
-  tags jsonb default '[]', source_id uuid default null, evidence jsonb default null
+  tags jsonb default '[]', source_id uuid default null, evidence jsonb default null,
+  subject text default null, attribute text default null, value text default null, volatility text default null,
+  valid_from timestamptz default null, valid_until timestamptz default null, chunk_ids uuid[] default null,
+  run_id uuid default null, step_id uuid default null, url text default null, note text default null
 ) returns uuid
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  new_id uuid;
+  hash   bytea;
+  stored uuid;
+  is_new boolean := false;
 begin
-  perform matrice_private.require_text('type', type);
-  perform matrice_private.require_text('title', title);
-  perform matrice_private.require_text('content', content);
-  perform matrice_private.require_given('confidence', confidence);
-  if not confidence between 0 and 1 then
-    raise exception 'confidence must be between 0 and 1, not %', confidence
-      using errcode = '22023', hint = 'Leave it out to use 0.5.';
-  end if;
-  perform matrice_private.require_bytes('type', type, 200);
-  perform matrice_private.require_bytes('title', title, 2000);
-  perform matrice_private.require_bytes('content', content, 65536);
-  perform matrice_private.require_given('tags', tags);
-  perform matrice_private.require_json('tags', tags, 16384);
-  perform matrice_private.require_json('evidence', evidence, 65536);
-  if jsonb_typeof(tags) <> 'array' then
-    raise exception 'tags must be a JSON array'
-      using errcode = '22023', detail = format('It is a JSON %s.', jsonb_typeof(tags)),
-            hint = 'Pass the array itself, not a string that contains it.';
-  end if;
+  perform matrice_private.require_statement(type, title, content, confidence, tags, evidence);
+  perform matrice_private.require_fact(subject, attribute, value, volatility, valid_from, valid_until);
+  perform matrice_private.require_evidence(chunk_ids, url, note);
   perform matrice_private.require_role(project_id, 'editor');
   perform matrice_private.hold_project(project_id);
-  if source_id is not null and not exists (
-    select from matrice.context_sources s where s.id = record_insight.source_id and s.project_id = record_insight.project_id
-  ) then
-    raise exception 'source not found'
-      using errcode = 'PT404', detail = format('Project %s has no source %s.', project_id, source_id);
+  perform matrice_private.require_origin(project_id, source_id, run_id, step_id);
+  hash := matrice_private.statement_hash(type, title, content, subject, attribute, value);
+  stored := matrice_private.known_insight(project_id, hash, valid_from);
+  while stored is null loop
+    insert into matrice.insights as i (
+      project_id, source_id, type, title, content, confidence, tags, evidence, subject, attribute, value, volatility,
+      valid_from, valid_until, is_recorded)
+    values (
+      record_insight.project_id, record_insight.source_id, record_insight.type, record_insight.title, record_insight.content,
+      record_insight.confidence, record_insight.tags, record_insight.evidence, record_insight.subject,
+      record_insight.attribute, record_insight.value, coalesce(record_insight.volatility, 'normal'),
+      record_insight.valid_from, record_insight.valid_until, true)
+    -- Somebody else records it at this moment.
+    on conflict (project_id, content_hash, coalesce(valid_from, '-infinity'))
+      where is_recorded and superseded_at is null and retracted_at is null do nothing
+    returning i.id into stored;
+    is_new := found;
+    if not is_new then
+      select i.id into stored from matrice.insights i
+       where i.project_id = record_insight.project_id and i.content_hash = hash and i.is_recorded
+         and coalesce(i.valid_from, '-infinity') = coalesce(record_insight.valid_from, '-infinity')
+         and i.superseded_at is null and i.retracted_at is null;
+    end if;
+  end loop;
+  perform matrice_private.remember_evidence(stored, true, is_new, source_id, chunk_ids, run_id, step_id, url, note);
+  if is_new and row_security_active('matrice.insight_candidates') then
+    perform matrice_private.link_candidates_of_member(stored);
+  elsif is_new then
+    perform matrice_private.link_candidates(stored);
   end if;
-  insert into matrice.insights as i (project_id, source_id, type, title, content, confidence, tags, evidence)
-  values (record_insight.project_id, record_insight.source_id, record_insight.type, record_insight.title,
-          record_insight.content, record_insight.confidence, record_insight.tags, record_insight.evidence)
-  returning i.id into new_id;
-  return new_id;
+  return stored;
 end
 $$;
 comment on function matrice.record_insight is
-  'Records an insight and returns its id. type: a word of the client''s choice, such as pattern, learning or decision. '
-  'confidence: 0 to 1. tags: a JSON array. source_id: the source that the insight came from; it must be in the same '
-  'project. evidence: any JSON. Defaults: confidence 0.5, tags ''[]''.';
+  'Records an insight and returns its id. If the project knows it already, in the same words and of the same type, it returns '
+  'that insight, and the statement becomes evidence for it; the other arguments are then ignored. Case, white space, and '
+  'quotation marks and punctuation around the texts do not count. Insights with similar words become candidates for '
+  'merge_insights. A statement that was superseded or retracted stays so, unless valid_from is after its end. type: a word of '
+  'the client''s choice, such as pattern, learning or decision. confidence: 0 to 1, of the first statement. tags: a JSON array. '
+  'source_id, chunk_ids, run_id, step_id, url: where it comes from, in the same project. note: a remark about that. evidence: '
+  'any JSON. subject, attribute, value: what it states as a value, if it does; another value of the same attribute is a '
+  'contradiction. volatility: how fast it ages: permanent, slow, normal or fast; if null, normal. valid_from, valid_until: when '
+  'it holds. Defaults: confidence 0.5, tags ''[]''.';
 
-create or replace function matrice_private.require_no_circle(old_id uuid, new_id uuid) returns void
-language plpgsql
+create or replace function matrice_private.holds(
+  superseded_at timestamptz, retracted_at timestamptz, valid_from timestamptz, valid_until timestamptz, at timestamptz
+) returns boolean
+language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if exists (
-    with recursive successors as (
-      select i.id, i.superseded_by from matrice.insights i where i.id = new_id
-      union
-      select i.id, i.superseded_by from matrice.insights i join successors s on i.id = s.superseded_by
-    )
-    select from successors s where s.id = old_id
-  ) then
-    raise exception 'an insight cannot supersede itself, directly or through others'
-      using errcode = '22023',
-            detail = format('Insight %s is %s itself, or is superseded by it directly or through others.', new_id, old_id);
-  end if;
-end
-$$;
-comment on function matrice_private.require_no_circle is
-  'Raises if an insight would supersede itself, directly or through others.';
-
-create or replace function matrice_private.refuse_circle() returns trigger
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform matrice_private.require_no_circle(new.id, new.superseded_by);
-  return new;
-end
-$$;
-comment on function matrice_private.refuse_circle is
-  'Refuses a direct change of superseded_by that would close a circle, in which no insight would be found any more.';
-
-create or replace trigger refuse_circle before update of superseded_by on matrice.insights
-for each row when (old.superseded_by is distinct from new.superseded_by and new.superseded_by <> new.id)
-execute function matrice_private.refuse_circle();
-
-create or replace function matrice.supersede_insight(old_id uuid, new_id uuid) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  old_insight record;
-  new_project uuid;
-begin
-  perform matrice_private.require_given('old_id', old_id);
-  perform matrice_private.require_given('new_id', new_id);
-  select i.project_id, i.superseded_by into old_insight from matrice.insights i where i.id = old_id;
-  if not found then
-    raise exception 'insight not found'
-      using errcode = 'PT404', detail = format('There is no insight %s that you can see.', old_id);
-  end if;
-  select i.project_id into new_project from matrice.insights i where i.id = new_id;
-  if not found or new_project <> old_insight.project_id then
-    raise exception 'insight not found'
-      using errcode = 'PT404', detail = format('The project of insight %s has no insight %s.', old_id, new_id);
-  end if;
-  perform matrice_private.require_role(old_insight.project_id, 'editor');
-  -- Locks all insights of the project: two calls at the same time could otherwise close a circle together.
-  perform from matrice.insights i where i.project_id = old_insight.project_id order by i.id for no key update;
-  select i.superseded_by into old_insight.superseded_by from matrice.insights i where i.id = old_id;
-  if old_insight.superseded_by is not null and old_insight.superseded_by <> new_id then
-    raise exception 'the insight is already superseded'
-      using errcode = 'PT409', detail = format('Insight %s supersedes it.', old_insight.superseded_by);
-  end if;
-  perform matrice_private.require_no_circle(old_id, new_id);
-  update matrice.insights i set superseded_by = new_id, superseded_at = coalesce(i.superseded_at, now()) where i.id = old_id;
-end
-$$;
-comment on function matrice.supersede_insight is
-  'Marks an insight as superseded by another insight of the same project. search_insights then leaves the old one '
-  'out, unless include_superseded is true. Nothing is deleted.';
+begin atomic
+  select (superseded_at is null or superseded_at > at) and (retracted_at is null or retracted_at > at)
+         and (valid_from is null or valid_from <= at) and (valid_until is null or valid_until > at);
+end;
+comment on function matrice_private.holds is
+  'Returns whether an insight holds at a time: it has not been superseded, merged or retracted by then, and it is valid then.';
 
 create or replace function matrice.search_insights(
   query_text text, project_id uuid, match_count integer default 10, include_superseded boolean default false
 ) returns table (
   insight_id uuid, source_id uuid, type text, title text, content text, confidence double precision, tags jsonb,
-  created_at timestamptz, superseded_by uuid, rank real
+  created_at timestamptz, superseded_by uuid, rank real, seen integer, valid_from timestamptz, valid_until timestamptz
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -165,16 +98,30 @@ begin
   select array_agg(i.id) as ids, array_agg(i.fts) as vectors into found
     from matrice.insights i where i.project_id = search_insights.project_id;
   return query
-    select i.id, i.source_id, i.type, i.title, i.content, i.confidence, i.tags, i.created_at, i.superseded_by, r.score::real
-      from matrice_private.ranked_texts(query_text, found.ids, found.vectors) r
-     cross join lateral (select i.* from matrice.insights i where i.id = r.id offset 0) i
-     where (include_superseded or i.superseded_by is null)
-       and (r.phrases is null or i.fts @@ r.phrases)
-     order by r.score * i.confidence desc, i.id
+    with matched as materialized (
+      select i.*, r.score
+        from matrice_private.ranked_texts(query_text, found.ids, found.vectors) r
+       cross join lateral (select i.* from matrice.insights i where i.id = r.id offset 0) i
+       where (include_superseded or matrice_private.holds(i.superseded_at, i.retracted_at, i.valid_from, i.valid_until, now()))
+         and (r.phrases is null or i.fts @@ r.phrases)
+    ), judged as (
+      select m.*, j.confidence as current_confidence, j.seen,
+             -- Clients that insert rows themselves may have repeated a text.
+             row_number() over (partition by m.content_hash order by j.seen desc, m.created_at, m.id) as copy
+        from matched m
+        join matrice_private.judged_insights(array(select m.id from matched m)) j on j.insight_id = m.id
+    )
+    select j.id, j.source_id, j.type, j.title, j.content, j.current_confidence, j.tags, j.created_at, j.superseded_by,
+           j.score::real, j.seen, j.valid_from, j.valid_until
+      from judged j
+     where include_superseded or j.copy = 1
+     order by j.score * j.current_confidence desc, j.id
      limit match_count;
 end
 $$;
 comment on function matrice.search_insights is
-  'Searches the insights of a project by the words of a query. Returns the best first, by rank times confidence. '
-  'query_text: as in search_chunks. match_count: 1 to 10000. include_superseded: if true, '
-  'superseded insights are found too. Defaults: match_count 10, include_superseded false.';
+  'Searches the insights of a project by the words of a query. Returns the best first, by rank times confidence. Leaves out what '
+  'does not hold now: what was superseded, merged or retracted, and what holds at another time. confidence: what follows from '
+  'the first statement, the evidence and the age. seen: how many pieces of evidence speak for it. query_text: as in '
+  'search_chunks. match_count: 1 to 10000. include_superseded: if true, insights that do not hold are found too. Defaults: '
+  'match_count 10, include_superseded false.';

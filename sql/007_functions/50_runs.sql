@@ -25,6 +25,7 @@ begin
     if row_security_active(tg_relid) then
       new.created_by := matrice_private.current_user_id();
     end if;
+    new.phase := coalesce(new.phase, matrice_private.phase_at(new.project_id, new.started_at));
     new.pillar_versions := coalesce(new.pillar_versions, matrice_private.pillars_at(new.project_id, new.started_at));
   end if;
   -- Inngest runs the handler of a failure under the id of the workflow that failed.
@@ -33,7 +34,7 @@ begin
 end
 $$;
 comment on function matrice_private.complete_run is
-  'Sets who recorded a run, the pillars that it saw, and whether it handles a failure.';
+  'Sets who recorded a run, its phase if none is given, the pillars that it saw, and whether it handles a failure.';
 
 create or replace trigger complete_run before insert or update of event_name, is_failure_handler on matrice.workflow_runs
 for each row execute function matrice_private.complete_run();
@@ -273,7 +274,8 @@ comment on function matrice.start_run is
   'Records that a workflow run began. Returns the id of the run. run_key: identifies the run among those of its workflow in the '
   'project. A second call with the same project, workflow_id and run_key returns the same id and changes nothing. But if a step '
   'or the end of the run was recorded first, the call adds what is not known yet; and a higher attempt opens a run again that '
-  'had ended. phase: P1 to P6, or null. started_at: when it began. attempt: number of the attempt of the whole run, from 0. '
+  'had ended. phase: P1 to P6; null for the phase that the project was in at that time. started_at: when it began. '
+  'attempt: number of the attempt of the whole run, from 0. '
   'parent_run_id: the run that started this one. user_key, session_key: your own keys for the user and the session. '
   'tags: a JSON array. is_failure_handler: the run handles the failure of another one; it counts as no success. Always true '
   'for the event inngest/function.failed. Defaults: run_key, phase, parent_run_id, user_key and session_key null, input_data '

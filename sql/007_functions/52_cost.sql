@@ -117,6 +117,18 @@ comment on function matrice_private.reading_of_step is
   'Reads the usage of a step, as read_usage does. A 0 is a number of tokens that the client does not know. old_usage, '
   'old_input, old_output: of the row before an update; else null. Returns usage, too, as far as the column can hold it.';
 
+create or replace function matrice_private.cached_tokens(reading jsonb, tokens_input integer) returns integer
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return least(coalesce((reading #>> '{counts,cache_read}')::numeric, 0)
+               + coalesce((reading #>> '{counts,cache_read_audio}')::numeric, 0), tokens_input);
+end
+$$;
+comment on function matrice_private.cached_tokens is
+  'Returns how many of the input tokens were read from a cache, as read_usage has read it.';
+
 create or replace function matrice_private.price_step() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -133,12 +145,17 @@ begin
     end if;
     return new;
   end if;
+  -- What a step has cost is history. Who imports or restores it knows more than the prices of this database.
+  if tg_op = 'INSERT' and num_nonnulls(new.cost_source, new.cost_note) > 0 and not row_security_active(tg_relid) then
+    return new;
+  end if;
   if tg_op = 'UPDATE'
      and (new.cost_usd, new.model, new.tokens_input, new.tokens_output, new.usage, new.executed_at, new.status = 'running')
      is not distinct from (old.cost_usd, old.model, old.tokens_input, old.tokens_output, old.usage, old.executed_at,
                            old.status = 'running') then
     new.cost_source := old.cost_source;
     new.cost_note := old.cost_note;
+    new.cached_tokens := old.cached_tokens;
     return new;
   end if;
   reading := matrice_private.reading_of_step(new.usage, new.tokens_input, new.tokens_output,
@@ -148,6 +165,8 @@ begin
   new.usage := reading -> 'usage';
   new.tokens_input := coalesce((reading ->> 'tokens_input')::integer, new.tokens_input, 0);
   new.tokens_output := coalesce((reading ->> 'tokens_output')::integer, new.tokens_output, 0);
+  new.cached_tokens := case when reading -> 'counts' ?| '{cache_read,cache_read_audio}'
+                            then matrice_private.cached_tokens(reading, new.tokens_input) else 0 end;
   if octet_length(reading ->> 'model') <= 200 then
     new.model := coalesce(new.model, reading ->> 'model');
   end if;
@@ -173,14 +192,26 @@ end
 $$;
 comment on function matrice_private.price_step is
   'Takes the tokens of a step, and the model, from its usage where the client gives none. Calculates the cost if the client '
-  'gives none. Sets cost_source to calculated or provided, and cost_note to why the cost is not known or in doubt. It never '
+  'gives none. Sets cached_tokens, cost_source to calculated or provided, and cost_note to why the cost is not known. It never '
   'refuses a step for its usage. A step that still runs has no cost. Only correct_step writes corrections.';
 
 create or replace trigger price_step
-before insert or update of cost_usd, cost_source, cost_note, model, tokens_input, tokens_output, usage, executed_at, status,
-  corrects
+before insert or update of cost_usd, cost_source, cost_note, model, tokens_input, tokens_output, cached_tokens, usage,
+  executed_at, status, corrects
 on matrice.workflow_steps
 for each row execute function matrice_private.price_step();
+
+create or replace function matrice_private.is_unpriced(
+  cost_usd numeric, cost_source text, status text, model text, tokens integer
+) returns boolean
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select cost_usd is null and status not in ('skipped', 'running') and coalesce(cost_source, '') <> 'correction'
+     and (tokens > 0 or coalesce(model <> '' and status = 'success', false));
+end;
+comment on function matrice_private.is_unpriced is
+  'Returns whether a step has cost something that nobody knows. A call that failed before it used tokens has not.';
 
 create or replace function matrice.calculate_cost(
   model text, tokens_input bigint, tokens_output bigint default 0, usage jsonb default '{}', priced_at timestamptz default now()

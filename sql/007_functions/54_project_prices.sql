@@ -45,6 +45,31 @@ $$;
 comment on function matrice_private.cost_in_project is
   'Does what cost_of_counts does, with the project''s own price if it has set one for the model. project_id: null for none.';
 
+create or replace function matrice_private.prepared_sheets(model text, prices jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  listed matrice.model_prices[];
+begin
+  if prices is null then
+    return null;
+  end if;
+  perform matrice_private.require_rates('prices', prices);
+  select array_agg(jsonb_populate_record(null::matrice.model_prices, to_jsonb(r) || '{"valid_from": "-infinity"}'))
+    into listed
+    from matrice_private.rates_of_catalogue(
+           jsonb_build_object('models', jsonb_build_object(model, jsonb_build_array('', prices)))) r;
+  perform matrice_private.require_units(array(select l.unit from unnest(listed) l));
+  return coalesce((select jsonb_agg(jsonb_build_object('service_tier', s.service_tier, 'rates', s.rates,
+                                                       'above_input_tokens', s.above_input_tokens))
+                     from matrice_private.sheets_of(listed) s), '[]');
+end
+$$;
+comment on function matrice_private.prepared_sheets is
+  'Returns the sheets of a price of a project; null for one that names another model. Raises if the prices are wrong. For the '
+  'owner of the tables, who may read price_units.';
+
 create or replace function matrice_private.write_price(
   project_id uuid, model text, same_as text, prices jsonb, factor numeric, valid_from timestamptz
 ) returns void
@@ -52,19 +77,8 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  listed matrice.model_prices[];
-  ready  jsonb;
+  ready jsonb := matrice_private.prepared_sheets(model, prices);
 begin
-  if prices is not null then
-    select array_agg(jsonb_populate_record(null::matrice.model_prices, to_jsonb(r) || '{"valid_from": "-infinity"}'))
-      into listed
-      from matrice_private.rates_of_catalogue(
-             jsonb_build_object('models', jsonb_build_object(model, jsonb_build_array('', prices)))) r;
-    perform matrice_private.require_units(array(select l.unit from unnest(listed) l));
-    ready := coalesce((select jsonb_agg(jsonb_build_object('service_tier', s.service_tier, 'rates', s.rates,
-                                                           'above_input_tokens', s.above_input_tokens))
-                         from matrice_private.sheets_of(listed) s), '[]');
-  end if;
   insert into matrice.project_prices (project_id, model, same_as, prices, factor, sheets, valid_from)
   values (write_price.project_id, write_price.model, write_price.same_as, write_price.prices, write_price.factor, ready,
           write_price.valid_from)

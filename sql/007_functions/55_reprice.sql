@@ -17,7 +17,7 @@ begin
              s.project_id, s.model,
              matrice_private.reading_of_step(s.usage, s.tokens_input, s.tokens_output, null, null, null), s.executed_at) c
      where s.project_id = reprice_steps.project_id and s.executed_at >= since and s.model is not null
-       and s.status <> 'running' and (s.cost_usd is null or s.cost_source = 'calculated')
+       and s.status <> 'running' and s.corrects is null and (s.cost_usd is null or s.cost_source = 'calculated')
        -- Somebody has said what it cost.
        and not exists (select from matrice.workflow_steps o where o.corrects = s.id)
   ), filled as (

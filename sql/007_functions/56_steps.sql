@@ -434,6 +434,11 @@ declare
   correction uuid;
 begin
   select s.* into step from matrice.workflow_steps s where s.id = step_id for update;
+  if not found then
+    raise exception 'step not found'
+      using errcode = 'PT404', detail = format('The step %s was deleted at the same moment.', step_id),
+            hint = 'There is nothing left to correct.';
+  end if;
   if step.corrects is not null or step.status = 'running' then
     raise exception 'this row cannot be corrected'
       using errcode = 'PT409', detail = case when step.corrects is null then 'The step is still running.'
@@ -443,6 +448,7 @@ begin
   select step.cost_usd + coalesce(sum(c.cost_usd), 0) as cost_usd,
          step.tokens_input + coalesce(sum(c.tokens_input), 0) as tokens_input,
          step.tokens_output + coalesce(sum(c.tokens_output), 0) as tokens_output,
+         step.cached_tokens + coalesce(sum(c.cached_tokens), 0) as cached_tokens,
          sum(c.cost_usd) as corrected_usd
     into before from matrice.workflow_steps c where c.corrects = step_id;
   if usage is not null or tokens_input is not null or tokens_output is not null then
@@ -458,12 +464,14 @@ begin
   end if;
   insert into matrice.workflow_steps (
     run_id, project_id, step_name, status, model, executed_at, attempt, corrects, reason, usage, cost_source,
-    cost_usd, tokens_input, tokens_output)
+    cost_usd, tokens_input, tokens_output, cached_tokens)
   values (
     step.run_id, step.project_id, step.step_name, step.status, step.model, step.executed_at, step.attempt, step_id,
     write_correction.reason, coalesce(reading -> 'usage', '{}'), 'correction',
     cost_usd - coalesce(before.cost_usd, before.corrected_usd, 0), coalesce(tokens_input - before.tokens_input, 0),
-    coalesce(tokens_output - before.tokens_output, 0))
+    coalesce(tokens_output - before.tokens_output, 0),
+    coalesce(matrice_private.cached_tokens(reading, coalesce(tokens_input, before.tokens_input)::integer)
+             - before.cached_tokens, 0))
   returning id into correction;
   return correction;
 end

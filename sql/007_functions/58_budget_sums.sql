@@ -42,18 +42,6 @@ comment on function matrice_private.is_model_of_budget is
   'Returns whether a call counts for the model of a budget: by its name, by the model that the name means, or as a dated '
   'snapshot of it.';
 
-create or replace function matrice_private.is_unpriced(
-  cost_usd numeric, cost_source text, status text, model text, tokens integer
-) returns boolean
-language sql immutable
-set search_path = pg_catalog, pg_temp
-begin atomic
-  select cost_usd is null and status not in ('skipped', 'running') and coalesce(cost_source, '') <> 'correction'
-     and (tokens > 0 or coalesce(model <> '' and status = 'success', false));
-end;
-comment on function matrice_private.is_unpriced is
-  'Returns whether a step has cost something that nobody knows. A call that failed before it used tokens has not.';
-
 create or replace function matrice_private.hold_budgets(project_ids uuid[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp

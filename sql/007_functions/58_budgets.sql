@@ -65,6 +65,17 @@ end
 $$;
 comment on function matrice_private.require_budget is 'Raises an error unless the arguments of set_budget make a budget.';
 
+create or replace function matrice_private.is_budget(budget jsonb) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.require_budget(budget);
+  return true;
+end
+$$;
+comment on function matrice_private.is_budget is 'Returns true. Raises what require_budget raises.';
+
 create or replace function matrice_private.lock_budgets(project_id uuid) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp

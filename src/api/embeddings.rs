@@ -17,3 +17,8 @@ fn _read_embeddings(
     let rows = vectors.into_iter().map(|vector| RealArray::new(&vector));
     Ok(TableIterator::new((1..).zip(rows)))
 }
+
+#[pg_extern(immutable, strict, parallel_safe)]
+fn _little_endian(numbers: Array<'_, f32>) -> Vec<u8> {
+    numbers.iter().flatten().flat_map(f32::to_le_bytes).collect()
+}

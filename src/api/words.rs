@@ -8,7 +8,9 @@ use crate::postgres::text_vector::TextVector;
 use matrice_core::Error;
 use matrice_core::analyze::{Form, Kind, Word};
 use matrice_core::highlight::highlight;
+use matrice_core::quote::find_quote;
 use matrice_core::sentences::whole_sentences;
+use matrice_core::statement::{likeness, normal_text, sketch};
 use matrice_core::word_index::Id;
 use matrice_core::word_index::rank::{Collection, Ranked, Ranking, rank};
 use matrice_core::word_index::segment::{
@@ -352,4 +354,41 @@ fn _highlight(
 #[pg_extern(immutable, strict, parallel_safe)]
 fn _whole_sentences(content: &str, most_chars: i32) -> &str {
     whole_sentences(content, usize::try_from(most_chars).unwrap_or(0))
+}
+
+#[pg_extern(immutable, strict, parallel_safe)]
+fn _find_quote(
+    contents: Array<&str>,
+    starts: Array<i32>,
+    quote: &str,
+    most: i32,
+) -> Result<TableIterator<'static, (name!(start_char, i32), name!(end_char, i32))>, ErrorReport> {
+    let pieces = starts
+        .iter()
+        .zip(contents.iter())
+        .filter_map(|(start, content)| Some((usize::try_from(start?).ok()?, content?)));
+    let most = usize::try_from(most).unwrap_or(0);
+    let places = find_quote(pieces, quote, most, INTERRUPT).map_err(of_core)?;
+    Ok(TableIterator::new(
+        places
+            .into_iter()
+            .map(|place| (place.start as i32, place.end as i32)),
+    ))
+}
+
+#[pg_extern(immutable, strict, parallel_safe)]
+fn _normal_text(content: &str) -> String {
+    normal_text(content, INTERRUPT)
+}
+
+#[pg_extern(immutable, strict, parallel_safe)]
+fn _likeness(one: TextVector<&[u8]>, other: TextVector<&[u8]>) -> Result<f64, ErrorReport> {
+    likeness(one.0, other.0).map_err(of_core)
+}
+
+/// The codes of two projects differ, so that an index on them finds texts of one project.
+#[pg_extern(immutable, strict, parallel_safe)]
+fn _sketch(words: TextVector<&[u8]>, project_id: Uuid) -> Result<Vec<i32>, ErrorReport> {
+    let id = u128::from_be_bytes(*project_id.as_bytes());
+    sketch(words.0, (id >> 64) as u64 ^ (id as u64).rotate_left(32)).map_err(of_core)
 }

@@ -42,12 +42,16 @@ describe('functions refuse unknown names', () => refusals([
   ...['chunk_text', 'ingest_source', 'chunk_source'].flatMap((name) => each(['wordperfect', ''], name, 'format', '22023')),
   ...each(['P0', 'P7', 'p1', ''], 'set_phase', 'phase', '22023'),
   ...each(['P9', 'vision'], 'start_run', 'phase', '22023'),
-  ...['save_pillar', 'restore_pillar', 'pillar_history'].flatMap((name) => each(['P0', 'vision', 'P1 '], name, 'code', '22023')),
+  ...['save_pillar', 'restore_pillar', 'pillar_history', 'label_pillar', 'unlabel_pillar', 'diff_pillar', 'diff_pillar_text'].flatMap((name) => each(['P0', 'vision', 'P1 '], name, 'code', '22023')),
   ...['invite_member', 'set_member_role'].flatMap((name) => each(['admin', '', 'Owner'], name, 'role', '22023')),
   ...each(['done', '', 'Success'], 'record_step', 'status', '22023'),
   ...each(['running', ''], 'finish_run', 'status', '22023'),
   ...each(['admin', ''], 'add_turn', 'role', '22023'),
   ...each(['decade', ''], 'workflow_metrics', 'group_by', '22023'),
+  ...each(['Paris', '', 'EST5'], 'workflow_metrics', 'time_zone', '22023'), ...each(['P7', ''], 'workflow_metrics', 'phase', '22023'),
+  ...each(['odd', ''], 'workflow_metrics', 'status', '22023'),
+  ...['top_runs', 'top_steps'].flatMap((name) => each(['price', ''], name, 'order_by', '22023')),
+  ...each(['de', '', 'EN'], 'report', 'language', '22023'), ...each(['Mars/Base', ''], 'report', 'time_zone', '22023'),
   ...['search_chunks', 'hybrid_search'].flatMap((name) => each(['some', '', 'Any'], name, 'words', '22023')),
   ...each(['rrf', '', 'Rank'], 'hybrid_search', 'fusion', '22023'),
   ...each(['klingon', '', 'English', 'pg_catalog.english'], 'analyze_text', 'language', '22023'),
@@ -67,7 +71,7 @@ test('embedding_models and model_prices name service_role in the hint, workflow_
 })
 
 describe('functions refuse numbers out of range', () => refusals([
-  ...['match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'search_insights', 'match_documents',
+  ...['match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'search_insights', 'insights_review', 'match_documents',
     'evaluate_search', 'search_recall'].flatMap((name) => each([0, -1, 1e7], name, 'match_count', '22023')),
   ...['match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks'].flatMap((name) => [
     ...each([-0.1, 1.1, 'NaN'], name, 'diversity', '22023'), ...each([0, -1], name, 'max_per_source', '22023'),
@@ -99,6 +103,8 @@ describe('functions refuse numbers out of range', () => refusals([
   ...each([0, -1, 11], 'search_chunks', 'highlight_fragments', '22023'),
   ...each([0, -1, 1e7], 'reindex_text', 'batch_size', '22023'),
   ...each([-0.1, 1.1, 'NaN'], 'record_insight', 'confidence', '22023'),
+  ...each(['often', '', ' '], 'record_insight', 'volatility', '22023'),
+  ...each(['infinity', '4000-01-01 BC'], 'record_insight', 'valid_from', '22023'),
   ...['latency_ms', 'tokens_input', 'tokens_output', 'attempt'].flatMap((argument) => each([-1], 'record_step', argument, '22023')),
   ...each([-1, 'NaN'], 'record_step', 'cost_usd', '22023'),
   ...each([1e9, 'Infinity'], 'record_step', 'cost_usd', '22023'),
@@ -106,7 +112,10 @@ describe('functions refuse numbers out of range', () => refusals([
   ...each([-1, 1001, 'NaN'], 'set_price', 'factor', '22023'),
   ...each([-1], 'calculate_cost', 'tokens_input', '22023'),
   ...each([-1], 'calculate_cost', 'tokens_output', '22023'),
-  ...['restore_pillar', 'restore_source', 'source_text'].flatMap((name) => each([-1, 99], name, 'version', 'PT404')).map(([label, request]) => [label, request, 404, 'PT404']),
+  ...each([[-1], ['P9'], ['P1', 'vision']], 'build_context', 'pillars', '22023'),
+  ...['diff_pillar', 'diff_pillar_text'].flatMap((name) => each([-1, 1e6 + 1], name, 'context_lines', '22023')),
+  ...['diff_pillar', 'diff_pillar_text'].flatMap((name) => each([-1, 99], name, 'from_version', 'PT404')).map(([label, request]) => [label, request, 404, 'PT404']),
+  ...['label_pillar', 'restore_pillar', 'restore_source', 'source_text'].flatMap((name) => each([-1, 99], name, 'version', 'PT404')).map(([label, request]) => [label, request, 404, 'PT404']),
 ]))
 
 // tests/sql/arguments.sql asks every function about every argument. What a client sends as null is one.
@@ -139,12 +148,22 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...['format', 'max_tokens', 'overlap_tokens'].flatMap((argument) => each([null], 'ingest_source', argument, '22004')),
   ...['format', 'max_tokens', 'overlap_tokens', 'model'].flatMap((argument) => each([null], 'chunk_text', argument, '22004')),
   ...each([null], 'save_pillar', 'content', '22004'),
+  ...['label_pillar', 'unlabel_pillar'].flatMap((name) => [...each(['', ' '], name, 'label', '22023'), ...each([null], name, 'label', '22004')]),
+  ...each([null], 'as_of', 'at', '22004'),
   ...['type', 'title', 'content'].flatMap((argument) => [
     ...each([''], 'record_insight', argument, '22023'), ...each([null], 'record_insight', argument, '22004'),
   ]),
+  ...['subject', 'attribute', 'value', 'url'].flatMap((argument) => each(['', ' '], 'record_insight', argument, '22023')),
+  ...['confirm_insight', 'contradict_insight'].flatMap((name) => [
+    ...each(['', ' ', 'whales', 'javascript:alert(1)'], name, 'url', '22023'), ...each([null], name, 'insight_id', '22004'),
+  ]),
+  ...each([null], 'retract_insight', 'insight_id', '22004'), ...each([null], 'insight_lineage', 'insight_id', '22004'),
+  ...each(['infinity'], 'known_at', 'at', '22023'), ...each([null], 'known_at', 'at', '22004'),
+  ...each([null], 'merge_insights', 'kept_id', '22004'), ...each([null], 'merge_insights', 'merged_ids', '22004'), ...each([[]], 'merge_insights', 'merged_ids', '22023'),
   ...['search_chunks', 'hybrid_search', 'build_context', 'search_insights'].flatMap((name) => [
     ...each(['', ' '], name, 'query_text', '22023'), ...each([null], name, 'query_text', '22004'),
   ]),
+  ...each(['', ' ', '\u00ad'], 'find_quote', 'quote', '22023'), ...each([null], 'find_quote', 'quote', '22004'),
   ...['conversation_context', 'record_answer'].flatMap((name) => [
     ...each(['', ' '], name, 'question', '22023'), ...each([null], name, 'question', '22004'),
   ]),
@@ -162,6 +181,8 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...each(['0', '-1 day'], 'reap_runs', 'older_than', '22023'), ...each([null], 'reap_runs', 'older_than', '22004'),
   ...['set_price', 'price_of'].flatMap((name) => [...each(['', ' '], name, 'model', '22023'), ...each([null], name, 'model', '22004')]),
   ...each([null], 'load_prices', 'catalogue', '22004'),
+  ...['workflow_metrics', 'top_runs', 'top_steps', 'step_errors'].flatMap((name) => each([null], name, 'since', '22004')),
+  ...each([null], 'purge_steps', 'older_than', '22004'),
   ...each(['', ' '], 'set_budget', 'name', '22023'), ...each([null], 'set_budget', 'name', '22004'),
   ...each(['', 'Mars/Phobos'], 'set_budget', 'time_zone', '22023'), ...each([null], 'set_budget', 'limit_usd', '22004'),
   ...each([[0], [null], ['NaN']], 'set_budget', 'thresholds', '22023'),
@@ -169,17 +190,20 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...each(['', ' '], 'reserve_budget', 'model', '22023'), ...each([-1, 'NaN'], 'reserve_budget', 'estimate_usd', '22023'),
   ...['settle_budget', 'release_budget'].flatMap((name) => each([null], name, 'reservation_id', '22004')),
   ...each([null], 'settle_budget', 'cost_usd', '22004'),
-  ...each([null], 'workflow_metrics', 'since', '22004'),
+  ...each([null], 'import_project', 'lines', '22004'), ...each([[], [''], ['{}'], ['null'], ['[]', 'x']], 'import_project', 'lines', '22023'),
+  ...each(['', ' ', '{}'], 'export_project', 'after', '22023'),
+  ...['since', 'until', 'time_zone', 'language'].flatMap((argument) => each([null], 'report', argument, '22004')),
   ...['register_model', 'switch_embedding_model', 'truncate_embeddings', 'drop_embeddings'].flatMap((name) => [
     ...each(['', ' '], name, 'model', '22023'), ...each([null], name, 'model', '22004'),
   ]),
   ...each([null], 'store_embeddings', 'chunk_ids', '22004'),
   ...each([null], 'analyze_text', 'language', '22004'),
-  ...['set_phase', 'save_pillar', 'ingest_source', 'build_context', 'search_insights', 'start_run', 'workflow_metrics', 'reindex_text',
+  ...['set_phase', 'phase_history', 'save_pillar', 'pillar_catalog', 'diff_pillar', 'diff_pillar_text', 'as_of', 'label_pillar', 'unlabel_pillar', 'label_history', 'ingest_source', 'build_context', 'search_insights', 'insights_review', 'known_at', 'start_run', 'workflow_metrics', 'reindex_text',
     'sync_source', 'sync_sources', 'source_progress', 'failed_chunks', 'retry_failed', 'rechunk', 'ingest_chunks',
-    'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings', 'set_price', 'reprice',
+    'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings', 'reembed', 'set_price', 'reprice',
+    'rebuild_metrics', 'purge_steps', 'top_runs', 'top_steps', 'step_errors',
     'set_budget', 'remove_budget', 'reserve_budget', 'budget_status',
-    'start_conversation', 'evaluation_set']
+    'export_project', 'export_lines', 'export_markdown', 'report', 'start_conversation', 'evaluation_set']
     .flatMap((name) => each([null], name, 'project_id', '22004')),
   ...['source_text', 'source_history', 'restore_source', 'replace_chunks'].flatMap((name) => each([null], name, 'source_id', '22004')),
 ]))
@@ -228,12 +252,13 @@ describe('functions refuse JSON of another kind', () => refusals([
   ...each(['{}', [1], {}, { models: { x: 1 } }], 'load_prices', 'catalogue', '22023'),
   ...each(['{}', [1]], 'calculate_cost', 'usage', '22023'),
   ...each(['soon'], 'workflow_metrics', 'since', '22007'), ...each(['soon'], 'reprice', 'since', '22007'),
+  ...each(['soon'], 'report', 'until', '22007'),
   ['create_project: half a character in name', rpc('create_project', { name: '\ud800' }), 400, 'PGRST102'],
   ['create_project: a zero byte in name', rpc('create_project', { name: 'a\u0000b' }), 400, '22P05'],
 ]))
 
 describe('functions refuse unknown and malformed ids', () => {
-  const argument = { project_id: 'project', user_id: 'member', source_id: 'source', run_id: 'run', step_id: 'step', old_id: 'insight', new_id: 'insight' }
+  const argument = { project_id: 'project', user_id: 'member', source_id: 'source', run_id: 'run', step_id: 'step', old_id: 'insight', new_id: 'insight', insight_id: 'insight', kept_id: 'insight' }
   // Every function that takes one of these ids.
   const takes = Object.entries(calls({}))
     .flatMap(([name, args]) => Object.keys(args).filter((key) => key in argument).map((key) => [name, key]))

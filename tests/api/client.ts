@@ -35,8 +35,9 @@ export async function ask(question: string, embedding: number[]) {
 }
 
 export function cite({ citations }: Result<'build_context'>) {
-  return citations.map((citation) => citation.insight_id === undefined
-    ? [citation.source_name, citation.start_char ?? 0, ...citation.metadata.pages ?? []] : [citation.title, citation.confidence])
+  return citations.map((citation) => citation.pillar !== undefined ? [citation.name, citation.version]
+    : citation.insight_id === undefined
+      ? [citation.source_name, citation.start_char ?? 0, ...citation.metadata.pages ?? []] : [citation.title, citation.confidence])
 }
 
 export const changes: TablesUpdate<'projects'>[] = [{ current_phase: 'P2' }, { settings: { keep_source_texts: false } }]

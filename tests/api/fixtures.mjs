@@ -58,6 +58,7 @@ export async function createWorld(user, name, carol) {
   const [{ chunk_id, content }] = chunks
   await ok(user.rpc('store_embeddings', { model: MODEL, chunk_ids: [chunk_id], embeddings: [embed(content)] }))
   await ok(user.rpc('save_pillar', { project_id, code: 'P1', content: 'To see a whale.' }))
+  await ok(user.rpc('label_pillar', { project_id, code: 'P1', version: 2, label: 'draft' }))
   const insight = { project_id, type: 'learning', title: 'Whales', content: 'They are large.', source_id }
   const old_id = await ok(user.rpc('record_insight', insight))
   const new_id = await ok(user.rpc('record_insight', { ...insight, content: 'They are very large.' }))
@@ -73,11 +74,12 @@ export async function createWorld(user, name, carol) {
   const unused_id = await ok(user.rpc('reserve_budget', { project_id, estimate_usd: 1 }))
   await ok(carol.rpc('accept_invite', { token: await ok(user.rpc('invite_member', { project_id, email: 'carol@example.org' })) }))
   const token = await ok(user.rpc('invite_member', { project_id, email: 'dave@example.org' }))
-  return { project_id, source_id, chunk_id, old_id, new_id, run_id, conversation_id, step_id, reservation_id, unused_id, user_id: CAROL, token }
+  const exported = (await ok(user.rpc('export_project', { project_id }))).map(({ line }) => line)
+  return { project_id, source_id, chunk_id, old_id, new_id, run_id, conversation_id, step_id, reservation_id, unused_id, user_id: CAROL, token, exported }
 }
 
 /** Arguments for every function of the API, all text and JSON ones included. Kept complete by isolation.test.mjs. */
-export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id, conversation_id, step_id, reservation_id, unused_id, user_id, token }) {
+export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id, conversation_id, step_id, reservation_id, unused_id, user_id, token, exported }) {
   const query_text = 'blue whale'
   const query_embedding = embed(query_text)
   return {
@@ -93,6 +95,14 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     save_pillar: { project_id, code: 'P1', content: 'To see two whales.', metadata: { mood: 'hopeful' } },
     restore_pillar: { project_id, code: 'P1', version: 1 },
     pillar_history: { project_id, code: 'P1' },
+    pillar_catalog: { project_id },
+    diff_pillar: { project_id, code: 'P1', from_version: 1 },
+    diff_pillar_text: { project_id, code: 'P1', from_version: 1 },
+    as_of: { project_id, at: '2030-01-01T00:00:00Z' },
+    label_pillar: { project_id, code: 'P1', version: 2, label: 'approved' },
+    unlabel_pillar: { project_id, code: 'P1', label: 'approved' },
+    label_history: { project_id, only_code: 'P1', only_label: 'draft' },
+    phase_history: { project_id },
     // Members
     invite_member: { project_id, email: 'erin@example.org', role: 'editor' },
     accept_invite: { token },
@@ -103,7 +113,8 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     match_chunks: { query_embedding, project_id, filter: { topic: 'whales' }, model: MODEL },
     search_chunks: { query_text, project_id, filter: { topic: 'whales' }, words: 'any' },
     hybrid_search: { query_text, query_embedding, project_id, filter: { topic: 'whales' }, model: MODEL, words: 'any', fusion: 'score' },
-    build_context: { query_text, query_embedding, project_id, filter: { topic: 'whales' }, model: MODEL, target_model: 'gpt-4o', scores: null },
+    build_context: { query_text, query_embedding, project_id, filter: { topic: 'whales' }, model: MODEL, target_model: 'gpt-4o', scores: null, pillars: ['P1'] },
+    find_quote: { quote: 'blue whale', project_id },
     rerank_chunks: { scores: { [chunk_id]: 1 }, model: MODEL },
     evaluate_search: { queries: [{ query_text, query_embedding, relevant: { [chunk_id]: 1 } }], project_id, filter: { topic: 'whales' }, model: MODEL },
     search_recall: { project_id, model: MODEL },
@@ -123,9 +134,17 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     // Insights
     record_insight: {
       project_id, type: 'learning', title: 'Squids', content: 'They hide.', tags: ['squid'], source_id, evidence: { seen: 0 },
+      subject: 'squids', attribute: 'place', value: 'the deep', volatility: 'slow', url: 'https://example.org/squids', note: 'seen by night',
     },
+    confirm_insight: { insight_id: new_id, source_id, url: 'https://example.org/whales', note: 'measured' },
+    contradict_insight: { insight_id: new_id, run_id, url: 'https://example.org/minnows', note: 'measured' },
+    merge_insights: { kept_id: new_id, merged_ids: [old_id] },
+    retract_insight: { insight_id: new_id, reason: 'not so' },
+    insights_review: { project_id },
+    insight_lineage: { insight_id: new_id },
+    known_at: { project_id },
     search_insights: { query_text: 'large', project_id },
-    supersede_insight: { old_id, new_id },
+    supersede_insight: { old_id, new_id, reason: 'measured again' },
     // Workflows and cost
     start_run: {
       project_id, workflow_id: 'watch', event_name: 'tide', run_key: 'run-1', phase: 'P1', input_data: { height: 2 },
@@ -137,11 +156,17 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
       response: { model: 'gpt-4o', usage: { prompt_tokens: 10, prompt_tokens_details: { cached_tokens: 5 } } },
       call_key: '1', workflow_id: 'watch', run_key: 'watch-1',
     },
+    workflow_metrics: { project_id, since: '2020-01-01', group_by: 'day', time_zone: 'Europe/Paris', fill: false, model: 'gpt-4o', workflow: 'w', phase: 'P1', status: 'success' },
+    rebuild_metrics: { project_id },
+    purge_steps: { project_id, older_than: '2020-01-01' },
+    top_runs: { project_id, since: '2020-01-01', order_by: 'cost' },
+    top_steps: { project_id, since: '2020-01-01', order_by: 'cost' },
+    step_errors: { project_id, since: '2020-01-01' },
     record_steps: { steps: [{ run_id, step_name: 'look', status: 'success', usage: { prompt_tokens: 10 } }] },
     finish_run: { run_id, status: 'completed', output_data: { seen: 1 }, error: { message: 'none' }, workflow_id: 'watch', run_key: 'watch-1' },
     correct_step: { step_id, reason: 'the invoice', cost_usd: 1, usage: { prompt_tokens: 20 } },
     reap_runs: {},
-    workflow_metrics: { project_id, since: '2020-01-01', group_by: 'day' },
+    report: { project_id, since: '2026-01-01', until: '2026-02-01', time_zone: 'Europe/Paris', language: 'fr' },
     calculate_cost: { model: 'gpt-4o', tokens_input: 10, usage: { cached_tokens: 5, service_tier: 'standard' } },
     reprice: { project_id, since: '2020-01-01' },
     price_of: { model: 'gpt-4o', project_id, provider: 'openai' },
@@ -158,6 +183,11 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     settle_budget: { reservation_id, cost_usd: 1 },
     release_budget: { reservation_id: unused_id },
     budget_status: { project_id },
+    // Taking a project along
+    export_project: { project_id, after: null },
+    export_lines: { project_id },
+    import_project: { lines: exported, project_id: null, new_ids: true },
+    export_markdown: { project_id, insight_limit: 10 },
     // Requests
     refuse_planned_counts: {},
     // Ingestion
@@ -192,6 +222,7 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     cancel_model_switch: { project_id },
     truncate_embeddings: { project_id, model: 'short' },
     drop_embeddings: { project_id, model: 'voyage-3.5' },
+    reembed: { project_id },
     claim_chunks: { model: MODEL, project_id },
     chunk_source: { source_id, content: '# Whales\n\nNone today.', format: 'markdown', spans: [{ start_char: 0, page: 1 }] },
   }

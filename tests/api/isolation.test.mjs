@@ -9,18 +9,19 @@ import { startStack } from './stack.mjs'
 // Readable by everybody signed in, writable by services.
 const REFERENCE = ['embedding_models', 'model_prices', 'model_price_windows', 'model_price_multipliers', 'quotas']
 // Written by triggers and functions only.
-const HISTORIES = ['pillar_versions', 'source_texts', 'audit_log', 'project_usage', 'budgets', 'budget_events']
+const HISTORIES = ['pillar_versions', 'pillar_labels', 'phase_changes', 'source_texts', 'audit_log', 'project_usage', 'budgets', 'budget_events', 'project_imports']
 // Columns that nobody writes.
 const GENERATED = { chunk_embeddings: ['code'] }
-// Functions of their arguments alone, and the one that makes a project of the caller's own.
-const OPEN = ['analyze_text', 'calculate_cost', 'chunk_text', 'count_tokens', 'create_project', 'detokenize', 'refuse_planned_counts', 'tokenize',
+// Functions of their arguments alone, and those that make a project of the caller's own.
+const OPEN = ['analyze_text', 'calculate_cost', 'chunk_text', 'count_tokens', 'create_project', 'detokenize', 'import_project',
+  'refuse_planned_counts', 'tokenize',
   'truncate_tokens']
 // Functions for services: what they write is of all projects.
 const OF_SERVICES = ['load_prices', 'reap_runs', 'register_model']
 // What the others answer to Bob who names Alice's ids: 404, except
 const EMPTY = { match_documents: [], release_budget: false, rerank_chunks: [] }
 // and those whose project_id is optional find nothing without it.
-const WITHOUT_PROJECT = ['claim_chunks', 'match_chunks', 'search_chunks', 'hybrid_search']
+const WITHOUT_PROJECT = ['claim_chunks', 'match_chunks', 'search_chunks', 'hybrid_search', 'find_quote']
 
 let stack, alice, bob, service, world, tables, functions
 

@@ -35,6 +35,11 @@ def test_functions_of_a_restored_database_work(matrice_database, empty_database)
         sign_in(connection)
         left = connection.execute("select count(*) from matrice.source_chunks").fetchone()[0] - 6
         assert connection.execute("select count(*) from matrice.claim_chunks()").fetchone()[0] == left > 0
+        # The restore wrote no history of its own.
+        versions = "select version, labels from matrice.as_of(%s, now()) where code = 'P1'"
+        assert connection.execute(versions, [project]).fetchall() == [(2, ["v1"])]
+        assert connection.execute("select phase from matrice.phase_history(%s)", [project]).fetchall() == [("P2",), ("P1",)]
+        assert connection.execute("select count(*) from matrice.pillar_versions").fetchone()[0] == 7
         assert connection.execute("select matrice.save_pillar(%s, 'P1', 'again')", [project]).fetchone()[0] == 3
         assert connection.execute("select count(*) from matrice.match_chunks((select embedding from matrice.chunk_embeddings limit 1))").fetchone()[0] == 5
         # The texts of sources come back with their numbers, and loading them made no version.

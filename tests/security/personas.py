@@ -26,6 +26,7 @@ def build(connection):
     c("insert into matrice.project_invitations (id, project_id, email, token_hash) values (%s, %s, 'a@b.c', sha256(convert_to(%s, 'UTF8')))",
       [IDS["invitation"], A, TOKEN])
     c("insert into matrice.pillars (id, project_id, code, name) values (%s, %s, 'P1', 'vision')", [IDS["pillar"], A])
+    c("insert into matrice.pillar_labels (project_id, pillar_id, label, number, version) values (%s, %s, 'draft', 1, 1)", [A, IDS["pillar"]])
     c("insert into matrice.context_sources (id, project_id, name, format, max_tokens, overlap_tokens) values (%s, %s, 'source', 'text', 512, 64)",
       [IDS["source"], A])
     c("insert into matrice.source_texts (source_id, version, project_id, content, characters, format, max_tokens, overlap_tokens)"
@@ -37,6 +38,12 @@ def build(connection):
     c("insert into matrice.embedding_leases (chunk_id, model, leased_until) values (%s, 'gte-small', now())", [IDS["chunk"]])
     for name in ("insight", "newer insight"):
         c("insert into matrice.insights (id, project_id, type, title, content) values (%s, %s, 'learning', 'words', 'words')", [IDS[name], A])
+    c("insert into matrice.insight_evidence (project_id, insight_id, kind, is_for, evidence_key, witness, source_id, chunk_id, run_id, step_id)"
+      " values (%s, %s, 'chunk', true, 'x', 'x', %s, %s, %s, %s)", [A, IDS["insight"], IDS["source"], IDS["chunk"], IDS["run"], IDS["step"]])
+    c("insert into matrice.insight_versions (project_id, insight_id, type, title, content, confidence, volatility, is_merged)"
+      " values (%s, %s, 't', 't', 'c', 1, 'fast', false)", [A, IDS["insight"]])
+    c("insert into matrice.insight_candidates (project_id, insight_id, candidate_id, found_by, likeness) values (%s, %s, %s, 'words', 1)",
+      [A, IDS["insight"], IDS["newer insight"]])
     c("insert into matrice.workflow_runs (id, project_id, workflow_id) values (%s, %s, 'w')", [IDS["run"], A])
     c("insert into matrice.workflow_steps (id, run_id, step_name, status) values (%s, %s, 's', 'success')", [IDS["step"], IDS["run"]])
     c("insert into matrice.workflow_runs (id, project_id, workflow_id) values (%s, %s, 'w')", [IDS["run without answer"], A])
@@ -53,6 +60,8 @@ def build(connection):
       " values (%s, %s, 'default', 5, 'day', 'UTC', true, '{1}')", [IDS["budget"], A])
     c("insert into matrice.budget_events (project_id, budget_id, period_start, threshold, limit_usd, spent_usd) values (%s, %s, now(), 1, 5, 5)",
       [A, IDS["budget"]])
+    c("insert into matrice.project_imports (project_id, source_project_id, has_new_ids, header, next_line, hash, imported_by)"
+      " values (%s, %s, false, '{}', 3, 1, %s)", [A, A, A])
     c("insert into matrice_private.budget_holds (id, project_id, estimate_usd, expires_at) values (%s, %s, 1, now() + interval '1 hour')",
       [IDS["reservation"], A])
 

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from conftest import sign_in
-from crowds import session, waits
+from crowds import run, session, waits
 
 ALICE, BOB = "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"
 
@@ -100,6 +100,54 @@ def test_save_pillar_refuses_the_second_of_two_equal_expected_versions_at_once(p
     second = both(project, (ALICE, save, [project.project, "alice"]), (BOB, save, [project.project, "bob"]))
     assert second == "PT409"
     assert project.value("select content from matrice.pillars where code = 'P1'") == "alice"
+
+
+def test_sixteen_savers_at_once_lose_no_version(project):
+    saves = 10
+
+    def save(number):
+        def job():
+            with session(project, ALICE) as connection:
+                for n in range(saves):
+                    connection.execute("select matrice.save_pillar(%s, 'P1', %s)", [project.project, f"{number} {n}"])
+        return job
+
+    run(*(save(number) for number in range(16)))
+    versions = project.rows("select v.version, v.content, v.saved_at from matrice.pillar_versions v join matrice.pillars p on p.id = v.pillar_id"
+                            " where p.code = 'P1' order by v.version")
+    assert [version for version, *_ in versions] == list(range(1, 16 * saves + 2))
+    assert {content for _, content, _ in versions[1:]} == {f"{number} {n}" for number in range(16) for n in range(saves)}
+    # as_of finds versions by their times.
+    assert [saved_at for *_, saved_at in versions] == sorted(saved_at for *_, saved_at in versions)
+
+
+def test_of_sixteen_equal_expected_versions_at_once_one_wins(project):
+    results = []
+
+    def save(number):
+        def job():
+            with session(project, ALICE, autocommit=False) as connection:
+                outcome(connection, "select matrice.save_pillar(%s, 'P1', %s, expected_version => 1)", [project.project, str(number)], results)
+        return job
+
+    run(*(save(number) for number in range(16)))
+    assert sorted(results) == ["PT409"] * 15 + ["done"]
+    assert project.value("select count(*) from matrice.pillar_versions v join matrice.pillars p on p.id = v.pillar_id where p.code = 'P1'") == 2
+
+
+def test_a_release_label_at_two_versions_at_once_stays_at_the_first(project):
+    with project.connect() as connection:
+        sign_in(connection, ALICE)
+        connection.execute("select matrice.save_pillar(%s, 'P1', 'x')", [project.project])
+    label = "select matrice.label_pillar(%s, 'P1', %s, 'v1', is_release => true)"
+    assert both(project, (ALICE, label, [project.project, 1]), (ALICE, label, [project.project, 2])) == "PT409"
+    assert project.value("select version from matrice.pillar_labels") == 1
+
+
+def test_phases_set_at_once_are_each_in_the_history(project):
+    phase = "select matrice.set_phase(%s, %s)"
+    assert both(project, (ALICE, phase, [project.project, "P2"]), (ALICE, phase, [project.project, "P3"])) == "done"
+    assert project.rows("select number, phase from matrice.phase_changes order by number") == [(1, "P1"), (2, "P2"), (3, "P3")]
 
 
 def test_start_run_twice_at_once_with_a_run_key_makes_one_run(project):
@@ -213,6 +261,30 @@ def test_source_chunks_insert_while_raw_metadata_changes_is_filtered_by_the_new_
 def test_writing_functions_of_a_project_that_is_deleted_meanwhile_answer_not_found(project, call):
     delete = (ALICE, "delete from matrice.projects where id = %s", [project.project])
     assert both(project, delete, (ALICE, call, [project.project])) == "PT404"
+
+
+def test_record_insight_twice_at_once_makes_one_insight_with_two_pieces_of_evidence(project):
+    project.rows("insert into matrice.user_projects values (%s, %s, 'editor')", [BOB, project.project])
+    record = "select matrice.record_insight(%s, 'learning', 'Calm', 'The wind falls')"
+    assert both(project, (ALICE, record, [project.project]), (BOB, record.replace("The", "THE"), [project.project])) == "done"
+    assert project.value("select count(*) from matrice.insights") == 1
+    assert project.value("select count(distinct user_id) from matrice.insight_evidence") == 2
+
+
+@pytest.mark.parametrize("is_recorded_first", [True, False])
+def test_evidence_of_a_chunk_that_is_deleted_meanwhile_is_weak_or_not_found(project, is_recorded_first):
+    with project.connect() as connection:
+        sign_in(connection, ALICE)
+        source = connection.execute("select matrice.ingest_source(%s, 'doc', 'The wind falls')", [project.project]).fetchone()[0]
+        chunk = connection.execute("select id from matrice.source_chunks").fetchone()[0]
+    record = (ALICE, "select matrice.record_insight(%s, 'learning', 'Calm', 'The wind falls', chunk_ids => array[%s::uuid])", [project.project, chunk])
+    change = (ALICE, "select matrice.chunk_source(%s, 'The wind rises')", [source])
+    if is_recorded_first:
+        assert both(project, record, change) == "done"
+        assert project.value("select count(*) from matrice.insight_evidence where changed_at is not null") == 1
+    else:
+        assert both(project, change, record) == "PT404"
+        assert project.value("select count(*) from matrice.insights") == 0
 
 
 def test_supersede_insight_at_the_same_time_closes_no_circle(project):

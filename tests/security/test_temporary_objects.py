@@ -32,7 +32,7 @@ grant execute on all functions in schema public to authenticated;
 # What an owner of a project may not do. Everything else must be done, or it is not shown that it runs nothing of the attacker's.
 FOR_SERVICES = {"migrate", "register_model", "load_prices", "reap_runs"}
 READ_ONLY = {"audit_log", "budget_events", "budgets", "embedding_leases", "embedding_models", "model_price_multipliers", "model_price_windows",
-             "model_prices", "pillar_versions", "project_prices", "project_usage", "quotas", "source_texts"}
+             "model_prices", "phase_changes", "pillar_labels", "pillar_versions", "project_imports", "project_prices", "project_usage", "quotas", "source_texts"}
 REFUSED = {
     "insert": READ_ONLY | {"project_invitations", "user_projects"},
     "update": READ_ONLY | {"project_invitations", "workflow_steps"},
@@ -162,6 +162,9 @@ def test_every_function_that_resolves_names_has_a_search_path(attacker):
                                                                      "matrice.truncate_tokens", "matrice.chunk_text", "matrice._price_catalogue",
                                                                      "matrice._analysis", "matrice._index_words", "matrice._deletion",
                                                                      "matrice._merge_words", "matrice._live_texts", "matrice._whole_sentences",
-                                                                     "matrice._read_embeddings", "matrice._read_usage", "matrice._known_usage",
-                                                                     "matrice._seal", "matrice._is_sealed")]
+                                                                     "matrice._normal_text", "matrice._likeness", "matrice._sketch",
+                                                                     "matrice._read_embeddings", "matrice._little_endian", "matrice._read_usage", "matrice._known_usage", "matrice._report",
+                                                                     "matrice._sketch_latencies", "matrice._merge_latencies", "matrice._latency_percentiles",
+                                                                     "matrice._seal", "matrice._is_sealed", "matrice._diff_lines",
+                                                                     "matrice._unified_diff")]
     assert loose == []

@@ -62,6 +62,8 @@ def fill(connection, tenant, members, seed):
     for code in ("P1", "P2"):
         c("insert into matrice.pillars (id, project_id, code, name, content) values (%s, %s, %s, %s, %s)",
           [t.id(f"pillar {code}"), t.project, code, words[0], " ".join(words)])
+        c("insert into matrice.pillar_labels (project_id, pillar_id, label, number, version) values (%s, %s, %s, 1, 1)",
+          [t.project, t.id(f"pillar {code}"), words[1]])
     for s in range(3):
         source = t.id(f"source {s}")
         c("insert into matrice.context_sources (id, project_id, type, name, storage_path, raw_metadata) values (%s, %s, 'file', %s, %s, %s)",

@@ -65,7 +65,7 @@ select tests.refuses(format('select matrice.create_project(%L, settings => %s)',
     || E'\n' || tests.refuses(format('update matrice.projects set settings = %s where id = tests.id(%L)', settings, 'atlas'), code,
                               'projects: an update to these settings is refused', detail, hint)
   from (values
-    ($$'{"embeding_model": "gte-small"}'$$, '22023', '%', '%embedding_model, next_embedding_model, embedding_template, max_attempts, keep_source_texts, keep_source_versions, language, viewers_record_runs, events, app%'), ($$'{"Language": "french"}'$$, '22023', '%', '%language%'),
+    ($$'{"embeding_model": "gte-small"}'$$, '22023', '%', '%embedding_model, next_embedding_model, embedding_template, max_attempts, keep_source_texts, keep_source_versions, language, pillars, exit_criteria, viewers_record_runs, events, app%'), ($$'{"Language": "french"}'$$, '22023', '%', '%language%'),
     ($$'{"": 1}'$$, '22023', '%', '%language%'), ($$'{"language": ["french"]}'$$, '22023', '%array%', '%'), ($$'{"language": null}'$$, '22023', '%null%', '%'),
     ($$'{"language": "FRENCH"}'$$, '22023', null, '%french%'), ($$'{"language": "pg_catalog.french"}'$$, '22023', null, '%french%'),
     ($$'{"embedding_model": {"name": "gte-small"}}'$$, '22023', '%object%', '%'), ($$'{"embedding_model": "gte-small "}'$$, '22023', null, '%gte-small%'),

@@ -89,6 +89,74 @@ select lives_ok($$select matrice.fail_chunks('tiny', tests.ids('alpha'), 'again'
 select results_eq($$select is_failed from matrice.embedding_leases where chunk_id = tests.id('alpha')$$, $$values (true)$$,
                   'H2: fail_chunks at attempt 1,000,000 is for good');
 
+-- A worker that does not answer --------------------------------------------------------------------------------------
+
+select tests.as_owner();
+delete from matrice.embedding_leases;
+insert into matrice.context_sources (id, project_id, name) values (tests.id('ended'), tests.id('atlas'), 'Ended');
+insert into matrice.source_chunks (id, source_id, chunk_index, content)
+select tests.id('ended' || i), tests.id('ended'), i, 'text ' || i from generate_series(0, 29) i;
+update matrice.projects set settings = settings || '{"max_attempts": 4}' where id = tests.id('atlas');
+create function tests.end_leases(text_like text) returns void language sql security definer as $$
+  update matrice.embedding_leases l set leased_until = now() - interval '1 second'
+    from matrice.source_chunks c where c.id = l.chunk_id and c.content like text_like and l.lease_id is not null
+$$;
+create function tests.batches(text_like text, most_tokens integer default null) returns text language plpgsql as $$
+declare
+  sizes text[] := '{}';
+  size integer;
+begin
+  loop
+    select count(*) into size from matrice.claim_chunks('tiny', 64, project_id => tests.id('atlas'), max_batch_tokens => most_tokens) c;
+    exit when size = 0;
+    sizes := sizes || size::text;
+  end loop;
+  return array_to_string(sizes, ' ');
+end
+$$;
+select tests.as_user('edith');
+select is(tests.batches('%'), '34', 'claim_chunks of new chunks: one batch');
+select tests.end_leases('text%');
+select is(tests.batches('%'), '8 8 8 6', 'after one lease without an answer, claim_chunks returns at most 8 chunks');
+select tests.end_leases('text 1%');
+select is(tests.batches('%'), '1 1 1 1 1 1 1 1 1 1 1', 'after two leases without an answer, claim_chunks returns each chunk alone');
+select results_eq($$select distinct attempt, unanswered, last_error from matrice.embedding_leases where chunk_id = tests.id('ended1')$$,
+                  $$values (3, 2, 'the worker did not answer before the lease ended')$$,
+                  'claim_chunks counts leases without an answer, and says so in last_error');
+select tests.end_leases('text 0');
+select matrice.fail_chunks('tiny', tests.ids('ended1'), 'HTTP 503');
+select is(tests.batches('%', 2000), '1', 'a chunk that was given back after its leases ended waits');
+select tests.end_leases('text 1%');
+select is(tests.batches('%'), '1 1 1 1 1 1 1 1 1 1', 'attempts 4: alone');
+select tests.end_leases('text 1%');
+select is(tests.batches('%'), '', 'after max_attempts leases, claim_chunks returns the chunks no more');
+select results_eq($$select source_name, chunk_index, attempts, last_error from matrice.failed_chunks(tests.id('atlas'))$$,
+                  $$select 'Ended', i, 4, 'the worker did not answer before the lease ended' from generate_series(10, 19) i$$,
+                  'failed_chunks lists them, with their attempts');
+select is((select failed_count from matrice.context_sources where id = tests.id('ended')), 10, 'failed_count of the source counts them');
+select is(matrice.retry_failed(tests.id('atlas')), 10, 'retry_failed frees them');
+select is(tests.batches('%'), '10', 'retry_failed forgets their leases');
+-- With one attempt.
+select tests.as_owner();
+delete from matrice.embedding_leases;
+update matrice.projects set settings = settings || '{"max_attempts": 1}' where id = tests.id('atlas');
+select tests.as_user('edith');
+select is(tests.batches('%'), '34', 'max_attempts 1: one batch');
+select tests.end_leases('text%');
+select is(tests.batches('%', 2000), '8 8 8 6', 'max_attempts 1: no chunk that had others beside it becomes a dead letter; by max_batch_tokens, too');
+select tests.end_leases('text 7');
+select is(tests.batches('%'), '1', 'max_attempts 1: alone');
+select tests.end_leases('text 7');
+select is(tests.batches('%'), '', 'max_attempts 1: then a dead letter');
+select tests.as_owner();
+update matrice.source_chunks set content = 'another text' where id = tests.id('ended7');
+select tests.as_user('edith');
+select results_eq($$select content, attempt from matrice.claim_chunks('tiny', 64, project_id => tests.id('atlas'))$$, $$values ('another text', 1)$$,
+                  'a new text can be claimed again');
+select tests.as_owner();
+update matrice.projects set settings = settings - 'max_attempts' where id = tests.id('atlas');
+delete from matrice.context_sources where id = tests.id('ended');
+
 -- A lease has an owner -----------------------------------------------------------------------------------------------
 
 select tests.as_owner();
@@ -259,6 +327,13 @@ select is(matrice_private.embedding_text(template, 'T', metadata::jsonb, 'x'), e
                (E'{header}\n{content}', '{"header": "a;b"}', E'a;b\nx'),
                (E'{header}\n{content}', '{"header": ["a"]}', 'x'),
                ('{content} ({header})', '{"header": ""}', 'x')) as cases (template, metadata, expected);
+select tests.as_owner();
+delete from matrice.embedding_leases;
+update matrice.source_chunks set metadata = '{"header": "a;b"}' where id = tests.id('tar');
+select tests.as_user('edith');
+select results_eq($$select content, header from matrice.claim_chunks('tiny') order by content$$, $$values ('fine salt', null), ('rope', null), ('tar', 'a;b')$$,
+                  'claim_chunks returns the header of the table in which a chunk begins');
+select tests.as_user('alice');
 select tests.refuses(format($$update matrice.projects set settings = %L where id = tests.id('cargo')$$, settings), '22023',
                      'projects: settings ' || left(settings, 60) || ' are refused')
   from unnest(array['{"embedding_template": "no placeholder"}', '{"embedding_template": "{content}' || repeat('x', 2000) || '"}',

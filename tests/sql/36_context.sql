@@ -185,5 +185,24 @@ select tests.refuses(format('select * from matrice.evaluate_search(%L, tests.id(
                     '{"query_embedding": [1e400, 0, 0], "relevant": {"00000000-0000-4000-8000-000000000001": 1}}',
                     '{"relevant": {"00000000-0000-4000-8000-000000000001": 1}}']) query;
 
+-- Rows of a table come with its header, once, and within the budget.
+select tests.as_user('edith');
+select tests.remember('prices', matrice.ingest_source(tests.id('atlas'), 'prices.csv', E'article;price in euro\n' || string_agg(format('zyzzyva %s;%s', n, n * 7), E'\n' order by n),
+                                                      format => 'csv', max_tokens => 40, overlap_tokens => 0)) from generate_series(1, 30) n;
+select tests.as_owner();
+create function tests.table_context(places integer[], budget integer) returns setof record language sql as $$
+  select context, token_count from matrice.build_context('zyzzyva', null, tests.id('atlas'), budget, scores => (
+    select jsonb_object_agg(id, 10 - place) from unnest(places) with ordinality as p (index, place)
+      join matrice.source_chunks c on c.source_id = tests.id('prices') and c.chunk_index = p.index))
+$$;
+select tests.as_user('edith');
+select matches(context, '### \[1\] prices.csv\n\narticle;price in euro\nzyzzyva', 'build_context writes the header of a table above its later rows')
+  from tests.table_context(array[3], 1000) as c (context text, token_count integer);
+select is(cardinality(regexp_split_to_array(context, 'article;price')) - 1, times, format('build_context with chunks %s of a table: its header %s times', places, times))
+  from (values (array[0, 1, 2], 1), (array[2, 3, 4], 1), (array[1, 3], 2), (array[0], 1)) as cases (places, times),
+       tests.table_context(places, 1000) as c (context text, token_count integer);
+select ok(bool_and(token_count <= budget and token_count = matrice.count_tokens(context, 'gpt-4o')), 'build_context with headers keeps to token_budget')
+  from generate_series(1, 200, 7) budget, tests.table_context(array[4, 2, 3, 1], budget) as c (context text, token_count integer);
+
 select * from finish();
 rollback;

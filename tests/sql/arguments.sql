@@ -32,6 +32,8 @@ insert into valid values
   ('user_id', $$tests.id('victor')$$), ('old_id', $$tests.id('old')$$), ('new_id', $$tests.id('new')$$),
   ('chunk_ids', $$array[tests.id('chunk')]$$), ('name', $$'x'$$), ('description', $$'x'$$), ('domain', $$'x'$$), ('settings', $$'{}'$$),
   ('phase', $$'P1'$$), ('code', $$'P1'$$), ('content', $$'x'$$), ('metadata', $$'{}'$$), ('expected_version', '2'), ('version', '1'),
+  ('from_version', '1'), ('to_version', '2'), ('context_lines', '3'), ('at', 'now()'), ('label', $$'draft'$$), ('is_release', 'false'),
+  ('only_code', $$'P1'$$), ('only_label', $$'draft'$$), ('pillars', $$'{P1}'$$),
   ('email', $$'erin@example.org'$$), ('role', $$'viewer'$$), ('valid_for', $$'7 days'$$), ('token', $$'a guess'$$),
   ('type', $$'x'$$), ('format', $$'text'$$), ('max_tokens', '512'), ('overlap_tokens', '64'), ('storage_path', $$'x'$$),
   ('model', $$'text-embedding-3-small'$$), ('batch_size', '1'), ('lease_id', 'gen_random_uuid()'), ('lease_seconds', '60'), ('error', $$'x'$$),
@@ -40,31 +42,39 @@ insert into valid values
   ('max_batch_tokens', '100'), ('max_inputs', '1'), ('max_input_tokens', '100'), ('permanent', 'false'),
   ('tokens', $$'{1}'$$),
   ('embeddings', $$jsonb_build_array(to_jsonb(array_fill(0.1, array[1536])))$$),
-  ('query_embedding', 'array_fill(0.1, array[1536])::' || :'vector_schema' || '.vector'), ('query_text', $$'wind'$$), ('match_count', '10'),
+  ('query_embedding', 'array_fill(0.1, array[1536])::' || :'vector_schema' || '.vector'), ('query_text', $$'wind'$$), ('quote', $$'wind'$$), ('match_count', '10'),
   ('match_threshold', '0.5'), ('filter', $$'{}'$$), ('diversity', '0'), ('max_per_source', '1'), ('expand', '0'), ('highlight', 'true'),
   ('highlight_fragments', '1'), ('highlight_html', 'true'), ('words', $$'any'$$), ('fusion', $$'score'$$), ('min_score', '0'), ('min_similarity', '0'),
   ('language', $$'simple'$$),
   ('full_text_weight', '1'), ('semantic_weight', '1'), ('rrf_k', '50'), ('token_budget', '100'), ('target_model', $$'gpt-4o'$$),
   ('insights', '1'), ('scores', $$jsonb_build_object(tests.id('chunk'), 1)$$), ('sample', '1'), ('include_superseded', 'true'),
   ('queries', $$jsonb_build_array(jsonb_build_object('query_text', 'wind', 'relevant', jsonb_build_object(tests.id('chunk'), 1)))$$),
+  ('insight_id', $$tests.id('old')$$), ('kept_id', $$tests.id('old')$$), ('merged_ids', $$array[tests.id('new')]$$),
+  ('subject', 'null'), ('attribute', 'null'), ('value', 'null'), ('volatility', $$'fast'$$), ('valid_until', $$'2199-01-01'$$),
+  ('url', $$'https://example.org'$$), ('note', $$'x'$$),
   ('title', $$'x'$$), ('conversation_id', $$tests.id('conversation')$$), ('question', $$'wind'$$), ('is_private', 'true'),
   ('citations', $$jsonb_build_array(tests.id('chunk'))$$), ('rating', '1'), ('comment', $$'x'$$), ('confidence', '0.5'), ('tags', $$'[]'$$), ('evidence', $$'{}'$$), ('workflow_id', $$'sail'$$), ('event_name', $$'tide'$$),
   ('run_key', $$'key'$$), ('input_data', $$'{}'$$), ('output_data', $$'{}'$$), ('step_name', $$'x'$$), ('step_key', $$'key'$$), ('status', $$'success'$$),
   ('latency_ms', '1'), ('tokens_input', '1'), ('tokens_output', '1'), ('usage', $$'{}'$$), ('response', $$'{}'$$), ('attempt', '1'), ('cost_usd', '1'),
   ('executed_at', 'now()'), ('priced_at', 'now()'), ('since', $$'2026-01-01'$$), ('until', 'now()'), ('group_by', $$'day'$$), ('dimensions', '3'), ('is_default', 'false'),
   ('truncated_from', $$'gte-small'$$),
+  ('fill', 'true'), ('workflow', $$'sail'$$), ('order_by', $$'cost'$$), ('most', '10'),
   ('started_at', 'now()'), ('completed_at', 'now()'), ('parent_run_id', $$tests.id('run')$$), ('user_key', $$'x'$$), ('session_key', $$'x'$$),
   ('is_failure_handler', 'false'), ('call_key', 'null'), ('older_than', $$'1 day'$$), ('step_id', $$tests.id('step')$$), ('reason', $$'x'$$),
   ('steps', $$jsonb_build_array(jsonb_build_object('run_id', tests.id('run'), 'step_name', 'x', 'status', 'success'))$$),
   ('prices', 'null'), ('same_as', $$'gpt-4o'$$), ('factor', '1'), ('valid_from', 'now()'), ('provider', $$'openai'$$), ('catalogue', $$'{"models": {}}'$$),
   ('limit_usd', '1'), ('period', $$'day'$$), ('time_zone', $$'Europe/Paris'$$), ('hard', 'false'), ('thresholds', $$'{0.5}'$$),
+  ('with_embeddings', 'false'), ('page_lines', '10'), ('insight_limit', '10'), ('first_line', '1'), ('new_ids', 'true'), ('after', 'null'),
+  ('lines', $$array(select e.line from matrice.export_project(tests.id('atlas')) e)$$),
   ('estimate_usd', '0.5'), ('max_tokens_output', '1'), ('reservation_id', $$tests.id('reservation')$$);
 -- With scores, build_context needs no vector.
 -- A run has an id, or a key.
 insert into valid select argument, 'null', function
   from unnest(array['project_id', 'workflow_id', 'run_key']) argument, unnest(array['record_step', 'finish_run']) function;
 insert into valid values ('status', $$'completed'$$, 'finish_run'), ('role', $$'user'$$, 'add_turn'), ('error', $$'{}'$$, 'record_step'), ('error', $$'{}'$$, 'finish_run'), ('scores', 'null', 'build_context'),
-  ('name', $$'default'$$, 'remove_budget'), ('valid_for', $$'1 hour'$$, 'reserve_budget'),
+  ('phase', $$'P1'$$, 'workflow_metrics'), ('older_than', $$'2026-01-01'$$, 'purge_steps'),
+  ('name', $$'default'$$, 'remove_budget'), ('valid_for', $$'1 hour'$$, 'reserve_budget'), ('project_id', 'gen_random_uuid()', 'import_project'),
+  ('language', $$'en'$$, 'report'), ('since', $$now() - interval '1 day'$$, 'report'),
   ('model', $$'gte-small'$$, 'drop_embeddings'), ('model', $$'short'$$, 'truncate_embeddings');
 grant select on valid to public;
 
@@ -78,7 +88,9 @@ select p.proname::text as function, p.prolang = (select oid from pg_language whe
        coalesce((select v.value from valid v where v.argument = a.name and v.function = p.proname),
                 (select v.value from valid v where v.argument = a.name and v.function is null)) as value
   from pg_proc p cross join unnest(p.proargnames[:p.pronargs], p.proargtypes::oid[]) with ordinality as a (name, type, place)
- where p.pronamespace = 'matrice'::regnamespace and not starts_with(p.proname, '_');
+ where p.pronamespace = 'matrice'::regnamespace and not starts_with(p.proname, '_')
+   -- Relationships of PostgREST cannot be called themselves.
+   and (p.proargnames is not null or p.pronargs = 0);
 grant select on arguments to public;
 
 -- Calls a function with valid arguments but for one, undoes what it did, and tells the error; a null code is none.
@@ -184,6 +196,8 @@ select is(a.code, '22023', format('%1$s refuses %3$s %2$s', function, value, nam
   from (values
     ('set_phase', 'phase', $$'P1 '$$), ('set_phase', 'phase', $$'p1'$$), ('set_member_role', 'role', $$'Owner'$$), ('invite_member', 'role', $$' viewer'$$),
     ('record_step', 'status', $$'SUCCESS'$$), ('finish_run', 'status', $$'completed '$$), ('workflow_metrics', 'group_by', $$'Day'$$),
+    ('workflow_metrics', 'time_zone', $$'CEST'$$), ('workflow_metrics', 'time_zone', $$'Europe/Paris '$$), ('top_runs', 'order_by', $$'Cost'$$),
+    ('purge_steps', 'most', '0'), ('purge_steps', 'older_than', $$'infinity'$$),
     ('create_project', 'settings', $$'"{}"'$$), ('create_project', 'settings', $$'[]'$$), ('create_project', 'settings', $$'{"language": "English"}'$$),
     ('create_project', 'settings', $$'{"lang": "english"}'$$), ('create_project', 'settings', $$'{"language": null}'$$),
     ('create_project', 'settings', $$'{"app": "x"}'$$),

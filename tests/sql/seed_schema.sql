@@ -50,7 +50,7 @@ select has_index('matrice', tab, index, columns, format('%s is on %s (%s)', inde
                ('insights', 'idx_insights_project', '{project_id}'), ('workflow_runs', 'idx_workflow_runs_project', '{project_id}'),
                ('workflow_runs', 'idx_workflow_runs_status', '{status}')) as wanted (tab, index, columns);
 -- The seed's ivfflat index would be read by no search: the name is that of the index that searches by vector read.
-select has_index('matrice', 'chunk_embeddings', 'idx_embeddings_vector', '{project_id,model}'::name[], 'idx_embeddings_vector finds the embeddings of a project');
+select has_index('matrice', 'chunk_embeddings', 'idx_embeddings_vector', '{project_id,model,template_hash}'::name[], 'idx_embeddings_vector finds the embeddings of a project');
 
 select fk_ok('matrice', child, columns, 'matrice', parent, keys, format('%s has a foreign key to %s', child, parent))
   from (values ('user_projects', '{project_id}'::name[], 'projects', '{id}'::name[]), ('pillars', '{project_id}', 'projects', '{id}'),

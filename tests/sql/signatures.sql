@@ -23,9 +23,22 @@ insert into contract values
 
   ('create_project', '{name text,description text DEFAULT NULL,domain text DEFAULT NULL,"settings jsonb DEFAULT ''{}''"}', 'uuid', null),
   ('set_phase', '{project_id uuid,phase text}', 'void', null),
+  ('phase_history', '{project_id uuid}', 'table',
+   '{phase text,entered_at timestamp with time zone,left_at timestamp with time zone,duration interval,entered_by uuid}'),
   ('save_pillar', '{project_id uuid,code text,content text,metadata jsonb DEFAULT NULL,expected_version integer DEFAULT NULL}', 'integer', null),
   ('restore_pillar', '{project_id uuid,code text,version integer}', 'integer', null),
   ('pillar_history', '{project_id uuid,code text}', 'table', '{version,content,metadata,saved_at,saved_by}'),
+  ('pillar_catalog', '{project_id uuid}', 'table',
+   '{code text,name text,purpose text,template text,version integer,updated_at timestamp with time zone,labels text[]}'),
+  ('diff_pillar', '{project_id uuid,code text,from_version integer,to_version integer DEFAULT NULL,context_lines integer DEFAULT 3}', 'table',
+   '{kind text,old_line integer,new_line integer,content text,words jsonb}'),
+  ('diff_pillar_text', '{project_id uuid,code text,from_version integer,to_version integer DEFAULT NULL,context_lines integer DEFAULT 3}', 'text', null),
+  ('as_of', '{project_id uuid,at timestamp with time zone}', 'table',
+   '{code text,name text,version integer,content text,metadata jsonb,saved_at timestamp with time zone,saved_by uuid,labels text[]}'),
+  ('label_pillar', '{project_id uuid,code text,version integer,label text,is_release boolean DEFAULT false}', 'void', null),
+  ('unlabel_pillar', '{project_id uuid,code text,label text}', 'void', null),
+  ('label_history', '{project_id uuid,only_code text DEFAULT NULL,only_label text DEFAULT NULL}', 'table',
+   '{code text,label text,version integer,is_release boolean,set_at timestamp with time zone,set_by uuid,is_current boolean}'),
 
   ('invite_member', '{project_id uuid,email text,"role text DEFAULT ''viewer''","valid_for interval DEFAULT ''7 days''"}', 'text', null),
   ('accept_invite', '{token text}', 'uuid', null),
@@ -65,7 +78,7 @@ insert into contract values
    '{model text DEFAULT NULL,batch_size integer DEFAULT 64,lease_seconds integer DEFAULT 300,project_id uuid DEFAULT NULL,
      max_batch_tokens integer DEFAULT NULL,max_inputs integer DEFAULT NULL,max_input_tokens integer DEFAULT NULL}',
    'table', '{chunk_id uuid,project_id uuid,content text,token_count integer,attempt integer,lease_id uuid,model text,source_id uuid,
-              source_name text,headings text[],embedding_text text,embedding_tokens integer,request_model text}'),
+              source_name text,headings text[],embedding_text text,embedding_tokens integer,request_model text,header text}'),
   ('store_embeddings', '{model text,chunk_ids uuid[],embeddings jsonb,lease_id uuid DEFAULT NULL}', 'integer', null),
   ('fail_chunks', '{model text,chunk_ids uuid[],error text,lease_id uuid DEFAULT NULL,permanent boolean DEFAULT false}', 'void', null),
   ('failed_chunks', '{project_id uuid}',
@@ -79,6 +92,7 @@ insert into contract values
   ('cancel_model_switch', '{project_id uuid}', 'boolean', null),
   ('truncate_embeddings', '{project_id uuid,model text,batch_size integer DEFAULT 1000}', 'integer', null),
   ('drop_embeddings', '{project_id uuid,model text,batch_size integer DEFAULT 1000}', 'integer', null),
+  ('reembed', '{project_id uuid}', 'integer', null),
 
   ('match_chunks',
    '{query_embedding vector,project_id uuid DEFAULT NULL,match_count integer DEFAULT 10,
@@ -99,6 +113,8 @@ insert into contract values
      words text DEFAULT ''any'',fusion text DEFAULT ''score'',min_similarity double precision DEFAULT NULL,min_score double precision DEFAULT NULL}',
    'table', '{chunk_id uuid,source_id uuid,source_name text,chunk_index integer,content text,token_count integer,metadata jsonb,score,semantic_rank,full_text_rank,
              source_type text,storage_path text,start_char integer,end_char integer,similarity double precision,rank real,matched_words text[]}'),
+  ('find_quote', '{quote text,project_id uuid DEFAULT NULL,source_id uuid DEFAULT NULL,match_count integer DEFAULT 10}',
+   'table', '{source_id uuid,source_name text,start_char integer,end_char integer,chunk_ids uuid[],places jsonb}'),
   ('build_context', '{query_text text,query_embedding vector,project_id uuid,token_budget integer DEFAULT 4000}',
    'table', '{context text,token_count integer,citations jsonb}'),
   ('start_conversation', '{project_id uuid,"title text DEFAULT ''''",is_private boolean DEFAULT true}', 'uuid', null),
@@ -123,8 +139,34 @@ insert into contract values
 
   ('record_insight',
    '{project_id uuid,type text,title text,content text,confidence double precision DEFAULT 0.5,
-     "tags jsonb DEFAULT ''[]''",source_id uuid DEFAULT NULL,evidence jsonb DEFAULT NULL}', 'uuid', null),
-  ('supersede_insight', '{old_id uuid,new_id uuid}', 'void', null),
+     "tags jsonb DEFAULT ''[]''",source_id uuid DEFAULT NULL,evidence jsonb DEFAULT NULL,subject text DEFAULT NULL,
+     attribute text DEFAULT NULL,value text DEFAULT NULL,volatility text DEFAULT NULL,
+     valid_from timestamp with time zone DEFAULT NULL,valid_until timestamp with time zone DEFAULT NULL,
+     chunk_ids uuid[] DEFAULT NULL,run_id uuid DEFAULT NULL,step_id uuid DEFAULT NULL,url text DEFAULT NULL,
+     note text DEFAULT NULL}', 'uuid', null),
+  ('confirm_insight',
+   '{insight_id uuid,source_id uuid DEFAULT NULL,chunk_ids uuid[] DEFAULT NULL,run_id uuid DEFAULT NULL,
+     step_id uuid DEFAULT NULL,url text DEFAULT NULL,note text DEFAULT NULL}', 'double precision', null),
+  ('contradict_insight',
+   '{insight_id uuid,source_id uuid DEFAULT NULL,chunk_ids uuid[] DEFAULT NULL,run_id uuid DEFAULT NULL,
+     step_id uuid DEFAULT NULL,url text DEFAULT NULL,note text DEFAULT NULL}', 'double precision', null),
+  ('supersede_insight', '{old_id uuid,new_id uuid,reason text DEFAULT NULL}', 'void', null),
+  ('merge_insights', '{kept_id uuid,merged_ids uuid[]}', 'double precision', null),
+  ('retract_insight', '{insight_id uuid,reason text DEFAULT NULL}', 'void', null),
+  ('insights_review', '{project_id uuid,match_count integer DEFAULT 10}', 'table',
+   '{kind text,total bigint,insight_id uuid,title text,other_id uuid,other_title text,detail text,confidence double precision}'),
+  ('insight_lineage', '{insight_id uuid}', 'table',
+   '{relation text,related_id uuid,related_title text,evidence_id uuid,kind text,is_for boolean,state text,source_id uuid,
+     source_name text,chunk_id uuid,start_char integer,end_char integer,text_hash bytea,run_id uuid,workflow_id text,step_id uuid,
+     step_name text,user_id uuid,url text,note text,recorded_at timestamp with time zone,recorded_by uuid}'),
+  ('known_at', '{project_id uuid,at timestamp with time zone DEFAULT now()}', 'table',
+   '{place bigint,insight_id uuid,type text,title text,content text,confidence double precision,seen integer,evidence jsonb,
+     record text,record_sha256 text,chain_sha256 text}'),
+  -- Relationships of PostgREST. Their argument has no name, so that they cannot be called themselves.
+  ('evidence_source', '{NULL}', 'matrice.context_sources', null), ('evidence_chunk', '{NULL}', 'matrice.source_chunks', null),
+  ('evidence_run', '{NULL}', 'matrice.workflow_runs', null), ('evidence_step', '{NULL}', 'matrice.workflow_steps', null),
+  ('source_insights', '{NULL}', 'matrice.insights', null), ('chunk_insights', '{NULL}', 'matrice.insights', null),
+  ('run_insights', '{NULL}', 'matrice.insights', null),
   ('search_insights', '{query_text text,project_id uuid,match_count integer DEFAULT 10,include_superseded boolean DEFAULT false}', 'table', '{}'),
 
   ('start_run',
@@ -160,9 +202,22 @@ insert into contract values
   ('reprice', '{project_id uuid,since timestamp with time zone}',
    'table', '{step_id uuid,run_id uuid,executed_at timestamp with time zone,model text,cost_before numeric,cost_now numeric,is_filled boolean}'),
   ('load_prices', '{catalogue jsonb,valid_from timestamp with time zone DEFAULT now()}', 'integer', null),
-  ('workflow_metrics', '{project_id uuid,since timestamp with time zone,until timestamp with time zone DEFAULT now(),group_by text DEFAULT ''day''}',
-   'table', '{bucket text,runs,succeeded,failed,success_rate,steps,tokens_input,tokens_output,cost_usd,p50_ms,p95_ms,p99_ms}'),
+  ('workflow_metrics', '{project_id uuid,since timestamp with time zone,until timestamp with time zone DEFAULT now(),group_by text DEFAULT ''day'',
+     time_zone text DEFAULT ''UTC'',fill boolean DEFAULT false,model text DEFAULT NULL,workflow text DEFAULT NULL,phase text DEFAULT NULL,status text DEFAULT NULL}',
+   'table', '{bucket text,runs,succeeded,failed,success_rate,steps,tokens_input,tokens_output,cost_usd,p50_ms,p95_ms,p99_ms,
+     running,cancelled,failed_steps,skipped_steps,retried_steps,unpriced_steps,cached_tokens,cache_share}'),
+  ('rebuild_metrics', '{project_id uuid}', 'void', null),
+  ('purge_steps', '{project_id uuid,older_than timestamp with time zone,most integer DEFAULT 10000}', 'bigint', null),
+  ('top_runs', '{project_id uuid,since timestamp with time zone,until timestamp with time zone DEFAULT now(),order_by text DEFAULT ''cost'',match_count integer DEFAULT 10}',
+   'table', '{run_id uuid,workflow_id,phase,status,started_at,completed_at,steps,tokens_input,tokens_output,cost_usd,unpriced_steps,latency_ms}'),
+  ('top_steps', '{project_id uuid,since timestamp with time zone,until timestamp with time zone DEFAULT now(),order_by text DEFAULT ''cost'',match_count integer DEFAULT 10}',
+   'table', '{step_id uuid,run_id,step_name,status,attempt,model,executed_at,tokens_input,tokens_output,cost_usd,latency_ms}'),
+  ('step_errors', '{project_id uuid,since timestamp with time zone,until timestamp with time zone DEFAULT now(),match_count integer DEFAULT 10}',
+   'table', '{error_class text,steps,runs,cost_usd,first_at,last_at,last_step_id,step_names}'),
 
+  ('report',
+   '{project_id uuid,since timestamp with time zone DEFAULT (now() - ''30 days''::interval),until timestamp with time zone DEFAULT now(),
+     time_zone text DEFAULT ''UTC'',language text DEFAULT ''en''}', 'matrice."text/html"', null),
   ('set_budget',
    '{project_id uuid,limit_usd numeric,period text DEFAULT ''month'',time_zone text DEFAULT ''UTC'',hard boolean DEFAULT true,
      "thresholds numeric[] DEFAULT ''{0.8,1}''",name text DEFAULT ''default'',model text DEFAULT NULL,phase text DEFAULT NULL,
@@ -178,6 +233,13 @@ insert into contract values
    'table', '{budget_id uuid,name text,model text,phase text,user_key text,period text,time_zone text,is_hard boolean,
               period_start timestamp with time zone,period_end timestamp with time zone,limit_usd numeric,spent_usd numeric,reserved_usd numeric,
               unpriced_steps bigint,fraction double precision,state text,forecast_usd numeric,exhausted_at timestamp with time zone}'),
+
+  ('export_project', '{project_id uuid,with_embeddings boolean DEFAULT false,after text DEFAULT NULL,page_lines integer DEFAULT 1000}',
+   'table', '{line text,next_after text}'),
+  ('export_lines', '{project_id uuid,with_embeddings boolean DEFAULT false}', 'table', '{line text}'),
+  ('import_project', '{"lines text[]",project_id uuid DEFAULT NULL,first_line bigint DEFAULT 1,new_ids boolean DEFAULT false}',
+   'table', '{new_project_id uuid,next_line bigint,is_finished boolean}'),
+  ('export_markdown', '{project_id uuid,insight_limit integer DEFAULT 1000}', 'text', null),
 
   ('refuse_planned_counts', '{}', 'void', null);
 
@@ -216,9 +278,12 @@ select is(
 select isnt(tests.columns_of('search_insights'), null, 'search_insights returns a table');
 select is_empty($$select function from contract where columns <> '{}' and cardinality(tests.columns_of(function)) <> cardinality(columns)$$,
                 'No function returns more columns than the contract promises');
+-- The computed relationships of PostgREST must. They are PL/pgSQL, which returns also a column that was added.
 select is_empty($$select oid::regprocedure from pg_proc where pronamespace = 'matrice'::regnamespace and proretset
-                     and not coalesce('t' = any (proargmodes), false)$$,
-                'No function returns rows of a table''s type, which would break with a column that is added');
+                     and not coalesce('t' = any (proargmodes), false)
+                     and not (pronargs = 1 and proargtypes[0] in (select c.reltype from pg_class c where c.relnamespace = 'matrice'::regnamespace)
+                              and prolang = (select oid from pg_language where lanname = 'plpgsql'))$$,
+                'No function but those for PostgREST returns rows of a table''s type, which would break with a column that is added');
 
 -- The comments are what PostgREST's OpenAPI document shows.
 select ok(obj_description(p.oid, 'pg_proc') like format('%%Defaults: %%%s %s%%', p.proargnames[place],
@@ -229,18 +294,22 @@ select ok(obj_description(p.oid, 'pg_proc') like format('%%Defaults: %%%s %s%%',
 
 select volatility_is('matrice', function, 'immutable', function || ' is immutable')
   from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_analysis', '_index_words', '_deletion',
-                    '_merge_words', '_live_texts', '_whole_sentences', '_read_usage', '_known_usage']::name[]) function;
+                    '_merge_words', '_live_texts', '_whole_sentences', '_find_quote', '_normal_text', '_likeness', '_sketch', '_read_usage', '_known_usage', '_sketch_latencies', '_merge_latencies', '_negate_latencies',
+                    '_latency_percentiles']::name[]) function;
 select is_strict('matrice', function, function || ' is strict')
   from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', '_text_vector', '_analysis', '_index_words', '_deletion', '_merge_words', '_live_texts',
-                    '_query_words', '_highlight', '_whole_sentences', '_known_usage']::name[]) function;
+                    '_query_words', '_highlight', '_whole_sentences', '_find_quote', '_normal_text', '_likeness', '_sketch', '_known_usage', '_sketch_latencies', '_merge_latencies', '_negate_latencies', '_latency_percentiles', '_report']::name[]) function;
 select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
  where pronamespace = 'matrice'::regnamespace
    and proname in ('count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', 'analyze_text', '_text_vector', '_analysis', '_index_words', '_deletion',
-                   '_merge_words', '_live_texts', '_query_words', '_rank_words', '_highlight', '_whole_sentences', '_read_usage', '_known_usage');
+                   '_merge_words', '_live_texts', '_query_words', '_rank_words', '_highlight', '_whole_sentences', '_find_quote', '_normal_text', '_likeness', '_sketch', '_read_usage',
+                   '_known_usage', '_sketch_latencies', '_merge_latencies', '_negate_latencies',
+                   '_latency_percentiles', '_report');
 select volatility_is('matrice', function, 'stable', function || ' is stable')
-  from unnest(array['analyze_text', '_text_vector', '_query_words', '_rank_words', '_highlight', 'pillar_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
-                    'evaluate_search', 'search_recall', 'search_insights', 'list_members', 'calculate_cost', 'price_of', 'workflow_metrics', 'source_progress', 'failed_chunks', 'source_text',
-                    'source_history', 'model_coverage', 'budget_status', 'conversation_context', 'evaluation_set']::name[]) function;
+  from unnest(array['analyze_text', '_text_vector', '_query_words', '_rank_words', '_highlight', 'pillar_history', 'pillar_catalog', 'diff_pillar', 'diff_pillar_text',
+                    'as_of', 'label_history', 'phase_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
+                    'evaluate_search', 'search_recall', 'search_insights', 'insights_review', 'insight_lineage', 'known_at', 'list_members', 'calculate_cost', 'price_of', 'workflow_metrics', 'top_runs', 'top_steps', 'step_errors', 'source_progress', 'failed_chunks', 'source_text',
+                    'source_history', 'model_coverage', 'budget_status', 'find_quote', 'export_project', 'export_lines', 'export_markdown', 'report', 'conversation_context', 'evaluation_set']::name[]) function;
 
 select * from finish();
 rollback;

@@ -72,6 +72,22 @@ pub enum Error {
     /// `max_tokens` of a truncation is negative.
     #[error("max_tokens must be at least 0, not {0}")]
     NegativeTokens(i32),
+    /// A text to compare is longer than [`crate::diff::MOST_BYTES`].
+    #[error("{name} is too long to be compared")]
+    TooLongToCompare {
+        /// The argument's name.
+        name: &'static str,
+        /// Its length.
+        bytes: usize,
+    },
+    /// `context_lines` of a difference is negative or too large.
+    #[error("context_lines must be between 0 and {most}, not {given}")]
+    ContextLines {
+        /// What was passed.
+        given: i32,
+        /// The largest number.
+        most: i32,
+    },
     /// The argument of this name is null.
     #[error("{0} must not be null")]
     Null(&'static str),
@@ -92,6 +108,9 @@ pub enum Error {
     /// The bytes are not those of a jsonb array.
     #[error("embeddings must be a JSON array")]
     NotAnArray,
+    /// A quote has nothing but white space and characters without width.
+    #[error("quote must not be empty")]
+    EmptyQuote,
     /// Bytes of the word index are not what the engine wrote.
     #[error("the word index is damaged")]
     DamagedIndex,
@@ -108,11 +127,18 @@ impl Error {
                 Some("Only OpenAI's encodings are included, so any count here would be a guess.".into())
             }
             Error::CharacterTooLarge { character, .. } => Some(format!("The character is {character:?}.")),
+            Error::TooLongToCompare { bytes, .. } => Some(format!(
+                "It has {bytes} bytes; at most {} are allowed.",
+                crate::diff::MOST_BYTES
+            )),
             Error::NotAVector { place, reason } => Some(format!("Embedding {place}: {reason}")),
             Error::InvalidText => Some(
                 "The bytes are not valid UTF-8, or contain a NUL. A cut inside a character causes this."
                     .into(),
             ),
+            Error::EmptyQuote => {
+                Some("It has only white space, soft hyphens or characters without width.".into())
+            }
             _ => None,
         }
     }
@@ -140,9 +166,12 @@ impl Error {
             Error::MaxTokens(_) | Error::NegativeOverlap(_) => {
                 "The defaults are 512 for max_tokens and 64 for overlap_tokens. Pass overlap_tokens => 0 for chunks that do not overlap.".into()
             }
+            Error::TooLongToCompare { .. } => "Compare parts of it.".into(),
+            Error::ContextLines { .. } => "It is the number of unchanged lines around each change.".into(),
             Error::Null(_) => "Leave it out to use its default.".into(),
             Error::NegativeTokens(_) => "Pass 0 for the empty text.".into(),
             Error::NullToken => "Pass an array of token numbers.".into(),
+            Error::EmptyQuote => "Pass the words to look for.".into(),
             Error::DamagedIndex => "Build it again: select matrice_private.rebuild_word_index().".into(),
             Error::NotAVector { .. } => {
                 "Pass embeddings as a JSON array of arrays of finite numbers, or of base64 strings of little-endian 32-bit floats.".into()

@@ -7,24 +7,34 @@
 //! - [`word_vector`]: the words of a text as a tsvector.
 //! - [`word_index`]: which texts have which words, and BM25.
 //! - [`word_query`]: reads a query that a person typed.
+//! - [`statement`]: whether statements are the same, and how alike they are.
 //! - [`highlight`]: excerpts with the words of a query.
+//! - [`quote`]: finds a quote in a text.
+//! - [`diff`]: what changed between two texts.
 //! - [`codes`]: estimates similarities from short codes.
 //! - [`embedding`]: reads the vectors that clients send.
 //! - [`jsonb`]: reads the bytes of a jsonb value.
+//! - [`latency`]: how latencies are distributed.
+//! - [`report`]: a page with charts about a project.
 //! - [`usage`]: reads what calls of models used.
 
 pub mod analyze;
 pub mod chunk;
 pub mod codes;
+pub mod diff;
 pub mod embedding;
 mod error;
 mod fold;
 pub mod highlight;
 pub mod jsonb;
+pub mod latency;
+pub mod quote;
 mod rank_select;
+pub mod report;
 pub mod sentences;
 mod sizer;
 mod split;
+pub mod statement;
 pub mod token;
 pub mod usage;
 pub mod word_index;

@@ -1,8 +1,8 @@
 // The loop of a worker: claim chunks, have them embedded, store the embeddings. Any number of workers may run at once.
 //
 // Money: an answer of the endpoint was paid for. So its vectors are stored by repeating the store, never by asking again; and
-// what would be refused again is not asked again: a text that the endpoint refuses is found by bisecting, and becomes a
-// dead letter alone.
+// what would be refused again is not asked again: a text that the endpoint refuses is found by halving, and becomes a dead
+// letter alone.
 
 import { type Answer, type Endpoint, EndpointError, type Vector } from './endpoint.ts'
 import { type Database, DatabaseError } from './rpc.ts'
@@ -51,7 +51,17 @@ interface Chunk {
 
 interface Coverage { model: string; is_active: boolean; is_next: boolean }
 
-interface Batch { chunks: Chunk[]; model: string; requestModel: string; leaseId: string; ends: number }
+interface Batch {
+  chunks: Chunk[]
+  model: string
+  requestModel: string
+  leaseId: string
+  ends: number
+  /** Those that are neither stored nor dead letters yet. */
+  open: Set<Chunk>
+  /** Whether the endpoint has embedded some of its texts. */
+  isServed: boolean
+}
 
 /** No text is at fault, and going on would only cost: a wrong key, no model that works, a database that refuses. */
 export class WorkerError extends Error {
@@ -59,6 +69,8 @@ export class WorkerError extends Error {
 }
 
 const STORES = 8
+/** So long a worker that has reached the database waits for it to come back. */
+const OUTAGE = 300_000
 const LONGEST_PAUSE = 60_000
 /** After this time, a model that the endpoint refused is asked for again. */
 const REFUSED_FOR = 3_600_000
@@ -79,6 +91,7 @@ export class Worker {
   #inFlight = 0
   #pausedUntil = 0
   #failures = 0
+  #isConnected = false
 
   constructor(database: Database, endpoint: Endpoint, settings: Partial<WorkerSettings> = {}) {
     this.#database = database
@@ -152,7 +165,7 @@ export class Worker {
     })) as Chunk[]
     if (chunks.length === 0) return undefined
     const { model: claimed, request_model: requestModel, lease_id: leaseId } = chunks[0]
-    return { chunks, model: claimed, requestModel, leaseId, ends: began + leaseSeconds * 1000 }
+    return { chunks, model: claimed, requestModel, leaseId, ends: began + leaseSeconds * 1000, open: new Set(chunks), isServed: false }
   }
 
   // The models to claim for but those that the endpoint refused: of the project its own and the next one, else all.
@@ -168,12 +181,12 @@ export class Worker {
 
   // One batch, from the endpoint to the store. Whatever happens, its chunks are stored, or given back with the reason.
   async #embed(batch: Batch) {
-    const progress = { isKnownGood: false }
     try {
-      await this.#bisect(batch, batch.chunks, false, progress)
+      await this.#settle(batch, batch.chunks)
       this.#failures = 0
     } catch (error) {
       if (!(error instanceof EndpointError)) throw error
+      await this.#giveBack(batch, [...batch.open], error.message, false)
       if (error.failure === 'misconfigured') throw new WorkerError(`the endpoint refuses every request: ${error.message}`)
       if (error.failure === 'unserved') {
         this.#log(`${batch.model} cannot be embedded: ${error.message}`)
@@ -187,53 +200,84 @@ export class Worker {
     }
   }
 
-  // If the endpoint refuses several texts, it gets the first half, then the second. If the first half was fine, the second is
-  // known to be at fault, and is halved without being sent.
-  async #bisect(batch: Batch, chunks: Chunk[], isAtFault: boolean, progress: { isKnownGood: boolean }): Promise<boolean> {
-    let reason = ''
-    if (!isAtFault || chunks.length === 1) {
-      try {
-        const vectors = await this.#request(batch, chunks)
-        progress.isKnownGood = true
-        await this.#store(batch, chunks, vectors)
-        return true
-      } catch (error) {
-        if (!(error instanceof EndpointError)) throw error
-        if (error.failure !== 'refused') {
-          await this.#giveBack(batch, chunks, error.message, false)
-          throw error
-        }
-        reason = error.message
+  // Sends chunks until each is stored or a dead letter.
+  async #settle(batch: Batch, chunks: Chunk[]) {
+    while (chunks.length > 0) {
+      const refusal = await this.#send(batch, chunks)
+      if (refusal === undefined) return
+      chunks = await this.#isolate(batch, chunks, refusal)
+    }
+  }
+
+  // Finds a text at fault among n that were refused together, in at most ⌈log2 n⌉ + 1 calls, and returns those that no call has
+  // tried yet. What the endpoint takes is stored at once; only the part that it refused is divided again. The other halves
+  // wait, and go with the last two suspects.
+  async #isolate(batch: Batch, suspects: Chunk[], reason: string): Promise<Chunk[]> {
+    const waiting: Chunk[] = []
+    while (suspects.length > 2) {
+      const half = suspects.length >> 1
+      const [first, second] = [suspects.slice(0, half), suspects.slice(half)]
+      const refusal = await this.#send(batch, first)
+      suspects = refusal === undefined ? second : first
+      if (refusal !== undefined) {
+        reason = refusal
+        waiting.push(...second)
       }
     }
-    if (chunks.length === 1) {
-      await this.#requireGood(batch, chunks, reason, progress)
-      await this.#giveBack(batch, chunks, reason, true)
-      return false
+    if (suspects.length === 1) {
+      await this.#bury(batch, suspects[0], reason)
+      return waiting
     }
-    const half = chunks.length >> 1
-    const [first, second] = [chunks.slice(0, half), chunks.slice(half)]
-    let isFine: boolean
+    const [shorter, longer] = suspects.sort((a, b) => a.embedding_tokens - b.embedding_tokens)
+    if (waiting.length > 0) {
+      const refusal = await this.#send(batch, [...waiting, shorter])
+      if (refusal === undefined) {
+        await this.#tryAlone(batch, longer)
+        return []
+      }
+      // As many texts, and no fewer tokens: no limit of the request explains that the shorter one is refused.
+      if (await this.#send(batch, [...waiting, longer]) === undefined) {
+        await this.#bury(batch, shorter, refusal)
+        return []
+      }
+    }
+    // Several texts are at fault, or only their number.
+    await this.#tryAlone(batch, shorter)
+    await this.#tryAlone(batch, longer)
+    return waiting
+  }
+
+  async #tryAlone(batch: Batch, chunk: Chunk) {
+    const refusal = await this.#send(batch, [chunk])
+    if (refusal !== undefined) await this.#bury(batch, chunk, refusal)
+  }
+
+  // Returns why the endpoint refuses these texts. If it does not, their vectors are stored.
+  async #send(batch: Batch, chunks: Chunk[]): Promise<string | undefined> {
+    let vectors: Vector[]
     try {
-      isFine = await this.#bisect(batch, first, false, progress)
+      vectors = await this.#request(batch, chunks)
     } catch (error) {
-      await this.#giveBack(batch, second, (error as Error).message, false)
+      if (error instanceof EndpointError && error.failure === 'refused') return error.message
       throw error
     }
-    await this.#bisect(batch, second, isFine, progress)
-    return false
+    batch.isServed = true
+    await this.#store(batch, chunks, vectors)
+    for (const chunk of chunks) batch.open.delete(chunk)
   }
 
   // Before a text becomes a dead letter: does the endpoint take any text at all?
-  async #requireGood(batch: Batch, chunks: Chunk[], reason: string, progress: { isKnownGood: boolean }) {
-    if (progress.isKnownGood) return
-    try {
-      await this.#endpoint.embed(batch.requestModel, ['text'])
-      progress.isKnownGood = true
-    } catch (error) {
-      await this.#giveBack(batch, chunks, reason, false)
-      throw error instanceof EndpointError && error.failure === 'refused' ? new EndpointError('unserved', reason) : error
+  async #bury(batch: Batch, chunk: Chunk, reason: string) {
+    if (!batch.isServed) {
+      try {
+        await this.#endpoint.embed(batch.requestModel, ['text'])
+        batch.isServed = true
+      } catch (error) {
+        throw error instanceof EndpointError && error.failure === 'refused' ? new EndpointError('unserved', reason) : error
+      }
     }
+    await this.#giveBack(batch, [chunk], reason, true)
+    batch.open.delete(chunk)
   }
 
   // One request, repeated while the endpoint is busy and the lease lasts. Records it as a step. A text that several chunks of a
@@ -296,6 +340,7 @@ export class Worker {
       this.counts.stored += Number(stored)
       return []
     } catch (error) {
+      if (isGone(error)) return []
       if (!(error instanceof DatabaseError) || error.code !== '22023') throw error
       if (chunks.length === 1) return [{ chunk: chunks[0], reason: error.message }]
     }
@@ -311,21 +356,30 @@ export class Worker {
       this.counts.failed += chunks.length
       this.#log(`chunk ${chunks[0].chunk_id} cannot be embedded: ${reason}`)
     }
-    await this.#insist(() => this.#database.rpc('fail_chunks', {
-      model: batch.model, chunk_ids: chunks.map((chunk) => chunk.chunk_id), error: reason, lease_id: batch.leaseId, permanent,
-    }))
+    try {
+      await this.#insist(() => this.#database.rpc('fail_chunks', {
+        model: batch.model, chunk_ids: chunks.map((chunk) => chunk.chunk_id), error: reason, lease_id: batch.leaseId, permanent,
+      }))
+    } catch (error) {
+      if (!isGone(error)) throw error
+    }
   }
 
-  // The database may be restarting. What is repeated here may be done twice: a store of the same vectors changes nothing.
+  // The database may be restarting. What is repeated here may be done twice: a store of the same vectors changes nothing. A
+  // worker that has never reached it has a wrong address, and an edge function has little time: they give up sooner.
   async #insist<T>(call: () => Promise<T>): Promise<T> {
+    const began = performance.now()
     for (let attempt = 1; ; attempt++) {
       try {
-        return await call()
+        const result = await call()
+        this.#isConnected = true
+        return result
       } catch (error) {
         const isPassing = error instanceof DatabaseError ? error.isPassing : true
-        if (!isPassing || attempt >= STORES) throw error
+        const isPatient = this.#isConnected && this.#settings.endAfterSeconds === undefined
+        if (!isPassing || attempt >= STORES && !(isPatient && performance.now() - began < OUTAGE)) throw error
         this.#log(`${(error as Error).message} (attempt ${attempt})`)
-        await new Promise((resolve) => setTimeout(resolve, 250 * 2 ** Math.min(attempt, 6) * (1 + Math.random() / 4)))
+        await new Promise((resolve) => setTimeout(resolve, 250 * 2 ** Math.min(attempt, 5) * (1 + Math.random() / 4)))
       }
     }
   }
@@ -395,6 +449,11 @@ class Runs {
       this.settings.log?.(`a step was not recorded: ${(error as Error).message}`)
     }
   }
+}
+
+/** All of the chunks were deleted meanwhile. Their source is gone, or was cut again. */
+function isGone(error: unknown): boolean {
+  return error instanceof DatabaseError && error.code === 'PT404'
 }
 
 function keyOf(chunk: Chunk): string {

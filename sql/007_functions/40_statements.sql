@@ -1,0 +1,256 @@
+-- Insights: recording and searching them. docs/insights.md says how they compound.
+
+-- The engine's functions for statements.
+
+create or replace function matrice_private.normal_text(content text) returns text
+language plpgsql immutable strict parallel safe security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return matrice._normal_text(content);
+end
+$$;
+comment on function matrice_private.normal_text is
+  'Returns what the ways to write a statement have in common: without case, white space, and quotation marks and punctuation '
+  'around it. SECURITY DEFINER: only the owner may execute the engine''s functions. The result depends on the argument alone.';
+
+create or replace function matrice_private.sketch(words tsvector, project_id uuid) returns integer[]
+language plpgsql immutable strict parallel safe security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return matrice._sketch(words, project_id);
+end
+$$;
+comment on function matrice_private.sketch is
+  'Returns codes of the words of a text. Texts of a project whose words are alike share some. SECURITY DEFINER: only the owner '
+  'may execute the engine''s functions. The result depends on the arguments alone.';
+
+create or replace function matrice_private.statement_hash(variadic parts text[]) returns bytea
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return sha256(convert_to(
+    (select jsonb_agg(matrice_private.normal_text(p.part) order by p.place)
+       from unnest(parts) with ordinality as p (part, place))::text, 'UTF8'));
+end
+$$;
+comment on function matrice_private.statement_hash is
+  'Returns the SHA-256 of a JSON array of texts, each as normal_text returns it.';
+
+create or replace function matrice_private.complete_insight() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- PostgreSQL checks constraints after this trigger, which would already have read a value that is too large.
+  perform matrice_private.require_bytes('type', new.type, 200);
+  perform matrice_private.require_bytes('title', new.title, 2000);
+  perform matrice_private.require_bytes('content', new.content, 65536);
+  perform matrice_private.require_bytes('subject', new.subject, 2000);
+  perform matrice_private.require_bytes('attribute', new.attribute, 2000);
+  perform matrice_private.require_bytes('value', new.value, 2000);
+  -- The words of the title count twice.
+  new.fts := matrice_private.text_vector(
+    concat_ws(E'\n\n', new.title, new.title, new.content), matrice_private.text_language(new.project_id));
+  new.content_hash := matrice_private.statement_hash(
+    new.type, new.title, new.content, new.subject, new.attribute, new.value);
+  new.key_hash := case when new.subject is not null then matrice_private.statement_hash(new.subject, new.attribute) end;
+  new.sketch := matrice_private.sketch(new.fts, new.project_id);
+  -- A client changed the text. Nobody has looked whether there is another insight with the new one.
+  if tg_op = 'UPDATE' and new.content_hash <> old.content_hash then
+    new.is_recorded := false;
+  end if;
+  return new;
+end
+$$;
+comment on function matrice_private.complete_insight is
+  'Computes the full-text index (fts) of an insight, its hashes and its codes. The title weighs more than the content.';
+
+create or replace trigger complete_insight
+before insert or update of type, title, content, subject, attribute, value, fts, content_hash, key_hash, sketch, project_id
+on matrice.insights for each row execute function matrice_private.complete_insight();
+
+create or replace function matrice_private.note_ending() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if new.superseded_by is not null and new.superseded_at is null then
+    new.superseded_at := now();
+  end if;
+  -- The insight holds again. There may be another one with its text by now.
+  if tg_op = 'UPDATE' and new.superseded_at is null and new.retracted_at is null
+     and (old.superseded_at is not null or old.retracted_at is not null) then
+    new.is_recorded := false;
+  end if;
+  return new;
+end
+$$;
+comment on function matrice_private.note_ending is
+  'Sets superseded_at of an insight that a client replaced. Lets an insight hold again although another one has its text.';
+
+create or replace trigger note_ending before insert or update of superseded_by, superseded_at, retracted_at on matrice.insights
+for each row execute function matrice_private.note_ending();
+
+create or replace function matrice_private.require_statement(
+  type text, title text, content text, confidence double precision, tags jsonb, evidence jsonb
+) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.require_text('type', type);
+  perform matrice_private.require_text('title', title);
+  perform matrice_private.require_text('content', content);
+  perform matrice_private.require_given('confidence', confidence);
+  if not confidence between 0 and 1 then
+    raise exception 'confidence must be between 0 and 1, not %', confidence
+      using errcode = '22023', hint = 'Leave it out to use 0.5.';
+  end if;
+  perform matrice_private.require_bytes('type', type, 200);
+  perform matrice_private.require_bytes('title', title, 2000);
+  perform matrice_private.require_bytes('content', content, 65536);
+  perform matrice_private.require_given('tags', tags);
+  perform matrice_private.require_json('tags', tags, 16384);
+  perform matrice_private.require_json('evidence', evidence, 65536);
+  if jsonb_typeof(tags) <> 'array' then
+    raise exception 'tags must be a JSON array'
+      using errcode = '22023', detail = format('It is a JSON %s.', jsonb_typeof(tags)),
+            hint = 'Pass the array itself, not a string that contains it.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_statement is 'Raises unless the arguments can be an insight.';
+
+create or replace function matrice_private.require_fact(
+  subject text, attribute text, value text, volatility text, valid_from timestamptz, valid_until timestamptz
+) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if num_nulls(subject, attribute, value) not in (0, 3) then
+    raise exception 'subject, attribute and value belong together'
+      using errcode = '22023', detail = format('%s of them are null.', num_nulls(subject, attribute, value)),
+            hint = 'Pass all three, such as "invoices", "payment term" and "30 days", or none.';
+  end if;
+  if subject is not null then
+    perform matrice_private.require_text('subject', subject);
+    perform matrice_private.require_text('attribute', attribute);
+    perform matrice_private.require_text('value', value);
+  end if;
+  perform matrice_private.require_bytes('subject', subject, 2000);
+  perform matrice_private.require_bytes('attribute', attribute, 2000);
+  perform matrice_private.require_bytes('value', value, 2000);
+  if volatility is not null then
+    perform matrice_private.require_one_of('volatility', volatility, array['permanent', 'slow', 'normal', 'fast']);
+  end if;
+  perform matrice_private.require_time('valid_from', valid_from);
+  perform matrice_private.require_time('valid_until', valid_until);
+  if valid_until < valid_from then
+    raise exception 'valid_until must not be before valid_from'
+      using errcode = '22023', detail = format('%s is before %s.', valid_until, valid_from), hint = 'Exchange them.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_fact is 'Raises unless the optional arguments of record_insight fit together.';
+
+create or replace function matrice_private.known_insight(project_id uuid, content_hash bytea, valid_from timestamptz)
+returns uuid
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  known record;
+begin
+  -- Those that hold first, then the one that ended last.
+  select i.id, i.superseded_by, i.is_merged, least(i.superseded_at, i.retracted_at, i.valid_until) as ended_at into known
+    from matrice.insights i
+   where i.project_id = known_insight.project_id and i.content_hash = known_insight.content_hash
+   order by least(i.superseded_at, i.retracted_at, i.valid_until) desc nulls first, i.created_at, i.id
+   limit 1;
+  -- Merged insights count for the one that was kept.
+  while known.is_merged and known.superseded_by is not null loop
+    select i.id, i.superseded_by, i.is_merged, least(i.superseded_at, i.retracted_at, i.valid_until) as ended_at into known
+      from matrice.insights i where i.id = known.superseded_by;
+  end loop;
+  -- A statement about a later time is another one: what was so once can become so again.
+  return case when known.ended_at is null or valid_from is null or valid_from < known.ended_at then known.id end;
+end
+$$;
+comment on function matrice_private.known_insight is
+  'Returns the insight of a project that states the same in the same words: the one that holds; else the one that ended last, '
+  'unless the new statement is about a time after its end. Null if there is none.';
+
+create or replace function matrice_private.near_insights(project_id uuid, insight_id uuid, how_many integer)
+returns table (candidate_id uuid, found_by text, likeness double precision)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+-- The planner has no statistics about the codes. A text that thousands repeat with another number must not make this slow.
+set enable_seqscan = off set gin_fuzzy_search_limit = 1000
+as $$
+#variable_conflict use_column
+declare
+  new record;
+begin
+  select i.fts, i.sketch into new
+    from matrice.insights i where i.id = near_insights.insight_id and i.project_id = near_insights.project_id;
+  return query
+    select n.id, 'words', n.likeness
+      from (
+        select i.id, matrice._likeness(i.fts, new.fts) as likeness
+          from (
+            -- The codes are those of one project.
+            select i.id, i.fts, i.project_id, i.superseded_at, i.retracted_at
+              from matrice.insights i where i.sketch && new.sketch limit 200
+          ) i
+         where i.project_id = near_insights.project_id and i.id <> near_insights.insight_id
+           and i.superseded_at is null and i.retracted_at is null
+        offset 0
+      ) n
+     where n.likeness >= 0.5
+     order by n.likeness desc, n.id
+     limit how_many;
+end
+$$;
+comment on function matrice_private.near_insights is
+  'Finds the insights that may state the same as a given one, the most alike first. Each way to find them is a query here, with '
+  'its name in found_by. SECURITY DEFINER: under row-level security, the index of codes cannot be used, and only the owner may '
+  'execute the engine''s functions. The function does not check membership of the project. So only link_candidates executes it.';
+
+create or replace function matrice_private.link_candidates(insight_id uuid) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  insert into matrice.insight_candidates (project_id, insight_id, candidate_id, found_by, likeness)
+  select i.project_id, i.id, n.candidate_id, n.found_by, n.likeness
+    from matrice.insights i
+   cross join lateral matrice_private.near_insights(i.project_id, i.id, 5) n
+   where i.id = link_candidates.insight_id
+  on conflict on constraint insight_candidates_pkey do nothing;
+end
+$$;
+comment on function matrice_private.link_candidates is
+  'Links an insight with those that may state the same. SECURITY DEFINER: nobody may write insight_candidates. Services and '
+  'link_candidates_of_member execute it.';
+
+create or replace function matrice_private.link_candidates_of_member(insight_id uuid) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (
+    select from matrice.insights i
+     where i.id = link_candidates_of_member.insight_id and i.project_id = any (matrice_private.project_ids('editor'))
+  ) then
+    perform matrice_private.link_candidates(insight_id);
+  end if;
+end
+$$;
+comment on function matrice_private.link_candidates_of_member is
+  'Calls link_candidates if the caller may edit the project of the insight. SECURITY DEFINER: nobody may write '
+  'insight_candidates.';

@@ -1,0 +1,117 @@
+-- insights_review: what is due, and the audit.
+
+create or replace function matrice_private.insights_due(project_id uuid)
+returns table (kind text, insight_id uuid, other_id uuid, detail text, confidence double precision, urgency double precision)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+begin
+  return query
+    with holding as materialized (
+      select i.id, i.title, i.content, i.content_hash, i.key_hash, i.value, i.valid_from, i.valid_until, i.fts, i.created_at
+        from matrice.insights i
+       where i.project_id = insights_due.project_id
+         and matrice_private.holds(i.superseded_at, i.retracted_at, i.valid_from, i.valid_until, now())
+    ), judged as materialized (
+      select h.*, j.confidence, j.freshness, j.standing, j.witnesses_for, j.witnesses_against
+        from holding h
+        join matrice_private.judged_insights(array(select h.id from holding h)) j on j.insight_id = h.id
+    ), ended as (
+      select i.id, i.title, i.retracted_at, least(i.retracted_at, i.superseded_at) as ended_at
+        from matrice.insights i
+       where i.project_id = insights_due.project_id and not i.is_merged
+         and (i.retracted_at is not null or i.superseded_at is not null)
+    )
+    select 'stale', j.id, null::uuid,
+           format('Nobody has confirmed it for so long that %s %% of its confidence is left.', round(100 * j.freshness)),
+           j.confidence, 1 - j.freshness
+      from judged j where j.freshness <= 0.5
+    union all
+    select 'contradicted', j.id, null, format('Witnesses against it: %s; for it: %s.', j.witnesses_against, j.witnesses_for),
+           j.confidence, j.witnesses_against
+      from judged j where j.witnesses_against > 0
+    union all
+    -- Each pair once, the newer insight first.
+    select 'contradicted', j.id, o.id,
+           format('%s or %s?', matrice_private.quoted(j.value), matrice_private.quoted(o.value)), j.confidence,
+           j.confidence + o.confidence
+      from judged j
+      join judged o on o.key_hash = j.key_hash and (o.created_at, o.id) < (j.created_at, j.id)
+     where matrice_private.normal_text(o.value) <> matrice_private.normal_text(j.value)
+    union all
+    select 'unsupported', j.id, null,
+           'No witness for it stands as it did: sources were deleted or their texts changed, or the witnesses changed their minds.',
+           j.confidence, j.confidence
+      from judged j where j.standing = 0
+    union all
+    select 'duplicate', j.id, o.id, format('Likeness by %s: %s.', c.found_by, round(c.likeness::numeric, 2)), j.confidence,
+           c.likeness
+      from matrice.insight_candidates c
+      join judged j on j.id = c.insight_id
+      join judged o on o.id = c.candidate_id
+     where c.project_id = insights_due.project_id
+    union all
+    -- Rows that clients inserted themselves.
+    select 'duplicate', c.id, c.first_id, 'The same text.', c.confidence, 1
+      from (select j.id, j.confidence, first_value(j.id) over (partition by j.content_hash order by j.created_at, j.id) as first_id
+              from judged j) c
+     where c.id <> c.first_id
+    union all
+    select 'fragment', j.id, null, format('It has only %s words.', f.words), j.confidence, 1.0 / (1 + f.words)
+      from judged j
+     cross join lateral (
+       select cardinality(regexp_split_to_array(btrim(left(j.content, 1000)), '\s+')) as words) f
+     where j.key_hash is null and f.words < 3 and length(j.content) < 40
+    union all
+    select 'told again', e.id, null,
+           format('It was %s, and told again since.', case when e.retracted_at is null then 'superseded' else 'retracted' end),
+           null, 1
+      from ended e
+     where exists (
+       select from matrice.insight_evidence w
+        where w.insight_id = e.id and w.project_id = insights_due.project_id and w.is_for and w.created_at > e.ended_at);
+end
+$$;
+comment on function matrice_private.insights_due is
+  'Returns everything in the insights of a project that somebody should look at. urgency: orders the entries of a kind.';
+
+create or replace function matrice_private.quoted(content text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select '"' || case when length(content) > 60 then left(content, 60) || '…' else content end || '"';
+end;
+comment on function matrice_private.quoted is 'Returns the beginning of a text in quotation marks.';
+
+create or replace function matrice.insights_review(project_id uuid, match_count integer default 10) returns table (
+  kind text, total bigint, insight_id uuid, title text, other_id uuid, other_title text, detail text,
+  confidence double precision
+)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  perform matrice_private.require_match_count(match_count);
+  perform matrice_private.require_role(insights_review.project_id, 'viewer');
+  return query
+    select k.kind, coalesce(d.total, 0), d.insight_id, i.title, d.other_id, o.title, d.detail, d.confidence
+      from unnest(array['contradicted', 'unsupported', 'stale', 'duplicate', 'fragment', 'told again'])
+           with ordinality as k (kind, place)
+      left join (
+        select due.*, count(*) over (partition by due.kind) as total,
+               row_number() over (partition by due.kind order by due.urgency desc, due.insight_id, due.other_id) as number
+          from matrice_private.insights_due(insights_review.project_id) due
+      ) d on d.kind = k.kind and d.number <= match_count
+      left join matrice.insights i on i.id = d.insight_id
+      left join matrice.insights o on o.id = d.other_id
+     order by k.place, d.number;
+end
+$$;
+comment on function matrice.insights_review is
+  'Lists what is due in the insights of a project that hold, the most urgent first, with the number of all of each kind. '
+  'contradicted: a witness speaks against it, or another insight states another value of the same attribute. unsupported: no '
+  'witness for it stands as it did. stale: age has taken half of its confidence. duplicate: another insight may state the same. '
+  'fragment: its content has only one or two words. told again: it was superseded or retracted, and told again since. A kind '
+  'without an entry has one row, with total 0. match_count: how many of each kind. Defaults: match_count 10.';

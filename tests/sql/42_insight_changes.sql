@@ -1,0 +1,148 @@
+begin;
+\ir helpers/setup.psql
+select no_plan();
+
+select tests.project('atlas', '{"language": "english"}');
+select tests.project('borea');
+create function tests.record(name text, title text, content text, more text default '') returns uuid language plpgsql as $$
+declare
+  new_id uuid;
+begin
+  execute format('select matrice.record_insight(tests.id(''atlas''), ''learning'', %L, %L%s)', title, content, ', ' || nullif(more, '')) into new_id;
+  return tests.remember(name, new_id);
+end
+$$;
+create function tests.confidence(name text) returns numeric language sql as $$
+  select round(confidence::numeric, 3) from matrice_private.judged_insights(array[tests.id(name)])
+$$;
+create function tests.found(words text) returns setof text language sql as $$
+  select title from matrice.search_insights(words, tests.id('atlas')) order by title
+$$;
+create function tests.due(wanted text) returns table (title text, other_title text) language sql as $$
+  select title, other_title from matrice.insights_review(tests.id('atlas')) where kind = wanted and title is not null order by 1, 2
+$$;
+
+-- Candidates -------------------------------------------------------------------------------------------------------
+
+select tests.as_user('edith');
+select is_empty($$select * from matrice.insights_review(tests.id('atlas')) where total > 0$$, 'insights_review of a project without insights lists nothing');
+select is(count(*), 6::bigint, 'insights_review has a row for each kind, with total 0') from matrice.insights_review(tests.id('atlas')) where total = 0 and insight_id is null;
+select tests.record('calm', 'Calm', 'The wind falls at dusk near the coast of the island.', '0.5');
+select tests.record('reworded', 'Calm', 'Near the coast of the island, winds fall at dusk.', '0.5');
+select tests.record('whales', 'Whales', 'Many large whales sing songs in deep water all night.');
+select results_eq($$select insight_id, candidate_id, found_by, likeness > 0.6 from matrice.insight_candidates$$,
+                  $$values (tests.id('reworded'), tests.id('calm'), 'words', true)$$, 'record_insight links an insight in other words as a candidate');
+select isnt(tests.id('calm'), tests.id('reworded'), 'record_insight does not merge an insight in other words');
+select results_eq($$select * from tests.due('duplicate')$$, $$values ('Calm', 'Calm')$$, 'insights_review lists the candidate');
+select tests.record('ten', 'Limit', 'An upload to the server may have at most 10 MB of data in all.');
+select isnt(tests.record('twenty', 'Limit', 'An upload to the server may have at most 20 MB of data in all.'), tests.id('ten'), 'record_insight does not merge what differs in a number');
+select tests.as_user('alice');
+select tests.remember('foreign', matrice.record_insight(tests.id('borea'), 'learning', 'Calm', 'Near the coast of the island, the wind falls at dusk.'));
+select is_empty($$select from matrice.insight_candidates where insight_id = tests.id('foreign')$$, 'record_insight finds no candidate in another project');
+select tests.record('reworded', 'Calm', 'Near the coast of the island, winds fall at dusk.');
+
+-- Merging ----------------------------------------------------------------------------------------------------------
+
+select is(tests.confidence('calm'), 0.5, 'before a merge: the confidence of the first statement');
+select is(round(matrice.merge_insights(tests.id('calm'), array[tests.id('reworded')])::numeric, 3), 0.667, 'merge_insights: the other person who said it in other words is a witness');
+select results_eq($$select superseded_by, is_merged, superseded_at from matrice.insights where id = tests.id('reworded')$$, $$values (tests.id('calm'), true, now())$$,
+                  'merge_insights marks what it merged');
+select set_eq($$select user_id, merged_from from matrice.insight_evidence where insight_id = tests.id('calm')$$,
+              $$values (tests.id('edith'), null::uuid), (tests.id('alice'), tests.id('reworded'))$$, 'merge_insights takes over the evidence once');
+select results_eq($$select content, seen from matrice.search_insights('dusk', tests.id('atlas'))$$, $$values ('The wind falls at dusk near the coast of the island.', 2)$$,
+                  'search_insights shows restatements as one');
+select is_empty($$select * from tests.due('duplicate') where title = 'Calm'$$, 'insights_review does not list what was merged');
+select tests.remember_state();
+select is(round(matrice.merge_insights(tests.id('calm'), array[tests.id('reworded')])::numeric, 3), 0.667, 'merge_insights again succeeds');
+select tests.unchanged('merge_insights again changes nothing');
+select tests.as_service();
+select is(tests.record('repeat', 'Calm', 'Near the coast of the island, winds fall at dusk'), tests.id('calm'), 'record_insight of what was merged counts for the insight that was kept');
+select is(tests.confidence('calm'), 0.75, 'record_insight of what was merged by another witness: (2 · 0.5 + 2) / 4');
+select tests.as_user('edith');
+select tests.remember_state();
+select tests.refuses(format('select matrice.merge_insights(%s)', arguments), code, 'merge_insights refuses ' || arguments, detail)
+  from (values ($$tests.id('calm'), array[tests.id('calm')]$$, '22023', '%'), ($$tests.id('reworded'), array[tests.id('calm')]$$, '22023', '%'),
+               ($$tests.id('calm'), array[tests.id('foreign')]$$, 'PT404', '%'), ($$tests.id('calm'), array[tests.id('nowhere')]$$, 'PT404', '%'),
+               ($$tests.id('foreign'), array[tests.id('calm')]$$, 'PT404', '%'), ($$tests.id('whales'), array[tests.id('ten'), tests.id('reworded')]$$, 'PT409', '%'),
+               ($$tests.id('calm'), '{}'$$, '22023', null), ($$tests.id('calm'), array[null]::uuid[]$$, '22023', null), ($$tests.id('calm'), null$$, '22004', null),
+               ($$tests.id('calm'), array_fill(tests.id('ten'), array[1001])$$, '22023', null)) r (arguments, code, detail);
+select tests.unchanged('merge_insights: refused calls change nothing');
+
+-- Superseding and retracting ---------------------------------------------------------------------------------------
+
+select tests.record('old', 'Lead', 'Maria leads the project since the spring.', $$valid_from => '2026-01-01'$$);
+select tests.record('new', 'Lead', 'Now Paul is in charge of everything here.', format('valid_from => %L', now() - interval '3 days'));
+select matrice.supersede_insight(tests.id('old'), tests.id('new'), 'Maria left');
+select results_eq($$select valid_until, superseded_at, is_merged, reason from matrice.insights where id = tests.id('old')$$,
+                  $$values (now() - interval '3 days', now(), false, 'Maria left')$$, 'supersede_insight ends the old one when the new one begins, and keeps the reason');
+select is_empty($$select * from tests.found('maria')$$, 'search_insights does not find what was superseded');
+select is(tests.record('repeat', 'Lead', 'Maria leads the project since the spring.', $$valid_from => '2026-01-01'$$), tests.id('old'), 'record_insight of what was superseded returns it');
+select is_empty($$select * from tests.found('maria')$$, 'search_insights does not find what was superseded and told again');
+select tests.as_user('alice');
+select tests.record('repeat', 'Lead', 'Maria leads the project since the spring.');
+select results_eq($$select * from tests.due('told again')$$, $$values ('Lead', null::text)$$, 'insights_review lists what was told again');
+select isnt(tests.record('back', 'Lead', 'Maria leads the project since the spring.', format('valid_from => %L', now() - interval '1 day')), tests.id('old'),
+            'record_insight of what was superseded, about a later time, is a new insight');
+select is(tests.record('repeat', 'Lead', 'Maria leads the project since the spring.', format('valid_from => %L', now() - interval '1 day')), tests.id('back'),
+          'record_insight of the new insight again returns it');
+select results_eq($$select * from tests.found('maria')$$, $$values ('Lead')$$, 'search_insights finds what is so again');
+select tests.record('wrong', 'Moon', 'The moon is made of green cheese and nothing else.');
+select matrice.retract_insight(tests.id('wrong'), 'We looked');
+select results_eq($$select retracted_at, reason from matrice.insights where id = tests.id('wrong')$$, $$values (now(), 'We looked')$$, 'retract_insight stores the time and the reason');
+select matrice.retract_insight(tests.id('wrong'), 'Again');
+select is(reason, 'We looked', 'retract_insight again changes nothing') from matrice.insights where id = tests.id('wrong');
+select is_empty($$select * from tests.found('cheese')$$, 'search_insights does not find what was retracted');
+select is(tests.record('repeat', 'Moon', 'The moon is made of green cheese and nothing else.'), tests.id('wrong'), 'record_insight of what was retracted returns it');
+select is_empty($$select * from tests.found('cheese')$$, 'search_insights does not find what was retracted and told again');
+select is(count(*), 1::bigint, 'search_insights(include_superseded => true) finds what was retracted')
+  from matrice.search_insights('cheese', tests.id('atlas'), include_superseded => true);
+delete from matrice.insights where id = tests.id('new');
+select is_empty($$select from matrice.search_insights('maria spring', tests.id('atlas')) where insight_id = tests.id('old')$$, 'What was superseded does not hold again when its successor is deleted');
+select tests.refuses($$select matrice.retract_insight(tests.id('nowhere'))$$, 'PT404', 'retract_insight of an unknown insight: not found', '%');
+select tests.refuses($$select matrice.retract_insight(tests.id('calm'), repeat('x', 3000))$$, '22023', 'retract_insight refuses a long reason', '%');
+select lives_ok($$insert into matrice.insights (project_id, type, title, content) select tests.id('atlas'), 'learning', 'Moon', 'It is round' from generate_series(1, 3)$$,
+                'A client may insert a text several times');
+select is(tests.rows_of($$select * from tests.found('round')$$), 1::bigint, 'search_insights shows a text once that a client inserted several times');
+select lives_ok($$update matrice.insights set content = 'Many large whales sing songs in deep water all night', title = 'Whales' where id = tests.id('ten')$$,
+                'A client may give an insight the text of another');
+select lives_ok($$update matrice.insights set retracted_at = null where id = tests.id('wrong')$$, 'A client may let an insight hold again');
+
+-- Validity ---------------------------------------------------------------------------------------------------------
+
+select tests.record('later', 'Summer', 'The office moves to Marseille next year', format('valid_from => %L', now() + interval '1 day'));
+select tests.record('past', 'Winter', 'The office was in Marseille once', format('valid_until => %L', now() - interval '1 day'));
+select tests.record('present', 'Spring', 'The office is in Marseille', format('valid_from => %L, valid_until => %L', now() - interval '1 day', now() + interval '1 day'));
+select results_eq($$select * from tests.found('marseille')$$, $$values ('Spring')$$, 'search_insights finds what holds now');
+
+-- The review -------------------------------------------------------------------------------------------------------
+
+select tests.record('thirty', 'Term', 'Invoices are paid within thirty days', $$subject => 'Invoices', attribute => 'payment term', value => '30 days'$$);
+select tests.record('same', 'Term again', 'It is a month until we must pay', $$subject => 'invoices', attribute => 'Payment  term', value => '30 Days.'$$);
+select tests.record('expired', 'Before', 'Once it was half of a year', format($$subject => 'invoices', attribute => 'payment term', value => '180 days', valid_until => %L$$, now() - interval '1 day'));
+select is_empty($$select * from tests.due('contradicted')$$, 'insights_review: the same value, or another one at another time, is no contradiction');
+select tests.record('sixty', 'Longer', 'Big customers get two months', $$subject => 'invoices', attribute => 'payment term', value => '60 days'$$);
+select set_eq($$select least(title, other_title), greatest(title, other_title) from tests.due('contradicted')$$, $$values ('Longer', 'Term'), ('Longer', 'Term again')$$, 'insights_review lists another value of the same attribute');
+select matches(detail, '^"(60 days" or "30|30 days" or "60|60 days" or "30 Days|30 Days)', 'insights_review names both values') from matrice.insights_review(tests.id('atlas')) where kind = 'contradicted' limit 1;
+select isnt(tests.record('value', 'Term', 'Invoices are paid within thirty days', $$subject => 'Invoices', attribute => 'payment term', value => '31 days'$$), tests.id('thirty'),
+            'record_insight of the same text with another value is another insight');
+select matrice.contradict_insight(tests.id('whales'));
+select results_eq($$select title from tests.due('contradicted') where other_title is null$$, $$values ('Whales')$$, 'insights_review lists what a witness contradicts');
+select tests.record('fragment', 'Tide', 'High.');
+select results_eq($$select title from tests.due('fragment')$$, $$values ('Tide')$$, 'insights_review lists fragments');
+select tests.remember('doc', matrice.ingest_source(tests.id('atlas'), 'Doc', 'Sugar is sweet and salt is salty'));
+select tests.record('sweet', 'Sugar', 'Sugar is always sweet, they say in the document', $$source_id => tests.id('doc')$$);
+select is_empty($$select title from tests.due('unsupported')$$, 'insights_review: what a source supports is supported');
+delete from matrice.context_sources where id = tests.id('doc');
+select results_eq($$select title from tests.due('unsupported')$$, $$values ('Sugar')$$, 'insights_review lists what lost its source');
+select tests.as_owner();
+update matrice.insights set created_at = now() - interval '366 days' where id = tests.id('present');
+update matrice.insight_evidence set created_at = now() - interval '366 days' where insight_id = tests.id('present');
+select tests.as_user('victor');
+select results_eq($$select title from tests.due('stale')$$, $$values ('Spring')$$, 'insights_review lists what is old');
+select is(tests.rows_of($$select * from matrice.insights_review(tests.id('atlas'), 1)$$), 6::bigint, 'insights_review(match_count => 1) returns one row of each kind');
+select is(total, 6::bigint, 'insights_review counts all of a kind') from matrice.insights_review(tests.id('atlas'), 1) where kind = 'contradicted';
+select tests.refuses(format('select matrice.insights_review(%s)', arguments), code, 'insights_review refuses ' || arguments)
+  from (values ($$tests.id('atlas'), 0$$, '22023'), ($$tests.id('atlas'), null$$, '22004'), ('null', '22004'), ($$tests.id('nowhere')$$, 'PT404')) r (arguments, code);
+
+select * from finish();
+rollback;
