@@ -144,12 +144,12 @@ begin
        where matrice_private.text_hash(c.content) = p.text_hash
        group by g.question, p.chunk_id
     ), labelled as (
-      select r.question, jsonb_object_agg(r.chunk_id, least(r.answers, 1000)) as relevant, max(n.created_at) as asked_at,
-             (array_agg(n.query_embedding::text order by n.created_at desc)
-                filter (where n.model = chosen_model))[1] as query_embedding
-        from (select r.question, r.chunk_id, r.answers from relevant r) r
-        join lateral (select g.created_at, g.query_embedding, g.model from good g where g.question = r.question
-                       order by g.created_at desc limit 1) n on true
+      select r.question, jsonb_object_agg(r.chunk_id, least(r.answers, 1000)) as relevant,
+             (select max(g.created_at) from good g where g.question = r.question) as asked_at,
+             (select g.query_embedding::text from good g
+               where g.question = r.question and g.model = chosen_model
+               order by g.created_at desc, g.run_id limit 1) as query_embedding
+        from relevant r
        group by r.question
        order by asked_at desc, r.question
        limit match_count
@@ -166,5 +166,5 @@ comment on function matrice.evaluation_set is
   'Returns the questions of a project with the passages that good answers used, as labelled queries for evaluate_search. An '
   'answer is good if the sum of its ratings is above 0. The grade of a passage is the number of good answers to the question '
   'that used it. Passages that were deleted or changed since then are left out, and so are questions that have no other. '
-  'model: whose embeddings of questions to return; without it, the model of the project. match_count: at most 1,000 questions, '
+  'model: whose embeddings of questions to return, the newest of each; without it, the model of the project. match_count: at most 1,000 questions, '
   'the newest first. Defaults: match_count 1000.';

@@ -51,6 +51,7 @@ set lock_timeout = '100ms'
 as $$
 declare
   channel text := 'matrice:' || project_id;
+  sender  regprocedure;
 begin
   if not matrice_private.tells_events(project_id) then
     return;
@@ -58,8 +59,9 @@ begin
   if matrice_private.can_notify() then
     perform pg_notify(channel, event::text);
   end if;
-  if matrice_private.realtime_sender() is not null then
-    execute format('select %s($1, $2, $3, true)', matrice_private.realtime_sender()::oid::regproc)
+  sender := matrice_private.realtime_sender();
+  if sender is not null then
+    execute format('select %s($1, $2, $3, true)', sender::oid::regproc)
       using event, event ->> 'event', channel;
   end if;
 exception when others then

@@ -46,6 +46,8 @@ comment on function matrice_private.note_steps is
 create or replace function matrice_private.note_changed_steps() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+-- The plan is made for the first statement of a session. If that changes one row, it is slow for many.
+set enable_nestloop = off
 as $$
 declare
   noted bigint;
@@ -98,6 +100,8 @@ comment on function matrice_private.note_removed_steps is
 create or replace function matrice_private.note_runs() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+-- The plan is made for the first statement of a session. If that changes one row, it is slow for many.
+set enable_nestloop = off
 as $$
 begin
   if tg_op = 'INSERT' then

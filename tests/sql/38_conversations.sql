@@ -144,10 +144,11 @@ select matrice.rate_answer(tests.id('good'), -1, 'too short'), matrice.rate_answ
 select results_eq($$select user_id, rating::integer, comment from matrice.answer_ratings where run_id = tests.id('good')$$, $$values (tests.id('victor'), 1, 'right')$$,
                   'A member has one rating for an answer: the second replaces the first');
 select is(matrice.evaluation_set(tests.id('atlas')),
-          jsonb_build_array(jsonb_build_object('query_text', 'wind of day 7', 'relevant', jsonb_build_object(tests.day(7), 2, tests.day(8), 1))),
-          'The same question asked twice is one query. A passage''s grade is how many good answers used it. The latest answer has no embedding');
-select results_eq($$select search, query_count, recall > 0, ndcg > 0 from matrice.evaluate_search(matrice.evaluation_set(tests.id('atlas')), tests.id('atlas'))$$,
-                  $$values ('full_text', 1::bigint, true, true)$$, 'evaluate_search takes the set as it is');
+          jsonb_build_array(jsonb_build_object('query_text', 'wind of day 7', 'query_embedding', tests.vec(3, 1, 0.07)::text,
+                                               'relevant', jsonb_build_object(tests.day(7), 2, tests.day(8), 1))),
+          'The same question asked twice is one query. A passage''s grade is how many good answers used it');
+select is(matrice.evaluation_set(tests.id('atlas'), 'text-embedding-3-small') #> '{0,query_embedding}', null,
+          'An embedding of another model is left out');
 select tests.as_user('edith');
 select matrice.rate_answer(tests.id('again'), -1);
 select results_eq($$select search, query_count, recall > 0 from matrice.evaluate_search(matrice.evaluation_set(tests.id('atlas')), tests.id('atlas')) order by search$$,
