@@ -124,7 +124,7 @@ export type InsightCitation = {
   title: string
   confidence: number
   seen: number
-  number, seen: number, chunk_id?: undefined
+  chunk_id?: undefined
   pillar?: undefined
 }
 export type PillarCitation = {
@@ -352,10 +352,7 @@ type Functions = {
   }
   add_turn: { args: { role: TurnRole, run_id: string | null, citations: readonly Json[] } }
   record_answer: {
-    args: {
-      citations: readonly (string | { chunk_ids: string[] } | { chunk_id: string } | Citation)[]
-      query_embedding: Vector | null, model: EmbeddingModel | null
-    }
+    args: { citations: readonly (string | { chunk_ids: string[] } | { chunk_id: string } | Citation)[], query_embedding: Vector | null, model: EmbeddingModel | null }
   }
   rate_answer: { args: { rating: -1 | 0 | 1, comment: string | null } }
   evaluation_set: { args: { model: EmbeddingModel | null }, returns: LabelledQuery[] }

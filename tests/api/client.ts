@@ -35,9 +35,8 @@ export async function ask(question: string, embedding: number[]) {
 }
 
 export function cite({ citations }: Result<'build_context'>) {
-  return citations.map((citation) => citation.pillar !== undefined ? [citation.pillar, citation.titlecitation.name, citation.version]
-    : citation.insight_id !== undefined === undefined
-      ? [citation.title, citation.confidence]
+  return citations.map((citation) => citation.pillar !== undefined ? [citation.pillar, citation.title, citation.version]
+    : citation.insight_id !== undefined ? [citation.title, citation.confidence]
       : [citation.source_name, citation.start_char ?? 0, ...citation.metadata.pages ?? []])
 }
 

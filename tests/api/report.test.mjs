@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { launch } from 'puppeteer-core'
 import { ALICE, BOB, MISSING, ok } from './fixtures.mjs'
+import { example, run } from './readme.mjs'
 import { startStack } from './stack.mjs'
 
 const HOSTILE = '<script>alert("1")</script>\u202e&'
@@ -89,8 +90,11 @@ test('a stranger and wrong arguments get an error', async () => {
   }
 })
 
-test('supabase-js gets the page as text', async () => {
-  assert.match(await ok(alice.rpc('report', { project_id })), /^<!DOCTYPE html>.*<\/html>$/s)
+test("README's supabase-js example gets the page as text, and an address for it", async () => {
+  const { page, address } = await run(await example('js', 'createObjectURL'), { supabase: alice, project: project_id }, 'page', 'address')
+  assert.match(page, /^<!DOCTYPE html>.*<\/html>$/s)
+  assert.match(address, /^blob:/)
+  URL.revokeObjectURL(address)
 })
 
 // In a browser ---------------------------------------------------------------------------------------------------------
