@@ -488,17 +488,32 @@ type Functions = {
       user_key: string | null, session_key: string | null, tags: Json[]
     }
   }
+  step_errors: { row: { error_class: string | null, cost_usd: number | null } }
+  top_runs: {
+    args: { order_by: TopOrder }
+    row: {
+      phase: Phase | null, status: RunStatus, completed_at: string | null, cost_usd: number | null, latency_ms: number | null
+    }
+  }
+  top_steps: {
+    args: { order_by: TopOrder }
+    row: { status: StepStatus, model: string | null, cost_usd: number | null, latency_ms: number | null }
+  }
   workflow_metrics: {
-    args: { group_by: 'hour' | 'day' | 'week' | 'month' | 'workflow' | 'phase' | 'model' }
+    args: {
+      group_by: 'hour' | 'day' | 'week' | 'month' | 'workflow' | 'phase' | 'model' | 'provider' | 'step' | 'user'
+      model: string | null, workflow: string | null, phase: Phase | null, status: Exclude<StepStatus, 'running'> | null
+    }
     row: {
       bucket: string | null, success_rate: number | null, cost_usd: number | null, p50_ms: number | null, p95_ms: number | null,
-      p99_ms: number | null
+      p99_ms: number | null, cache_share: number | null
     }
   }
 }
 
 type CutOptions = { format: Format | null, max_tokens: number | null, overlap_tokens: number | null }
 type Origin = { storage_path: string | null, start_char: number | null, end_char: number | null }
+type TopOrder = 'cost' | 'tokens' | 'latency'
 
 // The database --------------------------------------------------------------------------------------------------------
 

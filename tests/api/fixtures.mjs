@@ -66,6 +66,7 @@ export async function createWorld(user, name, carol) {
   const insight = { project_id, type: 'learning', title: 'Whales', content: 'They are large.', source_id }
   const old_id = await ok(user.rpc('record_insight', insight))
   const new_id = await ok(user.rpc('record_insight', { ...insight, content: 'They are very large.' }))
+  await ok(user.from('insights').update({ title: 'Blue whales' }).eq('id', new_id))
   const run_id = await ok(user.rpc('start_run', { project_id, workflow_id: 'watch', event_name: 'tide', run_key: 'watch-1' }))
   const conversation_id = await ok(user.rpc('start_conversation', { project_id }))
   await ok(user.rpc('record_answer', { run_id, question: 'blue whale', citations: [chunk_id] }))

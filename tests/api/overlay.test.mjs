@@ -48,11 +48,22 @@ test('columns have the words that their constraints allow', () => {
 })
 
 test('arguments have the words that their functions allow', () => {
+  // The function itself checks them, or else one that it calls.
   const checks = rows(`
-    select f.proname as function, m[1] as argument, array(select w[1] from regexp_matches(m[2], '''([^'']+)''', 'g') w) as words
-      from pg_proc p, regexp_matches(p.prosrc, 'require_one_of\\(\\s*''(\\w+)'',\\s*\\w+,\\s*array\\[([^]]*)\\]', 'g') m, pg_proc f
-     where f.pronamespace = 'matrice'::regnamespace and m[1] = any (f.proargnames[:f.pronargs])
-       and (f.oid = p.oid or p.pronamespace = 'matrice_private'::regnamespace and f.prosrc !~ format('require_one_of\\(\\s*''%s''', m[1]))`)
+    with recursive called as (
+      select p.oid as function, p.oid as callee, p.prosrc from pg_proc p where p.pronamespace = 'matrice'::regnamespace
+      union
+      select c.function, p.oid, p.prosrc
+        from called c
+        join pg_proc p on p.pronamespace = 'matrice_private'::regnamespace
+         and strpos(c.prosrc, format('matrice_private.%s(', p.proname)) > 0
+    )
+    select distinct f.proname as function, m[1] as argument,
+           array(select w[1] from regexp_matches(m[2], '''([^'']+)''', 'g') w) as words
+      from called c join pg_proc f on f.oid = c.function,
+           regexp_matches(c.prosrc, 'require_one_of\\(\\s*''(\\w+)'',\\s*\\w+,\\s*array\\[([^]]*)\\]', 'g') m
+     where m[1] = any (f.proargnames[:f.pronargs])
+       and (c.callee = f.oid or f.prosrc !~ format('require_one_of\\(\\s*''%s''', m[1]))`)
   assertCompiles(checks.filter(({ function: name }) => !name.startsWith('_')).map(({ function: name, argument, words }) =>
     check(`${name}.${argument}`, `Equal<NonNullable<Args<'${name}'>['${argument}']>, ${union(words)}>`)))
 })
@@ -87,11 +98,12 @@ test('lists of words are those of the database', async () => {
 })
 
 test('an argument may be null if its default is null', () => {
+  // A relationship's argument has no name.
   const args = rows(`
     select p.proname as function, p.proargnames[place] as argument,
            coalesce(pg_get_function_arg_default(p.oid, place) ~ '^NULL', false) as is_null
       from pg_proc p, generate_series(1, p.pronargs) place
-     where p.pronamespace = 'matrice'::regnamespace and not starts_with(p.proname, '_')`)
+     where p.pronamespace = 'matrice'::regnamespace and not starts_with(p.proname, '_') and p.proargnames is not null`)
   // Null says that nobody counted them, or that the run is named by its key.
   const others = ['calculate_cost.tokens_input', 'calculate_cost.tokens_output', 'record_step.run_id', 'finish_run.run_id']
   assertCompiles(args.map(({ function: name, argument, is_null }) => {
