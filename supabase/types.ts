@@ -45,7 +45,7 @@ export type InsightType = Open<'pattern' | 'learning' | 'decision'>
 export type Language = Open<'simple' | 'english' | 'french' | 'german' | 'spanish' | 'italian' | 'portuguese' | 'dutch'>
 export type AuditAction = Open<
   | 'member added' | 'member changed' | 'member removed' | 'invitation made' | 'invitation accepted' | 'invitation changed'
-  | 'invitation withdrawn' | 'project deleted' | 'source deleted' | 'pillar restored'>
+  | 'invitation withdrawn' | 'project deleted' | 'project imported' | 'source deleted' | 'pillar restored'>
 
 // Values --------------------------------------------------------------------------------------------------------------
 

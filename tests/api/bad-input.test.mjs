@@ -232,7 +232,9 @@ describe('functions refuse unknown and malformed ids', () => {
   const takes = Object.entries(calls({}))
     .flatMap(([name, args]) => Object.keys(args).filter((key) => key in argument).map((key) => [name, key]))
   refusals([
-    ...takes.map(([name, key]) => [`${name}: no such ${argument[key]}`, rpc(name, { [key]: MISSING }), 404, 'PT404']),
+    // The first lines of an import make the project.
+    ...takes.map(([name, key]) => [`${name}: no such ${argument[key]}`,
+      rpc(name, { [key]: MISSING, ...name === 'import_project' && { first_line: 2 } }), 404, 'PT404']),
     ...takes.map(([name, key]) => [`${name}: malformed ${key}`, rpc(name, { [key]: 'not-a-uuid' }), 400, '22P02']),
     ...each([['not-a-uuid']], 'store_embeddings', 'chunk_ids', '22P02'),
     ['accept_invite: an unknown token', rpc('accept_invite', { token: 'a guess' }), 404, 'PT404'],

@@ -47,7 +47,11 @@ export async function refused(call, status, code) {
 
 /** A project with one of everything in it, Carol among its members; returns the ids. */
 export async function createWorld(user, name, carol) {
-  const project_id = await ok(user.rpc('create_project', { name }))
+  // A copy of a project, so that an import is on record.
+  const original = await ok(user.rpc('create_project', { name }))
+  const lines = (await ok(user.rpc('export_project', { project_id: original }))).map(({ line }) => line)
+  const [{ new_project_id: project_id }] = await ok(user.rpc('import_project', { lines, new_ids: true }))
+  await ok(user.from('projects').delete().eq('id', original))
   const source_id = await ok(user.rpc('ingest_source', {
     project_id, name: 'notes.md', format: 'markdown', max_tokens: 16, overlap_tokens: 0, metadata: { topic: 'whales' },
     content: '# Whales\n\nThe blue whale is the largest animal.\n\n# Squids\n\nThe giant squid is rarely seen by anybody.',
