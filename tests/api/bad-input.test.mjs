@@ -259,12 +259,13 @@ describe('functions refuse JSON of another kind', () => refusals([
 
 describe('functions refuse unknown and malformed ids', () => {
   const argument = { project_id: 'project', user_id: 'member', source_id: 'source', run_id: 'run', step_id: 'step', old_id: 'insight', new_id: 'insight', insight_id: 'insight', kept_id: 'insight' }
-  // Every function that takes one of these ids. import_project makes the project that it names.
+  // Every function that takes one of these ids.
   const takes = Object.entries(calls({}))
     .flatMap(([name, args]) => Object.keys(args).filter((key) => key in argument).map((key) => [name, key]))
-  const finds = takes.filter(([name]) => name !== 'import_project')
   refusals([
-    ...finds.map(([name, key]) => [`${name}: no such ${argument[key]}`, rpc(name, { [key]: MISSING }), 404, 'PT404']),
+    // The first lines of an import make the project.
+    ...takes.map(([name, key]) => [`${name}: no such ${argument[key]}`,
+      rpc(name, { [key]: MISSING, ...name === 'import_project' && { first_line: 2 } }), 404, 'PT404']),
     ...takes.map(([name, key]) => [`${name}: malformed ${key}`, rpc(name, { [key]: 'not-a-uuid' }), 400, '22P02']),
     ...each([['not-a-uuid']], 'store_embeddings', 'chunk_ids', '22P02'),
     ['accept_invite: an unknown token', rpc('accept_invite', { token: 'a guess' }), 404, 'PT404'],
