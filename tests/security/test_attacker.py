@@ -22,7 +22,7 @@ SEED = os.environ.get("ATTACK_SEED", "matrice")
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:\+00(?::00)?|Z)?")
 # A time is written out: now() differs between the worlds, and what a function computes from it would too.
-NOW = datetime.datetime.now(datetime.timezone.utc)
+NOW = datetime.datetime.now(datetime.UTC)
 TOKEN = re.compile(r"\b[0-9a-f]{64}\b")
 # An attacker's statement that runs longer than this ends alike in both worlds.
 SETTINGS = "set statement_timeout = '20s'; set timezone = 'UTC'; set jit = off"

@@ -168,6 +168,7 @@ impl Search<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)]
 mod tests {
     use super::*;
     use crate::interrupts;
@@ -177,7 +178,7 @@ mod tests {
     }
 
     /// What stands in the text where the quote was found.
-    fn found<'a>(text: &'a str, quote: &str) -> Vec<String> {
+    fn found(text: &str, quote: &str) -> Vec<String> {
         let letters: Vec<char> = text.chars().collect();
         places(text, quote)
             .into_iter()
