@@ -160,7 +160,7 @@ def test_every_function_that_resolves_names_has_a_search_path(attacker):
     # Immutable functions of the engine are C and resolve no names.
     loose = [name for name, _ in loose if name.split("(")[0] not in ("matrice.count_tokens", "matrice.tokenize", "matrice.detokenize",
                                                                      "matrice.truncate_tokens", "matrice.chunk_text", "matrice._price_catalogue",
-                                                                     "matrice._analysis", "matrice._index_words", "matrice._deletion",
+                                                                     "matrice._analysis", "matrice._index_words", "matrice._deletion", "matrice._find_quote",
                                                                      "matrice._merge_words", "matrice._live_texts", "matrice._whole_sentences",
                                                                      "matrice._read_embeddings", "matrice._read_usage", "matrice._known_usage",
                                                                      "matrice._seal", "matrice._is_sealed")]
