@@ -1,0 +1,186 @@
+-- Steps in batches.
+
+create or replace function matrice_private.steps_of(steps jsonb, whose uuid) returns table (
+  place bigint, run_id uuid, project_id uuid, workflow_id text, run_key text, step_name text, status text,
+  latency_ms double precision, model text, tokens_input integer, tokens_output integer, usage jsonb, response jsonb, error jsonb,
+  step_key text, attempt integer, call_key text, cost_usd numeric, executed_at timestamptz
+)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  return query
+  select s.place, s.run_id, coalesce(s.project_id, whose), s.workflow_id, s.run_key, s.step_name, s.status,
+         s.latency_ms, s.model, s.tokens_input, s.tokens_output, s.usage, s.response, s.error, s.step_key,
+         coalesce(s.attempt, 0), s.call_key, s.cost_usd, coalesce(s.executed_at, now())
+    from rows from (jsonb_to_recordset(steps) as (
+           run_id uuid, project_id uuid, workflow_id text, run_key text, step_name text, status text,
+           latency_ms double precision, model text, tokens_input integer, tokens_output integer, usage jsonb, response jsonb,
+           error jsonb, step_key text, attempt integer, call_key text, cost_usd numeric, executed_at timestamptz)
+         ) with ordinality as s (
+           run_id, project_id, workflow_id, run_key, step_name, status, latency_ms, model, tokens_input, tokens_output, usage,
+           response, error, step_key, attempt, call_key, cost_usd, executed_at, place);
+exception
+  when invalid_text_representation or numeric_value_out_of_range or invalid_datetime_format or datetime_field_overflow
+    or invalid_parameter_value then
+    raise exception 'steps has a value of the wrong type'
+      using errcode = '22023', detail = left(sqlerrm, 200), hint = 'Each key takes what the argument of record_step takes.';
+end
+$$;
+comment on function matrice_private.steps_of is
+  'Returns the steps of record_steps as rows. whose: the project of those that do not name one.';
+
+create or replace function matrice_private.require_steps(steps jsonb, project_id uuid) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  wrong record;
+  told  text;
+  tip   text;
+begin
+  perform matrice_private.require_given('steps', steps), matrice_private.require_json('steps', steps, 16777216);
+  if jsonb_typeof(steps) <> 'array' or jsonb_array_length(steps) > 10000 then
+    raise exception 'steps must be a JSON array of at most 10000 objects'
+      using errcode = '22023', hint = 'Record more steps in several calls.';
+  end if;
+  select e.place - 1 as place,
+         case jsonb_typeof(e.step) when 'object' then e.step - matrice_private.keys_of_steps() end as more
+    into wrong
+    from jsonb_array_elements(steps) with ordinality as e (step, place)
+   where case jsonb_typeof(e.step) when 'object' then e.step - matrice_private.keys_of_steps() <> '{}' else true end
+   limit 1;
+  if found then
+    raise exception 'steps has something that is no step'
+      using errcode = '22023',
+            detail = format('Element %s (from 0) %s.', wrong.place,
+              coalesce('has the unknown key ' || (select to_json(left(k, 100)) from jsonb_object_keys(wrong.more) k limit 1),
+                       'is not an object')),
+            hint = format('Known keys: %s.', array_to_string(matrice_private.keys_of_steps(), ', '));
+  end if;
+  select s.* into wrong from matrice_private.steps_of(steps, project_id) s
+   where not matrice_private.is_good_step(s.step_name, s.status, s.latency_ms, s.model, s.tokens_input, s.tokens_output, s.error,
+                                          s.step_key, s.attempt, s.cost_usd, s.executed_at, s.call_key)
+   limit 1;
+  if found then
+    begin
+      perform matrice_private.require_step(wrong.step_name, wrong.status, wrong.latency_ms, wrong.model, wrong.tokens_input,
+        wrong.tokens_output, wrong.error, wrong.step_key, wrong.attempt, wrong.cost_usd, wrong.executed_at, wrong.call_key);
+    exception when invalid_parameter_value or null_value_not_allowed then
+      get stacked diagnostics told = pg_exception_detail, tip = pg_exception_hint;
+      raise exception '%', sqlerrm
+        using errcode = sqlstate, hint = tip, detail = format('It is element %s (from 0). %s', wrong.place - 1, told);
+    end;
+  end if;
+end
+$$;
+comment on function matrice_private.require_steps is 'Raises an error unless all steps of record_steps are good ones.';
+
+create or replace function matrice_private.keys_of_steps() returns text[]
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select array['run_id', 'project_id', 'workflow_id', 'run_key', 'step_name', 'status', 'latency_ms', 'model', 'tokens_input',
+               'tokens_output', 'usage', 'response', 'error', 'step_key', 'attempt', 'call_key', 'cost_usd', 'executed_at'];
+end;
+comment on function matrice_private.keys_of_steps is 'Returns the keys that a step of record_steps may have.';
+
+create or replace function matrice_private.runs_of_steps(steps jsonb, project_id uuid) returns uuid[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  run   record;
+  named uuid;
+  ids   uuid[];
+begin
+  -- In order, so that two batches that record the same new runs do not wait for each other in a circle.
+  for run in
+    select s.run_id, s.project_id, s.workflow_id, s.run_key, min(s.executed_at) as executed_at, array_agg(s.place) as places
+      from matrice_private.steps_of(steps, project_id) s
+     group by 1, 2, 3, 4 order by 2, 3, 4, 1
+  loop
+    named := case when run.run_id is not null and run.workflow_id is null and run.run_key is null and
+                       (run.project_id is null or run.project_id = runs_of_steps.project_id) then run.run_id
+                  else matrice_private.named_run(run.run_id, run.project_id, run.workflow_id, run.run_key, run.executed_at) end;
+    perform matrice_private.require_recorder_of_run(named);
+    for i in 1 .. cardinality(run.places) loop
+      ids[run.places[i]] := named;
+    end loop;
+  end loop;
+  return ids;
+end
+$$;
+comment on function matrice_private.runs_of_steps is
+  'Returns the run of each step of record_steps, in their order. Runs that are not known yet are recorded as running.';
+
+create or replace function matrice.record_steps(steps jsonb, project_id uuid default null) returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  runs     uuid[];
+  ready    jsonb;
+  inserted bigint;
+  taken    text;
+begin
+  perform matrice_private.require_steps(steps, project_id);
+  runs := matrice_private.runs_of_steps(steps, project_id);
+  -- Of two steps with one key, the one that has ended counts, then the first one.
+  with keyed as (
+    select runs[s.place] as run_id, s.step_name, s.status, s.latency_ms, s.model, s.tokens_input, s.tokens_output, s.error,
+           s.step_key, s.attempt, coalesce(s.call_key, '') as call_key, s.cost_usd, s.executed_at,
+           case when s.response is null then coalesce(s.usage, '{}')
+                else matrice_private.with_response(s.usage, s.response) end as usage,
+           case when s.step_key is null then 1
+                else row_number() over (partition by runs[s.place], s.step_key, s.attempt, s.call_key
+                                        order by s.status = 'running', s.place) end as turn
+      from matrice_private.steps_of(steps, project_id) s
+  ), added as (
+    insert into matrice.workflow_steps as w (
+      run_id, project_id, step_name, status, latency_ms, model, tokens_input, tokens_output, usage, error, step_key, attempt,
+      call_key, cost_usd, executed_at)
+    select k.run_id, r.project_id, k.step_name, k.status, round(k.latency_ms), k.model, coalesce(k.tokens_input, 0),
+           coalesce(k.tokens_output, 0), k.usage, k.error, k.step_key, k.attempt, k.call_key, k.cost_usd, k.executed_at
+      from keyed k join matrice.workflow_runs r on r.id = k.run_id
+     where k.turn = 1
+    on conflict on constraint workflow_steps_run_id_step_key_attempt_call_key_key do nothing
+    returning w.run_id, w.step_key, w.attempt, w.call_key
+  )
+  select (select count(*) from added),
+         (select jsonb_agg(k) from keyed k
+           where k.turn = 1 and k.step_key is not null
+             and (select count(*) from added) < (select count(*) from keyed o where o.turn = 1)
+             and not exists (select from added a where (a.run_id, a.step_key, a.attempt, a.call_key)
+                                                       = (k.run_id, k.step_key, k.attempt, k.call_key)))
+    into inserted, ready;
+  if ready is null then
+    return inserted;
+  end if;
+  select k ->> 'step_key' into taken from jsonb_array_elements(ready) k
+   where not exists (
+     select from matrice.workflow_steps s
+      where s.run_id = (k ->> 'run_id')::uuid and s.step_key = k ->> 'step_key' and s.attempt = (k ->> 'attempt')::integer
+        and s.call_key = k ->> 'call_key' and s.step_name = k ->> 'step_name')
+   limit 1;
+  if found then
+    raise exception 'the step_key belongs to another step'
+      using errcode = 'PT409', detail = format('It is the step_key %s.', quote_literal(left(taken, 100))),
+            hint = 'Use another step_key for each step of a run.';
+  end if;
+  if row_security_active('matrice.workflow_steps') then
+    return inserted + matrice_private.end_steps_of_member(ready);
+  end if;
+  return inserted + matrice_private.end_steps(ready, null, null);
+end
+$$;
+comment on function matrice.record_steps is
+  'Records many steps at once, of any runs. All are recorded or none. Returns how many are new, or were running and have ended '
+  'now; the others were recorded before. steps: a JSON array of at most 10,000 objects. Their keys are the arguments of '
+  'record_step: run_id, or project_id, workflow_id and run_key; step_name, status, latency_ms, model, tokens_input, '
+  'tokens_output, usage, response, error, step_key, attempt, call_key, cost_usd, executed_at. project_id: of the steps that do '
+  'not name one. Defaults: project_id null.';
