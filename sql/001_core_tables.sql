@@ -136,11 +136,10 @@ comment on column matrice.projects.domain is 'Business domain.';
 comment on column matrice.projects.current_phase is 'Current Matrice phase, P1 to P6.';
 comment on column matrice.projects.settings is
   'Settings of the project: a JSON object of at most 16 kB. "embedding_model" is a row of embedding_models. '
-  '"next_embedding_model" is there while the project switches to another one, see switch_embedding_model. "language" is a text '
-  'search configuration, for example "english" or "french". "viewers_record_runs": true lets viewers record runs of their own. '
-  '"events": false tells changes of the project to nobody. '
-  '"app" is an object for the application; matrice does not read it. '
-  'Other keys are refused.';
+  '"next_embedding_model" is there while the project switches to another one, see switch_embedding_model. "language" is a '
+  'text search configuration, for example "english" or "french". "viewers_record_runs": true lets viewers record runs of '
+  'their own. "events": false tells changes of the project to nobody. "app" is an object for the application; matrice does '
+  'not read it. Other keys are refused.';
 comment on column matrice.projects.created_at is 'When the project was created.';
 comment on column matrice.projects.updated_at is 'When the project last changed.';
 comment on column matrice.projects.created_by is 'The user who created the project and became its first owner.';

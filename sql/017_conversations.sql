@@ -19,7 +19,8 @@ comment on table matrice.conversations is 'Conversations of members with a model
 comment on column matrice.conversations.id is 'Primary key.';
 comment on column matrice.conversations.project_id is 'The project.';
 comment on column matrice.conversations.title is 'Short title.';
-comment on column matrice.conversations.is_private is 'Whether only its creator sees it. Otherwise all members of the project do.';
+comment on column matrice.conversations.is_private is
+  'Whether only its creator sees it. Otherwise all members of the project do.';
 comment on column matrice.conversations.created_by is 'Who began it. Null: a service.';
 comment on column matrice.conversations.created_at is 'When it began.';
 
@@ -69,7 +70,8 @@ create table matrice.answers (
   model           text,
   created_at      timestamptz not null default now(),
   constraint answers_pkey primary key (project_id, run_id),
-  constraint answers_run_fkey foreign key (project_id, run_id) references matrice.workflow_runs (project_id, id) on delete cascade,
+  constraint answers_run_fkey foreign key (project_id, run_id) references matrice.workflow_runs (project_id, id)
+    on delete cascade,
   constraint answers_question_length check (octet_length(question) between 1 and 65536),
   constraint answers_model_length check (octet_length(model) <= 200),
   constraint answers_created_at_check check (created_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
@@ -119,7 +121,8 @@ create table matrice.answer_ratings (
   constraint answer_ratings_rated_at_check check (rated_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
 
-comment on table matrice.answer_ratings is 'What members think of answers: one rating per member and answer. rate_answer writes it.';
+comment on table matrice.answer_ratings is
+  'What members think of answers: one rating per member and answer. rate_answer writes it.';
 comment on column matrice.answer_ratings.project_id is 'The project.';
 comment on column matrice.answer_ratings.run_id is 'The run that answered.';
 comment on column matrice.answer_ratings.user_id is 'Who rated it.';
@@ -130,7 +133,8 @@ comment on column matrice.answer_ratings.rated_at is 'When it was rated.';
 -- The API's roles get what they need, whatever the default privileges of the database are. Turns and passages do not change.
 select matrice_private.revoke_from_everybody('table', 'matrice.' || name)
   from unnest(array['conversations', 'conversation_turns', 'answers', 'answer_passages', 'answer_ratings']) name;
-grant select, insert, update, delete on matrice.conversations, matrice.answers, matrice.answer_ratings to authenticated, service_role;
+grant select, insert, update, delete on matrice.conversations, matrice.answers, matrice.answer_ratings
+  to authenticated, service_role;
 grant select, insert on matrice.conversation_turns to authenticated, service_role;
 grant select, insert, delete on matrice.answer_passages to authenticated, service_role;
 
@@ -213,16 +217,20 @@ $$;
 
 create policy "viewers rate" on matrice.answer_ratings for insert to authenticated
 with check (
-  project_id = any ((select matrice_private.project_ids('viewer'))::uuid[]) and user_id = (select matrice_private.current_user_id())
+  project_id = any ((select matrice_private.project_ids('viewer'))::uuid[])
+  and user_id = (select matrice_private.current_user_id())
 );
 create policy "viewers change their own" on matrice.answer_ratings for update to authenticated
 using (
-  project_id = any ((select matrice_private.project_ids('viewer'))::uuid[]) and user_id = (select matrice_private.current_user_id())
+  project_id = any ((select matrice_private.project_ids('viewer'))::uuid[])
+  and user_id = (select matrice_private.current_user_id())
 )
 with check (
-  project_id = any ((select matrice_private.project_ids('viewer'))::uuid[]) and user_id = (select matrice_private.current_user_id())
+  project_id = any ((select matrice_private.project_ids('viewer'))::uuid[])
+  and user_id = (select matrice_private.current_user_id())
 );
 create policy "viewers delete their own" on matrice.answer_ratings for delete to authenticated
 using (
-  project_id = any ((select matrice_private.project_ids('viewer'))::uuid[]) and user_id = (select matrice_private.current_user_id())
+  project_id = any ((select matrice_private.project_ids('viewer'))::uuid[])
+  and user_id = (select matrice_private.current_user_id())
 );

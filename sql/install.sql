@@ -39,12 +39,11 @@ $$;
 -- The functions of the engine. They compute from their arguments alone. Only _nearest_chunks and
 -- _build_codes read tables, and those that analyse texts look up PostgreSQL's dictionaries.
 comment on function matrice.count_tokens(text, text) is
-  'Counts the tokens of a text. Returns the exact number. model: the name of a model or an encoding. Special tokens, '
-  'for example <|endoftext|>, count as the characters that they consist of. '
-  'Defaults: model ''text-embedding-3-small''.';
+  'Counts the tokens of a text. Returns the exact number. model: the name of a model or an encoding. Special tokens, for '
+  'example <|endoftext|>, count as the characters that they consist of. Defaults: model ''text-embedding-3-small''.';
 comment on function matrice.tokenize(text, text) is
-  'Splits a text into tokens. Returns their ids. model: the name of a model or an encoding. '
-  'Defaults: model ''text-embedding-3-small''.';
+  'Splits a text into tokens. Returns their ids. model: the name of a model or an encoding. Defaults: model '
+  '''text-embedding-3-small''.';
 comment on function matrice.detokenize(integer[], text) is
   'Joins tokens to a text, the inverse of tokenize. Returns the text. model: the name of a model or an encoding. '
   'Defaults: model ''text-embedding-3-small''.';
@@ -54,19 +53,20 @@ comment on function matrice.truncate_tokens(text, integer, text) is
   '''text-embedding-3-small''.';
 comment on function matrice.chunk_text(text, integer, integer, text, text) is
   'Cuts a text into chunks of at most max_tokens tokens, at the best boundaries that its format has. Returns the chunks in '
-  'order; none if content is null. Each chunk is substr(content, start_char + 1, end_char - start_char). In markdown and html, '
-  'metadata.headings is the path of headings under which the chunk begins. In csv, markdown and html, metadata.header is the '
-  'header of the table in which the chunk begins. It is left out if the chunk has the header itself, and if the header is longer '
-  'than a quarter of max_tokens, 2000 characters or 4000 bytes. overlap_tokens: a chunk may begin with a repetition of the end '
-  'of the chunk before it. The repetition consists of whole parts such as sentences, and has at most this many tokens. '
-  'overlap_tokens is at most half of max_tokens. The default of 64 becomes half of max_tokens if that is less. format: text, '
-  'markdown, html, csv, go, javascript, python, rust, sql, tsx or typescript. In csv, the first record says whether a comma, '
-  'semicolon, tab or bar stands between fields. model: the name of a model or an encoding. Only content may be null. Defaults: '
-  'max_tokens 512, overlap_tokens 64, format ''text'', model ''text-embedding-3-small''.';
+  'order; none if content is null. Each chunk is substr(content, start_char + 1, end_char - start_char). In markdown and '
+  'html, metadata.headings is the path of headings under which the chunk begins. In csv, markdown and html, metadata.header '
+  'is the header of the table in which the chunk begins. It is left out if the chunk has the header itself, and if the header '
+  'is longer than a quarter of max_tokens, 2000 characters or 4000 bytes. overlap_tokens: a chunk may begin with a repetition '
+  'of the end of the chunk before it. The repetition consists of whole parts such as sentences, and has at most this many '
+  'tokens. overlap_tokens is at most half of max_tokens. The default of 64 becomes half of max_tokens if that is less. '
+  'format: text, markdown, html, csv, go, javascript, python, rust, sql, tsx or typescript. In csv, the first record says '
+  'whether a comma, semicolon, tab or bar stands between fields. model: the name of a model or an encoding. Only content may '
+  'be null. Defaults: max_tokens 512, overlap_tokens 64, format ''text'', model ''text-embedding-3-small''.';
 comment on function matrice._nearest_chunks(uuid[], text, anyelement, integer, uuid[]) is
-  'Finds the chunks in the projects whose embeddings are nearest to a vector by cosine similarity, at most match_count. Returns '
-  'them nearest first, ties by id. query: a vector of pgvector. among: if not null, only these chunks. Reads the index of codes, '
-  'and the embeddings. Internal, for match_chunks: it runs only for roles that read the tables without row-level security.';
+  'Finds the chunks in the projects whose embeddings are nearest to a vector by cosine similarity, at most match_count. '
+  'Returns them nearest first, ties by id. query: a vector of pgvector. among: if not null, only these chunks. Reads the '
+  'index of codes, and the embeddings. Internal, for match_chunks: it runs only for roles that read the tables without '
+  'row-level security.';
 comment on function matrice._build_codes(uuid, text, uuid[]) is
   'Builds a list of codes of those of the chunks that have an embedding in the project. Returns no row if none has. Internal, '
   'for the index of codes: it runs only for roles that read the embeddings without row-level security.';
@@ -79,9 +79,9 @@ comment on function matrice.analyze_text(text, text) is
   'words that are written as one. bigram: two neighbouring characters of Chinese, Japanese or Korean. language: a text search '
   'configuration of pg_catalog, such as english. Defaults: language ''simple''.';
 comment on function matrice._text_vector(text, text) is
-  'Returns the words of a text as a tsvector. The weight of a position says what the lexeme is there: A a word that is its own '
-  'stem, B a word whose stem differs, C a compound, D a stem or another spelling. A lexeme that begins with a blank says how the '
-  'text was analysed. Internal, for the full-text search of the schema.';
+  'Returns the words of a text as a tsvector. The weight of a position says what the lexeme is there: A a word that is its '
+  'own stem, B a word whose stem differs, C a compound, D a stem or another spelling. A lexeme that begins with a blank says '
+  'how the text was analysed. Internal, for the full-text search of the schema.';
 comment on function matrice._analysis(text) is
   'Returns how texts of a language are analysed: the language and the version of the analyser. Internal, for the full-text '
   'search of the schema.';
@@ -101,11 +101,11 @@ comment on function matrice._rank_words(text, text, text[], bytea[], integer[], 
   'analysed; those that were analysed alike have statistics of their own. texts: the list of texts of each segment. segments: '
   'the number of the segment of each block, from 1. deletions: lists of deleted texts. among: only these texts. also: these '
   'too, if they match. mean, deviation: of the scores of all texts that were analysed alike; they also come in a row without '
-  'id. Only that row has phrases: what such a text must match because of the phrases in the query, as a tsquery; null if it has '
-  'none. Internal, for the full-text search of the schema.';
+  'id. Only that row has phrases: what such a text must match because of the phrases in the query, as a tsquery; null if it '
+  'has none. Internal, for the full-text search of the schema.';
 comment on function matrice._highlight(text, text, text, integer, boolean) is
-  'Returns the best excerpts of a text, in which the words of a query are marked. html: escapes the rest for HTML. Internal, for '
-  'the full-text search of the schema.';
+  'Returns the best excerpts of a text, in which the words of a query are marked. html: escapes the rest for HTML. Internal, '
+  'for the full-text search of the schema.';
 comment on function matrice._whole_sentences(text, integer) is
   'Returns the longest beginning of a text that has at most most_chars characters and ends with a sentence or a line '
   '(UAX #29). If there is none, it ends with a word, or else anywhere. Internal, for the contexts of the schema.';
@@ -116,25 +116,26 @@ comment on function matrice._find_quote(text[], integer[], text, integer) is
 comment on function matrice._diff_lines(text, text, integer) is
   'Returns the lines that differ between two texts, and context_lines unchanged lines around them. Internal, for diff_pillar.';
 comment on function matrice._unified_diff(text, text, integer, text, text) is
-  'Returns the difference of two texts in the unified form, with these names in its header; empty if they are equal. Internal, '
-  'for diff_pillar_text.';
+  'Returns the difference of two texts in the unified form, with these names in its header; empty if they are equal. '
+  'Internal, for diff_pillar_text.';
 comment on function matrice._normal_text(text) is
   'Returns what the ways to write a statement have in common: the text in NFKC and lower case, with single blanks, without '
   'quotation marks around it and punctuation behind it. Internal, for the insights of the schema.';
 comment on function matrice._likeness(tsvector, tsvector) is
   'Returns the share of the stems of two texts that both have, 0 to 1. Internal, for the insights of the schema.';
 comment on function matrice._sketch(tsvector, uuid) is
-  'Returns codes of the words of a text. Texts of a project whose words are alike share some of them. Internal, for the insights '
-  'of the schema.';
+  'Returns codes of the words of a text. Texts of a project whose words are alike share some of them. Internal, for the '
+  'insights of the schema.';
 comment on function matrice._read_embeddings(jsonb) is
-  'Reads the vectors of a JSON array: arrays of numbers, texts of vectors, or base64 of little-endian 32-bit floats. place: the '
-  'number of the vector in the array, from 1. Internal, for store_embeddings.';
+  'Reads the vectors of a JSON array: arrays of numbers, texts of vectors, or base64 of little-endian 32-bit floats. place: '
+  'the number of the vector in the array, from 1. Internal, for store_embeddings.';
 comment on function matrice._little_endian(real[]) is
   'Returns numbers as little-endian 32-bit floats, one after the other. Internal, for export_project.';
 comment on function matrice._read_usage(jsonb, bigint, bigint) is
-  'Reads what a call of a model used, in the shapes in which APIs and libraries report it, and compares it with the tokens that '
-  'the caller counted. Returns tokens_input, tokens_output, counts by the unit of a price, the options that a price depends on, '
-  'provider_cost_usd, notes, and conflict: whether the counts cannot be priced. It never fails. Internal, for calculate_cost.';
+  'Reads what a call of a model used, in the shapes in which APIs and libraries report it, and compares it with the tokens '
+  'that the caller counted. Returns tokens_input, tokens_output, counts by the unit of a price, the options that a price '
+  'depends on, provider_cost_usd, notes, and conflict: whether the counts cannot be priced. It never fails. Internal, for '
+  'calculate_cost.';
 comment on function matrice._known_usage(jsonb) is
   'Returns those values of usage, or of a response, that _read_usage reads. Internal, for record_step.';
 comment on function matrice._sketch_latencies(double precision[]) is

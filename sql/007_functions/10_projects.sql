@@ -166,9 +166,8 @@ begin
 end
 $$;
 comment on function matrice.create_project is
-  'Creates a project with its six pillars and makes the caller its owner. Returns the id of the project. settings: a '
-  'JSON object, see projects.settings. '
-  'Defaults: settings ''{}''.';
+  'Creates a project with its six pillars and makes the caller its owner. Returns the id of the project. settings: a JSON '
+  'object, see projects.settings. Defaults: settings ''{}''.';
 
 create or replace function matrice_private.require_phase(argument text, value text) returns void
 language plpgsql immutable

@@ -160,10 +160,9 @@ begin
 end
 $$;
 comment on function matrice.invite_member is
-  'Invites somebody to a project. Returns the token of the invitation. Send it to the invited person: it works once '
-  'and cannot be read again. If the same address is invited again, the earlier token is no longer valid. email: white '
-  'space around it is ignored. role: owner, editor or viewer. valid_for: between 1 minute and 365 days. Needs the role '
-  'owner. '
+  'Invites somebody to a project. Returns the token of the invitation. Send it to the invited person: it works once and '
+  'cannot be read again. If the same address is invited again, the earlier token is no longer valid. email: white space '
+  'around it is ignored. role: owner, editor or viewer. valid_for: between 1 minute and 365 days. Needs the role owner. '
   'Defaults: role ''viewer'', valid_for ''7 days''.';
 
 create or replace function matrice.accept_invite(token text) returns uuid
@@ -176,6 +175,6 @@ begin
 end
 $$;
 comment on function matrice.accept_invite is
-  'Accepts an invitation: the caller becomes a member of the project. Returns the id of the project. token: what invite_member '
-  'returned. It works once; white space around it is ignored. A member who has a higher role keeps it. Raises PT404 if the '
-  'token is not valid.';
+  'Accepts an invitation: the caller becomes a member of the project. Returns the id of the project. token: what '
+  'invite_member returned. It works once; white space around it is ignored. A member who has a higher role keeps it. Raises '
+  'PT404 if the token is not valid.';

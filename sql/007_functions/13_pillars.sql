@@ -90,11 +90,10 @@ begin
 end
 $$;
 comment on function matrice_private.forget_pillar_versions is
-  'Deletes old versions of all pillars. Returns the number of deleted versions. keep_last: keeps this many of the '
-  'newest versions of each pillar. keep_newer_than: keeps all versions younger than this. Versions that have a label are kept '
-  'too. For the owner of the tables, '
-  'on a schedule. For everybody else the history is append-only. '
-  'Defaults: keep_last 100, keep_newer_than ''1 year''.';
+  'Deletes old versions of all pillars. Returns the number of deleted versions. keep_last: keeps this many of the newest '
+  'versions of each pillar. keep_newer_than: keeps all versions younger than this. Versions that have a label are kept too. '
+  'For the owner of the tables, on a schedule. For everybody else the history is append-only. Defaults: keep_last 100, '
+  'keep_newer_than ''1 year''.';
 
 create or replace function matrice_private.pillar_name(code text) returns text
 language sql immutable parallel safe
@@ -145,9 +144,9 @@ begin
 end
 $$;
 comment on function matrice.save_pillar is
-  'Saves the content of a pillar. Returns the number of the current version. The number grows only if something changed. code: '
-  'P1 to P6. metadata: if null, the metadata stay as they are. expected_version: the version that the caller has read. If the '
-  'pillar has another version by now, nothing is saved and PT409 is raised. Needs the role editor.';
+  'Saves the content of a pillar. Returns the number of the current version. The number grows only if something changed. '
+  'code: P1 to P6. metadata: if null, the metadata stay as they are. expected_version: the version that the caller has read. '
+  'If the pillar has another version by now, nothing is saved and PT409 is raised. Needs the role editor.';
 
 create or replace function matrice_private.pillar_version(project_id uuid, code text, wanted_version integer)
 returns table (version integer, content text, metadata jsonb)
@@ -193,8 +192,8 @@ end
 $$;
 comment on function matrice.restore_pillar is
   'Saves an old version of a pillar again, as a new version. Returns the number of the current version. The number grows only '
-  'if something changed. The history keeps all versions. code: P1 to P6. Raises PT404 if the pillar has no such version. Needs '
-  'the role editor.';
+  'if something changed. The history keeps all versions. code: P1 to P6. Raises PT404 if the pillar has no such version. '
+  'Needs the role editor.';
 
 create or replace function matrice.pillar_history(project_id uuid, code text)
 returns table (version integer, content text, metadata jsonb, saved_at timestamptz, saved_by uuid)

@@ -75,10 +75,9 @@ begin
 end
 $$;
 comment on function matrice_private.lease_of_parts is
-  'Leases claimable chunks of some parts. Adds to offered the chunks that it tried to lease, takes the bytes of those that '
-  'it leased from room, and their tokens from token_room. most_tokens: longer texts count no tokens. eighth: of the '
-  'tokens of a batch. claimed: how many it '
-  'leased. seen: whether it locked any. is_full: whether the claim can take no more.';
+  'Leases claimable chunks of some parts. Adds to offered the chunks that it tried to lease, takes the bytes of those that it '
+  'leased from room, and their tokens from token_room. most_tokens: longer texts count no tokens. eighth: of the tokens of a '
+  'batch. claimed: how many it leased. seen: whether it locked any. is_full: whether the claim can take no more.';
 
 create or replace function matrice_private.lease_of_project(
   project_id uuid, model text, are_free boolean, most integer, most_tokens integer, eighth integer, lease_seconds integer,
@@ -138,8 +137,8 @@ begin
 end
 $$;
 comment on function matrice_private.lease_of_project is
-  'Leases claimable chunks of a project, those of the oldest sources first. are_free: as in next_parts. Its results are those of '
-  'lease_of_parts.';
+  'Leases claimable chunks of a project, those of the oldest sources first. are_free: as in next_parts. Its results are those '
+  'of lease_of_parts.';
 
 create or replace function matrice_private.projects_to_claim(model text, are_listed boolean) returns uuid[]
 language plpgsql stable
@@ -165,8 +164,8 @@ begin
 end
 $$;
 comment on function matrice_private.projects_to_claim is
-  'Returns the projects that use a model, or switch to it, and may have chunks waiting for it, in random order. are_listed: as '
-  'in waiting_projects.';
+  'Returns the projects that use a model, or switch to it, and may have chunks waiting for it, in random order. are_listed: '
+  'as in waiting_projects.';
 
 create or replace function matrice_private.has_claimable(project_ids uuid[], model text) returns boolean
 language plpgsql

@@ -64,8 +64,8 @@ begin
 end
 $$;
 comment on function matrice_private.tell_progress is
-  'Tells members which sources of a project a statement changed: one event for each project. SECURITY DEFINER: clients may not '
-  'execute realtime.send.';
+  'Tells members which sources of a project a statement changed: one event for each project. SECURITY DEFINER: clients may '
+  'not execute realtime.send.';
 
 create or replace trigger tell_progress after update on matrice.context_sources
 referencing old table as removed new table as added
@@ -107,4 +107,5 @@ $$;
 comment on function matrice.source_progress is
   'Returns how far the sources of a project are: their chunks, those that have an embedding of the project''s model, and '
   'those that failed for good. Clients can listen for changes: the channel matrice:<project_id> of LISTEN, or of Supabase '
-  'Realtime, gets an event for each statement that changes them. Embeddings are told at each twentieth of the chunks of a source.';
+  'Realtime, gets an event for each statement that changes them. Embeddings are told at each twentieth of the chunks of a '
+  'source.';

@@ -106,17 +106,17 @@ end
 $$;
 comment on function matrice.search_chunks is
   'Finds chunks by words, best first, ties by id. Words are read in the language of each project. A word is found in all of '
-  'its forms, with and without accents, and as a part of compounds such as e-mail, config.yaml or searchChunks. rank: the BM25 '
-  'score, computed with the statistics of the project. It is higher if the words of the query are rarer in the project, and if '
-  'the chunk has them more often. A word that is written as in the query counts a little more. query_text: the query as people '
-  'type it. A chunk matches if it has any of the words. "a phrase" and +word are required, -word excludes, begin* is the '
-  'beginning of a word, and one of the words around "or" is enough. Stop words are ignored, unless the query has no other '
-  'words. words: ''any'', or ''all'' to require every word. min_score: leaves out chunks with a lower rank. highlight: puts an '
-  'excerpt into metadata.highlight, with the words that were found between <b> and </b>. highlight_fragments: the greatest '
-  'number of excerpts. They are joined by " … ". highlight_html: escapes the rest of the text for HTML. matched_words: the '
-  'words of the query that the chunk has. project_id, match_count, filter, diversity, max_per_source, expand: as in '
-  'match_chunks. Defaults: match_count 10, filter ''{}'', diversity 0, expand 0, highlight false, words ''any'', '
-  'highlight_fragments 1, highlight_html false.';
+  'its forms, with and without accents, and as a part of compounds such as e-mail, config.yaml or searchChunks. rank: the '
+  'BM25 score, computed with the statistics of the project. It is higher if the words of the query are rarer in the project, '
+  'and if the chunk has them more often. A word that is written as in the query counts a little more. query_text: the query '
+  'as people type it. A chunk matches if it has any of the words. "a phrase" and +word are required, -word excludes, begin* '
+  'is the beginning of a word, and one of the words around "or" is enough. Stop words are ignored, unless the query has no '
+  'other words. words: ''any'', or ''all'' to require every word. min_score: leaves out chunks with a lower rank. highlight: '
+  'puts an excerpt into metadata.highlight, with the words that were found between <b> and </b>. highlight_fragments: the '
+  'greatest number of excerpts. They are joined by " … ". highlight_html: escapes the rest of the text for HTML. '
+  'matched_words: the words of the query that the chunk has. project_id, match_count, filter, diversity, max_per_source, '
+  'expand: as in match_chunks. Defaults: match_count 10, filter ''{}'', diversity 0, expand 0, highlight false, words '
+  '''any'', highlight_fragments 1, highlight_html false.';
 
 create or replace function matrice.hybrid_search(
   query_text text, query_embedding vector, project_id uuid default null, match_count integer default 10,
@@ -170,15 +170,16 @@ end
 $$;
 comment on function matrice.hybrid_search is
   'Finds chunks by meaning and by words: combines match_chunks and search_chunks, best first, ties by id. score: the sum of '
-  'rank and 0.7 times similarity. Before, each is standardised: it becomes the number of standard deviations above the mean of '
-  'the project''s chunks. A chunk with a score around 0 is no better than any chunk. full_text_weight, semantic_weight: weigh '
-  'rank and similarity in the sum; 0 leaves one out. fusion: ''score'', or ''rank'' for reciprocal rank fusion, where the '
-  'score is Σ weight / (rrf_k + rank). rrf_k: a smaller value favours the first ranks more. min_similarity, min_score: leave '
-  'out chunks that are less similar, or have a lower score. With them, a question about which nothing is known has an empty '
-  'result. semantic_rank, full_text_rank: the places of a chunk in the two searches. A place is null if the chunk is not among '
-  'the first 100 results of that search, or the first 5 × match_count if that is more. similarity: the cosine similarity. '
-  'rank, matched_words, query_text, words: as in search_chunks. The other arguments: as in match_chunks. Defaults: match_count '
-  '10, full_text_weight 1, semantic_weight 1, rrf_k 50, filter ''{}'', diversity 0, expand 0, words ''any'', fusion ''score''.';
+  'rank and 0.7 times similarity. Before, each is standardised: it becomes the number of standard deviations above the mean '
+  'of the project''s chunks. A chunk with a score around 0 is no better than any chunk. full_text_weight, semantic_weight: '
+  'weigh rank and similarity in the sum; 0 leaves one out. fusion: ''score'', or ''rank'' for reciprocal rank fusion, where '
+  'the score is Σ weight / (rrf_k + rank). rrf_k: a smaller value favours the first ranks more. min_similarity, min_score: '
+  'leave out chunks that are less similar, or have a lower score. With them, a question about which nothing is known has an '
+  'empty result. semantic_rank, full_text_rank: the places of a chunk in the two searches. A place is null if the chunk is '
+  'not among the first 100 results of that search, or the first 5 × match_count if that is more. similarity: the cosine '
+  'similarity. rank, matched_words, query_text, words: as in search_chunks. The other arguments: as in match_chunks. '
+  'Defaults: match_count 10, full_text_weight 1, semantic_weight 1, rrf_k 50, filter ''{}'', diversity 0, expand 0, words '
+  '''any'', fusion ''score''.';
 
 create or replace function matrice_private.scored_chunks(scores jsonb, project_id uuid)
 returns table (chunk_id uuid, score double precision)
@@ -234,8 +235,8 @@ $$;
 comment on function matrice.rerank_chunks is
   'Ranks chunks by scores of your own, for example from a cross-encoder, from votes or from clicks. Returns those with the '
   'highest scores. Leaves out chunks that the caller cannot see. scores: {"<chunk_id>": score, …}. model: diversity compares '
-  'the chunks by their embeddings of this model. match_count, diversity, max_per_source, expand: as in match_chunks. Defaults: '
-  'match_count 10, diversity 0, expand 0.';
+  'the chunks by their embeddings of this model. match_count, diversity, max_per_source, expand: as in match_chunks. '
+  'Defaults: match_count 10, diversity 0, expand 0.';
 
 create or replace function matrice_private.document_rows(query_embedding vector, model text, match_count integer, filter jsonb)
 returns table (id uuid, content text, metadata jsonb, embedding vector, similarity double precision)
@@ -284,7 +285,5 @@ end
 $$;
 comment on function matrice.match_documents is
   'Finds the chunks nearest to a vector in all projects of the caller, by cosine similarity. The Supabase vector stores of '
-  'LangChain and LlamaIndex call it: names and columns are as they expect. '
-  'match_count: without it, the 1,000 nearest. '
-  'filter: as in match_chunks. '
-  'Defaults: filter ''{}''.';
+  'LangChain and LlamaIndex call it: names and columns are as they expect. match_count: without it, the 1,000 nearest. '
+  'filter: as in match_chunks. Defaults: filter ''{}''.';

@@ -12,8 +12,8 @@ end
 $$;
 comment on function matrice_private.quote_places is
   'Returns where a quote stands in a text, at most most times. contents: parts of the text in their order. starts: the first '
-  'character of each. SECURITY DEFINER: only the owner may execute the engine''s own functions. The function computes from its '
-  'arguments alone.';
+  'character of each. SECURITY DEFINER: only the owner may execute the engine''s own functions. The function computes from '
+  'its arguments alone.';
 
 create or replace function matrice_private.placed_chunks(source_id uuid)
 returns table (chunk_id uuid, chunk_index integer, from_char bigint, until_char bigint, is_placed boolean)
@@ -195,9 +195,8 @@ end;
 comment on function matrice.find_quote is
   'Finds where a quote stands, word for word, in the sources of a project, or in one source. Returns each place, the oldest '
   'sources first. White space, case, quotation marks, dashes, ligatures, soft hyphens and the spelling of accented letters in '
-  'Unicode may differ, nothing else. start_char, end_char: in the text of the source; null if its chunks do not say where they '
-  'stand there. chunk_ids: the chunks that have the quote, or a part of it. places: the pages, sheets or slides that it stands '
-  'on, such as {"pages": [27, 28]}; if spans of the text are not stored, those of the chunks. quote: at most 100,000 bytes. '
-  'project_id: only this project; null: all that the caller can see. source_id: only this source. match_count: the most places, '
-  '1 to 10000. One call reads at most 256 MB of text. '
-  'Defaults: match_count 10.';
+  'Unicode may differ, nothing else. start_char, end_char: in the text of the source; null if its chunks do not say where '
+  'they stand there. chunk_ids: the chunks that have the quote, or a part of it. places: the pages, sheets or slides that it '
+  'stands on, such as {"pages": [27, 28]}; if spans of the text are not stored, those of the chunks. quote: at most 100,000 '
+  'bytes. project_id: only this project; null: all that the caller can see. source_id: only this source. match_count: the '
+  'most places, 1 to 10000. One call reads at most 256 MB of text. Defaults: match_count 10.';

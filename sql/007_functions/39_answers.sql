@@ -71,8 +71,8 @@ $$;
 comment on function matrice.record_answer is
   'Records which question a run has answered, and which passages it used. A second call replaces the first. citations: those '
   'of build_context that the answer used, or an array of chunk ids; ids that are not in the project are ignored. '
-  'query_embedding, model: the embedding of the question, so that evaluation_set can measure semantic search, too. Whoever may '
-  'record the run may call it.';
+  'query_embedding, model: the embedding of the question, so that evaluation_set can measure semantic search, too. Whoever '
+  'may record the run may call it.';
 
 create or replace function matrice.rate_answer(run_id uuid, rating integer, comment text default null) returns void
 language plpgsql
@@ -166,5 +166,5 @@ comment on function matrice.evaluation_set is
   'Returns the questions of a project with the passages that good answers used, as labelled queries for evaluate_search. An '
   'answer is good if the sum of its ratings is above 0. The grade of a passage is the number of good answers to the question '
   'that used it. Passages that were deleted or changed since then are left out, and so are questions that have no other. '
-  'model: whose embeddings of questions to return, the newest of each; without it, the model of the project. match_count: at most 1,000 questions, '
-  'the newest first. Defaults: match_count 1000.';
+  'model: whose embeddings of questions to return, the newest of each; without it, the model of the project. match_count: at '
+  'most 1,000 questions, the newest first. Defaults: match_count 1000.';

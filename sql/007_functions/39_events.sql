@@ -1,5 +1,5 @@
--- What changes, told to members: by NOTIFY and, where it is, by Supabase Realtime. Events carry ids, versions and counts, so whoever
--- hears one reads the rows under its own rights.
+-- What changes, told to members: by NOTIFY and, where it is, by Supabase Realtime. Events carry ids, versions and counts, so
+-- whoever hears one reads the rows under its own rights.
 
 create or replace function matrice_private.tells_events(project_id uuid) returns boolean
 language plpgsql stable
@@ -74,8 +74,9 @@ comment on function matrice_private.send_event is
   'Tells an event to the channel matrice:<project_id>, by NOTIFY and by Supabase Realtime. It never fails the statement that '
   'changed something: an error becomes a warning.';
 
-create or replace function matrice_private.told_rows(project_id uuid, event text, change text, thing text, how_many bigint, rows jsonb)
-returns jsonb
+create or replace function matrice_private.told_rows(
+  project_id uuid, event text, change text, thing text, how_many bigint, rows jsonb
+) returns jsonb
 language sql immutable
 set search_path = pg_catalog, pg_temp
 begin atomic

@@ -92,7 +92,9 @@ comment on function matrice_private.weighed_insights is
   'standing: how many witnesses for it still stand unchanged. seen: how many pieces of evidence speak for it. told_at: when the '
   'newest of them was recorded.';
 
-create or replace function matrice_private.judged_insights(insight_ids uuid[], at timestamptz default clock_timestamp()) returns table (
+create or replace function matrice_private.judged_insights(
+  insight_ids uuid[], at timestamptz default clock_timestamp()
+) returns table (
   insight_id uuid, confidence double precision, settled double precision, freshness double precision, witnesses_for integer,
   witnesses_against integer, standing integer, seen integer, told_at timestamptz
 )

@@ -211,4 +211,5 @@ begin
   end if;
 end
 $$;
-comment on function matrice_private.remember_evidence is 'Calls add_evidence for services, and add_evidence_of_member for members.';
+comment on function matrice_private.remember_evidence is
+  'Calls add_evidence for services, and add_evidence_of_member for members.';

@@ -1,5 +1,5 @@
--- Evidence whose source is deleted or whose text changes weakens: triggers note when. They lock nothing but the evidence. Where the
--- project is being deleted, the insight may be gone already, and its evidence is next.
+-- Evidence whose source is deleted or whose text changes weakens: triggers note when. They lock nothing but the evidence. Where
+-- the project is being deleted, the insight may be gone already, and its evidence is next.
 
 create or replace function matrice_private.weaken_by_chunks() returns trigger
 language plpgsql security definer

@@ -101,7 +101,8 @@ begin atomic
               when changed_at <= at then 'text changed' else 'stands' end;
 end;
 comment on function matrice_private.evidence_state is
-  'Returns what became of evidence by a time: stands, text changed, source deleted, or replaced by newer evidence with the same key.';
+  'Returns what became of evidence by a time: stands, text changed, source deleted, or replaced by newer evidence with the '
+  'same key.';
 
 create or replace function matrice_private.utc(at timestamptz) returns text
 language sql immutable parallel safe
@@ -161,6 +162,7 @@ end
 $$;
 comment on function matrice.known_at is
   'Returns what a project knew at a time: the insights that held then, as they were, with the confidence and the evidence of '
-  'then. record: all of a row as JSON text. record_sha256: the SHA-256 of that text, in hexadecimal. chain_sha256: the SHA-256 of '
-  'the chain_sha256 of the row before it and of record_sha256, so that the last one stands for all rows. text_sha256 in evidence '
-  'is the SHA-256 of the text of a chunk. Anybody can check these without the database. Defaults: at now().';
+  'then. record: all of a row as JSON text. record_sha256: the SHA-256 of that text, in hexadecimal. chain_sha256: the '
+  'SHA-256 of the chain_sha256 of the row before it and of record_sha256, so that the last one stands for all rows. '
+  'text_sha256 in evidence is the SHA-256 of the text of a chunk. Anybody can check these without the database. Defaults: at '
+  'now().';

@@ -112,15 +112,15 @@ begin
 end
 $$;
 comment on function matrice.start_run is
-  'Records that a workflow run began. Returns the id of the run. run_key: identifies the run among those of its workflow in the '
-  'project. A second call with the same project, workflow_id and run_key returns the same id and changes nothing. But if a step '
-  'or the end of the run was recorded first, the call adds what is not known yet; and a higher attempt opens a run again that '
-  'had ended. phase: P1 to P6; null for the phase that the project was in at that time. started_at: when it began. '
-  'attempt: number of the attempt of the whole run, from 0. '
-  'parent_run_id: the run that started this one. user_key, session_key: your own keys for the user and the session. '
-  'tags: a JSON array. is_failure_handler: the run handles the failure of another one; it counts as no success. Always true '
-  'for the event inngest/function.failed. Defaults: run_key, phase, parent_run_id, user_key and session_key null, input_data '
-  '''{}'', started_at now(), attempt 0, tags ''[]'', is_failure_handler false.';
+  'Records that a workflow run began. Returns the id of the run. run_key: identifies the run among those of its workflow in '
+  'the project. A second call with the same project, workflow_id and run_key returns the same id and changes nothing. But if '
+  'a step or the end of the run was recorded first, the call adds what is not known yet; and a higher attempt opens a run '
+  'again that had ended. phase: P1 to P6; null for the phase that the project was in at that time. started_at: when it began. '
+  'attempt: number of the attempt of the whole run, from 0. parent_run_id: the run that started this one. user_key, '
+  'session_key: your own keys for the user and the session. tags: a JSON array. is_failure_handler: the run handles the '
+  'failure of another one; it counts as no success. Always true for the event inngest/function.failed. Defaults: run_key, '
+  'phase, parent_run_id, user_key and session_key null, input_data ''{}'', started_at now(), attempt 0, tags ''[]'', '
+  'is_failure_handler false.';
 
 create or replace function matrice.finish_run(
   run_id uuid, status text, output_data jsonb default null, error jsonb default null, attempt integer default null,
@@ -157,11 +157,11 @@ end
 $$;
 comment on function matrice.finish_run is
   'Records how a run ended. status: completed, failed or cancelled. error: why it failed or was cancelled. A second call with '
-  'the same status changes nothing. A second call with another status is refused (PT409), unless attempt is higher than before: '
-  'then the run was tried again, and this is its new end. attempt: if null, that of the run. An end that reap_runs assumed '
-  'gives way to the real one. completed_at: when it ended. run_id may be null if project_id, workflow_id and run_key name the '
-  'run; a run that is not known yet is recorded with its end. Defaults: output_data, error, attempt, project_id, workflow_id and '
-  'run_key null, completed_at now().';
+  'the same status changes nothing. A second call with another status is refused (PT409), unless attempt is higher than '
+  'before: then the run was tried again, and this is its new end. attempt: if null, that of the run. An end that reap_runs '
+  'assumed gives way to the real one. completed_at: when it ended. run_id may be null if project_id, workflow_id and run_key '
+  'name the run; a run that is not known yet is recorded with its end. Defaults: output_data, error, attempt, project_id, '
+  'workflow_id and run_key null, completed_at now().';
 
 create or replace function matrice.reap_runs(older_than interval default '1 day', project_id uuid default null) returns bigint
 language plpgsql
@@ -201,7 +201,7 @@ begin
 end
 $$;
 comment on function matrice.reap_runs is
-  'Cancels runs that started long ago, that nobody has ended, and of which no step was recorded since. Returns how many. Their '
-  'error says so, and reaped_at when. If their real end is recorded later, it replaces this one. At most 10,000 runs are '
-  'cancelled by a call. Only services may call it. older_than: how long nothing was recorded. project_id: only in this '
+  'Cancels runs that started long ago, that nobody has ended, and of which no step was recorded since. Returns how many. '
+  'Their error says so, and reaped_at when. If their real end is recorded later, it replaces this one. At most 10,000 runs '
+  'are cancelled by a call. Only services may call it. older_than: how long nothing was recorded. project_id: only in this '
   'project; null: in all. Defaults: older_than ''1 day'', project_id null.';

@@ -181,7 +181,7 @@ create or replace function matrice_private.metrics_of_member(
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select m.*
+  select m.* -- noqa: AM04
     from unnest(matrice_private.projects_of_member(array[project_id])) p (id)
    cross join lateral matrice_private.metrics_of(p.id, since, until, group_by, time_zone, filters) m;
 end;
@@ -346,13 +346,12 @@ comment on function matrice.workflow_metrics is
   'Returns figures of a project''s workflow runs: one row for each hour, day, week, month, workflow, phase, model, provider, '
   'step or user. bucket: which of them the row is for. since, until: counts the runs that started, and the steps that were '
   'executed, from the quarter of an hour of since, and before until. group_by: hour, day, week or month, workflow, phase, '
-  'model, provider, step or user. time_zone: whose hours, days, weeks and months are meant; a name such as Europe/Paris. Weeks '
-  'begin on Monday. fill: whether hours, days, weeks and months without runs have a row, too. model, workflow, phase, status: '
-  'counts only steps of this model, workflow, phase and status (success, failed or skipped); and runs of this workflow and '
-  'phase that called this model. success_rate: succeeded / (succeeded + failed); handlers of failures never succeed. runs by '
-  'model are those that called it; runs '
-  'are null by step and provider. cost_usd: the sum over all attempts whose cost is known; null if none is known. '
-  'unpriced_steps: how many have cost something that nobody knows. retried_steps: attempts after the first. '
-  'cache_share: cached_tokens / tokens_input. p50_ms, p95_ms, p99_ms: percentiles of the latency of steps, without skipped '
-  'steps, within 1 %. All other figures are exact. What purge_steps deleted is still counted. Defaults: until now(), group_by '
-  '''day'', time_zone ''UTC'', fill false, model, workflow, phase and status null.';
+  'model, provider, step or user. time_zone: whose hours, days, weeks and months are meant; a name such as Europe/Paris. '
+  'Weeks begin on Monday. fill: whether hours, days, weeks and months without runs have a row, too. model, workflow, phase, '
+  'status: counts only steps of this model, workflow, phase and status (success, failed or skipped); and runs of this '
+  'workflow and phase that called this model. success_rate: succeeded / (succeeded + failed); handlers of failures never '
+  'succeed. runs by model are those that called it; runs are null by step and provider. cost_usd: the sum over all attempts '
+  'whose cost is known; null if none is known. unpriced_steps: how many have cost something that nobody knows. retried_steps: '
+  'attempts after the first. cache_share: cached_tokens / tokens_input. p50_ms, p95_ms, p99_ms: percentiles of the latency of '
+  'steps, without skipped steps, within 1 %. All other figures are exact. What purge_steps deleted is still counted. '
+  'Defaults: until now(), group_by ''day'', time_zone ''UTC'', fill false, model, workflow, phase and status null.';

@@ -271,9 +271,9 @@ begin
 end
 $$;
 comment on function matrice_private.resolve_model is
-  'Returns the model of model_prices that a name means, or null. The argument provider or the name''s beginning says who sells '
-  'it. If neither does, its maker sells it. A name that is only similar is not accepted. '
-  'SECURITY DEFINER: no client may read the prepared prices, which are those of model_prices.';
+  'Returns the model of model_prices that a name means, or null. The argument provider or the name''s beginning says who '
+  'sells it. If neither does, its maker sells it. A name that is only similar is not accepted. SECURITY DEFINER: no client '
+  'may read the prepared prices, which are those of model_prices.';
 
 create or replace function matrice_private.priced_model(model text, provider text default null) returns text
 language plpgsql stable security definer

@@ -214,9 +214,8 @@ end
 $$;
 comment on function matrice_private.cost_of_counts is
   'Returns the exact cost of a call in US dollars, and a note. The cost is null, and the note says why, if the model or a '
-  'unit that was used has no price. The note also says if another price was used than the call asked for. model: the name '
-  'of the model, as people have it. counts: how many of each price unit were used; each token is counted once. '
-  'tokens_input: all tokens of the input, which thresholds are compared with. options: service_tier, inference_geo, '
-  'data_residency, speed and provider, if the call has them. sheets: the rates of a project''s own price, instead of those of '
-  'the model. '
-  'SECURITY DEFINER: no client may read the prepared prices, which are those of model_prices.';
+  'unit that was used has no price. The note also says if another price was used than the call asked for. model: the name of '
+  'the model, as people have it. counts: how many of each price unit were used; each token is counted once. tokens_input: all '
+  'tokens of the input, which thresholds are compared with. options: service_tier, inference_geo, data_residency, speed and '
+  'provider, if the call has them. sheets: the rates of a project''s own price, instead of those of the model. SECURITY '
+  'DEFINER: no client may read the prepared prices, which are those of model_prices.';

@@ -88,8 +88,7 @@ end
 $$;
 comment on function matrice_private.write_price is
   'Writes a price of a project and prepares its sheets. It does not check the caller, so users cannot call it directly: it is '
-  'for services and write_price_as_owner. '
-  'SECURITY DEFINER: no client may read price_units.';
+  'for services and write_price_as_owner. SECURITY DEFINER: no client may read price_units.';
 
 create or replace function matrice_private.write_price_as_owner(
   project_id uuid, model text, same_as text, prices jsonb, factor numeric, valid_from timestamptz
@@ -237,6 +236,5 @@ comment on function matrice.price_of is
   'Returns the rates at which calls of a model are billed, and where they come from; no rows if no price is known. source: '
   'project for a price of set_price, else catalogue. model_priced: the model in model_prices that the name means. is_listed: '
   'false for a rate that the price list does not have, and that is derived from its other rates. valid_from: null for the '
-  'first rates of a model. priced_at: the rates of '
-  'this time. project_id: a project whose own prices come first. provider: who sells the model, if the name does not say. '
-  'Defaults: priced_at now(), project_id null, provider null.';
+  'first rates of a model. priced_at: the rates of this time. project_id: a project whose own prices come first. provider: '
+  'who sells the model, if the name does not say. Defaults: priced_at now(), project_id null, provider null.';

@@ -12,7 +12,7 @@ create or replace function matrice_private.is_purging() returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select current_setting('matrice.is_purging', true) is not distinct from 'on';
+  select coalesce(current_setting('matrice.is_purging', true), '') = 'on';
 end;
 comment on function matrice_private.is_purging is
   'Returns whether purge_steps deletes rows now, whose sums stay. An editor who sets this by hand keeps sums of what was '

@@ -8,8 +8,8 @@ begin atomic
               else 'carried:' || encode(sha256(convert_to(witness, 'UTF8')), 'hex') end;
 end;
 comment on function matrice_private.carried_witness is
-  'Returns what a witness of an insight is called in an export. Its name has ids of users and of rows of this database. What was '
-  'one witness stays one.';
+  'Returns what a witness of an insight is called in an export. Its name has ids of users and of rows of this database. What '
+  'was one witness stays one.';
 
 create or replace function matrice_private.project_parts()
 returns table (place integer, part text, tab text, key text[], options jsonb)
@@ -80,8 +80,8 @@ begin atomic
   ) as p (place, part, tab, key, options);
 end;
 comment on function matrice_private.project_parts is
-  'Returns the parts of a project, and for each table that does not travel the reason. place: parts are written and read in this '
-  'order; 0 if the table does not travel. A test names tables of projects that have no line.';
+  'Returns the parts of a project, and for each table that does not travel the reason. place: parts are written and read in '
+  'this order; 0 if the table does not travel. A test names tables of projects that have no line.';
 
 create or replace function matrice_private.columns_of_part(part text)
 returns table (name text, type text, written text, read text, is_id boolean)
@@ -102,9 +102,8 @@ begin atomic
    order by a.attname collate "C";
 end;
 comment on function matrice_private.columns_of_part is
-  'Returns the columns of a part that travel: how they are written from a row t, and read again. is_id: whether it is the id of '
-  'a '
-  'row of the project, which an import can replace. No uuid that travels is anything else.';
+  'Returns the columns of a part that travel: how they are written from a row t, and read again. is_id: whether it is the id '
+  'of a row of the project, which an import can replace. No uuid that travels is anything else.';
 
 create or replace function matrice_private.row_of_part(part text) returns text
 language sql stable
@@ -142,7 +141,8 @@ begin atomic
               when chunk_count > 0 then 'processing' else status end;
 end;
 comment on function matrice_private.status_without_counts is
-  'Returns the status of a source without what follows from its embeddings. These do not always travel, and failures never do.';
+  'Returns the status of a source without what follows from its embeddings. These do not always travel, and failures never '
+  'do.';
 
 create or replace function matrice_private.line_hash(line text) returns bigint
 language sql immutable parallel safe
@@ -151,7 +151,8 @@ begin atomic
   select ('x' || left(encode(sha256(convert_to(line, 'UTF8')), 'hex'), 15))::bit(60)::bigint;
 end;
 comment on function matrice_private.line_hash is
-  'Returns the first 60 bits of the SHA-256 of a line. The last line of an export has the sum of those of the lines before it.';
+  'Returns the first 60 bits of the SHA-256 of a line. The last line of an export has the sum of those of the lines before '
+  'it.';
 
 create or replace function matrice_private.base64_of(numbers real[]) returns text
 language plpgsql immutable security definer
@@ -162,8 +163,8 @@ begin
 end
 $$;
 comment on function matrice_private.base64_of is
-  'Writes a vector as base64 of little-endian 32-bit floats, as store_embeddings reads it. SECURITY DEFINER: only the owner may '
-  'execute the engine''s functions. It uses nothing but its argument.';
+  'Writes a vector as base64 of little-endian 32-bit floats, as store_embeddings reads it. SECURITY DEFINER: only the owner '
+  'may execute the engine''s functions. It uses nothing but its argument.';
 
 create or replace function matrice_private.vector_of(base64 text) returns real[]
 language plpgsql immutable

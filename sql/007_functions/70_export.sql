@@ -1,8 +1,7 @@
 -- Export: a project as lines of JSON. The first line is the header, the last one says how many lines there are.
 --
--- export_project writes a page, for PostgREST. export_lines writes everything, for COPY. A line does not depend on the settings
--- of the
--- session. Exporting runs as the caller: row-level security decides what is in the file.
+-- export_project writes a page, for PostgREST. export_lines writes everything, for COPY. A line does not depend on the
+-- settings of the session. Exporting runs as the caller: row-level security decides what is in the file.
 
 create or replace function matrice_private.values_of_key(part text) returns text
 language sql stable
@@ -29,7 +28,7 @@ as $$
 declare
   keys text := matrice_private.key_of_part(part);
 begin
-  return query execute format(
+  for line, key in execute format(
     $sql$select %L || row_to_json(r)::text || '}', k.key
            from (select t.* from %s %s order by %s limit $3) t
           cross join lateral (select %s) r
@@ -38,7 +37,9 @@ begin
     matrice_private.rows_of_part(part),
     case when after is not null then format('and (%s) > (%s)', keys, matrice_private.values_of_key(part)) end,
     keys, matrice_private.row_of_part(part), keys)
-  using project_id, after, most;
+  using project_id, after, most loop
+    return next;
+  end loop;
 end
 $$;
 comment on function matrice_private.lines_of_part is
@@ -60,16 +61,16 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  rows  jsonb := '{}';
-  given record;
-  found bigint;
+  rows  jsonb := jsonb_build_object();
+  part  text;
+  count bigint;
 begin
   perform matrice_private.require_given('with_embeddings', with_embeddings);
   -- A viewer can read each row by itself, so a higher role would protect nothing.
   perform matrice_private.require_role(project_id, 'viewer');
-  for given in select p.part from matrice_private.exported_parts(with_embeddings) p loop
-    execute format('select count(*) from %s', matrice_private.rows_of_part(given.part)) into found using project_id;
-    rows := rows || jsonb_build_object(given.part, found);
+  for part in select p.part from matrice_private.exported_parts(with_embeddings) p loop
+    execute format('select count(*) from %s', matrice_private.rows_of_part(part)) into count using project_id;
+    rows := rows || jsonb_build_object(part, count);
   end loop;
   return format('{"part":"header","row":%s}', jsonb_build_object(
     'format', 1,
@@ -78,8 +79,8 @@ begin
 end
 $$;
 comment on function matrice_private.export_header is
-  'Returns the first line of an export: the version of the format and of matrice, and how many rows each part has. Raises unless '
-  'the caller may read the project.';
+  'Returns the first line of an export: the version of the format and of matrice, and how many rows each part has. Raises '
+  'unless the caller may read the project.';
 
 create or replace function matrice_private.export_end(lines bigint, hash numeric) returns text
 language sql immutable
@@ -121,10 +122,10 @@ create or replace function matrice.export_lines(project_id uuid, with_embeddings
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  -- Each range is read when its lines are fetched, and forgotten then. A window that begins with the first row needs no other
-  -- row.
+  -- Each range is read when its lines are fetched, and forgotten then. A window that begins with the first row needs no other.
   select coalesce(l.line, matrice_private.export_end(
-           count(l.line) over so_far, coalesce(sum(matrice_private.line_hash(l.line)) over so_far, 0)))
+           count(l.line) over (rows unbounded preceding), -- noqa: PRS
+           coalesce(sum(matrice_private.line_hash(l.line)) over (rows unbounded preceding), 0))) -- noqa: PRS
     from (
       select matrice_private.export_header(project_id, with_embeddings) as line
       union all
@@ -132,16 +133,13 @@ begin atomic
         from matrice_private.ranges_of_project(project_id, with_embeddings) r
        cross join lateral matrice_private.lines_of_part(project_id, r.part, r.after, 1000) lines
       union all
-      select null
-    ) l
-  window so_far as (rows between unbounded preceding and current row);
+      select null::text
+    ) l;
 end;
 comment on function matrice.export_lines is
   'Exports a project: returns the lines of export_project, all at once. For COPY: copy (select matrice.export_lines(…)) to '
-  'stdout. '
-  'In the select list, lines are sent as they are read; in FROM, PostgreSQL first writes all of them to a temporary file. Needs '
-  'the '
-  'role viewer. Defaults: with_embeddings false.';
+  'stdout. In the select list, lines are sent as they are read; in FROM, PostgreSQL first writes all of them to a temporary '
+  'file. Needs the role viewer. Defaults: with_embeddings false.';
 
 create or replace function matrice_private.export_cursor(cursor text, with_embeddings boolean)
 returns table (place integer, key jsonb, lines bigint, hash numeric)
@@ -186,9 +184,11 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  so_far  record;
+  reached integer;
+  key     jsonb;
+  lines   bigint;
+  hash    numeric;
   given   record;
-  found   record;
   room    bigint := 8388608;
   longest bigint;
   most    bigint;
@@ -201,34 +201,32 @@ begin
   end if;
   perform matrice_private.require_given('with_embeddings', with_embeddings);
   perform matrice_private.require_role(project_id, 'viewer');
-  so_far := matrice_private.export_cursor(after, with_embeddings);
+  select c.* into reached, key, lines, hash from matrice_private.export_cursor(after, with_embeddings) c;
   if after is null then
     line := matrice_private.export_header(project_id, with_embeddings);
     return next;
-    so_far.lines := 1;
-    so_far.hash := matrice_private.line_hash(line);
+    lines := 1;
+    hash := matrice_private.line_hash(line);
   end if;
-  for given in select p.* from matrice_private.exported_parts(with_embeddings) p where p.place >= so_far.place loop
-    if given.place > so_far.place then
-      so_far.key := null;
+  for given in select p.* from matrice_private.exported_parts(with_embeddings) p where p.place >= reached loop
+    if given.place > reached then
+      key := null;
     end if;
     -- The first row says how many are read at once: texts have up to 64 MB, steps 500 bytes.
     longest := room;
     loop
       most := greatest(1, least(1000, page_lines, room / longest));
       rows := 0;
-      for found in select l.* from matrice_private.lines_of_part(project_id, given.part, so_far.key, most::integer) l loop
-        line := found.line;
-        so_far.key := found.key;
-        so_far.lines := so_far.lines + 1;
-        so_far.hash := so_far.hash + matrice_private.line_hash(line);
+      for line, key in select l.* from matrice_private.lines_of_part(project_id, given.part, key, most::integer) l loop
+        lines := lines + 1;
+        hash := hash + matrice_private.line_hash(line);
         rows := rows + 1;
         page_lines := page_lines - 1;
         room := room - octet_length(line);
         longest := case when rows = 1 and most = 1 then octet_length(line) else greatest(longest, octet_length(line)) end;
         if page_lines <= 0 or room <= 0 then
-          next_after := jsonb_build_object('part', given.part, 'key', so_far.key, 'lines', so_far.lines,
-                                           'hash', so_far.hash::text, 'with_embeddings', with_embeddings);
+          next_after := jsonb_build_object('part', given.part, 'key', key, 'lines', lines, 'hash', hash::text,
+                                           'with_embeddings', with_embeddings);
           return next;
           return;
         end if;
@@ -237,16 +235,14 @@ begin
       exit when rows < most;
     end loop;
   end loop;
-  line := matrice_private.export_end(so_far.lines, so_far.hash);
+  line := matrice_private.export_end(lines, hash);
   return next;
 end
 $$;
 comment on function matrice.export_project is
   'Exports a project as lines of JSON, for import_project: a page of at most page_lines lines and about 8 MB. next_after: in '
-  'the last '
-  'line of a page, where the next page begins; pass it as after. It is null in the last page, whose last line has the number of '
-  'lines and a hash. Members, invitations, the audit trail, users'' ids and what matrice computes are not in it. A row that '
-  'somebody adds or deletes meanwhile makes the file wrong, and import_project says so; export_lines reads all at one moment. '
-  'with_embeddings: whether the embeddings are exported, too. Needs the role viewer. Defaults: with_embeddings false, after '
-  'null, '
-  'page_lines 1000.';
+  'the last line of a page, where the next page begins; pass it as after. It is null in the last page, whose last line has '
+  'the number of lines and a hash. Members, invitations, the audit trail, users'' ids and what matrice computes are not in '
+  'it. A row that somebody adds or deletes meanwhile makes the file wrong, and import_project says so; export_lines reads all '
+  'at one moment. with_embeddings: whether the embeddings are exported, too. Needs the role viewer. Defaults: with_embeddings '
+  'false, after null, page_lines 1000.';

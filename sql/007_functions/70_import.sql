@@ -2,8 +2,7 @@
 --
 -- Nothing in a file is trusted. Every row gets the project of the import, whatever it says, so foreign keys refuse rows of other
 -- projects. What matrice computes is computed again. A row that was stored is written again as export_project would: if that is
--- not
--- what the line says, the batch is refused. So a project that was imported exports as the same text.
+-- not what the line says, the batch is refused. So a project that was imported exports as the same text.
 
 create or replace function matrice_private.require_header(lines text[]) returns jsonb
 language plpgsql stable
@@ -42,18 +41,19 @@ as $$
 declare
   head   jsonb := matrice_private.require_header(lines);
   target uuid := coalesce(project_id, case when new_ids then gen_random_uuid() else (head ->> 'project_id')::uuid end);
-  second record;
+  part   text;
+  rows   jsonb;
 begin
   perform from matrice.project_imports i
     where i.project_id = target and i.imported_by = matrice_private.current_user_id() and i.header = head;
   if found then
     return target;
   end if;
-  select l.part, jsonb_build_array(l.given) as rows into second from matrice_private.read_lines(lines[2:2], 2) l;
-  if second.part is distinct from 'projects' then
+  select l.part, jsonb_build_array(l.given) into part, rows from matrice_private.read_lines(lines[2:2], 2) l;
+  if part is distinct from 'projects' then
     perform matrice_private.refuse_lines(1, 2, 'The second line must be the project, in the same batch as the header.');
   end if;
-  perform matrice_private.import_rows(target, 'projects', second.rows, 2, false);
+  perform matrice_private.import_rows(target, 'projects', rows, 2, false);
   insert into matrice.project_imports (
     project_id, source_project_id, has_new_ids, header, next_line, place, taken, hash, imported_by)
   values (target, (head ->> 'project_id')::uuid, new_ids, head, 3, 10, '{"projects": 1}',
@@ -62,8 +62,8 @@ begin
 end
 $$;
 comment on function matrice_private.begin_import is
-  'Makes the project of an import from the first two lines; the caller becomes its owner. Returns its id. If the same caller has '
-  'begun this import already, nothing is made.';
+  'Makes the project of an import from the first two lines; the caller becomes its owner. Returns its id. If the same caller '
+  'has begun this import already, nothing is made.';
 
 create or replace function matrice_private.end_import(import matrice.project_imports, given jsonb) returns void
 language plpgsql
@@ -216,8 +216,7 @@ end
 $$;
 comment on function matrice_private.import_as_owner is
   'Does what import_project does. SECURITY DEFINER: no client may write histories, texts of sources, costs and budgets. It '
-  'writes '
-  'only rows of the project that the caller''s import has made.';
+  'writes only rows of the project that the caller''s import has made.';
 
 create or replace function matrice.import_project(
   lines text[], project_id uuid default null, first_line bigint default 1, new_ids boolean default false
@@ -253,17 +252,11 @@ begin
 end
 $$;
 comment on function matrice.import_project is
-  'Imports lines of export_project, in batches: at most 10,000 lines and 64 MB; a longer line alone. The first batch makes a new '
-  'project, of which the caller is the owner. Returns its id, the next line, and whether the import has ended. A batch is '
-  'imported as '
-  'a whole or not at all. A batch that is sent again changes nothing, so an import can go on after an interruption, at '
-  'next_line. '
-  'project_id: with the first batch, the id that the new project shall have; if null, the id in the file, or any with new_ids. '
-  'With '
-  'later batches, the new_project_id that the first one has returned. first_line: the number of the first of these lines in the '
-  'file. '
-  'new_ids: whether all rows get new ids, so that a project can be copied within a database; only the first batch says it. '
-  'Raises '
-  '22023 for lines that are not exactly those of an export, PT409 for ids that are in use, PT402 over a quota. Defaults: '
-  'project_id '
-  'null, first_line 1, new_ids false.';
+  'Imports lines of export_project, in batches: at most 10,000 lines and 64 MB; a longer line alone. The first batch makes a '
+  'new project, of which the caller is the owner. Returns its id, the next line, and whether the import has ended. A batch is '
+  'imported as a whole or not at all. A batch that is sent again changes nothing, so an import can go on after an '
+  'interruption, at next_line. project_id: with the first batch, the id that the new project shall have; if null, the id in '
+  'the file, or any with new_ids. With later batches, the new_project_id that the first one has returned. first_line: the '
+  'number of the first of these lines in the file. new_ids: whether all rows get new ids, so that a project can be copied '
+  'within a database; only the first batch says it. Raises 22023 for lines that are not exactly those of an export, PT409 for '
+  'ids that are in use, PT402 over a quota. Defaults: project_id null, first_line 1, new_ids false.';

@@ -9,11 +9,12 @@ begin atomic
                          placing '8' from 13) placing 'a' from 17)::uuid;
 end;
 comment on function matrice_private.renewed_id is
-  'Returns the new id of a row in an import with new ids. It depends on the new project and the old id alone, so batches agree.';
+  'Returns the new id of a row in an import with new ids. It depends on the new project and the old id alone, so batches '
+  'agree.';
 
 create or replace function matrice_private.refuse_lines(first_line bigint, last_line bigint, reason text, hint text default null)
 returns void
-language plpgsql immutable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -28,7 +29,7 @@ comment on function matrice_private.refuse_lines is 'Raises an error that says w
 
 create or replace function matrice_private.read_lines(lines text[], first_line bigint)
 returns table (number bigint, part text, given jsonb)
-language plpgsql immutable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -91,7 +92,8 @@ begin atomic
       (select string_agg(format('t.%1$I = g.%1$I', k.name), ' and ') from unnest(p.key) as k (name)))
     else format(
       'insert into matrice.%I as t (%s) select %s from wanted t order by t.place %s', p.tab,
-      concat_ws(', ', own.name, (select string_agg(quote_ident(c.name), ', ') from matrice_private.columns_of_part(p.part) c),
+      concat_ws(', ', case p.tab when 'projects' then 'id' else 'project_id' end,
+                (select string_agg(quote_ident(c.name), ', ') from matrice_private.columns_of_part(p.part) c),
                 (select string_agg(quote_ident(c.key), ', ' order by c.key) from jsonb_each_text(p.options -> 'computed') c)),
       concat_ws(', ', '$2', (select string_agg(c.read, ', ') from matrice_private.columns_of_part(p.part) c),
                 (select string_agg(c.value, ', ' order by c.key) from jsonb_each_text(p.options -> 'computed') c)),
@@ -102,7 +104,6 @@ begin atomic
         (select string_agg(format('%1$I = excluded.%1$I', c.name), ', ') from matrice_private.columns_of_part(p.part) c)) end)
     end
     from matrice_private.project_parts() p
-   cross join lateral (select case p.tab when 'projects' then 'id' else 'project_id' end as name) own
    where p.part = import_write.part;
 end;
 comment on function matrice_private.import_write is
@@ -154,14 +155,16 @@ set timezone = 'UTC' set extra_float_digits = 1 set bytea_output = 'hex' set int
 as $$
 declare
   last_line bigint := first_line + jsonb_array_length(rows) - 1;
-  wrong     record;
+  place     bigint;
+  wanted    jsonb;
+  stored    jsonb;
   column_   text;
   reason    text;
   broken    text;
 begin
   perform matrice_private.require_columns(part, rows, first_line);
   begin
-    execute matrice_private.import_statement(part, has_new_ids) into wrong using rows, project_id;
+    execute matrice_private.import_statement(part, has_new_ids) into place, wanted, stored using rows, project_id;
   exception
     when unique_violation then
       get stacked diagnostics broken = constraint_name;
@@ -172,19 +175,19 @@ begin
       get stacked diagnostics reason = message_text, broken = constraint_name;
       perform matrice_private.refuse_lines(first_line, last_line, format('Part %s: %s', part, reason));
   end;
-  if wrong.place is null then
+  if place is null then
     return;
   end if;
-  first_line := first_line + wrong.place - 1;
-  if wrong.stored is null then
+  first_line := first_line + place - 1;
+  if stored is null then
     perform matrice_private.refuse_lines(first_line, first_line, format(
       'Part %s: what the row refers to is not in the project, or it belongs to another part.', part));
   end if;
-  select k.key into column_ from jsonb_object_keys(wrong.stored) as k (key)
-   where wrong.stored -> k.key is distinct from wrong.wanted -> k.key order by k.key limit 1;
+  select k.key into column_ from jsonb_object_keys(stored) as k (key)
+   where stored -> k.key is distinct from wanted -> k.key order by k.key limit 1;
   perform matrice_private.refuse_lines(first_line, first_line, format(
     'Part %s, column %s: the line says %s, and it must be %s.', part, column_,
-    left(coalesce(wrong.wanted ->> column_, 'null'), 100), left(coalesce(wrong.stored ->> column_, 'null'), 100)));
+    left(coalesce(wanted ->> column_, 'null'), 100), left(coalesce(stored ->> column_, 'null'), 100)));
 end
 $$;
 comment on function matrice_private.import_rows is

@@ -112,7 +112,5 @@ end
 $$;
 comment on function matrice.export_markdown is
   'Returns a project as one document in Markdown: its pillars, then its decisions (insights of the type decision), then its '
-  'other '
-  'insights. What was superseded is left out. insight_limit: how many decisions, and how many other insights, at most, and of '
-  'each '
-  '8 MB; the newest come first. Needs the role viewer. Defaults: insight_limit 1000.';
+  'other insights. What was superseded is left out. insight_limit: how many decisions, and how many other insights, at most, '
+  'and of each 8 MB; the newest come first. Needs the role viewer. Defaults: insight_limit 1000.';
