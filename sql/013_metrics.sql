@@ -204,3 +204,5 @@ begin
   end loop;
 end
 $$;
+select matrice_private.revoke_from_everybody('sequence', 'matrice_private.' || name)
+  from unnest(array['metric_changes_id_seq', 'metric_facts_id_seq']) name;
