@@ -3,10 +3,8 @@
 BENCH_CHUNKS scales the large backlog. BENCH_PARTS names some of the parts: claims store ingest delete.
 """
 
-import base64
 import io
 import json
-import multiprocessing
 import os
 import statistics
 import struct
@@ -15,10 +13,19 @@ import time
 import uuid
 from pathlib import Path
 
-import numpy
 import psycopg
 
 import harness
+from backlog import (
+    DIMENSIONS,
+    MODEL,
+    as_base64,
+    as_text,
+    at_once,
+    fill,
+    service,
+    vectors,
+)
 
 NAME = "bench_ingestion"
 CHUNKS = int(os.environ.get("BENCH_CHUNKS", 1_000_000))
@@ -26,58 +33,14 @@ PARTS = os.environ.get("BENCH_PARTS", "claims store ingest delete").split()
 SECONDS = float(os.environ.get("BENCH_SECONDS", 5))
 WORKERS = (1, 8)
 BATCH = 64
-MODEL, DIMENSIONS = "text-embedding-3-small", 1536
 MEMBER = uuid.UUID(int=1)
-
-
-def service():
-    connection = psycopg.connect(dbname=NAME, autocommit=True)
-    connection.execute("set role service_role")
-    return connection
-
-
-def fill(owner, chunks, per_source, projects=4):
-    """Projects whose chunks wait for embeddings. Without triggers: they are not what is measured."""
-    # An id is never used twice.
-    seed = str(uuid.uuid4())
-    owner.execute("truncate matrice.projects cascade")
-    owner.execute("truncate matrice_private.waiting_parts, matrice_private.embedding_queues")
-    owner.execute("insert into matrice.projects (id, name) select md5(%s || 'p' || i)::uuid, 'p' || i from generate_series(0, %s - 1) i", [seed, projects])
-    owner.execute("set session_replication_role = replica")
-    owner.execute(
-        "insert into matrice.context_sources (id, project_id, name, created_at)"
-        " select md5(%s || i)::uuid, md5(%s || 'p' || i %% %s)::uuid, 'source', now() - interval '1 hour' + i * interval '1 microsecond'"
-        "   from generate_series(0, %s - 1) i", [seed, seed, projects, chunks // per_source])
-    owner.execute(
-        "insert into matrice.source_chunks (source_id, project_id, chunk_index, content, token_count)"
-        " select md5(%s || i / %s)::uuid, md5(%s || 'p' || (i / %s) %% %s)::uuid, i %% %s, repeat('some words of a chunk ', 40) || i, 200"
-        "   from generate_series(0, %s - 1) i", [seed, per_source, seed, per_source, projects, per_source, chunks])
-    for command in ("reset session_replication_role", "vacuum analyze matrice.source_chunks", "checkpoint"):
-        owner.execute(command)
-
-
-def at_once(workers, work, *arguments):
-    """Runs work(number, start, *arguments) in processes that begin together; returns the results."""
-    start = multiprocessing.Barrier(workers)
-    results = multiprocessing.Queue()
-
-    def run(number):
-        results.put(work(number, start, *arguments))
-
-    processes = [multiprocessing.Process(target=run, args=(number,)) for number in range(workers)]
-    for process in processes:
-        process.start()
-    done = [results.get() for _ in processes]
-    for process in processes:
-        process.join()
-    return done
 
 
 # Claims ---------------------------------------------------------------------------------------------------------------------
 
 
 def claim(_, start, seconds, most):
-    connection = service()
+    connection = service(NAME)
     call = "select chunk_id, content, lease_id from matrice.claim_chunks(batch_size => %s)"
     took, claimed = [], 0
     start.wait()
@@ -100,7 +63,7 @@ def claims_a_second(workers, seconds=SECONDS, most=10**9):
 
 def first_claims(owner):
     """The first claim of a model in a project lists the parts of its sources."""
-    worker = service()
+    worker = service(NAME)
     took = []
     for project, in owner.execute("select id from matrice.projects").fetchall():
         started = time.perf_counter()
@@ -113,7 +76,7 @@ def embed(owner, chunks):
     """Embeds the first chunks in the order of claims, and leaves the index of waiting chunks as claims would."""
     owner.execute("insert into matrice.embedding_models (model, dimensions) values ('tiny', 3) on conflict do nothing;"
                   "update matrice.projects set settings = '{\"embedding_model\": \"tiny\"}' where true")
-    worker = service()
+    worker = service(NAME)
     while chunks > 0:
         ids = [row[0] for row in worker.execute("select chunk_id from matrice.claim_chunks('tiny', %s)", [min(chunks, 10000)]).fetchall()]
         worker.execute("select matrice.store_embeddings('tiny', %s, %s)", [ids, json.dumps([[1, 2, 3]] * len(ids))])
@@ -143,7 +106,7 @@ def claims():
         embedded = target
         took = []
         for _ in range(21):
-            worker = service()
+            worker = service(NAME)
             worker.execute("begin")
             started = time.perf_counter()
             found = len(worker.execute("select * from matrice.claim_chunks('tiny', %s)", [BATCH]).fetchall())
@@ -162,7 +125,7 @@ def claims():
     claimed = 0
     for share in (0, 0.25, 0.5, 0.75):
         while claimed < share * CHUNKS:
-            claimed += len(service().execute("select 1 from matrice.claim_chunks('tiny', 10000)").fetchall())
+            claimed += len(service(NAME).execute("select 1 from matrice.claim_chunks('tiny', 10000)").fetchall())
         rate, median = claims_a_second_of_tiny()
         rows.append([f"{claimed:,}", round(rate), median])
     old.close()
@@ -171,7 +134,7 @@ def claims():
 
 
 def claims_a_second_of_tiny():
-    worker = service()
+    worker = service(NAME)
     took, claimed = [], 0
     began = time.perf_counter()
     while time.perf_counter() - began < SECONDS:
@@ -182,20 +145,6 @@ def claims_a_second_of_tiny():
 
 
 # Storing --------------------------------------------------------------------------------------------------------------------
-
-
-def vectors(count, seed):
-    made = numpy.random.default_rng(seed).standard_normal((count, DIMENSIONS)).astype(numpy.float32)
-    return made / numpy.linalg.norm(made, axis=1, keepdims=True)
-
-
-def as_text(vector):
-    """With the digits that JSON has of a float."""
-    return "[" + ",".join(map(str, vector.tolist())) + "]"
-
-
-def as_base64(vector):
-    return '"' + base64.b64encode(vector.astype("<f4").tobytes()).decode() + '"'
 
 
 def binary_copy(rows):
@@ -225,7 +174,7 @@ def store(number, start, way, chunks, user):
             form = as_text if way == "JSON arrays" else as_base64
             sent.append(("[" + ",".join(map(form, made)) + "]", [chunk for chunk, _ in batch]))
     # PostgreSQL has no COPY FROM under row-level security.
-    connection = harness.signed_in(NAME, user) if user and not way.startswith("COPY") else service()
+    connection = harness.signed_in(NAME, user) if user and not way.startswith("COPY") else service(NAME)
     for turn, batch in enumerate(sent):
         # The first batch fills the caches of the session.
         if turn == 1:
@@ -290,7 +239,7 @@ def ingest():
     owner.execute("insert into matrice.user_projects (user_id, project_id, role) values (%s, %s, 'editor')", [MEMBER, project])
     text = document()
     owner.execute("create table equal (like matrice.source_chunks including all)")
-    callers = {"service": service(), "member": harness.signed_in(NAME, MEMBER)}
+    callers = {"service": service(NAME), "member": harness.signed_in(NAME, MEMBER)}
     owner.execute(f"alter database {NAME} set track_functions = 'all'")
     took = {name: [] for name in ("chunk_text", "COPY", *callers)}
     analysis = {name: [] for name in callers}
