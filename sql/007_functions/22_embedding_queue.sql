@@ -47,6 +47,29 @@ for each statement execute function matrice_private.list_parts();
 create or replace trigger list_moved after update on matrice.source_chunks referencing old table as removed new table as added
 for each statement execute function matrice_private.list_parts();
 
+create or replace function matrice_private.is_claimed(project_id uuid, model text) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  is_listed boolean;
+begin
+  is_listed := exists (
+    select from matrice_private.embedding_queues q where q.project_id = is_claimed.project_id and q.model = is_claimed.model);
+  if is_listed or current_setting('transaction_isolation') <> 'read committed'
+    or not pg_try_advisory_xact_lock_shared(hashtext('matrice.embedding_queues'), hashtext(project_id::text)) then
+    return true;
+  end if;
+  -- This look is newer than the lock.
+  return exists (
+    select from matrice_private.embedding_queues q where q.project_id = is_claimed.project_id and q.model = is_claimed.model);
+end
+$$;
+comment on function matrice_private.is_claimed is
+  'Returns whether parts must be listed for a model in a project. If nobody claims it there, its first claim will list them. '
+  'A lock keeps that from happening meanwhile.';
+
 create or replace function matrice_private.list_chunk() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -56,18 +79,8 @@ begin
   if not exists (select from matrice.source_chunks c where c.id = old.chunk_id) then
     return null;
   end if;
-  -- If nobody claims this model in the project, its first claim will list the part. The lock keeps that from happening meanwhile,
-  -- and the second look is newer than the lock.
-  if current_setting('transaction_isolation') = 'read committed' and not exists (
-    select from matrice_private.embedding_queues q where q.project_id = old.project_id and q.model = old.model
-  ) then
-    if pg_try_advisory_xact_lock_shared(hashtext('matrice.embedding_queues'), hashtext(old.project_id::text)) then
-      if not exists (
-        select from matrice_private.embedding_queues q where q.project_id = old.project_id and q.model = old.model
-      ) then
-        return null;
-      end if;
-    end if;
+  if not matrice_private.is_claimed(old.project_id, old.model) then
+    return null;
   end if;
   insert into matrice_private.waiting_parts (project_id, source_id, part, model, due)
   select c.project_id, c.source_id, c.chunk_index / 128, old.model, least(s.created_at, now())
@@ -85,17 +98,53 @@ begin
 end
 $$;
 comment on function matrice_private.list_chunk is
-  'Lists the part of a chunk that lost its embedding or its lease, unless it is deleted or has an embedding, or nobody claims '
-  'the model in the project. SECURITY DEFINER: no client may write waiting_parts.';
+  'Lists the part of a chunk that lost its embedding, or whose lease was shortened, unless it is deleted or has an embedding, '
+  'or nobody claims the model in the project. SECURITY DEFINER: no client may write waiting_parts.';
 
--- For each row: deleting a chunk deletes its embeddings and leases by a statement each, most of which find none.
+create or replace function matrice_private.list_freed() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Each deleted chunk deletes its leases by a statement, most of which find none.
+  if not exists (select from removed) then
+    return null;
+  end if;
+  with claimed as materialized (
+    select d.project_id, d.model from (select distinct r.project_id, r.model from removed r) d
+     where matrice_private.is_claimed(d.project_id, d.model)
+  )
+  insert into matrice_private.waiting_parts (project_id, source_id, part, model, due)
+  select f.project_id, f.source_id, f.part, f.model, least(s.created_at, now())
+    from (
+      select distinct c.project_id, c.source_id, c.chunk_index / 128 as part, r.model
+        from removed r
+       -- OFFSET 0, so that no plan reads all chunks, or all embeddings of the model.
+       cross join lateral (select c.* from matrice.source_chunks c where c.id = r.chunk_id offset 0) c
+        join matrice.projects p on p.id = c.project_id
+       where (p.id, r.model) in (select d.project_id, d.model from claimed d) and not exists (
+         select from (select e.model, e.template_hash from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
+          where e.model = r.model
+            and e.template_hash is not distinct from coalesce(
+              matrice_private.wanted_template(p.settings, p.reembed_template), e.template_hash))
+    ) f
+    join matrice.context_sources s on s.id = f.source_id;
+  return null;
+end
+$$;
+comment on function matrice_private.list_freed is
+  'Lists the parts of chunks that lost their lease, unless they are deleted or have an embedding, or nobody claims the '
+  'model in the project. SECURITY DEFINER: no client may write waiting_parts.';
+
+-- For each row: deleting a chunk deletes its embeddings by a statement, most of which find none.
 create or replace trigger list_removed after delete on matrice.chunk_embeddings
 for each row execute function matrice_private.list_chunk();
 create or replace trigger list_moved after update of chunk_id, model on matrice.chunk_embeddings
 for each row when ((old.chunk_id, old.model) is distinct from (new.chunk_id, new.model))
 execute function matrice_private.list_chunk();
-create or replace trigger list_removed after delete on matrice.embedding_leases
-for each row execute function matrice_private.list_chunk();
+-- For each statement: a worker's batch ends many leases at once.
+create or replace trigger list_removed after delete on matrice.embedding_leases referencing old table as removed
+for each statement execute function matrice_private.list_freed();
 create or replace trigger list_shortened after update of chunk_id, model, leased_until on matrice.embedding_leases
 for each row when (new.leased_until < old.leased_until or (old.chunk_id, old.model) is distinct from (new.chunk_id, new.model))
 execute function matrice_private.list_chunk();
@@ -117,8 +166,8 @@ begin
 end
 $$;
 comment on function matrice_private.forget_queues is
-  'Forgets which models have listed parts when the owner truncates embeddings or leases. SECURITY DEFINER: no client may write '
-  'embedding_queues.';
+  'Forgets which models have listed parts when the owner truncates embeddings or leases. SECURITY DEFINER: no client may '
+  'write embedding_queues.';
 
 create or replace trigger forget_queues after truncate on matrice.chunk_embeddings
 for each statement execute function matrice_private.forget_queues();

@@ -211,7 +211,7 @@ begin
       'price_step', 'complete_run', 'complete_turn',
       -- SECURITY DEFINER: these write to tables that no client may write.
       'audit', 'keep_pillar_version', 'keep_phase', 'trim_texts', 'forget_usage', 'forget_failures', 'forget_rows', 'forget_rows_of_sources',
-      'list_parts', 'list_chunk', 'list_again', 'forget_queues',
+      'list_parts', 'is_claimed', 'list_chunk', 'list_freed', 'list_again', 'forget_queues',
       'count_added_chunks', 'count_removed_chunks', 'count_moved_chunk', 'count_embeddings', 'count_lost_embedding',
       'count_failure', 'add_up_added', 'recount_sources', 'recount_all', 'tell_progress',
       'tell_context_sources', 'tell_pillars', 'tell_insights', 'tell_workflow_runs',
