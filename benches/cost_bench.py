@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
@@ -171,11 +170,6 @@ TRIGGERS = ["alter table matrice.workflow_steps {} trigger note_added", "alter t
 SHAPE = "select count(*), sum(steps), sum(cost_usd) from matrice.workflow_metrics(%s, now() - interval '90 days', group_by => %s, time_zone => %s)"
 
 
-def processor_seconds(connection):
-    """What the session has used: other work of the machine does not count."""
-    return int(Path(f"/proc/{connection.info.backend_pid}/schedstat").read_text().split()[0]) / 1e9
-
-
 def new_project(connection):
     project = connection.execute("insert into matrice.projects (name) values ('Bench') returning id").fetchone()[0]
     runs = [connection.execute("select matrice.start_run(%s, %s, 'e', user_key => %s)", [project, f"w{n % 5}", f"u{n % 20}"]).fetchone()[0]
@@ -201,10 +195,10 @@ def measure_recording(connection, rounds=9):
             for way in taken:
                 for trigger in TRIGGERS:
                     connection.execute(trigger.format(way))
-                started = processor_seconds(connection)
+                started = harness.processor_seconds(connection)
                 call()
                 if turn:
-                    taken[way].append((processor_seconds(connection) - started) * 1e6 / steps)
+                    taken[way].append((harness.processor_seconds(connection) - started) * 1e6 / steps)
         without, kept = (statistics.median(taken[way]) for way in taken)
         rows.append([name, without, kept, f"{kept / without:.3f}"])
     harness.table(["call", "without metrics, µs a step", "with them", "ratio"], rows)

@@ -3,6 +3,7 @@
 import json
 import statistics
 import time
+from pathlib import Path
 
 import psycopg
 
@@ -39,6 +40,11 @@ def medians_ms(calls, runs=101, warm_up=10):
             connection.execute(query, arguments).fetchall()
             times[name].append((time.perf_counter() - started) * 1000)
     return {name: statistics.median(taken[warm_up:]) for name, taken in times.items()}
+
+
+def processor_seconds(connection):
+    """What the session has used: other work of the machine does not count."""
+    return int(Path(f"/proc/{connection.info.backend_pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def table(header, rows):

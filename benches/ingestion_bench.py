@@ -1,6 +1,6 @@
 """Writing: ingesting a document, claiming its chunks, storing their embeddings, deleting a project.
 
-BENCH_CHUNKS scales the large backlog. BENCH_PARTS names some of the parts: claims store ingest delete.
+BENCH_CHUNKS scales the large backlog. BENCH_PARTS names some of the parts: claims store ingest progress delete.
 """
 
 import io
@@ -29,7 +29,7 @@ from backlog import (
 
 NAME = "bench_ingestion"
 CHUNKS = int(os.environ.get("BENCH_CHUNKS", 1_000_000))
-PARTS = os.environ.get("BENCH_PARTS", "claims store ingest delete").split()
+PARTS = os.environ.get("BENCH_PARTS", "claims store ingest progress delete").split()
 SECONDS = float(os.environ.get("BENCH_SECONDS", 5))
 WORKERS = (1, 8)
 BATCH = 64
@@ -282,6 +282,51 @@ def ingest():
     harness.table(["who", "ingest_source", "of it text analysis", "the rest", "chunk_text", "COPY of the rows", "the rest / (chunk_text + COPY)"], rows)
 
 
+# Progress -------------------------------------------------------------------------------------------------------------------
+
+
+def switch(owner, way):
+    """Triggers that count chunks and embeddings of sources, and tell of them."""
+    for table, trigger in owner.execute(
+            "select tgrelid::regclass::text, tgname from pg_trigger where tgname ~ 'progress' and not tgisinternal").fetchall():
+        owner.execute(f"alter table {table} {way} trigger {trigger}")
+
+
+def progress(rounds=9):
+    """Processor time of a member's session, with the columns of progress and without them, in turn."""
+    owner = harness.database(NAME)
+    project = owner.execute("insert into matrice.projects (name) values ('p') returning id").fetchone()[0]
+    owner.execute("insert into matrice.user_projects (user_id, project_id, role) values (%s, %s, 'editor')", [MEMBER, project])
+    member = harness.signed_in(NAME, MEMBER)
+    text = document(2_000_000)
+    embeddings = "[" + ",".join(map(as_base64, vectors(BATCH, 1))) + "]"
+    took = {"ingest_source of 2 MB": {"disable": [], "enable": []}, "store_embeddings of all its chunks": {"disable": [], "enable": []}}
+
+    def timed(name, way, act):
+        started = harness.processor_seconds(member)
+        result = act()
+        took[name][way].append(harness.processor_seconds(member) - started)
+        return result
+
+    def store_all(ids):
+        for first in range(0, len(ids) - BATCH, BATCH):
+            member.execute("select matrice.store_embeddings(%s, %s, %s)", [MODEL, ids[first:first + BATCH], embeddings])
+
+    for turn in range(rounds):
+        for way in ("disable", "enable") if turn % 2 else ("enable", "disable"):
+            switch(owner, way)
+            source = timed("ingest_source of 2 MB", way, lambda: member.execute(
+                "select matrice.ingest_source(%s, 'document', %s)", [project, text]).fetchone()[0])
+            ids = [row[0] for row in owner.execute("select id from matrice.source_chunks where source_id = %s order by chunk_index", [source]).fetchall()]
+            timed("store_embeddings of all its chunks", way, lambda ids=ids: store_all(ids))
+            owner.execute("delete from matrice.context_sources")
+    rows = []
+    for name, ways in took.items():
+        without, kept = (statistics.median(ways[way]) for way in ("disable", "enable"))
+        rows.append([name, without, kept, f"{kept / without:.3f}"])
+    harness.table(["call", "without progress, processor seconds", "with it", "ratio"], rows)
+
+
 # Deleting -------------------------------------------------------------------------------------------------------------------
 
 
@@ -305,7 +350,7 @@ def delete():
 
 
 def main():
-    known = {"claims": claims, "store": store_embeddings, "ingest": ingest, "delete": delete}
+    known = {"claims": claims, "store": store_embeddings, "ingest": ingest, "progress": progress, "delete": delete}
     for part in PARTS:
         if part not in known:
             sys.exit(f"BENCH_PARTS={part}: it must be one of {', '.join(known)}")

@@ -131,11 +131,6 @@ def export(owner):
                   [[f"{EXPORTED:,} chunks", f"{lines:,}", size / 1e6, took, (watch.most - rest) / 1e6]])
 
 
-def processor_seconds(connection):
-    """What the session has used: other work of the machine does not count."""
-    return int(Path(f"/proc/{connection.info.backend_pid}/schedstat").read_text().split()[0]) / 1e9
-
-
 def events(member, rounds=15):
     """The same text is ingested into a project that tells its changes, and into one that does not."""
     text = "\n\n".join(sentences())[: MEGABYTES * 1_000_000]
@@ -144,10 +139,10 @@ def events(member, rounds=15):
     took = {name: [] for name in projects}
     for turn in range(rounds + 1):
         for name, project in projects.items():
-            started = processor_seconds(member)
+            started = harness.processor_seconds(member)
             source = member.execute("select matrice.ingest_source(%s, 'document', %s)", [project, text]).fetchone()[0]
             if turn:
-                took[name].append(processor_seconds(member) - started)
+                took[name].append(harness.processor_seconds(member) - started)
             member.execute("delete from matrice.context_sources where id = %s", [source])
     middle = {name: statistics.median(times) for name, times in took.items()}
     harness.table([f"ingest_source of {MEGABYTES} MB", "processor seconds", "ratio"],
