@@ -86,7 +86,7 @@ begin
       'comparable_name', 'name_at_provider', 'standard_rates', 'tier_rates', 'rates_in_proportion', 'sheets_of',
       'rates_of_catalogue', 'wrong_rate', 'require_rates', 'require_catalogue', 'load_catalogue', 'undated_name', 'billed_tier',
       'is_off_peak', 'surcharge', 'rates_of_sheets', 'own_price', 'cost_in_project',
-      'require_usage', 'bounded_usage', 'cost_of_reading', 'reading_of_step', 'cached_tokens',
+      'require_usage', 'bounded_usage', 'cost_of_reading', 'cost_of_column', 'reading_of_step', 'cached_tokens',
       'metric_buckets', 'metric_label', 'is_time_zone', 'require_time_zone', 'metric_filters', 'empty_buckets',
       'require_top', 'error_class', 'is_unpriced',
       'pillars_at', 'projects_recorded_by_viewers', 'require_recorder', 'require_recorder_of_run', 'require_run_arguments',
