@@ -85,6 +85,49 @@ begin
              is distinct from
              (o.cost_usd, o.executed_at, o.model, o.status, o.run_id, o.tokens_input, o.tokens_output)$sql$, ''));
   execute format($function$
+    create or replace function matrice_private.move_spending() returns trigger
+    language plpgsql security definer
+    set search_path = pg_catalog, pg_temp
+    as $body$
+    declare
+      projects uuid[] := array(
+        select distinct n.project_id from added n join removed o on o.id = n.id
+         where (n.phase, n.user_key, n.created_by) is distinct from (o.phase, o.user_key, o.created_by));
+      budgets  uuid[];
+      periods  timestamptz[];
+    begin
+      if projects = '{}' then
+        return null;
+      end if;
+      perform matrice_private.hold_budgets(projects);
+      with moved as (
+        select x.id, x.project_id, x.phase, x.user_key, x.created_by, t.times, o.event_name is null as is_late_start
+          from added n
+          join removed o on o.id = n.id
+         cross join lateral (values (1), (-1)) t (times)
+         cross join lateral (select n.* where t.times = 1 union all select o.* where t.times = -1) x
+         where (n.phase, n.user_key, n.created_by) is distinct from (o.phase, o.user_key, o.created_by)
+           and exists (select from matrice.budgets b
+                        where b.project_id = n.project_id and num_nonnulls(b.phase, b.user_key) > 0)
+      ), spent as (%s)
+      select array_agg(s.budget_id), array_agg(s.period_start) into budgets, periods from spent s;
+      if budgets <> '{}' then
+        perform matrice_private.reach_thresholds(budgets, periods);
+        perform matrice_private.merge_spending(budgets, periods);
+      end if;
+      return null;
+    end
+    $body$
+    $function$,
+    -- When a run starts late, what was reserved for its steps has said whose they are.
+    format(replace(spending, 'from matrice.workflow_runs r where r.id = s.run_id',
+                   'from moved r where r.id = s.run_id and r.times = s.times'), $sql$
+      select s.*, m.times
+        from moved m join matrice.workflow_steps s on s.project_id = m.project_id and s.run_id = m.id
+       where not m.is_late_start
+          or not exists (select from matrice.workflow_steps o
+                          where o.id = coalesce(s.corrects, s.id) and o.reservation_id is not null)$sql$, ''));
+  execute format($function$
     create or replace function matrice_private.recount_budget(given uuid) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -113,6 +156,9 @@ comment on function matrice_private.spend_on_budgets is
   'Adds what steps cost, or what they cost more or less than before, to the budgets of the time when they were executed. Ends '
   'the reservations of steps that have ended; without a known cost, what was reserved stays. It never refuses a step. Deleting '
   'a step gives nothing back: the money is spent. SECURITY DEFINER: no client may write these tables.';
+comment on function matrice_private.move_spending is
+  'Moves what the steps of a run cost to other budgets when its phase or its user changes: a run can start after its steps were '
+  'recorded. SECURITY DEFINER: no client may write these tables.';
 comment on function matrice_private.recount_budget is
   'Counts again what was spent of a budget since its current period began. For whoever has locked the budgets of the project.';
 
@@ -120,3 +166,6 @@ create or replace trigger spend_added after insert on matrice.workflow_steps ref
 for each statement execute function matrice_private.spend_on_budgets();
 create or replace trigger spend_changed after update on matrice.workflow_steps referencing old table as removed new table as added
 for each statement execute function matrice_private.spend_on_budgets();
+create or replace trigger move_spending after update on matrice.workflow_runs
+referencing old table as removed new table as added
+for each statement execute function matrice_private.move_spending();

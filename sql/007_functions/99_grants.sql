@@ -216,7 +216,7 @@ begin
       'count_failure', 'add_up_added', 'recount_sources', 'recount_all', 'tell_progress',
       'tell_context_sources', 'tell_pillars', 'tell_insights', 'tell_workflow_runs',
       'index_words', 'index_codes', 'prices_changed',
-      'take_project_id', 'void_invitations', 'spend_on_budgets', 'forget_budget',
+      'take_project_id', 'void_invitations', 'spend_on_budgets', 'move_spending', 'forget_budget',
       'weaken_by_chunks', 'weaken_by_chunk', 'weaken_by_sources', 'weaken_by_texts', 'weaken_by_source',
       'count_context_sources', 'count_source_texts', 'count_source_chunks', 'count_insights', 'count_insight_evidence',
       'keep_insight_version', 'count_insight_versions',

@@ -166,8 +166,8 @@ select tests.remember('run2', matrice.start_run(tests.id('atlas'), 'w', 'e', pha
 select pg_temp.step(0.5, 'run2', 'openai/gpt-4o');
 select pg_temp.step(0.25, 'run1', 'gpt-4o-2024-08-06');
 select pg_temp.step(0.5, 'run1', 'gpt-5');
-update matrice.workflow_runs set user_key = 'customer 7' where id = tests.id('run');
-select pg_temp.step(0.125, 'run', 'gpt-5');
+select tests.remember('run5', matrice.start_run(tests.id('atlas'), 'w', 'e', phase => 'P1', user_key => 'customer 7'));
+select pg_temp.step(0.125, 'run5', 'gpt-5');
 select results_eq($$select name, spent_usd from matrice.budget_status(tests.id('atlas')) where name <> 'all' order by name collate "C"$$,
                   $$values ('Edith', 1.25), ('P2', 0.5), ('customer', 0.125), ('gpt-4o a day', 0.75)$$, 'A step counts for the budgets of its model, phase and user');
 select tests.refuses($$select matrice.reserve_budget(tests.id('atlas'), 0.3, 'gpt-4o', run_id => tests.id('run2'))$$, 'PT402',
@@ -177,6 +177,16 @@ select tests.refuses($$select matrice.reserve_budget(tests.id('atlas'), 1.6, 'gp
 select tests.refuses($$select matrice.reserve_budget(tests.id('atlas'), 1.8, 'gpt-5')$$, 'PT402', 'reserve_budget counts the caller as the user', message => '%''Edith''%');
 select is((select count(*) from matrice.budget_status(tests.id('atlas')) where reserved_usd > 0), 2::bigint, 'What is refused reserves nothing');
 select tests.refuses($$select matrice.reserve_budget(tests.id('atlas'), 1, run_id => tests.id('run3'))$$, 'PT404', 'reserve_budget refuses a run of another project');
+select tests.remember('early', matrice.record_step(null, 's', 'success', cost_usd => 0.25, project_id => tests.id('atlas'), workflow_id => 'w', run_key => 'late'));
+select tests.remember('late', matrice.start_run(tests.id('atlas'), 'w', 'e', 'late', phase => 'P2', user_key => 'customer 7'));
+select is(pg_temp.status('P2') || ', ' || pg_temp.status('customer'), '0.75 0 ok, 0.375 0 ok', 'A run that starts after its steps takes them to the budgets of its phase and user');
+select matrice.correct_step(tests.id('early'), 'the invoice', 0.125);
+update matrice.workflow_runs set phase = 'P1', user_key = 'nobody' where id = tests.id('late');
+select is(pg_temp.status('P2') || ', ' || pg_temp.status('customer'), '0.5 0 ok, 0.125 0 ok', 'A run that moves takes its steps and their corrections along');
+select tests.remember('hold', matrice.reserve_budget(tests.id('atlas'), 0.01, user_key => 'customer 7'));
+select matrice.record_step(null, 's', 'success', cost_usd => 0.01, project_id => tests.id('atlas'), workflow_id => 'w', run_key => 'reserved', reservation_id => tests.id('hold'));
+select matrice.start_run(tests.id('atlas'), 'w', 'e', 'reserved', phase => 'P1', user_key => 'customer 7');
+select is(pg_temp.status('customer'), '0.135 0 ok', 'What was reserved for the user of a run that starts late counts once');
 select tests.remember('hold', matrice.reserve_budget(tests.id('atlas'), 0.1, 'gpt-4o'));
 insert into matrice.workflow_steps (run_id, step_name, status, model, cost_usd, reservation_id)
 values (tests.id('run'), 's', 'success', 'my-deployment', 0.2, tests.id('hold'));
