@@ -39,6 +39,11 @@ begin
       budgets  uuid[];
       periods  timestamptz[];
     begin
+      -- The foreign key holds the runs of new steps. See move_spending.
+      if tg_op = 'UPDATE' and exists (select from matrice.budgets b where b.project_id = any (projects)
+                                                                    and num_nonnulls(b.phase, b.user_key) > 0) then
+        perform from matrice.workflow_runs r where r.id in (select a.run_id from added a) order by r.id for key share;
+      end if;
       perform matrice_private.hold_budgets(projects);
       if exists (select from matrice.budgets b where b.project_id = any (projects)) then
         if tg_op = 'INSERT' then
@@ -92,13 +97,19 @@ begin
     declare
       projects uuid[] := array(
         select distinct n.project_id from added n join removed o on o.id = n.id
-         where (n.phase, n.user_key, n.created_by) is distinct from (o.phase, o.user_key, o.created_by));
+         where (n.phase, n.user_key, n.created_by) is distinct from (o.phase, o.user_key, o.created_by)
+           and exists (select from matrice.budgets b
+                        where b.project_id = n.project_id and num_nonnulls(b.phase, b.user_key) > 0));
       budgets  uuid[];
       periods  timestamptz[];
     begin
       if projects = '{}' then
         return null;
       end if;
+      -- Waits for those who write steps of these runs now, and lets others wait: who counted a step by the run of before has
+      -- committed when it is moved.
+      perform from matrice.workflow_runs r
+        where r.id in (select n.id from added n where n.project_id = any (projects)) order by r.id for update;
       perform matrice_private.hold_budgets(projects);
       with moved as (
         select x.id, x.project_id, x.phase, x.user_key, x.created_by, t.times, o.event_name is null as is_late_start
@@ -107,8 +118,7 @@ begin
          cross join lateral (values (1), (-1)) t (times)
          cross join lateral (select n.* where t.times = 1 union all select o.* where t.times = -1) x
          where (n.phase, n.user_key, n.created_by) is distinct from (o.phase, o.user_key, o.created_by)
-           and exists (select from matrice.budgets b
-                        where b.project_id = n.project_id and num_nonnulls(b.phase, b.user_key) > 0)
+           and n.project_id = any (projects)
       ), spent as (%s)
       select array_agg(s.budget_id), array_agg(s.period_start) into budgets, periods from spent s;
       if budgets <> '{}' then
