@@ -18,6 +18,9 @@ grant execute on all functions in schema pg_temp to public;
 -- Setting --------------------------------------------------------------------------------------------------------------
 
 select is_empty($$select * from matrice.budget_status(tests.id('atlas'))$$, 'budget_status of a project without budgets: nothing');
+select matrice.set_budget(tests.id('other'), 1, 'total');
+select is(pg_temp.status('default', 'other'), '0 0 ok', 'budget_status of a budget for all time of which nothing is spent');
+select matrice.remove_budget(tests.id('other'));
 select isnt(matrice.reserve_budget(tests.id('atlas')), null, 'reserve_budget in a project without budgets takes a call of unknown cost');
 select pg_temp.step(0.5);
 select tests.remember('budget', matrice.set_budget(tests.id('atlas'), 10));
