@@ -153,6 +153,18 @@ begin
          set period_start = matrice_private.period_start(b.period, b.time_zone, s.first_at)
         from matrice.budgets b
        where s.budget_id = given and b.id = s.budget_id;
+      -- What purge_steps deleted is spent, too. One statement, so that a purge of the same moment is seen as a whole.
+      with purged as (
+        insert into matrice_private.budget_spending (budget_id, period_start, spent_usd, unpriced_steps, first_at)
+        select b.id, p.period_start, sum(f.cost_usd), sum(f.unpriced_steps), min(f.at)
+          from matrice.budgets b
+          join matrice_private.metric_facts f on f.project_id = b.project_id and f.at >= since and f.is_call is null
+         cross join lateral (select matrice_private.period_start(b.period, b.time_zone, f.at) as period_start offset 0) p
+         where b.id = given and (b.phase is null or b.phase = f.phase) and (b.user_key is null or b.user_key = f.user_id)
+           and matrice_private.is_model_of_budget(b.model, f.model, null)
+         group by b.id, p.period_start
+        having sum(f.cost_usd) <> 0 or sum(f.unpriced_steps) <> 0
+      )
       %s;
     end
     $body$

@@ -252,6 +252,17 @@ select is(sum(spent_usd), 3::numeric, 'budget_spending has what was spent on the
   from matrice_private.budget_spending s join matrice.budgets b on b.id = s.budget_id
  where b.name = 'Paris' and s.period_start < date_trunc('day', now(), 'Europe/Paris');
 select is(pg_temp.status('Paris', 'third'), (matrice_private.recount_budgets()::text || pg_temp.status('Paris', 'third')), 'recount_budgets finds the same');
+select tests.project('purged');
+select tests.as_user('alice');
+select tests.remember('run6', matrice.start_run(tests.id('purged'), 'w', 'e', phase => 'P1'));
+select matrice.set_budget(tests.id('purged'), 9), matrice.set_budget(tests.id('purged'), 9, name => 'P1', phase => 'P2');
+select pg_temp.step(3, 'run6', 'gpt-4o', now() - interval '1 second'), pg_temp.step(2, 'run6');
+select is(matrice.purge_steps(tests.id('purged'), now()), 1::bigint, 'purge_steps purges a step that counted for a budget');
+select matrice.set_budget(tests.id('purged'), 9, 'total'), matrice.set_budget(tests.id('purged'), 9, 'total', name => 'P1', phase => 'P1', model => 'gpt-4o'),
+       matrice.set_budget(tests.id('purged'), 9, 'total', name => 'P2', phase => 'P2');
+select is(concat_ws(', ', pg_temp.status('default', 'purged'), pg_temp.status('P1', 'purged'), pg_temp.status('P2', 'purged')), '5 0 ok, 3 0 ok, 0 0 ok',
+          'set_budget counts what was spent by steps that are purged');
+select tests.as_owner();
 
 -- Forecasts ------------------------------------------------------------------------------------------------------------
 
