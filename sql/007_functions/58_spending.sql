@@ -15,7 +15,8 @@ declare
      cross join lateral (select r.phase, coalesce(r.user_key, r.created_by::text) as user_key
                            from matrice.workflow_runs r where r.id = s.run_id offset 0) r
       left join lateral (select h.model, h.phase, h.user_key from matrice_private.budget_holds h
-                          where h.id = s.reservation_id and h.project_id = s.project_id offset 0) h on true
+                          where h.id = s.reservation_id and h.project_id = s.project_id
+                            and coalesce(h.run_id, s.run_id) = s.run_id offset 0) h on true
       join matrice.budgets b on b.project_id = s.project_id
      cross join lateral (select matrice_private.period_start(b.period, b.time_zone, s.executed_at) as period_start offset 0) p
      where (b.phase is null or b.phase in (r.phase, h.phase))
@@ -56,20 +57,24 @@ begin
       end if;
       if exists (select from added a where a.reservation_id is not null) then
         update matrice_private.budget_holds h
+           set run_id = a.run_id
+          from added a
+         where h.id = a.reservation_id and h.project_id = a.project_id and h.run_id is null;
+        update matrice_private.budget_holds h
            set spent_at = a.executed_at
           from added a
-         where h.id = a.reservation_id and h.project_id = a.project_id
+         where h.id = a.reservation_id and h.project_id = a.project_id and h.run_id = a.run_id
            and matrice_private.is_unpriced(a.cost_usd, a.cost_source, a.status, a.model, a.tokens_input + a.tokens_output);
         delete from matrice_private.budget_holds h
          using added a
-         where h.id = a.reservation_id and h.project_id = a.project_id and a.status <> 'running'
+         where h.id = a.reservation_id and h.project_id = a.project_id and h.run_id = a.run_id and a.status <> 'running'
            and not matrice_private.is_unpriced(a.cost_usd, a.cost_source, a.status, a.model, a.tokens_input + a.tokens_output);
       end if;
       if exists (select from added a where a.cost_source = 'correction' and a.cost_usd is not null) then
         delete from matrice_private.budget_holds h
          using added a, matrice.workflow_steps s
          where a.cost_source = 'correction' and a.cost_usd is not null and s.id = (to_jsonb(a) ->> 'corrects')::uuid
-           and h.id = s.reservation_id and h.project_id = s.project_id;
+           and h.id = s.reservation_id and h.project_id = s.project_id and h.run_id = s.run_id;
       end if;
       if budgets <> '{}' then
         perform matrice_private.reach_thresholds(budgets, periods);

@@ -77,6 +77,18 @@ select is(matrice.release_budget(tests.id('hold')), true, 'release_budget ends a
 select is(matrice.release_budget(tests.id('hold')), false, 'release_budget twice: false');
 select is(pg_temp.status(), '0.5 0.2 warning', 'release_budget gives the room back');
 
+select tests.remember('hold', matrice.reserve_budget(tests.id('atlas'), 0.1));
+select matrice.record_step(tests.id('run'), 's', 'running', step_key => 'reserved', reservation_id => tests.id('hold'));
+select tests.as_user('alice');
+update matrice.projects set settings = '{"viewers_record_runs": true}' where id = tests.id('atlas');
+select tests.as_user('victor');
+select matrice.record_step(matrice.start_run(tests.id('atlas'), 'chat', 'asked'), 's', 'success', cost_usd => 0,
+                           reservation_id => (select reservation_id from matrice.workflow_steps where step_key = 'reserved'));
+select is(pg_temp.status(), '0.5 0.3 warning', 'Another run does not end a reservation that a running step names');
+select tests.as_user('edith');
+select matrice.record_step(tests.id('run'), 's', 'success', step_key => 'reserved', cost_usd => 0, reservation_id => tests.id('hold'));
+select is(pg_temp.status(), '0.5 0.2 warning', 'The end of the running step does');
+
 -- Settling by recording ------------------------------------------------------------------------------------------------
 
 select tests.remember('hold', matrice.reserve_budget(tests.id('atlas'), 0.1));
