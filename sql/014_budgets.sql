@@ -107,6 +107,7 @@ create table matrice_private.budget_holds (
   user_key      text,
   expires_at   timestamptz not null,
   spent_at     timestamptz,
+  run_id       uuid,
   constraint budget_holds_pkey primary key (id)
 );
 create index idx_budget_holds_project on matrice_private.budget_holds (project_id, expires_at);
@@ -124,6 +125,8 @@ comment on column matrice_private.budget_holds.expires_at is 'The reservation en
 comment on column matrice_private.budget_holds.spent_at is
   'When the call was executed, if its step has no known cost. The estimate then counts in the period of this time until a '
   'price is known. Null: the call has not been recorded.';
+comment on column matrice_private.budget_holds.run_id is
+  'The run of the first step that names the reservation. Members can read it there, and no other run may end it.';
 
 -- There is no foreign key: a reservation is gone when its step has been recorded.
 alter table matrice.workflow_steps add column reservation_id uuid;

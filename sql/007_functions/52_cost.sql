@@ -66,6 +66,15 @@ comment on function matrice_private.cost_of_reading is
   'Returns the cost of what read_usage has read, and what is to be said of it. The cost is null if sources disagree, if no '
   'tokens are known, or if a price is missing. project_id: whose own prices come first; null: of no project.';
 
+create or replace function matrice_private.cost_of_column(cost_usd numeric) returns numeric
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select case when round(cost_usd, 12) between 0 and 99999999.999999999999 then round(cost_usd, 12) end;
+end;
+comment on function matrice_private.cost_of_column is
+  'Returns a calculated cost as the column cost_usd holds it; null if it cannot.';
+
 create or replace function matrice_private.bounded_usage(usage jsonb) returns jsonb
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -173,10 +182,8 @@ begin
   if (reading ->> 'provider_cost_usd')::numeric < 100000000 then
     new.provider_cost_usd := round((reading ->> 'provider_cost_usd')::numeric, 12);
   end if;
-  select round(c.cost_usd, 12), c.note into calculated, new.cost_note
+  select matrice_private.cost_of_column(c.cost_usd), c.note into calculated, new.cost_note
     from matrice_private.cost_of_reading(new.project_id, new.model, reading, new.executed_at) c;
-  -- The column cannot hold more.
-  calculated := case when calculated between 0 and 99999999.999999999999 then calculated end;
   -- A calculated cost is calculated again when a value changes that it depends on. A restore inserts steps with their
   -- cost_source: a cost stays "calculated" if the same cost is calculated again.
   if new.cost_usd is null or (tg_op = 'UPDATE' and old.cost_source = 'calculated' and new.cost_usd = old.cost_usd) then

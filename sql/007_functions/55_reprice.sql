@@ -11,7 +11,7 @@ begin
   -- A cost that was recorded is never changed: it has been reported, and perhaps billed.
   return query
   with steps as (
-    select s.id, s.cost_usd as before, round(c.cost_usd, 12) as now
+    select s.id, s.cost_usd as before, matrice_private.cost_of_column(c.cost_usd) as now
       from matrice.workflow_steps s
      cross join lateral matrice_private.cost_of_reading(
              s.project_id, s.model,

@@ -38,7 +38,7 @@ begin
     tokens_input := coalesce((reading ->> 'tokens_input')::integer, tokens_input);
     tokens_output := coalesce((reading ->> 'tokens_output')::integer, tokens_output);
     if cost_usd is null then
-      select round(c.cost_usd, 12) into cost_usd
+      select matrice_private.cost_of_column(c.cost_usd) into cost_usd
         from matrice_private.cost_of_reading(step.project_id, step.model, reading, step.executed_at) c;
     end if;
   end if;

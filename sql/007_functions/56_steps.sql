@@ -82,7 +82,10 @@ declare
 begin
   update matrice.workflow_steps s
      set status = e.status, executed_at = e.executed_at, error = e.error, cost_usd = e.cost_usd,
-         latency_ms = round(coalesce(e.latency_ms, greatest(extract(epoch from e.executed_at - s.executed_at) * 1000, 0))),
+         -- The column cannot hold more than eleven days. Nobody knows whether a step took so long or its worker was lost.
+         latency_ms = case when e.latency_ms is not null then round(e.latency_ms)
+                           when e.executed_at - s.executed_at <= interval '1000000 seconds'
+                           then round(greatest(extract(epoch from e.executed_at - s.executed_at) * 1000, 0)) end,
          model = coalesce(e.model, s.model),
          tokens_input = coalesce(e.tokens_input, s.tokens_input), tokens_output = coalesce(e.tokens_output, s.tokens_output),
          usage = case when coalesce(e.usage, '{}') = '{}' then s.usage else e.usage end

@@ -15,7 +15,8 @@ declare
      cross join lateral (select r.phase, coalesce(r.user_key, r.created_by::text) as user_key
                            from matrice.workflow_runs r where r.id = s.run_id offset 0) r
       left join lateral (select h.model, h.phase, h.user_key from matrice_private.budget_holds h
-                          where h.id = s.reservation_id and h.project_id = s.project_id offset 0) h on true
+                          where h.id = s.reservation_id and h.project_id = s.project_id
+                            and coalesce(h.run_id, s.run_id) = s.run_id offset 0) h on true
       join matrice.budgets b on b.project_id = s.project_id
      cross join lateral (select matrice_private.period_start(b.period, b.time_zone, s.executed_at) as period_start offset 0) p
      where (b.phase is null or b.phase in (r.phase, h.phase))
@@ -39,6 +40,11 @@ begin
       budgets  uuid[];
       periods  timestamptz[];
     begin
+      -- The foreign key holds the runs of new steps. See move_spending.
+      if tg_op = 'UPDATE' and exists (select from matrice.budgets b where b.project_id = any (projects)
+                                                                    and num_nonnulls(b.phase, b.user_key) > 0) then
+        perform from matrice.workflow_runs r where r.id in (select a.run_id from added a) order by r.id for key share;
+      end if;
       perform matrice_private.hold_budgets(projects);
       if exists (select from matrice.budgets b where b.project_id = any (projects)) then
         if tg_op = 'INSERT' then
@@ -51,20 +57,24 @@ begin
       end if;
       if exists (select from added a where a.reservation_id is not null) then
         update matrice_private.budget_holds h
+           set run_id = a.run_id
+          from added a
+         where h.id = a.reservation_id and h.project_id = a.project_id and h.run_id is null;
+        update matrice_private.budget_holds h
            set spent_at = a.executed_at
           from added a
-         where h.id = a.reservation_id and h.project_id = a.project_id
+         where h.id = a.reservation_id and h.project_id = a.project_id and h.run_id = a.run_id
            and matrice_private.is_unpriced(a.cost_usd, a.cost_source, a.status, a.model, a.tokens_input + a.tokens_output);
         delete from matrice_private.budget_holds h
          using added a
-         where h.id = a.reservation_id and h.project_id = a.project_id and a.status <> 'running'
+         where h.id = a.reservation_id and h.project_id = a.project_id and h.run_id = a.run_id and a.status <> 'running'
            and not matrice_private.is_unpriced(a.cost_usd, a.cost_source, a.status, a.model, a.tokens_input + a.tokens_output);
       end if;
       if exists (select from added a where a.cost_source = 'correction' and a.cost_usd is not null) then
         delete from matrice_private.budget_holds h
          using added a, matrice.workflow_steps s
          where a.cost_source = 'correction' and a.cost_usd is not null and s.id = (to_jsonb(a) ->> 'corrects')::uuid
-           and h.id = s.reservation_id and h.project_id = s.project_id;
+           and h.id = s.reservation_id and h.project_id = s.project_id and h.run_id = s.run_id;
       end if;
       if budgets <> '{}' then
         perform matrice_private.reach_thresholds(budgets, periods);
@@ -85,6 +95,54 @@ begin
              is distinct from
              (o.cost_usd, o.executed_at, o.model, o.status, o.run_id, o.tokens_input, o.tokens_output)$sql$, ''));
   execute format($function$
+    create or replace function matrice_private.move_spending() returns trigger
+    language plpgsql security definer
+    set search_path = pg_catalog, pg_temp
+    as $body$
+    declare
+      projects uuid[] := array(
+        select distinct n.project_id from added n join removed o on o.id = n.id
+         where (n.phase, n.user_key, n.created_by) is distinct from (o.phase, o.user_key, o.created_by)
+           and exists (select from matrice.budgets b
+                        where b.project_id = n.project_id and num_nonnulls(b.phase, b.user_key) > 0));
+      budgets  uuid[];
+      periods  timestamptz[];
+    begin
+      if projects = '{}' then
+        return null;
+      end if;
+      -- Waits for those who write steps of these runs now, and lets others wait: who counted a step by the run of before has
+      -- committed when it is moved.
+      perform from matrice.workflow_runs r
+        where r.id in (select n.id from added n where n.project_id = any (projects)) order by r.id for update;
+      perform matrice_private.hold_budgets(projects);
+      with moved as (
+        select x.id, x.project_id, x.phase, x.user_key, x.created_by, t.times, o.event_name is null as is_late_start
+          from added n
+          join removed o on o.id = n.id
+         cross join lateral (values (1), (-1)) t (times)
+         cross join lateral (select n.* where t.times = 1 union all select o.* where t.times = -1) x
+         where (n.phase, n.user_key, n.created_by) is distinct from (o.phase, o.user_key, o.created_by)
+           and n.project_id = any (projects)
+      ), spent as (%s)
+      select array_agg(s.budget_id), array_agg(s.period_start) into budgets, periods from spent s;
+      if budgets <> '{}' then
+        perform matrice_private.reach_thresholds(budgets, periods);
+        perform matrice_private.merge_spending(budgets, periods);
+      end if;
+      return null;
+    end
+    $body$
+    $function$,
+    -- When a run starts late, what was reserved for its steps has said whose they are.
+    format(replace(spending, 'from matrice.workflow_runs r where r.id = s.run_id',
+                   'from moved r where r.id = s.run_id and r.times = s.times'), $sql$
+      select s.*, m.times
+        from moved m join matrice.workflow_steps s on s.project_id = m.project_id and s.run_id = m.id
+       where not m.is_late_start
+          or not exists (select from matrice.workflow_steps o
+                          where o.id = coalesce(s.corrects, s.id) and o.reservation_id is not null)$sql$, ''));
+  execute format($function$
     create or replace function matrice_private.recount_budget(given uuid) returns void
     language plpgsql
     set search_path = pg_catalog, pg_temp
@@ -100,6 +158,18 @@ begin
          set period_start = matrice_private.period_start(b.period, b.time_zone, s.first_at)
         from matrice.budgets b
        where s.budget_id = given and b.id = s.budget_id;
+      -- What purge_steps deleted is spent, too. One statement, so that a purge of the same moment is seen as a whole.
+      with purged as (
+        insert into matrice_private.budget_spending (budget_id, period_start, spent_usd, unpriced_steps, first_at)
+        select b.id, p.period_start, sum(f.cost_usd), sum(f.unpriced_steps), min(f.at)
+          from matrice.budgets b
+          join matrice_private.metric_facts f on f.project_id = b.project_id and f.at >= since and f.is_call is null
+         cross join lateral (select matrice_private.period_start(b.period, b.time_zone, f.at) as period_start offset 0) p
+         where b.id = given and (b.phase is null or b.phase = f.phase) and (b.user_key is null or b.user_key = f.user_id)
+           and matrice_private.is_model_of_budget(b.model, f.model, null)
+         group by b.id, p.period_start
+        having sum(f.cost_usd) <> 0 or sum(f.unpriced_steps) <> 0
+      )
       %s;
     end
     $body$
@@ -113,6 +183,9 @@ comment on function matrice_private.spend_on_budgets is
   'Adds what steps cost, or what they cost more or less than before, to the budgets of the time when they were executed. Ends '
   'the reservations of steps that have ended; without a known cost, what was reserved stays. It never refuses a step. Deleting '
   'a step gives nothing back: the money is spent. SECURITY DEFINER: no client may write these tables.';
+comment on function matrice_private.move_spending is
+  'Moves what the steps of a run cost to other budgets when its phase or its user changes: a run can start after its steps were '
+  'recorded. SECURITY DEFINER: no client may write these tables.';
 comment on function matrice_private.recount_budget is
   'Counts again what was spent of a budget since its current period began. For whoever has locked the budgets of the project.';
 
@@ -120,3 +193,6 @@ create or replace trigger spend_added after insert on matrice.workflow_steps ref
 for each statement execute function matrice_private.spend_on_budgets();
 create or replace trigger spend_changed after update on matrice.workflow_steps referencing old table as removed new table as added
 for each statement execute function matrice_private.spend_on_budgets();
+create or replace trigger move_spending after update on matrice.workflow_runs
+referencing old table as removed new table as added
+for each statement execute function matrice_private.move_spending();

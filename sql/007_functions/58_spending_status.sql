@@ -68,7 +68,7 @@ begin
     from matrice_private.visible_figures(budget_status.project_id, at) f
     join matrice.budgets b on b.id = f.budget_id
    cross join lateral matrice_private.spending_forecast(
-     b.limit_usd, f.spent_usd, coalesce(greatest(f.first_at, f.period_start), at), f.period_end, at) c
+     b.limit_usd, f.spent_usd, greatest(coalesce(f.first_at, at), f.period_start), f.period_end, at) c
    order by b.name;
 end
 $$;

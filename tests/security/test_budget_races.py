@@ -201,3 +201,28 @@ def test_budgets_survive_a_deletion_of_the_project_while_others_record(budget):
 
     run(*[writer] * 4, delete)
     assert budget.value("select count(*) from matrice.budgets") == 0
+
+
+@pytest.mark.parametrize("step", [
+    "insert into matrice.workflow_steps (run_id, step_name, status, cost_usd) values (%(run)s, 'call', 'success', 0.5)",
+    "select matrice.record_step(%(run)s, 'call', 'success', step_key => 'live', cost_usd => 0.5)"], ids=["new", "ended"])
+def test_a_run_that_moves_takes_along_what_is_spent_at_the_same_moment(budget, step):
+    """While an owner sets a budget, too: nobody waits in a circle."""
+    with session(budget, OWNER) as owner:
+        for phase in ("P1", "P2"):
+            owner.execute("select matrice.set_budget(%s, 1, name => %s, phase => %s)", [budget.project, phase, phase])
+        owner.execute("update matrice.workflow_runs set phase = 'P1' where id = %s", [budget.run])
+        owner.execute("select matrice.record_step(%s, 'call', 'running', step_key => 'live')", [budget.run])
+    spender, mover, setter = session(budget, EDITORS[0], autocommit=False), session(budget, EDITORS[1]), session(budget, OWNER)
+    spender.execute(step, {"run": budget.run})
+    move = threading.Thread(target=mover.execute, args=["update matrice.workflow_runs set phase = 'P2' where id = %s", [budget.run]])
+    put = threading.Thread(target=setter.execute, args=["select matrice.set_budget(%s, 2)", [budget.project]])
+    move.start()
+    assert waits(budget, move)
+    put.start()
+    spender.commit()
+    move.join(30), put.join(30)
+    assert status(budget, "P1") == (0, 0)
+    assert status(budget, "P2") == (Decimal("0.5"), 0)
+    assert status(budget) == (Decimal("0.5"), 0)
+    spender.close(), mover.close(), setter.close()

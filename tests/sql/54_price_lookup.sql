@@ -273,6 +273,13 @@ select results_eq($$select trim_scale(cost_usd), cost_source from matrice.workfl
   $$values (null::numeric, null), (0.002, 'calculated'), (null, null), (null, null), (7, 'provided'), (0.0025, 'calculated')$$,
   'reprice changes only steps without a cost, since a time, in one project');
 select is_empty($$select from matrice.reprice(tests.id('atlas'), '2026-02-01') where is_filled$$, 'reprice fills nothing a second time');
+insert into matrice.workflow_steps (id, run_id, step_name, status, model, tokens_input, executed_at)
+values (tests.id('dear'), tests.id('run'), 's', 'success', 'dear', 1000000000, '2026-03-04');
+select matrice.set_price(tests.id('atlas'), 'dear', '{"input": 1000000}', valid_from => '2026-01-01Z');
+select is_empty($$select from matrice.reprice(tests.id('atlas'), '2026-02-01') where is_filled$$, 'reprice leaves a cost out that the column cannot hold');
+select matrice.correct_step(tests.id('dear'), 'one less', tokens_input => 999999999);
+select results_eq($$select cost_usd, tokens_input from matrice.workflow_steps where corrects = tests.id('dear')$$, $$values (null::numeric, -1)$$,
+                  'correct_step leaves a cost out that the column cannot hold');
 
 -- Preparation ------------------------------------------------------------------------------------------------------
 

@@ -90,6 +90,10 @@ select tests.remember_state();
 select is(tests.step('early', $$, step_key => 's'$$, 'running'), tests.id('live'), 'running after the end returns the same row');
 select is(tests.step('early', $$, step_key => 's', cost_usd => 0$$, 'failed'), tests.id('live'), 'A second end returns the same row');
 select tests.unchanged('running after the end, and a second end, change no row');
+select tests.step('early', $$, step_key => 'old', executed_at => now() - interval '100 years'$$, 'running');
+select tests.remember('old', tests.step('early', $$, step_key => 'old'$$));
+select results_eq($$select status, latency_ms from matrice.workflow_steps where id = tests.id('old')$$, $$values ('success', null::integer)$$,
+                  'The end of a step that ran too long for latency_ms is recorded without it');
 select tests.refuses($$select tests.step('early', '', 'running')$$, '22023', 'A running step without a step_key is refused', '%', '%step_key%');
 select tests.step('early', $$, step_key => 'two', model => 'gpt-4o', tokens_input => 1000, call_key => '1'$$);
 select tests.step('early', $$, step_key => 'two', model => 'gpt-4o', tokens_input => 2000, call_key => '2'$$);

@@ -18,6 +18,9 @@ grant execute on all functions in schema pg_temp to public;
 -- Setting --------------------------------------------------------------------------------------------------------------
 
 select is_empty($$select * from matrice.budget_status(tests.id('atlas'))$$, 'budget_status of a project without budgets: nothing');
+select matrice.set_budget(tests.id('other'), 1, 'total');
+select is(pg_temp.status('default', 'other'), '0 0 ok', 'budget_status of a budget for all time of which nothing is spent');
+select matrice.remove_budget(tests.id('other'));
 select isnt(matrice.reserve_budget(tests.id('atlas')), null, 'reserve_budget in a project without budgets takes a call of unknown cost');
 select pg_temp.step(0.5);
 select tests.remember('budget', matrice.set_budget(tests.id('atlas'), 10));
@@ -73,6 +76,18 @@ select tests.as_user('edith');
 select is(matrice.release_budget(tests.id('hold')), true, 'release_budget ends a reservation');
 select is(matrice.release_budget(tests.id('hold')), false, 'release_budget twice: false');
 select is(pg_temp.status(), '0.5 0.2 warning', 'release_budget gives the room back');
+
+select tests.remember('hold', matrice.reserve_budget(tests.id('atlas'), 0.1));
+select matrice.record_step(tests.id('run'), 's', 'running', step_key => 'reserved', reservation_id => tests.id('hold'));
+select tests.as_user('alice');
+update matrice.projects set settings = '{"viewers_record_runs": true}' where id = tests.id('atlas');
+select tests.as_user('victor');
+select matrice.record_step(matrice.start_run(tests.id('atlas'), 'chat', 'asked'), 's', 'success', cost_usd => 0,
+                           reservation_id => (select reservation_id from matrice.workflow_steps where step_key = 'reserved'));
+select is(pg_temp.status(), '0.5 0.3 warning', 'Another run does not end a reservation that a running step names');
+select tests.as_user('edith');
+select matrice.record_step(tests.id('run'), 's', 'success', step_key => 'reserved', cost_usd => 0, reservation_id => tests.id('hold'));
+select is(pg_temp.status(), '0.5 0.2 warning', 'The end of the running step does');
 
 -- Settling by recording ------------------------------------------------------------------------------------------------
 
@@ -166,8 +181,8 @@ select tests.remember('run2', matrice.start_run(tests.id('atlas'), 'w', 'e', pha
 select pg_temp.step(0.5, 'run2', 'openai/gpt-4o');
 select pg_temp.step(0.25, 'run1', 'gpt-4o-2024-08-06');
 select pg_temp.step(0.5, 'run1', 'gpt-5');
-update matrice.workflow_runs set user_key = 'customer 7' where id = tests.id('run');
-select pg_temp.step(0.125, 'run', 'gpt-5');
+select tests.remember('run5', matrice.start_run(tests.id('atlas'), 'w', 'e', phase => 'P1', user_key => 'customer 7'));
+select pg_temp.step(0.125, 'run5', 'gpt-5');
 select results_eq($$select name, spent_usd from matrice.budget_status(tests.id('atlas')) where name <> 'all' order by name collate "C"$$,
                   $$values ('Edith', 1.25), ('P2', 0.5), ('customer', 0.125), ('gpt-4o a day', 0.75)$$, 'A step counts for the budgets of its model, phase and user');
 select tests.refuses($$select matrice.reserve_budget(tests.id('atlas'), 0.3, 'gpt-4o', run_id => tests.id('run2'))$$, 'PT402',
@@ -177,6 +192,16 @@ select tests.refuses($$select matrice.reserve_budget(tests.id('atlas'), 1.6, 'gp
 select tests.refuses($$select matrice.reserve_budget(tests.id('atlas'), 1.8, 'gpt-5')$$, 'PT402', 'reserve_budget counts the caller as the user', message => '%''Edith''%');
 select is((select count(*) from matrice.budget_status(tests.id('atlas')) where reserved_usd > 0), 2::bigint, 'What is refused reserves nothing');
 select tests.refuses($$select matrice.reserve_budget(tests.id('atlas'), 1, run_id => tests.id('run3'))$$, 'PT404', 'reserve_budget refuses a run of another project');
+select tests.remember('early', matrice.record_step(null, 's', 'success', cost_usd => 0.25, project_id => tests.id('atlas'), workflow_id => 'w', run_key => 'late'));
+select tests.remember('late', matrice.start_run(tests.id('atlas'), 'w', 'e', 'late', phase => 'P2', user_key => 'customer 7'));
+select is(pg_temp.status('P2') || ', ' || pg_temp.status('customer'), '0.75 0 ok, 0.375 0 ok', 'A run that starts after its steps takes them to the budgets of its phase and user');
+select matrice.correct_step(tests.id('early'), 'the invoice', 0.125);
+update matrice.workflow_runs set phase = 'P1', user_key = 'nobody' where id = tests.id('late');
+select is(pg_temp.status('P2') || ', ' || pg_temp.status('customer'), '0.5 0 ok, 0.125 0 ok', 'A run that moves takes its steps and their corrections along');
+select tests.remember('hold', matrice.reserve_budget(tests.id('atlas'), 0.01, user_key => 'customer 7'));
+select matrice.record_step(null, 's', 'success', cost_usd => 0.01, project_id => tests.id('atlas'), workflow_id => 'w', run_key => 'reserved', reservation_id => tests.id('hold'));
+select matrice.start_run(tests.id('atlas'), 'w', 'e', 'reserved', phase => 'P1', user_key => 'customer 7');
+select is(pg_temp.status('customer'), '0.135 0 ok', 'What was reserved for the user of a run that starts late counts once');
 select tests.remember('hold', matrice.reserve_budget(tests.id('atlas'), 0.1, 'gpt-4o'));
 insert into matrice.workflow_steps (run_id, step_name, status, model, cost_usd, reservation_id)
 values (tests.id('run'), 's', 'success', 'my-deployment', 0.2, tests.id('hold'));
@@ -239,6 +264,17 @@ select is(sum(spent_usd), 3::numeric, 'budget_spending has what was spent on the
   from matrice_private.budget_spending s join matrice.budgets b on b.id = s.budget_id
  where b.name = 'Paris' and s.period_start < date_trunc('day', now(), 'Europe/Paris');
 select is(pg_temp.status('Paris', 'third'), (matrice_private.recount_budgets()::text || pg_temp.status('Paris', 'third')), 'recount_budgets finds the same');
+select tests.project('purged');
+select tests.as_user('alice');
+select tests.remember('run6', matrice.start_run(tests.id('purged'), 'w', 'e', phase => 'P1'));
+select matrice.set_budget(tests.id('purged'), 9), matrice.set_budget(tests.id('purged'), 9, name => 'P1', phase => 'P2');
+select pg_temp.step(3, 'run6', 'gpt-4o', now() - interval '1 second'), pg_temp.step(2, 'run6');
+select is(matrice.purge_steps(tests.id('purged'), now()), 1::bigint, 'purge_steps purges a step that counted for a budget');
+select matrice.set_budget(tests.id('purged'), 9, 'total'), matrice.set_budget(tests.id('purged'), 9, 'total', name => 'P1', phase => 'P1', model => 'gpt-4o'),
+       matrice.set_budget(tests.id('purged'), 9, 'total', name => 'P2', phase => 'P2');
+select is(concat_ws(', ', pg_temp.status('default', 'purged'), pg_temp.status('P1', 'purged'), pg_temp.status('P2', 'purged')), '5 0 ok, 3 0 ok, 0 0 ok',
+          'set_budget counts what was spent by steps that are purged');
+select tests.as_owner();
 
 -- Forecasts ------------------------------------------------------------------------------------------------------------
 
