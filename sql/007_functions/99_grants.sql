@@ -78,7 +78,7 @@ begin
       'query_vector', 'require_result_options', 'require_least', 'require_words', 'require_highlight', 'require_fusion',
       'has_chunks', 'unmatched',
       'tell_unmatched', 'require_scores', 'scored_chunks', 'document_rows',
-      'placed_chunks', 'pieces_of', 'names_in', 'places_in_chunks', 'quotes_in_source', 'quotes',
+      'placed_chunks', 'chunks_of_quotes', 'pieces_of', 'names_in', 'places_in_chunks', 'quotes_in_source', 'quotes',
       'lead_of', 'context_passages', 'rendered_context', 'context_tokens', 'cut_at_sentence', 'pack_chunks', 'pack_insights',
       'project_of_conversation', 'latest_turns', 'cited_chunks',
       'require_labelled_queries', 'grades_of', 'quality_of', 'labelled_queries', 'require_labelled_query', 'recall_of',
