@@ -115,7 +115,8 @@ begin
       select p.chunk_id, p.chunk_index, n.number
         from matrice_private.placed_chunks(source_id) p
        -- From the first quote that may reach into the chunk until the last one that begins before its end.
-       cross join lateral generate_series(width_bucket(p.from_char, reaches) + 1, width_bucket(p.until_char - 1, starts)) n (number)
+       cross join lateral generate_series(
+         width_bucket(p.from_char, reaches) + 1, width_bucket(p.until_char - 1, starts)) n (number)
        where ends[n.number] > p.from_char
     ), sets as materialized (
       select c.number, array_agg(c.chunk_id order by c.chunk_index) as ids from chunks c group by c.number
