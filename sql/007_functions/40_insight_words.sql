@@ -158,19 +158,20 @@ create or replace function matrice_private.any_word(query_text text, analyses te
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-begin
-  return (
-    select string_agg(distinct
-             '''' || replace(replace(w.word, chr(92), repeat(chr(92), 2)), '''', '''''') || ''''
-             || case when w.is_prefix then ':*' else '' end, ' | ')
+declare
+  words text[] := array(
+    select distinct '''' || replace(replace(w.word, chr(92), repeat(chr(92), 2)), '''', '''''') || ''''
+                    || case when w.is_prefix then ':*' else '' end
       from unnest(analyses) a (analysis)
-     cross join lateral matrice._query_words(query_text, 'any', a.analysis) w
-  )::tsquery;
+     cross join lateral matrice._query_words(query_text, 'any', a.analysis) w);
+begin
+  -- PostgreSQL compares each text with each word of a tsquery, and reads a long one by recursion.
+  return case when cardinality(words) between 1 and 100 then array_to_string(words, ' | ')::tsquery end;
 end
 $$;
 comment on function matrice_private.any_word is
   'Returns a tsquery that every text matches that has one of the words of a query, in one of its forms. Null if it has no '
-  'words.';
+  'words, or more than a hundred.';
 
 create or replace function matrice_private.ranked_without_index(query_text text, project_id uuid)
 returns table (id uuid, score double precision, phrases tsquery)
@@ -209,11 +210,11 @@ begin
   select jsonb_object_agg(t.analysis, jsonb_build_array(t.insights, t.words)) into totals
     from (select t.analysis, sum(t.insights) as insights, sum(t.words) as words
             from matrice_private.insight_totals t where t.project_id = matching_insights.project_id group by t.analysis) t;
-  if totals is null then
+  asked := matrice_private.any_word(query_text, array(select jsonb_object_keys(totals)));
+  if asked is null then
     return query select r.* from matrice_private.ranked_without_index(query_text, project_id) r;
     return;
   end if;
-  asked := matrice_private.any_word(query_text, array(select jsonb_object_keys(totals)));
   select coalesce(array_agg(i.id), '{}') as ids, coalesce(array_agg(i.fts), '{}') as vectors into matched
     from matrice.insights i where i.project_id = matching_insights.project_id and i.fts @@ asked;
   -- The others count with their number and their lengths.
@@ -334,7 +335,7 @@ begin
       union
       -- Clients that insert rows themselves may have repeated a text. The copies may rank behind depth.
       select i.id
-        from (select distinct n.content_hash from near n where not include_superseded) h
+        from (select distinct n.content_hash from near n where not include_superseded and depth < cardinality(ids)) h
        cross join lateral (
          select i.id from matrice.insights i
           where i.project_id = best_insights.project_id and i.content_hash = h.content_hash offset 0) i

@@ -99,6 +99,10 @@ begin
   select array_agg(r.id order by r.score desc, r.id) as ids, array_agg(r.score order by r.score desc, r.id) as scores,
          array_agg(r.phrases order by r.score desc, r.id) as phrases, count(*) as count into ranked
     from matrice_private.ranked_insights(query_text, search_insights.project_id) r;
+  if ranked.scores[1] = 0 then
+    -- The query only excludes. Then the confidence alone decides.
+    depth := ranked.count;
+  end if;
   loop
     select array_agg(b.insight_id order by b.score * b.confidence desc, b.insight_id) as ids,
            array_agg(b.score order by b.score * b.confidence desc, b.insight_id) as scores,

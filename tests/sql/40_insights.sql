@@ -152,7 +152,9 @@ end
 $$;
 create table tests.queries as select q from unnest(array[
   'wind', 'winds storms dusk', 'the', '"fall at dusk"', '-wind', '-"strong winds"', '+wind -tide', 'ti*', '+storm wi* or tide', 'zzz', '-zzz', 'back\slash',
-  'don''t', '"the wind" or calm', '北京']) q;
+  'don''t', '"the wind" or calm', '北京',
+  -- PostgreSQL would read a tsquery of so many words by recursion, until the stack is full.
+  (select 'tide,' || string_agg(chr(19968 + i), '') from generate_series(1, 9900) i)]) q;
 insert into matrice.insights (project_id, type, title, content, confidence)
 select tests.id('atlas'), 'pattern', (array['Wind', 'Tide', 'back\slash', '北京大学'])[1 + i % 4], repeat('the wind ', i % 5) || 'number ' || i, i % 11 / 10.0
   from generate_series(1, 150) i;
