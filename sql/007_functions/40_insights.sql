@@ -69,6 +69,7 @@ create or replace function matrice_private.holds(
   superseded_at timestamptz, retracted_at timestamptz, valid_from timestamptz, valid_until timestamptz, at timestamptz
 ) returns boolean
 language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
 begin atomic
   select (superseded_at is null or superseded_at > at) and (retracted_at is null or retracted_at > at)
          and (valid_from is null or valid_from <= at) and (valid_until is null or valid_until > at);

@@ -1,10 +1,10 @@
 -- How sure an insight is: from its first statement, its evidence, and its age. docs/insights.md states the formula.
--- The formulas have no search_path, so that PostgreSQL puts them into the queries instead of calling them for each insight.
 
 create or replace function matrice_private.confidence_of(
   stated double precision, first_weight double precision, weight_for double precision, weight_against double precision
 ) returns double precision
 language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
 begin atomic
   -- The mean of a Beta distribution. The first statement counts as two pieces of evidence.
   select (2 * stated * first_weight + weight_for) / (2 + weight_for + weight_against);
@@ -16,6 +16,7 @@ comment on function matrice_private.confidence_of is
 
 create or replace function matrice_private.half_life(volatility text) returns integer
 language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
 begin atomic
   select case volatility when 'slow' then 1095 when 'normal' then 365 when 'fast' then 30 end;
 end;
@@ -25,6 +26,7 @@ comment on function matrice_private.half_life is
 create or replace function matrice_private.freshness(volatility text, told_at timestamptz, at timestamptz)
 returns double precision
 language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
 begin atomic
   -- Whole days of 24 hours, so that a confidence stays the same for a day.
   select coalesce(
@@ -37,6 +39,7 @@ comment on function matrice_private.freshness is
 create or replace function matrice_private.evidence_weight(changed_at timestamptz, deleted_at timestamptz, at timestamptz)
 returns double precision
 language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
 begin atomic
   select case when deleted_at <= at then 0.25 when changed_at <= at then 0.5 else 1 end;
 end;

@@ -78,6 +78,7 @@ comment on function matrice_private.insights_due is
 
 create or replace function matrice_private.quoted(content text) returns text
 language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
 begin atomic
   select '"' || case when length(content) > 60 then left(content, 60) || '…' else content end || '"';
 end;

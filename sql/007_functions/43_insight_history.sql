@@ -95,6 +95,7 @@ create or replace function matrice_private.evidence_state(
   changed_at timestamptz, deleted_at timestamptz, ended_at timestamptz, at timestamptz
 ) returns text
 language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
 begin atomic
   select case when ended_at <= at then 'replaced' when deleted_at <= at then 'source deleted'
               when changed_at <= at then 'text changed' else 'stands' end;
@@ -105,6 +106,7 @@ comment on function matrice_private.evidence_state is
 
 create or replace function matrice_private.utc(at timestamptz) returns text
 language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
 begin atomic
   select to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 end;

@@ -57,11 +57,9 @@ select is_empty($$select name from columns where attname = 'project_id' and not 
 
 -- An empty search_path would let pg_temp come first for types and relations, so that whoever makes a type pg_temp.uuid runs code as
 -- the owner (C2). Most of the engine's functions in Rust resolve no names: only those that run queries or look up dictionaries do.
--- In a body that is BEGIN ATOMIC, names were resolved when the function was made.
 select is_empty($$select signature, proconfig from functions
                    where not (is_member and proname not in ('migrate', '_nearest_chunks', '_build_codes', 'analyze_text', '_text_vector', '_query_words',
                                                             '_rank_words', '_highlight'))
-                     and not (prosqlbody is not null and provolatile = 'i' and not prosecdef)
                      and not coalesce(proconfig::text ~ 'search_path=pg_catalog, (extensions, |public, )?pg_temp"', false)$$,
                 'Every function that resolves names has pg_catalog first and pg_temp last in its search_path');
 select is_empty($$select signature from functions, aclexplode(coalesce(proacl, acldefault('f', proowner))) a where a.grantee = 0$$,
