@@ -2,6 +2,7 @@
 
 create or replace function matrice_private.words_in(texts bytea) returns bigint
 language sql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
 begin atomic
   -- Of each text 26 bytes: its id, a hash, and how many words it has, the lower byte first.
   select coalesce(sum(get_byte(texts, t.last - 1) + 256 * get_byte(texts, t.last)), 0)::bigint
@@ -144,6 +145,7 @@ comment on function matrice_private.count_insights_again is
 
 create or replace function matrice_private.texts_without_ids(texts bigint, words bigint) returns bytea
 language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
 begin atomic
   -- Of each text 26 bytes, as in words_in. Lengths differ by one word at most.
   select string_agg(
