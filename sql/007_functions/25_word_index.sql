@@ -102,11 +102,12 @@ begin
       cross join lateral matrice._index_words(g.ids, g.vectors) w;
     perform matrice_private.merge_words(project);
   end loop;
+  perform matrice_private.count_insights_again(project_id);
 end
 $$;
 comment on function matrice_private.rebuild_word_index is
-  'Builds the word index of a project again; without project_id, of all projects. For the owner of the tables, after loading '
-  'rows without triggers: data-only restores and replication.';
+  'Builds the word index of a project again, and counts the words of its insights; without project_id, of all projects. '
+  'For the owner of the tables, after loading rows without triggers: data-only restores and replication.';
 
 -- A project's language changes at once for new texts. Its old chunks are found as before, in the language in which they were
 -- analysed, until reindex_text has analysed them again.

@@ -96,10 +96,52 @@ begin atomic
 end;
 comment on function matrice_private.places_in_chunks is 'Returns the pages, sheets and slides that the metadata of chunks name.';
 
+create or replace function matrice_private.chunks_of_quotes(source_id uuid, starts bigint[], ends bigint[])
+returns table (number integer, chunk_ids uuid[], places jsonb)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+-- The planner thinks that there are a thousand rows of everything.
+set jit = off set enable_nestloop = off
+as $$
+#variable_conflict use_column
+declare
+  -- Ascending, whatever the ends are: how far the quotes reach that begin before.
+  reaches bigint[] := array(
+    select max(e.until_char) over (order by e.number rows unbounded preceding)
+      from unnest(ends) with ordinality as e (until_char, number) order by e.number);
+begin
+  return query
+    with chunks as (
+      select p.chunk_id, p.chunk_index, n.number
+        from matrice_private.placed_chunks(source_id) p
+       -- From the first quote that may reach into the chunk until the last one that begins before its end.
+       cross join lateral generate_series(
+         width_bucket(p.from_char, reaches) + 1, width_bucket(p.until_char - 1, starts)) n (number)
+       where ends[n.number] > p.from_char
+    ), sets as materialized (
+      select c.number, array_agg(c.chunk_id order by c.chunk_index) as ids from chunks c group by c.number
+    ), told as materialized (
+      select m.id, m.metadata from matrice.source_chunks m
+       where m.source_id = chunks_of_quotes.source_id and m.metadata ?| '{page,pages,sheets,slides}'
+    ), named as (
+      -- Many quotes stand in the same chunks.
+      select d.ids, matrice_private.places_in_chunks(array_agg(t.metadata order by i.place)) as places
+        from (select distinct s.ids from sets s) d
+       cross join lateral unnest(d.ids) with ordinality as i (id, place)
+        join told t on t.id = i.id
+       group by d.ids
+    )
+    select s.number, s.ids, coalesce(n.places, '{}') from sets s left join named n on n.ids = s.ids;
+end
+$$;
+comment on function matrice_private.chunks_of_quotes is
+  'Returns the chunks that have quotes in a source, or parts of them, and the pages, sheets and slides that these chunks name. '
+  'starts, ends: where each quote begins, ascending, and ends. A quote that is in no chunk has no row.';
+
 create or replace function matrice_private.quotes_in_source(source_id uuid, quote text, most integer)
 returns table (start_char integer, end_char integer, chunk_ids uuid[], places jsonb)
 language plpgsql stable
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -115,18 +157,12 @@ begin
     return;
   end if;
   return query
-    with chunks as materialized (select p.* from matrice_private.placed_chunks(quotes_in_source.source_id) p)
-    select case when source.is_placed then f.from_char end, case when source.is_placed then f.until_char end, c.ids,
-           case when s.place <> '{}' then s.place else matrice_private.places_in_chunks(c.metadata) end
+    select case when source.is_placed then f.from_char end, case when source.is_placed then f.until_char end, c.chunk_ids,
+           case when s.place <> '{}' then s.place else coalesce(c.places, '{}') end
       from unnest(found_starts, found_ends) with ordinality as f (from_char, until_char, number)
       left join unnest(matrice_private.places_of(source.spans, found_starts, found_ends))
                 with ordinality as s (place, number) using (number)
-     cross join lateral (
-       select array_agg(p.chunk_id order by p.chunk_index) as ids, array_agg(m.metadata order by p.chunk_index) as metadata
-         from chunks p
-        cross join lateral (select m.metadata from matrice.source_chunks m where m.id = p.chunk_id offset 0) m
-        where p.from_char < f.until_char and p.until_char > f.from_char
-     ) c
+      left join matrice_private.chunks_of_quotes(quotes_in_source.source_id, found_starts, found_ends) c using (number)
      order by f.number;
 end
 $$;

@@ -88,35 +88,41 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
-  found record;
+  ranked record;
+  best   record;
+  depth  bigint := match_count::bigint * 8;
+  at     timestamptz := clock_timestamp();
 begin
   perform matrice_private.require_query(query_text);
   perform matrice_private.require_match_count(match_count);
   perform matrice_private.require_given('include_superseded', include_superseded);
   perform matrice_private.require_role(project_id, 'viewer');
-  -- The statistics are those of all insights that the caller can see, superseded ones included.
-  select array_agg(i.id) as ids, array_agg(i.fts) as vectors into found
-    from matrice.insights i where i.project_id = search_insights.project_id;
+  select array_agg(r.id order by r.score desc, r.id) as ids, array_agg(r.score order by r.score desc, r.id) as scores,
+         array_agg(r.phrases order by r.score desc, r.id) as phrases, count(*) as count into ranked
+    from matrice_private.ranked_insights(query_text, search_insights.project_id) r;
+  if ranked.scores[1] = 0 then
+    -- The query only excludes. Then the confidence alone decides.
+    depth := ranked.count;
+  end if;
+  loop
+    select array_agg(b.insight_id order by b.score * b.confidence desc, b.insight_id) as ids,
+           array_agg(b.score order by b.score * b.confidence desc, b.insight_id) as scores,
+           array_agg(b.confidence order by b.score * b.confidence desc, b.insight_id) as confidences,
+           array_agg(b.seen order by b.score * b.confidence desc, b.insight_id) as seen,
+           min(b.score * b.confidence) as lowest, count(*) as count into best
+      from matrice_private.best_insights(
+             ranked.ids, ranked.scores, ranked.phrases, search_insights.project_id, least(depth, ranked.count)::integer,
+             match_count, include_superseded, at) b;
+    -- No confidence is above 1, so nothing that ranks behind depth can come before these.
+    exit when depth >= ranked.count or best.count = match_count and best.lowest > ranked.scores[depth + 1];
+    depth := depth * 8;
+  end loop;
   return query
-    with matched as materialized (
-      select i.*, r.score
-        from matrice_private.ranked_texts(query_text, found.ids, found.vectors) r
-       cross join lateral (select i.* from matrice.insights i where i.id = r.id offset 0) i
-       where (include_superseded or matrice_private.holds(i.superseded_at, i.retracted_at, i.valid_from, i.valid_until, now()))
-         and (r.phrases is null or i.fts @@ r.phrases)
-    ), judged as (
-      select m.*, j.confidence as current_confidence, j.seen,
-             -- Clients that insert rows themselves may have repeated a text.
-             row_number() over (partition by m.content_hash order by j.seen desc, m.created_at, m.id) as copy
-        from matched m
-        join matrice_private.judged_insights(array(select m.id from matched m)) j on j.insight_id = m.id
-    )
-    select j.id, j.source_id, j.type, j.title, j.content, j.current_confidence, j.tags, j.created_at, j.superseded_by,
-           j.score::real, j.seen, j.valid_from, j.valid_until
-      from judged j
-     where include_superseded or j.copy = 1
-     order by j.score * j.current_confidence desc, j.id
-     limit match_count;
+    select i.id, i.source_id, i.type, i.title, i.content, b.confidence, i.tags, i.created_at, i.superseded_by, b.score::real,
+           b.seen, i.valid_from, i.valid_until
+      from unnest(best.ids, best.scores, best.confidences, best.seen) with ordinality as b (id, score, confidence, seen, place)
+      join matrice.insights i on i.id = b.id
+     order by b.place;
 end
 $$;
 comment on function matrice.search_insights is

@@ -55,6 +55,7 @@ begin
       'labels_at', 'require_label', 'set_label', 'require_codes', 'pack_pillars', 'require_exit_criteria_settings', 'missing_for_exit', 'phase_at',
       'text_language',
       'statement_hash', 'require_statement', 'require_fact', 'known_insight', 'holds',
+      'may_hide_insights', 'ranked_without_index', 'ranked_insights', 'best_insights',
       'require_evidence', 'require_origin', 'remember_evidence', 'judge',
       'confidence_of', 'half_life', 'freshness', 'evidence_weight', 'weighed_insights', 'judged_insights',
       'hold_insights', 'project_of_insight', 'require_insight_in', 'require_no_circle', 'end_insight',
@@ -78,7 +79,7 @@ begin
       'query_vector', 'require_result_options', 'require_least', 'require_words', 'require_highlight', 'require_fusion',
       'has_chunks', 'unmatched',
       'tell_unmatched', 'require_scores', 'scored_chunks', 'document_rows',
-      'placed_chunks', 'pieces_of', 'names_in', 'places_in_chunks', 'quotes_in_source', 'quotes',
+      'placed_chunks', 'chunks_of_quotes', 'pieces_of', 'names_in', 'places_in_chunks', 'quotes_in_source', 'quotes',
       'lead_of', 'context_passages', 'rendered_context', 'context_tokens', 'cut_at_sentence', 'pack_chunks', 'pack_insights',
       'project_of_conversation', 'latest_turns', 'cited_chunks',
       'require_labelled_queries', 'grades_of', 'quality_of', 'labelled_queries', 'require_labelled_query', 'recall_of',
@@ -155,7 +156,7 @@ begin
       'add_evidence_of_member', 'take_over_evidence_of_member', 'link_candidates_of_member',
       -- Under row-level security, filters cannot use their index, and no client may read the word index. These search only the
       -- caller's projects.
-      'nearest_to_member', 'matching_of_member', 'outdated_of_member', 'member_has_chunks',
+      'nearest_to_member', 'matching_of_member', 'matching_insights_of_member', 'outdated_of_member', 'member_has_chunks',
       -- Under row-level security, they could not use the index of texts either. They find chunks in projects that the caller may
       -- edit. The embeddings are read and written as the caller.
       'embedded_twins_of_member', 'waiting_twins_of_member',
@@ -166,13 +167,13 @@ begin
     ]),
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
-    -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text, embedded_twins,
+    -- matching_insights, outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text, embedded_twins,
     -- waiting_twins, forget_model, flip_models, write_price, write_label, end_steps and write_correction are SECURITY DEFINER, because only the
     -- owner of the tables may read codes, the word index and the index of waiting chunks, execute the engine's functions, and write
     -- the texts of sources. So are those of budgets, of the evidence of insights, and of metrics: metrics_of, rebuild_sums and
     -- purge_some.
     ('service_role', 'matrice_private', array[
-      'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts',
+      'nearest_chunks', 'matching_chunks', 'matching_insights', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts',
       'complete_chunks', 'keep_text', 'embedded_twins', 'waiting_twins',
       'take_leases', 'is_last_attempt', 'own_leases', 'end_leases', 'return_leases', 'free_failed', 'forget_model', 'flip_models',
       'keep_current_model', 'write_price', 'write_label', 'end_steps', 'reprice_steps', 'write_correction',
@@ -188,7 +189,8 @@ begin
       'keep_no_statistics', 'revoke_from_everybody', 'prepared_sheets', 'is_budget', 'vector_of', 'is_step_of_run',
       'renewed_id', 'refuse_lines', 'read_lines', 'require_columns', 'import_write', 'import_statement', 'import_rows',
       'require_header', 'begin_import', 'end_import', 'require_place', 'import_groups',
-      'rebuild_word_index', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
+      'rebuild_word_index', 'count_insights_again', 'add_insight_totals', 'note_insight_words', 'words_in', 'texts_without_ids',
+      'any_word', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
       'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes',
       'rebuild_embedding_queue', 'is_listed', 'list_project', 'seems_covered',
       'quarter', 'is_purging', 'quarters_to_count', 'due_changes', 'sum_of_steps', 'runs_to_count', 'sum_of_runs',
@@ -215,7 +217,7 @@ begin
       'count_added_chunks', 'count_removed_chunks', 'count_moved_chunk', 'count_embeddings', 'count_lost_embedding',
       'count_failure', 'add_up_added', 'recount_sources', 'recount_all', 'tell_progress',
       'tell_context_sources', 'tell_pillars', 'tell_insights', 'tell_workflow_runs',
-      'index_words', 'index_codes', 'prices_changed',
+      'index_words', 'count_insight_words', 'index_codes', 'prices_changed',
       'take_project_id', 'void_invitations', 'spend_on_budgets', 'move_spending', 'forget_budget',
       'weaken_by_chunks', 'weaken_by_chunk', 'weaken_by_sources', 'weaken_by_texts', 'weaken_by_source',
       'count_context_sources', 'count_source_texts', 'count_source_chunks', 'count_insights', 'count_insight_evidence',

@@ -133,5 +133,66 @@ select tests.refuses($$update matrice.insights set superseded_by = tests.id('cal
 select results_eq($$select title from matrice.search_insights('wind', tests.id('atlas'))$$, $$values ('Tides')$$,
                   'search_insights returns the last insight of a chain');
 
+-- The index of words ------------------------------------------------------------------------------------------------
+
+select tests.as_owner();
+-- It must find what ranking all texts one by one finds, with the same scores, after everything that changes insights.
+create function tests.totals(project uuid) returns setof record language sql as $$
+  select t.analysis, sum(t.insights), sum(t.words) from matrice_private.insight_totals t where t.project_id = project group by 1
+  having sum(t.insights) <> 0
+$$;
+create function tests.ranks_alike(description text) returns setof text language plpgsql as $$
+begin
+  return next results_eq(
+    $q$select q, r.id, r.score, r.phrases::text from tests.queries cross join lateral matrice_private.ranked_insights(q, tests.id('atlas')) r
+        order by 1, 3 desc, 2$q$,
+    $q$select q, r.id, r.score, r.phrases::text from tests.queries cross join lateral matrice_private.ranked_without_index(q, tests.id('atlas')) r
+        order by 1, 3 desc, 2$q$, description);
+end
+$$;
+create table tests.queries as select q from unnest(array[
+  'wind', 'winds storms dusk', 'the', '"fall at dusk"', '-wind', '-"strong winds"', '+wind -tide', 'ti*', '+storm wi* or tide', 'zzz', '-zzz', 'back\slash',
+  'don''t', '"the wind" or calm', '北京',
+  -- PostgreSQL would read a tsquery of so many words by recursion, until the stack is full.
+  (select 'tide,' || string_agg(chr(19968 + i), '') from generate_series(1, 9900) i)]) q;
+insert into matrice.insights (project_id, type, title, content, confidence)
+select tests.id('atlas'), 'pattern', (array['Wind', 'Tide', 'back\slash', '北京大学'])[1 + i % 4], repeat('the wind ', i % 5) || 'number ' || i, i % 11 / 10.0
+  from generate_series(1, 150) i;
+select tests.ranks_alike('The index finds what ranking all insights finds');
+update matrice.insights set content = content || ' and tides' where project_id = tests.id('atlas') and confidence < 0.3;
+update matrice.insights set confidence = 0.7 where project_id = tests.id('atlas') and confidence < 0.2;
+delete from matrice.insights where project_id = tests.id('atlas') and confidence = 0.5;
+update matrice.projects set settings = '{"language": "german"}' where id = tests.id('atlas');
+insert into matrice.insights (project_id, type, title, content) values (tests.id('atlas'), 'pattern', 'Winde', 'Die Winde wehen.');
+select tests.ranks_alike('… after changes, deletions and another language');
+do $$ begin for i in 1..70 loop
+  insert into matrice.insights (project_id, type, title, content) values (tests.id('atlas'), 'pattern', 'Flut ' || i, repeat('Tide ', i));
+end loop; end $$;
+select cmp_ok((select count(*) from matrice_private.insight_totals t where t.project_id = tests.id('atlas')), '<', 70::bigint,
+              'One statement in 64 adds up the totals of the others');
+select tests.ranks_alike('… after that');
+select set_eq($$select * from tests.totals(tests.id('atlas')) t (analysis text, insights numeric, words numeric)$$,
+              $$select w.analysis, w.text_count::numeric, matrice_private.words_in(w.texts)::numeric
+                  from (select array_agg(i.id) as ids, array_agg(i.fts) as vectors from matrice.insights i where i.project_id = tests.id('atlas')) i
+                 cross join lateral matrice._index_words(i.ids, i.vectors) w$$, 'The totals are exact');
+select tests.as_user('edith');
+select set_eq($$select insight_id, rank from matrice.search_insights('wind tide', tests.id('atlas'), 3)$$,
+              $$select insight_id, rank from matrice.search_insights('wind tide', tests.id('atlas'), 10000) limit 3$$,
+              'search_insights returns the first of all, however few it is asked for');
+select tests.as_owner();
+create policy "no tides" on matrice.insights as restrictive for select to authenticated using (title !~ 'Tide');
+select tests.as_user('edith');
+select is_empty($$select from matrice.search_insights('tide', tests.id('atlas'), 10000) where title ~ 'Tide'$$,
+                'search_insights shows nothing that a policy hides');
+select tests.as_owner();
+drop policy "no tides" on matrice.insights;
+delete from matrice_private.insight_totals;
+select tests.ranks_alike('Without totals, all insights are ranked');
+select matrice_private.rebuild_word_index();
+select tests.ranks_alike('rebuild_word_index counts insights again');
+delete from matrice.projects where id = tests.id('atlas');
+set constraints all immediate;
+select is_empty($$select project_id from matrice_private.insight_totals where project_id = tests.id('atlas')$$, 'A deleted project leaves no totals');
+
 select * from finish();
 rollback;

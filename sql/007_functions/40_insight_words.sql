@@ -1,0 +1,366 @@
+-- Insights by the words of a query: how many insights and words a project has, and BM25 over those that have one of the words.
+
+create or replace function matrice_private.words_in(texts bytea) returns bigint
+language sql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  -- Of each text 26 bytes: its id, a hash, and how many words it has, the lower byte first.
+  select coalesce(sum(get_byte(texts, t.last - 1) + 256 * get_byte(texts, t.last)), 0)::bigint
+    from generate_series(25, octet_length(texts) - 1, 26) as t (last);
+end;
+comment on function matrice_private.words_in is 'Returns how many words the texts of a segment of words have together.';
+
+create or replace function matrice_private.add_insight_totals(project_id uuid) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- One at a time for each project; nobody waits. At other isolation levels, a row that another transaction has added up
+  -- meanwhile is an error.
+  if current_setting('transaction_isolation') <> 'read committed'
+     or not pg_try_advisory_xact_lock(hashtext('matrice.insight_totals'), hashtext(project_id::text)) then
+    return;
+  end if;
+  with added_up as (
+    delete from matrice_private.insight_totals t where t.project_id = add_insight_totals.project_id
+    returning t.analysis, t.insights, t.words
+  )
+  insert into matrice_private.insight_totals (project_id, analysis, insights, words)
+  select add_insight_totals.project_id, a.analysis, sum(a.insights), sum(a.words)
+    from added_up a group by a.analysis
+  having sum(a.insights) <> 0 or sum(a.words) <> 0;
+end
+$$;
+comment on function matrice_private.add_insight_totals is
+  'Adds up the rows of a project in insight_totals, unless somebody else is doing it.';
+
+create or replace function matrice_private.count_insight_words() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  -- The insights of an UPDATE whose words it did not change.
+  unchanged uuid[] := '{}';
+  counted   record;
+begin
+  if tg_op = 'UPDATE' then
+    unchanged := array(
+      select a.id from added a join removed r on (r.id, r.project_id, r.fts) = (a.id, a.project_id, a.fts));
+  end if;
+  if tg_op <> 'DELETE' then
+    for counted in
+      select a.project_id, array_agg(a.id) as ids, array_agg(a.fts) as vectors from added a
+       where a.fts is not null and not exists (select from unnest(unchanged) u (id) where u.id = a.id) group by a.project_id
+    loop
+      perform matrice_private.note_insight_words(counted.project_id, 1, counted.ids, counted.vectors);
+    end loop;
+  end if;
+  if tg_op <> 'INSERT' then
+    for counted in
+      select r.project_id, array_agg(r.id) as ids, array_agg(r.fts) as vectors from removed r
+       where r.fts is not null and not exists (select from unnest(unchanged) u (id) where u.id = r.id) group by r.project_id
+    loop
+      perform matrice_private.note_insight_words(counted.project_id, -1, counted.ids, counted.vectors);
+    end loop;
+  end if;
+  return null;
+end
+$$;
+comment on function matrice_private.count_insight_words is
+  'Notes in insight_totals how many insights and words a statement stored and deleted. SECURITY DEFINER: no client may write '
+  'the totals.';
+
+create or replace function matrice_private.note_insight_words(project_id uuid, sign integer, ids uuid[], vectors tsvector[])
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  is_turn boolean;
+begin
+  with noted as (
+    insert into matrice_private.insight_totals as t (project_id, analysis, insights, words)
+    select note_insight_words.project_id, w.analysis, sign * w.text_count, sign * matrice_private.words_in(w.texts)
+      from matrice._index_words(ids, vectors) w
+     -- If the project is deleted, so are its totals.
+     where exists (select from matrice.projects p where p.id = note_insight_words.project_id)
+    returning t.id
+  )
+  select bool_or(n.id % 64 = 0) into is_turn from noted n;
+  if is_turn then
+    perform matrice_private.add_insight_totals(project_id);
+  end if;
+end
+$$;
+comment on function matrice_private.note_insight_words is
+  'Adds insights of a project to insight_totals; with sign -1, takes them away. One call in 64 adds up what the others left.';
+
+create or replace trigger count_words_added after insert on matrice.insights referencing new table as added
+for each statement execute function matrice_private.count_insight_words();
+create or replace trigger count_words_changed after update on matrice.insights
+referencing old table as removed new table as added
+for each statement execute function matrice_private.count_insight_words();
+create or replace trigger count_words_removed after delete on matrice.insights referencing old table as removed
+for each statement execute function matrice_private.count_insight_words();
+create or replace trigger forget_insight_totals after truncate on matrice.insights
+for each statement execute function matrice_private.forget_rows('insight_totals');
+
+-- Deferred, as forget_words is.
+do $$
+begin
+  if not exists (
+    select from pg_trigger t where t.tgrelid = 'matrice.projects'::regclass and t.tgname = 'forget_insight_totals') then
+    create constraint trigger forget_insight_totals after delete on matrice.projects deferrable initially deferred
+    for each row execute function matrice_private.forget_rows('insight_totals');
+  end if;
+end
+$$;
+
+create or replace function matrice_private.count_insights_again(project_id uuid) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  project uuid;
+  ids     uuid[];
+  vectors tsvector[];
+begin
+  -- Insights that are stored meanwhile would be counted twice, or not at all.
+  lock table matrice.insights in share row exclusive mode;
+  delete from matrice_private.insight_totals t
+   where count_insights_again.project_id is null or t.project_id = count_insights_again.project_id;
+  for project in
+    select p.id from matrice.projects p where count_insights_again.project_id is null or p.id = count_insights_again.project_id
+  loop
+    select array_agg(i.id), array_agg(i.fts) into ids, vectors
+      from matrice.insights i where i.project_id = project and i.fts is not null;
+    perform matrice_private.note_insight_words(project, 1, ids, vectors) where ids is not null;
+  end loop;
+end
+$$;
+comment on function matrice_private.count_insights_again is
+  'Counts insights and their words again; without project_id, those of all projects. rebuild_word_index calls it.';
+
+create or replace function matrice_private.texts_without_ids(texts bigint, words bigint) returns bytea
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  -- Of each text 26 bytes, as in words_in. Lengths differ by one word at most.
+  select string_agg(
+           decode(repeat(repeat('00', 24) || lpad(to_hex(n.length % 256), 2, '0') || lpad(to_hex(n.length / 256), 2, '0'),
+                         n.texts::integer), 'hex'), '')
+    from (values (words / texts, texts - words % texts), (words / texts + 1, words % texts)) as n (length, texts);
+end;
+comment on function matrice_private.texts_without_ids is
+  'Returns the texts of a segment of words: so many texts, with so many words together. Their ids are zero.';
+
+create or replace function matrice_private.any_word(query_text text, analyses text[]) returns tsquery
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  words text[] := array(
+    select distinct '''' || replace(replace(w.word, chr(92), repeat(chr(92), 2)), '''', '''''') || ''''
+                    || case when w.is_prefix then ':*' else '' end
+      from unnest(analyses) a (analysis)
+     cross join lateral matrice._query_words(query_text, 'any', a.analysis) w);
+begin
+  -- PostgreSQL compares each text with each word of a tsquery, and reads a long one by recursion.
+  return case when cardinality(words) between 1 and 100 then array_to_string(words, ' | ')::tsquery end;
+end
+$$;
+comment on function matrice_private.any_word is
+  'Returns a tsquery that every text matches that has one of the words of a query, in one of its forms. Null if it has no '
+  'words, or more than a hundred.';
+
+create or replace function matrice_private.ranked_without_index(query_text text, project_id uuid)
+returns table (id uuid, score double precision, phrases tsquery)
+language plpgsql stable strict
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  return query
+    select r.*
+      from (select array_agg(i.id) as ids, array_agg(i.fts) as vectors
+              from matrice.insights i where i.project_id = ranked_without_index.project_id) i
+     cross join lateral matrice_private.ranked_texts(query_text, i.ids, i.vectors) r;
+end
+$$;
+comment on function matrice_private.ranked_without_index is
+  'Ranks the insights of a project that match a query as ranked_texts does, with the statistics of those that the caller can '
+  'see. Reads all of them.';
+
+create or replace function matrice_private.matching_insights(query_text text, project_id uuid)
+returns table (id uuid, score double precision, phrases tsquery)
+language plpgsql stable strict security definer
+set search_path = pg_catalog, pg_temp
+-- How many insights have a word is known when the query is.
+set enable_seqscan = off set jit = off set plan_cache_mode = force_custom_plan
+as $$
+#variable_conflict use_column
+declare
+  no_id    constant uuid := '00000000-0000-0000-0000-000000000000';
+  totals   jsonb;
+  asked    tsquery;
+  matched  record;
+  segments record;
+  ranked   record;
+begin
+  select jsonb_object_agg(t.analysis, jsonb_build_array(t.insights, t.words)) into totals
+    from (select t.analysis, sum(t.insights) as insights, sum(t.words) as words
+            from matrice_private.insight_totals t where t.project_id = matching_insights.project_id group by t.analysis) t;
+  asked := matrice_private.any_word(query_text, array(select jsonb_object_keys(totals)));
+  if asked is null then
+    return query select r.* from matrice_private.ranked_without_index(query_text, project_id) r;
+    return;
+  end if;
+  select coalesce(array_agg(i.id), '{}') as ids, coalesce(array_agg(i.fts), '{}') as vectors into matched
+    from matrice.insights i where i.project_id = matching_insights.project_id and i.fts @@ asked;
+  -- The others count with their number and their lengths.
+  with found as materialized (
+    select w.analysis, w.texts, w.blocks, w.text_count, matrice_private.words_in(w.texts) as words
+      from matrice._index_words(matched.ids, matched.vectors) w
+  ), others as (
+    select t.analysis, (t.total ->> 0)::bigint - coalesce(f.text_count, 0) as insights,
+           (t.total ->> 1)::bigint - coalesce(f.words, 0) as words
+      from jsonb_each(totals) t (analysis, total) left join found f on f.analysis = t.analysis
+  ), both_ as (
+    select f.analysis, f.texts, f.blocks from found f
+    union all
+    select o.analysis, matrice_private.texts_without_ids(o.insights, o.words), '{}' from others o where o.insights > 0
+  ), numbered as materialized (
+    select b.*, row_number() over (order by cardinality(b.blocks) desc, b.analysis)::integer as place from both_ b
+  )
+  select array_agg(n.analysis order by n.place) as analyses, array_agg(n.texts order by n.place) as texts,
+         array(select n.place from numbered n cross join lateral unnest(n.blocks) b (words)) as places,
+         array(select b.words from numbered n cross join lateral unnest(n.blocks) b (words)) as blocks,
+         -- Rows were loaded without triggers.
+         exists (select from others o where o.insights < 0 or o.words < 0 or o.insights = 0 and o.words <> 0)
+         or exists (select from found f where not totals ? f.analysis) as is_wrong
+    into segments from numbered n;
+  if segments.analyses is null then
+    return;
+  end if;
+  select array_agg(r.id) filter (where r.id is not null) as ids, array_agg(r.score) filter (where r.id is not null) as scores,
+         array_agg(r.analysis) filter (where r.id is not null) as analyses,
+         jsonb_object_agg(r.analysis, r.phrases) filter (where r.id is null) as phrases
+    into ranked
+    from matrice._rank_words(query_text, 'any', segments.analyses, segments.texts, segments.places, segments.blocks,
+                             '{}', null, null, 2147483647) r;
+  if segments.is_wrong or no_id = any (ranked.ids) then
+    -- Insights match that have none of the words: the query only excludes.
+    return query select r.* from matrice_private.ranked_without_index(query_text, project_id) r;
+    return;
+  end if;
+  return query
+    select r.id, r.score, (ranked.phrases ->> r.analysis)::tsquery
+      from unnest(ranked.ids, ranked.scores, ranked.analyses) r (id, score, analysis);
+end
+$$;
+comment on function matrice_private.matching_insights is
+  'Ranks the insights of a project that match a query by BM25, best first, as ranked_texts does, with the statistics of all '
+  'insights, superseded ones included. It reads only those that have one of the words. phrases: as in ranked_texts. It does '
+  'not check the caller: it is for services and matching_insights_of_member. SECURITY DEFINER: policies would keep the words from '
+  'using their index.';
+
+create or replace function matrice_private.matching_insights_of_member(query_text text, project_id uuid)
+returns table (id uuid, score double precision, phrases tsquery)
+language plpgsql stable strict security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select m.* from unnest(matrice_private.projects_of_member(array[project_id])) p (id)
+     cross join lateral matrice_private.matching_insights(query_text, p.id) m;
+end
+$$;
+comment on function matrice_private.matching_insights_of_member is
+  'Calls matching_insights if the caller is a member of the project. SECURITY DEFINER: policies would keep the words from '
+  'using their index.';
+
+create or replace function matrice_private.may_hide_insights() returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from pg_policy p
+     where p.polrelid = 'matrice.insights'::regclass and p.polcmd in ('r', '*') and p.polname <> 'viewers read'
+       and exists (select from unnest(p.polroles) as r (id) where r.id = 0 or pg_has_role(r.id, 'usage')));
+end
+$$;
+comment on function matrice_private.may_hide_insights is
+  'Returns whether somebody has added policies that may hide insights of a project from the caller, who is a member.';
+
+create or replace function matrice_private.ranked_insights(query_text text, project_id uuid)
+returns table (id uuid, score double precision, phrases tsquery)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  if not row_security_active('matrice.insights') then
+    return query select m.* from matrice_private.matching_insights(query_text, project_id) m;
+  elsif not matrice_private.may_hide_insights() then
+    return query select m.* from matrice_private.matching_insights_of_member(query_text, project_id) m;
+  else
+    -- The statistics are those of the insights that the caller can see.
+    return query select r.* from matrice_private.ranked_without_index(query_text, project_id) r;
+  end if;
+end
+$$;
+comment on function matrice_private.ranked_insights is
+  'Ranks the insights of a project that match a query by BM25, best first, as the caller may see them. phrases: as in '
+  'ranked_texts.';
+
+create or replace function matrice_private.best_insights(
+  ids uuid[], scores double precision[], phrases tsquery[], project_id uuid, depth integer, match_count integer,
+  include_superseded boolean, at timestamptz
+) returns table (insight_id uuid, score double precision, confidence double precision, seen integer)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
+as $$
+#variable_conflict use_column
+begin
+  return query
+    with ranks as materialized (
+      select r.* from unnest(ids, scores, phrases) with ordinality as r (id, score, phrases, place)
+    ), near as materialized (
+      select i.id, i.content_hash
+        from unnest(ids[:depth]) n (id)
+       cross join lateral (select i.id, i.content_hash from matrice.insights i where i.id = n.id offset 0) i
+    ), wanted as (
+      select n.id from near n
+      union
+      -- Clients that insert rows themselves may have repeated a text. The copies may rank behind depth.
+      select i.id
+        from (select distinct n.content_hash from near n where not include_superseded and depth < cardinality(ids)) h
+       cross join lateral (
+         select i.id from matrice.insights i
+          where i.project_id = best_insights.project_id and i.content_hash = h.content_hash offset 0) i
+    ), matched as materialized (
+      select i.id, i.content_hash, i.created_at, r.score
+        from wanted w
+        join ranks r on r.id = w.id
+       cross join lateral (select i.* from matrice.insights i where i.id = w.id offset 0) i
+       where (include_superseded or matrice_private.holds(i.superseded_at, i.retracted_at, i.valid_from, i.valid_until, now()))
+         and (r.phrases is null or i.fts @@ r.phrases)
+    ), judged as (
+      select m.*, j.confidence, j.seen,
+             row_number() over (partition by m.content_hash order by j.seen desc, m.created_at, m.id) as copy
+        from matched m
+        join matrice_private.judged_insights(array(select m.id from matched m), best_insights.at) j on j.insight_id = m.id
+    )
+    select j.id, j.score, j.confidence, j.seen
+      from judged j
+     where include_superseded or j.copy = 1
+     order by j.score * j.confidence desc, j.id
+     limit match_count;
+end
+$$;
+comment on function matrice_private.best_insights is
+  'Returns the insights with the highest product of rank and confidence: of the first depth insights of a ranking, and of '
+  'those with the same texts. at: of which time the confidence is.';
