@@ -26,4 +26,5 @@ comment on column matrice_private.insight_totals.words is 'Their words together,
 
 alter table matrice_private.insight_totals enable row level security;
 select matrice_private.revoke_from_everybody('table', 'matrice_private.insight_totals');
+select matrice_private.revoke_from_everybody('sequence', 'matrice_private.insight_totals_id_seq');
 create policy "nobody reads them" on matrice_private.insight_totals for select to authenticated using (false);
