@@ -1,7 +1,7 @@
 """Search as members of projects against pgvector's own index, and against the seed's policies with Supabase's guide.
 
-BENCH_CHUNKS scales it. BENCH_REUSE=1 measures the database of the run before again. BENCH_PARTS names some of its parts: search, and
-sets, which is recall on vectors of many kinds.
+BENCH_CHUNKS scales it. BENCH_REUSE=1 measures the database of the run before again. BENCH_PARTS names some of its parts: search,
+sets, which is recall on vectors of many kinds, and words, which is search_chunks in projects without embeddings.
 """
 
 import json
@@ -14,7 +14,16 @@ import numpy
 import psycopg
 
 import harness
-from corpus import TAGS, WORDS, Corpus, identifier, vectors
+from corpus import (
+    CHUNKS_OF_A_SOURCE,
+    TAGS,
+    WORDS,
+    Corpus,
+    copy,
+    identifier,
+    texts,
+    vectors,
+)
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "tests"))
 import vector_sets
@@ -194,8 +203,41 @@ def recall_by_set():
     harness.table(["set", "vectors", *(f"recall@{count}" for count in counts), "search_recall", "match_chunks, ms", "all vectors, ms"], rows)
 
 
+def load_texts(owner, size):
+    """A project of so many chunks without embeddings, which the member reads."""
+    project = identifier("project", f"of {size}")
+    copy(owner, "matrice.projects (id, name, settings)", [(project, f"{size} chunks", '{"language": "english"}')])
+    owner.execute("insert into matrice.user_projects values (%s, %s, 'viewer')", [MEMBER, project])
+    random = numpy.random.default_rng(size)
+    for first in range(0, size, CHUNKS_OF_A_SOURCE):
+        source = identifier("source", f"{first} of {size}")
+        copy(owner, "matrice.context_sources (id, project_id, name)", [(source, project, str(first))])
+        copy(owner, "matrice.source_chunks (source_id, chunk_index, content)",
+             ((source, place, text) for place, text in enumerate(texts(min(CHUNKS_OF_A_SOURCE, size - first), random))))
+    return project
+
+
+def words_alone():
+    """Questions whose words are drawn as those of the texts are, so some are in most chunks; and of the most frequent words only."""
+    name = "bench_words"
+    owner = harness.database(name)
+    random = numpy.random.default_rng(11)
+    drawn = [" ".join(WORDS[word] for word in numpy.minimum(random.zipf(1.3, random.integers(5, 11)), len(WORDS)) - 1) for _ in range(100)]
+    frequent = [" ".join(random.choice(WORDS[:20], 7)) for _ in range(100)]
+    projects = {size: load_texts(owner, size) for size in (100, 50_000, int(os.environ.get("BENCH_LARGEST", 333_000)))}
+    owner.execute("vacuum analyze")
+    member = harness.signed_in(name, MEMBER)
+    call = "select chunk_id from matrice.search_chunks(%s, %s)"
+    took = harness.medians_ms({(size, kind): (member, call, [[query, project] for query in queries])
+                               for size, project in projects.items() for kind, queries in (("drawn", drawn), ("frequent", frequent))}, runs=100)
+    harness.table(["chunks of the project", "5 to 10 words, ms", "7 of the 20 most frequent words, ms"],
+                  [[f"{size:,}", took[size, "drawn"], took[size, "frequent"]] for size in projects])
+
+
 def main():
-    parts = os.environ.get("BENCH_PARTS", "search sets").split()
+    parts = os.environ.get("BENCH_PARTS", "search sets words").split()
+    if "words" in parts:
+        words_alone()
     if "sets" in parts:
         recall_by_set()
     if "search" in parts:
