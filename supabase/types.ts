@@ -124,6 +124,8 @@ export type InsightCitation = {
   title: string
   confidence: number
   seen: number
+  /** What insights_review says of it. */
+  doubts: ('contradicted' | 'unsupported')[]
   chunk_id?: undefined
   pillar?: undefined
 }
@@ -427,7 +429,7 @@ type Functions = {
   search_insights: {
     row: {
       source_id: string | null, superseded_by: string | null, tags: Json[], type: InsightType, valid_from: string | null,
-      valid_until: string | null
+      valid_until: string | null, retracted_at: string | null
     }
   }
   supersede_insight: { args: { reason: string | null } }

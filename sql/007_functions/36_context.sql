@@ -56,12 +56,16 @@ begin
            coalesce(jsonb_agg(jsonb_build_object('number', before + p.number) || p.citation order by p.number), '[]')
       from (
         select given.place as number,
-               jsonb_build_object('insight_id', i.id, 'title', i.title, 'confidence', j.confidence, 'seen', j.seen) as citation,
-               -- Restatements are one passage.
-               'Insight: ' || i.title || case when j.seen > 1 then format(' (seen %s ×)', j.seen) else '' end as title, i.content
+               jsonb_build_object('insight_id', i.id, 'title', i.title, 'confidence', j.confidence, 'seen', j.seen,
+                                  'doubts', to_jsonb(d.doubts)) as citation,
+               -- Restatements are one passage. What is doubtful is no fact for the model.
+               'Insight: ' || i.title || coalesce(' (' || nullif(concat_ws(', ',
+                 case when j.seen > 1 then format('seen %s ×', j.seen) end, nullif(array_to_string(d.doubts, ', '), '')), '') || ')', '') as title,
+               i.content
           from unnest(insight_ids) with ordinality as given (id, place)
           join matrice.insights i on i.id = given.id
           join matrice_private.judged_insights(insight_ids) j on j.insight_id = i.id
+         cross join lateral (select matrice_private.doubts(i.id, j.witnesses_against, j.standing) as doubts) d
         union all
         select cardinality(insight_ids) + c.number, c.citation, c.title, c.content
           from matrice_private.context_passages(chunk_ids) c

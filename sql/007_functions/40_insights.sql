@@ -59,11 +59,11 @@ comment on function matrice.record_insight is
   'that insight, and the statement becomes evidence for it; the other arguments are then ignored. Case, white space, and '
   'quotation marks and punctuation around the texts do not count. Insights with similar words become candidates for '
   'merge_insights. A statement that was superseded or retracted stays so, unless valid_from is after its end. type: a word of '
-  'the client''s choice, such as pattern, learning or decision. confidence: 0 to 1, of the first statement. tags: a JSON array. '
-  'source_id, chunk_ids, run_id, step_id, url: where it comes from, in the same project. note: a remark about that. evidence: '
-  'any JSON. subject, attribute, value: what it states as a value, if it does; another value of the same attribute is a '
-  'contradiction. volatility: how fast it ages: permanent, slow, normal or fast; if null, normal. valid_from, valid_until: when '
-  'it holds. Defaults: confidence 0.5, tags ''[]''.';
+  'the client''s choice, such as pattern, learning or decision. confidence: 0 to 1, of the first statement. tags: a JSON '
+  'array. source_id, chunk_ids, run_id, step_id, url: where it comes from, in the same project. note: a remark about that. '
+  'evidence: any JSON. subject, attribute, value: what it states as a value, if it does; another value of the same attribute '
+  'is a contradiction. volatility: how fast it ages: permanent, slow, normal or fast; if null, normal. valid_from, '
+  'valid_until: when it holds. Defaults: confidence 0.5, tags ''[]''.';
 
 create or replace function matrice_private.holds(
   superseded_at timestamptz, retracted_at timestamptz, valid_from timestamptz, valid_until timestamptz, at timestamptz
@@ -81,7 +81,8 @@ create or replace function matrice.search_insights(
   query_text text, project_id uuid, match_count integer default 10, include_superseded boolean default false
 ) returns table (
   insight_id uuid, source_id uuid, type text, title text, content text, confidence double precision, tags jsonb,
-  created_at timestamptz, superseded_by uuid, rank real, seen integer, valid_from timestamptz, valid_until timestamptz
+  created_at timestamptz, superseded_by uuid, rank real, seen integer, valid_from timestamptz, valid_until timestamptz,
+  retracted_at timestamptz
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -119,15 +120,15 @@ begin
   end loop;
   return query
     select i.id, i.source_id, i.type, i.title, i.content, b.confidence, i.tags, i.created_at, i.superseded_by, b.score::real,
-           b.seen, i.valid_from, i.valid_until
+           b.seen, i.valid_from, i.valid_until, i.retracted_at
       from unnest(best.ids, best.scores, best.confidences, best.seen) with ordinality as b (id, score, confidence, seen, place)
       join matrice.insights i on i.id = b.id
      order by b.place;
 end
 $$;
 comment on function matrice.search_insights is
-  'Searches the insights of a project by the words of a query. Returns the best first, by rank times confidence. Leaves out what '
-  'does not hold now: what was superseded, merged or retracted, and what holds at another time. confidence: what follows from '
-  'the first statement, the evidence and the age. seen: how many pieces of evidence speak for it. query_text: as in '
+  'Searches the insights of a project by the words of a query. Returns the best first, by rank times confidence. Leaves out '
+  'what does not hold now: what was superseded, merged or retracted, and what holds at another time. confidence: what follows '
+  'from the first statement, the evidence and the age. seen: how many pieces of evidence speak for it. query_text: as in '
   'search_chunks. match_count: 1 to 10000. include_superseded: if true, insights that do not hold are found too. Defaults: '
   'match_count 10, include_superseded false.';

@@ -76,6 +76,24 @@ $$;
 comment on function matrice_private.insights_due is
   'Returns everything in the insights of a project that somebody should look at. urgency: orders the entries of a kind.';
 
+create or replace function matrice_private.doubts(insight_id uuid, witnesses_against integer, standing integer) returns text[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  return array_remove(array[
+    case when witnesses_against > 0 or exists (
+      select from matrice.insights i
+        join matrice.insights o on o.project_id = i.project_id and o.key_hash = i.key_hash and o.id <> i.id
+       where i.id = doubts.insight_id and matrice_private.normal_text(o.value) <> matrice_private.normal_text(i.value)
+         and matrice_private.holds(o.superseded_at, o.retracted_at, o.valid_from, o.valid_until, now())) then 'contradicted' end,
+    case when standing = 0 then 'unsupported' end], null);
+end
+$$;
+comment on function matrice_private.doubts is
+  'Returns what insights_review says of an insight that makes it doubtful: contradicted, unsupported.';
+
 create or replace function matrice_private.quoted(content text) returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp

@@ -242,7 +242,7 @@ $$;
 comment on function matrice.export_project is
   'Exports a project as lines of JSON, for import_project: a page of at most page_lines lines and about 8 MB. next_after: in '
   'the last line of a page, where the next page begins; pass it as after. It is null in the last page, whose last line has '
-  'the number of lines and a hash. Members, invitations, the audit trail, users'' ids and what matrice computes are not in '
-  'it. A row that somebody adds or deletes meanwhile makes the file wrong, and import_project says so; export_lines reads all '
-  'at one moment. with_embeddings: whether the embeddings are exported, too. Needs the role viewer. Defaults: with_embeddings '
-  'false, after null, page_lines 1000.';
+  'the number of lines and a hash. Members, invitations, the audit trail, conversations, answers, ratings, users'' ids and '
+  'what matrice computes are not in it. A row that somebody adds or deletes meanwhile makes the file wrong, and '
+  'import_project says so; export_lines reads all at one moment. with_embeddings: whether the embeddings are exported, too. '
+  'Needs the role viewer. Defaults: with_embeddings false, after null, page_lines 1000.';

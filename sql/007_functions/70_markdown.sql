@@ -49,11 +49,10 @@ as $$
 begin
   return (
     select string_agg(
-             format(e'### %s\n\n*Version %s, %s*%s', concat_ws(' ', p.code, nullif(matrice_private.one_line(p.name), p.code)),
-                    p.version, p.updated_at::date,
+             format(e'### %s %s\n\n*Version %s, %s*%s', p.code, matrice_private.one_line(p.name), p.version, p.updated_at::date,
                     e'\n\n' || nullif(btrim(matrice_private.under_heading(p.content, 3), e'\n'), '')),
              e'\n\n' order by p.code)
-      from matrice.pillars p where p.project_id = markdown_of_pillars.project_id);
+      from matrice_private.described_pillars(markdown_of_pillars.project_id) p where p.version is not null);
 end
 $$;
 comment on function matrice_private.markdown_of_pillars is 'Writes the pillars of a project as sections of Markdown.';
@@ -63,25 +62,31 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
 as $$
+declare
+  chosen uuid[] := array(
+    select i.id
+      from (
+        select i.id, i.created_at, sum(octet_length(i.content)) over (order by i.created_at desc, i.id) as bytes
+          from matrice.insights i
+         where i.project_id = markdown_of_insights.project_id and (i.type = 'decision') = are_decisions
+           and matrice_private.holds(i.superseded_at, i.retracted_at, i.valid_from, i.valid_until, now())
+         order by i.created_at desc, i.id limit most
+      ) i
+     where i.bytes <= 8388608);
 begin
   return (
     select string_agg(
              format(e'### %s\n\n%s\n\n*%s*', matrice_private.one_line(i.title),
                     btrim(matrice_private.under_heading(i.content, 3), e'\n'),
-                    concat_ws(' · ', matrice_private.one_line(i.type), 'confidence ' || round(i.confidence::numeric, 2),
+                    concat_ws(' · ', matrice_private.one_line(i.type), 'confidence ' || round(j.confidence::numeric, 2),
+                              array_to_string(matrice_private.doubts(i.id, j.witnesses_against, j.standing), ' · '),
                               i.created_at::date, 'from ' || matrice_private.one_line(s.name),
                               (select string_agg(matrice_private.one_line(t.tag), ', ' order by t.place)
                                  from jsonb_array_elements_text(i.tags) with ordinality as t (tag, place)))),
              e'\n\n' order by i.created_at desc, i.id)
-      from (
-        select i.*, sum(octet_length(i.content)) over (order by i.created_at desc, i.id) as bytes
-          from matrice.insights i
-         where i.project_id = markdown_of_insights.project_id and i.superseded_by is null
-           and (i.type = 'decision') = are_decisions
-         order by i.created_at desc, i.id limit most
-      ) i
-      left join matrice.context_sources s on s.id = i.source_id
-     where i.bytes <= 8388608);
+      from matrice_private.judged_insights(chosen) j
+      join matrice.insights i on i.id = j.insight_id
+      left join matrice.context_sources s on s.id = i.source_id);
 end
 $$;
 comment on function matrice_private.markdown_of_insights is
@@ -112,5 +117,6 @@ end
 $$;
 comment on function matrice.export_markdown is
   'Returns a project as one document in Markdown: its pillars, then its decisions (insights of the type decision), then its '
-  'other insights. What was superseded is left out. insight_limit: how many decisions, and how many other insights, at most, '
-  'and of each 8 MB; the newest come first. Needs the role viewer. Defaults: insight_limit 1000.';
+  'other insights, with their confidence now and what is doubtful about them. What does not hold now is left out. '
+  'insight_limit: how many decisions, and how many other insights, at most, and of each 8 MB; the newest come first. Needs '
+  'the role viewer. Defaults: insight_limit 1000.';

@@ -94,8 +94,22 @@ select is(reason, 'We looked', 'retract_insight again changes nothing') from mat
 select is_empty($$select * from tests.found('cheese')$$, 'search_insights does not find what was retracted');
 select is(tests.record('repeat', 'Moon', 'The moon is made of green cheese and nothing else.'), tests.id('wrong'), 'record_insight of what was retracted returns it');
 select is_empty($$select * from tests.found('cheese')$$, 'search_insights does not find what was retracted and told again');
-select is(count(*), 1::bigint, 'search_insights(include_superseded => true) finds what was retracted')
-  from matrice.search_insights('cheese', tests.id('atlas'), include_superseded => true);
+select results_eq($$select insight_id, retracted_at from matrice.search_insights('cheese', tests.id('atlas'), include_superseded => true)$$,
+                  $$values (tests.id('wrong'), now())$$, 'search_insights(include_superseded => true) finds what was retracted, and says so');
+select unalike(matrice.export_markdown(tests.id('atlas')), '%green cheese%', 'export_markdown leaves out what was retracted');
+
+-- Doubts -----------------------------------------------------------------------------------------------------------
+
+select tests.record('early', 'Courier', 'The courier comes at five each day.', $$subject => 'courier', attribute => 'time', value => '17:00'$$);
+select is((select array_agg(c -> 'doubts') from matrice_private.rendered_context(array[tests.id('early')], '{}') r, jsonb_array_elements(r.citations) c), array['[]'::jsonb],
+          'A citation of an insight without doubts has none');
+select tests.record('late', 'Courier', 'The courier comes at six each day.', $$subject => 'Courier', attribute => 'time', value => '18:00'$$);
+select ok(context like '%[1] Insight: Courier (contradicted)%' and citations -> 0 -> 'doubts' = '["contradicted"]', 'A context says that another insight states another value')
+  from matrice_private.rendered_context(array[tests.id('early')], '{}');
+select alike(matrice.export_markdown(tests.id('atlas')), '%The courier comes at six each day.%confidence 0.50 · contradicted · %', 'export_markdown says it, too');
+select matrice.retract_insight(tests.id('late'));
+select alike(context, '%[1] Insight: Courier' || chr(10) || '%', 'A retracted insight contradicts nothing') from matrice_private.rendered_context(array[tests.id('early')], '{}');
+select matrice.retract_insight(tests.id('early'));
 delete from matrice.insights where id = tests.id('new');
 select is_empty($$select from matrice.search_insights('maria spring', tests.id('atlas')) where insight_id = tests.id('old')$$, 'What was superseded does not hold again when its successor is deleted');
 select tests.refuses($$select matrice.retract_insight(tests.id('nowhere'))$$, 'PT404', 'retract_insight of an unknown insight: not found', '%');
