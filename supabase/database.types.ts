@@ -1307,7 +1307,7 @@ isOneToOne: false
                            },
 "search_insights":
 { Args: { "include_superseded"?: boolean,"match_count"?: number,"project_id": string,"query_text": string }; Returns: {
-              "confidence": number,"content": string,"created_at": string,"insight_id": string,"rank": number,"seen": number,"source_id": string,"superseded_by": string,"tags": Json,"title": string,"type": string,"valid_from": string,"valid_until": string
+              "confidence": number,"content": string,"created_at": string,"insight_id": string,"rank": number,"retracted_at": string,"seen": number,"source_id": string,"superseded_by": string,"tags": Json,"title": string,"type": string,"valid_from": string,"valid_until": string
             }[]
                            },
 "search_recall":

@@ -100,10 +100,13 @@ begin
     set search_path = pg_catalog, pg_temp
     as $body$
     declare
+      -- Here and below no join of added and removed: the plan that the first statement of a session gets is slow for many rows.
       projects uuid[] := array(
-        select distinct n.project_id from added n join removed o on o.id = n.id
-         where (n.phase, n.user_key, n.created_by) is distinct from (o.phase, o.user_key, o.created_by)
-           and exists (select from matrice.budgets b
+        select distinct n.project_id
+          from (select a.id, a.project_id, a.phase, a.user_key, a.created_by from added a
+                except
+                select r.id, r.project_id, r.phase, r.user_key, r.created_by from removed r) n
+         where exists (select from matrice.budgets b
                         where b.project_id = n.project_id and num_nonnulls(b.phase, b.user_key) > 0));
       budgets  uuid[];
       periods  timestamptz[];
@@ -117,13 +120,12 @@ begin
         where r.id in (select n.id from added n where n.project_id = any (projects)) order by r.id for update;
       perform matrice_private.hold_budgets(projects);
       with moved as (
-        select x.id, x.project_id, x.phase, x.user_key, x.created_by, t.times, o.event_name is null as is_late_start
-          from added n
-          join removed o on o.id = n.id
-         cross join lateral (values (1), (-1)) t (times)
-         cross join lateral (select n.* where t.times = 1 union all select o.* where t.times = -1) x
-         where (n.phase, n.user_key, n.created_by) is distinct from (o.phase, o.user_key, o.created_by)
-           and n.project_id = any (projects)
+        select x.*, bool_or(x.times = -1 and x.event_name is null) over (partition by x.id) as is_late_start,
+               count(*) over (partition by x.id, x.phase, x.user_key, x.created_by) = 1 as is_moved
+          from (select a.id, a.project_id, a.phase, a.user_key, a.created_by, a.event_name, 1 as times from added a
+                union all
+                select r.id, r.project_id, r.phase, r.user_key, r.created_by, r.event_name, -1 from removed r) x
+         where x.project_id = any (projects)
       ), spent as (%s)
       select array_agg(s.budget_id), array_agg(s.period_start) into budgets, periods from spent s;
       if budgets <> '{}' then
@@ -136,12 +138,13 @@ begin
     $function$,
     -- When a run starts late, what was reserved for its steps has said whose they are.
     format(replace(spending, 'from matrice.workflow_runs r where r.id = s.run_id',
-                   'from moved r where r.id = s.run_id and r.times = s.times'), $sql$
-      select s.*, m.times
+                   'from (select s.run_phase as phase, s.run_user as user_key, s.run_creator as created_by) r'), $sql$
+      select s.*, m.times, m.phase as run_phase, m.user_key as run_user, m.created_by as run_creator
         from moved m join matrice.workflow_steps s on s.project_id = m.project_id and s.run_id = m.id
-       where not m.is_late_start
-          or not exists (select from matrice.workflow_steps o
-                          where o.id = coalesce(s.corrects, s.id) and o.reservation_id is not null)$sql$, ''));
+       where m.is_moved
+         and (not m.is_late_start
+              or not exists (select from matrice.workflow_steps o
+                              where o.id = coalesce(s.corrects, s.id) and o.reservation_id is not null))$sql$, ''));
   execute format($function$
     create or replace function matrice_private.recount_budget(given uuid) returns void
     language plpgsql
