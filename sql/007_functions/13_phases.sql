@@ -67,7 +67,8 @@ begin
     union all
     select format('%s: %s insights are needed; there are %s', phase, criteria ->> 'insights', n.found)
       from (select count(*) as found from matrice.insights i
-             where i.project_id = missing_for_exit.project_id and i.superseded_by is null) n
+             where i.project_id = missing_for_exit.project_id
+               and matrice_private.holds(i.superseded_at, i.retracted_at, i.valid_from, i.valid_until, now())) n
      where n.found < (criteria ->> 'insights')::numeric);
 end
 $$;

@@ -30,9 +30,11 @@ begin
     insert into matrice_private.waiting_parts (project_id, source_id, part, due)
     select a.project_id, a.source_id, a.part, least(s.created_at, now())
       from (
-        select distinct a.project_id, a.source_id, a.chunk_index / 128 as part
-          from added a join removed r on r.id = a.id
-         where (a.source_id, a.chunk_index / 128) <> (r.source_id, r.chunk_index / 128)
+        -- No join: the plan that the first statement of a session gets is slow for many rows.
+        select distinct m.project_id, m.source_id, m.part
+          from (select a.id, a.project_id, a.source_id, a.chunk_index / 128 as part from added a
+                except
+                select r.id, r.project_id, r.source_id, r.chunk_index / 128 from removed r) m
       ) a
       join matrice.context_sources s on s.id = a.source_id;
   end if;

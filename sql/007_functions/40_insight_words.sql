@@ -59,7 +59,7 @@ set enable_seqscan = off set jit = off set plan_cache_mode = force_custom_plan
 as $$
 #variable_conflict use_column
 declare
-  no_id    constant uuid := '00000000-0000-0000-0000-000000000000';
+  no_id    constant uuid := cast('00000000-0000-0000-0000-000000000000' as uuid);
   totals   jsonb;
   asked    tsquery;
   matched  record;

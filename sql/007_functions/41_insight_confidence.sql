@@ -7,7 +7,8 @@ language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 begin atomic
   -- The mean of a Beta distribution. The first statement counts as two pieces of evidence.
-  select (2 * stated * first_weight + weight_for) / (2 + weight_for + weight_against);
+  -- PostgreSQL raises an error where a product is too small for a double.
+  select (2 * case when stated < 1e-100 then 0 else stated end * first_weight + weight_for) / (2 + weight_for + weight_against);
 end;
 comment on function matrice_private.confidence_of is
   'Returns the confidence that follows from the first statement and from the evidence after it, before it ages. stated: the '
@@ -30,8 +31,9 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   -- Whole days of 24 hours, so that a confidence stays the same for a day.
   select coalesce(
-    0.5::double precision ^ (floor(greatest(extract(epoch from at - told_at), 0) / 86400)::double precision
-                             / matrice_private.half_life(volatility)), 1);
+    -- After 500 half-lives it stays as it is: PostgreSQL raises an error where a power is too small for a double.
+    0.5::double precision ^ least(floor(greatest(extract(epoch from at - told_at), 0) / 86400)::double precision
+                                  / matrice_private.half_life(volatility), 500), 1);
 end;
 comment on function matrice_private.freshness is
   'Returns how much of a confidence is left because of its age, 0 to 1. told_at: when the newest evidence for it was recorded.';

@@ -81,6 +81,9 @@ comment on function matrice_private.refuse_circle is
 create or replace trigger refuse_circle before update of superseded_by on matrice.insights
 for each row when (old.superseded_by is distinct from new.superseded_by and new.superseded_by <> new.id)
 execute function matrice_private.refuse_circle();
+-- Two new rows of one statement can name each other: foreign keys are checked at its end.
+create or replace trigger refuse_new_circle after insert on matrice.insights
+for each row when (new.superseded_by <> new.id) execute function matrice_private.refuse_circle();
 
 create or replace function matrice_private.end_insight(old_id uuid, new_id uuid, is_merged boolean, reason text) returns void
 language plpgsql

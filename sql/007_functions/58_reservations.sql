@@ -88,7 +88,7 @@ begin
             hint = 'Pass the reservation_id when the step is recorded, or call release_budget.';
   end if;
   hold := (gen_random_uuid(), admit.project_id, admit.estimate_usd, admit.model, admit.phase, admit.user_key, at + valid_for,
-           null);
+           null, null);
   perform matrice_private.require_budget_room(admit.project_id, hold, at);
   hold.estimate_usd := coalesce(hold.estimate_usd, 0);
   insert into matrice_private.budget_holds select hold.*;

@@ -85,22 +85,22 @@ begin
     $body$
     $function$,
     format(spending, 'select a.*, 1 as times from added a', ''),
+    -- No join of added and removed: the plan that the first statement of a session gets is slow for many rows.
     format(spending, $sql$
-      select x.*, t.times
-        from added n
-        join removed o on o.id = n.id
-       cross join lateral (values (1), (-1)) t (times)
-       cross join lateral (select n.* where t.times = 1 union all select o.* where t.times = -1) x
-       where (n.cost_usd, n.executed_at, n.model, n.status, n.run_id, n.tokens_input, n.tokens_output)
-             is distinct from
-             (o.cost_usd, o.executed_at, o.model, o.status, o.run_id, o.tokens_input, o.tokens_output)$sql$, ''));
+      select x.*
+        from (
+          select b.*, count(*) over (partition by b.id, b.cost_usd, b.executed_at, b.model, b.status, b.run_id, b.tokens_input,
+                                                  b.tokens_output) = 1 as is_changed
+            from (select a.*, 1 as times from added a union all select r.*, -1 from removed r) b
+        ) x
+       where x.is_changed$sql$, ''));
   execute format($function$
     create or replace function matrice_private.move_spending() returns trigger
     language plpgsql security definer
     set search_path = pg_catalog, pg_temp
     as $body$
     declare
-      -- Here and below no join of added and removed: the plan that the first statement of a session gets is slow for many rows.
+      -- No join of added and removed here either, nor below.
       projects uuid[] := array(
         select distinct n.project_id
           from (select a.id, a.project_id, a.phase, a.user_key, a.created_by from added a

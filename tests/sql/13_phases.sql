@@ -55,6 +55,14 @@ select tests.refuses(format('update matrice.projects set settings = jsonb_build_
                     '{"P1": {"labelled": {"P1": ""}}}', '{"P1": {"sources": -1}}', '{"P1": {"sources": 1.5}}', '{"P1": {"sources": "1"}}',
                     '{"P1": {"insights": 1e300}}', '{"P1": {"insights": null}}']) criteria;
 
+select tests.as_user('alice');
+update matrice.projects set current_phase = 'P1', settings = '{}' where id = tests.id('atlas');
+select tests.remember('told', matrice.record_insight(tests.id('atlas'), 'learning', 'Told', 'And taken back.'));
+update matrice.projects set settings = jsonb_build_object('exit_criteria', jsonb_build_object('P1', jsonb_build_object('insights', (
+  select count(*) from matrice.insights i where i.project_id = tests.id('atlas'))))) where id = tests.id('atlas');
+select matrice.retract_insight(tests.id('told'));
+select tests.refuses($$select matrice.set_phase(tests.id('atlas'), 'P2')$$, 'PT409', 'exit_criteria do not count what was retracted', '%', '%');
+
 -- Access -------------------------------------------------------------------------------------------------------------
 
 select tests.as_user('mallory');

@@ -120,6 +120,10 @@ select is(tests.rows_of($$select * from tests.found('round')$$), 1::bigint, 'sea
 select lives_ok($$update matrice.insights set content = 'Many large whales sing songs in deep water all night', title = 'Whales' where id = tests.id('ten')$$,
                 'A client may give an insight the text of another');
 select lives_ok($$update matrice.insights set retracted_at = null where id = tests.id('wrong')$$, 'A client may let an insight hold again');
+select throws_ok($$insert into matrice.insights (id, project_id, type, title, content, superseded_by)
+  values (uuid '00000000-0000-0000-0000-00000000c1c1', tests.id('atlas'), 'learning', 'a', 'a', uuid '00000000-0000-0000-0000-00000000c2c2'),
+         (uuid '00000000-0000-0000-0000-00000000c2c2', tests.id('atlas'), 'learning', 'b', 'b', uuid '00000000-0000-0000-0000-00000000c1c1')$$,
+  '22023', null, 'New insights cannot supersede each other');
 
 -- Validity ---------------------------------------------------------------------------------------------------------
 
@@ -157,6 +161,25 @@ select is(tests.rows_of($$select * from matrice.insights_review(tests.id('atlas'
 select is(total, 6::bigint, 'insights_review counts all of a kind') from matrice.insights_review(tests.id('atlas'), 1) where kind = 'contradicted';
 select tests.refuses(format('select matrice.insights_review(%s)', arguments), code, 'insights_review refuses ' || arguments)
   from (values ($$tests.id('atlas'), 0$$, '22023'), ($$tests.id('atlas'), null$$, '22004'), ('null', '22004'), ($$tests.id('nowhere')$$, 'PT404')) r (arguments, code);
+
+-- What does not hold now -------------------------------------------------------------------------------------------
+
+select tests.as_user('edith');
+select tests.remember('gone', matrice.record_insight(tests.id('atlas'), 'decision', 'Taken back', 'We wrongly chose zinc.'));
+select matrice.retract_insight(tests.id('gone'));
+select ok(strpos(matrice.export_markdown(tests.id('atlas')), title) = 0, 'export_markdown leaves out what does not hold: ' || title)
+  from (values ('Taken back'), ('Summer'), ('Winter')) t (title);
+select ok(strpos(matrice.export_markdown(tests.id('atlas')), 'Spring') > 0, 'export_markdown writes what holds');
+
+-- The smallest confidence --------------------------------------------------------------------------------------------
+
+select tests.remember('ages', gen_random_uuid());
+insert into matrice.insights (id, project_id, type, title, content, volatility, created_at, confidence)
+values (tests.id('ages'), tests.id('atlas'), 'learning', 'Ages', 'Obsidian was sharp', 'fast', '1900-01-01 00:00Z', 5e-324);
+select results_eq(format($$select confidence between 0 and 1e-100 from matrice.%s$$, call), array[true], call || ': the oldest insight has a confidence')
+  from (values ('search_insights(''obsidian'', tests.id(''atlas''))'), ('contradict_insight(tests.id(''ages'')) c (confidence)')) t (call);
+select lives_ok($$select * from matrice.insights_review(tests.id('atlas'))$$, 'insights_review of the oldest insight');
+select lives_ok($$select * from matrice.known_at(tests.id('atlas'), '2199-12-31 00:00Z')$$, 'known_at of the last year');
 
 select * from finish();
 rollback;
