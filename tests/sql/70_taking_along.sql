@@ -290,9 +290,11 @@ select tests.refuses(format('select matrice.export_project(tests.id(''borea''), 
 
 select tests.as_user('edith');
 select matrice.save_pillar(tests.id('borea'), 'P2', e'# Who\n\n```sh\n# no heading\n```\n## Team\n~~~\nopen');
+select matrice.save_pillar(tests.id('borea'), 'P3', repeat('`', 101) || e'\n# no heading'), matrice.save_pillar(tests.id('borea'), 'P4', e'~~~ `x`\n# no heading\n~~~~\n# One');
 select matrice.record_insight(tests.id('borea'), 'decision', e'Two\nlines', 'Body', 0.756, '["a", "b"]');
 select alike(regexp_replace(matrice.export_markdown(tests.id('borea')), '\d{4}-\d\d-\d\d', 'DAY', 'g'), e'# borea\n\n*phase P1*\n\n## Pillars\n\n### P1 vision\n\n*Version 4, DAY*\n\n%', 'export_markdown begins with the project');
 select alike(regexp_replace(matrice.export_markdown(tests.id('borea')), '\d{4}-\d\d-\d\d', 'DAY', 'g'), e'%### P2 acteurs\n\n*Version 2, DAY*\n\n#### Who\n\n```sh\n# no heading\n```\n##### Team\n~~~\nopen\n~~~\n%', 'export_markdown: headings of a pillar are below its own, and its code ends');
+select alike(matrice.export_markdown(tests.id('borea')), format(e'%%\n%1$s\n# no heading\n%1$s\n\n### P4%%\n~~~ `x`\n# no heading\n~~~~\n#### One\n%%', repeat('`', 101)), 'export_markdown: fences may be long, and those of tildes be named in backticks');
 select unnest(array[ok(position(e'\n### Two lines\n\nBody\n\n*decision · confidence 0.76 · ' in doc) between position(e'\n## Decisions\n' in doc) and position(e'\n## Insights\n' in doc), 'export_markdown: decisions come before other insights')
     , ok(doc like '%We use B.%· from doc · x*%', 'export_markdown: an insight names its source and tags')
     , ok(doc like e'%\n## Insights\n\n### P\n\nIt repeats each morning at the same hour%', 'export_markdown: the other insights follow')
