@@ -74,6 +74,8 @@ begin
           matrice.record_step(run, 'waiting', 'running', step_key => 'b', executed_at => '2026-01-02Z');
   perform matrice.correct_step(step, 'The bill says so.', 0.00001);
   perform matrice.finish_run(run, 'completed', '{"out": null}');
+  run := matrice.start_run(project, 'of unknown phase', 'e');
+  update matrice.workflow_runs r set phase = null, pillar_versions = null where r.id = run;
 end
 $$;
 create function tests.renew(line text, project uuid) returns text language sql as $$
