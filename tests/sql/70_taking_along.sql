@@ -265,6 +265,7 @@ select tests.refuses($$select matrice.import_project(array(select line from file
 select tests.refuses(format('select matrice.import_project(%L)', v.lines), '22023', 'import_project refuses ' || v.what)
   from (values ('no lines', '{}'::text[]), ('a line that is null', array[null::text]), ('a table of lines', array[array['{}'], array['{}']]), ('10001 lines', array_fill('{}'::text, array[10001])),
                ('a header without the project', (select array_agg(line) from file where number = 1)), ('another format', (select array_agg(replace(line, '"format": 1', '"format": 2') order by number) from file where number < 3)),
+               ('a header with rows such as 6.0', (select array_agg(regexp_replace(line, '"pillars": (\d)', '"pillars": \1.0') order by number) from file where number < 4)),
                ('a header with an unknown part', (select array_agg(replace(line, '"pillars": ', '"secrets": 1, "pillars": ') order by number) from file where number < 3))) v (what, lines);
 select tests.refuses($$select matrice.import_project('{x}', first_line => 2)$$, '22004', 'import_project refuses later lines without a project');
 select tests.refuses(format('select matrice.import_project(''{x}'', tests.id(''atlas''), %s)', line), '22023', format('import_project refuses first_line %s', line)) from unnest('{0,-1,9223372036854775807}'::bigint[]) line;
