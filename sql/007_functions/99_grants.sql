@@ -187,7 +187,7 @@ begin
       'model_at', 'sold_model', 'provider_named', 'model_of_maker', 'model_of_reseller', 'rates_of_tier',
       'keep_no_statistics', 'revoke_from_everybody', 'prepared_sheets', 'is_budget', 'vector_of', 'is_step_of_run',
       'renewed_id', 'refuse_lines', 'read_lines', 'require_columns', 'import_write', 'import_statement', 'import_rows',
-      'require_header', 'begin_import', 'end_import', 'require_place', 'import_groups',
+      'require_header', 'begin_import', 'end_import', 'require_place', 'import_groups', 'require_batch',
       'rebuild_word_index', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
       'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes',
       'rebuild_embedding_queue', 'is_listed', 'list_project', 'seems_covered',
@@ -208,7 +208,7 @@ begin
       'check_settings', 'require_exit_criteria', 'require_acceptance', 'number_pillar_version', 'reindex_project_text',
       'complete_chunk', 'hold_metadata', 'refilter_chunks', 'keep_progress', 'keep_dimensions', 'check_truncation', 'choose_model',
       'check_embedding', 'complete_lease', 'forget_leases', 'hold_text', 'forget_embeddings', 'complete_insight', 'note_ending', 'refuse_circle',
-      'price_step', 'complete_run', 'complete_turn',
+      'price_step', 'complete_run', 'complete_turn', 'refuse_members_of_imports',
       -- SECURITY DEFINER: these write to tables that no client may write.
       'audit', 'keep_pillar_version', 'keep_phase', 'trim_texts', 'forget_usage', 'forget_failures', 'forget_rows', 'forget_rows_of_sources',
       'list_parts', 'list_chunk', 'list_again', 'forget_queues',

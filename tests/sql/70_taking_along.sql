@@ -192,6 +192,8 @@ select tests.remember_state();
 select tests.refuses($$select tests.batch(14, 20)$$, 'PT409', 'import_project refuses a gap', detail => '%is 13, not 14%');
 select tests.refuses($$select tests.batch(14, 13)$$, '22023', 'import_project refuses an empty batch');
 select is(tests.batch(5, 12), '13', 'import_project: an old batch changes nothing');
+select tests.as_owner();
+select tests.refuses($$insert into matrice.user_projects (project_id, user_id, role) values (tests.id('slow'), tests.id('edith'), 'editor')$$, 'PT409', 'A project that is imported has no other members, whose rows the import could change', detail => '%no other members%');
 select tests.as_user('edith');
 select tests.refuses($$select tests.batch(13, 14)$$, 'PT404', 'import_project: nobody else can go on with an import');
 select tests.refuses($$select tests.batch(1, 14)$$, 'PT409', 'import_project: an id that is in use is refused');
@@ -205,6 +207,9 @@ select is((select string_agg(tests.batch(number, number), ' ' order by number) f
 select is(tests.batch(20, 30), (select max(number) + 1 || ' finished' from file), 'import_project: after the end, an old batch changes nothing');
 select tests.refuses(format('select matrice.import_project(%L, tests.id(''slow''), %s)', array[line], number + 1), '22023', 'import_project refuses lines after the last one') from file order by number desc limit 1;
 select tests.refuses($$select matrice.import_project(array(select line from file order by number) || (select line from file order by number desc limit 1), new_ids => true)$$, '22023', 'import_project refuses two last lines');
+select tests.as_owner();
+select lives_ok($$insert into matrice.user_projects (project_id, user_id, role) values (tests.id('slow'), tests.id('victor'), 'viewer')$$, 'A project whose import has ended can have other members');
+select tests.as_user('mallory');
 select set_eq($$select line from unnest(tests.lines(tests.id('slow'))) line where line !~ '^.{0,10}"end"'$$,
               $$select tests.renew(line, tests.id('slow')) from file where line !~ '^.{0,10}"end"'$$, 'import_project in batches: the same text');
 
@@ -269,6 +274,9 @@ select tests.refuses(format('select matrice.import_project(%L)', v.lines), '2202
                ('a header with an unknown part', (select array_agg(replace(line, '"pillars": ', '"secrets": 1, "pillars": ') order by number) from file where number < 3))) v (what, lines);
 select tests.refuses($$select matrice.import_project('{x}', first_line => 2)$$, '22004', 'import_project refuses later lines without a project');
 select tests.refuses(format('select matrice.import_project(''{x}'', tests.id(''atlas''), %s)', line), '22023', format('import_project refuses first_line %s', line)) from unnest('{0,-1,9223372036854775807}'::bigint[]) line;
+select tests.refuses(format('select matrice_private.import_as_owner(%s)', a.arguments), a.code, 'import_as_owner refuses ' || a.arguments)
+  from (values ('null, null, 1, true', '22004'), ('array[null::text], tests.id(''slow''), 3, true', '22023'), ('array[array[''{}''], array[''{}'']], null, 1, true', '22023'),
+               ('array_fill(''{}''::text, array[10001]), null, 1, true', '22023'), ('''{x}'', tests.id(''slow''), -9223372036854775807, true', '22023'), ('''{x}'', null, null, true', '22004')) a (arguments, code);
 select tests.as_nobody();
 select tests.refuses($$select matrice.import_project(array(select line from file order by number))$$, '42501', 'import_project refuses a caller without an id');
 select tests.unchanged('All of these change nothing');
