@@ -186,6 +186,7 @@ begin
       'load_price_catalogue', 'fill_price_units', 'fill_spellings', 'require_units', 'prepare_prices', 'rebuild_prices',
       'model_at', 'sold_model', 'provider_named', 'model_of_maker', 'model_of_reseller', 'rates_of_tier',
       'keep_no_statistics', 'revoke_from_everybody', 'prepared_sheets', 'is_budget', 'vector_of', 'is_step_of_run',
+      'has_version',
       'renewed_id', 'refuse_lines', 'read_lines', 'require_columns', 'import_write', 'import_statement', 'import_rows',
       'require_header', 'begin_import', 'end_import', 'require_place', 'import_groups', 'require_batch',
       'rebuild_word_index', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
