@@ -45,6 +45,8 @@ declare
   part   text;
   rows   jsonb;
 begin
+  -- A first batch that is sent again, while it is still imported, waits and finds its import.
+  perform pg_advisory_xact_lock(hashtext('matrice.project_imports'), hashtext(target::text));
   perform from matrice.project_imports i
     where i.project_id = target and i.imported_by = matrice_private.current_user_id() and i.header = head;
   if found then
