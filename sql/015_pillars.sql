@@ -40,6 +40,7 @@ create table matrice.phase_changes (
   constraint phase_changes_pkey primary key (project_id, number),
   constraint phase_changes_project_id_fkey foreign key (project_id) references matrice.projects (id) on delete cascade,
   constraint phase_changes_number_check check (number between 1 and 1000000000),
+  constraint phase_changes_entered_at_check check (entered_at between '1900-01-01 00:00Z' and '2200-01-01 00:00Z'),
   constraint phase_changes_phase_p1_to_p6_check check (phase in ('P1', 'P2', 'P3', 'P4', 'P5', 'P6'))
 );
 

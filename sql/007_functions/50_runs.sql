@@ -25,8 +25,12 @@ begin
     if row_security_active(tg_relid) then
       new.created_by := matrice_private.current_user_id();
     end if;
-    new.phase := coalesce(new.phase, matrice_private.phase_at(new.project_id, new.started_at));
-    new.pillar_versions := coalesce(new.pillar_versions, matrice_private.pillars_at(new.project_id, new.started_at));
+    -- An import stores runs as they were, also those of which nobody knows the phase.
+    if (new.phase is null or new.pillar_versions is null) and (row_security_active(tg_relid) or not exists (
+          select from matrice.project_imports i where i.project_id = new.project_id and i.finished_at is null)) then
+      new.phase := coalesce(new.phase, matrice_private.phase_at(new.project_id, new.started_at));
+      new.pillar_versions := coalesce(new.pillar_versions, matrice_private.pillars_at(new.project_id, new.started_at));
+    end if;
   end if;
   -- Inngest runs the handler of a failure under the id of the workflow that failed.
   new.is_failure_handler := new.is_failure_handler or coalesce(new.event_name = 'inngest/function.failed', false);

@@ -33,8 +33,10 @@ begin atomic
     (10, 'projects', 'projects', '{id}', '{"left_out": ["id", "created_by"]}'),
     (20, 'pillars', 'pillars', '{id}', '{}'),
     (30, 'pillar_versions', 'pillar_versions', '{pillar_id,version}', '{
-       "left_out": ["saved_by"], "replaces": "pillar_id, version"}'),
-    (32, 'pillar_labels', 'pillar_labels', '{pillar_id,label,number}', '{"left_out": ["set_by"]}'),
+       "left_out": ["saved_by"], "replaces": "pillar_id, version",
+       "check": "matrice_private.has_version(t.pillar_id, t.version)"}'),
+    (32, 'pillar_labels', 'pillar_labels', '{pillar_id,label,number}', '{
+       "left_out": ["set_by"], "check": "(t.version is null or matrice_private.has_version(t.pillar_id, t.version))"}'),
     (34, 'phase_changes', 'phase_changes', '{number}', '{"left_out": ["entered_by"], "replaces": "project_id, number"}'),
     (40, 'context_sources', 'context_sources', '{id}', '{
        "left_out": ["content_hash", "chunk_count", "embedded_count", "failed_count"],
@@ -184,3 +186,12 @@ begin atomic
                   where s.id = is_step_of_run.id and s.run_id = is_step_of_run.run_id and s.corrects is null);
 end;
 comment on function matrice_private.is_step_of_run is 'Returns whether a run has a step that can be corrected.';
+
+create or replace function matrice_private.has_version(pillar_id uuid, version integer) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select exists (select from matrice.pillars p where p.id = has_version.pillar_id and p.version >= has_version.version);
+end;
+comment on function matrice_private.has_version is
+  'Returns whether a pillar has reached a version. A later one would stand where a save stores its text, or label that text.';

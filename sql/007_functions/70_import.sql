@@ -21,7 +21,8 @@ begin
   end if;
   select r.key into unknown from jsonb_each(header -> 'rows') r
    where r.key not in (select p.part from matrice_private.exported_parts(true) p)
-      or jsonb_typeof(r.value) <> 'number' or not r.value::numeric between 0 and 1e12 or r.value::numeric % 1 <> 0
+      -- A number such as 6.0 is whole, but no bigint.
+      or jsonb_typeof(r.value) <> 'number' or r.value::text !~ '^\d{1,12}$'
    limit 1;
   if found then
     perform matrice_private.refuse_lines(1, 1, format(
@@ -44,6 +45,8 @@ declare
   part   text;
   rows   jsonb;
 begin
+  -- A first batch that is sent again, while it is still imported, waits and finds its import.
+  perform pg_advisory_xact_lock(hashtext('matrice.project_imports'), hashtext(target::text));
   perform from matrice.project_imports i
     where i.project_id = target and i.imported_by = matrice_private.current_user_id() and i.header = head;
   if found then
@@ -175,6 +178,38 @@ $$;
 comment on function matrice_private.import_groups is
   'Imports lines from the next line of an import on. Returns the import as it then stands.';
 
+create or replace function matrice_private.require_batch(lines text[], project_id uuid, first_line bigint, new_ids boolean)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  bytes bigint;
+begin
+  perform matrice_private.require_given('lines', lines);
+  perform matrice_private.require_given('first_line', first_line);
+  perform matrice_private.require_given('new_ids', new_ids);
+  if array_ndims(lines) is distinct from 1 or cardinality(lines) > 10000 or array_position(lines, null) is not null then
+    raise exception 'lines must be a plain list of 1 to 10000 lines, without null'
+      using errcode = '22023', detail = format('There are %s.', cardinality(lines)), hint = 'Import a file in several batches.';
+  elsif first_line not between 1 and 1000000000000 then
+    raise exception 'first_line must be between 1 and 10^12, not %', first_line
+      using errcode = '22023', hint = 'It is the number of the first of these lines in the file, from 1.';
+  elsif first_line > 1 and project_id is null then
+    raise exception 'project_id must not be null'
+      using errcode = '22004', hint = 'Pass the new_project_id that the first batch has returned.';
+  end if;
+  bytes := (select sum(octet_length(l)) from unnest(lines) l);
+  if bytes > (case cardinality(lines) when 1 then 536870912 else 67108864 end) then
+    raise exception 'lines are too long'
+      using errcode = '22023', detail = format('They have %s bytes; at most 67108864 are allowed.', bytes),
+            hint = 'Import fewer lines at once. A line that is longer must come alone.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_batch is
+  'Raises an error that says what is wrong with the arguments of import_project.';
+
 create or replace function matrice_private.import_as_owner(lines text[], project_id uuid, first_line bigint, new_ids boolean)
 returns table (new_project_id uuid, next_line bigint, is_finished boolean)
 language plpgsql security definer
@@ -185,6 +220,8 @@ declare
   import matrice.project_imports;
   target uuid := import_as_owner.project_id;
 begin
+  perform matrice_private.require_batch(lines, target, first_line, new_ids);
+  lines := array(select l.line from unnest(lines) with ordinality as l (line, place) order by l.place);
   if matrice_private.current_user_id() is null then
     raise exception 'only a signed-in user can import a project'
       using errcode = '42501',
@@ -218,6 +255,27 @@ comment on function matrice_private.import_as_owner is
   'Does what import_project does. SECURITY DEFINER: no client may write histories, texts of sources, costs and budgets. It '
   'writes only rows of the project that the caller''s import has made.';
 
+create or replace function matrice_private.refuse_members_of_imports() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (select from matrice.project_imports i
+              where i.project_id = new.project_id and i.finished_at is null and i.imported_by <> new.user_id) then
+    raise exception 'the import of the project has not ended'
+      using errcode = 'PT409', detail = format('Until then, project %s has no other members.', new.project_id),
+            hint = 'Import the rest of the file first.';
+  end if;
+  return new;
+end
+$$;
+comment on function matrice_private.refuse_members_of_imports is
+  'Refuses other members while a project is imported. Who imports may write histories, costs and evidence. They must not be '
+  'those of others.';
+
+create or replace trigger refuse_members_of_imports before insert on matrice.user_projects
+for each row execute function matrice_private.refuse_members_of_imports();
+
 create or replace function matrice.import_project(
   lines text[], project_id uuid default null, first_line bigint default 1, new_ids boolean default false
 ) returns table (new_project_id uuid, next_line bigint, is_finished boolean)
@@ -225,29 +283,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
-declare
-  bytes bigint;
 begin
-  perform matrice_private.require_given('lines', lines);
-  perform matrice_private.require_given('first_line', first_line);
-  perform matrice_private.require_given('new_ids', new_ids);
-  if array_ndims(lines) is distinct from 1 or cardinality(lines) > 10000 or array_position(lines, null) is not null then
-    raise exception 'lines must be a plain list of 1 to 10000 lines, without null'
-      using errcode = '22023', detail = format('There are %s.', cardinality(lines)), hint = 'Import a file in several batches.';
-  elsif first_line not between 1 and 1000000000000 then
-    raise exception 'first_line must be between 1 and 10^12, not %', first_line
-      using errcode = '22023', hint = 'It is the number of the first of these lines in the file, from 1.';
-  elsif first_line > 1 and import_project.project_id is null then
-    raise exception 'project_id must not be null'
-      using errcode = '22004', hint = 'Pass the new_project_id that the first batch has returned.';
-  end if;
-  bytes := (select sum(octet_length(l)) from unnest(lines) l);
-  if bytes > (case cardinality(lines) when 1 then 536870912 else 67108864 end) then
-    raise exception 'lines are too long'
-      using errcode = '22023', detail = format('They have %s bytes; at most 67108864 are allowed.', bytes),
-            hint = 'Import fewer lines at once. A line that is longer must come alone.';
-  end if;
-  lines := array(select l.line from unnest(lines) with ordinality as l (line, place) order by l.place);
   return query select * from matrice_private.import_as_owner(lines, import_project.project_id, first_line, new_ids);
 end
 $$;

@@ -10,14 +10,14 @@ declare
   fence text;
 begin
   for mark in
-    select l.line, l.place, substring(l.line from '^ {0,3}(`{3,100}|~{3,100})[^`]*$') as opens,
+    select l.line, l.place, substring(l.line from '^ {0,3}(`{3,}(?=[^`]*$)|~{3,})') as opens,
            l.line ~ '^ {0,3}#{1,6}(\s|$)' as is_heading
       from unnest(lines) with ordinality as l (line, place)
      where l.line ~ '^ {0,3}(#|`{3}|~{3})'
      order by l.place
   loop
     if fence is not null then
-      if mark.line ~ format('^ {0,3}%s%s*\s*$', fence, left(fence, 1)) then
+      if btrim(mark.line) ~ format('^%s+$', left(fence, 1)) and length(btrim(mark.line)) >= length(fence) then
         fence := null;
       end if;
     elsif mark.is_heading then

@@ -163,6 +163,15 @@ def test_create_project_twice_at_once_keeps_projects_per_user(project):
     assert project.value("select count(*) from matrice.projects") == 2
 
 
+@pytest.mark.parametrize("user, second", [(ALICE, "done"), (BOB, "PT409")], ids=["the same user", "another"])
+def test_import_project_begun_twice_at_once_makes_one_project(project, user, second):
+    with project.connect() as connection:
+        lines = [line for line, in connection.execute("select matrice.export_lines(%s)", [project.project])]
+    begin = "select matrice.import_project(%s, '00000000-0000-4000-8000-0000000000cc', new_ids => true)"
+    assert both(project, (ALICE, begin, [lines]), (user, begin, [lines])) == second
+    assert project.rows("select imported_by::text, next_line, finished_at is not null from matrice.project_imports") == [(ALICE, len(lines) + 1, True)]
+
+
 def test_ingest_source_in_one_project_does_not_wait_for_other_writers(project):
     """Nor does adding up the usage: there are more rows of it than are kept."""
     project.rows("insert into matrice.project_usage (project_id, bytes, sources) select %s, 1, 0 from generate_series(1, 100)", [project.project])
