@@ -163,7 +163,7 @@ update matrice.insights set content = content || ' and tides' where project_id =
 update matrice.insights set confidence = 0.7 where project_id = tests.id('atlas') and confidence < 0.2;
 delete from matrice.insights where project_id = tests.id('atlas') and confidence = 0.5;
 update matrice.projects set settings = '{"language": "german"}' where id = tests.id('atlas');
-insert into matrice.insights (project_id, type, title, content) values (tests.id('atlas'), 'pattern', 'Winde', 'Die Winde wehen.');
+insert into matrice.insights (project_id, type, title, content) values (tests.id('atlas'), 'pattern', 'Winde', 'Die Winde kommen.');
 select tests.ranks_alike('… after changes, deletions and another language');
 do $$ begin for i in 1..70 loop
   insert into matrice.insights (project_id, type, title, content) values (tests.id('atlas'), 'pattern', 'Flut ' || i, repeat('Tide ', i));
