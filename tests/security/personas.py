@@ -60,8 +60,8 @@ def build(connection):
       " values (%s, %s, 'default', 5, 'day', 'UTC', true, '{1}')", [IDS["budget"], A])
     c("insert into matrice.budget_events (project_id, budget_id, period_start, threshold, limit_usd, spent_usd) values (%s, %s, now(), 1, 5, 5)",
       [A, IDS["budget"]])
-    c("insert into matrice.project_imports (project_id, source_project_id, has_new_ids, header, next_line, hash, imported_by)"
-      " values (%s, %s, false, '{}', 3, 1, %s)", [A, A, A])
+    c("insert into matrice.project_imports (project_id, source_project_id, has_new_ids, header, next_line, hash, imported_by, finished_at)"
+      " values (%s, %s, false, '{}', 3, 1, %s, now())", [A, A, A])
     c("insert into matrice_private.budget_holds (id, project_id, estimate_usd, expires_at) values (%s, %s, 1, now() + interval '1 hour')",
       [IDS["reservation"], A])
 

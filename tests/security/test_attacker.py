@@ -24,6 +24,8 @@ TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:\+00(?::00)?|Z
 # A time is written out: now() differs between the worlds, and what a function computes from it would too.
 NOW = datetime.datetime.now(datetime.UTC)
 TOKEN = re.compile(r"\b[0-9a-f]{64}\b")
+# Of the lines of an export, which have times.
+HASH = re.compile(r'(\\*"hash\\*": ?\\*")\d+')
 # An attacker's statement that runs longer than this ends alike in both worlds.
 SETTINGS = "set statement_timeout = '20s'; set timezone = 'UTC'; set jit = off"
 
@@ -194,9 +196,9 @@ def estimates(plan):
 
 
 def blurred(text, known):
-    """What is new in each world is different by chance: ids, times, tokens."""
+    """What is new in each world is different by chance: ids, times, tokens, hashes of times."""
     text = UUID.sub(lambda match: match[0] if match[0] in known else "<id>", text)
-    return TOKEN.sub("<token>", TIME.sub("<time>", text))
+    return HASH.sub(r"\1<hash>", TOKEN.sub("<token>", TIME.sub("<time>", text)))
 
 
 def answer(connection, statement, keep, known):
