@@ -32,8 +32,8 @@ begin atomic
   -- Whole days of 24 hours, so that a confidence stays the same for a day.
   select coalesce(
     -- After 500 half-lives it stays as it is: PostgreSQL raises an error where a power is too small for a double.
-    0.5::double precision ^ least(floor(greatest(extract(epoch from at - told_at), 0) / 86400)::double precision
-                                  / matrice_private.half_life(volatility), 500), 1);
+    0.5::double precision ^ (least(floor(greatest(extract(epoch from at - told_at), 0) / 86400)::double precision,
+                                   500 * matrice_private.half_life(volatility)) / matrice_private.half_life(volatility)), 1);
 end;
 comment on function matrice_private.freshness is
   'Returns how much of a confidence is left because of its age, 0 to 1. told_at: when the newest evidence for it was recorded.';
