@@ -9,7 +9,8 @@ as $$
 begin
   return query
     with holding as materialized (
-      select i.id, i.title, i.content, i.content_hash, i.key_hash, i.value, i.valid_from, i.valid_until, i.fts, i.created_at
+      select i.id, i.title, i.content, i.content_hash, i.key_hash, i.value, i.created_at,
+             case when i.key_hash is not null then matrice_private.normal_text(i.value) end as normal_value
         from matrice.insights i
        where i.project_id = insights_due.project_id
          and matrice_private.holds(i.superseded_at, i.retracted_at, i.valid_from, i.valid_until, now())
@@ -38,7 +39,7 @@ begin
            j.confidence + o.confidence
       from judged j
       join judged o on o.key_hash = j.key_hash and (o.created_at, o.id) < (j.created_at, j.id)
-     where matrice_private.normal_text(o.value) <> matrice_private.normal_text(j.value)
+     where o.normal_value <> j.normal_value
     union all
     select 'unsupported', j.id, null,
            'No witness for it stands as it did: sources were deleted or their texts changed, or the witnesses changed their minds.',
