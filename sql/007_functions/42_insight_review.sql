@@ -9,8 +9,9 @@ as $$
 begin
   return query
     with holding as materialized (
-      select i.id, i.title, i.content, i.content_hash, i.key_hash, i.value, i.created_at,
-             case when i.key_hash is not null then matrice_private.normal_text(i.value) end as normal_value
+      select i.id, i.title, i.content, i.content_hash, i.key_hash, i.created_at,
+             case when i.key_hash is not null then matrice_private.normal_text(i.value) end as normal_value,
+             case when i.key_hash is not null then matrice_private.quoted(i.value) end as quoted_value
         from matrice.insights i
        where i.project_id = insights_due.project_id
          and matrice_private.holds(i.superseded_at, i.retracted_at, i.valid_from, i.valid_until, now())
@@ -35,7 +36,7 @@ begin
     union all
     -- Each pair once, the newer insight first.
     select 'contradicted', j.id, o.id,
-           format('%s or %s?', matrice_private.quoted(j.value), matrice_private.quoted(o.value)), j.confidence,
+           format('%s or %s?', j.quoted_value, o.quoted_value), j.confidence,
            j.confidence + o.confidence
       from judged j
       join judged o on o.key_hash = j.key_hash and (o.created_at, o.id) < (j.created_at, j.id)
