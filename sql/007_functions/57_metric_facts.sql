@@ -61,6 +61,8 @@ as $$
       select s.*, date_bin('15 minutes', s.executed_at, '2000-01-01 00:00Z') as at
         from unnest(step_ids) i (id)
        cross join lateral (select s.* from matrice.workflow_steps s where s.id = i.id offset 0) s
+       -- A step may have moved into one of the quarters since it was noted.
+       where date_bin('15 minutes', s.executed_at, '2000-01-01 00:00Z') <> all (quarters)
       union all
       select s.*, q.at
         from unnest(quarters) q (at)

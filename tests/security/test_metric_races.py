@@ -93,7 +93,9 @@ def differences(connection, project):
                  where ({", ".join(f"r.{f}" for f in OF_RUNS + FIGURES)}) is distinct from ({", ".join(f"s.{f}" for f in OF_RUNS + FIGURES)})
                     or (r.p95_ms is null) <> (s.p95_ms is null) or abs(s.p95_ms - r.p95_ms) > 0.0100001 * r.p95_ms""",
             {"since": SINCE, "until": UNTIL, "project": project, "group": group, "zone": ZONE}).fetchall()
-        found += [(group, *each) for each in different]
+        # Only what differs: the whole rows are too long to read.
+        found += [(group, (rows or sums)["bucket"], rows and sums and {key: (rows[key], sums[key]) for key in rows if rows[key] != sums[key]})
+                  for rows, sums in different]
     connection.rollback()
     connection.autocommit = True
     return found
