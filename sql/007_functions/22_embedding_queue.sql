@@ -49,23 +49,28 @@ for each statement execute function matrice_private.list_parts();
 create or replace trigger list_moved after update on matrice.source_chunks referencing old table as removed new table as added
 for each statement execute function matrice_private.list_parts();
 
+create or replace function matrice_private.is_listed(project_id uuid, model text) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from matrice_private.embedding_queues q where q.project_id = is_listed.project_id and q.model = is_listed.model);
+end
+$$;
+comment on function matrice_private.is_listed is 'Returns whether the parts of a project are listed for a model.';
+
 create or replace function matrice_private.is_claimed(project_id uuid, model text) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
-declare
-  is_listed boolean;
 begin
-  is_listed := exists (
-    select from matrice_private.embedding_queues q where q.project_id = is_claimed.project_id and q.model = is_claimed.model);
-  if is_listed or current_setting('transaction_isolation') <> 'read committed'
+  if matrice_private.is_listed(project_id, model) or current_setting('transaction_isolation') <> 'read committed'
     or not pg_try_advisory_xact_lock_shared(hashtext('matrice.embedding_queues'), hashtext(project_id::text)) then
     return true;
   end if;
   -- This look is newer than the lock.
-  return exists (
-    select from matrice_private.embedding_queues q where q.project_id = is_claimed.project_id and q.model = is_claimed.model);
+  return matrice_private.is_listed(project_id, model);
 end
 $$;
 comment on function matrice_private.is_claimed is
@@ -191,17 +196,6 @@ comment on function matrice_private.rebuild_embedding_queue is
   'after chunks were loaded, or embeddings or leases deleted, without triggers.';
 
 -- What a claim does with parts. The functions check no roles: for services, and for those of members below.
-
-create or replace function matrice_private.is_listed(project_id uuid, model text) returns boolean
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return exists (
-    select from matrice_private.embedding_queues q where q.project_id = is_listed.project_id and q.model = is_listed.model);
-end
-$$;
-comment on function matrice_private.is_listed is 'Returns whether the parts of a project are listed for a model.';
 
 create or replace function matrice_private.list_project(project_id uuid, model text) returns void
 language plpgsql

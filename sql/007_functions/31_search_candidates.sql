@@ -19,20 +19,19 @@ comment on function matrice_private.nearest_to_member is
   'Calls nearest_chunks for those of the projects that the caller is a member of. SECURITY DEFINER: policies would keep '
   'filters from using their index, and would check the project of each row.';
 
-create or replace function matrice_private.has_other_policies() returns boolean
+create or replace function matrice_private.has_other_policies(tables regclass[]) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   return exists (
     select from pg_policy p
-     where p.polrelid in ('matrice.chunk_embeddings'::regclass, 'matrice.source_chunks'::regclass, 'matrice.context_sources'::regclass)
-       and p.polcmd in ('r', '*') and p.polname <> 'viewers read'
+     where p.polrelid = any (tables) and p.polcmd in ('r', '*') and p.polname <> 'viewers read'
        and exists (select from unnest(p.polroles) as r (id) where r.id = 0 or pg_has_role(r.id, 'usage')));
 end
 $$;
 comment on function matrice_private.has_other_policies is
-  'Returns whether somebody has added policies that may hide chunks of a project from the caller, who is a member.';
+  'Returns whether somebody has added policies to tables that may hide rows of a project from the caller, who is a member.';
 
 create or replace function matrice_private.are_visible(chunk_ids uuid[], model text) returns boolean
 language plpgsql stable
@@ -93,7 +92,8 @@ begin
   end if;
   select array_agg(n.chunk_id), array_agg(n.similarity) into ids, similarities
     from matrice_private.nearest_to_member(query_embedding, project_ids, vector_candidates.model, match_count, filter) n;
-  if not matrice_private.has_other_policies() or matrice_private.are_visible(ids, vector_candidates.model) then
+  if not matrice_private.has_other_policies('{matrice.chunk_embeddings,matrice.source_chunks,matrice.context_sources}')
+    or matrice_private.are_visible(ids, vector_candidates.model) then
     return query select * from unnest(ids, similarities);
   elsif ids is not null then
     -- Policies that somebody has added hide some of the nearest chunks.
@@ -200,7 +200,10 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 as $$
 begin
-  if phrases is null and not (row_security_active('matrice.source_chunks') and matrice_private.has_other_policies()) then
+  if phrases is null and not (
+    row_security_active('matrice.source_chunks')
+    and matrice_private.has_other_policies('{matrice.chunk_embeddings,matrice.source_chunks,matrice.context_sources}')
+  ) then
     return array(select generate_series(1, cardinality(chunk_ids)));
   end if;
   return (

@@ -138,20 +138,6 @@ comment on function matrice_private.matching_insights_of_member is
   'Calls matching_insights if the caller is a member of the project. SECURITY DEFINER: policies would keep the words from '
   'using their index.';
 
-create or replace function matrice_private.may_hide_insights() returns boolean
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return exists (
-    select from pg_policy p
-     where p.polrelid = 'matrice.insights'::regclass and p.polcmd in ('r', '*') and p.polname <> 'viewers read'
-       and exists (select from unnest(p.polroles) as r (id) where r.id = 0 or pg_has_role(r.id, 'usage')));
-end
-$$;
-comment on function matrice_private.may_hide_insights is
-  'Returns whether somebody has added policies that may hide insights of a project from the caller, who is a member.';
-
 create or replace function matrice_private.ranked_insights(query_text text, project_id uuid)
 returns table (id uuid, score double precision, phrases tsquery)
 language plpgsql stable
@@ -161,7 +147,7 @@ as $$
 begin
   if not row_security_active('matrice.insights') then
     return query select m.* from matrice_private.matching_insights(query_text, project_id) m;
-  elsif not matrice_private.may_hide_insights() then
+  elsif not matrice_private.has_other_policies('{matrice.insights}') then
     return query select m.* from matrice_private.matching_insights_of_member(query_text, project_id) m;
   else
     -- The statistics are those of the insights that the caller can see.

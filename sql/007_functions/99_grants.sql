@@ -55,7 +55,7 @@ begin
       'labels_at', 'require_label', 'set_label', 'require_codes', 'pack_pillars', 'require_exit_criteria_settings', 'missing_for_exit', 'phase_at',
       'text_language',
       'statement_hash', 'require_statement', 'require_fact', 'known_insight', 'holds',
-      'may_hide_insights', 'ranked_without_index', 'ranked_insights', 'best_insights',
+      'ranked_without_index', 'ranked_insights', 'best_insights',
       'require_evidence', 'require_origin', 'remember_evidence', 'judge',
       'confidence_of', 'half_life', 'freshness', 'evidence_weight', 'weighed_insights', 'judged_insights',
       'hold_insights', 'project_of_insight', 'require_insight_in', 'require_no_circle', 'end_insight',
