@@ -118,3 +118,20 @@ comment on function matrice.correct_step is
   'of the step, give the right ones. Returns the id of that row. Needs the role editor. reason: why. cost_usd, tokens_input, '
   'tokens_output: the right values. usage: what the API really reported. If cost_usd is null and the tokens or the usage change, '
   'the cost is calculated at the prices of the time of the step. Defaults: all but step_id and reason null.';
+
+create or replace function matrice_private.move_corrections() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update matrice.workflow_steps s set executed_at = new.executed_at where s.corrects = new.id;
+  return null;
+end
+$$;
+comment on function matrice_private.move_corrections is
+  'Moves the corrections of a step with it: together they are one call, in metrics, in budgets and when steps are purged.';
+
+-- A running step, whose end moves it, has no corrections.
+create or replace trigger move_corrections after update of executed_at on matrice.workflow_steps
+for each row when (old.executed_at <> new.executed_at and old.status <> 'running' and new.corrects is null)
+execute function matrice_private.move_corrections();

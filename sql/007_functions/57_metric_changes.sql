@@ -62,10 +62,7 @@ begin
      union all
      select null, n.run_id, n.executed_at where o.status <> 'running'
      union all
-     select null, o.run_id, o.executed_at where o.status <> 'running'
-     union all
-     -- A correction tells the cost of its step, which may stand in another quarter.
-     select null, s.run_id, s.executed_at from matrice.workflow_steps s where s.id = n.corrects) x
+     select null, o.run_id, o.executed_at where o.status <> 'running') x
    where (n.status <> 'running' or o.status <> 'running')
      and (n.run_id, n.step_name, n.status, n.latency_ms, n.tokens_input, n.tokens_output, n.cached_tokens, n.cost_usd,
           n.executed_at, n.model, n.attempt, n.cost_source)
@@ -91,13 +88,7 @@ begin
     insert into matrice_private.metric_changes (project_id, at, run_id)
     select distinct r.project_id, date_bin('15 minutes', r.executed_at, '2000-01-01 00:00Z'), r.run_id
       from removed r
-     where r.status <> 'running' and exists (select from matrice.projects p where p.id = r.project_id)
-    union
-    -- A correction told the cost of its step, which may stand in another quarter.
-    select s.project_id, date_bin('15 minutes', s.executed_at, '2000-01-01 00:00Z'), s.run_id
-      from removed r
-     cross join lateral (select s.* from matrice.workflow_steps s where s.id = r.corrects offset 0) s
-     where r.corrects is not null;
+     where r.status <> 'running' and exists (select from matrice.projects p where p.id = r.project_id);
   end if;
   return null;
 end

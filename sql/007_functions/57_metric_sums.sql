@@ -213,8 +213,7 @@ begin
   steps := array(
     select s.id from matrice.workflow_steps s
      where s.project_id = purge_some.project_id and s.executed_at < older_than and s.status <> 'running'
-       -- A correction goes after its step: with it, the step is not counted as one without a cost.
-       and not exists (select from matrice.workflow_steps o where o.id = s.corrects and o.executed_at >= older_than)
+     -- A correction goes after its step: with it, the step is not counted as one without a cost.
      order by s.executed_at, s.corrects nulls first limit most for update skip locked);
   ended := array(
     select r.id from matrice.workflow_runs r

@@ -158,9 +158,7 @@ class Writer:
             "delete": f"delete from matrice.workflow_steps where id = {one('workflow_steps')}",
             "delete run": f"delete from matrice.workflow_runs where id = {one('workflow_runs')}",
             "change": f"update matrice.workflow_steps set executed_at = '{self.time()}', model = 'gpt-4o', tokens_input = {rng.randint(0, 99)}"
-                      f" where id = {one('workflow_steps')} and corrects is null"
-                      # Its corrections would stay at the time of before, and be purged without it.
-                      " and not exists (select from matrice.workflow_steps c where c.corrects = workflow_steps.id)",
+                      f" where id = {one('workflow_steps')} and corrects is null",
             "move": f"update matrice.workflow_runs set workflow_id = 'w{rng.randint(1, 3)}', phase = 'P{rng.randint(1, 2)}', user_key = 'bob',"
                     f" started_at = '{self.time()}' where id = {one('workflow_runs')}",
         }[choice]

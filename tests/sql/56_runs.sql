@@ -180,6 +180,12 @@ select tests.remember('first', matrice.correct_step(tests.id('plain'), 'the invo
 select results_eq($$select cost_usd, cost_source, corrects, reason, tokens_input, run_id, executed_at from matrice.workflow_steps where id = tests.id('first')$$,
                   $$select -0.0005, 'correction', tests.id('plain'), 'the invoice says so', 0, s.run_id, s.executed_at from matrice.workflow_steps s where s.id = tests.id('plain')$$,
                   'correct_step adds a row that makes the sum right, with its reason');
+select tests.as_owner();
+update matrice.workflow_steps set executed_at = executed_at - interval '1 hour' where id = tests.id('plain');
+select is((select c.executed_at from matrice.workflow_steps c where c.id = tests.id('first')), (select s.executed_at from matrice.workflow_steps s where s.id = tests.id('plain')),
+          'A correction moves with its step');
+update matrice.workflow_steps set executed_at = executed_at + interval '1 hour' where id = tests.id('plain');
+select tests.as_user('edith');
 select matrice.correct_step(tests.id('plain'), 'late usage', usage => '{"prompt_tokens": 3000, "completion_tokens": 100}');
 select results_eq($$select sum(cost_usd), sum(tokens_input), sum(tokens_output) from matrice.workflow_steps where tests.id('plain') in (id, corrects)$$,
                   $$values (0.0085, 3000::bigint, 100::bigint)$$, 'correct_step with usage prices it: step and corrections give the right sums');
