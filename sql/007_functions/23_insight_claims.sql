@@ -212,19 +212,21 @@ comment on function matrice_private.insights_for_batch is
   'Calls lease_insights for services, and lease_insights_of_member for members.';
 
 create or replace function matrice_private.claimed_insights(insight_ids uuid[], model text, lease_id uuid)
-returns table (insight_id uuid, attempt integer)
+returns table (place bigint, insight_id uuid, attempt integer)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
+-- For the reason given at lease_chunks.
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
 as $$
 #variable_conflict use_column
 begin
   return query
-    select l.insight_id, l.attempt
-      from matrice_private.insight_leases l
-     where l.insight_id = any (insight_ids) and l.model = claimed_insights.model and l.lease_id = claimed_insights.lease_id
+    select given.place, l.insight_id, l.attempt
+      from unnest(insight_ids) with ordinality as given (id, place)
+      join matrice_private.insight_leases l on l.insight_id = given.id
+     where l.model = claimed_insights.model and l.lease_id = claimed_insights.lease_id
        and l.leased_by is not distinct from matrice_private.current_user_id();
 end
 $$;
 comment on function matrice_private.claimed_insights is
-  'Returns those of the insights that are of a lease that the caller holds. SECURITY DEFINER: no client may read leases of insights.';
+  'Returns those of the insights that are of a lease that the caller holds. place: in insight_ids. SECURITY DEFINER: no client may read leases of insights.';

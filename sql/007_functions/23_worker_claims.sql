@@ -72,27 +72,32 @@ as $$
 #variable_conflict use_column
 begin
   return query
-    select c.id, c.project_id, c.content, c.token_count, l.attempt, l.lease_id, l.model, s.id, s.name,
-           matrice_private.headings_of(c.metadata), coalesce(e.embedding_text, c.content),
-           case when e.embedding_text is null then c.token_count else matrice.count_tokens(e.embedding_text) end,
-           coalesce((select m.truncated_from from matrice.embedding_models m where m.model = of_model), of_model),
-           matrice_private.header_of(c.metadata)
-      from unnest(offered) with ordinality as given (id, place)
-     cross join lateral (select l.* from matrice.embedding_leases l where l.chunk_id = given.id offset 0) l
-     cross join lateral (select c.* from matrice.source_chunks c where c.id = given.id offset 0) c
-     cross join lateral (select s.id, s.name from matrice.context_sources s where s.id = c.source_id offset 0) s
-     cross join lateral (select p.settings from matrice.projects p where p.id = c.project_id offset 0) p
-     cross join lateral (
-       select case when p.settings ->> 'embedding_template' is not null then matrice_private.embedding_text(
-         p.settings ->> 'embedding_template', s.name, c.metadata, c.content) end as embedding_text offset 0) e
-     where l.model = of_model and l.lease_id = of_lease
-    union all
-    select i.id, i.project_id, t.content, t.tokens, l.attempt, of_lease, of_model, null, null, '{}', t.content, t.tokens,
-           coalesce((select m.truncated_from from matrice.embedding_models m where m.model = of_model), of_model), null
-      from matrice_private.claimed_insights(offered, of_model, of_lease) l
-     cross join lateral (select i.* from matrice.insights i where i.id = l.insight_id offset 0) i
-     cross join lateral (select matrice_private.insight_text(i.title, i.content) as content) c
-     cross join lateral (select c.content, matrice.count_tokens(c.content) as tokens offset 0) t;
+    with chunks as (
+      select given.place, c.id, c.project_id, c.content, c.token_count, l.attempt, s.id as source_id, s.name as source_name,
+             matrice_private.headings_of(c.metadata) as headings, coalesce(e.embedding_text, c.content) as embedding_text,
+             case when e.embedding_text is null then c.token_count else matrice.count_tokens(e.embedding_text) end as embedding_tokens,
+             matrice_private.header_of(c.metadata) as header
+        from unnest(offered) with ordinality as given (id, place)
+       cross join lateral (select l.* from matrice.embedding_leases l where l.chunk_id = given.id offset 0) l
+       cross join lateral (select c.* from matrice.source_chunks c where c.id = given.id offset 0) c
+       cross join lateral (select s.id, s.name from matrice.context_sources s where s.id = c.source_id offset 0) s
+       cross join lateral (select p.settings from matrice.projects p where p.id = c.project_id offset 0) p
+       cross join lateral (
+         select case when p.settings ->> 'embedding_template' is not null then matrice_private.embedding_text(
+           p.settings ->> 'embedding_template', s.name, c.metadata, c.content) end as embedding_text offset 0) e
+       where l.model = of_model and l.lease_id = of_lease
+    ), insights as (
+      select l.place, i.id, i.project_id, t.content, t.tokens, l.attempt, null::uuid, null, '{}'::text[], t.content, t.tokens, null
+        from matrice_private.claimed_insights(offered, of_model, of_lease) l
+       cross join lateral (select i.* from matrice.insights i where i.id = l.insight_id offset 0) i
+       cross join lateral (select matrice_private.insight_text(i.title, i.content) as content) c
+       cross join lateral (select c.content, matrice.count_tokens(c.content) as tokens offset 0) t
+    )
+    select b.id, b.project_id, b.content, b.token_count, b.attempt, of_lease, of_model, b.source_id, b.source_name, b.headings,
+           b.embedding_text, b.embedding_tokens,
+           coalesce((select m.truncated_from from matrice.embedding_models m where m.model = of_model), of_model), b.header
+      from (select * from chunks union all select * from insights) b
+     order by b.place;
 end
 $$;
 comment on function matrice_private.batch_of is 'Returns the chunks and insights of a lease, as claim_chunks does.';
