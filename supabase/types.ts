@@ -126,6 +126,8 @@ export type InsightCitation = {
   seen: number
   /** What insights_review says of it. */
   doubts: ('contradicted' | 'unsupported')[]
+  /** The latest five pieces, those for it first. */
+  evidence: CitedEvidence[]
   chunk_id?: undefined
   pillar?: undefined
 }

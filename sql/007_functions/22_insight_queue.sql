@@ -115,8 +115,8 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  insert into matrice_private.insight_leases (insight_id, model, project_id)
-  select i.id, list_insights_of_project.model, i.project_id
+  insert into matrice_private.insight_leases (insight_id, model, project_id, leased_until)
+  select i.id, list_insights_of_project.model, i.project_id, least(i.created_at, now())
     from matrice.insights i
    where i.project_id = list_insights_of_project.project_id and i.superseded_at is null and i.retracted_at is null
      and not exists (select from matrice.insight_embeddings e
@@ -152,8 +152,9 @@ begin
     delete from matrice_private.waiting_insights w where w.ctid = any (held) returning w.insight_id
   )
   select array_agg(distinct g.insight_id) into settled from gone g;
-  insert into matrice_private.insight_leases (insight_id, model, project_id)
-  select i.id, q.model, i.project_id
+  -- Not now(), which is later than the now() of claims that have begun before.
+  insert into matrice_private.insight_leases (insight_id, model, project_id, leased_until)
+  select i.id, q.model, i.project_id, least(i.created_at, now())
     from unnest(settled) s (id)
    cross join lateral (select i.* from matrice.insights i where i.id = s.id offset 0) i
     join matrice_private.embedding_queues q on q.project_id = settle_insights.project_id

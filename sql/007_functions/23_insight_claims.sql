@@ -68,7 +68,8 @@ begin
   if not matrice_private.is_listed(project_id, model) then
     perform matrice_private.list_project(project_id, model);
   end if;
-  while matrice_private.settle_insights(project_id, greatest(most, 100)) loop
+  -- No more than this claim can take: others do not see them before it commits.
+  while matrice_private.settle_insights(project_id, most) loop
     -- Usually once. Insights that have ended already make no leases.
     exit when exists (
       select from matrice_private.insight_leases l
@@ -109,6 +110,8 @@ begin
     exists (select from matrice_private.insight_leases l
              where l.project_id = lease_insights.project_id and l.model = lease_insights.model and not l.is_failed
                and l.leased_until <= now())
+    or current_setting('transaction_isolation') = 'read committed'
+       and exists (select from matrice_private.waiting_insights w where w.project_id = lease_insights.project_id)
     or not matrice_private.is_listed(project_id, model)
        and exists (select from matrice.insights i
                     where i.project_id = lease_insights.project_id and i.superseded_at is null and i.retracted_at is null

@@ -285,7 +285,7 @@ begin
       citations := '[]';
     end if;
   end if;
-  citations := opening.citations || citations;
+  citations := opening.citations || matrice_private.with_evidence(citations);
   return next;
 end
 $$;

@@ -256,6 +256,11 @@ select matrice.store_embeddings('tiny', tests.ids('dusk'), '[[1,0,0]]');
 select tests.as_user('victor');
 select is(citations -> 0 ->> 'insight_id', tests.id('dusk')::text, 'build_context packs an insight that only its meaning finds')
   from matrice.build_context('calm evening', '[1,0,0]', tests.id('borea'), insights => 1);
+select results_eq(
+  $$select e ->> 'kind', e ->> 'url', e ->> 'state' from matrice.build_context('calm evening', '[1,0,0]', tests.id('borea'), insights => 1) b,
+           jsonb_array_elements(b.citations -> 0 -> 'evidence') e$$,
+  $$values ('url', 'https://example.org/log', 'stands'), ('person', null, 'stands')$$,
+  'and cites it with its evidence, the latest first');
 select is(context like '%At dusk the wind drops.%', true, 'and its text is in the context')
   from matrice.build_context('calm evening', '[1,0,0]', tests.id('borea'), insights => 1);
 select is(jsonb_array_length(citations), 1, 'min_score leaves out insights that are no better than any')
