@@ -20,8 +20,8 @@ create index idx_insight_embeddings_vector on matrice.insight_embeddings (projec
 create index idx_insight_embeddings_model on matrice.insight_embeddings (model);
 
 comment on table matrice.insight_embeddings is
-  'Embeddings of insights, one per insight and model. Only store_embeddings and import_project write them. A new title or content '
-  'deletes them, and the insight is embedded again.';
+  'Embeddings of insights, one per insight and model. Only store_embeddings and import_project write them. A new title or '
+  'content deletes them, and the insight is embedded again.';
 comment on column matrice.insight_embeddings.insight_id is 'The insight.';
 comment on column matrice.insight_embeddings.project_id is 'The project.';
 comment on column matrice.insight_embeddings.model is 'The embedding model.';
@@ -88,7 +88,8 @@ comment on column matrice_private.insight_leases.lease_id is
 comment on column matrice_private.insight_leases.leased_by is 'The user who claimed the insight; null for a service.';
 comment on column matrice_private.insight_leases.text_hash is
   'SHA-256 of the text that the worker got. An embedding is stored only if the insight still has this text.';
-comment on column matrice_private.insight_leases.is_failed is 'Whether the insight is not claimed any more, because it failed for good.';
+comment on column matrice_private.insight_leases.is_failed is
+  'Whether the insight is not claimed any more, because it failed for good.';
 comment on column matrice_private.insight_leases.unanswered is
   'How many former leases of this text have ended without an answer of the worker.';
 

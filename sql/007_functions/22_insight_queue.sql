@@ -160,7 +160,8 @@ begin
     join matrice_private.embedding_queues q on q.project_id = settle_insights.project_id
    where i.project_id = settle_insights.project_id and i.superseded_at is null and i.retracted_at is null
      and not exists (
-       select from (select e.model from matrice.insight_embeddings e where e.insight_id = i.id offset 0) e where e.model = q.model)
+       select from (select e.model from matrice.insight_embeddings e where e.insight_id = i.id offset 0) e
+        where e.model = q.model)
    order by i.id, q.model
   on conflict do nothing;
   -- The failures of a former text are forgotten. A lease that a worker holds stays: its answer is refused.

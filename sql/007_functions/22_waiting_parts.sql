@@ -187,7 +187,8 @@ begin
                     where w.project_id = c.id and w.model = waiting_projects.model and w.due <= now())
         or exists (select from matrice_private.waiting_parts w where w.project_id = c.id and w.model = '' and w.due <= now())
         or exists (select from matrice_private.insight_leases l
-                    where l.project_id = c.id and l.model = waiting_projects.model and not l.is_failed and l.leased_until <= now())
+                    where l.project_id = c.id and l.model = waiting_projects.model and not l.is_failed
+                      and l.leased_until <= now())
         or exists (select from matrice_private.waiting_insights w where w.project_id = c.id));
 end
 $$;

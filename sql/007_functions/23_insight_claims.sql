@@ -47,9 +47,9 @@ begin
 end
 $$;
 comment on function matrice_private.hold_claimable_insights is
-  'Locks leases of insights that can be claimed, and returns the texts, those that wait longest first. Skips leases that others '
-  'have locked. Deletes those of insights that have an embedding or do not hold any more. unanswered: how many leases of the text '
-  'have ended without an answer.';
+  'Locks leases of insights that can be claimed, and returns the texts, those that wait longest first. Skips leases that '
+  'others have locked. Deletes those of insights that have an embedding or do not hold any more. unanswered: how many leases '
+  'of the text have ended without an answer.';
 
 create or replace function matrice_private.lease_insights(
   project_id uuid, model text, most integer, most_tokens integer, eighth integer, lease_seconds integer, lease_id uuid,
@@ -76,8 +76,8 @@ begin
        where l.project_id = lease_insights.project_id and l.model = lease_insights.model and not l.is_failed
          and l.leased_until <= now());
   end loop;
-  -- As in lease_of_parts: takes as many as fit, but at least the first of a claim. A text that is too long for the model counts no
-  -- tokens. One whose worker did not answer takes the room of an eighth of a batch, then that of a whole one.
+  -- As in lease_of_parts: takes as many as fit, but at least the first of a claim. A text that is too long for the model counts
+  -- no tokens. One whose worker did not answer takes the room of an eighth of a batch, then that of a whole one.
   select count(*) > 0 as seen, coalesce(array_agg(h.insight_id order by h.place) filter (where h.fits), '{}') as ids,
          coalesce(array_agg(h.text_hash order by h.place) filter (where h.fits), '{}') as hashes,
          coalesce(sum(h.bytes) filter (where h.fits), 0) as bytes, coalesce(sum(h.tokens) filter (where h.fits), 0) as tokens,
@@ -232,4 +232,5 @@ begin
 end
 $$;
 comment on function matrice_private.claimed_insights is
-  'Returns those of the insights that are of a lease that the caller holds. place: in insight_ids. SECURITY DEFINER: no client may read leases of insights.';
+  'Returns those of the insights that are of a lease that the caller holds. place: in insight_ids. SECURITY DEFINER: no client '
+  'may read leases of insights.';

@@ -75,7 +75,8 @@ begin
     with chunks as (
       select given.place, c.id, c.project_id, c.content, c.token_count, l.attempt, s.id as source_id, s.name as source_name,
              matrice_private.headings_of(c.metadata) as headings, coalesce(e.embedding_text, c.content) as embedding_text,
-             case when e.embedding_text is null then c.token_count else matrice.count_tokens(e.embedding_text) end as embedding_tokens,
+             case when e.embedding_text is null then c.token_count
+                  else matrice.count_tokens(e.embedding_text) end as embedding_tokens,
              matrice_private.header_of(c.metadata) as header
         from unnest(offered) with ordinality as given (id, place)
        cross join lateral (select l.* from matrice.embedding_leases l where l.chunk_id = given.id offset 0) l
@@ -87,7 +88,8 @@ begin
            p.settings ->> 'embedding_template', s.name, c.metadata, c.content) end as embedding_text offset 0) e
        where l.model = of_model and l.lease_id = of_lease
     ), insights as (
-      select l.place, i.id, i.project_id, t.content, t.tokens, l.attempt, null::uuid, null, '{}'::text[], t.content, t.tokens, null
+      select l.place, i.id, i.project_id, t.content, t.tokens, l.attempt, null::uuid, null, '{}'::text[], t.content, t.tokens,
+             null
         from matrice_private.claimed_insights(offered, of_model, of_lease) l
        cross join lateral (select i.* from matrice.insights i where i.id = l.insight_id offset 0) i
        cross join lateral (select matrice_private.insight_text(i.title, i.content) as content) c
@@ -268,14 +270,14 @@ end;
 comment on function matrice.claim_chunks is
   'Gives a worker chunks and insights to embed. Nobody else gets them until the lease ends. Returns the insights of a project, '
   'then its chunks, oldest sources first. All are of one model. Of an insight, chunk_id is the id, source_id is null, and the '
-  'text is its title and its content. embedding_text: the text to embed, by the setting embedding_template of the project; without it, the content. '
-  'embedding_tokens: its tokens in the default encoding. request_model: the model to ask for vectors, which is the whole one if '
-  'model is a truncated one. header: of the table in which the chunk begins. attempt: how often this text has been claimed. '
-  'lease_id: for store_embeddings and fail_chunks. Returns nothing if no chunk is claimable, or if other transactions kept all '
-  'claimable chunks locked for five seconds. model: if null, the model of the project, and then the one that it switches to; '
-  'without project_id, those of each project. batch_size: the most chunks per claim, 1 to 10000; a claim also has at most 8 MB '
-  'of text. lease_seconds: 1 to 86400. project_id: if null, all projects of the caller that use the model or switch to it, in '
-  'random order. max_batch_tokens: the most tokens of a batch. max_inputs: replaces batch_size. max_input_tokens: the most '
-  'tokens of one text. A longer text fails for good, and failed_chunks lists it. Chunks whose lease ended without an answer come '
-  'in batches of at most eight, and after the second time alone. After max_attempts such ends they become dead letters. '
-  'Defaults: batch_size 64, lease_seconds 300.';
+  'text is its title and its content. embedding_text: the text to embed, by the setting embedding_template of the project; '
+  'without it, the content. embedding_tokens: its tokens in the default encoding. request_model: the model to ask for vectors, '
+  'which is the whole one if model is a truncated one. header: of the table in which the chunk begins. attempt: how often this '
+  'text has been claimed. lease_id: for store_embeddings and fail_chunks. Returns nothing if no chunk is claimable, or if '
+  'other transactions kept all claimable chunks locked for five seconds. model: if null, the model of the project, and then '
+  'the one that it switches to; without project_id, those of each project. batch_size: the most chunks per claim, 1 to 10000; '
+  'a claim also has at most 8 MB of text. lease_seconds: 1 to 86400. project_id: if null, all projects of the caller that use '
+  'the model or switch to it, in random order. max_batch_tokens: the most tokens of a batch. max_inputs: replaces batch_size. '
+  'max_input_tokens: the most tokens of one text. A longer text fails for good, and failed_chunks lists it. Chunks whose lease '
+  'ended without an answer come in batches of at most eight, and after the second time alone. After max_attempts such ends '
+  'they become dead letters. Defaults: batch_size 64, lease_seconds 300.';

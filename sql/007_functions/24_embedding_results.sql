@@ -318,8 +318,8 @@ begin
 end
 $$;
 comment on function matrice.fail_chunks is
-  'Gives back chunks and insights that the caller leases, with an error. After the first failure they can be claimed again at once; after '
-  'each further failure they wait longer, up to an hour. After max_attempts failures (a setting of the project, 8 by '
-  'default) they are not claimed any more: failed_chunks lists them. error: its first 2000 characters are kept. lease_id: '
-  'the one that claim_chunks returned; if given, only chunks of this lease are given back. permanent: whether the text '
-  'itself is at fault, so that it must not be tried again. Defaults: permanent false.';
+  'Gives back chunks and insights that the caller leases, with an error. After the first failure they can be claimed again at '
+  'once; after each further failure they wait longer, up to an hour. After max_attempts failures (a setting of the project, 8 '
+  'by default) they are not claimed any more: failed_chunks lists them. error: its first 2000 characters are kept. lease_id: '
+  'the one that claim_chunks returned; if given, only chunks of this lease are given back. permanent: whether the text itself '
+  'is at fault, so that it must not be tried again. Defaults: permanent false.';

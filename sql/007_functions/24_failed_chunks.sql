@@ -61,8 +61,8 @@ begin
 end
 $$;
 comment on function matrice_private.free_failed is
-  'Forgets the failures of a project. SECURITY DEFINER: no client may write leases of insights. Checks no roles: for services and '
-  'free_failed_of_member.';
+  'Forgets the failures of a project. SECURITY DEFINER: no client may write leases of insights. Checks no roles: for services '
+  'and free_failed_of_member.';
 
 create or replace function matrice_private.free_failed_of_member(project_id uuid, model text) returns integer
 language plpgsql security definer
@@ -94,4 +94,5 @@ begin
 end
 $$;
 comment on function matrice.retry_failed is
-  'Lets the chunks and insights that failed_chunks lists be claimed again. Returns how many. model: only for this model; null: for all.';
+  'Lets the chunks and insights that failed_chunks lists be claimed again. Returns how many. model: only for this model; null: '
+  'for all.';

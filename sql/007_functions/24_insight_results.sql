@@ -22,7 +22,8 @@ begin
   perform from (select h.id from unnest(held) h (id) order by h.id) given
     cross join lateral (
       select from matrice_private.insight_leases l where l.insight_id = given.id and l.model = own_insights.model for update) l;
-  -- As in own_leases: who leases an insight may store the embedding of the text that he got. If nobody leases it, every editor may.
+  -- As in own_leases: who leases an insight may store the embedding of the text that he got. If nobody leases it, every editor
+  -- may.
   with judged as materialized (
     select i.id, o.is_own,
            case when o.is_own then l.text_hash = sha256(convert_to(matrice_private.insight_text(i.title, i.content), 'UTF8'))
@@ -31,7 +32,8 @@ begin
       join matrice.insights i on i.id = h.id
       left join matrice_private.insight_leases l on l.insight_id = h.id and l.model = own_insights.model
      cross join lateral (
-       select coalesce(case when own_insights.lease_id is null then l.lease_id is not null and l.leased_by is not distinct from caller
+       select coalesce(case when own_insights.lease_id is null
+                            then l.lease_id is not null and l.leased_by is not distinct from caller
                             else l.lease_id = own_insights.lease_id
                                  and (own_insights.project_ids is null or l.leased_by is not distinct from caller) end,
                        false) as is_own) o
@@ -142,8 +144,8 @@ begin
 end
 $$;
 comment on function matrice_private.return_insights is
-  'Gives the caller''s leases of insights back, as return_leases does for chunks. SECURITY DEFINER: no client may write leases of '
-  'insights. Checks no roles: for services and return_insights_of_member.';
+  'Gives the caller''s leases of insights back, as return_leases does for chunks. SECURITY DEFINER: no client may write leases '
+  'of insights. Checks no roles: for services and return_insights_of_member.';
 
 create or replace function matrice_private.return_insights_of_member(
   insight_ids uuid[], model text, error text, lease_id uuid, is_permanent boolean

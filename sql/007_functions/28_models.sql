@@ -108,9 +108,9 @@ begin
 end
 $$;
 comment on function matrice.model_coverage is
-  'Returns how many chunks of a project, without insights, each model has embedded: the model that searches use, the next one while a switch is '
-  'under way, and every other that has vectors or failures there. failed: the chunks that failed for good, see failed_chunks. '
-  'They count as missing, so a switch waits for them.';
+  'Returns how many chunks of a project, without insights, each model has embedded: the model that searches use, the next one '
+  'while a switch is under way, and every other that has vectors or failures there. failed: the chunks that failed for good, '
+  'see failed_chunks. They count as missing, so a switch waits for them.';
 
 create or replace function matrice_private.require_unused_model(project_id uuid, model text) returns void
 language plpgsql stable
@@ -161,8 +161,8 @@ begin
 end
 $$;
 comment on function matrice_private.forget_model_of_insights is
-  'Deletes leases and vectors of the insights of a project for a model that is not listed there, at most so many of each. Returns '
-  'how many. The next claim of the model lists the insights again.';
+  'Deletes leases and vectors of the insights of a project for a model that is not listed there, at most so many of each. '
+  'Returns how many. The next claim of the model lists the insights again.';
 
 create or replace function matrice_private.forget_model(project_id uuid, model text, most integer) returns integer
 language plpgsql security definer
@@ -199,8 +199,9 @@ begin
 end
 $$;
 comment on function matrice_private.forget_model is
-  'Deletes what the queue of a project knows about a model: its leases, at most so many, and its waiting parts; and the vectors of '
-  'its insights. Returns how many leases or vectors. SECURITY DEFINER: no client may write them. Checks no roles: for services and forget_model_of_owner.';
+  'Deletes what the queue of a project knows about a model: its leases, at most so many, and its waiting parts; and the '
+  'vectors of its insights. Returns how many leases or vectors. SECURITY DEFINER: no client may write them. Checks no roles: '
+  'for services and forget_model_of_owner.';
 
 create or replace function matrice_private.forget_model_of_owner(project_id uuid, model text, most integer) returns integer
 language plpgsql security definer
@@ -318,7 +319,7 @@ begin
 end
 $$;
 comment on function matrice.drop_embeddings is
-  'Deletes the vectors, claims and failures of a model that the project does not use any more, of chunks and of insights, a batch '
-  'at each call. Returns how many it deleted of the kind of which it deleted most: call it until it returns 0. Refuses the model that searches use, '
-  'and the next one of a switch. Without them, a switch back must embed every chunk again. Needs the role owner. batch_size: 1 '
-  'to 10000. Defaults: batch_size 1000.';
+  'Deletes the vectors, claims and failures of a model that the project does not use any more, of chunks and of insights, a '
+  'batch at each call. Returns how many it deleted of the kind of which it deleted most: call it until it returns 0. Refuses '
+  'the model that searches use, and the next one of a switch. Without them, a switch back must embed every chunk again. Needs '
+  'the role owner. batch_size: 1 to 10000. Defaults: batch_size 1000.';

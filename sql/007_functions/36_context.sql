@@ -259,8 +259,8 @@ begin
   select p.context, p.citations, p.tokens_left into opening
     from matrice_private.pack_pillars(build_context.project_id, pillars, token_budget, target_model) p;
   insight_ids := matrice_private.pack_insights(
-    query_text, query_embedding, build_context.model, build_context.project_id, insights, min_score, opening.tokens_left,
-    target_model);
+    query_text, query_embedding, build_context.model, build_context.project_id, insights,
+    case when scores is null then min_score end, opening.tokens_left, target_model);
   chosen := matrice_private.pack_chunks(ids, insight_ids, opening.tokens_left, target_model);
   loop
     select concat_ws(E'\n\n', nullif(opening.context, ''), nullif(w.context, '')), w.citations into context, citations
@@ -291,11 +291,12 @@ end
 $$;
 comment on function matrice.build_context is
   'Packs the best passages for a question into one markdown text for a model. Returns the text, its number of tokens, and its '
-  'citations by number. Rows of a table come with its header. The text repeats nothing, and the passages of a source keep their '
-  'order. token_budget: the text never has more tokens of target_model than this. match_count: how many chunks to choose from. '
-  'They are the best of hybrid_search, or those with the highest scores. filter, model: as in match_chunks. scores: '
+  'citations by number. Rows of a table come with its header. The text repeats nothing, and the passages of a source keep '
+  'their order. token_budget: the text never has more tokens of target_model than this. match_count: how many chunks to choose '
+  'from. They are the best of hybrid_search, or those with the highest scores. filter, model: as in match_chunks. scores: '
   '{"<chunk_id>": score, …}. These scores rank the chunks instead of a search; query_embedding and filter then have no effect. '
   'insights: the largest number of the project''s insights to add, the best by search_insights. They take at most a quarter of '
-  'the budget. min_score: leaves out chunks and insights with a lower score. With it, a question about which nothing is known gets no passages. pillars: codes of pillars, '
-  'which come first, in this order, as far as they fit; the last one may be cut after a sentence. Defaults: token_budget 4000, '
-  'match_count 50, filter ''{}'', target_model ''gpt-4o'', insights 0, pillars ''{}''.';
+  'the budget. min_score: leaves out chunks and insights with a lower score. With it, a question about which nothing is known '
+  'gets no passages. pillars: codes of pillars, which come first, in this order, as far as they fit; the last one may be cut '
+  'after a sentence. Defaults: token_budget 4000, match_count 50, filter ''{}'', target_model ''gpt-4o'', insights 0, pillars '
+  '''{}''.';

@@ -10,8 +10,8 @@ begin atomic
    where e.project_id = insight_similarities.project_id and e.model = insight_similarities.model;
 end;
 comment on function matrice_private.insight_similarities is
-  'Returns the cosine similarity of a vector to each insight of a project that has an embedding of a model and that the caller can '
-  'see. Compares every vector: a project has few insights, compared with its chunks.';
+  'Returns the cosine similarity of a vector to each insight of a project that has an embedding of a model and that the caller '
+  'can see. Compares every vector: a project has few insights, compared with its chunks.';
 
 create or replace function matrice_private.fused_insights(
   query_text text, query_embedding vector, project_id uuid, model text
@@ -50,5 +50,5 @@ begin atomic
   select case when score > 30 then score else ln(1 + exp(score)) end;
 end;
 comment on function matrice_private.positive is
-  'Returns a number above 0 that grows with a standardised score, and is nearly the score itself if that is large. So scores below '
-  '0 can be multiplied by a confidence.';
+  'Returns a number above 0 that grows with a standardised score, and is nearly the score itself if that is large. So scores '
+  'below 0 can be multiplied by a confidence.';

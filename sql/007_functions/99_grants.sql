@@ -171,11 +171,12 @@ begin
     ]),
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
-    -- matching_insights, outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text, embedded_twins,
-    -- waiting_twins, forget_model, flip_models, free_failed, lease_insights, store_insights, return_insights, failed_insights, write_price, write_label, end_steps and write_correction are SECURITY DEFINER, because only the
-    -- owner of the tables may read codes, the word index and the index of waiting chunks, execute the engine's functions, and write
-    -- the texts of sources. So are those of budgets, of the evidence of insights, and of metrics: metrics_of, rebuild_sums and
-    -- purge_some.
+    -- matching_insights, outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text,
+    -- embedded_twins, waiting_twins, forget_model, flip_models, free_failed, lease_insights, store_insights, return_insights,
+    -- failed_insights, write_price, write_label, end_steps and write_correction are SECURITY DEFINER, because only the owner
+    -- of the tables may read codes, the word index and the index of waiting chunks, execute the engine's functions, and write
+    -- the texts of sources. So are those of budgets, of the evidence of insights, and of metrics: metrics_of, rebuild_sums
+    -- and purge_some.
     ('service_role', 'matrice_private', array[
       'nearest_chunks', 'matching_chunks', 'matching_insights', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts',
       'complete_chunks', 'keep_text', 'embedded_twins', 'waiting_twins',
@@ -217,7 +218,8 @@ begin
       'touch_updated_at', 'refuse_change', 'project_from_parent', 'stay_in_project', 'refuse_clients',
       'check_settings', 'require_exit_criteria', 'require_acceptance', 'number_pillar_version', 'reindex_project_text',
       'complete_chunk', 'hold_metadata', 'refilter_chunks', 'keep_progress', 'keep_dimensions', 'check_truncation', 'choose_model',
-      'check_embedding', 'complete_lease', 'forget_leases', 'hold_text', 'hold_insight_text', 'forget_embeddings', 'complete_insight', 'note_ending', 'refuse_circle',
+      'check_embedding', 'complete_lease', 'forget_leases', 'hold_text', 'hold_insight_text',
+      'forget_embeddings', 'complete_insight', 'note_ending', 'refuse_circle',
       'price_step', 'move_corrections', 'complete_run', 'complete_turn', 'refuse_members_of_imports',
       -- SECURITY DEFINER: these write to tables that no client may write.
       'audit', 'keep_pillar_version', 'keep_phase', 'trim_texts', 'forget_usage', 'forget_failures', 'forget_rows', 'forget_rows_of_sources',
