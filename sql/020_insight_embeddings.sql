@@ -70,8 +70,7 @@ create table matrice_private.insight_leases (
   constraint insight_leases_unanswered_check check (unanswered between 0 and 1000000)
 );
 -- The order in which claim_chunks hands insights out.
-create index idx_insight_leases_order on matrice_private.insight_leases (project_id, model, leased_until, insight_id)
-  where not is_failed;
+create index idx_insight_leases_order on matrice_private.insight_leases (project_id, model, leased_until, insight_id);
 create index idx_insight_leases_failed on matrice_private.insight_leases (project_id) where is_failed;
 
 comment on table matrice_private.insight_leases is

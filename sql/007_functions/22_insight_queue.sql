@@ -158,6 +158,7 @@ begin
     from unnest(settled) s (id)
    cross join lateral (select i.* from matrice.insights i where i.id = s.id offset 0) i
     join matrice_private.embedding_queues q on q.project_id = settle_insights.project_id
+    join matrice.embedding_models m on m.model = q.model
    where i.project_id = settle_insights.project_id and i.superseded_at is null and i.retracted_at is null
      and not exists (
        select from (select e.model from matrice.insight_embeddings e where e.insight_id = i.id offset 0) e

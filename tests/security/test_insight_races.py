@@ -71,7 +71,7 @@ def world(matrice_database):
 def test_eight_workers_at_once_each_get_insights_and_none_twice(world, user, is_first_claim):
     workers = [session(world, user) for _ in range(WORKERS)]
     if not is_first_claim:
-        claim(workers[0])
+        claim(workers[0], project=world.project)
     tell(session(world), world.project, 400)
     got, start = [[] for _ in workers], threading.Barrier(WORKERS)
 
@@ -92,7 +92,7 @@ def test_eight_workers_at_once_each_get_insights_and_none_twice(world, user, is_
 
 def test_claims_that_overlap_each_get_a_full_batch(world):
     # Nobody commits before all have claimed.
-    claim(session(world))
+    claim(session(world), project=world.project)
     tell(session(world), world.project, WORKERS * 10)
     workers = [session(world, autocommit=False) for _ in range(WORKERS)]
     batches = [claim(worker) for worker in workers]
@@ -101,7 +101,7 @@ def test_claims_that_overlap_each_get_a_full_batch(world):
 
 
 def test_a_claim_that_is_rolled_back_or_killed_loses_no_insight(world):
-    claim(session(world))
+    claim(session(world), project=world.project)
     tell(session(world), world.project, 30)
     with session(world, autocommit=False) as worker:
         assert len(claim(worker, 20)) == 20
