@@ -5,6 +5,7 @@ import base64
 import contextlib
 import json
 import os
+import sys
 import threading
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -48,9 +49,9 @@ class Offline:
         return self.weights.embed(texts, norm=True).tolist()
 
     @contextlib.contextmanager
-    def served(self):
-        """The address of an OpenAI-compatible endpoint with this model, as long as the block lasts."""
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(self))
+    def served(self, port=0):
+        """The address of an OpenAI-compatible endpoint with this model, as long as the block lasts. Port 0: any free one."""
+        server = ThreadingHTTPServer(("127.0.0.1", port), handler_of(self))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_port}/v1/embeddings"
@@ -85,3 +86,15 @@ def handler_of(model):
 def configured():
     online = os.environ.get("OPENAI_API_KEY") or os.environ.get("EMBEDDINGS_URL")
     return Endpoint() if online else Offline()
+
+
+def serve(port):
+    model = Offline()
+    with model.served(port) as url:
+        print(f"{model.model}, {model.dimensions} dimensions: {url}", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

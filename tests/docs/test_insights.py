@@ -1,6 +1,9 @@
-"""Every number of the table of confidences in docs/insights.md is made with the functions of the API."""
+"""Every number of the table of confidences in docs/insights.md is made with the functions of the API; and real statements, told
+again, merge."""
 
+import random
 import re
+import unicodedata
 
 from conftest import ROOT
 
@@ -62,3 +65,54 @@ def test_every_confidence_of_the_table(matrice_database):
             story.weaken(story.source, first)
             story.age(days)
             assert f"{story.confidence():.3f}" == expected, row
+
+def sentences():
+    """Those of the documentation and of the comments on the schema, each once."""
+    texts = [path.read_text() for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])]
+    for path in sorted(ROOT.glob("sql/**/*.sql")):
+        for comment in re.findall(r"\ncomment on [^;']*? is\s*((?:'(?:[^']|'')*'\s*)+);", path.read_text()):
+            texts.append("".join(re.findall(r"'((?:[^']|'')*)'(?:\s*\n\s*|\s*$)", comment)).replace("''", "'"))
+    found = {}
+    for text in texts:
+        for paragraph in re.split(r"```.*?```|\n\s*\n|\n[#*|-] ?|\|", text, flags=re.DOTALL):
+            for sentence in re.split(r"(?<=[.!?]) ", " ".join(paragraph.split())):
+                if 30 <= len(sentence) <= 400 and sentence[-1] == "." and sentence[0].isalpha():
+                    found.setdefault(unicodedata.normalize("NFKC", sentence).lower().strip(" ."), sentence)
+    return list(found.values())
+
+
+# The same statement, as another person or model writes it; and another statement, in nearly the same words.
+SPELLINGS = [
+    str.upper,
+    lambda text: f"“{text}”",
+    lambda text: text.rstrip(".").replace(" ", "\u00a0 "),
+    lambda text: f"  {unicodedata.normalize('NFD', text)}\n",
+    lambda text: text.replace(" ", "\n", 3) + " …",
+]
+OTHERS = [
+    lambda text: f"It is known: {text}",
+    lambda text: f"{text.rstrip('.')}?",
+    lambda text: " ".join(reversed(text.split())),
+    lambda text: f"{text.rstrip('.')}, but not always.",
+    lambda text: text.replace(" ", " 7 ", 1),
+]
+
+
+def test_of_ten_thousand_statements_exactly_the_repeats_merge(matrice_database):
+    known = sentences()[:2500]
+    told = [(number, kind, change(text)) for number, text in enumerate(known) for kind, change in {
+        "original": str, "repeat": SPELLINGS[number % 5], "second repeat": SPELLINGS[(number + 2) % 5], "other": OTHERS[number % 5]}.items()]
+    random.Random(1).shuffle(told)
+    assert len(told) == 10_000
+    with matrice_database().connect() as connection:
+        project = connection.execute("insert into matrice.projects (name) values ('x') returning id").fetchone()[0]
+        insights = {(number, kind): connection.execute(
+            "select matrice.record_insight(%s, 'learning', 'Told', %s, url => 'https://example.org/' || %s)",
+            [project, text, f"{kind}/{number}"]).fetchone()[0] for number, kind, text in told}
+        seen = dict(connection.execute("select insight_id, count(*) from matrice.insight_evidence group by 1").fetchall())
+        kept = connection.execute("select count(*) from matrice.insights").fetchone()[0]
+    for number in range(len(known)):
+        original, *repeats, other = (insights[number, kind] for kind in ("original", "repeat", "second repeat", "other"))
+        assert repeats == [original] * 2 and seen[original] == 3, known[number]
+        assert other != original and seen[other] == 1, known[number]
+    assert kept == len(set(insights.values())) == 2 * len(known)

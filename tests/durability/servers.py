@@ -16,7 +16,7 @@ class Server:
     """The private cluster of a name. While it runs, PGHOST and PGPORT point to it."""
 
     def __init__(self, monkeypatch, name, *settings):
-        self.monkeypatch, self.name, self.settings = monkeypatch, name, settings
+        self.monkeypatch, self.name, self.settings, self.limit = monkeypatch, name, settings, "unlimited"
 
     def __enter__(self):
         self.start()
@@ -53,8 +53,22 @@ class Server:
         assert not any(worker.is_alive() for worker in workers)
         self.start()
 
+    @contextlib.contextmanager
+    def full_disk(self, largest_file):
+        """The server can write no file beyond so many kilobytes. PostgreSQL handles that as it does a full disk."""
+        self._cluster("stop")
+        self.limit = largest_file
+        self.start()
+        try:
+            yield
+        finally:
+            self._cluster("stop")
+            self.limit = "unlimited"
+            self.start()
+
     def _cluster(self, action, *settings):
-        subprocess.run([ROOT / "scripts" / "cluster", action, self.name, *settings], check=True, capture_output=True)
+        command = [ROOT / "scripts" / "cluster", action, self.name, *settings]
+        subprocess.run(["bash", "-c", f'ulimit -S -f {self.limit} && exec "$@"', "start", *command], check=True, capture_output=True)
 
     def _kill(self):
         with open(os.path.join(self.data, "postmaster.pid")) as file:

@@ -100,6 +100,45 @@ def test_match_chunks_after_kill_9_during_changes_equals_a_plain_scan(monkeypatc
             assert_lives_on(database, projects)
 
 
+# A full disk ----------------------------------------------------------------------------------------------------------------
+
+LARGEST_FILE = 16 * 1024  # kilobytes; files of the log of changes have as many
+
+# Rows that fill 16 MB, and are gone: their place is free only after VACUUM.
+FILLED = {
+    "matrice.chunk_embeddings":
+        "insert into matrice.chunk_embeddings (chunk_id, project_id, model, embedding)"
+        " select gen_random_uuid(), gen_random_uuid(), 'gone', array_fill(1, array[1536])::vector from generate_series(1, 2045)",
+    "matrice_private.code_pages":
+        "insert into matrice_private.code_pages (project_id, model, list, page, codes)"
+        " select gen_random_uuid(), 'gone', gen_random_uuid(), n, decode(repeat(md5(n::text), 240), 'hex') from generate_series(1, 4090) n",
+}
+
+
+@pytest.mark.parametrize("table", FILLED)
+def test_match_chunks_after_stores_that_met_a_full_disk_equals_a_plain_scan(monkeypatch, table):
+    with Server(monkeypatch, "full_disk") as server:
+        database = server.new_database()
+        projects = fill(database)
+        database.psql(f"alter table {table} set (autovacuum_enabled = off); set session_replication_role = replica;"
+                      f"{FILLED[table]}; delete from {table} where model = 'gone'")
+        stored, refused = 0, 0
+        with server.full_disk(LARGEST_FILE), database.connect() as connection:
+            sign_in(connection)
+            rng = random.Random(5)
+            while refused < 5:
+                try:
+                    store(connection, rng, rng.choice(projects), 64)
+                    stored += 1
+                except psycopg.Error as error:
+                    assert "could not extend file" in str(error), error
+                    refused += 1
+        assert stored > 0
+        assert_right(database, projects)
+        database.psql(f"vacuum {table}")
+        assert_lives_on(database, projects)
+
+
 # Maintenance --------------------------------------------------------------------------------------------------------------
 
 
