@@ -32,14 +32,15 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  own record;
+  own    record;
+  priced record;
 begin
-  select o.* into own from matrice_private.own_price(project_id, model, options, priced_at) o;
-  select c.cost_usd, c.note into cost_usd, note
-    from matrice_private.cost_of_counts(
-           coalesce(own.same_as, model), counts, tokens_input, case when own.same_as is null then options else options - 'provider' end,
-           priced_at, case when own.same_as is null then own.sheets end) c;
-  cost_usd := trim_scale(cost_usd * coalesce(own.factor, 1));
+  own := matrice_private.own_price(project_id, model, options, priced_at);
+  priced := matrice_private.cost_of_counts(
+    coalesce(own.same_as, model), counts, tokens_input, case when own.same_as is null then options else options - 'provider' end,
+    priced_at, case when own.same_as is null then own.sheets end);
+  cost_usd := trim_scale(priced.cost_usd * coalesce(own.factor, 1));
+  note := priced.note;
 end
 $$;
 comment on function matrice_private.cost_in_project is
