@@ -112,15 +112,18 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   known   jsonb := matrice_private.bounded_usage(coalesce(usage, '{}'));
-  before  jsonb := case when old_usage <> usage then matrice_private.read_usage(old_usage, null, null) end;
+  before  jsonb;
   reading jsonb;
 begin
   -- Tokens that were taken from the old usage give way to those of the new one.
-  if tokens_input = old_input and old_input = (before ->> 'tokens_input')::numeric then
-    tokens_input := null;
-  end if;
-  if tokens_output = old_output and old_output = (before ->> 'tokens_output')::numeric then
-    tokens_output := null;
+  if old_usage <> usage then
+    before := matrice_private.read_usage(old_usage, null, null);
+    if tokens_input = old_input and old_input = (before ->> 'tokens_input')::numeric then
+      tokens_input := null;
+    end if;
+    if tokens_output = old_output and old_output = (before ->> 'tokens_output')::numeric then
+      tokens_output := null;
+    end if;
   end if;
   reading := matrice_private.read_usage(known, nullif(tokens_input, 0), nullif(tokens_output, 0));
   if known <> usage then
@@ -189,8 +192,8 @@ begin
   new.tokens_output := coalesce((reading ->> 'tokens_output')::integer, new.tokens_output, 0);
   new.cached_tokens := case when reading -> 'counts' ?| '{cache_read,cache_read_audio}'
                             then matrice_private.cached_tokens(reading, new.tokens_input) else 0 end;
-  if octet_length(reading ->> 'model') <= 200 then
-    new.model := coalesce(new.model, reading ->> 'model');
+  if new.model is null and octet_length(reading ->> 'model') <= 200 then
+    new.model := reading ->> 'model';
   end if;
   if (reading ->> 'provider_cost_usd')::numeric < 100000000 then
     new.provider_cost_usd := round((reading ->> 'provider_cost_usd')::numeric, 12);
