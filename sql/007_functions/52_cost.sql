@@ -246,7 +246,9 @@ as $$
 declare
   priced record;
 begin
-  if model is null or priced_at is null or usage is distinct from '{}' then
+  -- The checks that say what is wrong take longer than the calculation.
+  if model is null or priced_at is null
+     or not coalesce(usage = '{}' or jsonb_typeof(usage) = 'object' and matrice_private.json_within(usage, 16384), false) then
     perform matrice_private.require_given('model', model);
     perform matrice_private.require_usage(usage);
     perform matrice_private.require_given('priced_at', priced_at);
