@@ -168,7 +168,12 @@ as $$
     from again a
    cross join lateral matrice_private.sum_of_steps(
            fresh_facts.project_id,
-           array(select d.step_id from due d where d.step_id is not null and d.at <> all (a.quarters)), a.quarters) f
+           -- A step that has moved is counted with the quarter that it is in now, which is noted, or was counted again since.
+           array(select d.step_id
+                   from due d
+                  cross join lateral (select s.executed_at from matrice.workflow_steps s where s.id = d.step_id offset 0) s
+                  where d.at <> all (a.quarters) and d.at = date_bin('15 minutes', s.executed_at, '2000-01-01 00:00Z')),
+           a.quarters) f
   union all
   select f.*
     from again a
