@@ -304,6 +304,32 @@ isOneToOne: false
       referencedColumns: ["project_id","id"]
     }
                   ]
+                },"insight_embeddings": {
+                  Row: {
+                    "created_at": string,"embedding": string,"insight_id": string,"model": string,"project_id": string
+                  }
+                  ComputedFields: never
+                  Insert: {
+                    "created_at"?: string,"embedding": string,"insight_id": string,"model": string,"project_id": string
+                  }
+                  Update: {
+                    "created_at"?: string,"embedding"?: string,"insight_id"?: string,"model"?: string,"project_id"?: string
+                  }
+                  Relationships: [
+                    {
+      foreignKeyName: "insight_embeddings_insight_fkey"
+      columns: ["project_id","insight_id"]
+isOneToOne: false
+      referencedRelation: "insights"
+      referencedColumns: ["project_id","id"]
+    },{
+      foreignKeyName: "insight_embeddings_model_fkey"
+      columns: ["model"]
+isOneToOne: false
+      referencedRelation: "embedding_models"
+      referencedColumns: ["model"]
+    }
+                  ]
                 },"insight_evidence": {
                   Row: {
                     "changed_at": string | null,"chunk_id": string | null,"created_at": string,"created_by": string | null,"deleted_at": string | null,"end_char": number | null,"ended_at": string | null,"evidence_key": string,"id": string,"insight_id": string,"is_first": boolean,"is_for": boolean,"kind": string,"merged_from": string | null,"note": string | null,"project_id": string,"run_id": string | null,"source_id": string | null,"start_char": number | null,"step_id": string | null,"text_hash": string | null,"url": string | null,"user_id": string | null,"witness": string,"evidence_chunk": {
@@ -1306,7 +1332,7 @@ isOneToOne: false
             }[]
                            },
 "search_insights":
-{ Args: { "include_superseded"?: boolean,"match_count"?: number,"project_id": string,"query_text": string }; Returns: {
+{ Args: { "include_superseded"?: boolean,"match_count"?: number,"model"?: string,"project_id": string,"query_embedding"?: string,"query_text": string }; Returns: {
               "confidence": number,"content": string,"created_at": string,"insight_id": string,"rank": number,"retracted_at": string,"seen": number,"source_id": string,"superseded_by": string,"tags": Json,"title": string,"type": string,"valid_from": string,"valid_until": string
             }[]
                            },

@@ -125,7 +125,9 @@ export type InsightCitation = {
   confidence: number
   seen: number
   /** What insights_review says of it. */
-  doubts: ('contradicted' | 'unsupported')[]
+  doubts: ('contradicted' | 'unsupported' | 'source changed')[]
+  /** The latest five pieces, those for it first. */
+  evidence: CitedEvidence[]
   chunk_id?: undefined
   pillar?: undefined
 }
@@ -161,6 +163,8 @@ export type KnownEvidence = {
   recorded_by?: string
   state: Exclude<EvidenceState, 'replaced'>
 }
+
+export type CitedEvidence = Omit<KnownEvidence, 'witness' | 'text_sha256' | 'user_id' | 'note' | 'recorded_at' | 'recorded_by'>
 
 /** What speaks for or against an insight. */
 type InsightEvidence = {
@@ -250,6 +254,7 @@ type Columns = {
 type WrittenColumns = {
   answers: { query_embedding: Vector | null }
   chunk_embeddings: { embedding: Vector }
+  insight_embeddings: { embedding: Vector }
   workflow_steps: { usage: ReportedUsage }
 }
 
@@ -323,11 +328,15 @@ type Functions = {
       model: EmbeddingModel | null, project_id: string | null, max_batch_tokens: number | null, max_inputs: number | null,
       max_input_tokens: number | null
     }
-    row: { model: EmbeddingModel, request_model: EmbeddingModel, header: string | null }
+    /** Of an insight, chunk_id is its id, and there is no source. */
+    row: { model: EmbeddingModel, request_model: EmbeddingModel, header: string | null, source_id: string | null, source_name: string | null }
   }
   drop_embeddings: { args: { model: EmbeddingModel } }
   fail_chunks: { args: { lease_id: string | null, model: EmbeddingModel } }
-  failed_chunks: { row: { model: EmbeddingModel } }
+  /** Of an insight, chunk_id is its id, and there is no source. */
+  failed_chunks: {
+    row: { model: EmbeddingModel, source_id: string | null, source_name: string | null, chunk_index: number | null }
+  }
   model_coverage: { row: { model: EmbeddingModel } }
   register_model: { args: { truncated_from: EmbeddingModel | null } }
   retry_failed: { args: { model: EmbeddingModel | null } }
@@ -414,7 +423,7 @@ type Functions = {
   }
   insights_review: {
     row: {
-      kind: 'contradicted' | 'unsupported' | 'stale' | 'duplicate' | 'fragment' | 'told again', insight_id: string | null,
+      kind: 'contradicted' | 'unsupported' | 'source changed' | 'stale' | 'duplicate' | 'fragment' | 'told again' | 'without successor', insight_id: string | null,
       title: string | null, other_id: string | null, other_title: string | null, detail: string | null, confidence: number | null
     }
   }
@@ -427,6 +436,7 @@ type Functions = {
   }
   retract_insight: { args: { reason: string | null } }
   search_insights: {
+    args: { query_embedding: Vector | null, model: EmbeddingModel | null }
     row: {
       source_id: string | null, superseded_by: string | null, tags: Json[], type: InsightType, valid_from: string | null,
       valid_until: string | null, retracted_at: string | null

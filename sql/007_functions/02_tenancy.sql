@@ -93,6 +93,7 @@ begin
     'user_projects', 'project_invitations', 'pillars', 'pillar_versions', 'pillar_labels', 'phase_changes', 'context_sources',
     'source_texts', 'source_chunks',
     'chunk_embeddings', 'embedding_leases', 'insights', 'insight_evidence', 'insight_candidates', 'insight_versions',
+    'insight_embeddings',
     'workflow_runs', 'workflow_steps', 'audit_log', 'project_prices', 'budgets', 'budget_events', 'project_imports',
     'conversations', 'conversation_turns', 'answers', 'answer_passages', 'answer_ratings'
   ] loop

@@ -117,11 +117,12 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if exists (select from matrice.chunk_embeddings e where e.model = old.model) then
+  if exists (select from matrice.chunk_embeddings e where e.model = old.model)
+     or exists (select from matrice.insight_embeddings e where e.model = old.model) then
     raise exception 'the model has embeddings of % dimensions%', old.dimensions,
                     case when old.truncated_from <> '' then ', truncated from ' || left(old.truncated_from, 100) else '' end
       using errcode = 'PT409',
-            detail = format('matrice.chunk_embeddings has embeddings of the model %s.', quote_literal(old.model)),
+            detail = format('Chunks or insights have embeddings of the model %s.', quote_literal(old.model)),
             hint = 'Register the new dimensions as another model with another name, and switch to that model.';
   end if;
   return new;

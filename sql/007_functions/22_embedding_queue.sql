@@ -235,7 +235,8 @@ begin
    ) last
    cross join lateral generate_series(0, last.part) as p (part)
    where s.project_id = list_project.project_id;
+  perform matrice_private.list_insights_of_project(project_id, model);
 end
 $$;
 comment on function matrice_private.list_project is
-  'Lists all parts of a project for a model that is claimed there for the first time.';
+  'Lists all parts and insights of a project for a model that is claimed there for the first time.';

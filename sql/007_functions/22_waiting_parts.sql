@@ -133,6 +133,20 @@ comment on function matrice_private.settle_parts is
   'that another transaction is settling. SECURITY DEFINER: no client may write waiting_parts. The function does not check '
   'membership of the project. So only services and settle_parts_of_member may execute it.';
 
+create or replace function matrice_private.next_with_insights(after_project uuid) returns uuid
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select least(
+    (select w.project_id from matrice_private.waiting_insights w
+      where w.project_id > coalesce(after_project, '00000000-0000-0000-0000-000000000000') order by w.project_id limit 1),
+    (select l.project_id from matrice_private.insight_leases l
+      where not l.is_failed and l.project_id > coalesce(after_project, '00000000-0000-0000-0000-000000000000')
+      order by l.project_id, l.model, l.leased_until, l.insight_id limit 1));
+end;
+comment on function matrice_private.next_with_insights is
+  'Returns the next project by its id that has insights to embed. after_project: null for the first.';
+
 create or replace function matrice_private.waiting_projects(model text, are_listed boolean, project_ids uuid[]) returns uuid[]
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -146,7 +160,8 @@ begin
        where (waiting_projects.project_ids is null or p.id = any (waiting_projects.project_ids))
          and not exists (
            select from matrice_private.embedding_queues q where q.project_id = p.id and q.model = waiting_projects.model)
-         and exists (select from matrice.context_sources s where s.project_id = p.id));
+         and (exists (select from matrice.context_sources s where s.project_id = p.id)
+              or exists (select from matrice.insights i where i.project_id = p.id)));
   end if;
   return array(
     -- One look into the index for each project.
@@ -156,19 +171,29 @@ begin
       union all
       select (select w.project_id from matrice_private.waiting_parts w where w.project_id > l.id order by w.project_id limit 1)
         from listed l where l.id is not null
+    ), with_insights (id) as (
+      (select matrice_private.next_with_insights(null) where waiting_projects.project_ids is null)
+      union all
+      select matrice_private.next_with_insights(l.id) from with_insights l where l.id is not null
     ), considered as (
       select l.id from listed l where l.id is not null
-      union all
+      union
+      select l.id from with_insights l where l.id is not null
+      union
       select p.id from unnest(waiting_projects.project_ids) as p (id)
     )
     select c.id from considered c
      where exists (select from matrice_private.waiting_parts w
                     where w.project_id = c.id and w.model = waiting_projects.model and w.due <= now())
-        or exists (select from matrice_private.waiting_parts w where w.project_id = c.id and w.model = '' and w.due <= now()));
+        or exists (select from matrice_private.waiting_parts w where w.project_id = c.id and w.model = '' and w.due <= now())
+        or exists (select from matrice_private.insight_leases l
+                    where l.project_id = c.id and l.model = waiting_projects.model and not l.is_failed
+                      and l.leased_until <= now())
+        or exists (select from matrice_private.waiting_insights w where w.project_id = c.id));
 end
 $$;
 comment on function matrice_private.waiting_projects is
-  'Returns projects that may have chunks waiting for a model. are_listed: those with listed parts that are due; else those '
+  'Returns projects that may have chunks or insights waiting for a model. are_listed: those where some are due; else those '
   'where the model was never claimed. project_ids: only these projects; null: all projects. SECURITY DEFINER: no client may '
   'read waiting_parts. The function does not check membership of the projects. So only services and '
   'waiting_projects_of_member may execute it.';

@@ -2,7 +2,7 @@
 
 create or replace function matrice_private.fill_batch(
   model text, in_project uuid, most integer, most_tokens integer, batch_tokens integer, lease_seconds integer, lease_id uuid,
-  out offered uuid[], out claimed integer, out seen boolean
+  out offered uuid[], out claimed integer, out seen boolean, out is_busy boolean
 ) returns record
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -19,12 +19,25 @@ begin
   offered := '{}';
   claimed := 0;
   seen := false;
+  is_busy := false;
   -- Projects where the model was never claimed come last: finding them takes longer.
   for are_listed in reverse 1 .. 0 loop
     exit when in_project is not null and are_listed = 0;
     projects := case when in_project is not null then array[in_project]
                      else matrice_private.projects_to_claim(model, are_listed = 1) end;
     foreach project in array projects loop
+      got := matrice_private.insights_for_batch(
+        project, model, most - claimed, most_tokens, coalesce(batch_tokens, 2147483647) / 8, lease_seconds, lease_id, room,
+        token_room, offered);
+      room := got.room;
+      token_room := got.token_room;
+      offered := got.offered;
+      claimed := claimed + got.claimed;
+      seen := seen or got.seen;
+      is_busy := is_busy or got.is_busy;
+      if got.is_full then
+        return;
+      end if;
       foreach are_free in array '{true,false}'::boolean[] loop
         select * into got
           from matrice_private.lease_of_project(
@@ -44,8 +57,8 @@ begin
 end
 $$;
 comment on function matrice_private.fill_batch is
-  'Leases claimable chunks for a model, of one project or of all. offered: the chunks that it tried to lease. claimed: how many '
-  'it leased. seen: whether it locked any.';
+  'Leases claimable insights and chunks for a model, of one project or of all. offered: those that it tried to lease. claimed: '
+  'how many it leased. seen: whether it locked any. is_busy: whether insights wait that others have locked.';
 
 create or replace function matrice_private.batch_of(offered uuid[], of_model text, of_lease uuid)
 returns table (
@@ -59,24 +72,37 @@ as $$
 #variable_conflict use_column
 begin
   return query
-    select c.id, c.project_id, c.content, c.token_count, l.attempt, l.lease_id, l.model, s.id, s.name,
-           matrice_private.headings_of(c.metadata), coalesce(e.embedding_text, c.content),
-           case when e.embedding_text is null then c.token_count else matrice.count_tokens(e.embedding_text) end,
-           coalesce((select m.truncated_from from matrice.embedding_models m where m.model = of_model), of_model),
-           matrice_private.header_of(c.metadata)
-      from unnest(offered) with ordinality as given (id, place)
-     cross join lateral (select l.* from matrice.embedding_leases l where l.chunk_id = given.id offset 0) l
-     cross join lateral (select c.* from matrice.source_chunks c where c.id = given.id offset 0) c
-     cross join lateral (select s.id, s.name from matrice.context_sources s where s.id = c.source_id offset 0) s
-     cross join lateral (select p.settings from matrice.projects p where p.id = c.project_id offset 0) p
-     cross join lateral (
-       select case when p.settings ->> 'embedding_template' is not null then matrice_private.embedding_text(
-         p.settings ->> 'embedding_template', s.name, c.metadata, c.content) end as embedding_text offset 0) e
-     where l.model = of_model and l.lease_id = of_lease
-     order by given.place;
+    with chunks as (
+      select given.place, c.id, c.project_id, c.content, c.token_count, l.attempt, s.id as source_id, s.name as source_name,
+             matrice_private.headings_of(c.metadata) as headings, coalesce(e.embedding_text, c.content) as embedding_text,
+             case when e.embedding_text is null then c.token_count
+                  else matrice.count_tokens(e.embedding_text) end as embedding_tokens,
+             matrice_private.header_of(c.metadata) as header
+        from unnest(offered) with ordinality as given (id, place)
+       cross join lateral (select l.* from matrice.embedding_leases l where l.chunk_id = given.id offset 0) l
+       cross join lateral (select c.* from matrice.source_chunks c where c.id = given.id offset 0) c
+       cross join lateral (select s.id, s.name from matrice.context_sources s where s.id = c.source_id offset 0) s
+       cross join lateral (select p.settings from matrice.projects p where p.id = c.project_id offset 0) p
+       cross join lateral (
+         select case when p.settings ->> 'embedding_template' is not null then matrice_private.embedding_text(
+           p.settings ->> 'embedding_template', s.name, c.metadata, c.content) end as embedding_text offset 0) e
+       where l.model = of_model and l.lease_id = of_lease
+    ), insights as (
+      select l.place, i.id, i.project_id, t.content, t.tokens, l.attempt, null::uuid, null, '{}'::text[], t.content, t.tokens,
+             null
+        from matrice_private.claimed_insights(offered, of_model, of_lease) l
+       cross join lateral (select i.* from matrice.insights i where i.id = l.insight_id offset 0) i
+       cross join lateral (select matrice_private.insight_text(i.title, i.content) as content) c
+       cross join lateral (select c.content, matrice.count_tokens(c.content) as tokens offset 0) t
+    )
+    select b.id, b.project_id, b.content, b.token_count, b.attempt, of_lease, of_model, b.source_id, b.source_name, b.headings,
+           b.embedding_text, b.embedding_tokens,
+           coalesce((select m.truncated_from from matrice.embedding_models m where m.model = of_model), of_model), b.header
+      from (select * from chunks union all select * from insights) b
+     order by b.place;
 end
 $$;
-comment on function matrice_private.batch_of is 'Returns the chunks of a lease, as claim_chunks does.';
+comment on function matrice_private.batch_of is 'Returns the chunks and insights of a lease, as claim_chunks does.';
 
 create or replace function matrice_private.require_limit(argument text, given integer, least_value integer, most integer)
 returns void
@@ -112,6 +138,7 @@ declare
   lease       uuid := gen_random_uuid();
   got         record;
   seen        boolean;
+  is_busy     boolean;
   fitting     integer;
   began       timestamptz := clock_timestamp();
   pause       double precision := 0.005;
@@ -122,10 +149,12 @@ begin
   loop
     begin
       seen := false;
+      is_busy := false;
       select 0 as claimed into got;
       foreach chosen in array models loop
         got := matrice_private.fill_batch(chosen, in_project, batch_size, most_tokens, batch_tokens, lease_seconds, lease);
         seen := seen or got.seen;
+        is_busy := is_busy or got.is_busy;
         exit when got.claimed > 0;
       end loop;
       if got.claimed = 0 and seen then
@@ -145,7 +174,7 @@ begin
       -- All of them were too long, or dead letters now. There may be others.
       continue;
     end if;
-    exit when clock_timestamp() > began + interval '5 seconds' or not exists (
+    exit when clock_timestamp() > began + interval '5 seconds' or not is_busy and not exists (
       select from unnest(models) as m (model)
        where matrice_private.has_claimable(
                case when in_project is not null then array[in_project]
@@ -164,12 +193,27 @@ comment on function matrice_private.lease_chunks is
   'Does the work of claim_chunks. claim_chunks has arguments and result columns of the same names, which PL/pgSQL does not '
   'allow.';
 
+create or replace function matrice_private.not_chunks(ids uuid[]) returns uuid[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+begin
+  return array(
+    select g.id from unnest(ids) as g (id)
+     where not exists (select from (select c.id from matrice.source_chunks c where c.id = g.id offset 0) c));
+end
+$$;
+comment on function matrice_private.not_chunks is
+  'Returns those of the ids that are of no chunk that the caller can see: they may be of insights.';
+
 create or replace function matrice_private.require_chunks(chunk_ids uuid[]) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   project uuid;
+  others  uuid[];
 begin
   if array_ndims(chunk_ids) > 1 then
     raise exception 'chunk_ids must be a plain list'
@@ -180,20 +224,26 @@ begin
     raise exception 'chunk_ids must not be null and must not contain null'
       using errcode = '22004', hint = 'Pass the chunk_id values that claim_chunks returned.';
   end if;
-  if cardinality(chunk_ids) > 0 and not exists (select from matrice.source_chunks c where c.id = any (chunk_ids)) then
+  others := matrice_private.not_chunks(chunk_ids);
+  if cardinality(chunk_ids) > 0 and cardinality(others) = cardinality(chunk_ids)
+     and not exists (select from matrice.insights i where i.id = any (others)) then
     raise exception 'chunks not found'
       using errcode = 'PT404',
             detail = format('You can see none of the %s chunks.', cardinality(chunk_ids)),
             hint = 'Their source may have been cut again since you claimed them. Claim again.';
   end if;
-  for project in select distinct c.project_id from matrice.source_chunks c where c.id = any (chunk_ids) loop
+  for project in
+    select c.project_id from matrice.source_chunks c where c.id = any (chunk_ids)
+    union
+    select i.project_id from matrice.insights i where i.id = any (others)
+  loop
     perform matrice_private.require_role(project, 'editor');
   end loop;
 end
 $$;
 comment on function matrice_private.require_chunks is
-  'Raises unless the caller is an editor of the chunks'' projects. Ignores chunks that no longer exist, but raises if '
-  'none exists.';
+  'Raises unless the caller is an editor of the projects of the chunks and insights. Ignores those that no longer exist, but '
+  'raises if none exists.';
 
 create or replace function matrice.claim_chunks(
   model text default null, batch_size integer default 64, lease_seconds integer default 300, project_id uuid default null,
@@ -218,15 +268,16 @@ begin atomic
            model, coalesce(max_inputs, batch_size), lease_seconds, project_id, max_batch_tokens, max_input_tokens) l;
 end;
 comment on function matrice.claim_chunks is
-  'Gives a worker chunks to embed. Nobody else gets them until the lease ends. Returns the chunks, oldest sources first. All are '
-  'of one model. embedding_text: the text to embed, by the setting embedding_template of the project; without it, the content. '
-  'embedding_tokens: its tokens in the default encoding. request_model: the model to ask for vectors, which is the whole one if '
-  'model is a truncated one. header: of the table in which the chunk begins. attempt: how often this text has been claimed. '
-  'lease_id: for store_embeddings and fail_chunks. Returns nothing if no chunk is claimable, or if other transactions kept all '
-  'claimable chunks locked for five seconds. model: if null, the model of the project, and then the one that it switches to; '
-  'without project_id, those of each project. batch_size: the most chunks per claim, 1 to 10000; a claim also has at most 8 MB '
-  'of text. lease_seconds: 1 to 86400. project_id: if null, all projects of the caller that use the model or switch to it, in '
-  'random order. max_batch_tokens: the most tokens of a batch. max_inputs: replaces batch_size. max_input_tokens: the most '
-  'tokens of one text. A longer text fails for good, and failed_chunks lists it. Chunks whose lease ended without an answer come '
-  'in batches of at most eight, and after the second time alone. After max_attempts such ends they become dead letters. '
-  'Defaults: batch_size 64, lease_seconds 300.';
+  'Gives a worker chunks and insights to embed. Nobody else gets them until the lease ends. Returns the insights of a project, '
+  'then its chunks, oldest sources first. All are of one model. Of an insight, chunk_id is the id, source_id is null, and the '
+  'text is its title and its content. embedding_text: the text to embed, by the setting embedding_template of the project; '
+  'without it, the content. embedding_tokens: its tokens in the default encoding. request_model: the model to ask for vectors, '
+  'which is the whole one if model is a truncated one. header: of the table in which the chunk begins. attempt: how often this '
+  'text has been claimed. lease_id: for store_embeddings and fail_chunks. Returns nothing if no chunk is claimable, or if '
+  'other transactions kept all claimable chunks locked for five seconds. model: if null, the model of the project, and then '
+  'the one that it switches to; without project_id, those of each project. batch_size: the most chunks per claim, 1 to 10000; '
+  'a claim also has at most 8 MB of text. lease_seconds: 1 to 86400. project_id: if null, all projects of the caller that use '
+  'the model or switch to it, in random order. max_batch_tokens: the most tokens of a batch. max_inputs: replaces batch_size. '
+  'max_input_tokens: the most tokens of one text. A longer text fails for good, and failed_chunks lists it. Chunks whose lease '
+  'ended without an answer come in batches of at most eight, and after the second time alone. After max_attempts such ends '
+  'they become dead letters. Defaults: batch_size 64, lease_seconds 300.';

@@ -193,16 +193,21 @@ create or replace function matrice_private.give_back(
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  others uuid[] := matrice_private.not_chunks(chunk_ids);
 begin
   if row_security_active('matrice.embedding_leases') then
     perform matrice_private.return_leases_of_member(chunk_ids, model, error, lease_id, is_permanent);
+    perform matrice_private.return_insights_of_member(others, model, error, lease_id, is_permanent) where others <> '{}';
   else
     perform matrice_private.return_leases(chunk_ids, model, error, lease_id, is_permanent, null);
+    perform matrice_private.return_insights(others, model, error, lease_id, is_permanent, null) where others <> '{}';
   end if;
 end
 $$;
 comment on function matrice_private.give_back is
-  'Calls return_leases for services, and return_leases_of_member for members.';
+  'Gives leases of chunks and insights back: calls return_leases and return_insights for services, and those of members for '
+  'members.';
 
 create or replace function matrice.store_embeddings(model text, chunk_ids uuid[], embeddings jsonb, lease_id uuid default null)
 returns integer
@@ -214,6 +219,7 @@ as $$
 #variable_conflict use_column
 declare
   chosen_model text;
+  others uuid[];
   ours uuid[];
   stored integer;
   refusal text;
@@ -258,6 +264,14 @@ begin
     on conflict on constraint chunk_embeddings_chunk_id_model_key do update
       set embedding = excluded.embedding, template_hash = excluded.template_hash, created_at = now();
     get diagnostics stored = row_count;
+    others := matrice_private.not_chunks(chunk_ids);
+    if others <> '{}' and is_member then
+      stored := stored + matrice_private.store_insights_of_member(
+        others, chosen_model, chunk_ids, embeddings, store_embeddings.lease_id);
+    elsif others <> '{}' then
+      stored := stored + matrice_private.store_insights(
+        others, chosen_model, chunk_ids, embeddings, store_embeddings.lease_id, null);
+    end if;
   exception when data_exception or program_limit_exceeded then
     if sqlstate = '22023' then
       raise;
@@ -277,7 +291,8 @@ begin
 end
 $$;
 comment on function matrice.store_embeddings is
-  'Stores the embeddings of claimed chunks and ends their leases. Returns how many embeddings were stored. Other chunks of the '
+  'Stores the embeddings of claimed chunks and insights, and ends their leases. The ids of both are in chunk_ids, and what is '
+  'said of chunks holds for insights. Returns how many embeddings were stored. Other chunks of the '
   'project whose embedded text is the same get them, too; they are not counted. If it raises an error, nothing is stored. Skips '
   'chunks that no longer exist, chunks whose text changed since they were claimed (they can be claimed again), and chunks that '
   'somebody else leases. embeddings: a JSON array in the order of chunk_ids, of arrays of numbers, or of strings: the text of a '
@@ -303,8 +318,8 @@ begin
 end
 $$;
 comment on function matrice.fail_chunks is
-  'Gives back chunks that the caller leases, with an error. After the first failure they can be claimed again at once; after '
-  'each further failure they wait longer, up to an hour. After max_attempts failures (a setting of the project, 8 by '
-  'default) they are not claimed any more: failed_chunks lists them. error: its first 2000 characters are kept. lease_id: '
-  'the one that claim_chunks returned; if given, only chunks of this lease are given back. permanent: whether the text '
-  'itself is at fault, so that it must not be tried again. Defaults: permanent false.';
+  'Gives back chunks and insights that the caller leases, with an error. After the first failure they can be claimed again at '
+  'once; after each further failure they wait longer, up to an hour. After max_attempts failures (a setting of the project, 8 '
+  'by default) they are not claimed any more: failed_chunks lists them. error: its first 2000 characters are kept. lease_id: '
+  'the one that claim_chunks returned; if given, only chunks of this lease are given back. permanent: whether the text itself '
+  'is at fault, so that it must not be tried again. Defaults: permanent false.';

@@ -108,9 +108,9 @@ begin
 end
 $$;
 comment on function matrice.model_coverage is
-  'Returns how many chunks of a project each model has embedded: the model that searches use, the next one while a switch is '
-  'under way, and every other that has vectors or failures there. failed: the chunks that failed for good, see failed_chunks. '
-  'They count as missing, so a switch waits for them.';
+  'Returns how many chunks of a project, without insights, each model has embedded: the model that searches use, the next one '
+  'while a switch is under way, and every other that has vectors or failures there. failed: the chunks that failed for good, '
+  'see failed_chunks. They count as missing, so a switch waits for them.';
 
 create or replace function matrice_private.require_unused_model(project_id uuid, model text) returns void
 language plpgsql stable
@@ -134,13 +134,44 @@ $$;
 comment on function matrice_private.require_unused_model is
   'Raises if a model is the one that the project uses, or the next one.';
 
+create or replace function matrice_private.forget_model_of_insights(project_id uuid, model text, most integer) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  leases  integer;
+  vectors integer;
+begin
+  with gone as (
+    select l.ctid as place from matrice_private.insight_leases l
+     where l.project_id = forget_model_of_insights.project_id and l.model = forget_model_of_insights.model
+     limit most for update skip locked
+  )
+  delete from matrice_private.insight_leases l where l.ctid = any (array(select gone.place from gone));
+  get diagnostics leases = row_count;
+  with gone as (
+    select e.ctid as place from matrice.insight_embeddings e
+     where e.project_id = forget_model_of_insights.project_id and e.model = forget_model_of_insights.model
+     limit most for update skip locked
+  )
+  delete from matrice.insight_embeddings e where e.ctid = any (array(select gone.place from gone));
+  get diagnostics vectors = row_count;
+  return greatest(leases, vectors);
+end
+$$;
+comment on function matrice_private.forget_model_of_insights is
+  'Deletes leases and vectors of the insights of a project for a model that is not listed there, at most so many of each. '
+  'Returns how many. The next claim of the model lists the insights again.';
+
 create or replace function matrice_private.forget_model(project_id uuid, model text, most integer) returns integer
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  forgotten integer;
+  forgotten   integer;
+  of_insights integer := 0;
 begin
   -- The parts of the project are not listed for this model any more: a later claim would list them again. Nobody waits.
   if current_setting('transaction_isolation') = 'read committed'
@@ -153,6 +184,9 @@ begin
      where w.ctid = any (array(
        select one.ctid from matrice_private.waiting_parts one
         where one.project_id = forget_model.project_id and one.model = forget_model.model limit most for update skip locked));
+    if not matrice_private.is_listed(project_id, model) then
+      of_insights := matrice_private.forget_model_of_insights(project_id, model, most);
+    end if;
   end if;
   with gone as (
     select l.chunk_id from matrice.embedding_leases l
@@ -161,12 +195,13 @@ begin
   delete from matrice.embedding_leases l
    where l.model = forget_model.model and l.chunk_id in (select gone.chunk_id from gone);
   get diagnostics forgotten = row_count;
-  return forgotten;
+  return greatest(forgotten, of_insights);
 end
 $$;
 comment on function matrice_private.forget_model is
-  'Deletes what the queue of a project knows about a model: its leases, at most so many, and its waiting parts. Returns how many '
-  'leases. SECURITY DEFINER: no client may write them. Checks no roles: for services and forget_model_of_owner.';
+  'Deletes what the queue of a project knows about a model: its leases, at most so many, and its waiting parts; and the '
+  'vectors of its insights. Returns how many leases or vectors. SECURITY DEFINER: no client may write them. Checks no roles: '
+  'for services and forget_model_of_owner.';
 
 create or replace function matrice_private.forget_model_of_owner(project_id uuid, model text, most integer) returns integer
 language plpgsql security definer
@@ -284,7 +319,7 @@ begin
 end
 $$;
 comment on function matrice.drop_embeddings is
-  'Deletes the vectors, claims and failures of a model that the project does not use any more, a batch at each call. Returns '
-  'how many vectors it deleted, or claims if these were more: call it until it returns 0. Refuses the model that searches use, '
-  'and the next one of a switch. Without them, a switch back must embed every chunk again. Needs the role owner. batch_size: 1 '
-  'to 10000. Defaults: batch_size 1000.';
+  'Deletes the vectors, claims and failures of a model that the project does not use any more, of chunks and of insights, a '
+  'batch at each call. Returns how many it deleted of the kind of which it deleted most: call it until it returns 0. Refuses '
+  'the model that searches use, and the next one of a switch. Without them, a switch back must embed every chunk again. Needs '
+  'the role owner. batch_size: 1 to 10000. Defaults: batch_size 1000.';

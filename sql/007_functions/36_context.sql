@@ -177,7 +177,8 @@ comment on function matrice_private.pack_chunks is
   'little from this sum. chunk_ids: best first.';
 
 create or replace function matrice_private.pack_insights(
-  query_text text, project_id uuid, how_many integer, token_budget integer, target_model text
+  query_text text, query_embedding vector, model text, project_id uuid, how_many integer, min_score double precision,
+  token_budget integer, target_model text
 ) returns uuid[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -190,7 +191,12 @@ begin
     return chosen;
   end if;
   -- At most a quarter of the budget: insights are conclusions, and the chunks are their evidence.
-  for insight in select i.insight_id from matrice.search_insights(query_text, project_id, how_many) i loop
+  for insight in
+    select i.insight_id
+      from matrice.search_insights(
+             query_text, project_id, how_many, query_embedding => pack_insights.query_embedding, model => pack_insights.model) i
+     where query_embedding is null or min_score is null or i.rank >= min_score
+  loop
     if matrice_private.context_tokens(chosen || insight, '{}', target_model) <= token_budget / 4 then
       chosen := chosen || insight;
     end if;
@@ -199,7 +205,8 @@ begin
 end
 $$;
 comment on function matrice_private.pack_insights is
-  'Selects the insights that match a query best and fit into a quarter of a budget.';
+  'Selects the insights that match a query best and fit into a quarter of a budget. With query_embedding, min_score leaves out '
+  'those with a lower score.';
 
 create or replace function matrice.build_context(
   query_text text, query_embedding vector, project_id uuid, token_budget integer default 4000,
@@ -251,7 +258,9 @@ begin
 
   select p.context, p.citations, p.tokens_left into opening
     from matrice_private.pack_pillars(build_context.project_id, pillars, token_budget, target_model) p;
-  insight_ids := matrice_private.pack_insights(query_text, build_context.project_id, insights, opening.tokens_left, target_model);
+  insight_ids := matrice_private.pack_insights(
+    query_text, query_embedding, build_context.model, build_context.project_id, insights,
+    case when scores is null then min_score end, opening.tokens_left, target_model);
   chosen := matrice_private.pack_chunks(ids, insight_ids, opening.tokens_left, target_model);
   loop
     select concat_ws(E'\n\n', nullif(opening.context, ''), nullif(w.context, '')), w.citations into context, citations
@@ -276,17 +285,18 @@ begin
       citations := '[]';
     end if;
   end if;
-  citations := opening.citations || citations;
+  citations := opening.citations || matrice_private.with_evidence(citations);
   return next;
 end
 $$;
 comment on function matrice.build_context is
   'Packs the best passages for a question into one markdown text for a model. Returns the text, its number of tokens, and its '
-  'citations by number. Rows of a table come with its header. The text repeats nothing, and the passages of a source keep their '
-  'order. token_budget: the text never has more tokens of target_model than this. match_count: how many chunks to choose from. '
-  'They are the best of hybrid_search, or those with the highest scores. filter, model: as in match_chunks. scores: '
+  'citations by number. Rows of a table come with its header. The text repeats nothing, and the passages of a source keep '
+  'their order. token_budget: the text never has more tokens of target_model than this. match_count: how many chunks to choose '
+  'from. They are the best of hybrid_search, or those with the highest scores. filter, model: as in match_chunks. scores: '
   '{"<chunk_id>": score, …}. These scores rank the chunks instead of a search; query_embedding and filter then have no effect. '
-  'insights: the largest number of the project''s insights to add. They take at most a quarter of the budget. min_score: leaves '
-  'out chunks with a lower score. With it, a question about which nothing is known gets no passages. pillars: codes of pillars, '
-  'which come first, in this order, as far as they fit; the last one may be cut after a sentence. Defaults: token_budget 4000, '
-  'match_count 50, filter ''{}'', target_model ''gpt-4o'', insights 0, pillars ''{}''.';
+  'insights: the largest number of the project''s insights to add, the best by search_insights. They take at most a quarter of '
+  'the budget. min_score: leaves out chunks and insights with a lower score. With it, a question about which nothing is known '
+  'gets no passages. pillars: codes of pillars, which come first, in this order, as far as they fit; the last one may be cut '
+  'after a sentence. Defaults: token_budget 4000, match_count 50, filter ''{}'', target_model ''gpt-4o'', insights 0, pillars '
+  '''{}''.';

@@ -78,7 +78,8 @@ comment on function matrice_private.holds is
   'Returns whether an insight holds at a time: it has not been superseded, merged or retracted by then, and it is valid then.';
 
 create or replace function matrice.search_insights(
-  query_text text, project_id uuid, match_count integer default 10, include_superseded boolean default false
+  query_text text, project_id uuid, match_count integer default 10, include_superseded boolean default false,
+  query_embedding vector default null, model text default null
 ) returns table (
   insight_id uuid, source_id uuid, type text, title text, content text, confidence double precision, tags jsonb,
   created_at timestamptz, superseded_by uuid, rank real, seen integer, valid_from timestamptz, valid_until timestamptz,
@@ -89,25 +90,35 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
-  ranked record;
-  best   record;
-  depth  bigint := match_count::bigint * 8;
-  at     timestamptz := clock_timestamp();
+  chosen_model text;
+  ranked       record;
+  best         record;
+  depth        bigint := match_count::bigint * 8;
+  at           timestamptz := clock_timestamp();
 begin
   perform matrice_private.require_query(query_text);
   perform matrice_private.require_match_count(match_count);
   perform matrice_private.require_given('include_superseded', include_superseded);
   perform matrice_private.require_role(project_id, 'viewer');
-  select array_agg(r.id order by r.score desc, r.id) as ids, array_agg(r.score order by r.score desc, r.id) as scores,
-         array_agg(r.phrases order by r.score desc, r.id) as phrases, count(*) as count into ranked
-    from matrice_private.ranked_insights(query_text, search_insights.project_id) r;
+  if query_embedding is null then
+    select array_agg(r.id order by r.score desc, r.id) as ids, array_agg(r.score order by r.score desc, r.id) as shown,
+           array_agg(r.score order by r.score desc, r.id) as scores,
+           array_agg(r.phrases order by r.score desc, r.id) as phrases, count(*) as count into ranked
+      from matrice_private.ranked_insights(query_text, search_insights.project_id) r;
+  else
+    chosen_model := matrice_private.embedding_model(search_insights.model, search_insights.project_id);
+    query_embedding := matrice_private.query_vector(query_embedding, chosen_model);
+    select array_agg(r.id order by r.score desc, r.id) as ids, array_agg(r.score order by r.score desc, r.id) as shown,
+           array_agg(matrice_private.positive(r.score) order by r.score desc, r.id) as scores,
+           array_agg(r.phrases order by r.score desc, r.id) as phrases, count(*) as count into ranked
+      from matrice_private.fused_insights(query_text, query_embedding, search_insights.project_id, chosen_model) r;
+  end if;
   if ranked.scores[1] = 0 then
     -- The query only excludes. Then the confidence alone decides.
     depth := ranked.count;
   end if;
   loop
     select array_agg(b.insight_id order by b.score * b.confidence desc, b.insight_id) as ids,
-           array_agg(b.score order by b.score * b.confidence desc, b.insight_id) as scores,
            array_agg(b.confidence order by b.score * b.confidence desc, b.insight_id) as confidences,
            array_agg(b.seen order by b.score * b.confidence desc, b.insight_id) as seen,
            min(b.score * b.confidence) as lowest, count(*) as count into best
@@ -119,16 +130,19 @@ begin
     depth := depth * 8;
   end loop;
   return query
-    select i.id, i.source_id, i.type, i.title, i.content, b.confidence, i.tags, i.created_at, i.superseded_by, b.score::real,
+    select i.id, i.source_id, i.type, i.title, i.content, b.confidence, i.tags, i.created_at, i.superseded_by, r.score::real,
            b.seen, i.valid_from, i.valid_until, i.retracted_at
-      from unnest(best.ids, best.scores, best.confidences, best.seen) with ordinality as b (id, score, confidence, seen, place)
+      from unnest(best.ids, best.confidences, best.seen) with ordinality as b (id, confidence, seen, place)
+      join unnest(ranked.ids, ranked.shown) as r (id, score) on r.id = b.id
       join matrice.insights i on i.id = b.id
      order by b.place;
 end
 $$;
 comment on function matrice.search_insights is
-  'Searches the insights of a project by the words of a query. Returns the best first, by rank times confidence. Leaves out '
-  'what does not hold now: what was superseded, merged or retracted, and what holds at another time. confidence: what follows '
-  'from the first statement, the evidence and the age. seen: how many pieces of evidence speak for it. query_text: as in '
-  'search_chunks. match_count: 1 to 10000. include_superseded: if true, insights that do not hold are found too. Defaults: '
-  'match_count 10, include_superseded false.';
+  'Searches the insights of a project by the words of a query; with query_embedding, by meaning, too. Returns the best first, '
+  'by rank times confidence. Leaves out what does not hold now: what was superseded, merged or retracted, and what holds at '
+  'another time. confidence: what follows from the first statement, the evidence and the age. seen: how many pieces of '
+  'evidence speak for it. query_text: as in search_chunks. match_count: 1 to 10000. include_superseded: if true, insights that '
+  'do not hold are found too. query_embedding: the vector of the query. Then rank is a score like that of hybrid_search: '
+  'around 0, an insight is no better than any of the project. It orders them by ln(1 + e^rank) times confidence, since a rank '
+  'may be below 0. model: as in match_chunks. Defaults: match_count 10, include_superseded false.';

@@ -55,6 +55,37 @@ comment on function matrice.insight_lineage is
   'ended in. state: what became of the evidence: stands, text changed, source deleted, or replaced. source_name, workflow_id and '
   'step_name are null if their rows are gone.';
 
+create or replace function matrice_private.with_evidence(citations jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not citations @? '$[*].insight_id' then
+    return citations;
+  end if;
+  return (
+    select jsonb_agg(
+             case when given.citation ? 'insight_id' then given.citation || jsonb_build_object('evidence', (
+               -- The latest are enough to check it. insight_lineage returns all.
+               select coalesce(jsonb_agg(e.piece order by e.is_for desc, e.created_at desc, e.id), '[]')
+                 from (
+                   select e.is_for, e.created_at, e.id, jsonb_strip_nulls(jsonb_build_object(
+                            'kind', e.kind, 'is_for', e.is_for, 'source_id', e.source_id, 'chunk_id', e.chunk_id,
+                            'start_char', e.start_char, 'end_char', e.end_char, 'run_id', e.run_id, 'step_id', e.step_id,
+                            'url', e.url,
+                            'state', matrice_private.evidence_state(e.changed_at, e.deleted_at, e.ended_at, now()))) as piece
+                     from matrice.insight_evidence e
+                    where e.insight_id = (given.citation ->> 'insight_id')::uuid and e.ended_at is null
+                    order by e.is_for desc, e.created_at desc, e.id
+                    limit 5
+                 ) e))
+             else given.citation end order by given.place)
+      from jsonb_array_elements(citations) with ordinality as given (citation, place));
+end
+$$;
+comment on function matrice_private.with_evidence is
+  'Adds to the citations of insights the latest pieces of evidence, at most five, those for it first.';
+
 -- Computed relationships of PostgREST, such as /insight_evidence?select=*,evidence_source(name). They must return the type of a
 -- table. PL/pgSQL returns the columns that it has, also those that a user added.
 

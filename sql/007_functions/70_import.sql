@@ -14,7 +14,8 @@ declare
 begin
   select l.given into header from matrice_private.read_lines(lines[1:1], 1) l where l.part = 'header';
   if not found or not matrice_private.json_within(header, 8192) or header -> 'format' is distinct from '1'
-     or jsonb_typeof(header -> 'rows') is distinct from 'object'
+     or jsonb_typeof(header -> 'rows') is distinct from 'object' or jsonb_typeof(header -> 'version') is distinct from 'string'
+     or jsonb_typeof(header -> 'with_embeddings') is distinct from 'boolean'
      or coalesce(header ->> 'project_id', '') !~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
     perform matrice_private.refuse_lines(1, 1, 'It is not the header of an export of format 1.',
                                          'The first line of an export begins with {"part" : "header".');

@@ -55,11 +55,12 @@ begin
       'labels_at', 'require_label', 'set_label', 'require_codes', 'pack_pillars', 'require_exit_criteria_settings', 'missing_for_exit', 'phase_at',
       'text_language',
       'statement_hash', 'require_statement', 'require_fact', 'known_insight', 'holds',
-      'ranked_without_index', 'ranked_insights', 'best_insights',
+      'ranked_without_index', 'ranked_insights', 'best_insights', 'insight_similarities', 'fused_insights', 'positive',
       'require_evidence', 'require_origin', 'remember_evidence', 'judge',
       'confidence_of', 'half_life', 'freshness', 'evidence_weight', 'weighed_insights', 'judged_insights',
       'hold_insights', 'project_of_insight', 'require_insight_in', 'require_no_circle', 'end_insight',
-      'insights_due', 'doubts', 'quoted', 'evidence_state', 'utc', 'insights_as_of', 'evidence_as_of',
+      'insights_due', 'is_weakened', 'doubts', 'with_evidence', 'require_no_contradiction', 'quoted', 'evidence_state', 'utc',
+      'insights_as_of', 'evidence_as_of',
       'require_metadata_room', 'cut_is_bounded', 'chunk_is_bounded', 'completed_chunks', 'require_spans',
       'names_between', 'places_of', 'content_hash', 'add_source', 'cut_source', 'lay_chunks', 'laid_metadata', 'require_room',
       'keyed_source', 'is_count_of_failures',
@@ -70,7 +71,8 @@ begin
       'require_unused_model', 'require_batch_size', 'is_covered', 'flip_model', 'flip_whole', 'held_settings',
       'text_hash', 'headings_of', 'header_of', 'embedding_text', 'template_hash', 'wanted_template', 'hold_claimable',
       'lease_of_parts', 'lease_of_project', 'projects_to_claim', 'has_claimable', 'models_to_claim', 'fill_batch', 'batch_of',
-      'require_limit', 'lease_chunks', 'give_back', 'require_chunks', 'hold_chunks',
+      'require_limit', 'lease_chunks', 'give_back', 'not_chunks', 'require_chunks', 'hold_chunks',
+      'insight_text', 'insights_for_batch', 'failed_insights_as_seen',
       'similarities_to', 'chunks_having', 'has_other_policies', 'are_visible', 'nearest_visible', 'vector_candidates',
       'shown_places', 'matching_texts', 'word_candidates', 'reindex_some',
       'similarity_spread', 'fused_candidates', 'candidates', 'similarities', 'on_one_scale', 'diverse_chunks', 'select_chunks', 'ranked_chunks',
@@ -120,6 +122,9 @@ begin
       'invite_as_owner',
       -- Clients may not write leases. These functions work on the caller's own leases, in projects that the caller may edit.
       'take_leases_of_member', 'own_leases_of_member', 'end_leases_of_member', 'return_leases_of_member', 'free_failed_of_member',
+      'lease_insights_of_member', 'store_insights_of_member', 'return_insights_of_member',
+      -- Clients may not read leases of insights. These read the caller's own, and failures in projects of the caller.
+      'claimed_insights', 'failed_insights_of_member',
       -- Nobody may write the texts of sources, so that each version is the text that was cut. It writes those of sources that the
       -- caller may edit.
       'keep_text_of_member',
@@ -167,18 +172,20 @@ begin
     ]),
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
-    -- matching_insights, outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text, embedded_twins,
-    -- waiting_twins, forget_model, flip_models, write_price, write_label, end_steps and write_correction are SECURITY DEFINER, because only the
-    -- owner of the tables may read codes, the word index and the index of waiting chunks, execute the engine's functions, and write
-    -- the texts of sources. So are those of budgets, of the evidence of insights, and of metrics: metrics_of, rebuild_sums and
-    -- purge_some.
+    -- matching_insights, outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text,
+    -- embedded_twins, waiting_twins, forget_model, flip_models, free_failed, lease_insights, store_insights, return_insights,
+    -- failed_insights, write_price, write_label, end_steps and write_correction are SECURITY DEFINER, because only the owner
+    -- of the tables may read codes, the word index and the index of waiting chunks, execute the engine's functions, and write
+    -- the texts of sources. So are those of budgets, of the evidence of insights, and of metrics: metrics_of, rebuild_sums
+    -- and purge_some.
     ('service_role', 'matrice_private', array[
       'nearest_chunks', 'matching_chunks', 'matching_insights', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts',
       'complete_chunks', 'keep_text', 'embedded_twins', 'waiting_twins',
       'take_leases', 'is_last_attempt', 'own_leases', 'end_leases', 'return_leases', 'free_failed', 'forget_model', 'flip_models',
+      'lease_insights', 'store_insights', 'return_insights', 'failed_insights',
       'keep_current_model', 'write_price', 'write_label', 'end_steps', 'reprice_steps', 'write_correction',
       'metrics_of', 'rebuild_sums', 'purge_some',
-      'write_budget', 'delete_budget', 'admit', 'settle', 'release', 'budget_figures',
+      'write_budget', 'delete_budget', 'admit', 'require_reservation', 'settle', 'release', 'budget_figures',
       'add_evidence', 'take_over_evidence', 'link_candidates']),
 
     -- For the owner of the tables.
@@ -194,6 +201,8 @@ begin
       'any_word', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
       'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes',
       'rebuild_embedding_queue', 'is_listed', 'list_project', 'seems_covered',
+      'next_with_insights', 'list_insights_of_project', 'settle_insights', 'hold_claimable_insights', 'take_insight_leases',
+      'own_insights', 'forget_model_of_insights',
       'quarter', 'is_purging', 'quarters_to_count', 'due_changes', 'sum_of_steps', 'runs_to_count', 'sum_of_runs',
       'fresh_facts', 'cells_of', 'old_cells', 'fresh_cells', 'metric_cells', 'add_cells', 'merge_metrics', 'merge_waiting',
       'keep_facts', 'keep_runs', 'require_owner',
@@ -210,17 +219,19 @@ begin
       'touch_updated_at', 'refuse_change', 'project_from_parent', 'stay_in_project', 'refuse_clients',
       'check_settings', 'require_exit_criteria', 'require_acceptance', 'number_pillar_version', 'reindex_project_text',
       'complete_chunk', 'hold_metadata', 'refilter_chunks', 'keep_progress', 'keep_dimensions', 'check_truncation', 'choose_model',
-      'check_embedding', 'complete_lease', 'forget_leases', 'hold_text', 'forget_embeddings', 'complete_insight', 'note_ending', 'refuse_circle',
+      'check_embedding', 'complete_lease', 'forget_leases', 'hold_text', 'hold_insight_text',
+      'forget_embeddings', 'complete_insight', 'note_ending', 'refuse_circle',
       'price_step', 'move_corrections', 'complete_run', 'complete_turn', 'refuse_members_of_imports',
       -- SECURITY DEFINER: these write to tables that no client may write.
       'audit', 'keep_pillar_version', 'keep_phase', 'trim_texts', 'forget_usage', 'forget_failures', 'forget_rows', 'forget_rows_of_sources',
+      'list_insights', 'unlist_insights', 'forget_leases_of_insights',
       'list_parts', 'is_claimed', 'list_chunk', 'list_freed', 'list_again', 'forget_queues',
       'count_added_chunks', 'count_removed_chunks', 'count_moved_chunk', 'count_embeddings', 'count_lost_embedding',
       'count_failure', 'add_up_added', 'recount_sources', 'recount_all', 'tell_progress',
       'tell_context_sources', 'tell_pillars', 'tell_insights', 'tell_workflow_runs',
       'index_words', 'count_insight_words', 'index_codes', 'prices_changed',
       'take_project_id', 'void_invitations', 'spend_on_budgets', 'move_spending', 'forget_budget',
-      'weaken_by_chunks', 'weaken_by_chunk', 'weaken_by_sources', 'weaken_by_texts', 'weaken_by_source',
+      'weaken_by_chunks', 'weaken_by_chunk', 'weaken_by_sources', 'weaken_by_texts', 'weaken_by_source', 'weaken_by_words',
       'count_context_sources', 'count_source_texts', 'count_source_chunks', 'count_insights', 'count_insight_evidence',
       'keep_insight_version', 'count_insight_versions',
       'count_workflow_runs', 'count_workflow_steps',

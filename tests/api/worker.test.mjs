@@ -113,6 +113,34 @@ test('matrice-worker over PostgREST does the same', async () => {
   await assertEmbedded(project_id)
 })
 
+test('matrice-worker embeds insights beside chunks, and search_insights finds one by its meaning alone', async () => {
+  const project_id = await projectOf(count(5))
+  const insights = ['The wind falls at dusk.', 'Ropes break when wet.', 'The cook leaves in May.']
+  for (const content of insights) await ok(alice.rpc('record_insight', { project_id, type: 'pattern', title: 'Log', content }))
+  const { code, stdout, stderr } = await embedOnce(project_id)
+  assert.equal(code, 0, stderr)
+  assert.equal(JSON.parse(stdout).stored, await assertEmbedded(project_id) + insights.length)
+  const rows = await ok(alice.from('insight_embeddings').select('embedding, model, insights(title, content)').eq('project_id', project_id))
+  assert.equal(rows.length, insights.length)
+  for (const { embedding, model, insights: { title, content } } of rows) {
+    assert.equal(model, MODEL)
+    assert.deepEqual(JSON.parse(embedding), embed(`${title}\n${content}`))
+  }
+
+  // No insight has a word of the query; its vector is near to that of one.
+  const query = { query_text: 'calm evening', project_id }
+  assert.deepEqual(await ok(alice.rpc('search_insights', query)), [])
+  const [found] = await ok(alice.rpc('search_insights', { ...query, match_count: 1, query_embedding: embed('wind dusk falls') }))
+  assert.equal(found.content, insights[0])
+  const [{ context, citations }] = await ok(alice.rpc('build_context', { ...query, query_embedding: embed('wind dusk falls'), insights: 1 }))
+  assert.match(context, /The wind falls at dusk/)
+  assert.equal(citations[0].insight_id, found.insight_id)
+  assert.deepEqual(citations[0].evidence.map(({ kind, is_for, state }) => ({ kind, is_for, state })), [{ kind: 'person', is_for: true, state: 'stands' }])
+
+  await ok(alice.from('insights').update({ content: 'The wind rises at noon.' }).eq('id', found.insight_id))
+  assert.equal(JSON.parse((await embedOnce(project_id)).stdout).stored, 1, 'a new text is embedded again')
+})
+
 /** A project with one source, whose chunks have these texts. */
 async function projectOfChunks(texts, settings = {}) {
   const project_id = await ok(alice.rpc('create_project', { name: `Project ${++number}`, settings }))

@@ -42,6 +42,8 @@ def build(connection):
       " values (%s, %s, 'chunk', true, 'x', 'x', %s, %s, %s, %s)", [A, IDS["insight"], IDS["source"], IDS["chunk"], IDS["run"], IDS["step"]])
     c("insert into matrice.insight_versions (project_id, insight_id, type, title, content, confidence, volatility, is_merged)"
       " values (%s, %s, 't', 't', 'c', 1, 'fast', false)", [A, IDS["insight"]])
+    c("insert into matrice.insight_embeddings (insight_id, project_id, model, embedding)"
+      " values (%s, %s, 'text-embedding-3-small', array_fill(0.1, array[1536])::extensions.vector)", [IDS["insight"], A])
     c("insert into matrice.insight_candidates (project_id, insight_id, candidate_id, found_by, likeness) values (%s, %s, %s, 'words', 1)",
       [A, IDS["insight"], IDS["newer insight"]])
     c("insert into matrice.workflow_runs (id, project_id, workflow_id) values (%s, %s, 'w')", [IDS["run"], A])

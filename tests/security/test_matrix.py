@@ -41,6 +41,8 @@ TABLES = {
                          f"(project_id, insight_id, kind, is_for, evidence_key, witness) values ('{A}', '{IDS['insight']}', 'service', true, 'x', 'x')"),
     "insight_candidates": (f"insight_id = '{IDS['insight']}'", "likeness = 0",
                            f"(project_id, insight_id, candidate_id, found_by, likeness) values ('{A}', '{IDS['newer insight']}', '{IDS['insight']}', 'words', 1)"),
+    "insight_embeddings": (f"insight_id = '{IDS['insight']}'", "created_at = now()",
+                           f"(insight_id, project_id, model, embedding) values ('{IDS['insight']}', '{A}', 'text-embedding-ada-002', array_fill(0.1, array[1536])::extensions.vector)"),
     "insight_versions": (f"insight_id = '{IDS['insight']}'", "title = 'x'",
                          f"(project_id, insight_id, type, title, content, confidence, volatility, is_merged) values ('{A}', '{IDS['insight']}', 't', 't', 'c', 1, 'fast', false)"),
     "workflow_runs": (f"id = '{IDS['run']}'", "status = 'failed'", f"(project_id, workflow_id) values ('{A}', 'w')"),

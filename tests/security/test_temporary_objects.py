@@ -31,7 +31,7 @@ grant execute on all functions in schema public to authenticated;
 
 # What an owner of a project may not do. Everything else must be done, or it is not shown that it runs nothing of the attacker's.
 FOR_SERVICES = {"migrate", "register_model", "load_prices", "reap_runs"}
-READ_ONLY = {"audit_log", "budget_events", "budgets", "embedding_leases", "embedding_models", "insight_candidates", "insight_evidence",
+READ_ONLY = {"audit_log", "budget_events", "budgets", "embedding_leases", "embedding_models", "insight_candidates", "insight_embeddings", "insight_evidence",
              "insight_versions", "model_price_multipliers", "model_price_windows", "model_prices", "phase_changes", "pillar_labels",
              "pillar_versions", "project_imports", "project_prices", "project_usage", "quotas", "source_texts"}
 REFUSED = {

@@ -30,6 +30,7 @@ select results_eq(
     ('source_chunks', 'chunk_index content end_char id* metadata source_id* start_char token_count'),
     ('chunk_embeddings', 'chunk_id* created_at embedding id* model template_hash'),
     ('insights', 'attribute confidence content created_at evidence id* is_merged is_recorded reason retracted_at source_id* subject superseded_at tags title type valid_from valid_until value volatility'),
+    ('insight_embeddings', 'created_at embedding insight_id* model'),
     ('insight_successors', 'id* superseded_by*'),
     ('insight_versions', 'attribute confidence content id* insight_id* is_merged reason replaced_at retracted_at subject superseded_at superseded_by* title type valid_from valid_until value volatility'),
     ('insight_candidates', 'candidate_id* created_at found_by insight_id* likeness'),
@@ -65,6 +66,7 @@ begin
   new := matrice.record_insight(project, 'decision', 'New', 'We use B.', 1, '["x"]', source, '{"why": 1e-7}');
   perform matrice.supersede_insight(old, new), matrice.record_insight(project, 'pattern', 'P', 'It repeats each morning at the same hour.');
   perform matrice.record_insight(project, 'pattern', 'P', 'It repeats each morning at the same hour again.');
+  perform matrice.store_embeddings('tiny', array[old, new], '[[0.1, 1e-3, 1], [1, 2, 3]]');
   parent := matrice.start_run(project, 'parent', 'e', started_at => '2026-01-01 00:00:00.123456Z');
   run := matrice.start_run(project, 'child', 'e', 'key', 'P2', '{"in": 1}', '2026-01-02Z', parent_run_id => parent, user_key => 'u', tags => '["t"]');
   step := matrice.record_step(run, 'priced', 'success', 12.5, 'gpt-4o', 100, 20, step_key => 'a', executed_at => '2026-01-02Z');

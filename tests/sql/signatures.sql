@@ -167,7 +167,7 @@ insert into contract values
   ('evidence_run', '{NULL}', 'matrice.workflow_runs', null), ('evidence_step', '{NULL}', 'matrice.workflow_steps', null),
   ('source_insights', '{NULL}', 'matrice.insights', null), ('chunk_insights', '{NULL}', 'matrice.insights', null),
   ('run_insights', '{NULL}', 'matrice.insights', null),
-  ('search_insights', '{query_text text,project_id uuid,match_count integer DEFAULT 10,include_superseded boolean DEFAULT false}', 'table', '{}'),
+  ('search_insights', '{query_text text,project_id uuid,match_count integer DEFAULT 10,include_superseded boolean DEFAULT false,query_embedding vector DEFAULT NULL,model text DEFAULT NULL}', 'table', '{}'),
 
   ('start_run',
    '{project_id uuid,workflow_id text,event_name text,run_key text DEFAULT NULL,phase text DEFAULT NULL,
