@@ -162,6 +162,23 @@ def measure(connection, rows=100_000):
                                                         '{options}', now()) c) c where c is not null""").fetchone()
         taken.append([what, (ended - started).total_seconds() * 1e6 / rows])
     harness.table(["call", "µs"], taken)
+    rows = []
+    for name, call in {"calculate_cost": "'gpt-4o', i, 100",
+                       "calculate_cost, with usage": "'gpt-4o', null, null, jsonb_build_object('prompt_tokens', i, 'completion_tokens', 100)",
+                       "calculate_cost, provider/model": "'openai/gpt-5', i, 100"}.items():
+        rows.append([name, *per_call(connection, f"do $$ begin for i in 1 .. 20000 loop perform matrice.calculate_cost({call}); end loop; end $$", 20_000)])
+    harness.table(["call, in a loop in the server", "wall, µs", "processor, µs"], rows)
+
+
+def per_call(connection, statement, calls):
+    """Wall and processor time of a call in microseconds: the median of five statements."""
+    walls, processors = [], []
+    for _ in range(6):
+        started, processor = time.perf_counter(), harness.processor_seconds(connection)
+        connection.execute(statement)
+        walls.append((time.perf_counter() - started) * 1e6 / calls)
+        processors.append((harness.processor_seconds(connection) - processor) * 1e6 / calls)
+    return statistics.median(walls[1:]), statistics.median(processors[1:])
 
 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "prompt_tokens_details": {"cached_tokens": 400}}
@@ -204,6 +221,61 @@ def measure_recording(connection, rounds=9):
     harness.table(["call", "without metrics, µs a step", "with them", "ratio"], rows)
 
 
+def measure_writing(connection, calls=4000, steps=10_000):
+    """Steps one by one, each in a transaction of its own; and many in one statement, beside a table without triggers."""
+    connection.execute("set synchronous_commit = off")
+    project, runs = new_project(connection)
+    listed = "array['" + "', '".join(str(run) for run in runs) + "']::uuid[]"
+    connection.execute("create table public.plain_steps (like matrice.workflow_steps including defaults including indexes)")
+    connection.execute(
+        f"""create table public.given_steps as
+            select ({listed})[1 + g %% 200] as run_id, %s::uuid as project_id, 'step ' || g %% 3 as step_name, 'success' as status, g %% 5000 as latency_ms,
+                   'gpt-4o' as model, %s::jsonb as usage, now() as executed_at from generate_series(1, {steps}) g""", [project, json.dumps(USAGE)])
+    connection.execute("create table public.given_batch as select jsonb_agg(to_jsonb(g) - 'project_id') as steps from public.given_steps g")
+    loop = f"""do $$ declare runs uuid[] := {listed}; begin for i in 1 .. {calls} loop
+                 perform matrice.record_step(runs[1 + i % 200], 'step ' || i % 3, 'success', latency_ms => i % 5000, model => 'gpt-4o',
+                                             usage => '{json.dumps(USAGE)}'); commit; end loop; end $$"""
+    wall, processor = per_call(connection, loop, calls)
+    harness.table(["call, in a loop in the server", "a second", "wall, µs", "processor, µs"], [["record_step, commit", 1e6 / wall, wall, processor]])
+    columns = "run_id, project_id, step_name, status, latency_ms, model, usage, executed_at"
+    insert = "insert into {} (" + columns + ") select " + columns + " from public.given_steps"
+    ways = {"INSERT into an equal table without triggers": insert.format("public.plain_steps"),
+            "INSERT into workflow_steps": insert.format("matrice.workflow_steps"),
+            "record_steps": "select matrice.record_steps(steps) from public.given_batch"}
+    taken = {name: per_call(connection, statement, steps) for name, statement in ways.items()}
+    plain = taken["INSERT into an equal table without triggers"]
+    harness.table([f"{steps:,} steps in a statement", "wall, µs a step", "processor, µs a step", "ratio of processor time"],
+                  [[name, *took, took[1] / plain[1]] for name, took in taken.items()])
+
+
+def measure_repricing(connection, steps=20_000):
+    """Half of the steps have a cost; the others get it, because their model has a price now."""
+    connection.execute("set synchronous_commit = off")
+    project, runs = new_project(connection)
+    connection.execute(
+        """insert into matrice.workflow_steps (run_id, project_id, step_name, status, model, usage, executed_at)
+           select %s::uuid, %s::uuid, 's', 'success', case when g %% 2 = 0 then 'gpt-4o' else 'our-model' end,
+                  jsonb_build_object('prompt_tokens', g, 'completion_tokens', 100), now() - g * interval '10 seconds' from generate_series(1, %s) g""",
+        [runs[0], project, steps])
+    connection.execute("select matrice.set_price(%s, 'our-model', same_as => 'gpt-4o', valid_from => '2020-01-01Z')", [project])
+    rows = []
+    for name in ["half of them get a cost", "none does"]:
+        started, processor = time.perf_counter(), harness.processor_seconds(connection)
+        filled = connection.execute("select count(*) from matrice.reprice(%s, '2020-01-01Z') where is_filled", [project]).fetchone()[0]
+        rows.append([name, filled, (time.perf_counter() - started) * 1e6 / steps, (harness.processor_seconds(connection) - processor) * 1e6 / steps])
+    harness.table([f"reprice of {steps:,} steps", "filled", "wall, µs a step", "processor, µs a step"], rows)
+
+
+def is_exact(connection, project, time_zone):
+    """Whether the sums by day are those of a plain query of all steps. The first and the last day are cut by the clock."""
+    return connection.execute(
+        """with days as (select date_trunc('day', s.executed_at, %(zone)s) as day, count(*) as steps, sum(s.tokens_output) as tokens, sum(s.cost_usd) as cost
+                           from matrice.workflow_steps s where s.project_id = %(project)s group by 1)
+           select count(*) > 80 and bool_and((m.steps, m.tokens_output, m.cost_usd) = (d.steps, d.tokens, d.cost))
+             from days d join matrice.workflow_metrics(%(project)s, '2000-01-01Z', time_zone => %(zone)s) m
+               on m.bucket = to_char(d.day at time zone %(zone)s, 'YYYY-MM-DD')""", {"project": project, "zone": time_zone}).fetchone()[0]
+
+
 def load(connection, steps):
     """Steps of 90 days, ten in a run, without their triggers, and then counted: what a restore does."""
     project = connection.execute("insert into matrice.projects (name) values ('Large') returning id").fetchone()[0]
@@ -235,6 +307,8 @@ def measure_metrics(connection):
         connection.execute("vacuum analyze matrice_private.metrics")
         ways = [("day", "UTC"), ("day", "Asia/Kathmandu"), ("month", "Europe/Paris"), ("workflow", "UTC"), ("model", "UTC"), ("step", "UTC"), ("user", "UTC")]
         calls = {f"by {group}, {zone}": (connection, SHAPE, [project, group, zone]) for group, zone in ways}
+        for zone in ("UTC", "Asia/Kathmandu"):
+            print(f"The sums by day in {zone} are those of a plain query: {is_exact(connection, project, zone)}\n")
         before = harness.medians_ms(calls, runs=7, warm_up=1)
         run_id = connection.execute("select matrice.start_run(%s, 'w', 'e')", [project]).fetchone()[0]
         for _ in range(4):
@@ -249,6 +323,8 @@ def main():
     if not os.environ.get("BENCH_ONLY_METRICS"):
         compare(connection)
         measure(connection)
+    measure_writing(connection)
+    measure_repricing(connection)
     measure_recording(connection)
     measure_metrics(connection)
 

@@ -48,14 +48,13 @@ declare
   -- because a session can seed random().
   is_large boolean := bytes >= 8192 or sources > 0 or hashtext(gen_random_uuid()::text) & 15 = 0;
 begin
-  -- If the project was deleted, its usage was deleted too.
-  select p.created_by into creator from matrice.projects p where p.id = add_usage.project_id;
-  if not found or (bytes = 0 and sources = 0) then
+  if bytes = 0 and sources = 0 then
     return;
   end if;
+  -- If the project was deleted, its usage was deleted too.
   insert into matrice.project_usage (project_id, bytes, sources)
-  values (add_usage.project_id, add_usage.bytes, add_usage.sources);
-  if bytes <= 0 and sources <= 0 and not is_large then
+  select p.id, add_usage.bytes, add_usage.sources from matrice.projects p where p.id = add_usage.project_id;
+  if not found or bytes <= 0 and sources <= 0 and not is_large then
     return;
   end if;
   select sum(u.bytes)::bigint as bytes, sum(u.sources) as sources, count(*) as rows into used
@@ -78,7 +77,10 @@ begin
   end if;
   if bytes > 0 then
     perform matrice_private.require_quota('bytes_per_project', used.bytes, format('Project %s', add_usage.project_id));
-    if is_large and creator is not null then
+    if is_large then
+      select p.created_by into creator from matrice.projects p where p.id = add_usage.project_id;
+    end if;
+    if creator is not null then
       perform matrice_private.require_quota(
         'bytes_per_user',
         (select sum(u.bytes)::bigint from matrice.projects p join matrice.project_usage u on u.project_id = p.id

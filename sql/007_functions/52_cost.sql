@@ -45,7 +45,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  notes text;
+  notes  text;
+  priced record;
 begin
   if reading -> 'notes' <> '[]' then
     notes := (select string_agg(n, ' ') from jsonb_array_elements_text(reading -> 'notes') n);
@@ -55,11 +56,20 @@ begin
   elsif reading ->> 'tokens_input' is null and reading -> 'counts' = '{}' then
     note := 'No tokens are known.';
   else
-    select c.cost_usd, c.note into cost_of_reading.cost_usd, cost_of_reading.note
-      from matrice_private.cost_in_project(
-             project_id, model, reading -> 'counts', (reading ->> 'tokens_input')::bigint, reading, priced_at) c;
+    -- Assigned, not selected: a query for each step costs more than the price.
+    if project_id is null or not exists (select from matrice.project_prices p where p.project_id = cost_of_reading.project_id) then
+      priced := matrice_private.cost_of_counts(
+        model, reading -> 'counts', (reading ->> 'tokens_input')::bigint, reading, priced_at, null);
+    else
+      priced := matrice_private.cost_in_project(
+        project_id, model, reading -> 'counts', (reading ->> 'tokens_input')::bigint, reading, priced_at);
+    end if;
+    cost_usd := priced.cost_usd;
+    note := priced.note;
   end if;
-  note := nullif(left(concat_ws(' ', notes, nullif(note, '')), 1000), '');
+  if notes is not null or note is not null then
+    note := nullif(left(concat_ws(' ', notes, nullif(note, '')), 1000), '');
+  end if;
 end
 $$;
 comment on function matrice_private.cost_of_reading is
@@ -67,11 +77,13 @@ comment on function matrice_private.cost_of_reading is
   'tokens are known, or if a price is missing. project_id: whose own prices come first; null: of no project.';
 
 create or replace function matrice_private.cost_of_column(cost_usd numeric) returns numeric
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
-begin atomic
-  select case when round(cost_usd, 12) between 0 and 99999999.999999999999 then round(cost_usd, 12) end;
-end;
+as $$
+begin
+  return case when round(cost_usd, 12) between 0 and 99999999.999999999999 then round(cost_usd, 12) end;
+end
+$$;
 comment on function matrice_private.cost_of_column is
   'Returns a calculated cost as the column cost_usd holds it; null if it cannot.';
 
@@ -100,15 +112,18 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   known   jsonb := matrice_private.bounded_usage(coalesce(usage, '{}'));
-  before  jsonb := case when old_usage <> usage then matrice_private.read_usage(old_usage, null, null) end;
+  before  jsonb;
   reading jsonb;
 begin
   -- Tokens that were taken from the old usage give way to those of the new one.
-  if tokens_input = old_input and old_input = (before ->> 'tokens_input')::numeric then
-    tokens_input := null;
-  end if;
-  if tokens_output = old_output and old_output = (before ->> 'tokens_output')::numeric then
-    tokens_output := null;
+  if old_usage <> usage then
+    before := matrice_private.read_usage(old_usage, null, null);
+    if tokens_input = old_input and old_input = (before ->> 'tokens_input')::numeric then
+      tokens_input := null;
+    end if;
+    if tokens_output = old_output and old_output = (before ->> 'tokens_output')::numeric then
+      tokens_output := null;
+    end if;
   end if;
   reading := matrice_private.read_usage(known, nullif(tokens_input, 0), nullif(tokens_output, 0));
   if known <> usage then
@@ -144,6 +159,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   reading    jsonb;
+  priced     record;
   calculated numeric;
 begin
   if new.corrects is not null then
@@ -176,14 +192,15 @@ begin
   new.tokens_output := coalesce((reading ->> 'tokens_output')::integer, new.tokens_output, 0);
   new.cached_tokens := case when reading -> 'counts' ?| '{cache_read,cache_read_audio}'
                             then matrice_private.cached_tokens(reading, new.tokens_input) else 0 end;
-  if octet_length(reading ->> 'model') <= 200 then
-    new.model := coalesce(new.model, reading ->> 'model');
+  if new.model is null and octet_length(reading ->> 'model') <= 200 then
+    new.model := reading ->> 'model';
   end if;
   if (reading ->> 'provider_cost_usd')::numeric < 100000000 then
     new.provider_cost_usd := round((reading ->> 'provider_cost_usd')::numeric, 12);
   end if;
-  select matrice_private.cost_of_column(c.cost_usd), c.note into calculated, new.cost_note
-    from matrice_private.cost_of_reading(new.project_id, new.model, reading, new.executed_at) c;
+  priced := matrice_private.cost_of_reading(new.project_id, new.model, reading, new.executed_at);
+  calculated := matrice_private.cost_of_column(priced.cost_usd);
+  new.cost_note := priced.note;
   -- A calculated cost is calculated again when a value changes that it depends on. A restore inserts steps with their
   -- cost_source: a cost stays "calculated" if the same cost is calculated again.
   if new.cost_usd is null or (tg_op = 'UPDATE' and old.cost_source = 'calculated' and new.cost_usd = old.cost_usd) then
@@ -227,11 +244,15 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  cost numeric;
+  priced record;
 begin
-  perform matrice_private.require_given('model', model);
-  perform matrice_private.require_usage(usage);
-  perform matrice_private.require_given('priced_at', priced_at);
+  -- The checks that say what is wrong take longer than the calculation.
+  if model is null or priced_at is null
+     or not coalesce(usage = '{}' or jsonb_typeof(usage) = 'object' and matrice_private.json_within(usage, 16384), false) then
+    perform matrice_private.require_given('model', model);
+    perform matrice_private.require_usage(usage);
+    perform matrice_private.require_given('priced_at', priced_at);
+  end if;
   if tokens_input < 0 or tokens_output < 0 then
     raise exception 'tokens must not be negative'
       using errcode = '22023', detail = format('tokens_input is %s, tokens_output is %s.', tokens_input, tokens_output),
@@ -243,10 +264,9 @@ begin
       using errcode = '22023', detail = format('tokens_input is %s, tokens_output is %s.', tokens_input, tokens_output),
             hint = 'Add up the costs of several calls.';
   end if;
-  select c.cost_usd into cost
-    from matrice_private.cost_of_reading(
-           null, model, matrice_private.read_usage(usage, tokens_input, tokens_output), priced_at) c;
-  return cost;
+  priced := matrice_private.cost_of_reading(
+    null, model, matrice_private.read_usage(usage, tokens_input, tokens_output), priced_at);
+  return priced.cost_usd;
 end
 $$;
 comment on function matrice.calculate_cost is

@@ -145,6 +145,7 @@ declare
   rates    jsonb;
   units    jsonb := jsonb_path_query_array(counts, '$.keyvalue().key');
   unit     text;
+  rate     numeric;
   unpriced text;
 begin
   -- This runs for every step that is recorded: one lookup, and no query for the sum. What is rare is done elsewhere.
@@ -191,8 +192,9 @@ begin
   cost_usd := 0;
   for i in 0 .. jsonb_array_length(units) - 1 loop
     unit := units ->> i;
-    if rates ? unit then
-      cost_usd := cost_usd + (rates ->> unit)::numeric * (counts ->> unit)::numeric;
+    rate := rates ->> unit;
+    if rate is not null then
+      cost_usd := cost_usd + rate * (counts ->> unit)::numeric;
     elsif counts -> unit <> '0' then
       unpriced := concat_ws(', ', unpriced, unit);
     end if;

@@ -7,18 +7,24 @@ create or replace function matrice_private.own_price(
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  named text := model;
 begin
   if not exists (select from matrice.project_prices p where p.project_id = own_price.project_id) then
     return;
   end if;
   -- The name as the call has it, then the model that it means: a discount for gpt-4o holds for openai/gpt-4o, too.
-  select p.same_as, p.factor, p.prices, p.sheets, p.valid_from
-    into same_as, factor, prices, sheets, valid_from
-    from (select own_price.model as name, 1 as place union all
-          select matrice_private.priced_model(own_price.model, nullif(btrim(options ->> 'provider'), '')), 2) n
-    join matrice.project_prices p on p.project_id = own_price.project_id and p.model = n.name and p.valid_from <= priced_at
-   order by n.place, p.valid_from desc
-   limit 1;
+  for turn in 1 .. 2 loop
+    select p.same_as, p.factor, p.prices, p.sheets, p.valid_from
+      into same_as, factor, prices, sheets, valid_from
+      from matrice.project_prices p
+     where p.project_id = own_price.project_id and p.model = named and p.valid_from <= priced_at
+     order by p.valid_from desc
+     limit 1;
+    exit when found or turn = 2;
+    named := matrice_private.priced_model(model, nullif(btrim(options ->> 'provider'), ''));
+    exit when named is null or named = model;
+  end loop;
 end
 $$;
 comment on function matrice_private.own_price is
@@ -32,14 +38,15 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  own record;
+  own    record;
+  priced record;
 begin
-  select o.* into own from matrice_private.own_price(project_id, model, options, priced_at) o;
-  select c.cost_usd, c.note into cost_usd, note
-    from matrice_private.cost_of_counts(
-           coalesce(own.same_as, model), counts, tokens_input, case when own.same_as is null then options else options - 'provider' end,
-           priced_at, case when own.same_as is null then own.sheets end) c;
-  cost_usd := trim_scale(cost_usd * coalesce(own.factor, 1));
+  own := matrice_private.own_price(project_id, model, options, priced_at);
+  priced := matrice_private.cost_of_counts(
+    coalesce(own.same_as, model), counts, tokens_input, case when own.same_as is null then options else options - 'provider' end,
+    priced_at, case when own.same_as is null then own.sheets end);
+  cost_usd := trim_scale(priced.cost_usd * coalesce(own.factor, 1));
+  note := priced.note;
 end
 $$;
 comment on function matrice_private.cost_in_project is

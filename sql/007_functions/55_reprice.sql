@@ -10,29 +10,32 @@ as $$
 begin
   -- A cost that was recorded is never changed: it has been reported, and perhaps billed.
   return query
-  with steps as (
-    select s.id, s.cost_usd as before, matrice_private.cost_of_column(c.cost_usd) as now
-      from matrice.workflow_steps s
-     cross join lateral matrice_private.cost_of_reading(
+  with priced as materialized (
+    select s.id, s.run_id, s.executed_at, s.model, s.cost_usd as before,
+           -- In the list of columns: a function in FROM writes a table for every step.
+           matrice_private.cost_of_reading(
              s.project_id, s.model,
-             matrice_private.reading_of_step(s.usage, s.tokens_input, s.tokens_output, null, null, null), s.executed_at) c
+             matrice_private.reading_of_step(s.usage, s.tokens_input, s.tokens_output, null, null, null), s.executed_at) as cost
+      from matrice.workflow_steps s
      where s.project_id = reprice_steps.project_id and s.executed_at >= since and s.model is not null
        and s.status <> 'running' and s.corrects is null and (s.cost_usd is null or s.cost_source = 'calculated')
        -- Somebody has said what it cost.
        and not exists (select from matrice.workflow_steps o where o.corrects = s.id)
+  ), steps as materialized (
+    select p.*, matrice_private.cost_of_column((p.cost).cost_usd) as now from priced p
   ), filled as (
     update matrice.workflow_steps s
        set cost_usd = c.now, cost_source = 'calculated'
       from steps c
-     where s.id = c.id and s.project_id = reprice_steps.project_id and c.before is null and c.now is not null
+     where s.id = c.id and s.project_id = reprice_steps.project_id and s.cost_usd is null and c.before is null
+       and c.now is not null
     returning s.id
   )
-  select s.id, s.run_id, s.executed_at, s.model, c.before, c.now, f.id is not null
+  -- IN, and no join: the planner expects few steps, and would compare each with each.
+  select c.id, c.run_id, c.executed_at, c.model, c.before, c.now, c.id in (select f.id from filled f)
     from steps c
-    join matrice.workflow_steps s on s.id = c.id
-    left join filled f on f.id = c.id
    where c.now is distinct from c.before
-   order by s.executed_at, s.id;
+   order by c.executed_at, c.id;
 end
 $$;
 comment on function matrice_private.reprice_steps is

@@ -41,7 +41,13 @@ declare
   told  text;
   tip   text;
 begin
-  perform matrice_private.require_given('steps', steps), matrice_private.require_json('steps', steps, 16777216);
+  perform matrice_private.require_given('steps', steps);
+  -- No depth: usage and response may have any, as in record_step. All other values are read as what they must be, and error is
+  -- checked with its step.
+  if pg_column_size(steps) > 4 * 16777216 or octet_length(steps::text) > 16777216 then
+    raise exception 'steps is too large'
+      using errcode = '22023', detail = 'It may have at most 16777216 bytes.', hint = 'Record more steps in several calls.';
+  end if;
   if jsonb_typeof(steps) <> 'array' or jsonb_array_length(steps) > 10000 then
     raise exception 'steps must be a JSON array of at most 10000 objects'
       using errcode = '22023', hint = 'Record more steps in several calls.';

@@ -46,8 +46,9 @@ comment on function matrice_private.note_steps is
 create or replace function matrice_private.note_changed_steps() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
--- The plan is made for the first statement of a session. If that changes one row, it is slow for many.
-set enable_nestloop = off
+-- The plan is made for the first statement of a session. If that changes one row, it is slow for many. What is switched off
+-- makes a plan look expensive, and compiling it takes longer than the rest.
+set enable_nestloop = off set jit = off
 as $$
 declare
   noted bigint;
@@ -100,8 +101,9 @@ comment on function matrice_private.note_removed_steps is
 create or replace function matrice_private.note_runs() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
--- The plan is made for the first statement of a session. If that changes one row, it is slow for many.
-set enable_nestloop = off
+-- The plan is made for the first statement of a session. If that changes one row, it is slow for many. What is switched off
+-- makes a plan look expensive, and compiling it takes longer than the rest.
+set enable_nestloop = off set jit = off
 as $$
 begin
   if tg_op = 'INSERT' then

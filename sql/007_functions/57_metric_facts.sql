@@ -4,7 +4,7 @@
 create or replace function matrice_private.quarters_to_count(project_id uuid, last_id bigint) returns setof timestamptz
 language sql stable
 set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
+set enable_seqscan = off set jit = off
 as $$
   select c.at from matrice_private.metric_changes c
    where c.project_id = quarters_to_count.project_id and c.id <= last_id and c.at is not null and c.step_id is null
@@ -23,7 +23,7 @@ create or replace function matrice_private.due_changes(project_id uuid, last_id 
 returns setof matrice_private.metric_changes
 language sql stable
 set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
+set enable_seqscan = off set jit = off
 as $$
   with again as materialized (
     select matrice_private.quarters_to_count(due_changes.project_id, last_id) as at
@@ -168,7 +168,12 @@ as $$
     from again a
    cross join lateral matrice_private.sum_of_steps(
            fresh_facts.project_id,
-           array(select d.step_id from due d where d.step_id is not null and d.at <> all (a.quarters)), a.quarters) f
+           -- A step that has moved is counted with the quarter that it is in now, which is noted, or was counted again since.
+           array(select d.step_id
+                   from due d
+                  cross join lateral (select s.executed_at from matrice.workflow_steps s where s.id = d.step_id offset 0) s
+                  where d.at <> all (a.quarters) and d.at = date_bin('15 minutes', s.executed_at, '2000-01-01 00:00Z')),
+           a.quarters) f
   union all
   select f.*
     from again a
@@ -219,7 +224,7 @@ create or replace function matrice_private.old_cells(project_id uuid, quarters t
 returns setof matrice_private.metrics
 language sql stable
 set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
+set enable_seqscan = off set jit = off
 as $$
   select m.project_id, m.kind, m.is_day, m.at, m.key, m.workflow_id, m.phase, m.user_id, m.model, m.step_name, m.step_status,
          0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, -m.steps, -m.failed_steps, -m.skipped_steps, -m.retried_steps,

@@ -47,8 +47,12 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pg_advisory_xact_lock_shared(hashtext('matrice.budgets'), hashtext(id::text))
-     from (select distinct given as id from unnest(project_ids) given order by 1) given;
+  if cardinality(project_ids) = 1 then
+    perform pg_advisory_xact_lock_shared(hashtext('matrice.budgets'), hashtext(project_ids[1]::text));
+  else
+    perform pg_advisory_xact_lock_shared(hashtext('matrice.budgets'), hashtext(id::text))
+       from (select distinct given as id from unnest(project_ids) given order by 1) given;
+  end if;
 end
 $$;
 comment on function matrice_private.hold_budgets is

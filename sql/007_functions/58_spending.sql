@@ -36,10 +36,18 @@ begin
     set search_path = pg_catalog, pg_temp
     as $body$
     declare
-      projects uuid[] := array(select distinct a.project_id from added a);
-      budgets  uuid[];
-      periods  timestamptz[];
+      projects    uuid[];
+      budgets     uuid[];
+      periods     timestamptz[];
+      is_reserved boolean;
+      is_told     boolean;
     begin
+      select array_agg(distinct a.project_id), bool_or(a.reservation_id is not null),
+             bool_or(a.cost_source = 'correction' and a.cost_usd is not null)
+        into projects, is_reserved, is_told from added a;
+      if projects is null then
+        return null;
+      end if;
       -- The foreign key holds the runs of new steps. See move_spending.
       if tg_op = 'UPDATE' and exists (select from matrice.budgets b where b.project_id = any (projects)
                                                                     and num_nonnulls(b.phase, b.user_key) > 0) then
@@ -55,7 +63,7 @@ begin
           select array_agg(s.budget_id), array_agg(s.period_start) into budgets, periods from spent s;
         end if;
       end if;
-      if exists (select from added a where a.reservation_id is not null) then
+      if is_reserved then
         update matrice_private.budget_holds h
            set run_id = a.run_id
           from added a
@@ -70,7 +78,7 @@ begin
          where h.id = a.reservation_id and h.project_id = a.project_id and h.run_id = a.run_id and a.status <> 'running'
            and not matrice_private.is_unpriced(a.cost_usd, a.cost_source, a.status, a.model, a.tokens_input + a.tokens_output);
       end if;
-      if exists (select from added a where a.cost_source = 'correction' and a.cost_usd is not null) then
+      if is_told then
         delete from matrice_private.budget_holds h
          using added a, matrice.workflow_steps s
          where a.cost_source = 'correction' and a.cost_usd is not null and s.id = (to_jsonb(a) ->> 'corrects')::uuid

@@ -18,6 +18,8 @@ begin
 end
 $$;
 
+create function tests.deep_usage(levels integer) returns jsonb language sql
+as $$ select ('{"prompt_tokens": 10, "x": ' || repeat('[', levels) || repeat(']', levels) || '}')::jsonb $$;
 create function tests.batch() returns jsonb language sql as $$
   select jsonb_build_array(
     jsonb_build_object('workflow_id', 'sail', 'run_key', 'batch', 'step_name', 'ask', 'status', 'running', 'step_key', 'a'),
@@ -137,6 +139,15 @@ select is(matrice.record_steps(tests.batch(), tests.id('atlas')), 1::bigint, 're
 select is(matrice.record_steps(jsonb_build_array(jsonb_build_object('run_id', (tests.run('early')).id, 'step_name', 'look', 'status', 'failed', 'step_key', 'later'))), 1::bigint,
           'record_steps ends a running step');
 select is(matrice.record_steps('[]'), 0::bigint, 'record_steps of nothing returns 0');
+select lives_ok($$select matrice.record_step((tests.run('early')).id, 'deep', 'success', model => 'gpt-4o', usage => tests.deep_usage(levels), step_key => 'one ' || levels)
+                    from (values (10), (70), (3000)) l (levels)$$, 'record_step takes usage of any depth');
+select is(matrice.record_steps(jsonb_agg(jsonb_build_object('run_id', (tests.run('early')).id, 'step_name', 'deep', 'status', 'success', 'model', 'gpt-4o',
+                                                            'usage', tests.deep_usage(levels), 'step_key', 'many ' || levels))), 3::bigint,
+          'record_steps takes usage of any depth')
+  from (values (10), (70), (3000)) l (levels);
+select results_eq($$select usage, cost_usd, cost_note from matrice.workflow_steps where step_key like 'many %' order by length(step_key), step_key$$,
+                  $$select usage, cost_usd, cost_note from matrice.workflow_steps where step_key like 'one %' order by length(step_key), step_key$$,
+                  'record_steps records deep usage as record_step does');
 select tests.remember_state();
 select tests.refuses(format('select matrice.record_steps(%L, tests.id(''atlas''))', steps), code, 'record_steps refuses ' || description, detail, '%')
   from (values

@@ -113,6 +113,18 @@ select ok(matrice.reap_runs(project_id => tests.id('borea')) > 0, 'runs are reap
 select tests.same_metrics('after changes');
 select matrice_private.merge_metrics(tests.id('borea'), 1000000);
 select tests.same_metrics('after changes that are added up');
+-- A step moves into a quarter that is counted again before the step itself is added up.
+insert into matrice.workflow_steps (run_id, step_name, status, tokens_input, executed_at)
+select tests.id('run 100'), 'there', 'success', 5, '2026-03-29 10:00Z';
+select matrice_private.merge_metrics(tests.id('borea'), 1000000);
+update matrice.workflow_steps set tokens_input = 6 where step_name = 'there';
+insert into matrice.workflow_steps (run_id, step_name, status, tokens_input, executed_at)
+select tests.id('run 100'), 'moves there', 'success', 7, '2026-03-28 09:00Z';
+update matrice.workflow_steps set executed_at = '2026-03-29 10:01Z' where step_name = 'moves there';
+select matrice_private.merge_metrics(tests.id('borea'), 1) from generate_series(1, 10);
+select tests.same_metrics('a step that moved is counted once');
+delete from matrice.workflow_steps where step_name in ('there', 'moves there');
+select matrice_private.merge_metrics(tests.id('borea'), 1000000);
 
 create temp table kept on commit drop as
   select k.*, m.* from (values ('day'), ('model'), ('step'), ('workflow'), ('phase'), ('provider'), ('user')) k (grouped)
