@@ -200,7 +200,7 @@ begin
       'any_word', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
       'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes',
       'rebuild_embedding_queue', 'is_listed', 'list_project', 'seems_covered',
-      'next_with_insights', 'list_insights_of_project', 'settle_insights', 'hold_claimable_insights', 'take_insight_leases',
+      'next_with_insights', 'list_insights_of_project', 'settle_insights', 'hold_claimable_insights', 'has_waiting_insights', 'take_insight_leases',
       'own_insights', 'forget_model_of_insights',
       'quarter', 'is_purging', 'quarters_to_count', 'due_changes', 'sum_of_steps', 'runs_to_count', 'sum_of_runs',
       'fresh_facts', 'cells_of', 'old_cells', 'fresh_cells', 'metric_cells', 'add_cells', 'merge_metrics', 'merge_waiting',
