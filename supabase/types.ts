@@ -125,7 +125,7 @@ export type InsightCitation = {
   confidence: number
   seen: number
   /** What insights_review says of it. */
-  doubts: ('contradicted' | 'unsupported')[]
+  doubts: ('contradicted' | 'unsupported' | 'source changed')[]
   /** The latest five pieces, those for it first. */
   evidence: CitedEvidence[]
   chunk_id?: undefined
@@ -423,7 +423,7 @@ type Functions = {
   }
   insights_review: {
     row: {
-      kind: 'contradicted' | 'unsupported' | 'stale' | 'duplicate' | 'fragment' | 'told again', insight_id: string | null,
+      kind: 'contradicted' | 'unsupported' | 'source changed' | 'stale' | 'duplicate' | 'fragment' | 'told again' | 'without successor', insight_id: string | null,
       title: string | null, other_id: string | null, other_title: string | null, detail: string | null, confidence: number | null
     }
   }

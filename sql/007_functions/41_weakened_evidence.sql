@@ -93,3 +93,19 @@ comment on function matrice_private.weaken_by_source is
 create or replace trigger weaken_evidence_of_text after update of content_hash on matrice.context_sources
 for each row when (old.content_hash is not null and old.content_hash is distinct from new.content_hash)
 execute function matrice_private.weaken_by_source();
+
+create or replace function matrice_private.weaken_by_words() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update matrice.insight_evidence e set changed_at = clock_timestamp() where e.insight_id = new.id and e.changed_at is null;
+  return null;
+end
+$$;
+comment on function matrice_private.weaken_by_words is
+  'Notes in the evidence of an insight that it was for other words. SECURITY DEFINER: nobody may write insight_evidence.';
+
+-- Whoever changes what an insight states does not keep those who have confirmed it.
+create or replace trigger weaken_evidence_of_words after update of title, content, subject, attribute, value on matrice.insights
+for each row when (old.content_hash is distinct from new.content_hash) execute function matrice_private.weaken_by_words();

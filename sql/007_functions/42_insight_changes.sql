@@ -58,7 +58,9 @@ begin
   ) then
     raise exception 'an insight cannot supersede itself, directly or through others'
       using errcode = '22023',
-            detail = format('Insight %s is %s itself, or is superseded by it directly or through others.', new_id, old_id);
+            detail = case when old_id = new_id then format('Both are insight %s.', old_id)
+                          else format('Insight %s is superseded by %s, directly or through others.', new_id, old_id) end,
+            hint = 'Pass the insight that is right now as new_id.';
   end if;
 end
 $$;
@@ -105,7 +107,9 @@ begin
   perform matrice_private.require_no_circle(old_id, new_id);
   select coalesce(i.valid_from, now()) into begins from matrice.insights i where i.id = new_id;
   update matrice.insights i
-     set superseded_by = new_id, superseded_at = coalesce(i.superseded_at, now()), is_merged = end_insight.is_merged,
+     set superseded_by = new_id, is_merged = end_insight.is_merged,
+         -- It holds until the other begins to.
+         superseded_at = coalesce(i.superseded_at, case when end_insight.is_merged then now() else greatest(now(), begins) end),
          reason = coalesce(end_insight.reason, i.reason),
          -- What is merged was not wrong and has not ended.
          valid_until = case when end_insight.is_merged then i.valid_until
@@ -182,6 +186,30 @@ comment on function matrice_private.take_over_evidence_of_member is
   'Calls take_over_evidence if the caller may edit the project and one insight was merged into the other. SECURITY DEFINER: '
   'nobody may write insight_evidence.';
 
+create or replace function matrice_private.require_no_contradiction(kept_id uuid, merged_ids uuid[]) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  other record;
+begin
+  select m.id, matrice_private.quoted(k.value) as kept, matrice_private.quoted(m.value) as merged into other
+    from matrice.insights k
+    join matrice.insights m on m.project_id = k.project_id and m.key_hash = k.key_hash
+   where k.id = kept_id and m.id = any (merged_ids)
+     and matrice_private.normal_text(m.value) <> matrice_private.normal_text(k.value)
+   limit 1;
+  if found then
+    raise exception 'insights that contradict each other cannot be merged'
+      using errcode = 'PT409',
+            detail = format('Insight %s states %s, and %s states %s.', kept_id, other.kept, other.id, other.merged),
+            hint = 'End the wrong one with supersede_insight or retract_insight.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_no_contradiction is
+  'Raises if one of the insights states another value of the same attribute than the one that is kept.';
+
 create or replace function matrice.merge_insights(kept_id uuid, merged_ids uuid[]) returns double precision
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -203,6 +231,7 @@ begin
   end loop;
   perform matrice_private.require_role(owner_project, 'editor');
   perform matrice_private.hold_insights(owner_project);
+  perform matrice_private.require_no_contradiction(kept_id, merged_ids);
   foreach merged in array merged_ids loop
     perform matrice_private.end_insight(merged, kept_id, true, null);
     -- It may have been superseded by it before. Then it states something else.
@@ -218,8 +247,8 @@ end
 $$;
 comment on function matrice.merge_insights is
   'Merges insights that state the same into one of them. Their evidence, the first statements included, becomes evidence of '
-  'kept_id. They do not hold any more; nothing is deleted. Returns the confidence of kept_id now. merged_ids: 1 to 1000 other '
-  'insights of the same project.';
+  'kept_id. They do not hold any more; nothing is deleted. Returns the confidence of kept_id now. Refuses insights that state '
+  'different values of the same attribute. merged_ids: 1 to 1000 other insights of the same project.';
 
 create or replace function matrice.retract_insight(insight_id uuid, reason text default null) returns void
 language plpgsql

@@ -1,5 +1,21 @@
 -- insights_review: what is due, and the audit.
 
+create or replace function matrice_private.is_weakened(insight_id uuid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select exists (
+    select from matrice.insight_evidence e
+     where e.insight_id = is_weakened.insight_id and e.is_for and e.ended_at is null
+       and (e.changed_at is not null or e.deleted_at is not null)
+       and not exists (
+         select from matrice.insight_evidence n
+          where n.insight_id = e.insight_id and n.is_for and n.ended_at is null and n.changed_at is null and n.deleted_at is null
+            and n.created_at > least(e.changed_at, e.deleted_at)));
+end;
+comment on function matrice_private.is_weakened is
+  'Returns whether a text that spoke for an insight was changed or deleted, and nobody has confirmed the insight since.';
+
 create or replace function matrice_private.insights_due(project_id uuid)
 returns table (kind text, insight_id uuid, other_id uuid, detail text, confidence double precision, urgency double precision)
 language plpgsql stable
@@ -47,6 +63,14 @@ begin
            j.confidence, j.confidence
       from judged j where j.standing = 0
     union all
+    select 'source changed', j.id, null,
+           'A text that it came from was changed or deleted, and nobody has confirmed it since.', j.confidence, j.confidence
+      from judged j
+     where j.standing > 0
+       and j.id in (select e.insight_id from matrice.insight_evidence e
+                     where e.project_id = insights_due.project_id and (e.changed_at is not null or e.deleted_at is not null))
+       and matrice_private.is_weakened(j.id)
+    union all
     select 'duplicate', j.id, o.id, format('Likeness by %s: %s.', c.found_by, round(c.likeness::numeric, 2)), j.confidence,
            c.likeness
       from matrice.insight_candidates c
@@ -60,11 +84,19 @@ begin
               from judged j) c
      where c.id <> c.first_id
     union all
-    select 'fragment', j.id, null, format('It has only %s words.', f.words), j.confidence, 1.0 / (1 + f.words)
+    select 'fragment', j.id, null, 
+           format('It has only %s.', case f.words when 1 then '1 word' else f.words || ' words' end), j.confidence,
+           1.0 / (1 + f.words)
       from judged j
      cross join lateral (
        select cardinality(regexp_split_to_array(btrim(left(j.content, 1000)), '\s+')) as words) f
      where j.key_hash is null and f.words < 3 and length(j.content) < 40
+    union all
+    select 'without successor', e.id, s.id, 'The insight that superseded it does not hold any more.', null, 1
+      from matrice.insights e
+      join matrice.insights s on s.id = e.superseded_by
+     where e.project_id = insights_due.project_id and not e.is_merged and e.retracted_at is null and e.superseded_at <= now()
+       and s.superseded_by is null and (s.retracted_at <= now() or s.valid_until <= now())
     union all
     select 'told again', e.id, null,
            format('It was %s, and told again since.', case when e.retracted_at is null then 'superseded' else 'retracted' end),
@@ -90,11 +122,12 @@ begin
         join matrice.insights o on o.project_id = i.project_id and o.key_hash = i.key_hash and o.id <> i.id
        where i.id = doubts.insight_id and matrice_private.normal_text(o.value) <> matrice_private.normal_text(i.value)
          and matrice_private.holds(o.superseded_at, o.retracted_at, o.valid_from, o.valid_until, now())) then 'contradicted' end,
-    case when standing = 0 then 'unsupported' end], null);
+    case when standing = 0 then 'unsupported'
+         when matrice_private.is_weakened(doubts.insight_id) then 'source changed' end], null);
 end
 $$;
 comment on function matrice_private.doubts is
-  'Returns what insights_review says of an insight that makes it doubtful: contradicted, unsupported.';
+  'Returns what insights_review says of an insight that makes it doubtful: contradicted, unsupported, source changed.';
 
 create or replace function matrice_private.quoted(content text) returns text
 language sql immutable parallel safe
@@ -117,7 +150,8 @@ begin
   perform matrice_private.require_role(insights_review.project_id, 'viewer');
   return query
     select k.kind, coalesce(d.total, 0), d.insight_id, i.title, d.other_id, o.title, d.detail, d.confidence
-      from unnest(array['contradicted', 'unsupported', 'stale', 'duplicate', 'fragment', 'told again'])
+      from unnest(array['contradicted', 'unsupported', 'source changed', 'stale', 'duplicate', 'fragment', 'told again',
+                        'without successor'])
            with ordinality as k (kind, place)
       left join (
         select due.*, count(*) over (partition by due.kind) as total,
@@ -132,6 +166,8 @@ $$;
 comment on function matrice.insights_review is
   'Lists what is due in the insights of a project that hold, the most urgent first, with the number of all of each kind. '
   'contradicted: a witness speaks against it, or another insight states another value of the same attribute. unsupported: no '
-  'witness for it stands as it did. stale: age has taken half of its confidence. duplicate: another insight may state the same. '
-  'fragment: its content has only one or two words. told again: it was superseded or retracted, and told again since. A kind '
-  'without an entry has one row, with total 0. match_count: how many of each kind. Defaults: match_count 10.';
+  'witness for it stands as it did. source changed: some do, but a text that it came from was changed or deleted, and nobody has '
+  'confirmed it since. stale: age has taken half of its confidence. duplicate: another insight may state the same. fragment: its '
+  'content has only one or two words. told again: it was superseded or retracted, and told again since. without successor: the '
+  'insight that superseded it was retracted, or its time is over. A kind without an entry has one row, with total 0. '
+  'match_count: how many of each kind. Defaults: match_count 10.';

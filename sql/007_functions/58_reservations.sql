@@ -42,9 +42,9 @@ begin
     raise exception 'the budget % needs an estimate of the cost', quote_literal(least.name)
       using errcode = 'PT402',
             detail = concat(case when hold.model is null then 'Neither estimate_usd nor model is given.'
-                                 else matrice_private.unpriced_note(hold.model, null) end, ' ',
-                            matrice_private.say_renewal(least.period_end, least.time_zone)),
-            hint = 'Pass estimate_usd, or set the price of the model with set_price.';
+                                 else matrice_private.unpriced_note(hold.model, null) end),
+            hint = 'Pass estimate_usd, or set the price of the model with set_price. '
+                   'With valid_from in the past, reprice finds it, too.';
   elsif least.spent_usd + least.reserved_usd + hold.estimate_usd > least.limit_usd
         or least.spent_usd >= least.limit_usd and hold.estimate_usd = 0 then
     raise exception 'the budget % has no room', quote_literal(least.name)

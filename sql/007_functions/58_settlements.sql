@@ -1,5 +1,19 @@
 -- How reservations end: by the cost of their call, or without one.
 
+create or replace function matrice_private.require_reservation(reservation_id uuid, is_there boolean) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not is_there then
+    raise exception 'reservation not found'
+      using errcode = 'PT404', detail = format('There is no reservation %s that you can see.', reservation_id),
+            hint = 'It may have been settled or released already.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_reservation is 'Raises unless a reservation is there.';
+
 create or replace function matrice_private.settle(reservation_id uuid, cost_usd numeric) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -11,11 +25,7 @@ declare
 begin
   perform matrice_private.hold_budgets(array[h.project_id]) from matrice_private.budget_holds h where h.id = reservation_id;
   delete from matrice_private.budget_holds h where h.id = reservation_id returning * into hold;
-  if hold.id is null then
-    raise exception 'reservation not found'
-      using errcode = 'PT404', detail = format('There is no reservation %s that you can see.', reservation_id),
-            hint = 'It may have been settled or released already.';
-  end if;
+  perform matrice_private.require_reservation(reservation_id, hold.id is not null);
   with spent as (
     insert into matrice_private.budget_spending (budget_id, period_start, spent_usd, first_at, is_of_steps)
     select b.id, matrice_private.period_start(b.period, b.time_zone, s.at), settle.cost_usd, s.at, false
@@ -69,8 +79,8 @@ begin
   perform matrice_private.require_given('cost_usd', cost_usd);
   perform matrice_private.require_dollars('cost_usd', cost_usd);
   -- A reservation of others is refused like one that does not exist.
-  perform matrice_private.settle(
-    case when matrice_private.is_reservation_of_member(reservation_id) then reservation_id end, cost_usd);
+  perform matrice_private.require_reservation(reservation_id, matrice_private.is_reservation_of_member(reservation_id));
+  perform matrice_private.settle(reservation_id, cost_usd);
 end
 $$;
 comment on function matrice_private.settle_member is

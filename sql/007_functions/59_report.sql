@@ -207,6 +207,8 @@ create or replace function matrice.report(
 ) returns matrice."text/html"
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+-- Compiling its queries would take longer than running them.
+set jit = off
 as $$
 begin
   perform matrice_private.require_report(since, until, time_zone);

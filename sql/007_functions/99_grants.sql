@@ -59,7 +59,8 @@ begin
       'require_evidence', 'require_origin', 'remember_evidence', 'judge',
       'confidence_of', 'half_life', 'freshness', 'evidence_weight', 'weighed_insights', 'judged_insights',
       'hold_insights', 'project_of_insight', 'require_insight_in', 'require_no_circle', 'end_insight',
-      'insights_due', 'doubts', 'with_evidence', 'quoted', 'evidence_state', 'utc', 'insights_as_of', 'evidence_as_of',
+      'insights_due', 'is_weakened', 'doubts', 'with_evidence', 'require_no_contradiction', 'quoted', 'evidence_state', 'utc',
+      'insights_as_of', 'evidence_as_of',
       'require_metadata_room', 'cut_is_bounded', 'chunk_is_bounded', 'completed_chunks', 'require_spans',
       'names_between', 'places_of', 'content_hash', 'add_source', 'cut_source', 'lay_chunks', 'laid_metadata', 'require_room',
       'keyed_source', 'is_count_of_failures',
@@ -184,7 +185,7 @@ begin
       'lease_insights', 'store_insights', 'return_insights', 'failed_insights',
       'keep_current_model', 'write_price', 'write_label', 'end_steps', 'reprice_steps', 'write_correction',
       'metrics_of', 'rebuild_sums', 'purge_some',
-      'write_budget', 'delete_budget', 'admit', 'settle', 'release', 'budget_figures',
+      'write_budget', 'delete_budget', 'admit', 'require_reservation', 'settle', 'release', 'budget_figures',
       'add_evidence', 'take_over_evidence', 'link_candidates']),
 
     -- For the owner of the tables.
@@ -230,7 +231,7 @@ begin
       'tell_context_sources', 'tell_pillars', 'tell_insights', 'tell_workflow_runs',
       'index_words', 'count_insight_words', 'index_codes', 'prices_changed',
       'take_project_id', 'void_invitations', 'spend_on_budgets', 'move_spending', 'forget_budget',
-      'weaken_by_chunks', 'weaken_by_chunk', 'weaken_by_sources', 'weaken_by_texts', 'weaken_by_source',
+      'weaken_by_chunks', 'weaken_by_chunk', 'weaken_by_sources', 'weaken_by_texts', 'weaken_by_source', 'weaken_by_words',
       'count_context_sources', 'count_source_texts', 'count_source_chunks', 'count_insights', 'count_insight_evidence',
       'keep_insight_version', 'count_insight_versions',
       'count_workflow_runs', 'count_workflow_steps',

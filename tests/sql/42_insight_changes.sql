@@ -26,7 +26,7 @@ $$;
 
 select tests.as_user('edith');
 select is_empty($$select * from matrice.insights_review(tests.id('atlas')) where total > 0$$, 'insights_review of a project without insights lists nothing');
-select is(count(*), 6::bigint, 'insights_review has a row for each kind, with total 0') from matrice.insights_review(tests.id('atlas')) where total = 0 and insight_id is null;
+select is(count(*), 8::bigint, 'insights_review has a row for each kind, with total 0') from matrice.insights_review(tests.id('atlas')) where total = 0 and insight_id is null;
 select tests.record('calm', 'Calm', 'The wind falls at dusk near the coast of the island.', '0.5');
 select tests.record('reworded', 'Calm', 'Near the coast of the island, winds fall at dusk.', '0.5');
 select tests.record('whales', 'Whales', 'Many large whales sing songs in deep water all night.');
@@ -119,6 +119,7 @@ select lives_ok($$insert into matrice.insights (project_id, type, title, content
 select is(tests.rows_of($$select * from tests.found('round')$$), 1::bigint, 'search_insights shows a text once that a client inserted several times');
 select lives_ok($$update matrice.insights set content = 'Many large whales sing songs in deep water all night', title = 'Whales' where id = tests.id('ten')$$,
                 'A client may give an insight the text of another');
+select results_eq($$select * from tests.due('unsupported')$$, $$values ('Whales', null)$$, 'Who changes the words of an insight does not keep its witnesses');
 select lives_ok($$update matrice.insights set retracted_at = null where id = tests.id('wrong')$$, 'A client may let an insight hold again');
 select throws_ok($$insert into matrice.insights (id, project_id, type, title, content, superseded_by)
   values (uuid '00000000-0000-0000-0000-00000000c1c1', tests.id('atlas'), 'learning', 'a', 'a', uuid '00000000-0000-0000-0000-00000000c2c2'),
@@ -130,6 +131,13 @@ select throws_ok($$insert into matrice.insights (id, project_id, type, title, co
 select tests.record('later', 'Summer', 'The office moves to Marseille next year', format('valid_from => %L', now() + interval '1 day'));
 select tests.record('past', 'Winter', 'The office was in Marseille once', format('valid_until => %L', now() - interval '1 day'));
 select tests.record('present', 'Spring', 'The office is in Marseille', format('valid_from => %L, valid_until => %L', now() - interval '1 day', now() + interval '1 day'));
+select tests.record('ten_euros', 'Cats', 'Feeding the cats costs ten euros');
+select tests.record('twenty_euros', 'Cats', 'Feeding the cats costs twenty euros', format('valid_from => %L', now() + interval '1 day'));
+select matrice.supersede_insight(tests.id('ten_euros'), tests.id('twenty_euros'));
+select results_eq($$select content, superseded_by from matrice.search_insights('cats', tests.id('atlas'))$$, $$values ('Feeding the cats costs ten euros', tests.id('twenty_euros'))$$,
+                  'supersede_insight: what was superseded holds until its successor begins to');
+select results_eq($$select insight_id from matrice.known_at(tests.id('atlas'), now() + interval '2 days') where title = 'Cats'$$, $$values (tests.id('twenty_euros'))$$,
+                  'supersede_insight: then the successor holds alone');
 select results_eq($$select * from tests.found('marseille')$$, $$values ('Spring')$$, 'search_insights finds what holds now');
 
 -- The review -------------------------------------------------------------------------------------------------------
@@ -145,19 +153,37 @@ select isnt(tests.record('value', 'Term', 'Invoices are paid within thirty days'
             'record_insight of the same text with another value is another insight');
 select matrice.contradict_insight(tests.id('whales'));
 select results_eq($$select title from tests.due('contradicted') where other_title is null$$, $$values ('Whales')$$, 'insights_review lists what a witness contradicts');
+select tests.refuses($$select matrice.merge_insights(tests.id('thirty'), array[tests.id('same'), tests.id('sixty')])$$, 'PT409',
+                     'merge_insights refuses other values of the same attribute', '%"30 days"%"60 days"%', '%');
 select tests.record('fragment', 'Tide', 'High.');
 select results_eq($$select title from tests.due('fragment')$$, $$values ('Tide')$$, 'insights_review lists fragments');
 select tests.remember('doc', matrice.ingest_source(tests.id('atlas'), 'Doc', 'Sugar is sweet and salt is salty'));
 select tests.record('sweet', 'Sugar', 'Sugar is always sweet, they say in the document', $$source_id => tests.id('doc')$$);
-select is_empty($$select title from tests.due('unsupported')$$, 'insights_review: what a source supports is supported');
+select is_empty($$select title from tests.due('unsupported') where title <> 'Whales'$$, 'insights_review: what a source supports is supported');
+select tests.record('salty', 'Salt', 'Salt is always salty, they say in the document', $$source_id => tests.id('doc')$$);
+select tests.as_user('alice');
+select matrice.confirm_insight(tests.id('salty'));
+select is_empty($$select title from tests.due('source changed')$$, 'insights_review: what two support is supported');
 delete from matrice.context_sources where id = tests.id('doc');
-select results_eq($$select title from tests.due('unsupported')$$, $$values ('Sugar')$$, 'insights_review lists what lost its source');
+select results_eq($$select title from tests.due('unsupported')$$, $$values ('Sugar'), ('Whales')$$, 'insights_review lists what lost its source');
+select results_eq($$select title from tests.due('source changed')$$, $$values ('Salt')$$, 'insights_review lists what lost its source, though somebody had confirmed it');
+select ok(context like '%Insight: Salt (seen 2 ×, source changed)%', 'A context says it, too') from matrice_private.rendered_context(array[tests.id('salty')], '{}');
+select tests.as_service();
+select matrice.confirm_insight(tests.id('salty'));
+select tests.as_user('edith');
+select is_empty($$select title from tests.due('source changed')$$, 'insights_review: who confirms it afterwards knows the change');
+select tests.record('first_plan', 'Plan', 'We meet in the large room');
+select tests.record('second_plan', 'Plan', 'We meet in the small room');
+select matrice.supersede_insight(tests.id('first_plan'), tests.id('second_plan'));
+select is_empty($$select title from tests.due('without successor')$$, 'insights_review: the successor holds');
+select matrice.retract_insight(tests.id('second_plan'));
+select results_eq($$select * from tests.due('without successor')$$, $$values ('Plan', 'Plan')$$, 'insights_review lists what was superseded by what does not hold any more');
 select tests.as_owner();
 update matrice.insights set created_at = now() - interval '366 days' where id = tests.id('present');
 update matrice.insight_evidence set created_at = now() - interval '366 days' where insight_id = tests.id('present');
 select tests.as_user('victor');
 select results_eq($$select title from tests.due('stale')$$, $$values ('Spring')$$, 'insights_review lists what is old');
-select is(tests.rows_of($$select * from matrice.insights_review(tests.id('atlas'), 1)$$), 6::bigint, 'insights_review(match_count => 1) returns one row of each kind');
+select is(tests.rows_of($$select * from matrice.insights_review(tests.id('atlas'), 1)$$), 8::bigint, 'insights_review(match_count => 1) returns one row of each kind');
 select is(total, 6::bigint, 'insights_review counts all of a kind') from matrice.insights_review(tests.id('atlas'), 1) where kind = 'contradicted';
 select tests.refuses(format('select matrice.insights_review(%s)', arguments), code, 'insights_review refuses ' || arguments)
   from (values ($$tests.id('atlas'), 0$$, '22023'), ($$tests.id('atlas'), null$$, '22004'), ('null', '22004'), ($$tests.id('nowhere')$$, 'PT404')) r (arguments, code);
