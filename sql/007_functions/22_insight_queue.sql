@@ -183,3 +183,33 @@ $$;
 comment on function matrice_private.settle_insights is
   'Turns rows of waiting_insights into leases that nobody holds yet, the oldest first, at most so many. Returns whether it found '
   'any. Skips rows that another claim is settling.';
+
+create or replace function matrice_private.forget_model_of_insights(project_id uuid, model text, most integer) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  leases  integer;
+  vectors integer;
+begin
+  with gone as (
+    select l.ctid as place from matrice_private.insight_leases l
+     where l.project_id = forget_model_of_insights.project_id and l.model = forget_model_of_insights.model
+     limit most for update skip locked
+  )
+  delete from matrice_private.insight_leases l where l.ctid = any (array(select gone.place from gone));
+  get diagnostics leases = row_count;
+  with gone as (
+    select e.ctid as place from matrice.insight_embeddings e
+     where e.project_id = forget_model_of_insights.project_id and e.model = forget_model_of_insights.model
+     limit most for update skip locked
+  )
+  delete from matrice.insight_embeddings e where e.ctid = any (array(select gone.place from gone));
+  get diagnostics vectors = row_count;
+  return greatest(leases, vectors);
+end
+$$;
+comment on function matrice_private.forget_model_of_insights is
+  'Deletes leases and vectors of the insights of a project for a model that is not listed there, at most so many of each. '
+  'Returns how many. The next claim of the model lists the insights again.';

@@ -141,7 +141,7 @@ begin atomic
     (select w.project_id from matrice_private.waiting_insights w
       where w.project_id > coalesce(after_project, '00000000-0000-0000-0000-000000000000') order by w.project_id limit 1),
     (select l.project_id from matrice_private.insight_leases l
-      where not l.is_failed and l.project_id > coalesce(after_project, '00000000-0000-0000-0000-000000000000')
+      where l.project_id > coalesce(after_project, '00000000-0000-0000-0000-000000000000')
       order by l.project_id, l.model, l.leased_until, l.insight_id limit 1));
 end;
 comment on function matrice_private.next_with_insights is
@@ -186,10 +186,10 @@ begin
      where exists (select from matrice_private.waiting_parts w
                     where w.project_id = c.id and w.model = waiting_projects.model and w.due <= now())
         or exists (select from matrice_private.waiting_parts w where w.project_id = c.id and w.model = '' and w.due <= now())
-        or exists (select from matrice_private.insight_leases l
-                    where l.project_id = c.id and l.model = waiting_projects.model and not l.is_failed
-                      and l.leased_until <= now())
-        or exists (select from matrice_private.waiting_insights w where w.project_id = c.id));
+        -- With EXISTS, the planner reads all rows of the model at once.
+        or (select true from matrice_private.insight_leases l
+             where l.project_id = c.id and l.model = waiting_projects.model and l.leased_until <= now() limit 1)
+        or (select true from matrice_private.waiting_insights w where w.project_id = c.id limit 1));
 end
 $$;
 comment on function matrice_private.waiting_projects is

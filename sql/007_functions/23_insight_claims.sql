@@ -18,7 +18,7 @@ begin
     held := array(
       select l.insight_id from matrice_private.insight_leases l
        where l.project_id = hold_claimable_insights.project_id and l.model = hold_claimable_insights.model
-         and not l.is_failed and l.leased_until <= now()
+         and l.leased_until <= now()
        order by l.leased_until, l.insight_id
        limit most for update skip locked);
     done := array(
@@ -51,6 +51,23 @@ comment on function matrice_private.hold_claimable_insights is
   'others have locked. Deletes those of insights that have an embedding or do not hold any more. unanswered: how many leases '
   'of the text have ended without an answer.';
 
+create or replace function matrice_private.has_waiting_insights(project_id uuid, model text) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set jit = off
+as $$
+begin
+  return exists (
+      select from matrice_private.insight_leases l
+       where l.project_id = has_waiting_insights.project_id and l.model = has_waiting_insights.model and l.leased_until <= now())
+    -- With an older snapshot, no claim settles them.
+    or current_setting('transaction_isolation') = 'read committed'
+       and exists (select from matrice_private.waiting_insights w where w.project_id = has_waiting_insights.project_id);
+end
+$$;
+comment on function matrice_private.has_waiting_insights is
+  'Returns whether insights of a project can be claimed for a model, or might be, locked or not.';
+
 create or replace function matrice_private.lease_insights(
   project_id uuid, model text, most integer, most_tokens integer, eighth integer, lease_seconds integer, lease_id uuid,
   inout room bigint, inout token_room bigint, inout offered uuid[], out claimed integer, out seen boolean, out is_full boolean,
@@ -67,14 +84,20 @@ declare
 begin
   if not matrice_private.is_listed(project_id, model) then
     perform matrice_private.list_project(project_id, model);
+  -- Usually no insight waits, and the claim goes on with the chunks.
+  elsif not matrice_private.has_waiting_insights(project_id, model) then
+    claimed := 0;
+    seen := false;
+    is_full := false;
+    is_busy := false;
+    return;
   end if;
   -- No more than this claim can take: others do not see them before it commits.
   while matrice_private.settle_insights(project_id, most) loop
     -- Usually once. Insights that have ended already make no leases.
     exit when exists (
       select from matrice_private.insight_leases l
-       where l.project_id = lease_insights.project_id and l.model = lease_insights.model and not l.is_failed
-         and l.leased_until <= now());
+       where l.project_id = lease_insights.project_id and l.model = lease_insights.model and l.leased_until <= now());
   end loop;
   -- As in lease_of_parts: takes as many as fit, but at least the first of a claim. A text that is too long for the model counts
   -- no tokens. One whose worker did not answer takes the room of an eighth of a batch, then that of a whole one.
@@ -107,11 +130,7 @@ begin
   token_room := token_room - got.tokens;
   -- Others have locked what is due, or are listing it.
   is_busy := claimed = 0 and (
-    exists (select from matrice_private.insight_leases l
-             where l.project_id = lease_insights.project_id and l.model = lease_insights.model and not l.is_failed
-               and l.leased_until <= now())
-    or current_setting('transaction_isolation') = 'read committed'
-       and exists (select from matrice_private.waiting_insights w where w.project_id = lease_insights.project_id)
+    matrice_private.has_waiting_insights(project_id, model)
     or not matrice_private.is_listed(project_id, model)
        and exists (select from matrice.insights i
                     where i.project_id = lease_insights.project_id and i.superseded_at is null and i.retracted_at is null

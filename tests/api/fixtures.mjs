@@ -67,6 +67,7 @@ export async function createWorld(user, name, carol) {
   const old_id = await ok(user.rpc('record_insight', insight))
   const new_id = await ok(user.rpc('record_insight', { ...insight, content: 'They are very large.' }))
   await ok(user.from('insights').update({ title: 'Blue whales' }).eq('id', new_id))
+  await ok(user.rpc('store_embeddings', { model: MODEL, chunk_ids: [new_id], embeddings: [embed('Blue whales\nThey are very large.')] }))
   const run_id = await ok(user.rpc('start_run', { project_id, workflow_id: 'watch', event_name: 'tide', run_key: 'watch-1' }))
   const conversation_id = await ok(user.rpc('start_conversation', { project_id }))
   await ok(user.rpc('record_answer', { run_id, question: 'blue whale', citations: [chunk_id] }))
@@ -148,7 +149,7 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     insights_review: { project_id },
     insight_lineage: { insight_id: new_id },
     known_at: { project_id },
-    search_insights: { query_text: 'large', project_id },
+    search_insights: { query_text: 'large', project_id, query_embedding, model: MODEL },
     supersede_insight: { old_id, new_id, reason: 'measured again' },
     // Workflows and cost
     start_run: {
