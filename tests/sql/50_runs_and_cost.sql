@@ -55,6 +55,7 @@ select is(matrice.calculate_cost('gemini/gemini-2.5-pro', 200000, 0, priced_at =
           'calculate_cost of exactly 200,000 tokens uses the lower rate');
 select is(matrice.calculate_cost('gpt-4o-mini', 0), 0::numeric, 'calculate_cost of 0 tokens returns 0');
 select is(matrice.calculate_cost('gpt-4o-mini', 1000000000000, 0), 150000.0, 'calculate_cost of 10^12 tokens is exact');
+select is(sum(matrice.calculate_cost('gpt-4o-mini', 1, 1)), 0.75, 'a million calls of one token cost exactly as much as one call of a million') from generate_series(1, 1000000);
 select is(matrice.calculate_cost('openai/gpt-4o-mini', 1000, 500), 0.00045, 'calculate_cost of openai/gpt-4o-mini returns the cost of gpt-4o-mini');
 select is(matrice.calculate_cost('voyage-3.5', 32000), 0.00192, 'calculate_cost of voyage-3.5 returns the cost of voyage/voyage-3.5');
 select is(matrice.calculate_cost('gpt-4o-mini', 1000, 500, '{"cached_tokens": null, "service_tier": null, "seats": 4}'), 0.00045,
