@@ -74,10 +74,21 @@ begin
   else
     return query select * from matrice_private.reprice_steps(project_id, since);
   end if;
+  -- Whoever has just set a price would wonder: it holds from now on, unless it says otherwise.
+  if exists (
+    select from matrice.workflow_steps s
+     where s.project_id = reprice.project_id and s.executed_at >= since and s.cost_usd is null and s.model is not null
+       and s.status <> 'running' and s.corrects is null
+  ) then
+    raise notice 'some of these steps have no cost still'
+      using detail = 'Their cost_note says why.',
+            hint = 'A price counts for steps after its valid_from. Pass it to set_price if it held before.';
+  end if;
 end
 $$;
 comment on function matrice.reprice is
   'Prices the steps of a project again, with the prices of the time at which they were executed. A step that had no cost '
   'gets the one that is known now. A calculated cost that would be another now is returned, but not changed. Returns these '
   'two kinds of steps: cost_before and cost_now, and in is_filled whether the step got its cost now. Costs that the caller '
-  'provided are left alone. since: the steps that were executed from this time on. Needs the role editor.';
+  'provided are left alone. since: the steps that were executed from this time on. Needs the role editor. A notice says if some '
+  'steps have no cost still.';
