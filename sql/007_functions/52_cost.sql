@@ -57,7 +57,8 @@ begin
     note := 'No tokens are known.';
   else
     -- Assigned, not selected: a query for each step costs more than the price.
-    if project_id is null or not exists (select from matrice.project_prices p where p.project_id = cost_of_reading.project_id) then
+    if project_id is null
+       or not exists (select from matrice.project_prices p where p.project_id = cost_of_reading.project_id) then
       priced := matrice_private.cost_of_counts(
         model, reading -> 'counts', (reading ->> 'tokens_input')::bigint, reading, priced_at, null);
     else

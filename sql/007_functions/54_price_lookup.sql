@@ -192,7 +192,7 @@ begin
   cost_usd := 0;
   for i in 0 .. jsonb_array_length(units) - 1 loop
     unit := units ->> i;
-    rate := rates ->> unit;
+    rate := (rates ->> unit)::numeric;
     if rate is not null then
       cost_usd := cost_usd + rate * (counts ->> unit)::numeric;
     elsif counts -> unit <> '0' then
