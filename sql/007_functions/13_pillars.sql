@@ -55,8 +55,10 @@ comment on function matrice_private.keep_pillar_version is
   'Adds the new version of a pillar to its history. SECURITY DEFINER: the history is append-only, so no client may '
   'write it.';
 
-create or replace trigger keep_pillar_version after insert or update on matrice.pillars
+create or replace trigger keep_first_pillar_version after insert on matrice.pillars
 for each row execute function matrice_private.keep_pillar_version();
+create or replace trigger keep_pillar_version after update on matrice.pillars
+for each row when (old.version <> new.version) execute function matrice_private.keep_pillar_version();
 
 create or replace function matrice_private.forget_pillar_versions(
   keep_last integer default 100, keep_newer_than interval default '1 year'
@@ -104,6 +106,33 @@ end;
 comment on function matrice_private.pillar_name is
   'Returns the name of a pillar. P4 to P6 have no names yet, so their name is their code.';
 
+create or replace function matrice_private.require_pillar_at(project_id uuid, code text, expected_version integer) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  stored integer;
+begin
+  perform matrice_private.require_role(project_id, 'editor');
+  perform matrice_private.hold_project(project_id);
+  -- A project that was not made by create_project has no pillars yet.
+  insert into matrice.pillars (project_id, code, name)
+  values (require_pillar_at.project_id, require_pillar_at.code, matrice_private.pillar_name(require_pillar_at.code))
+  on conflict on constraint pillars_project_id_code_key do nothing;
+  select p.version into stored from matrice.pillars p
+   where p.project_id = require_pillar_at.project_id and p.code = require_pillar_at.code;
+  if expected_version <> stored then
+    raise exception 'the pillar has changed since version %', expected_version
+      using errcode = 'PT409',
+            detail = format('Pillar %s is at version %s.', code, stored),
+            hint = 'Read the pillar again, merge, and save with its version.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_pillar_at is
+  'Says why a pillar cannot be saved: the caller is no editor, or it has another version than the expected one. null expects '
+  'any. Makes a pillar that is missing, empty and with version 1.';
+
 create or replace function matrice.save_pillar(
   project_id uuid, code text, content text, metadata jsonb default null, expected_version integer default null
 ) returns integer
@@ -117,29 +146,20 @@ begin
   perform matrice_private.require_given('content', content);
   if metadata is not null then
     perform matrice_private.require_object('metadata', metadata);
+    perform matrice_private.require_json('metadata', metadata, 65536);
   end if;
   perform matrice_private.require_bytes('content', content, 1048576);
-  perform matrice_private.require_json('metadata', metadata, 65536);
-  perform matrice_private.require_role(project_id, 'editor');
-  perform matrice_private.hold_project(project_id);
-  -- A project that was not made by create_project has no pillars yet.
-  insert into matrice.pillars (project_id, code, name)
-  values (save_pillar.project_id, save_pillar.code, matrice_private.pillar_name(save_pillar.code))
-  on conflict on constraint pillars_project_id_code_key do nothing;
-  select p.version into stored
-    from matrice.pillars p
-   where p.project_id = save_pillar.project_id and p.code = save_pillar.code
-     for update;
-  if expected_version <> stored then
-    raise exception 'the pillar has changed since version %', expected_version
-      using errcode = 'PT409',
-            detail = format('Pillar %s is at version %s.', code, stored),
-            hint = 'Read the pillar again, merge, and save with its version.';
-  end if;
-  update matrice.pillars p
-     set content = save_pillar.content, metadata = coalesce(save_pillar.metadata, p.metadata)
-   where p.project_id = save_pillar.project_id and p.code = save_pillar.code
-  returning p.version into stored;
+  loop
+    -- Mostly this one statement is enough: its policy asks for the role. It waits for whoever saves the pillar or deletes the
+    -- project, and then looks again. It locks no other row of the project, so it cannot deadlock with them.
+    update matrice.pillars p
+       set content = save_pillar.content, metadata = coalesce(save_pillar.metadata, p.metadata)
+     where p.project_id = save_pillar.project_id and p.code = save_pillar.code
+       and (expected_version is null or p.version = expected_version)
+    returning p.version into stored;
+    exit when found;
+    perform matrice_private.require_pillar_at(project_id, code, expected_version);
+  end loop;
   return stored;
 end
 $$;

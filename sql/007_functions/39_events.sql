@@ -32,6 +32,9 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if to_regnamespace('realtime') is null then
+    return null;
+  end if;
   -- Anybody who may create schemas could create one with this name, and its function would run as the owner of the tables.
   if not coalesce((select matrice_private.is_trusted(n.nspowner) from pg_namespace n where n.nspname = 'realtime'), false) then
     return null;
@@ -77,13 +80,15 @@ comment on function matrice_private.send_event is
 create or replace function matrice_private.told_rows(
   project_id uuid, event text, change text, thing text, how_many bigint, rows jsonb
 ) returns jsonb
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
-begin atomic
+as $$
+begin
   -- NOTIFY takes less than 8000 bytes.
-  select jsonb_strip_nulls(jsonb_build_object(
+  return jsonb_strip_nulls(jsonb_build_object(
     'event', event, 'project_id', project_id, 'change', change, thing || '_count', how_many, thing || 's', coalesce(rows, '[]')));
-end;
+end
+$$;
 comment on function matrice_private.told_rows is
   'Returns an event. Of more than 30 rows it tells only how many they are; then rows is null.';
 

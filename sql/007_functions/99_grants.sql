@@ -51,7 +51,7 @@ begin
       'known_settings', 'type_of_setting', 'require_template', 'phases', 'require_phase',
       'require_member',
       'trimmed', 'make_invitation',
-      'pillar_name', 'pillar_version', 'pillar_defaults', 'require_pillar_settings', 'described_pillars', 'compared_versions',
+      'pillar_name', 'require_pillar_at', 'pillar_version', 'pillar_defaults', 'require_pillar_settings', 'described_pillars', 'compared_versions',
       'labels_at', 'require_label', 'set_label', 'require_codes', 'pack_pillars', 'require_exit_criteria_settings', 'missing_for_exit', 'phase_at',
       'text_language',
       'statement_hash', 'require_statement', 'require_fact', 'known_insight', 'holds',

@@ -272,6 +272,13 @@ def test_writing_functions_of_a_project_that_is_deleted_meanwhile_answer_not_fou
     assert both(project, delete, (ALICE, call, [project.project])) == "PT404"
 
 
+def test_a_project_that_is_deleted_while_a_pillar_is_saved_leaves_nothing(project):
+    save = (ALICE, "select matrice.save_pillar(%s, 'P1', 'late')", [project.project])
+    assert both(project, save, (ALICE, "delete from matrice.projects where id = %s", [project.project])) == "done"
+    for table in ("pillars", "pillar_versions", "project_usage"):
+        assert project.value(f"select count(*) from matrice.{table}") == 0
+
+
 def test_record_insight_twice_at_once_makes_one_insight_with_two_pieces_of_evidence(project):
     project.rows("insert into matrice.user_projects values (%s, %s, 'editor')", [BOB, project.project])
     record = "select matrice.record_insight(%s, 'learning', 'Calm', 'The wind falls')"

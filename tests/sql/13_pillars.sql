@@ -174,5 +174,16 @@ select is((select c.context from tests.context(1000, '{}') c), regexp_replace(
 select tests.refuses(format('select tests.context(100, %s)', codes), code, 'build_context refuses pillars ' || codes, null, '%')
   from (values ($$'{P7}'$$, '22023'), ($$'{vision}'$$, '22023'), ($$'{null}'$$, '22004'), ('null', '22004'), ($$array_fill('P1'::text, array[7])$$, '22023')) as refused (codes, code);
 
+-- What a save costs ---------------------------------------------------------------------------------------------------
+
+reset role;
+set local track_functions = 'pl';
+select tests.as_user('edith');
+select matrice.save_pillar(tests.id('atlas'), 'P3', 'first');
+create temporary table asked as select pg_stat_get_xact_function_calls('matrice_private.project_ids(text)'::regprocedure) as before;
+select matrice.save_pillar(tests.id('atlas'), 'P3', 'second');
+select cmp_ok(pg_stat_get_xact_function_calls('matrice_private.project_ids(text)'::regprocedure) - before, '<=', 4::bigint,
+              'save_pillar asks for the memberships of its caller only in the policies of its UPDATE') from asked;
+
 select * from finish();
 rollback;
