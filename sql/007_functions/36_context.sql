@@ -60,6 +60,7 @@ begin
                                   'doubts', to_jsonb(d.doubts)) as citation,
                -- Restatements are one passage. What is doubtful is no fact for the model.
                'Insight: ' || i.title || coalesce(' (' || nullif(concat_ws(', ',
+                 case when j.confidence < 0.3 then format('confidence %s', round(j.confidence::numeric, 2)) end,
                  case when j.seen > 1 then format('seen %s ×', j.seen) end, nullif(array_to_string(d.doubts, ', '), '')), '') || ')', '') as title,
                i.content
           from unnest(insight_ids) with ordinality as given (id, place)

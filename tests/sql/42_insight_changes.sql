@@ -107,6 +107,10 @@ select tests.record('late', 'Courier', 'The courier comes at six each day.', $$s
 select ok(context like '%[1] Insight: Courier (contradicted)%' and citations -> 0 -> 'doubts' = '["contradicted"]', 'A context says that another insight states another value')
   from matrice_private.rendered_context(array[tests.id('early')], '{}');
 select alike(matrice.export_markdown(tests.id('atlas')), '%The courier comes at six each day.%confidence 0.50 · contradicted · %', 'export_markdown says it, too');
+select tests.record('rumour', 'Rumour', 'The courier will come no more.', '0.2');
+select alike(context, '%[1] Insight: Rumour (confidence 0.20)' || chr(10) || '%', 'A context says that hardly anything speaks for an insight')
+  from matrice_private.rendered_context(array[tests.id('rumour')], '{}');
+select matrice.retract_insight(tests.id('rumour'));
 select matrice.retract_insight(tests.id('late'));
 select alike(context, '%[1] Insight: Courier' || chr(10) || '%', 'A retracted insight contradicts nothing') from matrice_private.rendered_context(array[tests.id('early')], '{}');
 select matrice.retract_insight(tests.id('early'));
