@@ -43,6 +43,27 @@ end
 $$;
 comment on function matrice_private.require_insight_in is 'Raises unless an insight is in the project of another one.';
 
+create or replace function matrice_private.lock_insights(project_id uuid, insight_ids uuid[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  locked uuid[];
+begin
+  perform matrice_private.hold_insights(project_id);
+  locked := array(
+    select i.id from matrice.insights i
+     where i.project_id = lock_insights.project_id and i.id = any (insight_ids) order by i.id for no key update);
+  if exists (select from unnest(insight_ids) as g (id) where g.id <> all (locked)) then
+    raise exception 'insight not found'
+      using errcode = 'PT404', detail = 'One of the insights has just been deleted.';
+  end if;
+end
+$$;
+comment on function matrice_private.lock_insights is
+  'Lets one transaction at a time replace insights of a project, and keeps these from being deleted until it ends. They are '
+  'locked in the order of their ids. Raises PT404 if one is gone.';
+
 create or replace function matrice_private.require_no_circle(old_id uuid, new_id uuid) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -134,7 +155,7 @@ begin
   owner_project := matrice_private.project_of_insight(old_id, 'viewer');
   perform matrice_private.require_insight_in(new_id, owner_project, old_id);
   perform matrice_private.require_role(owner_project, 'editor');
-  perform matrice_private.hold_insights(owner_project);
+  perform matrice_private.lock_insights(owner_project, array[old_id, new_id]);
   perform matrice_private.end_insight(old_id, new_id, false, reason);
 end
 $$;
@@ -230,7 +251,7 @@ begin
     perform matrice_private.require_insight_in(merged, owner_project, kept_id);
   end loop;
   perform matrice_private.require_role(owner_project, 'editor');
-  perform matrice_private.hold_insights(owner_project);
+  perform matrice_private.lock_insights(owner_project, merged_ids || kept_id);
   perform matrice_private.require_no_contradiction(kept_id, merged_ids);
   foreach merged in array merged_ids loop
     perform matrice_private.end_insight(merged, kept_id, true, null);

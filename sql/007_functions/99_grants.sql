@@ -58,7 +58,7 @@ begin
       'ranked_without_index', 'ranked_insights', 'best_insights', 'insight_similarities', 'fused_insights', 'positive',
       'require_evidence', 'require_origin', 'remember_evidence', 'judge',
       'confidence_of', 'half_life', 'freshness', 'evidence_weight', 'weighed_insights', 'judged_insights',
-      'hold_insights', 'project_of_insight', 'require_insight_in', 'require_no_circle', 'end_insight',
+      'hold_insights', 'lock_insights', 'project_of_insight', 'require_insight_in', 'require_no_circle', 'end_insight',
       'insights_due', 'is_weakened', 'doubts', 'with_evidence', 'require_no_contradiction', 'quoted', 'evidence_state', 'utc',
       'insights_as_of', 'evidence_as_of',
       'require_metadata_room', 'cut_is_bounded', 'chunk_is_bounded', 'completed_chunks', 'require_spans',

@@ -272,6 +272,17 @@ def test_writing_functions_of_a_project_that_is_deleted_meanwhile_answer_not_fou
     assert both(project, delete, (ALICE, call, [project.project])) == "PT404"
 
 
+@pytest.mark.parametrize("call", ["select matrice.supersede_insight(%s, %s)", "select matrice.merge_insights(%s, array[%s]::uuid[])"])
+@pytest.mark.parametrize("deleted", [0, 1])
+def test_replacing_insights_of_which_one_is_deleted_meanwhile_answers_not_found(project, call, deleted):
+    with project.connect() as connection:
+        sign_in(connection, ALICE)
+        insights = [connection.execute("select matrice.record_insight(%s, 'learning', 'Calm', %s)", [project.project, f"The wind falls {n}"]).fetchone()[0]
+                    for n in range(2)]
+    delete = (ALICE, "delete from matrice.insights where id = %s", [insights[deleted]])
+    assert both(project, delete, (ALICE, call, insights)) == "PT404"
+
+
 def test_a_project_that_is_deleted_while_a_pillar_is_saved_leaves_nothing(project):
     save = (ALICE, "select matrice.save_pillar(%s, 'P1', 'late')", [project.project])
     assert both(project, save, (ALICE, "delete from matrice.projects where id = %s", [project.project])) == "done"
