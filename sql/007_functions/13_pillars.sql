@@ -149,7 +149,8 @@ begin
     perform matrice_private.require_json('metadata', metadata, 65536);
   end if;
   perform matrice_private.require_bytes('content', content, 1048576);
-  loop
+  -- Again, if the pillar was missing, or was saved meanwhile.
+  for attempt in 1 .. 3 loop
     -- Mostly this one statement is enough: its policy asks for the role. It waits for whoever saves the pillar or deletes the
     -- project, and then looks again. It locks no other row of the project, so it cannot deadlock with them.
     update matrice.pillars p
@@ -157,10 +158,14 @@ begin
      where p.project_id = save_pillar.project_id and p.code = save_pillar.code
        and (expected_version is null or p.version = expected_version)
     returning p.version into stored;
-    exit when found;
+    if found then
+      return stored;
+    end if;
     perform matrice_private.require_pillar_at(project_id, code, expected_version);
   end loop;
-  return stored;
+  raise exception 'you cannot change this pillar'
+    using errcode = '42501', detail = format('A policy of matrice.pillars refuses pillar %s.', code),
+          hint = 'Ask the owner of the database.';
 end
 $$;
 comment on function matrice.save_pillar is

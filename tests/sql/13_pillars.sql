@@ -174,6 +174,16 @@ select is((select c.context from tests.context(1000, '{}') c), regexp_replace(
 select tests.refuses(format('select tests.context(100, %s)', codes), code, 'build_context refuses pillars ' || codes, null, '%')
   from (values ($$'{P7}'$$, '22023'), ($$'{vision}'$$, '22023'), ($$'{null}'$$, '22004'), ('null', '22004'), ($$array_fill('P1'::text, array[7])$$, '22023')) as refused (codes, code);
 
+-- A policy that somebody has added --------------------------------------------------------------------------------------
+
+reset role;
+create policy frozen on matrice.pillars as restrictive for update to authenticated using (code <> 'P2');
+select tests.as_user('edith');
+select tests.refuses($$select matrice.save_pillar(tests.id('atlas'), 'P2', 'late')$$, '42501', 'save_pillar says that a policy refuses a pillar', '%P2%', '%');
+select lives_ok($$select matrice.save_pillar(tests.id('atlas'), 'P1', 'still')$$, 'save_pillar: other pillars can be saved');
+reset role;
+drop policy frozen on matrice.pillars;
+
 -- What a save costs ---------------------------------------------------------------------------------------------------
 
 reset role;
