@@ -72,24 +72,6 @@ create or replace trigger complete_insight
 before insert or update of type, title, content, subject, attribute, value, fts, content_hash, key_hash, sketch, project_id
 on matrice.insights for each row execute function matrice_private.complete_insight();
 
-create or replace function matrice_private.date_insight() returns trigger
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- An import and a restore bring their own times.
-  if row_security_active('matrice.insights') then
-    new.created_at := case tg_op when 'INSERT' then now() else old.created_at end;
-  end if;
-  return new;
-end
-$$;
-comment on function matrice_private.date_insight is
-  'Keeps clients from dating an insight themselves: known_at would say that it was known before.';
-
-create or replace trigger date_insight before insert or update of created_at on matrice.insights
-for each row execute function matrice_private.date_insight();
-
 create or replace function matrice_private.note_ending() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp

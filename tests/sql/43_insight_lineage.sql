@@ -99,12 +99,6 @@ select tests.refuses(format('select * from matrice.known_at(%s)', arguments), co
 select tests.as_user('alice');
 select tests.refuses(statement, '42501', 'Refused: ' || statement)
   from unnest(array['update matrice.insight_versions set title = ''x''', 'delete from matrice.insight_versions']) statement;
-select tests.as_user('edith');
-insert into matrice.insights (id, project_id, type, title, content, created_at)
-values (tests.id('backdated'), tests.id('atlas'), 'learning', 'Moon', 'We have always known that', now() - interval '10 days');
-update matrice.insights set created_at = now() - interval '10 days' where id = tests.id('backdated');
-select is(created_at, now(), 'A member cannot date an insight') from matrice.insights where id = tests.id('backdated');
-select is_empty($$select from matrice.known_at(tests.id('atlas'), now() - interval '1 day') where title = 'Moon'$$, 'known_at: nor change what was known');
 select tests.as_service();
 update matrice.insights set fts = null, tags = '["x"]' where id = tests.id('calm');
 select is(count(*), 2::bigint, 'insight_versions has no version of a change that says nothing else') from matrice.insight_versions where insight_id = tests.id('calm');
