@@ -86,10 +86,6 @@ begin
     perform matrice_private.list_project(project_id, model);
   -- Usually no insight waits, and the claim goes on with the chunks.
   elsif not matrice_private.has_waiting_insights(project_id, model) then
-    claimed := 0;
-    seen := false;
-    is_full := false;
-    is_busy := false;
     return;
   end if;
   -- No more than this claim can take: others do not see them before it commits.

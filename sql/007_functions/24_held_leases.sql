@@ -129,6 +129,18 @@ comment on function matrice_private.end_leases_of_member is
   'Calls end_leases for the projects that the caller may edit. SECURITY DEFINER: no client may write leases. A chunk with an '
   'embedding needs no lease.';
 
+create or replace function matrice_private.claimable_after(attempt integer, for_good boolean) returns timestamptz
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  -- The first failure is usually a passing one.
+  select case when for_good then '2199-12-31 00:00Z' when attempt = 1 then now()
+              else now() + least(interval '1 hour', interval '10 seconds' * 4 ^ least(attempt - 2, 10)) end;
+end;
+comment on function matrice_private.claimable_after is
+  'Returns when a text that failed can be claimed again: at once after the first attempt, 10 seconds after the second, and after '
+  'each further one four times as long, up to an hour. A text that failed for good is leased to nobody, for ever.';
+
 create or replace function matrice_private.return_leases(
   chunk_ids uuid[], model text, error text, lease_id uuid, is_permanent boolean, project_ids uuid[]
 ) returns void
@@ -151,13 +163,9 @@ begin
                      and (return_leases.project_ids is null or l.leased_by is not distinct from caller) end
        for update skip locked
   )
-  -- The first failure is usually a passing one: the chunk can be claimed again at once. After the second it waits for 10 seconds,
-  -- and after each further one four times as long, up to an hour. A chunk that failed for good is leased to nobody, for ever.
   update matrice.embedding_leases l
      set last_error = left(return_leases.error, 2000), lease_id = null, leased_by = null, is_failed = fails.for_good,
-         leased_until = case when fails.for_good then '2199-12-31 00:00Z'
-                             when l.attempt = 1 then now()
-                             else now() + least(interval '1 hour', interval '10 seconds' * 4 ^ least(l.attempt - 2, 10)) end
+         leased_until = matrice_private.claimable_after(l.attempt, fails.for_good)
     from own
    cross join lateral (
      select o.attempt >= coalesce((p.settings ->> 'max_attempts')::numeric, 8) or is_permanent as for_good

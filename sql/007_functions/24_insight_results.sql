@@ -124,17 +124,15 @@ begin
                      and (return_insights.project_ids is null or l.leased_by is not distinct from caller) end
        for update skip locked
   )
-  -- The times are those of return_leases. A text that has changed since the claim has not failed.
+  -- A text that has changed since the claim has not failed.
   update matrice_private.insight_leases l
-     set last_error = left(return_insights.error, 2000), lease_id = null, leased_by = null, is_failed = fails.for_good,
-         leased_until = case when fails.for_good then '2199-12-31 00:00Z'
-                             when l.attempt = 1 or not fails.is_same then now()
-                             else now() + least(interval '1 hour', interval '10 seconds' * 4 ^ least(l.attempt - 2, 10)) end
+     set last_error = left(return_insights.error, 2000), lease_id = null, leased_by = null, is_failed = fails.is_same and fails.for_good,
+         leased_until = matrice_private.claimable_after(
+           case when fails.is_same then l.attempt else 1 end, fails.is_same and fails.for_good)
     from own
    cross join lateral (
      select o.text_hash = sha256(convert_to(matrice_private.insight_text(i.title, i.content), 'UTF8')) as is_same,
-            o.text_hash = sha256(convert_to(matrice_private.insight_text(i.title, i.content), 'UTF8'))
-            and (o.attempt >= coalesce((p.settings ->> 'max_attempts')::numeric, 8) or is_permanent) as for_good
+            o.attempt >= coalesce((p.settings ->> 'max_attempts')::numeric, 8) or is_permanent as for_good
        from matrice_private.insight_leases o
        join matrice.insights i on i.id = o.insight_id
        join matrice.projects p on p.id = o.project_id

@@ -1,5 +1,6 @@
 """Sessions of one project's members at the same moment."""
 
+import hashlib
 import json
 import random
 import threading
@@ -13,6 +14,7 @@ import pytest
 from conftest import sign_in
 
 OWNER, *EDITORS = (str(uuid.UUID(int=0xE0 + n)) for n in range(4))
+BATCH = 16
 
 
 def session(database, user=None, autocommit=True):
@@ -35,6 +37,28 @@ def new_project(connection, language="english"):
     connection.cursor().executemany("insert into matrice.user_projects (user_id, project_id, role) values (%s, %s, 'editor')",
                                     [(editor, project) for editor in EDITORS])
     return project
+
+
+def vector_of(text):
+    """A vector of the model tiny that tells which text it is of, in numbers that a float holds exactly."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return [1 + int.from_bytes(digest[n:n + 2], "big") for n in (0, 2, 4)]
+
+
+def claim(connection, batch=BATCH, lease_seconds=300, project=None):
+    return connection.execute("select chunk_id, content, lease_id from matrice.claim_chunks('tiny', %s, %s, %s)",
+                              [batch, lease_seconds, project]).fetchall()
+
+
+def store(connection, claimed, with_lease=True):
+    return connection.execute(
+        "select matrice.store_embeddings('tiny', %s, %s, %s)",
+        [[row[0] for row in claimed], json.dumps([vector_of(row[1]) for row in claimed]), claimed[0][2] if with_lease else None]).fetchone()[0]
+
+
+def drain(connection):
+    while claimed := claim(connection, 500):
+        store(connection, claimed)
 
 
 def run(*jobs):

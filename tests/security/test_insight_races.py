@@ -1,6 +1,5 @@
 """Insights in the queue of embeddings, with many workers and writers at the same moment."""
 
-import hashlib
 import json
 import threading
 import time
@@ -9,36 +8,26 @@ from collections import Counter
 import psycopg
 import pytest
 
-from crowds import EDITORS, Crowd, new_project, run, session, when_waiting
+from crowds import (
+    EDITORS,
+    Crowd,
+    claim,
+    drain,
+    new_project,
+    run,
+    session,
+    store,
+    vector_of,
+    when_waiting,
+)
 
 WORKERS = 8
-
-
-def vector_of(text):
-    """A vector that tells which text it is of, in numbers that a float holds exactly."""
-    digest = hashlib.sha256(text.encode()).digest()
-    return [1 + int.from_bytes(digest[n:n + 2], "big") for n in (0, 2, 4)]
 
 
 def tell(connection, project, how_many, word="insight"):
     connection.execute(
         "insert into matrice.insights (project_id, type, title, content)"
         " select %s, 'pattern', %s || n, 'What ' || n || ' says.' from generate_series(1, %s) n", [project, word, how_many])
-
-
-def claim(connection, batch=10, lease_seconds=300, project=None):
-    return connection.execute("select chunk_id, embedding_text, lease_id from matrice.claim_chunks('tiny', %s, %s, %s)",
-                              [batch, lease_seconds, project]).fetchall()
-
-
-def store(connection, claimed):
-    return connection.execute("select matrice.store_embeddings('tiny', %s, %s, %s)",
-                              [[row[0] for row in claimed], json.dumps([vector_of(row[1]) for row in claimed]), claimed[0][2]]).fetchone()[0]
-
-
-def drain(connection):
-    while claimed := claim(connection, 500):
-        store(connection, claimed)
 
 
 def wrong_vectors(database):
@@ -95,7 +84,7 @@ def test_claims_that_overlap_each_get_a_full_batch(world):
     claim(session(world), project=world.project)
     tell(session(world), world.project, WORKERS * 10)
     workers = [session(world, autocommit=False) for _ in range(WORKERS)]
-    batches = [claim(worker) for worker in workers]
+    batches = [claim(worker, 10) for worker in workers]
     assert [len(batch) for batch in batches] == [10] * WORKERS
     assert len({row[0] for batch in batches for row in batch}) == WORKERS * 10
 

@@ -3,7 +3,6 @@
 QUEUE_SOAK_SECONDS says how long everybody works at once (15 seconds unless it is set).
 """
 
-import hashlib
 import json
 import os
 import random
@@ -13,21 +12,28 @@ import time
 import psycopg
 import pytest
 
-from crowds import EDITORS, OWNER, Crowd, new_project, run, session, when_waiting
+from crowds import (
+    BATCH,
+    EDITORS,
+    OWNER,
+    Crowd,
+    claim,
+    drain,
+    new_project,
+    run,
+    session,
+    store,
+    vector_of,
+    when_waiting,
+)
 
 SECONDS = float(os.environ.get("QUEUE_SOAK_SECONDS", "15"))
-WORKERS, BATCH = 8, 16
+WORKERS = 8
 WORDS = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet"]
 CLAIMABLE = """
     select count(*) from matrice.source_chunks c
      where not exists (select from matrice.chunk_embeddings e where e.chunk_id = c.id and e.model = 'tiny')
        and not exists (select from matrice.embedding_leases l where l.chunk_id = c.id and l.model = 'tiny' and l.leased_until > now())"""
-
-
-def vector_of(text):
-    """A vector that tells which text it is of, in numbers that a float holds exactly."""
-    digest = hashlib.sha256(text.encode()).digest()
-    return [1 + int.from_bytes(digest[n:n + 2], "big") for n in (0, 2, 4)]
 
 
 def text(chunks, rng=random):
@@ -42,22 +48,6 @@ def ingest(connection, project, chunks):
 
 def cut(connection, source, chunks):
     connection.execute("select matrice.chunk_source(%s, %s, max_tokens => 8, overlap_tokens => 0)", [source, text(chunks)])
-
-
-def claim(connection, batch=BATCH, lease_seconds=300, project=None):
-    return connection.execute("select chunk_id, content, lease_id from matrice.claim_chunks('tiny', %s, %s, %s)",
-                              [batch, lease_seconds, project]).fetchall()
-
-
-def store(connection, claimed, with_lease=True):
-    return connection.execute(
-        "select matrice.store_embeddings('tiny', %s, %s, %s)",
-        [[row[0] for row in claimed], json.dumps([vector_of(row[1]) for row in claimed]), claimed[0][2] if with_lease else None]).fetchone()[0]
-
-
-def drain(connection):
-    while claimed := claim(connection, 500):
-        store(connection, claimed)
 
 
 def wrong_vectors(database):
