@@ -100,5 +100,6 @@ alter table matrice_private.insight_leases enable row level security;
 create policy "nobody reads them" on matrice_private.waiting_insights for select to authenticated using (false);
 create policy "nobody reads them" on matrice_private.insight_leases for select to authenticated using (false);
 
--- Its arguments changed.
-drop function if exists matrice.search_insights;
+-- Their arguments or results changed, or nothing calls them any more.
+drop function if exists matrice.search_insights, matrice_private.fill_batch, matrice_private.has_other_policies(),
+  matrice_private.may_hide_insights(), matrice_private.pack_insights(text, uuid, integer, integer, text);
