@@ -128,44 +128,52 @@ comment on function matrice_private.wanted_template is
 
 create or replace function matrice_private.hold_claimable(
   source_ids uuid[], parts integer[], model text, most integer, refused uuid[], template text
-) returns table (chunk_id uuid, bytes integer, tokens integer, unanswered integer)
+) returns table (chunk_id uuid, bytes integer, tokens integer, unanswered integer, part_place bigint, ends_part boolean)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
   return query
-    select c.id, octet_length(c.content),
-           case when template is null then c.token_count
-                else matrice.count_tokens(matrice_private.embedding_text(
-                  template, (select s.name from matrice.context_sources s where s.id = c.source_id), c.metadata, c.content)) end,
-           case when ended.text_hash is null or ended.text_hash <> sha256(convert_to(c.content, 'UTF8')) then 0
-                else ended.unanswered + (ended.lease_id is not null)::integer end
+    select found.id, found.bytes, found.tokens, found.unanswered, given.place, found.ends_part
       from (
         select g.source_id, g.part, min(g.place) as place
-          from unnest(source_ids, parts) with ordinality as g (source_id, part, place) group by 1, 2
+          from unnest(source_ids, parts) with ordinality as g (source_id, part, place) group by 1, 2 order by 3
       ) given
-      join matrice.source_chunks c
-        on c.source_id = given.source_id and c.chunk_index between given.part * 128 and given.part * 128 + 127
-      left join lateral (select l.* from matrice.embedding_leases l where l.chunk_id = c.id offset 0) ended
-        on ended.model = hold_claimable.model
-     where not exists (
-         select from (select e.model, e.template_hash from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
-          where e.model = hold_claimable.model
-            and e.template_hash is not distinct from coalesce((
-              select matrice_private.wanted_template(p.settings, p.reembed_template) from matrice.projects p
-               where p.id = c.project_id), e.template_hash))
-       and ended.leased_until > now() is not true
-       and c.id <> all (refused)
-     order by given.place, c.chunk_index
-     limit most
-       for no key update of c skip locked;
+     -- One part after the other, so that nothing is read or locked beyond the last chunk that is asked for.
+     cross join lateral (
+       select c.id, octet_length(c.content) as bytes,
+              case when template is null then c.token_count
+                   else matrice.count_tokens(matrice_private.embedding_text(
+                     template, (select s.name from matrice.context_sources s where s.id = c.source_id), c.metadata, c.content)) end
+                as tokens,
+              case when ended.text_hash is null or ended.text_hash <> sha256(convert_to(c.content, 'UTF8')) then 0
+                   else ended.unanswered + (ended.lease_id is not null)::integer end as unanswered,
+              c.chunk_index % 128 = 127 as ends_part
+         from matrice.source_chunks c
+         left join lateral (select l.* from matrice.embedding_leases l where l.chunk_id = c.id offset 0) ended
+           on ended.model = hold_claimable.model
+        where c.source_id = given.source_id and c.chunk_index between given.part * 128 and given.part * 128 + 127
+          and ended.leased_until > now() is not true
+          and c.id <> all (refused)
+          and not exists (
+            select from (select e.model, e.template_hash from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
+             where e.model = hold_claimable.model
+               and e.template_hash is not distinct from coalesce((
+                 select matrice_private.wanted_template(p.settings, p.reembed_template) from matrice.projects p
+                  where p.id = c.project_id), e.template_hash))
+        order by c.chunk_index
+          for no key update of c skip locked
+     ) found
+     order by given.place
+     limit most;
 end
 $$;
 comment on function matrice_private.hold_claimable is
   'Locks claimable chunks of some parts and returns them, in the order of the parts. Skips chunks that others have locked, and '
   'those of refused. most: the largest number of chunks. tokens: of the text that is embedded. template: of the project, or null '
-  'if the content is embedded. unanswered: how many leases of the text have ended without an answer.';
+  'if the content is embedded. unanswered: how many leases of the text have ended without an answer. part_place: of its part in '
+  'parts. ends_part: whether no chunk of the part comes after it.';
 
 create or replace function matrice_private.is_last_attempt(project_id uuid, attempt integer, unanswered integer) returns boolean
 language sql stable
@@ -197,17 +205,22 @@ begin
         where l.chunk_id = given.id and l.model = take_leases.model and l.leased_until <= now()
           for update skip locked
      ) l
+  ), chunks as materialized (
+    -- text_hash, without the time of a call.
+    select c.id, c.project_id, sha256(convert_to(c.content, 'UTF8')) as text_hash from matrice.source_chunks c
+     where c.id = any (take_leases.chunk_ids)
+       and (take_leases.project_ids is null or c.project_id = any (take_leases.project_ids))
+  ), templates as materialized (
+    select p.id as project_id, matrice_private.template_hash(p.settings) as template_hash
+      from matrice.projects p where p.id in (select c.project_id from chunks c)
   )
   insert into matrice.embedding_leases as l (
     chunk_id, model, project_id, leased_until, lease_id, leased_by, text_hash, template_hash)
   select c.id, take_leases.model, c.project_id, now() + make_interval(secs => lease_seconds), take_leases.lease_id,
-         -- text_hash, without the time of a call.
-         caller, sha256(convert_to(c.content, 'UTF8')),
-         (select matrice_private.template_hash(p.settings) from matrice.projects p where p.id = c.project_id)
-    from matrice.source_chunks c
-   where c.id = any (take_leases.chunk_ids)
-     and (take_leases.project_ids is null or c.project_id = any (take_leases.project_ids))
-     and not exists (
+         caller, c.text_hash,
+         (select t.template_hash from templates t where t.project_id = c.project_id)
+    from chunks c
+   where not exists (
        select from (select e.model, e.template_hash from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
         where e.model = take_leases.model
           and e.template_hash is not distinct from coalesce((

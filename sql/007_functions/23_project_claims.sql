@@ -3,7 +3,7 @@
 create or replace function matrice_private.lease_of_parts(
   source_ids uuid[], parts integer[], model text, template text, most integer, most_tokens integer, eighth integer,
   lease_seconds integer, lease_id uuid, inout room bigint, inout token_room bigint, inout offered uuid[],
-  out claimed integer, out seen boolean, out is_full boolean
+  out claimed integer, out seen boolean, out is_full boolean, out passed integer
 ) returns record
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -28,24 +28,28 @@ begin
     -- answer, it takes the room of an eighth of a batch; after more, that of a whole one. So no other text is there when it
     -- happens again.
     select count(*), coalesce(array_agg(h.chunk_id order by h.place) filter (where h.fits), '{}'),
-           sum(h.bytes) filter (where h.fits), sum(h.tokens) filter (where h.fits)
-      into held, fitting, bytes, tokens
+           sum(h.bytes) filter (where h.fits), sum(h.tokens) filter (where h.fits),
+           max(h.part_place) - 1 + bool_or(h.ends_part and h.place = asked)::integer
+      into held, fitting, bytes, tokens, passed
       from (
-        select h.chunk_id, h.bytes, h.tokens, h.place,
+        select h.chunk_id, h.bytes, h.tokens, h.place, h.part_place, h.ends_part,
                sum(h.bytes) over by_place <= room and sum(h.tokens) over by_place <= token_room
                or h.place = 1 and cardinality(offered) = 0 as fits
           from (
-            select h.chunk_id, h.bytes, h.place,
+            select h.chunk_id, h.bytes, h.place, h.part_place, h.ends_part,
                    case when h.tokens > most_tokens then 0
                         when h.unanswered >= 2 then 2147483647
                         when h.unanswered = 1 then greatest(h.tokens, eighth)
                         else h.tokens end as tokens
               from matrice_private.hold_claimable(source_ids, parts, model, asked, refused, template)
-                   with ordinality as h (chunk_id, bytes, tokens, unanswered, place)
+                   with ordinality as h (chunk_id, bytes, tokens, unanswered, part_place, ends_part, place)
           ) h
         window by_place as (order by h.place)
       ) h;
     seen := seen or held > 0;
+    if held < asked then
+      passed := cardinality(parts);
+    end if;
     if row_security_active('matrice.embedding_leases') then
       taken := matrice_private.take_leases_of_member(fitting, model, lease_seconds, lease_id);
     else
@@ -77,7 +81,8 @@ $$;
 comment on function matrice_private.lease_of_parts is
   'Leases claimable chunks of some parts. Adds to offered the chunks that it tried to lease, takes the bytes of those that it '
   'leased from room, and their tokens from token_room. most_tokens: longer texts count no tokens. eighth: of the tokens of a '
-  'batch. claimed: how many it leased. seen: whether it locked any. is_full: whether the claim can take no more.';
+  'batch. claimed: how many it leased. seen: whether it locked any. is_full: whether the claim can take no more. passed: '
+  'how many of the parts, from the first on, it has looked through.';
 
 create or replace function matrice_private.lease_of_project(
   project_id uuid, model text, are_free boolean, most integer, most_tokens integer, eighth integer, lease_seconds integer,
@@ -124,11 +129,11 @@ begin
     claimed := claimed + got.claimed;
     seen := seen or got.seen;
     is_full := got.is_full;
-    if not is_full or count > 1 then
+    if got.passed > 0 then
       if is_member then
-        perform matrice_private.settle_parts_of_member(project_id, model, sources, parts);
+        perform matrice_private.settle_parts_of_member(project_id, model, sources[:got.passed], parts[:got.passed]);
       else
-        perform matrice_private.settle_parts(project_id, model, sources, parts);
+        perform matrice_private.settle_parts(project_id, model, sources[:got.passed], parts[:got.passed]);
       end if;
     end if;
     exit when is_full;
@@ -214,7 +219,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if model is null and in_project is null then
-    return array(select m.model from matrice.embedding_models m order by random());
+    -- A model that no project uses would cost a look at all projects.
+    return array(
+      select m.model from matrice.embedding_models m
+       where m.is_default or m.model in (
+         select unnest(array[p.settings ->> 'embedding_model', p.settings ->> 'next_embedding_model']) from matrice.projects p)
+       order by random());
   end if;
   return array[matrice_private.embedding_model(model, in_project)] || array(
     select m.model
@@ -224,4 +234,4 @@ end
 $$;
 comment on function matrice_private.models_to_claim is
   'Returns the models that a claim serves: the given one; else that of the project, and then the one that it switches to; '
-  'without a project all, in random order.';
+  'without a project those that some project uses or switches to, in random order.';

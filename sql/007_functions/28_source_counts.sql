@@ -90,7 +90,9 @@ begin
   ), counted as materialized (
     select t.id, t.model, t.error, coalesce(c.chunks, t.chunks) as chunks, coalesce(c.embedded, t.embedded) as embedded,
            coalesce(c.failed, t.failed) as failed
-      from summed t left join lateral matrice_private.counts_of(t.id, t.model) c on t.must_count
+      from summed t
+      -- A function in FROM is called even if the condition of its join is false. OFFSET 0 keeps the condition before the call.
+      left join lateral (select c.* from matrice_private.counts_of(t.id, t.model) c where t.must_count offset 0) c on true
   )
   update matrice.context_sources s
      set chunk_count = c.chunks, embedded_count = c.embedded, failed_count = c.failed,
