@@ -62,21 +62,28 @@ for each row execute function matrice_private.forget_leases();
 -- In the queries of the queue, OFFSET 0 makes the planner look up the embeddings and the leases of a chunk by its id. It has no
 -- statistics of tables that were just filled. Then it may read all embeddings of the model for each chunk, which takes seconds.
 
+-- The next functions are in PL/pgSQL, because each statement that calls an SQL function reads and plans its body again.
 create or replace function matrice_private.headings_of(metadata jsonb) returns text[]
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
-begin atomic
-  select array(select jsonb_array_elements_text(
-    case jsonb_typeof(metadata -> 'headings') when 'array' then metadata -> 'headings' else '[]' end));
-end;
+as $$
+begin
+  if jsonb_typeof(metadata -> 'headings') = 'array' then
+    return array(select jsonb_array_elements_text(metadata -> 'headings'));
+  end if;
+  return '{}';
+end
+$$;
 comment on function matrice_private.headings_of is 'Returns the path of headings in the metadata of a chunk.';
 
 create or replace function matrice_private.header_of(metadata jsonb) returns text
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
-begin atomic
-  select nullif(case jsonb_typeof(metadata -> 'header') when 'string' then metadata ->> 'header' end, '');
-end;
+as $$
+begin
+  return nullif(case jsonb_typeof(metadata -> 'header') when 'string' then metadata ->> 'header' end, '');
+end
+$$;
 comment on function matrice_private.header_of is
   'Returns the header of the table in which a chunk begins, from its metadata; null if there is none.';
 
@@ -108,20 +115,24 @@ comment on function matrice_private.embedding_text is
   'Returns the text of a chunk that is embedded, by the template of its project.';
 
 create or replace function matrice_private.template_hash(settings jsonb) returns integer
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
-begin atomic
-  select ('x' || left(md5(coalesce(settings ->> 'embedding_template', '{content}')), 8))::bit(30)::integer;
-end;
+as $$
+begin
+  return ('x' || left(md5(coalesce(settings ->> 'embedding_template', '{content}')), 8))::bit(30)::integer;
+end
+$$;
 comment on function matrice_private.template_hash is 'Returns a number for the template of a project, which embeddings keep.';
 
 create or replace function matrice_private.wanted_template(settings jsonb, reembed_template integer) returns integer
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
-begin atomic
-  select case when reembed_template is not null and reembed_template = matrice_private.template_hash(settings)
+as $$
+begin
+  return case when reembed_template is not null and reembed_template = matrice_private.template_hash(settings)
               then reembed_template end;
-end;
+end
+$$;
 comment on function matrice_private.wanted_template is
   'Returns the template by which all embeddings of a project are to be made; null if those of former ones are good, too. A call '
   'of reembed holds until the template changes again. Otherwise chunks would be embedded without end.';

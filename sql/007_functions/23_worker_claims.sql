@@ -74,11 +74,10 @@ begin
   return query
     with chunks as (
       select given.place, c.id, c.project_id, c.content, c.token_count, l.attempt, s.id as source_id, s.name as source_name,
-             -- Most calls would return nothing, and take longer than the rest of the row.
-             case when c.metadata ? 'headings' then matrice_private.headings_of(c.metadata) else '{}' end as headings, coalesce(e.embedding_text, c.content) as embedding_text,
+             matrice_private.headings_of(c.metadata) as headings, coalesce(e.embedding_text, c.content) as embedding_text,
              case when e.embedding_text is null then c.token_count
                   else matrice.count_tokens(e.embedding_text) end as embedding_tokens,
-             case when c.metadata ? 'header' then matrice_private.header_of(c.metadata) end as header
+             matrice_private.header_of(c.metadata) as header
         from unnest(offered) with ordinality as given (id, place)
        cross join lateral (select l.* from matrice.embedding_leases l where l.chunk_id = given.id offset 0) l
        cross join lateral (select c.* from matrice.source_chunks c where c.id = given.id offset 0) c
