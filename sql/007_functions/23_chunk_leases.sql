@@ -139,21 +139,23 @@ comment on function matrice_private.wanted_template is
 
 create or replace function matrice_private.hold_claimable(
   source_ids uuid[], parts integer[], model text, most integer, refused uuid[], template text
-) returns table (chunk_id uuid, bytes integer, tokens integer, unanswered integer, part_place bigint, ends_part boolean)
+) returns table (
+  chunk_id uuid, bytes integer, tokens integer, unanswered integer, part_place bigint, ends_part boolean, row_at tid
+)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
   return query
-    select found.id, found.bytes, found.tokens, found.unanswered, given.place, found.ends_part
+    select found.id, found.bytes, found.tokens, found.unanswered, given.place, found.ends_part, found.ctid
       from (
         select g.source_id, g.part, min(g.place) as place
           from unnest(source_ids, parts) with ordinality as g (source_id, part, place) group by 1, 2 order by 3
       ) given
      -- One part after the other, so that nothing is read or locked beyond the last chunk that is asked for.
      cross join lateral (
-       select c.id, octet_length(c.content) as bytes,
+       select c.id, c.ctid, octet_length(c.content) as bytes,
               case when template is null then c.token_count
                    else matrice.count_tokens(matrice_private.embedding_text(
                      template, (select s.name from matrice.context_sources s where s.id = c.source_id), c.metadata, c.content)) end
@@ -184,7 +186,7 @@ comment on function matrice_private.hold_claimable is
   'Locks claimable chunks of some parts and returns them, in the order of the parts. Skips chunks that others have locked, and '
   'those of refused. most: the largest number of chunks. tokens: of the text that is embedded. template: of the project, or null '
   'if the content is embedded. unanswered: how many leases of the text have ended without an answer. part_place: of its part in '
-  'parts. ends_part: whether no chunk of the part comes after it.';
+  'parts. ends_part: whether no chunk of the part comes after it. row_at: where its row is, until the lock ends.';
 
 create or replace function matrice_private.is_last_attempt(project_id uuid, attempt integer, unanswered integer) returns boolean
 language sql stable
@@ -198,7 +200,7 @@ comment on function matrice_private.is_last_attempt is
   'attempts, but decide nothing: the worker had other texts, too, and one of these may have stopped it.';
 
 create or replace function matrice_private.take_leases(
-  chunk_ids uuid[], model text, lease_seconds integer, lease_id uuid, project_ids uuid[]
+  rows_at tid[], model text, lease_seconds integer, lease_id uuid, project_ids uuid[]
 ) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -208,19 +210,19 @@ declare
   caller uuid := matrice_private.current_user_id();
   taken  integer;
 begin
-  with ended as materialized (
-    select l.chunk_id
-      from unnest(take_leases.chunk_ids) as given (id)
-     cross join lateral (
-       select l.chunk_id from matrice.embedding_leases l
-        where l.chunk_id = given.id and l.model = take_leases.model and l.leased_until <= now()
-          for update skip locked
-     ) l
-  ), chunks as materialized (
+  with chunks as materialized (
     -- text_hash, without the time of a call.
     select c.id, c.project_id, sha256(convert_to(c.content, 'UTF8')) as text_hash from matrice.source_chunks c
-     where c.id = any (take_leases.chunk_ids)
+     where c.ctid = any (take_leases.rows_at)
        and (take_leases.project_ids is null or c.project_id = any (take_leases.project_ids))
+  ), ended as materialized (
+    select l.chunk_id
+      from chunks c
+     cross join lateral (
+       select l.chunk_id from matrice.embedding_leases l
+        where l.chunk_id = c.id and l.model = take_leases.model and l.leased_until <= now()
+          for update skip locked
+     ) l
   ), templates as materialized (
     select p.id as project_id, matrice_private.template_hash(p.settings) as template_hash
       from matrice.projects p where p.id in (select c.project_id from chunks c)
@@ -264,13 +266,13 @@ begin
 end
 $$;
 comment on function matrice_private.take_leases is
-  'Leases those of the chunks that are still claimable. Returns their number. Among them are texts whose last attempt ended '
+  'Leases those of the chunks that are still claimable. Returns their number. rows_at: where the rows of the chunks are. Among them are texts whose last attempt ended '
   'without an answer: they become dead letters instead. project_ids: only chunks of these projects; null: of all projects. The '
   'caller has locked the chunks, so that nobody else takes them meanwhile. Checks no roles: for services and '
   'take_leases_of_member.';
 
 create or replace function matrice_private.take_leases_of_member(
-  chunk_ids uuid[], model text, lease_seconds integer, lease_id uuid
+  rows_at tid[], model text, lease_seconds integer, lease_id uuid
 ) returns integer
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -280,7 +282,7 @@ begin
     raise exception 'invalid lease_seconds or lease_id' using errcode = '22023', hint = 'Call claim_chunks, which makes leases.';
   end if;
   return matrice_private.take_leases(
-    chunk_ids, model, lease_seconds, lease_id, matrice_private.project_ids('editor'));
+    rows_at, model, lease_seconds, lease_id, matrice_private.project_ids('editor'));
 end
 $$;
 comment on function matrice_private.take_leases_of_member is

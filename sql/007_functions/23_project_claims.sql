@@ -3,7 +3,7 @@
 create or replace function matrice_private.lease_of_parts(
   source_ids uuid[], parts integer[], model text, template text, most integer, most_tokens integer, eighth integer,
   lease_seconds integer, lease_id uuid, inout room bigint, inout token_room bigint, inout offered uuid[],
-  out claimed integer, out seen boolean, out is_full boolean, out passed integer
+  inout rows_at tid[], out claimed integer, out seen boolean, out is_full boolean, out passed integer
 ) returns record
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -13,6 +13,7 @@ declare
   asked   integer;
   held    integer;
   fitting uuid[];
+  fit_at  tid[];
   bytes   bigint;
   tokens  bigint;
   taken   integer;
@@ -28,21 +29,22 @@ begin
     -- answer, it takes the room of an eighth of a batch; after more, that of a whole one. So no other text is there when it
     -- happens again.
     select count(*), coalesce(array_agg(h.chunk_id order by h.place) filter (where h.fits), '{}'),
+           coalesce(array_agg(h.row_at order by h.place) filter (where h.fits), '{}'),
            sum(h.bytes) filter (where h.fits), sum(h.tokens) filter (where h.fits),
            max(h.part_place) - 1 + bool_or(h.ends_part and h.place = asked)::integer
-      into held, fitting, bytes, tokens, passed
+      into held, fitting, fit_at, bytes, tokens, passed
       from (
-        select h.chunk_id, h.bytes, h.tokens, h.place, h.part_place, h.ends_part,
+        select h.chunk_id, h.bytes, h.tokens, h.place, h.part_place, h.ends_part, h.row_at,
                sum(h.bytes) over by_place <= room and sum(h.tokens) over by_place <= token_room
                or h.place = 1 and cardinality(offered) = 0 as fits
           from (
-            select h.chunk_id, h.bytes, h.place, h.part_place, h.ends_part,
+            select h.chunk_id, h.bytes, h.place, h.part_place, h.ends_part, h.row_at,
                    case when h.tokens > most_tokens then 0
                         when h.unanswered >= 2 then 2147483647
                         when h.unanswered = 1 then greatest(h.tokens, eighth)
                         else h.tokens end as tokens
               from matrice_private.hold_claimable(source_ids, parts, model, asked, refused, template)
-                   with ordinality as h (chunk_id, bytes, tokens, unanswered, part_place, ends_part, place)
+                   with ordinality as h (chunk_id, bytes, tokens, unanswered, part_place, ends_part, row_at, place)
           ) h
         window by_place as (order by h.place)
       ) h;
@@ -51,22 +53,23 @@ begin
       passed := cardinality(parts);
     end if;
     if row_security_active('matrice.embedding_leases') then
-      taken := matrice_private.take_leases_of_member(fitting, model, lease_seconds, lease_id);
+      taken := matrice_private.take_leases_of_member(fit_at, model, lease_seconds, lease_id);
     else
-      taken := matrice_private.take_leases(fitting, model, lease_seconds, lease_id, null);
+      taken := matrice_private.take_leases(fit_at, model, lease_seconds, lease_id, null);
     end if;
     if taken < cardinality(fitting) then
       select sum(octet_length(c.content)) filter (where l.is_ours),
              refused || coalesce(array_agg(given.id) filter (where l.is_ours is not true), '{}')
         into bytes, refused
-        from unnest(fitting) as given (id)
-       cross join lateral (select c.content from matrice.source_chunks c where c.id = given.id offset 0) c
+        from unnest(fitting, fit_at) as given (id, row_at)
+       cross join lateral (select c.content from matrice.source_chunks c where c.ctid = given.row_at offset 0) c
         left join lateral (
           select l.model, l.lease_id = lease_of_parts.lease_id as is_ours
             from matrice.embedding_leases l where l.chunk_id = given.id offset 0
         ) l on l.model = lease_of_parts.model;
     end if;
     offered := offered || fitting;
+    rows_at := rows_at || fit_at;
     claimed := claimed + taken;
     room := room - coalesce(bytes, 0);
     -- Of chunks that others have taken meanwhile, the tokens count too: the batch is a little smaller then.
@@ -79,7 +82,8 @@ begin
 end
 $$;
 comment on function matrice_private.lease_of_parts is
-  'Leases claimable chunks of some parts. Adds to offered the chunks that it tried to lease, takes the bytes of those that it '
+  'Leases claimable chunks of some parts. Adds to offered the chunks that it tried to lease, and to rows_at where their '
+  'rows are. Takes the bytes of those that it '
   'leased from room, and their tokens from token_room. most_tokens: longer texts count no tokens. eighth: of the tokens of a '
   'batch. claimed: how many it leased. seen: whether it locked any. is_full: whether the claim can take no more. passed: '
   'how many of the parts, from the first on, it has looked through.';
@@ -87,7 +91,8 @@ comment on function matrice_private.lease_of_parts is
 create or replace function matrice_private.lease_of_project(
   project_id uuid, model text, are_free boolean, most integer, most_tokens integer, eighth integer, lease_seconds integer,
   lease_id uuid,
-  inout room bigint, inout token_room bigint, inout offered uuid[], out claimed integer, out seen boolean, out is_full boolean
+  inout room bigint, inout token_room bigint, inout offered uuid[], inout rows_at tid[], out claimed integer, out seen boolean,
+  out is_full boolean
 ) returns record
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -122,10 +127,11 @@ begin
     select * into got
       from matrice_private.lease_of_parts(
              sources, parts, model, template, most - claimed, most_tokens, eighth, lease_seconds, lease_id, room, token_room,
-             offered);
+             offered, rows_at);
     room := got.room;
     token_room := got.token_room;
     offered := got.offered;
+    rows_at := got.rows_at;
     claimed := claimed + got.claimed;
     seen := seen or got.seen;
     is_full := got.is_full;

@@ -2,7 +2,7 @@
 
 create or replace function matrice_private.fill_batch(
   model text, in_project uuid, most integer, most_tokens integer, batch_tokens integer, lease_seconds integer, lease_id uuid,
-  out offered uuid[], out claimed integer, out seen boolean, out is_busy boolean
+  out offered uuid[], out rows_at tid[], out claimed integer, out seen boolean, out is_busy boolean
 ) returns record
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -17,6 +17,7 @@ declare
   got        record;
 begin
   offered := '{}';
+  rows_at := '{}';
   claimed := 0;
   seen := false;
   is_busy := false;
@@ -31,6 +32,7 @@ begin
         token_room, offered);
       room := got.room;
       token_room := got.token_room;
+      rows_at := rows_at || array_fill(null::tid, array[cardinality(got.offered) - cardinality(offered)]);
       offered := got.offered;
       claimed := claimed + got.claimed;
       seen := seen or got.seen;
@@ -42,10 +44,11 @@ begin
         select * into got
           from matrice_private.lease_of_project(
                  project, model, are_free, most - claimed, most_tokens, coalesce(batch_tokens, 2147483647) / 8, lease_seconds,
-                 lease_id, room, token_room, offered);
+                 lease_id, room, token_room, offered, rows_at);
         room := got.room;
         token_room := got.token_room;
         offered := got.offered;
+        rows_at := got.rows_at;
         claimed := claimed + got.claimed;
         seen := seen or got.seen;
         if got.is_full then
@@ -57,10 +60,10 @@ begin
 end
 $$;
 comment on function matrice_private.fill_batch is
-  'Leases claimable insights and chunks for a model, of one project or of all. offered: those that it tried to lease. claimed: '
-  'how many it leased. seen: whether it locked any. is_busy: whether insights wait that others have locked.';
+  'Leases claimable insights and chunks for a model, of one project or of all. offered: those that it tried to lease. rows_at: '
+  'where the rows of the chunks among them are, null for an insight. claimed: how many it leased. seen: whether it locked any. is_busy: whether insights wait that others have locked.';
 
-create or replace function matrice_private.batch_of(offered uuid[], of_model text, of_lease uuid)
+create or replace function matrice_private.batch_of(offered uuid[], rows_at tid[], of_model text, of_lease uuid)
 returns table (
   chunk_id uuid, project_id uuid, content text, token_count integer, attempt integer, lease_id uuid, model text,
   source_id uuid, source_name text, headings text[], embedding_text text, embedding_tokens integer, request_model text,
@@ -78,9 +81,9 @@ begin
              case when e.embedding_text is null then c.token_count
                   else matrice.count_tokens(e.embedding_text) end as embedding_tokens,
              matrice_private.header_of(c.metadata) as header
-        from unnest(offered) with ordinality as given (id, place)
+        from unnest(offered, rows_at) with ordinality as given (id, row_at, place)
        cross join lateral (select l.* from matrice.embedding_leases l where l.chunk_id = given.id offset 0) l
-       cross join lateral (select c.* from matrice.source_chunks c where c.id = given.id offset 0) c
+       cross join lateral (select c.* from matrice.source_chunks c where c.ctid = given.row_at offset 0) c
        cross join lateral (select s.id, s.name from matrice.context_sources s where s.id = c.source_id offset 0) s
        cross join lateral (select p.settings from matrice.projects p where p.id = c.project_id offset 0) p
        cross join lateral (
@@ -102,7 +105,8 @@ begin
      order by b.place;
 end
 $$;
-comment on function matrice_private.batch_of is 'Returns the chunks and insights of a lease, as claim_chunks does.';
+comment on function matrice_private.batch_of is 'Returns the chunks and insights of a lease, as claim_chunks does. offered, rows_at: of fill_batch. The rows are locked, so '
+  'they are still there.';
 
 create or replace function matrice_private.require_limit(argument text, given integer, least_value integer, most integer)
 returns void
@@ -166,11 +170,11 @@ begin
       -- Releases the locked chunks, which others have taken.
     end;
     if got.claimed > 0 then
-      return query select * from matrice_private.batch_of(got.offered, chosen, lease) b where b.embedding_tokens <= most_tokens;
+      return query select * from matrice_private.batch_of(got.offered, got.rows_at, chosen, lease) b where b.embedding_tokens <= most_tokens;
       get diagnostics fitting = row_count;
       exit when fitting = got.claimed;
       perform matrice_private.give_back(
-        array(select b.chunk_id from matrice_private.batch_of(got.offered, chosen, lease) b where b.embedding_tokens > most_tokens),
+        array(select b.chunk_id from matrice_private.batch_of(got.offered, got.rows_at, chosen, lease) b where b.embedding_tokens > most_tokens),
         chosen, format('The text has more than the %s tokens that the model takes.', most_tokens), lease, true);
       exit when fitting > 0;
       -- All of them were too long, or dead letters now. There may be others.
