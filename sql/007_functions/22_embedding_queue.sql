@@ -117,23 +117,28 @@ begin
   if not exists (select from removed) then
     return null;
   end if;
-  with claimed as materialized (
-    select d.project_id, d.model from (select distinct r.project_id, r.model from removed r) d
+  -- Usually all of them have an embedding now.
+  with waiting as materialized (
+    -- OFFSET 0, so that no plan reads all embeddings of the model, or all chunks.
+    select r.chunk_id, r.project_id, r.model
+      from removed r
+     where not exists (
+       select from (select e.model, e.template_hash from matrice.chunk_embeddings e where e.chunk_id = r.chunk_id offset 0) e
+        where e.model = r.model
+          and e.template_hash is not distinct from coalesce((
+            select matrice_private.wanted_template(p.settings, p.reembed_template) from matrice.projects p
+             where p.id = r.project_id), e.template_hash))
+  ), claimed as materialized (
+    select d.project_id, d.model from (select distinct w.project_id, w.model from waiting w) d
      where matrice_private.is_claimed(d.project_id, d.model)
   )
   insert into matrice_private.waiting_parts (project_id, source_id, part, model, due)
   select f.project_id, f.source_id, f.part, f.model, least(s.created_at, now())
     from (
-      select distinct c.project_id, c.source_id, c.chunk_index / 128 as part, r.model
-        from removed r
-       -- OFFSET 0, so that no plan reads all chunks, or all embeddings of the model.
-       cross join lateral (select c.* from matrice.source_chunks c where c.id = r.chunk_id offset 0) c
-        join matrice.projects p on p.id = c.project_id
-       where (p.id, r.model) in (select d.project_id, d.model from claimed d) and not exists (
-         select from (select e.model, e.template_hash from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
-          where e.model = r.model
-            and e.template_hash is not distinct from coalesce(
-              matrice_private.wanted_template(p.settings, p.reembed_template), e.template_hash))
+      select distinct c.project_id, c.source_id, c.chunk_index / 128 as part, w.model
+        from waiting w
+       cross join lateral (select c.* from matrice.source_chunks c where c.id = w.chunk_id offset 0) c
+       where (c.project_id, w.model) in (select d.project_id, d.model from claimed d)
     ) f
     join matrice.context_sources s on s.id = f.source_id;
   return null;

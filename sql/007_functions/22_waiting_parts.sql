@@ -134,16 +134,18 @@ comment on function matrice_private.settle_parts is
   'membership of the project. So only services and settle_parts_of_member may execute it.';
 
 create or replace function matrice_private.next_with_insights(after_project uuid) returns uuid
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-begin atomic
-  select least(
+as $$
+begin
+  return least(
     (select w.project_id from matrice_private.waiting_insights w
       where w.project_id > coalesce(after_project, '00000000-0000-0000-0000-000000000000') order by w.project_id limit 1),
     (select l.project_id from matrice_private.insight_leases l
       where l.project_id > coalesce(after_project, '00000000-0000-0000-0000-000000000000')
       order by l.project_id, l.model, l.leased_until, l.insight_id limit 1));
-end;
+end
+$$;
 comment on function matrice_private.next_with_insights is
   'Returns the next project by its id that has insights to embed. after_project: null for the first.';
 

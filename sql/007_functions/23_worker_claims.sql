@@ -218,8 +218,10 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  project uuid;
-  others  uuid[];
+  project  uuid;
+  projects uuid[];
+  found    integer;
+  others   uuid[] := '{}';
 begin
   if array_ndims(chunk_ids) > 1 then
     raise exception 'chunk_ids must be a plain list'
@@ -230,7 +232,11 @@ begin
     raise exception 'chunk_ids must not be null and must not contain null'
       using errcode = '22004', hint = 'Pass the chunk_id values that claim_chunks returned.';
   end if;
-  others := matrice_private.not_chunks(chunk_ids);
+  select array_agg(distinct c.project_id), count(*) into projects, found from matrice.source_chunks c where c.id = any (chunk_ids);
+  -- Usually all are chunks.
+  if found < cardinality(chunk_ids) then
+    others := matrice_private.not_chunks(chunk_ids);
+  end if;
   if cardinality(chunk_ids) > 0 and cardinality(others) = cardinality(chunk_ids)
      and not exists (select from matrice.insights i where i.id = any (others)) then
     raise exception 'chunks not found'
@@ -239,7 +245,7 @@ begin
             hint = 'Their source may have been cut again since you claimed them. Claim again.';
   end if;
   for project in
-    select c.project_id from matrice.source_chunks c where c.id = any (chunk_ids)
+    select p.id from unnest(projects) as p (id)
     union
     select i.project_id from matrice.insights i where i.id = any (others)
   loop
@@ -250,6 +256,24 @@ $$;
 comment on function matrice_private.require_chunks is
   'Raises unless the caller is an editor of the projects of the chunks and insights. Ignores those that no longer exist, but '
   'raises if none exists.';
+
+create or replace function matrice_private.require_claim(
+  batch_size integer, lease_seconds integer, max_batch_tokens integer, max_inputs integer, max_input_tokens integer
+) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.require_given('batch_size', batch_size);
+  perform matrice_private.require_given('lease_seconds', lease_seconds);
+  perform matrice_private.require_limit('batch_size', batch_size, 1, 10000);
+  perform matrice_private.require_limit('lease_seconds', lease_seconds, 1, 86400);
+  perform matrice_private.require_limit('max_batch_tokens', max_batch_tokens, 1, 1000000000);
+  perform matrice_private.require_limit('max_inputs', max_inputs, 1, 10000);
+  perform matrice_private.require_limit('max_input_tokens', max_input_tokens, 1, 1000000000);
+end
+$$;
+comment on function matrice_private.require_claim is 'Raises unless the numbers of a claim are within their bounds.';
 
 create or replace function matrice.claim_chunks(
   model text default null, batch_size integer default 64, lease_seconds integer default 300, project_id uuid default null,
@@ -262,12 +286,8 @@ create or replace function matrice.claim_chunks(
 language sql
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select matrice_private.require_given('batch_size', batch_size), matrice_private.require_given('lease_seconds', lease_seconds),
-         matrice_private.require_limit('batch_size', batch_size, 1, 10000),
-         matrice_private.require_limit('lease_seconds', lease_seconds, 1, 86400),
-         matrice_private.require_limit('max_batch_tokens', max_batch_tokens, 1, 1000000000),
-         matrice_private.require_limit('max_inputs', max_inputs, 1, 10000),
-         matrice_private.require_limit('max_input_tokens', max_input_tokens, 1, 1000000000);
+  -- Each call reads this body again, so it is short.
+  select matrice_private.require_claim(batch_size, lease_seconds, max_batch_tokens, max_inputs, max_input_tokens);
   select l.chunk_id, l.project_id, l.content, l.token_count, l.attempt, l.lease_id, l.model, l.source_id, l.source_name,
          l.headings, l.embedding_text, l.embedding_tokens, l.request_model, l.header
     from matrice_private.lease_chunks(

@@ -69,6 +69,8 @@ begin
         end if;
       end if;
       held := array(select c.id from matrice.source_chunks c where c.id = any (wanted) for key share skip locked);
+      -- Usually nobody has locked one.
+      exit when cardinality(held) = cardinality(wanted);
       select c.id into awaited
         from matrice.source_chunks c
        where c.id = any (wanted) and not exists (select from unnest(held) as h (id) where h.id = c.id)

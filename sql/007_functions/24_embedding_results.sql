@@ -10,8 +10,9 @@ as $$
 #variable_conflict use_column
 declare
   chosen_model text;
-  others uuid[];
+  others uuid[] := '{}';
   ours uuid[];
+  held integer;
   stored integer;
   refusal text;
   is_member boolean := row_security_active('matrice.embedding_leases');
@@ -30,6 +31,7 @@ begin
   end if;
   -- Skips chunks that no longer exist, because their source was cut again since the claim; and chunks whose text changed.
   ours := matrice_private.hold_chunks(chunk_ids);
+  held := cardinality(ours);
   if is_member then
     ours := matrice_private.own_leases_of_member(ours, chosen_model, store_embeddings.lease_id);
   else
@@ -55,7 +57,9 @@ begin
     on conflict on constraint chunk_embeddings_chunk_id_model_key do update
       set embedding = excluded.embedding, template_hash = excluded.template_hash, created_at = now();
     get diagnostics stored = row_count;
-    others := matrice_private.not_chunks(chunk_ids);
+    if held < cardinality(chunk_ids) then
+      others := matrice_private.not_chunks(chunk_ids);
+    end if;
     if others <> '{}' and is_member then
       stored := stored + matrice_private.store_insights_of_member(
         others, chosen_model, chunk_ids, embeddings, store_embeddings.lease_id);

@@ -71,7 +71,7 @@ begin
       'require_unused_model', 'require_batch_size', 'is_covered', 'flip_model', 'flip_whole', 'held_settings',
       'text_hash', 'headings_of', 'header_of', 'embedding_text', 'template_hash', 'wanted_template', 'hold_claimable',
       'lease_of_parts', 'lease_of_project', 'projects_to_claim', 'has_claimable', 'models_to_claim', 'fill_batch', 'batch_of',
-      'require_limit', 'lease_chunks', 'claimable_after', 'give_back', 'not_chunks', 'require_chunks', 'hold_chunks',
+      'require_limit', 'require_claim', 'lease_chunks', 'claimable_after', 'give_back', 'not_chunks', 'require_chunks', 'hold_chunks',
       'insight_text', 'insights_for_batch', 'failed_insights_as_seen',
       'similarities_to', 'chunks_having', 'has_other_policies', 'are_visible', 'nearest_visible', 'vector_candidates',
       'shown_places', 'matching_texts', 'word_candidates', 'reindex_some',
