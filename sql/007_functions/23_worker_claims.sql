@@ -199,64 +199,6 @@ comment on function matrice_private.lease_chunks is
   'Does the work of claim_chunks. claim_chunks has arguments and result columns of the same names, which PL/pgSQL does not '
   'allow.';
 
-create or replace function matrice_private.not_chunks(ids uuid[]) returns uuid[]
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-as $$
-begin
-  return array(
-    select g.id from unnest(ids) as g (id)
-     where not exists (select from (select c.id from matrice.source_chunks c where c.id = g.id offset 0) c));
-end
-$$;
-comment on function matrice_private.not_chunks is
-  'Returns those of the ids that are of no chunk that the caller can see: they may be of insights.';
-
-create or replace function matrice_private.require_chunks(chunk_ids uuid[]) returns void
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  project  uuid;
-  projects uuid[];
-  found    integer;
-  others   uuid[] := '{}';
-begin
-  if array_ndims(chunk_ids) > 1 then
-    raise exception 'chunk_ids must be a plain list'
-      using errcode = '22023', detail = format('It has %s dimensions.', array_ndims(chunk_ids)),
-            hint = 'Pass the chunk_id values that claim_chunks returned.';
-  end if;
-  if chunk_ids is null or array_position(chunk_ids, null) is not null then
-    raise exception 'chunk_ids must not be null and must not contain null'
-      using errcode = '22004', hint = 'Pass the chunk_id values that claim_chunks returned.';
-  end if;
-  select array_agg(distinct c.project_id), count(*) into projects, found from matrice.source_chunks c where c.id = any (chunk_ids);
-  -- Usually all are chunks.
-  if found < cardinality(chunk_ids) then
-    others := matrice_private.not_chunks(chunk_ids);
-  end if;
-  if cardinality(chunk_ids) > 0 and cardinality(others) = cardinality(chunk_ids)
-     and not exists (select from matrice.insights i where i.id = any (others)) then
-    raise exception 'chunks not found'
-      using errcode = 'PT404',
-            detail = format('You can see none of the %s chunks.', cardinality(chunk_ids)),
-            hint = 'Their source may have been cut again since you claimed them. Claim again.';
-  end if;
-  for project in
-    select p.id from unnest(projects) as p (id)
-    union
-    select i.project_id from matrice.insights i where i.id = any (others)
-  loop
-    perform matrice_private.require_role(project, 'editor');
-  end loop;
-end
-$$;
-comment on function matrice_private.require_chunks is
-  'Raises unless the caller is an editor of the projects of the chunks and insights. Ignores those that no longer exist, but '
-  'raises if none exists.';
-
 create or replace function matrice_private.require_claim(
   batch_size integer, lease_seconds integer, max_batch_tokens integer, max_inputs integer, max_input_tokens integer
 ) returns void

@@ -12,6 +12,9 @@ insert into matrice.source_chunks (id, source_id, chunk_index, content)
 select tests.id(word), tests.id('log'), place, word from unnest(array['alpha', 'beta', 'gamma', 'delta']) with ordinality as w (word, place);
 
 create function tests.ids(variadic names text[]) returns uuid[] language sql as $$ select array_agg(tests.id(name)) from unnest(names) name $$;
+create function tests.rows_at(variadic names text[]) returns tid[] language sql security definer as $$
+  select array_agg(c.ctid) from matrice.source_chunks c where c.id = any (tests.ids(variadic names))
+$$;
 create function tests.vectors(how_many integer) returns jsonb language sql as $$ select jsonb_agg('[1,1,1]'::jsonb) from generate_series(1, how_many) $$;
 create function tests.stored() returns text language sql security definer as $$
   select coalesce(string_agg(c.content, ' ' order by c.content), '') from matrice.chunk_embeddings e join matrice.source_chunks c on c.id = e.chunk_id
@@ -45,25 +48,25 @@ select tests.refuses($$insert into matrice.embedding_leases (chunk_id, model, le
                      'H2: embedding_leases refuses a client an insert');
 select tests.refuses($$update matrice.embedding_leases set attempt = 2147483647$$, '42501', 'H2: embedding_leases refuses a client an update');
 select tests.refuses($$delete from matrice.embedding_leases$$, '42501', 'H2: embedding_leases refuses a client a delete');
-select tests.refuses($$select matrice_private.take_leases(tests.ids('gamma'), 'tiny', 60, gen_random_uuid(), null)$$, '42501',
+select tests.refuses($$select matrice_private.take_leases(tests.rows_at('gamma'), 'tiny', 60, gen_random_uuid(), null)$$, '42501',
                      'H2: take_leases refuses a client');
 select tests.refuses($$select matrice_private.own_leases(tests.ids('alpha'), 'tiny', null, null)$$, '42501', 'H2: own_leases refuses a client');
 select tests.refuses($$select matrice_private.return_leases(tests.ids('alpha'), 'tiny', 'x', null, false, null)$$, '42501', 'H2: return_leases refuses a client');
-select tests.refuses($$select matrice_private.take_leases_of_member(tests.ids('gamma'), 'tiny', 2147483647, gen_random_uuid())$$, '22023',
+select tests.refuses($$select matrice_private.take_leases_of_member(tests.rows_at('gamma'), 'tiny', 2147483647, gen_random_uuid())$$, '22023',
                      'H2: take_leases_of_member refuses lease_seconds 2147483647');
-select is(matrice_private.take_leases_of_member(tests.ids('alpha'), 'tiny', 60, gen_random_uuid()), 0,
+select is(matrice_private.take_leases_of_member(tests.rows_at('alpha'), 'tiny', 60, gen_random_uuid()), 0,
           'H2: take_leases_of_member of the caller''s own live lease returns 0');
 select tests.refuses($$select matrice_private.end_leases(tests.ids('alpha'), 'tiny', null)$$, '42501', 'H2: end_leases refuses a client');
 select lives_ok($$select matrice_private.end_leases_of_member(tests.ids('alpha'), 'tiny')$$, 'H2: end_leases_of_member of a chunk without an embedding is no error');
 select tests.as_user('mallory');
-select is(matrice_private.take_leases_of_member(tests.ids('gamma'), 'tiny', 60, gen_random_uuid()), 0, 'H2: take_leases_of_member by an outsider returns 0');
+select is(matrice_private.take_leases_of_member(tests.rows_at('gamma'), 'tiny', 60, gen_random_uuid()), 0, 'H2: take_leases_of_member by an outsider returns 0');
 select is(matrice_private.own_leases_of_member(tests.ids('alpha', 'gamma'), 'tiny', null), '{}', 'H2: own_leases_of_member by an outsider ends no lease');
 select is(matrice_private.own_leases_of_member(tests.ids('alpha'), 'tiny', tests.id('first')), '{}',
           'H2: own_leases_of_member by an outsider with the right lease_id ends no lease');
 select lives_ok($$select matrice_private.return_leases_of_member(tests.ids('alpha'), 'tiny', 'x', tests.id('first'), true)$$,
                 'H2: return_leases_of_member by an outsider is no error');
 select tests.as_user('victor');
-select is(matrice_private.take_leases_of_member(tests.ids('gamma'), 'tiny', 60, gen_random_uuid()), 0, 'H2: take_leases_of_member by a viewer returns 0');
+select is(matrice_private.take_leases_of_member(tests.rows_at('gamma'), 'tiny', 60, gen_random_uuid()), 0, 'H2: take_leases_of_member by a viewer returns 0');
 select is(matrice_private.own_leases_of_member(tests.ids('alpha', 'gamma'), 'tiny', null), '{}', 'H2: own_leases_of_member by a viewer ends no lease');
 select lives_ok($$select matrice_private.return_leases_of_member(tests.ids('alpha'), 'tiny', 'x', tests.id('first'), true)$$,
                 'H2: return_leases_of_member by a viewer is no error');
