@@ -144,14 +144,18 @@ create or replace function matrice_private.hold_claimable(
 )
 language plpgsql
 set search_path = pg_catalog, pg_temp
+-- Then a plan reads the chunks of a part by the index that has their order. With another one it may read the whole source, under
+-- row-level security.
+set enable_sort = off
 as $$
 #variable_conflict use_column
 begin
   return query
     select found.id, found.bytes, found.tokens, found.unanswered, given.place, found.ends_part, found.ctid
       from (
-        select g.source_id, g.part, min(g.place) as place
-          from unnest(source_ids, parts) with ordinality as g (source_id, part, place) group by 1, 2 order by 3
+        -- Multiplied here: a condition that may raise an error comes after row-level security, and uses no index.
+        select g.source_id, g.part * 128 as first_index, g.part * 128 + 127 as last_index, min(g.place) as place
+          from unnest(source_ids, parts) with ordinality as g (source_id, part, place) group by 1, 2, 3 order by 4
       ) given
      -- One part after the other, so that nothing is read or locked beyond the last chunk that is asked for.
      cross join lateral (
@@ -166,7 +170,7 @@ begin
          from matrice.source_chunks c
          left join lateral (select l.* from matrice.embedding_leases l where l.chunk_id = c.id offset 0) ended
            on ended.model = hold_claimable.model
-        where c.source_id = given.source_id and c.chunk_index between given.part * 128 and given.part * 128 + 127
+        where c.source_id = given.source_id and c.chunk_index between given.first_index and given.last_index
           and ended.leased_until > now() is not true
           and c.id <> all (refused)
           and not exists (

@@ -197,9 +197,11 @@ begin
         from matrice_private.next_parts(project, model, false, 2147483647) n;
     end if;
     if exists (
-      select from unnest(sources, parts) as given (source_id, part)
+      -- As in hold_claimable. OFFSET 0 keeps the multiplication out of the join.
+      select from (select g.source_id, g.part * 128 as first_index, g.part * 128 + 127 as last_index
+                     from unnest(sources, parts) as g (source_id, part) offset 0) given
         join matrice.source_chunks c
-          on c.source_id = given.source_id and c.chunk_index between given.part * 128 and given.part * 128 + 127
+          on c.source_id = given.source_id and c.chunk_index between given.first_index and given.last_index
        where not exists (
            select from (select e.model, e.template_hash from matrice.chunk_embeddings e where e.chunk_id = c.id offset 0) e
             where e.model = has_claimable.model

@@ -76,20 +76,24 @@ as $$
 begin
   return query
     with chunks as (
-      select given.place, c.id, c.project_id, c.content, c.token_count, l.attempt, s.id as source_id, s.name as source_name,
-             matrice_private.headings_of(c.metadata) as headings, coalesce(e.embedding_text, c.content) as embedding_text,
-             case when e.embedding_text is null then c.token_count
-                  else matrice.count_tokens(e.embedding_text) end as embedding_tokens,
-             matrice_private.header_of(c.metadata) as header
-        from unnest(offered, rows_at) with ordinality as given (id, row_at, place)
-       cross join lateral (select l.* from matrice.embedding_leases l where l.chunk_id = given.id offset 0) l
-       cross join lateral (select c.* from matrice.source_chunks c where c.ctid = given.row_at offset 0) c
-       cross join lateral (select s.id, s.name from matrice.context_sources s where s.id = c.source_id offset 0) s
-       cross join lateral (select p.settings from matrice.projects p where p.id = c.project_id offset 0) p
-       cross join lateral (
-         select case when p.settings ->> 'embedding_template' is not null then matrice_private.embedding_text(
-           p.settings ->> 'embedding_template', s.name, c.metadata, c.content) end as embedding_text offset 0) e
-       where l.model = of_model and l.lease_id = of_lease
+      select t.place, t.id, t.project_id, t.content, t.token_count, t.attempt, t.source_id, t.source_name,
+             matrice_private.headings_of(t.metadata) as headings, coalesce(t.embedding_text, t.content) as embedding_text,
+             case when t.embedding_text is null then t.token_count
+                  else matrice.count_tokens(t.embedding_text) end as embedding_tokens,
+             matrice_private.header_of(t.metadata) as header
+        from (
+          select given.place, c.id, c.project_id, c.content, c.token_count, c.metadata, l.attempt, s.id as source_id,
+                 s.name as source_name,
+                 case when p.settings ->> 'embedding_template' is not null then matrice_private.embedding_text(
+                   p.settings ->> 'embedding_template', s.name, c.metadata, c.content) end as embedding_text
+            from unnest(offered, rows_at) with ordinality as given (id, row_at, place)
+           cross join lateral (select l.* from matrice.embedding_leases l where l.chunk_id = given.id offset 0) l
+           cross join lateral (select c.* from matrice.source_chunks c where c.ctid = given.row_at offset 0) c
+           cross join lateral (select s.id, s.name from matrice.context_sources s where s.id = c.source_id offset 0) s
+           cross join lateral (select p.settings from matrice.projects p where p.id = c.project_id offset 0) p
+           where l.model = of_model and l.lease_id = of_lease
+          offset 0
+        ) t
     ), insights as (
       select l.place, i.id, i.project_id, t.content, t.tokens, l.attempt, null::uuid, null, '{}'::text[], t.content, t.tokens,
              null
