@@ -62,7 +62,7 @@ begin
              refused || coalesce(array_agg(given.id) filter (where l.is_ours is not true), '{}')
         into bytes, refused
         from unnest(fitting, fit_at) as given (id, row_at)
-       cross join lateral (select c.content from matrice.source_chunks c where c.ctid = given.row_at offset 0) c
+        left join lateral (select c.content from matrice.source_chunks c where c.ctid = given.row_at offset 0) c on true
         left join lateral (
           select l.model, l.lease_id = lease_of_parts.lease_id as is_ours
             from matrice.embedding_leases l where l.chunk_id = given.id offset 0
