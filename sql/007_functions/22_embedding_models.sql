@@ -188,9 +188,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   declared integer;
+  norm     double precision;
 begin
   select m.dimensions into declared from matrice.embedding_models m where m.model = new.model;
-  if matrice_private.norm_of_dimensions(new.embedding, declared) between 1e-18 and 1e18 then
+  -- In a variable, because BETWEEN would call the function twice.
+  norm := matrice_private.norm_of_dimensions(new.embedding, declared);
+  if norm between 1e-18 and 1e18 then
     return new;
   end if;
   new.embedding := matrice_private.comparable(new.embedding, new.model);

@@ -48,8 +48,10 @@ language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform matrice_private.require_match_count(match_count);
-  perform matrice_private.require_object('filter', filter);
+  if (match_count between 1 and 10000 and jsonb_typeof(filter) = 'object') is not true then
+    perform matrice_private.require_match_count(match_count);
+    perform matrice_private.require_object('filter', filter);
+  end if;
   return query select * from matrice._nearest_chunks(
     project_ids, model, query_embedding, match_count,
     case when filter <> '{}' then matrice_private.chunks_having(project_ids, filter) end);
