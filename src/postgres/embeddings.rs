@@ -94,14 +94,15 @@ impl Vector<'_> {
 }
 
 /// A query, and pgvector's function that compares vectors with it.
-struct Compared {
+struct Compared<'a> {
     query: Query,
-    value: pg_sys::Datum,
+    /// Whole: pgvector would fetch a vector of a table again for each comparison.
+    vector: Vector<'a>,
     dimensions: u16,
     function: pg_sys::FmgrInfo,
 }
 
-impl Compared {
+impl Compared<'_> {
     /// # Errors
     /// `22023` unless the query is a vector of finite numbers that are not all 0.
     /// `55000` if pgvector's function is not there.
@@ -115,7 +116,7 @@ impl Compared {
         Ok(Compared {
             query: Query::new(&numbers).ok_or_else(not_comparable)?,
             dimensions: vector.dimensions().ok_or_else(not_comparable)?,
-            value: query.datum(),
+            vector,
             function: cosine_distance(query.oid())?,
         })
     }
@@ -134,7 +135,7 @@ impl Compared {
                 &mut self.function,
                 pg_sys::InvalidOid,
                 vector.0.datum(),
-                self.value,
+                self.vector.0.datum(),
             )
         };
         // SAFETY: the function returns a double, which is never null.
@@ -256,7 +257,7 @@ struct Tables {
 struct Search<'a> {
     model: &'a str,
     among: Option<&'a HashSet<Id>>,
-    compared: Compared,
+    compared: Compared<'a>,
     nearest: Nearest,
     embedding_of_chunk: Scan<'a>,
     embeddings_of_project: Scan<'a>,

@@ -11,6 +11,7 @@ use pgrx::datum::Uuid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{PgRelation, name_data_to_str, pg_sys, varlena};
+use std::cell::RefCell;
 use std::ffi::{CStr, c_char};
 use std::ops::Deref;
 use std::slice;
@@ -52,13 +53,33 @@ impl Kind {
 const UUID_OPS: u32 = 2968;
 const TEXT_OPS: u32 = 1994;
 
-/// Whether an object is a member of the extension vector.
+thread_local! {
+    /// What [`is_of_pgvector`] has found: a class and an object each. A search asks for a type and a function.
+    static OF_PGVECTOR: RefCell<Vec<(pg_sys::Oid, pg_sys::Oid)>> = const { RefCell::new(Vec::new()) };
+}
+/// An update of pgvector may make new objects in the same session.
+const MOST_OF_PGVECTOR: usize = 16;
+
+/// Whether an object is a member of the extension vector, or was one earlier in this session.
+///
+/// To look it up takes longer than to compare some ten vectors. What was a member once is still what pgvector's library says: an
+/// OID is not given twice in the life of a session.
 pub(crate) fn is_of_pgvector(class: pg_sys::Oid, object: pg_sys::Oid) -> bool {
+    if OF_PGVECTOR.with_borrow(|known| known.contains(&(class, object))) {
+        return true;
+    }
     // SAFETY: both look up catalogs, and return no OID if there is nothing.
-    unsafe {
+    let is_member = unsafe {
         let extension = pg_sys::get_extension_oid(c"vector".as_ptr(), true);
         extension != pg_sys::InvalidOid && pg_sys::getExtensionOfObject(class, object) == extension
+    };
+    if is_member {
+        OF_PGVECTOR.with_borrow_mut(|known| {
+            known.truncate(MOST_OF_PGVECTOR - 1);
+            known.push((class, object));
+        });
     }
+    is_member
 }
 
 /// What a table must have to be read.
