@@ -2,7 +2,7 @@
 
 use crate::postgres::INTERRUPT;
 use crate::postgres::error::error;
-use crate::postgres::rows::{Bytes, Form, Id, Key, Kind, Scan, Table, is_of_pgvector};
+use crate::postgres::rows::{Bytes, Form, Id, Key, Kind, ReadAhead, Scan, Table, is_of_pgvector};
 use matrice_core::codes::{Candidate, Candidates, Encoder, ListQuery, Mean, Page, Query, Ranked};
 use pgrx::datum::AnyElement;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -68,6 +68,9 @@ const CODES: usize = 0;
 
 /// Up to so many vectors are all compared. This takes no longer than to read codes first.
 const FEW: usize = 300;
+
+/// So many vectors are fetched into the processor's cache at once, which waits for all of them as long as for one.
+const AT_ONCE: usize = 8;
 
 /// How many rows are read per check for cancellation.
 const INTERRUPT_EVERY: usize = 256;
@@ -317,9 +320,15 @@ impl Search<'_> {
         if let Some(among) = self.among
             && among.len() <= total / 20
         {
-            for (number, chunk_id) in among.iter().enumerate() {
-                check_interrupts(number);
-                self.offer_chunk(project_id, *chunk_id)?;
+            let mut among: Vec<Id> = among.iter().copied().collect();
+            // In the order of the index.
+            among.sort_unstable();
+            for some in among.chunks(AT_ONCE) {
+                INTERRUPT.check();
+                self.announce(some.iter().copied());
+                for chunk_id in some {
+                    self.offer_chunk(project_id, *chunk_id)?;
+                }
             }
             return Ok(());
         }
@@ -369,12 +378,14 @@ impl Search<'_> {
     /// Compares the codes of a project. `None` if a page is not readable.
     fn candidates(&mut self, project_id: Id, lists: &[(Id, ListQuery)], depth: usize) -> Option<Ranked> {
         let mut candidates = Candidates::new(depth);
+        let mut ahead = ReadAhead::default();
         for (list, query) in lists {
             self.pages
                 .find(&[Key::Uuid(project_id), Key::Text(self.model), Key::Uuid(*list)]);
             while self.pages.advance() {
                 INTERRUPT.check();
                 let bytes = self.pages.bytes(CODES)?;
+                ahead.at(&bytes);
                 let page = Page::parse(&bytes)?;
                 let is_read = match self.among {
                     Some(among) => query.scan(&page, &mut candidates, |id| among.contains(id)),
@@ -400,12 +411,24 @@ impl Search<'_> {
                 return Ok(true);
             }
             check_interrupts(number);
+            if number.is_multiple_of(AT_ONCE) {
+                let next = &candidates[number..candidates.len().min(number + AT_ONCE)];
+                self.announce(next.iter().map(|candidate| candidate.id));
+            }
             // A chunk whose vector has changed may have two codes.
             if seen.insert(candidate.id) {
                 self.offer_chunk(project_id, candidate.id)?;
             }
         }
         Ok(false)
+    }
+
+    /// Says which chunks come next.
+    fn announce(&mut self, chunk_ids: impl Iterator<Item = Id>) {
+        for chunk_id in chunk_ids {
+            self.embedding_of_chunk
+                .announce(&[Key::Uuid(chunk_id), Key::Text(self.model)]);
+        }
     }
 
     /// Compares the vector of a chunk, if the project has it.
@@ -426,6 +449,7 @@ impl Search<'_> {
     fn offer_all(&mut self, project_id: Id) -> Result<(), ErrorReport> {
         let known: HashSet<Id> = self.nearest.kept.iter().map(|near| near.chunk_id).collect();
         let mut number = 0;
+        let mut ahead = ReadAhead::default();
         self.embeddings_of_project
             .find(&[Key::Uuid(project_id), Key::Text(self.model)]);
         while self.embeddings_of_project.advance() {
@@ -438,6 +462,7 @@ impl Search<'_> {
                 continue;
             }
             if let Some(bytes) = self.embeddings_of_project.bytes(VECTOR) {
+                ahead.at(&bytes);
                 let similarity = self.compared.similarity(&Vector(bytes))?;
                 self.nearest.offer(Near { chunk_id, similarity });
             }
