@@ -268,6 +268,8 @@ pub(crate) struct Scan<'a> {
     of: &'a Table,
     scan: pg_sys::IndexScanDesc,
     slot: *mut pg_sys::TupleTableSlot,
+    /// Whether the index has an entry that `arrive` may move to.
+    is_on_its_way: bool,
 }
 
 impl<'a> Scan<'a> {
@@ -292,6 +294,7 @@ impl<'a> Scan<'a> {
                 of,
                 scan,
                 slot: pg_sys::table_slot_create(table, std::ptr::null_mut()),
+                is_on_its_way: false,
             })
         }
     }
@@ -337,14 +340,16 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Asks for the page of a row that `find` will be called for soon, from the disk or into the processor's cache.
-    pub(crate) fn announce(&mut self, values: &[Key]) {
+    /// Looks up the first row with these values of the keys, and asks for its page, from the disk or into the processor's cache.
+    /// [`Scan::arrive`] moves to the row. Other scans can look up theirs in the meantime.
+    pub(crate) fn set_out(&mut self, values: &[Key]) {
         self.find(values);
-        // SAFETY: the scan has been restarted by `find`. A row that the index names stands in a page of the table, which is counted
-        // from 1 where it is in memory.
+        // SAFETY: the scan has been restarted by `find`. The page of a row that the index names is there. In memory, pages are
+        // counted from 1.
         unsafe {
             let row = pg_sys::index_getnext_tid(self.scan, pg_sys::ScanDirection::ForwardScanDirection);
-            if row.is_null() {
+            self.is_on_its_way = !row.is_null();
+            if !self.is_on_its_way {
                 return;
             }
             let fork = pg_sys::ForkNumber::MAIN_FORKNUM;
@@ -355,6 +360,15 @@ impl<'a> Scan<'a> {
                 fetch(page.cast(), pg_sys::BLCKSZ as usize);
             }
         }
+    }
+
+    /// Moves to the row that the scan set out for, and returns whether there is one.
+    pub(crate) fn arrive(&mut self) -> bool {
+        if !std::mem::take(&mut self.is_on_its_way) {
+            return false;
+        }
+        // SAFETY: the scan is at an entry of the index. If nobody sees its row, another entry may have one with the same keys.
+        unsafe { pg_sys::index_fetch_heap(self.scan, self.slot) || self.advance() }
     }
 
     /// The value of a column of the form, unless it is null.
