@@ -105,6 +105,10 @@ as $$
 declare
   mine uuid[] := matrice_private.project_ids();
 begin
+  -- Most ask for one project, and a query takes longer than this.
+  if cardinality(project_ids) = 1 and project_ids[1] = any (mine) then
+    return project_ids;
+  end if;
   return array(select id from unnest(project_ids) id where id = any (mine));
 end
 $$;

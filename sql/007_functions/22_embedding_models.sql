@@ -191,6 +191,7 @@ declare
   norm     double precision;
 begin
   select m.dimensions into declared from matrice.embedding_models m where m.model = new.model;
+  -- In a variable, because BETWEEN would call the function twice.
   norm := matrice_private.norm_of_dimensions(new.embedding, declared);
   if norm between 1e-18 and 1e18 then
     return new;

@@ -10,14 +10,22 @@ create or replace function matrice_private.nearest_to_member(
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  mine uuid[] := matrice_private.projects_of_member(project_ids);
 begin
-  return query select * from matrice_private.nearest_chunks(
-    query_embedding, matrice_private.projects_of_member(project_ids), model, match_count, filter);
+  -- The ordinary search of a member. nearest_chunks checks and does the rest.
+  if filter = '{}' and match_count between 1 and 10000 then
+    return query select * from matrice._nearest_chunks(mine, model, query_embedding, match_count);
+    if found then
+      return;
+    end if;
+  end if;
+  return query select * from matrice_private.nearest_chunks(query_embedding, mine, model, match_count, filter);
 end
 $$;
 comment on function matrice_private.nearest_to_member is
-  'Calls nearest_chunks for those of the projects that the caller is a member of. SECURITY DEFINER: policies would keep '
-  'filters from using their index, and would check the project of each row.';
+  'Finds what nearest_chunks finds in those of the projects that the caller is a member of. SECURITY DEFINER: policies would '
+  'keep filters from using their index, and would check the project of each row.';
 
 create or replace function matrice_private.has_other_policies(tables regclass[]) returns boolean
 language plpgsql stable
@@ -89,11 +97,14 @@ begin
     return query select * from matrice_private.nearest_chunks(
       query_embedding, project_ids, vector_candidates.model, match_count, filter);
     return;
+  elsif not matrice_private.has_other_policies('{matrice.chunk_embeddings,matrice.source_chunks,matrice.context_sources}') then
+    return query select * from matrice_private.nearest_to_member(
+      query_embedding, project_ids, vector_candidates.model, match_count, filter);
+    return;
   end if;
   select array_agg(n.chunk_id), array_agg(n.similarity) into ids, similarities
     from matrice_private.nearest_to_member(query_embedding, project_ids, vector_candidates.model, match_count, filter) n;
-  if not matrice_private.has_other_policies('{matrice.chunk_embeddings,matrice.source_chunks,matrice.context_sources}')
-    or matrice_private.are_visible(ids, vector_candidates.model) then
+  if matrice_private.are_visible(ids, vector_candidates.model) then
     return query select * from unnest(ids, similarities);
   elsif ids is not null then
     -- Policies that somebody has added hide some of the nearest chunks.

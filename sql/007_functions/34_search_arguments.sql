@@ -1,5 +1,38 @@
 -- Checks of the arguments of searches.
 
+create or replace function matrice_private.search_scope(
+  project_id uuid, model text, out project_ids uuid[], out embedding_model text, out dimensions integer
+)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- One query for the ordinary case.
+  if project_id is null then
+    select array(select p.id from matrice.projects p), m.model, m.dimensions
+      into project_ids, embedding_model, dimensions
+      from matrice.embedding_models m
+     where m.model = coalesce(search_scope.model, (select d.model from matrice.embedding_models d where d.is_default));
+  else
+    select array[p.id], m.model, m.dimensions
+      into project_ids, embedding_model, dimensions
+      from matrice.projects p
+      join matrice.embedding_models m
+        on m.model = coalesce(search_scope.model, p.settings ->> 'embedding_model',
+                              (select d.model from matrice.embedding_models d where d.is_default))
+     where p.id = search_scope.project_id;
+  end if;
+  -- One of these says what is missing.
+  if not found then
+    project_ids := matrice_private.searchable_projects(project_id);
+    embedding_model := matrice_private.embedding_model(model, project_id);
+  end if;
+end
+$$;
+comment on function matrice_private.search_scope is
+  'Returns the projects that a search covers, as searchable_projects, and the model to use with its dimensions, as '
+  'embedding_model. Raises what they raise.';
+
 create or replace function matrice_private.query_vector(query_embedding vector, model text) returns vector
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -19,6 +52,10 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if match_count between 1 and 10000 and diversity = 0 and max_per_source is null and expand = 0 then
+    perform matrice_private.require_filter(filter);
+    return;
+  end if;
   perform matrice_private.require_match_count(match_count);
   perform matrice_private.require_filter(filter);
   perform matrice_private.require_given('diversity', diversity);

@@ -78,7 +78,7 @@ begin
       'similarity_spread', 'fused_candidates', 'candidates', 'similarities', 'on_one_scale', 'diverse_chunks', 'select_chunks', 'ranked_chunks',
       'chunk_ranges', 'continuation', 'pages_of', 'with_pages', 'expanded_passages', 'passages', 'passage_title',
       'passage_heading',
-      'query_vector', 'require_result_options', 'require_least', 'require_words', 'require_highlight', 'require_fusion',
+      'search_scope', 'query_vector', 'require_result_options', 'require_least', 'require_words', 'require_highlight', 'require_fusion',
       'has_chunks', 'unmatched',
       'tell_unmatched', 'require_scores', 'scored_chunks', 'document_rows',
       'placed_chunks', 'chunks_of_quotes', 'pieces_of', 'names_in', 'places_in_chunks', 'quotes_in_source', 'quotes',

@@ -5,6 +5,7 @@ use super::kernels::{PLANES, Planes};
 use super::page::Factors;
 use super::rotation::Rotation;
 use super::{Candidates, Centroid, Id, Page, dot, unit};
+use std::cell::OnceCell;
 
 /// The distance of two levels of a query's rest, in standard deviations, as in `Resolution`.
 const STEP: f64 = 0.3352;
@@ -42,17 +43,28 @@ impl Estimate {
 #[derive(Debug)]
 pub struct Query {
     dimensions: usize,
-    /// Of norm 1, rotated.
-    numbers: Vec<f32>,
+    /// Of norm 1.
+    unit: Vec<f32>,
+    /// The same, rotated. Small projects have no codes that are worth it.
+    rotated: OnceCell<Vec<f32>>,
 }
 
 impl Query {
     /// `None` unless there are 1 to 16,000 numbers, all of them finite and not all zero.
     pub fn new(numbers: &[f32]) -> Option<Query> {
-        let dimensions = numbers.len();
-        let mut numbers = unit(numbers)?;
-        Rotation::new(numbers.len()).apply(&mut numbers);
-        Some(Query { dimensions, numbers })
+        Some(Query {
+            dimensions: numbers.len(),
+            unit: unit(numbers)?,
+            rotated: OnceCell::new(),
+        })
+    }
+
+    fn rotated(&self) -> &[f32] {
+        self.rotated.get_or_init(|| {
+            let mut numbers = self.unit.clone();
+            Rotation::new(numbers.len()).apply(&mut numbers);
+            numbers
+        })
     }
 
     /// How many numbers the query has.
@@ -63,7 +75,7 @@ impl Query {
     /// The query as the codes of one list need it. `None` if the bytes are no [`Centroid`], or one of other dimensions.
     pub fn against(&self, centroid: &[u8]) -> Option<ListQuery> {
         let centroid = Centroid::parse(centroid)?;
-        (centroid.dimensions == self.dimensions).then(|| ListQuery::new(&self.numbers, &centroid))
+        (centroid.dimensions == self.dimensions).then(|| ListQuery::new(self.rotated(), &centroid))
     }
 }
 

@@ -55,9 +55,12 @@ fn split_mix(state: &mut u64) -> u64 {
 
 fn negate(vector: &mut [f32], signs: &[u64]) {
     for (numbers, signs) in vector.chunks_mut(super::WORD).zip(signs) {
-        for (place, number) in numbers.iter_mut().enumerate() {
-            let sign = (signs >> place & 1) as u32;
-            *number = f32::from_bits(number.to_bits() ^ sign << 31);
+        for (eight, signs) in numbers.as_chunks_mut::<8>().0.iter_mut().zip(signs.to_le_bytes()) {
+            // Comparisons, because not every processor shifts several numbers by different distances at once.
+            for (place, number) in eight.iter_mut().enumerate() {
+                let sign = if signs & 1 << place != 0 { 1 << 31 } else { 0 };
+                *number = f32::from_bits(number.to_bits() ^ sign);
+            }
         }
     }
 }
