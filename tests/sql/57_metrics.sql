@@ -138,6 +138,17 @@ create function tests.metrics_are_kept(description text) returns text language s
 $$;
 select matrice.rebuild_metrics(tests.id('borea'));
 select tests.metrics_are_kept('rebuild_metrics counts the same');
+select matrice_private.count_again(tests.id('borea'), 7);
+select tests.metrics_are_kept('it counts the same in parts');
+select is_empty($$select from matrice_private.metric_changes where project_id = tests.id('borea')$$, 'it leaves nothing to add up');
+insert into matrice.workflow_steps (run_id, step_name, status, step_key, executed_at)
+select tests.id('run 100'), 'noted', 'success', 'noted ' || i, '2026-03-28 12:00Z' from generate_series(1, 9) i;
+select matrice_private.count_again(tests.id('borea'), 7);
+select is((select steps from matrice.workflow_metrics(tests.id('borea'), '2026-03-01Z', group_by => 'step') where bucket = 'noted'), 9::bigint,
+          'what was noted when it began is counted once');
+delete from matrice.workflow_steps where step_name = 'noted';
+select matrice_private.merge_metrics(tests.id('borea'), 1000000);
+select tests.metrics_are_kept('and can be deleted');
 select ok((select sum(steps) from kept where grouped = 'step') = (select sum(steps) from kept where grouped = 'day'), 'steps by step are all steps');
 select is((select string_agg(distinct bucket, ',') from kept where grouped = 'provider'), 'openai', 'group_by provider names the seller of a model');
 select ok((select bool_and(runs is null) from kept where grouped in ('step', 'provider')), 'runs by step and provider are null');
@@ -200,6 +211,8 @@ select is((select count(*) from matrice.workflow_steps where project_id = tests.
 select tests.metrics_are_kept('the metrics of purged steps stay');
 select matrice.rebuild_metrics(tests.id('borea'));
 select tests.metrics_are_kept('rebuild_metrics keeps what was purged');
+select matrice_private.count_again(tests.id('borea'), 7);
+select tests.metrics_are_kept('it keeps it in parts');
 -- A late step in a quarter that was purged, which is then changed.
 insert into matrice.workflow_steps (run_id, step_name, status, latency_ms, model, tokens_input, executed_at)
 select tests.id('run 250'), 'late', 'success', 5, 'gpt-4o', 7, '2026-03-28 10:00Z';
