@@ -40,7 +40,7 @@ as $$
       from unnest(days) d (day)
   ), cut as (
     -- The first quarter of the last bucket of the day.
-    select t.*, b.at as bucket, date_bin('15 minutes', b.at - interval '1 microsecond', '2000-01-01 00:00Z') + interval '15 minutes' as next
+    select t.*, date_bin('15 minutes', b.at - interval '1 microsecond', '2000-01-01 00:00Z') + interval '15 minutes' as next
       from trimmed t
      cross join lateral (
        select case when t.is_cut then date_trunc(group_by, t.ends - interval '15 minutes', time_zone) end as at) b
@@ -65,8 +65,8 @@ as $$
     from kinds k
 $$;
 comment on function matrice_private.parts_of_days is
-  'Returns how the sums of days in UTC are read with few rows. rest_at: where the sums of the whole day count; null: they are not '
-  'read. first, last: from when until when the quarters of an hour are read; null: they are not. If both are given, a bucket '
+  'Returns how the sums of days in UTC are read with few rows. rest_at: where the sums of the whole day count; null: they are '
+  'not read. first, last: from when until when the quarters of an hour are read; null: they are not. If both are given, a bucket '
   'ends within the day: what the shorter part holds counts there, and is taken away at rest_at.';
 
 create or replace function matrice_private.metric_cells(
@@ -88,9 +88,9 @@ begin
     with parts as materialized (
       select p.* from matrice_private.parts_of_days(days, since, until, group_by, time_zone) p
     )
-    select m.project_id, m.kind, m.is_day, p.rest_at, m.key, m.workflow_id, m.phase, m.user_id, m.model, m.step_name, m.step_status,
-           m.runs, m.succeeded, m.failed, m.running, m.cancelled, m.steps, m.failed_steps, m.skipped_steps, m.retried_steps,
-           m.priced_steps, m.unpriced_steps, m.tokens_input, m.tokens_output, m.cached_tokens, m.cost_usd, m.latencies
+    select m.project_id, m.kind, m.is_day, p.rest_at, m.key, m.workflow_id, m.phase, m.user_id, m.model, m.step_name,
+           m.step_status, m.runs, m.succeeded, m.failed, m.running, m.cancelled, m.steps, m.failed_steps, m.skipped_steps,
+           m.retried_steps, m.priced_steps, m.unpriced_steps, m.tokens_input, m.tokens_output, m.cached_tokens, m.cost_usd, m.latencies
       from unnest(kinds) k (kind)
      cross join parts p
      cross join lateral (
