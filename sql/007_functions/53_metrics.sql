@@ -28,6 +28,47 @@ end
 $$;
 comment on function matrice_private.metric_label is 'Returns how workflow_metrics writes an hour, day, week or month.';
 
+create or replace function matrice_private.parts_of_days(
+  days timestamptz[], since timestamptz, until timestamptz, group_by text, time_zone text
+) returns table (day timestamptz, rest_at timestamptz, first timestamptz, last timestamptz)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  with trimmed as (
+    select d.day, d.day + interval '24 hours' as ends, d.day >= since and d.day + interval '24 hours' <= until as is_inside,
+           group_by in ('hour', 'day', 'week', 'month') as is_cut
+      from unnest(days) d (day)
+  ), cut as (
+    -- The first quarter of the last bucket of the day.
+    select t.*, date_bin('15 minutes', b.at - interval '1 microsecond', '2000-01-01 00:00Z') + interval '15 minutes' as next
+      from trimmed t
+     cross join lateral (
+       select case when t.is_cut then date_trunc(group_by, t.ends - interval '15 minutes', time_zone) end as at) b
+  ), kinds as (
+    select c.*, not c.is_cut or c.next <= c.day as is_one,
+           case when c.is_cut and c.next > c.day
+                then date_trunc(group_by, c.day, time_zone) = date_trunc(group_by, c.next - interval '15 minutes', time_zone)
+           end as is_two
+      from cut c
+  )
+  select k.day,
+         case when k.is_inside and k.is_one then k.day
+              when k.is_inside and k.is_two and k.next - k.day <= interval '12 hours' then k.next
+              when k.is_inside and k.is_two then k.day end,
+         case when k.is_inside and k.is_one then null
+              when k.is_inside and k.is_two and k.next - k.day <= interval '12 hours' then k.day
+              when k.is_inside and k.is_two then k.next
+              else greatest(k.day, since) end,
+         case when k.is_inside and k.is_one then null
+              when k.is_inside and k.is_two and k.next - k.day <= interval '12 hours' then k.next
+              else least(k.ends, until) end
+    from kinds k
+$$;
+comment on function matrice_private.parts_of_days is
+  'Returns how the sums of days in UTC are read with few rows. rest_at: where the sums of the whole day count; null: they are '
+  'not read. first, last: from when until when the quarters of an hour are read; null: they are not. If both are given, a bucket '
+  'ends within the day: what the shorter part holds counts there, and is taken away at rest_at.';
+
 create or replace function matrice_private.metric_cells(
   project_id uuid, since timestamptz, until timestamptz, kinds text[], group_by text, time_zone text, filters jsonb
 ) returns setof matrice_private.metrics
@@ -37,51 +78,61 @@ set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off s
 as $$
 #variable_conflict use_column
 declare
-  days   timestamptz[];
-  whole  timestamptz[];
-  cut    timestamptz[];
+  days timestamptz[];
 begin
-  -- Where a day in UTC lies within since and until and within one bucket, its sums are read, else those of its quarters.
   days := array(
     select distinct m.at from matrice_private.metrics m
      where m.project_id = metric_cells.project_id and m.kind = any (kinds) and m.is_day
        and m.at >= date_trunc('day', since, 'UTC') and m.at < until);
-  whole := array(
-    select d from unnest(days) d
-     where d >= since and d + interval '24 hours' <= until
-       and matrice_private.metric_buckets(group_by, d, time_zone)
-           is not distinct from matrice_private.metric_buckets(group_by, d + interval '23 hours 45 minutes', time_zone));
-  cut := array(select d from unnest(days) d where d <> all (whole));
   return query
-    select m.*
+    with parts as materialized (
+      select p.* from matrice_private.parts_of_days(days, since, until, group_by, time_zone) p
+    )
+    select m.project_id, m.kind, m.is_day, p.rest_at, m.key, m.workflow_id, m.phase, m.user_id, m.model, m.step_name,
+           m.step_status, m.runs, m.succeeded, m.failed, m.running, m.cancelled, m.steps, m.failed_steps, m.skipped_steps,
+           m.retried_steps, m.priced_steps, m.unpriced_steps, m.tokens_input, m.tokens_output, m.cached_tokens, m.cost_usd, m.latencies
       from unnest(kinds) k (kind)
-     cross join unnest(whole) d (at)
+     cross join parts p
      cross join lateral (
        select m.* from matrice_private.metrics m
-        where m.project_id = metric_cells.project_id and m.kind = k.kind and m.is_day and m.at = d.at
+        where m.project_id = metric_cells.project_id and m.kind = k.kind and m.is_day and m.at = p.day
           and (filters ->> 'model' is null or m.model = filters ->> 'model') offset 0) m
+     where p.rest_at is not null
     union all
-    -- Added up at once, because each row that is passed on costs more than its sums.
-    select metric_cells.project_id, m.kind, false, min(m.at), null::uuid, m.workflow_id, m.phase, m.user_id, m.model,
-           m.step_name, m.step_status, sum(m.runs)::bigint, sum(m.succeeded)::bigint, sum(m.failed)::bigint, sum(m.running)::bigint,
-           sum(m.cancelled)::bigint, sum(m.steps)::bigint, sum(m.failed_steps)::bigint, sum(m.skipped_steps)::bigint,
-           sum(m.retried_steps)::bigint, sum(m.priced_steps)::bigint, sum(m.unpriced_steps)::bigint, sum(m.tokens_input),
-           sum(m.tokens_output), sum(m.cached_tokens), sum(m.cost_usd),
-           matrice._merge_latencies(array_agg(m.latencies) filter (where m.latencies is not null))
-      from unnest(kinds) k (kind)
-     cross join unnest(cut) d (at)
-     cross join lateral (
-       select m.* from matrice_private.metrics m
-        where m.project_id = metric_cells.project_id and m.kind = k.kind and not m.is_day
-          and m.at >= greatest(d.at, since) and m.at < least(d.at + interval '24 hours', until)
-          and (filters ->> 'model' is null or m.model = filters ->> 'model') offset 0) m
-     group by m.kind, m.workflow_id, m.phase, m.user_id, m.model, m.step_name, m.step_status,
-              case when group_by in ('hour', 'day', 'week', 'month') then date_trunc(group_by, m.at, time_zone) end;
+    select metric_cells.project_id, s.kind, false, t.at, null::uuid, s.workflow_id, s.phase, s.user_id, s.model, s.step_name,
+           s.step_status, t.times * s.runs, t.times * s.succeeded, t.times * s.failed, t.times * s.running, t.times * s.cancelled,
+           t.times * s.steps, t.times * s.failed_steps, t.times * s.skipped_steps, t.times * s.retried_steps,
+           t.times * s.priced_steps, t.times * s.unpriced_steps, t.times * s.tokens_input, t.times * s.tokens_output,
+           t.times * s.cached_tokens, t.times * s.cost_usd,
+           case when t.times = 1 then s.latencies else matrice._negate_latencies(s.latencies) end
+      from (
+        -- Added up at once, because each row that is passed on costs more than its sums.
+        select m.kind, p.rest_at, min(m.at) as at, m.workflow_id, m.phase, m.user_id, m.model, m.step_name, m.step_status,
+               sum(m.runs)::bigint as runs, sum(m.succeeded)::bigint as succeeded, sum(m.failed)::bigint as failed,
+               sum(m.running)::bigint as running, sum(m.cancelled)::bigint as cancelled, sum(m.steps)::bigint as steps,
+               sum(m.failed_steps)::bigint as failed_steps, sum(m.skipped_steps)::bigint as skipped_steps,
+               sum(m.retried_steps)::bigint as retried_steps, sum(m.priced_steps)::bigint as priced_steps,
+               sum(m.unpriced_steps)::bigint as unpriced_steps, sum(m.tokens_input) as tokens_input,
+               sum(m.tokens_output) as tokens_output, sum(m.cached_tokens) as cached_tokens, sum(m.cost_usd) as cost_usd,
+               matrice._merge_latencies(array_agg(m.latencies) filter (where m.latencies is not null)) as latencies
+          from unnest(kinds) k (kind)
+         cross join parts p
+         cross join lateral (
+           select m.* from matrice_private.metrics m
+            where m.project_id = metric_cells.project_id and m.kind = k.kind and not m.is_day
+              and m.at >= p.first and m.at < p.last
+              and (filters ->> 'model' is null or m.model = filters ->> 'model') offset 0) m
+         where p.first is not null
+         group by m.kind, p.rest_at, m.workflow_id, m.phase, m.user_id, m.model, m.step_name, m.step_status,
+                  case when group_by in ('hour', 'day', 'week', 'month') then date_trunc(group_by, m.at, time_zone) end
+      ) s
+     cross join lateral (values (1, s.at), (-1, s.rest_at)) t (times, at)
+     where t.at is not null;
 end
 $$;
 comment on function matrice_private.metric_cells is
   'Returns the sums of a project from since until until, as few rows as can be: of days where they do, else of quarters of an '
-  'hour, added up by hour, day, week or month.';
+  'hour, added up by hour, day, week or month. A row may have to be taken away: then its figures are negative.';
 
 create or replace function matrice_private.metrics_of(
   project_id uuid, since timestamptz, until timestamptz, group_by text, time_zone text, filters jsonb

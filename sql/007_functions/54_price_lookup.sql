@@ -46,10 +46,17 @@ begin
   loop
     product := product * factor;
   end loop;
+  -- Another speed costs several times as much. A region without a surcharge costs what the others do.
+  if lower(btrim(options ->> 'speed')) not in ('', 'standard') and not exists (
+    select from matrice.model_price_multipliers m
+     where m.model = surcharge.model and m.kind = 'speed' and m.value = lower(btrim(options ->> 'speed'))) then
+    return null;
+  end if;
   return product;
 end
 $$;
-comment on function matrice_private.surcharge is 'Returns the product of the surcharges that apply to a call.';
+comment on function matrice_private.surcharge is
+  'Returns the product of the surcharges that apply to a call. Null if nobody knows what the model costs at that speed.';
 
 create or replace function matrice_private.unpriced_note(model text, provider text) returns text
 language plpgsql stable security definer
@@ -211,6 +218,9 @@ begin
   end if;
   if options ?| '{inference_geo,data_residency,speed}' and sheets is null then
     cost_usd := trim_scale(cost_usd * matrice_private.surcharge(priced, options));
+    if cost_usd is null then
+      note := concat_ws(' ', note, format('%s has no price for the speed %s.', priced, to_json(left(options ->> 'speed', 100))));
+    end if;
   end if;
 end
 $$;

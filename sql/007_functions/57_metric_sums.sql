@@ -113,48 +113,7 @@ $$;
 comment on function matrice_private.merge_waiting is
   'Adds up what many statements have left in metric_changes. One statement in 256 does it for the others.';
 
--- Counting again, and purging ---------------------------------------------------------------------------------------
-
-create or replace function matrice_private.rebuild_sums(project_id uuid) returns void
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-set jit = off
-as $$
-#variable_conflict use_column
-declare
-  kinds text[] := array['total', 'workflow', 'phase', 'user', 'model', 'runs', 'calls'];
-begin
-  if current_setting('transaction_isolation') <> 'read committed' then
-    raise exception 'metrics can only be rebuilt at the isolation level read committed'
-      using errcode = '25001', hint = 'Call this in a transaction of its own.';
-  end if;
-  perform pg_advisory_xact_lock(hashtext('matrice.metrics'), hashtext(project_id::text));
-  delete from matrice_private.metrics m where m.project_id = rebuild_sums.project_id;
-  delete from matrice_private.metric_runs m where m.project_id = rebuild_sums.project_id and not m.is_kept;
-  update matrice_private.metric_runs m set at = null where m.project_id = rebuild_sums.project_id;
-  -- Every quarter and every run. Whoever commits later adds changes of their own.
-  insert into matrice_private.metric_changes (project_id, at, run_id)
-  select distinct s.project_id, date_bin('15 minutes', s.executed_at, '2000-01-01 00:00Z'), s.run_id
-    from matrice.workflow_steps s where s.project_id = rebuild_sums.project_id
-  union
-  select f.project_id, f.at, null from matrice_private.metric_facts f
-   where f.project_id = rebuild_sums.project_id and f.is_call is null;
-  insert into matrice_private.metric_changes (project_id, run_id)
-  select rebuild_sums.project_id, r.run_id
-    from (select r.id as run_id from matrice.workflow_runs r where r.project_id = rebuild_sums.project_id
-          union select m.run_id from matrice_private.metric_runs m where m.project_id = rebuild_sums.project_id) r;
-  perform matrice_private.add_cells(array(
-    select c from matrice_private.cells_of(array(
-      select f from matrice_private.metric_facts f
-       where f.project_id = rebuild_sums.project_id and f.is_call is not null), kinds) c));
-  while matrice_private.merge_metrics(project_id, 100000) loop
-    null;
-  end loop;
-end
-$$;
-comment on function matrice_private.rebuild_sums is
-  'Does what rebuild_metrics does. It does not check the caller: it is for services and rebuild_sums_as_owner. SECURITY '
-  'DEFINER: no client may read or write the sums.';
+-- Purging -----------------------------------------------------------------------------------------------------------
 
 create or replace function matrice_private.keep_facts(project_id uuid, step_ids uuid[]) returns void
 language sql

@@ -125,8 +125,8 @@ class Writer:
         one = lambda table: f"(select id from matrice.{table} where project_id = '{project}' order by md5(id::text || {rng.randint(1, 10**9)}) limit 1)"
         anyone = connection.execute(f"select {one('workflow_runs')}").fetchone()[0]
         choice = rng.choices(
-            ["start", "step", "steps", "finish", "correct", "reprice", "delete", "delete run", "change", "move", "reap", "merge"],
-            [4, 10, 5, 4, 3, 1, 2, 1, 2, 2, 1, 2])[0]
+            ["start", "step", "steps", "finish", "correct", "reprice", "delete", "delete run", "change", "move", "reap", "merge", "recount"],
+            [4, 10, 5, 4, 3, 1, 2, 1, 2, 2, 1, 2, 1])[0]
         if anyone is None or choice == "start":
             connection.execute("select matrice.start_run(%s, %s, 'e', phase => %s, user_key => %s, started_at => %s, is_failure_handler => %s)", [
                 project, rng.choice(["w1", "w2"]), rng.choice(["P1", None]), rng.choice(["ann", None]), self.time(), rng.random() < 0.2])
@@ -161,6 +161,8 @@ class Writer:
                       f" where id = {one('workflow_steps')} and corrects is null",
             "move": f"update matrice.workflow_runs set workflow_id = 'w{rng.randint(1, 3)}', phase = 'P{rng.randint(1, 2)}', user_key = 'bob',"
                     f" started_at = '{self.time()}' where id = {one('workflow_runs')}",
+            # What rebuild_metrics does, in many parts.
+            "recount": f"select matrice_private.count_again('{self.world.project}', 25)",
         }[choice]
         with self.world.connect() as owner:
             owner.execute("set lock_timeout = '300ms'")

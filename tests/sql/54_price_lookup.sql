@@ -152,6 +152,9 @@ select lives_ok($$select matrice.load_prices('{"models": {"mill": ["x", {"input"
 select lives_ok($$select matrice.load_prices('{"models": {"mill": ["x", {"input": 5, "output": 7, "input>1000": 10}]}, "windows": [["mill", [3], "01:00", "03:00"]],
                                                   "multipliers": [["mill", "speed", "fast", 3]]}')$$, 'load_prices takes other hours and surcharges');
 select is(pg_temp.cost('mill', '{"input": 1000}', '{"speed": "FAST"}'), '0.015', 'load_prices replaces surcharges');
+select is(pg_temp.cost('mill', '{"input": 1000}', '{"speed": "standard"}'), '0.005', 'the standard speed has no surcharge');
+select is((select note from matrice_private.cost_of_counts('gpt-4o', '{"input": 1000}', 1000, '{"speed": "fast"}', now()) where cost_usd is null),
+          'gpt-4o has no price for the speed "fast".', 'a speed that has no price is not billed as the standard one');
 select results_eq($$select until_utc from matrice.model_price_windows where model = 'mill'$$, $$values ('03:00'::time)$$, 'load_prices replaces off-peak hours');
 delete from matrice.model_prices where model = 'gone';
 select is(pg_temp.cost('gone', '{"input": 1}'), 'null: No price is known for the model "gone".', 'A model whose rows are deleted has no price');

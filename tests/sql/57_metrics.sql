@@ -138,9 +138,51 @@ create function tests.metrics_are_kept(description text) returns text language s
 $$;
 select matrice.rebuild_metrics(tests.id('borea'));
 select tests.metrics_are_kept('rebuild_metrics counts the same');
+select matrice_private.count_again(tests.id('borea'), 7);
+select tests.metrics_are_kept('it counts the same in parts');
+select is_empty($$select from matrice_private.metric_changes where project_id = tests.id('borea')$$, 'it leaves nothing to add up');
+insert into matrice.workflow_steps (run_id, step_name, status, step_key, executed_at)
+select tests.id('run 100'), 'noted', 'success', 'noted ' || i, '2026-03-28 12:00Z' from generate_series(1, 9) i;
+select matrice_private.count_again(tests.id('borea'), 7);
+select is((select steps from matrice.workflow_metrics(tests.id('borea'), '2026-03-01Z', group_by => 'step') where bucket = 'noted'), 9::bigint,
+          'what was noted when it began is counted once');
+delete from matrice.workflow_steps where step_name = 'noted';
+select matrice_private.merge_metrics(tests.id('borea'), 1000000);
+select tests.metrics_are_kept('and can be deleted');
 select ok((select sum(steps) from kept where grouped = 'step') = (select sum(steps) from kept where grouped = 'day'), 'steps by step are all steps');
 select is((select string_agg(distinct bucket, ',') from kept where grouped = 'provider'), 'openai', 'group_by provider names the seller of a model');
 select ok((select bool_and(runs is null) from kept where grouped in ('step', 'provider')), 'runs by step and provider are null');
+
+-- Days, weeks and months that end within a day in UTC, also where the clock changes in between.
+select tests.project('clocks');
+select tests.as_owner();
+insert into matrice.workflow_runs (id, project_id, workflow_id, event_name, started_at)
+select tests.id('run of clocks'), tests.id('clocks'), 'w', 'e', '2025-09-28 12:00Z';
+insert into matrice.workflow_steps (run_id, step_name, status, latency_ms, tokens_input, cost_usd, executed_at)
+select tests.id('run of clocks'), 's' || i % 2, 'success', i % 97 + extract(day from at)::integer * 100, i, i * 0.000000000001, at
+  from generate_series(1, 2500) i cross join lateral (select timestamptz '2025-09-28 12:01Z' + i * interval '22 minutes' as at) a;
+select matrice_private.merge_metrics(tests.id('clocks'), 1000000);
+select results_eq(
+  format($$select bucket, steps, tokens_input, cost_usd, true from matrice.workflow_metrics(tests.id('clocks'), %1$L, %2$L, %3$L, time_zone => %4$L)
+            where steps > 0$$, since, until, unit, zone),
+  format($$select b.bucket, count(*), sum(s.tokens_input)::bigint, sum(s.cost_usd),
+                  bool_and(b.steps = 1 or abs(b.p50_ms / p.p50 - 1) <= 0.01 and abs(b.p99_ms / p.p99 - 1) <= 0.01)
+             from matrice.workflow_steps s
+             join (select date_trunc(%3$L, s.executed_at, %4$L) as begins, percentile_cont(0.5) within group (order by s.latency_ms) as p50,
+                          percentile_cont(0.99) within group (order by s.latency_ms) as p99
+                     from matrice.workflow_steps s where s.project_id = tests.id('clocks') and s.executed_at >= %1$L and s.executed_at < %2$L group by 1) p
+               on p.begins = date_trunc(%3$L, s.executed_at, %4$L)
+             join matrice.workflow_metrics(tests.id('clocks'), %1$L, %2$L, %3$L, time_zone => %4$L) b
+               on b.bucket = matrice_private.metric_label(%3$L, p.begins, %4$L)
+            where s.project_id = tests.id('clocks') and s.executed_at >= %1$L and s.executed_at < %2$L
+            group by b.bucket, p.begins order by p.begins$$, since, until, unit, zone),
+  format('by %s in %s since %s', unit, zone, since))
+  from unnest(array['hour', 'day', 'week', 'month']) unit
+ cross join unnest(array['UTC', 'Europe/Paris', 'Australia/Lord_Howe', 'America/New_York', 'Atlantic/Azores', 'Asia/Kathmandu',
+                         'Pacific/Kiritimati', 'Pacific/Marquesas']) zone
+ cross join (values ('2025-09-01Z', '2025-12-01Z'), ('2025-10-04 22:15Z', '2025-11-03 05:45Z')) w (since, until)
+ -- Of hours, there are many.
+ where unit <> 'hour' or zone = 'Australia/Lord_Howe' and since > '2025-10';
 
 -- Filters.
 select results_eq(
@@ -200,6 +242,8 @@ select is((select count(*) from matrice.workflow_steps where project_id = tests.
 select tests.metrics_are_kept('the metrics of purged steps stay');
 select matrice.rebuild_metrics(tests.id('borea'));
 select tests.metrics_are_kept('rebuild_metrics keeps what was purged');
+select matrice_private.count_again(tests.id('borea'), 7);
+select tests.metrics_are_kept('it keeps it in parts');
 -- A late step in a quarter that was purged, which is then changed.
 insert into matrice.workflow_steps (run_id, step_name, status, latency_ms, model, tokens_input, executed_at)
 select tests.id('run 250'), 'late', 'success', 5, 'gpt-4o', 7, '2026-03-28 10:00Z';

@@ -86,12 +86,13 @@ impl Leaf {
         &self.path[self.start..]
     }
 
-    /// Whether this may count tokens that cost something. Limits and rates do not.
+    /// Whether this may count tokens that cost something. Limits, rates and times do not.
     pub(super) fn looks_like_tokens(&self) -> bool {
         let key = self.path.rsplit('.').next().unwrap_or_default();
         // The name of a place, such as token_usage, says nothing of what is in it.
         self.rest().contains("token")
             && !key.starts_with("max_")
+            && !key.starts_with("time_")
             && !key.contains("per_sec")
             && self.value.number().is_some_and(|number| number != 0.0)
             && !key.ends_with("_limit")

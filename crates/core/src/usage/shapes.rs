@@ -78,7 +78,7 @@ pub struct Shape {
 
 /// The only shapes in which a total may say that cached or reasoning tokens are counted elsewhere than `cached` and `reasoning`
 /// tell: many APIs imitate them.
-pub const IMITATED: &[&str] = &["chat", "gemini", "sdk", "opentelemetry"];
+pub const IMITATED: &[&str] = &["chat", "gemini", "sdk", "opentelemetry", "dotnet"];
 
 /// From the most specific to the most general.
 pub const SHAPES: &[Shape] = &[
@@ -217,6 +217,11 @@ pub const SHAPES: &[Shape] = &[
             ("num_cached_tokens", Part::CacheRead),
             ("prompt_token_details.cached_tokens", Part::CacheRead),
             ("prompt_audio_seconds", Part::Seconds),
+            // CrewAI.
+            ("cached_prompt_tokens", Part::CacheRead),
+            // xAI. Its searches cost more than most answers.
+            ("num_sources_used", Part::WebSearches),
+            ("num_server_side_tools_used", Part::WebSearches),
             // LiteLLM.
             ("cache_read_input_tokens", Part::CacheRead),
             ("cache_creation_input_tokens", Part::CacheWrite),
@@ -246,21 +251,60 @@ pub const SHAPES: &[Shape] = &[
         ],
     },
     Shape {
+        name: "dotnet",
+        of: "OpenAI for .NET, Microsoft.Extensions.AI, Semantic Kernel: with cached or reasoning tokens",
+        within: "",
+        marks: &[
+            "input_token_details.cached_token_count",
+            "output_token_details.reasoning_token_count",
+            "cached_input_token_count",
+            "reasoning_token_count",
+        ],
+        cached: Where::Inside,
+        reasoning: Where::Inside,
+        keys: &[
+            ("input_token_count", Part::Input),
+            ("output_token_count", Part::Output),
+            ("total_token_count", Part::Total),
+            ("cached_input_token_count", Part::CacheRead),
+            ("reasoning_token_count", Part::Reasoning),
+            ("input_token_details.cached_token_count", Part::CacheRead),
+            ("input_token_details.audio_token_count", Part::InputAudio),
+            ("output_token_details.reasoning_token_count", Part::Reasoning),
+            ("output_token_details.audio_token_count", Part::OutputAudio),
+            (
+                "output_token_details.accepted_prediction_token_count",
+                Part::Contained,
+            ),
+            (
+                "output_token_details.rejected_prediction_token_count",
+                Part::Contained,
+            ),
+        ],
+    },
+    Shape {
         name: "bedrock_invoke",
-        of: "Bedrock InvokeModel: amazon-bedrock-invocationMetrics, Titan",
+        of: "Bedrock InvokeModel: amazon-bedrock-invocationMetrics, the headers, Titan",
         within: "",
         marks: &[
             "input_token_count",
             "output_token_count",
             "input_text_token_count",
+            "x_amzn_bedrock_input_token_count",
+            "x_amzn_bedrock_output_token_count",
         ],
         cached: Where::Outside,
         reasoning: Where::Inside,
         keys: &[
             ("input_token_count", Part::Input),
             ("output_token_count", Part::Output),
+            ("total_token_count", Part::Total),
             ("cache_read_input_token_count", Part::CacheRead),
             ("cache_write_input_token_count", Part::CacheWrite),
+            ("x_amzn_bedrock_input_token_count", Part::Input),
+            ("x_amzn_bedrock_output_token_count", Part::Output),
+            ("x_amzn_bedrock_cache_read_input_token_count", Part::CacheRead),
+            ("x_amzn_bedrock_cache_write_input_token_count", Part::CacheWrite),
             ("input_text_token_count", Part::Input),
             ("results[].token_count", Part::Output),
         ],
@@ -276,9 +320,14 @@ pub const SHAPES: &[Shape] = &[
     },
     Shape {
         name: "bedrock",
-        of: "Bedrock Converse",
+        of: "Bedrock Converse, and Nova by InvokeModel",
         within: "",
-        marks: &["cache_write_input_tokens", "cache_details[]"],
+        marks: &[
+            "cache_write_input_tokens",
+            "cache_details[]",
+            "cache_read_input_token_count",
+            "cache_write_input_token_count",
+        ],
         cached: Where::Outside,
         reasoning: Where::Inside,
         keys: &[
@@ -287,6 +336,9 @@ pub const SHAPES: &[Shape] = &[
             ("total_tokens", Part::Total),
             ("cache_read_input_tokens", Part::CacheRead),
             ("cache_write_input_tokens", Part::CacheWrite),
+            // The API gives these, too; some libraries leave them out.
+            ("cache_read_input_token_count", Part::CacheRead),
+            ("cache_write_input_token_count", Part::CacheWrite),
             ("cache_details[5m]", Part::CacheWrite5m),
             ("cache_details[1h]", Part::CacheWrite1h),
         ],
@@ -522,6 +574,10 @@ pub const PLACES: &[&str] = &[
     "kwargs.response_metadata.token_usage",
     "llm_output.token_usage",
     "amazon_bedrock_invocation_metrics",
+    // A response of boto3.
+    "response_metadata.httpheaders",
+    // A line of the results of a batch of Anthropic.
+    "result.message.usage",
 ];
 
 /// What a price depends on, beside the counts: the name of it, and where it may stand. Only the last part of a path is looked for

@@ -276,6 +276,82 @@ fn every_shape_is_read() {
     }
 }
 
+/// Shapes that were met later, each as its API or library gives it.
+#[test]
+fn shapes_of_the_second_review_are_read() {
+    for (given, expected) in [
+        // Bedrock Converse over HTTP: each count of the cache twice.
+        (
+            json!({"usage": {"inputTokens": 30, "outputTokens": 628, "totalTokens": 1758, "cacheReadInputTokens": 1000,
+                "cacheReadInputTokenCount": 1000, "cacheWriteInputTokens": 100, "cacheWriteInputTokenCount": 100}}),
+            "1130+628: cache_read 1000 cache_write 100 input 30 output 628",
+        ),
+        // Nova by InvokeModel.
+        (
+            json!({"usage": {"inputTokens": 100, "outputTokens": 10, "totalTokens": 160, "cacheReadInputTokenCount": 50,
+                "cacheWriteInputTokenCount": 0}}),
+            "150+10: cache_read 50 input 100 output 10",
+        ),
+        // The headers of InvokeModel, as they are and in boto3.
+        (
+            json!({"x-amzn-bedrock-input-token-count": "30", "x-amzn-bedrock-output-token-count": "20",
+                "x-amzn-bedrock-cache-read-input-token-count": "500", "x-amzn-bedrock-cache-write-input-token-count": "0",
+                "x-amzn-bedrock-invocation-latency": "1200"}),
+            "530+20: cache_read 500 input 30 output 20",
+        ),
+        (
+            json!({"ResponseMetadata": {"HTTPStatusCode": 200, "HTTPHeaders": {"content-length": "300",
+                "x-amzn-bedrock-input-token-count": "30", "x-amzn-bedrock-output-token-count": "20"}}}),
+            "30+20: input 30 output 20",
+        ),
+        // A line of the results of a batch of Anthropic.
+        (
+            json!({"custom_id": "a", "result": {"type": "succeeded", "message": {"model": "claude-sonnet-4-5-20250929",
+                "usage": {"input_tokens": 11, "output_tokens": 36, "service_tier": "batch"}}}}),
+            "11+36: input 11 output 36",
+        ),
+        // SambaNova and others say how long the first token took.
+        (
+            json!({"completion_tokens": 10, "completion_tokens_per_sec": 90.1, "prompt_tokens": 100, "time_to_first_token": 0.1,
+                "time_to_first_token_graph": 0.2, "total_tokens": 110, "total_tokens_per_sec": 200.2}),
+            "100+10: input 100 output 10",
+        ),
+        // CrewAI.
+        (
+            json!({"total_tokens": 110, "prompt_tokens": 100, "cached_prompt_tokens": 40, "completion_tokens": 10,
+                "successful_requests": 1}),
+            "100+10: cache_read 40 input 60 output 10",
+        ),
+        // xAI with its searches.
+        (
+            json!({"prompt_tokens": 32, "completion_tokens": 9, "total_tokens": 41, "num_sources_used": 5}),
+            "32+9: input 32 output 9 web_search 5",
+        ),
+        // OpenAI for .NET, and Microsoft.Extensions.AI.
+        (
+            json!({"InputTokenCount": 100, "OutputTokenCount": 10, "TotalTokenCount": 110, "InputTokenDetails":
+                {"CachedTokenCount": 40, "AudioTokenCount": 0}, "OutputTokenDetails": {"ReasoningTokenCount": 4}}),
+            "100+10: cache_read 40 input 60 output 6 reasoning 4",
+        ),
+        (
+            json!({"inputTokenCount": 100, "outputTokenCount": 10, "totalTokenCount": 110, "cachedInputTokenCount": 40}),
+            "100+10: cache_read 40 input 60 output 10",
+        ),
+        (
+            json!({"inputTokenCount": 100, "outputTokenCount": 10, "totalTokenCount": 110}),
+            "100+10: input 100 output 10",
+        ),
+    ] {
+        reads(given, expected);
+    }
+    assert!(
+        read(json!({"result": {"message": {"usage": {"input_tokens": 11, "output_tokens": 36, "service_tier": "batch"}}}}))
+            .choices
+            .iter()
+            .any(|(name, value)| *name == "service_tier" && value == "batch")
+    );
+}
+
 #[test]
 fn a_whole_response_is_read() {
     let chat = json!({"id": "chatcmpl-1", "object": "chat.completion", "model": "gpt-5-2025-08-07",
