@@ -136,7 +136,11 @@ begin
     perform from matrice.insights i where i.id = kept for share;
     exit when kept is not distinct from matrice_private.kept_insight(insight_id);
   end loop;
-  insight_id := coalesce(kept, insight_id);
+  if kept is null then
+    raise exception 'insight not found'
+      using errcode = 'PT404', detail = format('Insight %s has just been deleted.', insight_id);
+  end if;
+  insight_id := kept;
   select i.project_id into owner_project from matrice.insights i where i.id = add_evidence.insight_id;
   perform matrice_private.require_origin(owner_project, source_id, run_id, step_id);
   found_by := coalesce(run_id, (select s.run_id from matrice.workflow_steps s where s.id = add_evidence.step_id));
