@@ -157,6 +157,25 @@ end
 $$;
 comment on function matrice_private.require_fact is 'Raises unless the optional arguments of record_insight fit together.';
 
+create or replace function matrice_private.kept_insight(insight_id uuid) returns uuid
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    with recursive kept as (
+      select i.id, i.is_merged, i.superseded_by, 0 as depth from matrice.insights i where i.id = kept_insight.insight_id
+      union all
+      -- No circle can close, so this ends.
+      select i.id, i.is_merged, i.superseded_by, k.depth + 1
+        from kept k join matrice.insights i on i.id = k.superseded_by where k.is_merged
+    )
+    select k.id from kept k order by k.depth desc limit 1);
+end
+$$;
+comment on function matrice_private.kept_insight is
+  'Returns the insight that an insight was merged into, directly or through others; itself, if it was not.';
+
 create or replace function matrice_private.known_insight(project_id uuid, content_hash bytea, valid_from timestamptz)
 returns uuid
 language plpgsql stable
@@ -166,23 +185,24 @@ declare
   known record;
 begin
   -- Those that hold first, then the one that ended last.
-  select i.id, i.superseded_by, i.is_merged, least(i.superseded_at, i.retracted_at, i.valid_until) as ended_at into known
+  select i.id, i.is_merged, least(i.superseded_at, i.retracted_at, i.valid_until) as ended_at into known
     from matrice.insights i
    where i.project_id = known_insight.project_id and i.content_hash = known_insight.content_hash
    order by least(i.superseded_at, i.retracted_at, i.valid_until) desc nulls first, i.created_at, i.id
    limit 1;
   -- Merged insights count for the one that was kept.
-  while known.is_merged and known.superseded_by is not null loop
-    select i.id, i.superseded_by, i.is_merged, least(i.superseded_at, i.retracted_at, i.valid_until) as ended_at into known
-      from matrice.insights i where i.id = known.superseded_by;
-  end loop;
-  -- A statement about a later time is another one: what was so once can become so again.
-  return case when known.ended_at is null or valid_from is null or valid_from < known.ended_at then known.id end;
+  if known.is_merged then
+    select i.id, i.is_merged, least(i.superseded_at, i.retracted_at, i.valid_until) as ended_at into known
+      from matrice.insights i where i.id = matrice_private.kept_insight(known.id);
+  end if;
+  -- A statement about a later time is another one: what was so once can become so again. And what was merged was not wrong: if the
+  -- one that was kept is deleted, the statement is new.
+  return case when not known.is_merged and (known.ended_at is null or valid_from is null or valid_from < known.ended_at) then known.id end;
 end
 $$;
 comment on function matrice_private.known_insight is
   'Returns the insight of a project that states the same in the same words: the one that holds; else the one that ended last, '
-  'unless the new statement is about a time after its end. Null if there is none.';
+  'unless the new statement is about a time after its end. Null if there is none, or if it was merged into one that is deleted.';
 
 create or replace function matrice_private.near_insights(project_id uuid, insight_id uuid, how_many integer)
 returns table (candidate_id uuid, found_by text, likeness double precision)

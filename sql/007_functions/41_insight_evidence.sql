@@ -128,7 +128,19 @@ declare
   piece         record;
   known         record;
   whose         text;
+  kept          uuid;
 begin
+  -- Of an insight that was merged, the evidence is for the one that was kept. Whoever merges it now waits, and takes this over.
+  loop
+    kept := matrice_private.kept_insight(insight_id);
+    perform from matrice.insights i where i.id = kept for share;
+    exit when kept is not distinct from matrice_private.kept_insight(insight_id);
+  end loop;
+  if kept is null then
+    raise exception 'insight not found'
+      using errcode = 'PT404', detail = format('Insight %s has just been deleted.', insight_id);
+  end if;
+  insight_id := kept;
   select i.project_id into owner_project from matrice.insights i where i.id = add_evidence.insight_id;
   perform matrice_private.require_origin(owner_project, source_id, run_id, step_id);
   found_by := coalesce(run_id, (select s.run_id from matrice.workflow_steps s where s.id = add_evidence.step_id));
@@ -169,7 +181,7 @@ begin
 end
 $$;
 comment on function matrice_private.add_evidence is
-  'Adds evidence for or against an insight. Evidence that it has already changes nothing, unless it says the opposite now, its '
+  'Adds evidence for or against an insight, or the one that it was merged into. Evidence that it has already changes nothing, unless it says the opposite now, its '
   'text has changed, or it is older than a day: then the new row replaces the old one. SECURITY DEFINER: nobody may write '
   'insight_evidence. The function does not check membership of the project. So only services and add_evidence_of_member may '
   'execute it.';

@@ -15,7 +15,7 @@ begin
   perform matrice_private.hold_project(owner_project);
   perform matrice_private.require_origin(owner_project, source_id, run_id, step_id);
   perform matrice_private.remember_evidence(insight_id, is_for, false, source_id, chunk_ids, run_id, step_id, url, note);
-  return (select j.confidence from matrice_private.judged_insights(array[judge.insight_id]) j);
+  return (select j.confidence from matrice_private.judged_insights(array[matrice_private.kept_insight(judge.insight_id)]) j);
 end
 $$;
 comment on function matrice_private.judge is 'Does what confirm_insight and contradict_insight do.';
@@ -32,7 +32,7 @@ begin
 end
 $$;
 comment on function matrice.confirm_insight is
-  'Adds evidence for an insight. Returns its confidence now. Evidence that it has already changes nothing; after a day it '
+  'Adds evidence for an insight, or for the one that it was merged into. Returns the confidence of that now. Evidence that it has already changes nothing; after a day it '
   'makes the insight fresh again. A witness counts once, whatever he repeats. source_id, chunk_ids, run_id, step_id, url: the '
   'evidence, as in record_insight; without any, the caller''s own word.';
 
@@ -48,5 +48,5 @@ begin
 end
 $$;
 comment on function matrice.contradict_insight is
-  'Adds evidence against an insight. Returns its confidence now. The insight still holds; insights_review lists it. A witness '
+  'Adds evidence against an insight, or against the one that it was merged into. Returns the confidence of that now. The insight still holds; insights_review lists it. A witness '
   'who has said the opposite has changed his mind. Arguments: as in confirm_insight.';

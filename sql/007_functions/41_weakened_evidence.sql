@@ -1,5 +1,6 @@
 -- Evidence whose source is deleted or whose text changes weakens: triggers note when. They lock nothing but the evidence. Where
 -- the project is being deleted, the insight may be gone already, and its evidence is next.
+-- Evidence that somebody imported can name a source of another project. What happens there must not reach it.
 
 create or replace function matrice_private.weaken_by_chunks() returns trigger
 language plpgsql security definer
@@ -9,7 +10,7 @@ begin
   -- By source, because a statement deletes many chunks of few sources, and most sources are no evidence.
   update matrice.insight_evidence e set changed_at = clock_timestamp()
    where e.source_id = any (array(select distinct r.source_id from removed r))
-     and e.chunk_id in (select r.id from removed r) and e.changed_at is null
+     and (e.project_id, e.chunk_id) in (select r.project_id, r.id from removed r) and e.changed_at is null
      and exists (select from matrice.insights i where i.id = e.insight_id);
   return null;
 end
@@ -26,7 +27,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   update matrice.insight_evidence e set changed_at = clock_timestamp()
-   where e.source_id = old.source_id and e.chunk_id = old.id and e.changed_at is null
+   where e.source_id = old.source_id and e.project_id = old.project_id and e.chunk_id = old.id and e.changed_at is null
      and exists (select from matrice.insights i where i.id = e.insight_id);
   return null;
 end
@@ -44,6 +45,7 @@ as $$
 begin
   update matrice.insight_evidence e set deleted_at = clock_timestamp()
    where e.source_id = any (array(select r.id from removed r)) and e.deleted_at is null
+     and (e.project_id, e.source_id) in (select r.project_id, r.id from removed r)
      and exists (select from matrice.insights i where i.id = e.insight_id);
   return null;
 end
@@ -61,6 +63,7 @@ as $$
 begin
   update matrice.insight_evidence e set changed_at = clock_timestamp()
    where e.source_id = any (array(select a.source_id from added a where a.version > 1))
+     and (e.project_id, e.source_id) in (select a.project_id, a.source_id from added a)
      and e.kind = 'source' and e.changed_at is null
      and exists (select from matrice.insights i where i.id = e.insight_id);
   return null;
@@ -81,7 +84,7 @@ begin
   -- If texts are kept, a new version says more exactly whether the text is another: the hash is also one of the options.
   if new.format is null or not exists (select from matrice.source_texts t where t.source_id = new.id) then
     update matrice.insight_evidence e set changed_at = clock_timestamp()
-     where e.source_id = new.id and e.kind = 'source' and e.changed_at is null
+     where e.source_id = new.id and e.project_id = new.project_id and e.kind = 'source' and e.changed_at is null
        and exists (select from matrice.insights i where i.id = e.insight_id);
   end if;
   return null;

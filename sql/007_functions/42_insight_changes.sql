@@ -275,14 +275,21 @@ create or replace function matrice.retract_insight(insight_id uuid, reason text 
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  kept uuid;
 begin
   perform matrice_private.require_given('insight_id', insight_id);
   perform matrice_private.require_bytes('reason', reason, 2000);
   perform matrice_private.project_of_insight(insight_id, 'editor');
+  kept := matrice_private.kept_insight(insight_id);
+  if kept <> insight_id then
+    raise exception 'the insight was merged into another one'
+      using errcode = 'PT409', detail = format('Insight %s states the same.', kept), hint = 'Retract that one.';
+  end if;
   update matrice.insights i set retracted_at = now(), reason = retract_insight.reason
    where i.id = retract_insight.insight_id and i.retracted_at is null;
 end
 $$;
 comment on function matrice.retract_insight is
   'Marks an insight as wrong: it does not hold any more, and nothing takes its place. Nothing is deleted. Retracting it again '
-  'changes nothing. reason: is stored with it.';
+  'changes nothing. Raises PT409 if it was merged into another one, which states the same. reason: is stored with it.';

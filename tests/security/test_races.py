@@ -283,6 +283,27 @@ def test_replacing_insights_of_which_one_is_deleted_meanwhile_answers_not_found(
     assert both(project, delete, (ALICE, call, insights)) == "PT404"
 
 
+@pytest.mark.parametrize("is_merged_first", [True, False])
+def test_what_is_said_of_an_insight_that_is_merged_meanwhile_counts_for_the_one_that_is_kept(project, is_merged_first):
+    project.rows("insert into matrice.user_projects values (%s, %s, 'editor')", [BOB, project.project])
+    with project.connect() as connection:
+        sign_in(connection, ALICE)
+        kept, merged = (connection.execute("select matrice.record_insight(%s, 'learning', 'Calm', %s)", [project.project, f"The wind falls {n}"]).fetchone()[0]
+                        for n in range(2))
+    merge = (ALICE, "select matrice.merge_insights(%s, array[%s]::uuid[])", [kept, merged])
+    confirm = (BOB, "select matrice.confirm_insight(%s)", [merged])
+    assert both(project, *((merge, confirm) if is_merged_first else (confirm, merge))) == "done"
+    assert project.value("select count(*) from matrice.insight_evidence where insight_id = %s and user_id = %s", [kept, BOB]) == 1
+
+
+def test_an_insight_that_is_deleted_meanwhile_is_not_found(project):
+    with project.connect() as connection:
+        sign_in(connection, ALICE)
+        insight = connection.execute("select matrice.record_insight(%s, 'learning', 'Calm', 'The wind falls')", [project.project]).fetchone()[0]
+    delete = (ALICE, "delete from matrice.insights where id = %s", [insight])
+    assert both(project, delete, (ALICE, "select matrice.confirm_insight(%s)", [insight])) == "PT404"
+
+
 def test_a_project_that_is_deleted_while_a_pillar_is_saved_leaves_nothing(project):
     save = (ALICE, "select matrice.save_pillar(%s, 'P1', 'late')", [project.project])
     assert both(project, save, (ALICE, "delete from matrice.projects where id = %s", [project.project])) == "done"

@@ -58,6 +58,18 @@ select tests.unchanged('merge_insights again changes nothing');
 select tests.as_service();
 select is(tests.record('repeat', 'Calm', 'Near the coast of the island, winds fall at dusk'), tests.id('calm'), 'record_insight of what was merged counts for the insight that was kept');
 select is(tests.confidence('calm'), 0.75, 'record_insight of what was merged by another witness: (2 · 0.5 + 2) / 4');
+select is(round(matrice.confirm_insight(tests.id('reworded'), url => 'https://example.org/dusk')::numeric, 3), 0.8, 'confirm_insight of what was merged returns the confidence of the insight that was kept');
+select is(tests.confidence('calm'), 0.8, 'confirm_insight of what was merged counts for the insight that was kept: (2 · 0.5 + 3) / 5');
+select is(round(matrice.contradict_insight(tests.id('reworded'), url => 'https://example.org/dusk')::numeric, 3), 0.6, 'contradict_insight of what was merged counts against it: (2 · 0.5 + 2) / 5');
+select is(round(matrice.confirm_insight(tests.id('reworded'), url => 'https://example.org/dusk')::numeric, 3), 0.8, 'confirm_insight of what was merged: a witness can change its mind again');
+select tests.refuses($$select matrice.retract_insight(tests.id('reworded'))$$, 'PT409', 'retract_insight refuses what was merged, and names the insight that was kept', detail => '%' || tests.id('calm') || '%');
+select tests.record('rain', 'Rain', 'It rains at noon on the north side.'), tests.record('wet', 'Rain', 'The north side is wet in the middle of the day.');
+select matrice.merge_insights(tests.id('wet'), array[tests.id('rain')]);
+delete from matrice.insights where id = tests.id('wet');
+select isnt(tests.record('again', 'Rain', 'It rains at noon on the north side.'), tests.id('rain'), 'record_insight of what was merged into an insight that is deleted stores it again');
+select is(tests.record('thrice', 'Rain', 'It rains at noon on the north side.'), tests.id('again'), 'record_insight of it once more knows it');
+select set_eq($$select content from matrice.search_insights('noon', tests.id('atlas'))$$, array['It rains at noon on the north side.'], 'search_insights finds it');
+delete from matrice.insights where id in (tests.id('rain'), tests.id('again'));
 select tests.as_user('edith');
 select tests.remember_state();
 select tests.refuses(format('select matrice.merge_insights(%s)', arguments), code, 'merge_insights refuses ' || arguments, detail)

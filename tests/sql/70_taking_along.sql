@@ -298,6 +298,34 @@ select tests.refuses(format('select matrice.import_project(%L, new_ids => true)'
 select tests.as_nobody();
 select tests.refuses($$select matrice.import_project(array(select line from file order by number))$$, '42501', 'import_project refuses a caller without an id');
 select tests.unchanged('All of these change nothing');
+
+-- Evidence keeps the ids of what was deleted, so a file can name any source and chunk. What happens there must not reach it.
+select tests.as_owner();
+create temp table theirs as
+  select row_number() over () as place, jsonb_build_object('kind', t.kind, 'source_id', t.source_id, 'chunk_id', t.chunk_id) as named
+    from (select 'chunk' as kind, c.source_id, c.id as chunk_id from matrice.source_chunks c where c.project_id = tests.id('borea') and c.content in ('alpha', 'beta')
+          union all
+          select 'source', s.id, null from matrice.context_sources s where s.project_id = tests.id('borea') and s.name in ('doc', 'broken')) t;
+create temp table spying as
+  select case when l.is_evidence then jsonb_set(l.line::jsonb, '{row}', l.line::jsonb -> 'row' || coalesce(t.named, '{}'))::text else l.line end as line, l.number, l.is_evidence
+    from (select *, line ~ '^.{0,10}"insight_evidence"' as is_evidence, row_number() over (partition by line ~ '^.{0,10}"insight_evidence"' order by number) as place from file) l
+    left join theirs t on t.place = l.place
+   where l.number < (select max(number) from file);
+grant select on spying to public;
+select cmp_ok(count(*), '>=', 4::bigint, 'The file has evidence for each of these') from spying where is_evidence;
+savepoint before_spying;
+select tests.as_user('mallory');
+select matrice.import_project(array(select line from spying order by number));
+create temp view spied as select count(*) from matrice.insight_evidence where project_id = tests.id('atlas') and (changed_at is not null or deleted_at is not null);
+create temp table spied_before as table spied;
+select tests.as_user('edith');
+update matrice.source_chunks set content = 'ALPHA' where project_id = tests.id('borea') and content = 'alpha';
+delete from matrice.source_chunks where project_id = tests.id('borea') and content = 'beta';
+select matrice.chunk_source(id, 'Another text.') from matrice.context_sources where project_id = tests.id('borea') and name = 'doc';
+delete from matrice.context_sources where project_id = tests.id('borea') and name = 'broken';
+select tests.as_user('mallory');
+select results_eq('table spied', 'table spied_before', 'What changes in another project does not reach evidence that was imported');
+rollback to before_spying;
 select tests.as_owner();
 update matrice.quotas set allowed = 2 where quota = 'sources_per_project';
 select tests.as_user('mallory');
