@@ -5,6 +5,7 @@ pub(crate) mod error;
 mod interrupt;
 pub(crate) mod jsonb;
 mod migrate;
+pub(crate) mod prices;
 pub(crate) mod real_array;
 pub(crate) mod rows;
 pub(crate) mod stemmer;

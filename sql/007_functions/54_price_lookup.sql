@@ -231,3 +231,19 @@ comment on function matrice_private.cost_of_counts is
   'tokens of the input, which thresholds are compared with. options: service_tier, inference_geo, data_residency, speed and '
   'provider, if the call has them. sheets: the rates of a project''s own price, instead of those of the model. SECURITY '
   'DEFINER: no client may read the prepared prices, which are those of model_prices.';
+
+create or replace function matrice_private.plain_price(
+  model text, usage jsonb, tokens_input bigint, tokens_output bigint, priced_at timestamptz
+) returns numeric[]
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return matrice._plain_price(null, model, usage, tokens_input, tokens_output, priced_at);
+end
+$$;
+comment on function matrice_private.plain_price is
+  'Prices what nearly all calls are, in the engine: known tokens, and nothing to say about them, in the standard tier of a model '
+  'by its own name. Returns the cost, the input tokens, the output tokens and the cached '
+  'tokens; null for all other calls, which cost_of_reading prices. Where both have an answer, it is the same. SECURITY DEFINER: '
+  'only the owner may execute the function of the engine, and no client may read the prepared prices.';

@@ -7,22 +7,29 @@ returns table (
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  has_own boolean := exists (select from matrice.project_prices p where p.project_id = reprice_steps.project_id);
 begin
   -- A cost that was recorded is never changed: it has been reported, and perhaps billed.
   return query
   with priced as materialized (
     select s.id, s.run_id, s.executed_at, s.model, s.cost_usd as before,
            -- In the list of columns: a function in FROM writes a table for every step.
-           matrice_private.cost_of_reading(
-             s.project_id, s.model,
-             matrice_private.reading_of_step(s.usage, s.tokens_input, s.tokens_output, null, null, null), s.executed_at) as cost
+           coalesce(
+             case when not has_own then
+                    (matrice_private.plain_price(s.model, s.usage, nullif(s.tokens_input, 0), nullif(s.tokens_output, 0),
+                                                 s.executed_at))[1] end,
+             (matrice_private.cost_of_reading(
+                s.project_id, s.model,
+                matrice_private.reading_of_step(s.usage, s.tokens_input, s.tokens_output, null, null, null),
+                s.executed_at)).cost_usd) as cost
       from matrice.workflow_steps s
      where s.project_id = reprice_steps.project_id and s.executed_at >= since and s.model is not null
        and s.status <> 'running' and s.corrects is null and (s.cost_usd is null or s.cost_source = 'calculated')
        -- Somebody has said what it cost.
        and not exists (select from matrice.workflow_steps o where o.corrects = s.id)
   ), steps as materialized (
-    select p.*, matrice_private.cost_of_column((p.cost).cost_usd) as now from priced p
+    select p.*, matrice_private.cost_of_column(p.cost) as now from priced p
   ), filled as (
     update matrice.workflow_steps s
        set cost_usd = c.now, cost_source = 'calculated'

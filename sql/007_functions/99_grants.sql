@@ -136,7 +136,7 @@ begin
       'waiting_projects_of_member', 'next_parts_of_member', 'settle_parts_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
       'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'quote_places', 'read_embeddings', 'is_sealed',
-      'read_usage', 'known_usage', 'base64_of', 'diff_lines', 'unified_diff', 'normal_text', 'sketch', 'rendered_report',
+      'read_usage', 'known_usage', 'plain_price', 'base64_of', 'diff_lines', 'unified_diff', 'normal_text', 'sketch', 'rendered_report',
       -- No client may write histories, texts of sources, costs and budgets. It writes rows of the project that the caller's own
       -- import has made, and no other.
       'import_as_owner',
@@ -221,7 +221,7 @@ begin
       'complete_chunk', 'hold_metadata', 'refilter_chunks', 'keep_progress', 'keep_dimensions', 'check_truncation', 'choose_model',
       'check_embedding', 'complete_lease', 'forget_leases', 'hold_text', 'hold_insight_text',
       'forget_embeddings', 'complete_insight', 'note_ending', 'refuse_circle',
-      'price_step', 'move_corrections', 'complete_run', 'complete_turn', 'refuse_members_of_imports',
+      'price_given_step', 'move_corrections', 'complete_run', 'complete_turn', 'refuse_members_of_imports',
       -- SECURITY DEFINER: these write to tables that no client may write.
       'audit', 'keep_pillar_version', 'keep_phase', 'trim_texts', 'forget_usage', 'forget_failures', 'forget_rows', 'forget_rows_of_sources',
       'list_insights', 'unlist_insights', 'forget_leases_of_insights',
@@ -238,6 +238,8 @@ begin
       'count_pillar_versions', 'count_pillar_labels', 'count_phase_changes', 'count_project_invitations',
       'note_steps', 'note_changed_steps', 'note_removed_steps', 'note_runs', 'count_conversations', 'count_conversation_turns', 'count_answers',
       'count_answer_passages', 'count_answer_ratings',
+      -- SECURITY DEFINER: only the owner may execute the function of the engine, and no client may read the prepared prices.
+      'price_step',
       -- SECURITY DEFINER: a new project has no owner yet who could add one.
       'add_first_owner',
       -- SECURITY DEFINER: these count rows that the caller may not see.

@@ -1,3 +1,9 @@
+//! Prices of models. The underscore says that the schema's own functions call these.
+
+use crate::postgres::jsonb::Jsonb;
+use crate::postgres::prices::{has_own_prices, standard_price};
+use matrice_core::cost::plain_usage;
+use pgrx::datum::Uuid;
 use pgrx::prelude::*;
 
 /// Returns a JSON document, in which `rates`, `windows` and `multipliers` are arrays of rows. It is text, so that SQL reads its
@@ -5,4 +11,31 @@ use pgrx::prelude::*;
 #[pg_extern(immutable, parallel_safe)]
 fn _price_catalogue() -> &'static str {
     include_str!("../../sql/data/price_catalogue.json")
+}
+
+/// The cost of a call, its input and output tokens, and how many of the input were read from a cache. Null if there is anything
+/// to say about them, or if more than the standard tier of a model of this very name decides: then SQL looks further.
+#[pg_extern(stable, parallel_safe)]
+fn _plain_price(
+    project_id: Option<Uuid>,
+    model: Option<&str>,
+    usage: Option<Jsonb<'_>>,
+    tokens_input: Option<i64>,
+    tokens_output: Option<i64>,
+    priced_at: Option<TimestampWithTimeZone>,
+) -> Option<Vec<AnyNumeric>> {
+    let given = [tokens_input, tokens_output].map(|tokens| tokens.map(u64::try_from).transpose());
+    let [Ok(tokens_input), Ok(tokens_output)] = given else {
+        return None;
+    };
+    let usage = plain_usage(usage?.0, tokens_input, tokens_output)?;
+    if let Some(project) = project_id
+        && has_own_prices(*project.as_bytes())?
+    {
+        return None;
+    }
+    let price = standard_price(model?, &usage, priced_at?.into())?;
+    let usd = AnyNumeric::try_from(price.usd.as_str()).ok()?;
+    let tokens = [price.tokens_input, price.tokens_output, price.cached_tokens];
+    Some([usd].into_iter().chain(tokens.map(AnyNumeric::from)).collect())
 }

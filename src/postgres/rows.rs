@@ -25,7 +25,11 @@ pub(crate) enum Kind {
     Uuid,
     Text,
     Integer,
+    Boolean,
+    /// A time with time zone.
+    Time,
     Bytes,
+    Json,
     /// The type of pgvector.
     Vector,
 }
@@ -36,6 +40,9 @@ impl Kind {
             Kind::Uuid => held == pg_sys::UUIDOID,
             Kind::Text => held == pg_sys::TEXTOID,
             Kind::Integer => held == pg_sys::INT4OID,
+            Kind::Boolean => held == pg_sys::BOOLOID,
+            Kind::Time => held == pg_sys::TIMESTAMPTZOID,
+            Kind::Json => held == pg_sys::JSONBOID,
             Kind::Bytes => held == pg_sys::BYTEAOID,
             Kind::Vector => is_of_pgvector(pg_sys::TypeRelationId, held),
         }
@@ -398,11 +405,23 @@ impl<'a> Scan<'a> {
         self.value(column).map(|value| value.value() as i32)
     }
 
-    /// The value of a column of the kind [`Kind::Bytes`] or [`Kind::Vector`].
+    /// The value of a column of the kind [`Kind::Boolean`].
+    pub(crate) fn boolean(&self, column: usize) -> Option<bool> {
+        debug_assert!(self.of.form.columns[column].1 == Kind::Boolean);
+        self.value(column).map(|value| value.value() & 0xff != 0)
+    }
+
+    /// The value of a column of the kind [`Kind::Time`], in microseconds since 2000.
+    pub(crate) fn time(&self, column: usize) -> Option<i64> {
+        debug_assert!(self.of.form.columns[column].1 == Kind::Time);
+        self.value(column).map(|value| value.value() as i64)
+    }
+
+    /// The value of a column of the kind [`Kind::Bytes`], [`Kind::Json`] or [`Kind::Vector`].
     pub(crate) fn bytes(&self, column: usize) -> Option<Bytes<'_>> {
         debug_assert!(matches!(
             self.of.form.columns[column].1,
-            Kind::Bytes | Kind::Vector
+            Kind::Bytes | Kind::Json | Kind::Vector
         ));
         // SAFETY: the value has a length and bytes, as `Table::open` has checked. It stays in place until the scan advances.
         self.value(column).map(|value| unsafe { Bytes::of(value) })

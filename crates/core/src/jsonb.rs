@@ -172,6 +172,43 @@ pub fn to_json(bytes: &[u8], levels: usize, most: usize, wants: fn(&str) -> bool
     (json, reader.left > 0)
 }
 
+/// The number under a key of an object, from the bytes of its jsonb value after its length.
+pub(crate) fn number_under<'a>(bytes: &'a [u8], key: &str) -> Option<Number<'a>> {
+    let object = Array::of_object(bytes)?;
+    let pairs = object.entries.len() / 2;
+    let is_key =
+        |held: Option<Value<'_>>| matches!(held, Some(Value::String(held)) if held == key.as_bytes());
+    let place = object.values().take(pairs).position(is_key)?;
+    match object.values().nth(pairs + place)? {
+        Some(Value::Number(number)) => Some(number),
+        _ => None,
+    }
+}
+
+/// Whether a jsonb value is certain to be an object that has, as text, at most `8 * most` bytes, at most `levels` levels, and no
+/// number that a double cannot hold.
+#[must_use]
+pub fn is_small_object(bytes: &[u8], most: usize, levels: usize) -> bool {
+    bytes.len() <= most && Array::of_object(bytes).is_some_and(|object| object.is_small(levels))
+}
+
+impl Array<'_> {
+    /// A byte of a text becomes six as `\u0001`, and an entry of four bytes leads to quotes, a comma and spaces. A number takes ten
+    /// bytes at least, and here forty characters more than its digits at most.
+    fn is_small(self, levels: usize) -> bool {
+        levels > 0
+            && self.values().all(|value| match value {
+                Some(Value::Number(number)) => {
+                    let parts = number.parts();
+                    parts.is_some_and(|(_, digits, exponent)| digits.len() <= 8 && exponent.abs() <= 32)
+                }
+                Some(Value::Array(array) | Value::Object(array)) => array.is_small(levels - 1),
+                Some(_) => true,
+                None => false,
+            })
+    }
+}
+
 /// What follows the length of a value that is neither compressed nor external: one byte, or four.
 fn after_length(bytes: &[u8]) -> Option<&[u8]> {
     let &first = bytes.first()?;
@@ -195,6 +232,17 @@ impl Number<'_> {
         let (is_negative, digits, exponent) = self.parts()?;
         let magnitude = exactly::<f64>(digits, exponent)?;
         Some(if is_negative { -magnitude } else { magnitude })
+    }
+
+    /// Its digits as a whole number, and the power of ten that this is to be multiplied by. None below zero, or if it has more than
+    /// 32 digits.
+    pub(crate) fn decimal(&self) -> Option<(u128, i32)> {
+        let (is_negative, digits, exponent) = self.parts()?;
+        if is_negative || digits.len() > 8 {
+            return None;
+        }
+        let whole = digits.fold(0u128, |whole, digit| whole * 10_000 + u128::from(digit));
+        Some((whole, exponent))
     }
 
     /// Whether it is below zero, its digits of base 10000, and the power of ten of the last one.

@@ -21,6 +21,7 @@
 pub mod analyze;
 pub mod chunk;
 pub mod codes;
+pub mod cost;
 pub mod diff;
 pub mod embedding;
 mod error;

@@ -17,7 +17,7 @@ pub(crate) fn encode(values: &[Json]) -> Vec<u8> {
 }
 
 /// The bytes of a jsonb object: its keys, and then its values.
-fn encode_object(pairs: &[(&'static str, Json)]) -> Vec<u8> {
+pub(crate) fn encode_object(pairs: &[(&'static str, Json)]) -> Vec<u8> {
     let keys: Vec<Json> = pairs.iter().map(|(key, _)| Json::String((*key).into())).collect();
     let values = pairs.iter().map(|(_, value)| value);
     container(0x2000_0000 | pairs.len() as u32, keys.iter().chain(values))
