@@ -1,0 +1,160 @@
+"""Searches of projects with so many embeddings that their codes are in cells.
+
+The vectors are made of E5's passages (tests/data/real_embeddings.npz), shortened to 64 dimensions by their principal components:
+each is between a passage and one of its neighbours, with noise. The questions are E5's, too: these are another kind of vector
+than the stored ones. For comparison there are the vectors of corpus.py, whose neighbourhoods are wide, and random ones, which have none.
+"""
+
+import time
+import uuid
+
+import numpy
+import vector_sets
+
+import corpus
+import harness
+
+NAME = "bench_large"
+DIMENSIONS = 64
+BATCH = 50_000
+MODEL = f"of {DIMENSIONS} dimensions"
+ASKED = 100
+SEARCH = "select chunk_id from matrice._nearest_chunks(array[%s]::uuid[], %s, %s::vector, 10, %s::uuid[])"
+
+
+def unit(vectors):
+    return (vectors / numpy.linalg.norm(vectors, axis=1, keepdims=True)).astype(numpy.float32)
+
+
+def real():
+    """(a maker of so many vectors from a source of randomness, questions)"""
+    passages, questions = vector_sets.real()["E5"]
+    mean = passages.mean(0)
+    axes = numpy.linalg.svd(passages - mean, full_matrices=False)[2][:DIMENSIONS].T
+    passages, questions = (passages - mean) @ axes, (questions - mean) @ axes
+    deviations = passages.std(0)
+    near = numpy.argsort(-(unit(passages) @ unit(passages).T), 1)[:, 1:30]
+
+    def make(count, random):
+        first = random.integers(0, len(passages), count)
+        second = near[first, random.integers(0, near.shape[1], count)]
+        share = random.random((count, 1)) / 2
+        noise = deviations * random.standard_normal((count, DIMENSIONS)) / 2
+        return unit(passages[first] * (1 - share) + passages[second] * share + noise)
+
+    return make, unit(questions)[:ASKED]
+
+
+def kinds():
+    make, questions = real()
+    shorten = numpy.random.default_rng(3).standard_normal((corpus.DIMENSIONS, DIMENSIONS))
+    of_corpus = lambda count, random: unit(corpus.vectors(count, random) @ shorten)
+    alone = lambda count, random: unit(random.standard_normal((count, DIMENSIONS)))
+    own = lambda maker: maker(ASKED, numpy.random.default_rng(7))
+    return {"real, others of the kind": (make, own(make)), "real, questions": (make, questions),
+            "the benchmark's own": (of_corpus, own(of_corpus)), "random": (alone, own(alone))}
+
+
+def batches(make, count):
+    for start in range(0, count, BATCH):
+        yield start, make(min(BATCH, count - start), numpy.random.default_rng([5, start]))
+
+
+def chunk_ids(start, count):
+    """As bytes: spread as random ones are, and known by their numbers."""
+    random = numpy.random.default_rng([11, start])
+    return random.bytes(16 * count)
+
+
+def load(owner, project, make, count):
+    """Embeddings alone, without chunks: three million of these would take gigabytes. Returns seconds for codes and for cells."""
+    owner.execute("insert into matrice.embedding_models (model, dimensions) values (%s, %s) on conflict do nothing", [MODEL, DIMENSIONS])
+    owner.execute("insert into matrice.projects (id, name) values (%s, %s)", [project, str(project)])
+    owner.execute("set session_replication_role = replica")
+    model = MODEL.encode()
+    form = numpy.dtype([("fields", ">i2"), ("s1", ">i4"), ("chunk", "V16"), ("s2", ">i4"), ("project", "V16"), ("s3", ">i4"), ("model", f"S{len(model)}"),
+                        ("s4", ">i4"), ("dimensions", ">i2"), ("zero", ">i2"), ("embedding", ">f4", DIMENSIONS)])
+    codes = 0.0
+    for start, part in batches(make, count):
+        rows = numpy.zeros(len(part), form)
+        rows["fields"], rows["s1"], rows["s2"], rows["s3"], rows["s4"] = 4, 16, 16, len(model), 4 + 4 * DIMENSIONS
+        ids = chunk_ids(start, len(part))
+        rows["chunk"], rows["model"], rows["dimensions"], rows["embedding"] = numpy.frombuffer(ids, "V16"), model, DIMENSIONS, part
+        rows["project"] = numpy.frombuffer(project.bytes * len(part), "V16")
+        with owner.cursor().copy("copy matrice.chunk_embeddings (chunk_id, project_id, model, embedding) from stdin (format binary)") as stream:
+            stream.write(b"PGCOPY\n\xff\r\n\0" + bytes(8) + rows.tobytes() + b"\xff\xff")
+        started = time.perf_counter()
+        names = [uuid.UUID(bytes=ids[place:place + 16]) for place in range(0, len(ids), 16)]
+        for first in range(0, len(names), 25_000):
+            owner.execute("select matrice_private.add_codes(%s, %s, %s)", [project, MODEL, names[first:first + 25_000]])
+        codes += time.perf_counter() - started
+    owner.execute("set session_replication_role = origin")
+    owner.execute("vacuum analyze matrice.chunk_embeddings")
+    return codes
+
+
+def truth(make, count, queries, kept=None):
+    """The numbers of the ten nearest to each query. kept: of the vectors whose numbers are divisible by it."""
+    best, numbers = numpy.full((len(queries), 10), -2.0, numpy.float32), numpy.zeros((len(queries), 10), int)
+    for start, part in batches(make, count):
+        similar = queries @ part.T
+        if kept:
+            similar[:, (numpy.arange(start, start + len(part)) % kept) > 0] = -2
+        all_, of = numpy.hstack([best, similar]), numpy.hstack([numbers, numpy.tile(numpy.arange(start, start + len(part)), (len(queries), 1))])
+        top = numpy.argpartition(-all_, 10, 1)[:, :10]
+        best, numbers = numpy.take_along_axis(all_, top, 1), numpy.take_along_axis(of, top, 1)
+    ids = {start: chunk_ids(start, min(BATCH, count - start)) for start in range(0, count, BATCH)}
+    name = lambda number: uuid.UUID(bytes=ids[number // BATCH * BATCH][16 * (number % BATCH):][:16])
+    return [{name(number) for number in row} for row in numbers.tolist()]
+
+
+def tagged(count, kept):
+    ids = b"".join(chunk_ids(start, min(BATCH, count - start)) for start in range(0, count, BATCH))
+    return [uuid.UUID(bytes=ids[16 * number:][:16]) for number in range(0, count, kept)]
+
+
+def ask(owner, project, queries, truths, among=None):
+    """(median milliseconds of the processor, recall)"""
+    found, took = [], []
+    for query in queries:
+        given = [project, MODEL, vector_sets.as_text(query), among]
+        started = harness.processor_seconds(owner)
+        found.append({row[0] for row in owner.execute(SEARCH, given).fetchall()})
+        took.append(1000 * (harness.processor_seconds(owner) - started))
+    recall = numpy.mean([len(some & right) / len(right) for some, right in zip(found, truths)])
+    return float(numpy.median(took)), float(recall)
+
+
+def measure(sizes, names):
+    """Each set of vectors in each size. Filters are given as the engine gets them, by the ids of the chunks."""
+    rows, made = [], {}
+    for name, (make, queries) in kinds().items():
+        if names and name.split(",")[0] not in names:
+            continue
+        for count in sizes:
+            if (make, count) not in made:
+                made.clear()
+                owner, project = harness.database(NAME), uuid.UUID(int=count)
+                made[make, count] = owner, project, load(owner, project, make, count)
+                unclustered = True
+            owner, project, codes = made[make, count]
+            truths = truth(make, count, queries)
+            if unclustered:
+                before, _ = ask(owner, project, queries, truths)
+                before, _ = ask(owner, project, queries, truths)
+                started = time.perf_counter()
+                owner.execute("select matrice_private.cluster_codes(%s, %s, steps => null)", [project, MODEL])
+                cells, unclustered = time.perf_counter() - started, False
+                owner.execute("vacuum analyze matrice_private.code_pages, matrice_private.code_cells")
+            ask(owner, project, queries[:10], truths)
+            took, recall = ask(owner, project, queries, truths)
+            filtered = []
+            for kept in (10, 100):
+                few, right = tagged(count, kept), truth(make, count, queries, kept)
+                filtered += ask(owner, project, queries[:30], right[:30], few)
+            size = owner.execute("select pg_total_relation_size('matrice_private.code_pages') + pg_total_relation_size('matrice_private.code_cells')").fetchone()[0]
+            rows.append([name, f"{count:,}", before, took, 1e6 * took / count, f"{recall:.3f}",
+                         filtered[0], f"{filtered[1]:.3f}", filtered[2], f"{filtered[3]:.3f}", codes, cells, int(size) // count])
+            print(rows[-1], flush=True)
+    harness.table(["vectors", "codes", "all codes, ms", "cells, ms", "ns a code", "recall@10", "1 of 10, ms", "recall", "1 of 100, ms", "recall",
+                   "codes, s", "cells, s", "bytes a code"], rows)
