@@ -163,16 +163,16 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  ids       uuid[];
-  centroids bytea[];
-  begun     bytea[];
-  pages     integer[];
-  total     integer;
+  ids        uuid[];
+  centroids  bytea[];
+  begun      bytea[];
+  last_pages integer[];
+  total      integer;
 begin
   -- The last page of a cell may have room: it is written again.
   select array_agg(c.id order by c.place), array_agg(c.centroid order by c.place),
          array_agg(last.codes order by c.place), array_agg(coalesce(last.page, 1) order by c.place)
-    into ids, centroids, begun, pages
+    into ids, centroids, begun, last_pages
     from matrice_private.code_cells c
     left join lateral (
       select p.page, p.codes from matrice_private.code_pages p
@@ -185,7 +185,7 @@ begin
         clustering.project_id, clustering.model, coalesce(chunks, '{}'), centroids, clustering.bound, begun) a
   ), written as (
     insert into matrice_private.code_pages (project_id, model, list, page, codes)
-    select clustering.project_id, clustering.model, ids[a.cell], pages[a.cell] + p.number::integer - 1, p.codes
+    select clustering.project_id, clustering.model, ids[a.cell], last_pages[a.cell] + p.number::integer - 1, p.codes
       from added a cross join lateral unnest(a.pages) with ordinality as p (codes, number)
         on conflict on constraint code_pages_pkey do update set codes = excluded.codes
   ), counted as (
