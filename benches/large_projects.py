@@ -19,7 +19,9 @@ DIMENSIONS = 64
 BATCH = 50_000
 MODEL = f"of {DIMENSIONS} dimensions"
 ASKED = 100
-SEARCH = "select chunk_id from matrice._nearest_chunks(array[%s]::uuid[], %s, %s::vector, 10, %s::uuid[])"
+# One chunk of so many has a tag.
+FILTERS = [10, 100]
+SEARCH = "select chunk_id from matrice._nearest_chunks(array[%s]::uuid[], %s, %s::vector, 10, (select ids from among where kept = %s))"
 
 
 def unit(vectors):
@@ -61,9 +63,8 @@ def batches(make, count):
 
 
 def chunk_ids(start, count):
-    """As bytes: spread as random ones are, and known by their numbers."""
-    random = numpy.random.default_rng([11, start])
-    return random.bytes(16 * count)
+    """As bytes: those of the vectors with the numbers from start on. They are as random as all ids."""
+    return numpy.random.default_rng([11, start]).bytes(16 * count)
 
 
 def load(owner, project, make, count):
@@ -108,16 +109,19 @@ def truth(make, count, queries, kept=None):
     return [{name(number) for number in row} for row in numbers.tolist()]
 
 
-def tagged(count, kept):
+def tag(owner, count):
+    """What the engine gets as a filter: the ids of the chunks that match."""
     ids = b"".join(chunk_ids(start, min(BATCH, count - start)) for start in range(0, count, BATCH))
-    return [uuid.UUID(bytes=ids[16 * number:][:16]) for number in range(0, count, kept)]
+    owner.execute("create table among (kept integer, ids uuid[])")
+    for kept in FILTERS:
+        owner.execute("insert into among values (%s, %s)", [kept, [uuid.UUID(bytes=ids[16 * number:][:16]) for number in range(0, count, kept)]])
 
 
-def ask(owner, project, queries, truths, among=None):
+def ask(owner, project, queries, truths, kept=None):
     """(median milliseconds of the processor, recall)"""
     found, took = [], []
     for query in queries:
-        given = [project, MODEL, vector_sets.as_text(query), among]
+        given = [project, MODEL, vector_sets.as_text(query), kept]
         started = harness.processor_seconds(owner)
         found.append({row[0] for row in owner.execute(SEARCH, given).fetchall()})
         took.append(1000 * (harness.processor_seconds(owner) - started))
@@ -136,6 +140,7 @@ def measure(sizes, names):
                 made.clear()
                 owner, project = harness.database(NAME), uuid.UUID(int=count)
                 made[make, count] = owner, project, load(owner, project, make, count)
+                tag(owner, count)
                 unclustered = True
             owner, project, codes = made[make, count]
             truths = truth(make, count, queries)
@@ -149,9 +154,8 @@ def measure(sizes, names):
             ask(owner, project, queries[:10], truths)
             took, recall = ask(owner, project, queries, truths)
             filtered = []
-            for kept in (10, 100):
-                few, right = tagged(count, kept), truth(make, count, queries, kept)
-                filtered += ask(owner, project, queries[:30], right[:30], few)
+            for kept in FILTERS:
+                filtered += ask(owner, project, queries[:30], truth(make, count, queries[:30], kept), kept)
             size = owner.execute("select pg_total_relation_size('matrice_private.code_pages') + pg_total_relation_size('matrice_private.code_cells')").fetchone()[0]
             rows.append([name, f"{count:,}", before, took, 1e6 * took / count, f"{recall:.3f}",
                          filtered[0], f"{filtered[1]:.3f}", filtered[2], f"{filtered[3]:.3f}", codes, cells, int(size) // count])

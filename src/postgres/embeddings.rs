@@ -92,6 +92,9 @@ pub(super) const CODES: usize = 0;
 /// Up to so many vectors are all compared. This takes no longer than to read codes first.
 const FEW: usize = 300;
 
+/// To fetch a vector by its key takes as long as to compare some hundreds of codes.
+const CODES_OF_A_FETCH: usize = 300;
+
 /// How many rows are read per check for cancellation.
 const INTERRUPT_EVERY: usize = 256;
 
@@ -353,13 +356,17 @@ pub(crate) fn nearest(
 
 impl Search<'_> {
     fn offer_project(&mut self, project_id: Id) -> Result<(), ErrorReport> {
-        let total = self.code_count(project_id);
+        let Some(cells) = self.cells_of(project_id) else {
+            return self.offer_all(project_id);
+        };
+        let in_cells: usize = cells.iter().map(|cell| cell.code_count).sum();
+        let total = self.code_count(project_id).saturating_add(in_cells);
         // Without codes, they have not been restored, or there are no embeddings.
         if total <= FEW {
             return self.offer_all(project_id);
         }
         if let Some(among) = self.among
-            && among.len() <= total / 20
+            && among.len() <= FEW.max(total / CODES_OF_A_FETCH)
         {
             for (number, chunk_id) in among.iter().enumerate() {
                 check_interrupts(number);
@@ -367,9 +374,10 @@ impl Search<'_> {
             }
             return Ok(());
         }
-        let Some(places) = self.places_of(project_id) else {
+        let Some(mut places) = self.lists_of(project_id) else {
             return self.offer_all(project_id);
         };
+        places.extend(cells);
         let mut depth = self.nearest.count;
         let mut seen = HashSet::new();
         loop {
@@ -388,20 +396,18 @@ impl Search<'_> {
         }
     }
 
-    /// How many codes a project has, with those of embeddings that were deleted or changed.
+    /// How many codes the lists of a project have, with those of embeddings that were deleted or changed.
     fn code_count(&mut self, project_id: Id) -> usize {
         let mut total = 0usize;
-        for scan in [&mut self.lists, &mut self.cells] {
-            scan.find(&[Key::Uuid(project_id), Key::Text(self.model)]);
-            while scan.advance() {
-                total = total.saturating_add(count_in(scan));
-            }
+        self.lists.find(&[Key::Uuid(project_id), Key::Text(self.model)]);
+        while self.lists.advance() {
+            total = total.saturating_add(count_in(&self.lists));
         }
         total
     }
 
-    /// The lists and cells of a project, in the order in which they are read. `None` if one is not readable.
-    fn places_of(&mut self, project_id: Id) -> Option<Vec<Place>> {
+    /// The lists of a project. `None` if one is not readable.
+    fn lists_of(&mut self, project_id: Id) -> Option<Vec<Place>> {
         let mut places = Vec::new();
         self.lists.find(&[Key::Uuid(project_id), Key::Text(self.model)]);
         while self.lists.advance() {
@@ -413,7 +419,12 @@ impl Search<'_> {
                 query: Some(query),
             });
         }
-        let first = places.len();
+        Some(places)
+    }
+
+    /// The cells of a project, in the order in which they are read. `None` if one is not readable.
+    fn cells_of(&mut self, project_id: Id) -> Option<Vec<Place>> {
+        let mut places = Vec::new();
         self.cells.find(&[Key::Uuid(project_id), Key::Text(self.model)]);
         while self.cells.advance() {
             let mean = self.compared.query.mean(&self.cells.bytes(CENTROID)?)?;
@@ -428,7 +439,7 @@ impl Search<'_> {
                 query: None,
             });
         }
-        places[first..].sort_unstable_by(|left, right| right.reach.total_cmp(&left.reach));
+        places.sort_unstable_by(|left, right| right.reach.total_cmp(&left.reach));
         Some(places)
     }
 
