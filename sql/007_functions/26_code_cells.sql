@@ -212,7 +212,7 @@ declare
                     where l.project_id = begin_cells.project_id and l.model = begin_cells.model);
   full_lists uuid[];
 begin
-  if total is null or total < greatest(minimum, 1000) then
+  if total is null or total < greatest(minimum, 300) then
     return false;
   end if;
   full_lists := array(
@@ -232,7 +232,7 @@ end
 $$;
 comment on function matrice_private.begin_cells is
   'Makes the first cells of a project that has so many codes. Returns whether it did: it does nothing if another transaction is '
-  'at it. minimum: from how many codes on; at least 1000.';
+  'at it. minimum: from how many codes on; at least 300.';
 
 create or replace function matrice_private.renew_cells(project_id uuid, model text) returns boolean
 language plpgsql

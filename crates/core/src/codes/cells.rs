@@ -468,3 +468,200 @@ impl<'a> CellWriter<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{id, kinds, number};
+    use super::super::{Candidates, Query};
+    use super::*;
+    use proptest::prelude::*;
+
+    const DIMENSIONS: usize = 100;
+
+    fn directions(vectors: &[Vec<f32>]) -> (Rotator, Vec<Direction>) {
+        let rotator = Rotator::new(vectors[0].len()).unwrap();
+        let directions = vectors.iter().filter_map(|vector| rotator.direction(vector)).collect();
+        (rotator, directions)
+    }
+
+    /// The similarities of a query with vectors, and their places, the nearest first.
+    fn ordered(query: &Direction, directions: &[Direction]) -> Vec<(f64, usize)> {
+        let similarities = directions.iter().map(|one| query.similarity(one));
+        let mut order: Vec<(f64, usize)> = similarities.zip(0..).collect();
+        order.sort_by(|left, right| right.0.total_cmp(&left.0));
+        order
+    }
+
+    /// Cells of vectors, measured on some of them as queries.
+    fn measured(vectors: &[Vec<f32>], count: usize) -> Option<Cells> {
+        let (rotator, directions) = directions(vectors);
+        let mut cells = Cells::train(&directions, &rotator, count, vectors.len(), Interrupt::NEVER)?;
+        let pairs: Vec<(f64, f64)> = directions
+            .iter()
+            .step_by(vectors.len() / 40)
+            .flat_map(|query| {
+                let order = ordered(query, &directions);
+                let pair = |rank: usize| cells.pair(query, &directions[order.get(rank + 1)?.1]);
+                [0, 1, 3, 9, 30, 99].into_iter().filter_map(pair).collect::<Vec<_>>()
+            })
+            .collect();
+        cells.measure(&pairs);
+        Some(cells)
+    }
+
+    /// Writes vectors to cells in two steps. Returns the pages of each cell.
+    fn written(cells: &Cells, vectors: &[Vec<f32>]) -> Vec<Vec<Vec<u8>>> {
+        let mut pages: Vec<Vec<Vec<u8>>> = vec![Vec::new(); cells.len()];
+        let half = vectors.len() / 2;
+        for (first, part) in [(0, &vectors[..half]), (half, &vectors[half..])] {
+            let begun: Vec<Option<Vec<u8>>> = pages.iter().map(|pages| pages.last().cloned()).collect();
+            let mut writer = CellWriter::new(cells, begun.iter().map(|page| page.as_deref())).unwrap();
+            for (place, vector) in part.iter().enumerate() {
+                writer.push(id(first + place), vector);
+            }
+            for added in writer.finish() {
+                pages[added.cell].pop();
+                pages[added.cell].extend(added.pages);
+            }
+        }
+        pages
+    }
+
+    /// The numbers of the nearest, and the share of the codes that was read.
+    fn found(cells: &Cells, pages: &[Vec<Vec<u8>>], query: &[f32], count: usize) -> (Vec<usize>, f64) {
+        let query = Query::new(query).unwrap();
+        let centroids: Vec<Vec<u8>> = cells.centroids().collect();
+        let reach = |place: usize| match place + 1 == cells.len() {
+            true => f32::INFINITY,
+            false => cells.bound().reach(query.mean(&centroids[place]).unwrap()),
+        };
+        let mut order: Vec<(f32, usize)> = (0..cells.len()).map(|place| (reach(place), place)).collect();
+        order.sort_by(|left, right| right.0.total_cmp(&left.0));
+        let (mut candidates, mut read, mut all) = (Candidates::new(count), 0, 0);
+        for (reach, place) in order {
+            let list = query.against(&centroids[place]).unwrap();
+            let is_read = candidates.is_near(reach);
+            for page in &pages[place] {
+                let page = Page::parse(page).unwrap();
+                all += page.len();
+                read += if is_read { page.len() } else { 0 };
+                assert!(!is_read || list.scan(&page, &mut candidates, |_| true));
+            }
+        }
+        let near = candidates.finish().candidates;
+        (near.iter().map(|candidate| number(&candidate.id)).collect(), read as f64 / all as f64)
+    }
+
+    #[test]
+    fn candidates_from_cells_have_the_nearest_of_vectors_of_all_kinds() {
+        for (name, vectors) in kinds(DIMENSIONS, 1000) {
+            let (rotator, directions) = directions(&vectors);
+            let cells = measured(&vectors, 20).unwrap();
+            let pages = written(&cells, &vectors);
+            let (mut right, mut asked) = (0, 0);
+            for query in vectors.iter().step_by(37) {
+                let (found, _) = found(&cells, &pages, query, 10);
+                let Some(query) = rotator.direction(query) else { continue };
+                let least = ordered(&query, &directions)[9].0 - 1e-6;
+                let near = |place: &&usize| rotator.direction(&vectors[**place]).is_some_and(|one| query.similarity(&one) >= least);
+                right += found.iter().filter(near).count().min(10);
+                asked += 10;
+            }
+            assert!(asked > 100 && f64::from(asked) * 0.99 <= right as f64, "{name}: {right} of {asked}");
+        }
+    }
+
+    #[test]
+    fn a_search_of_clustered_vectors_reads_few_codes_and_one_of_random_vectors_most() {
+        let mut normal = super::super::tests::normal(3);
+        let mut random = |scale: f32| (0..DIMENSIONS).map(|_| scale * normal()).collect::<Vec<f32>>();
+        let centres: Vec<Vec<f32>> = (0..30).map(|_| random(1.0)).collect();
+        let clustered: Vec<Vec<f32>> = (0..1000)
+            .map(|place| centres[place % 30].iter().zip(random(0.4)).map(|(centre, noise)| centre + noise).collect())
+            .collect();
+        let alone: Vec<Vec<f32>> = (0..1000).map(|_| random(1.0)).collect();
+        let share = |vectors: &[Vec<f32>]| {
+            let cells = measured(vectors, 30).unwrap();
+            let pages = written(&cells, vectors);
+            let shares = (0..20).map(|query| found(&cells, &pages, &vectors[query * 41], 10).1);
+            shares.sum::<f64>() / 20.0
+        };
+        let (of_clustered, of_alone) = (share(&clustered), share(&alone));
+        assert!(of_clustered < 0.3 && of_alone > 0.8, "{of_clustered} {of_alone}");
+    }
+
+    #[test]
+    fn each_vector_has_one_code_and_all_pages_but_the_last_are_full() {
+        let (_, vectors) = kinds(DIMENSIONS, 1000).swap_remove(0);
+        let cells = measured(&vectors, 8).unwrap();
+        let pages = written(&cells, &vectors);
+        let mut ids: Vec<usize> = Vec::new();
+        for pages in &pages {
+            let pages: Vec<Page> = pages.iter().map(|page| Page::parse(page).unwrap()).collect();
+            assert!(pages.windows(2).all(|two| two[0].len() == pages[0].len()));
+            ids.extend(pages.iter().flat_map(|page| page.ids()).map(number));
+        }
+        ids.sort_unstable();
+        assert_eq!(ids, (0..1000).collect::<Vec<usize>>());
+    }
+
+    #[test]
+    fn cells_are_read_as_they_are_written() {
+        let (_, vectors) = kinds(DIMENSIONS, 1000).swap_remove(0);
+        let cells = measured(&vectors, 12).unwrap();
+        let centroids: Vec<Vec<u8>> = cells.centroids().collect();
+        let bound = cells.bound().to_bytes();
+        let read = Cells::parse(centroids.iter().map(Vec::as_slice), &bound, Interrupt::NEVER).unwrap();
+        assert_eq!(read.bound(), cells.bound());
+        assert_eq!(written(&read, &vectors), written(&cells, &vectors));
+        for wrong in [&bound[1..], &[]] {
+            assert!(Cells::parse(centroids.iter().map(Vec::as_slice), wrong, Interrupt::NEVER).is_none());
+        }
+        assert!(Cells::parse(centroids[..1].iter().map(Vec::as_slice), &bound, Interrupt::NEVER).is_none());
+        assert!(CellWriter::new(&cells, std::iter::repeat_n(None, 12)).is_none());
+        assert!(CellWriter::new(&cells, std::iter::repeat_n(Some(&bound[..]), 13)).is_none());
+    }
+
+    #[test]
+    fn too_small_samples_have_no_cells() {
+        let (_, vectors) = kinds(DIMENSIONS, 30).swap_remove(0);
+        let (rotator, directions) = directions(&vectors);
+        for (sample, cells) in [(0, 1), (15, 1), (30, 16), (30, 0)] {
+            assert!(Cells::train(&directions[..sample], &rotator, cells, 30, Interrupt::NEVER).is_none());
+        }
+        assert!(Cells::train(&directions, &rotator, 15, 30, Interrupt::NEVER).is_some());
+    }
+
+    #[test]
+    fn bounds_of_pairs_that_say_nothing_exclude_nothing() {
+        let flat: Vec<(f64, f64)> = (0..200).map(|number| (f64::from(number) / 200.0, 0.3)).collect();
+        let few = vec![(0.5, 0.2), (0.9, 0.6)];
+        let equal = vec![(0.5, 0.2); 200];
+        for pairs in [vec![], few, flat, equal] {
+            assert_eq!(Bound::fit(&pairs).reach(-1.0), f32::INFINITY);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn bounds_of_a_line_keep_what_is_near_it(slope in 0.1f64..1.0, height in -0.5f64..0.5, noise in 0.0f64..0.05) {
+            let pairs: Vec<(f64, f64)> = (0..400)
+                .map(|number| f64::from(number) / 400.0)
+                .map(|x| (x, height + slope * x + noise * (x * 7919.0).sin()))
+                .collect();
+            let bound = Bound::fit(&pairs);
+            prop_assert_eq!(Bound::parse(&bound.to_bytes()), Some(bound));
+            for (x, y) in pairs {
+                prop_assert!(f64::from(bound.reach(y as f32)) >= x - 1e-4);
+                prop_assert!(f64::from(bound.reach((y - slope - 5.0 * noise) as f32)) < x);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_a_bound_or_none(bytes in prop::collection::vec(any::<u8>(), 0..20), mean in any::<f32>()) {
+            if let Some(bound) = Bound::parse(&bytes) {
+                prop_assert!(!bound.reach(mean).is_nan());
+            }
+        }
+    }
+}
