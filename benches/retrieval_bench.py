@@ -1,7 +1,8 @@
 """Search as members of projects against pgvector's own index, and against the seed's policies with Supabase's guide.
 
 BENCH_CHUNKS scales it. BENCH_REUSE=1 measures the database of the run before again. BENCH_PARTS names some of its parts: search,
-sets, which is recall on vectors of many kinds, and words, which is search_chunks in projects without embeddings.
+sets, which is recall on vectors of many kinds, words, which is search_chunks in projects without embeddings, and large, which is
+projects of very many embeddings: BENCH_LARGE names their sizes, and BENCH_KINDS some of real, own and random vectors. It runs only if it is named.
 """
 
 import json
@@ -27,6 +28,8 @@ from corpus import (
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "tests"))
 import vector_sets
+
+import large_projects
 
 NAME = "bench_retrieval"
 CHUNKS = int(os.environ.get("BENCH_CHUNKS", 150_000))
@@ -159,7 +162,7 @@ def storage(owner):
     chunks, vectors_, indexes, codes, hnsw, filters, words = owner.execute("""
         select (select count(*) from matrice.source_chunks), pg_table_size('matrice.chunk_embeddings'),
                pg_indexes_size('matrice.chunk_embeddings') - pg_relation_size('matrice.idx_embeddings_approximate'),
-               (select sum(pg_total_relation_size(c)) from unnest('{code_lists,code_pages,code_deletions}'::text[]) t, to_regclass('matrice_private.' || t) c),
+               (select sum(pg_total_relation_size(c)) from unnest('{code_lists,code_pages,code_cells,code_deletions}'::text[]) t, to_regclass('matrice_private.' || t) c),
                pg_relation_size('matrice.idx_embeddings_approximate'), pg_relation_size('matrice.idx_chunks_filterable'),
                (select sum(pg_total_relation_size(c)) from unnest('{word_segments,word_blocks,word_deletions}'::text[]) t, to_regclass('matrice_private.' || t) c)
     """).fetchone()
@@ -242,6 +245,9 @@ def main():
         recall_by_set()
     if "search" in parts:
         search()
+    if "large" in parts:
+        large_projects.measure([int(size) for size in os.environ.get("BENCH_LARGE", "333000 3000000").split()],
+                               os.environ.get("BENCH_KINDS", "").split())
 
 
 def search():

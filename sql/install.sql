@@ -70,6 +70,14 @@ comment on function matrice._nearest_chunks(uuid[], text, anyelement, integer, u
 comment on function matrice._build_codes(uuid, text, uuid[]) is
   'Builds a list of codes of those of the chunks that have an embedding in the project. Returns no row if none has. Internal, '
   'for the index of codes: it runs only for roles that read the embeddings without row-level security.';
+comment on function matrice._train_cells(uuid, text, uuid[], integer, integer) is
+  'Finds cells for the codes of a project that has very many. sample: chunks in any order. cells: how many. total: how many codes '
+  'there are. Returns the means of the cells, the last of which is for vectors that are far from all others, and what a search '
+  'may leave out. Returns no row if the sample has too few embeddings. Internal, like _build_codes.';
+comment on function matrice._cell_codes(uuid, text, uuid[], bytea[], bytea, bytea[]) is
+  'Encodes those of the chunks that have an embedding in the project, each for the nearest cell. centroids, bound: as '
+  '_train_cells returns them. begun: a page of each cell that may have room; null if there is none. Returns for each cell that '
+  'got codes how many, and the pages that take the place of that page. Internal, like _build_codes.';
 comment on function matrice._coded_chunks(bytea) is
   'Returns the chunks that have a code in a page. Internal, for the index of codes.';
 comment on function matrice.analyze_text(text, text) is
@@ -204,7 +212,7 @@ begin
 end
 $$;
 
--- These functions are for the owner of the schema. migrate(), _nearest_chunks() and _build_codes() check their callers
+-- These functions are for the owner of the schema. migrate(), _nearest_chunks(), _build_codes() and those of cells check their callers
 -- themselves.
 -- pg_database_owner: after REASSIGN OWNED the new owner of the database owns the schema, too.
 do $$
@@ -245,6 +253,8 @@ begin
     'matrice._price_catalogue()',
     'matrice._nearest_chunks(uuid[], text, anyelement, integer, uuid[])',
     'matrice._build_codes(uuid, text, uuid[])',
+    'matrice._train_cells(uuid, text, uuid[], integer, integer)',
+    'matrice._cell_codes(uuid, text, uuid[], bytea[], bytea, bytea[])',
     'matrice._coded_chunks(bytea)'
   ] loop
     execute pg_catalog.format('grant execute on function %s to @extowner@, pg_database_owner, %s', tool, owner);

@@ -1,5 +1,6 @@
 //! Everything that touches the server: its catalogs, indexes, errors and signals.
 
+pub(crate) mod code_cells;
 pub(crate) mod embeddings;
 pub(crate) mod error;
 mod interrupt;

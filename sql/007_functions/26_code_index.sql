@@ -25,16 +25,39 @@ comment on function matrice_private.add_codes is
   'Stores a list with the codes of embeddings of a project. Skips chunks that have no embedding there. Returns the number of '
   'codes.';
 
+create or replace function matrice_private.discount_deletions(project_id uuid, model text, removed integer) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  deleted integer;
+begin
+  -- Others may be adding deletions. What has been removed need not be counted any more.
+  with counted as (
+    delete from matrice_private.code_deletions d
+     where d.project_id = discount_deletions.project_id and d.model = discount_deletions.model and d.id in (
+       select one.id from matrice_private.code_deletions one
+        where one.project_id = discount_deletions.project_id and one.model = discount_deletions.model for update skip locked)
+    returning d.code_count
+  )
+  select sum(c.code_count) into deleted from counted c;
+  insert into matrice_private.code_deletions (project_id, model, code_count)
+  select discount_deletions.project_id, discount_deletions.model, deleted - removed where deleted > removed;
+end
+$$;
+comment on function matrice_private.discount_deletions is
+  'Counts so many deleted embeddings less, because their codes are gone.';
+
 create or replace function matrice_private.merge_lists(project_id uuid, model text, lists uuid[]) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  held    uuid[];
-  stored  integer;
-  merged  integer;
-  deleted integer;
+  held   uuid[];
+  stored integer;
+  merged integer;
 begin
   -- Nobody waits: another writer may merge the same lists.
   held := array(
@@ -58,17 +81,7 @@ begin
    where p.project_id = merge_lists.project_id and p.model = merge_lists.model and p.list = any (held);
   delete from matrice_private.code_lists l
    where l.project_id = merge_lists.project_id and l.model = merge_lists.model and l.id = any (held);
-  -- Others may be adding deletions. What this merge has removed need not be counted any more.
-  with counted as (
-    delete from matrice_private.code_deletions d
-     where d.project_id = merge_lists.project_id and d.model = merge_lists.model and d.id in (
-       select one.id from matrice_private.code_deletions one
-        where one.project_id = merge_lists.project_id and one.model = merge_lists.model for update skip locked)
-    returning d.code_count
-  )
-  select sum(c.code_count) into deleted from counted c;
-  insert into matrice_private.code_deletions (project_id, model, code_count)
-  select merge_lists.project_id, merge_lists.model, deleted - (stored - merged) where deleted > stored - merged;
+  perform matrice_private.discount_deletions(merge_lists.project_id, merge_lists.model, stored - merged);
   return true;
 end
 $$;
@@ -110,15 +123,39 @@ comment on function matrice_private.merge_small_lists is
   'Merges eight lists of about one size to one, if a project has eight. Returns whether it did. most: the most codes of the new '
   'list.';
 
+create or replace function matrice_private.oldest_lists(project_id uuid, model text, most integer) returns uuid[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select array_agg(n.id)
+    from (
+      select one.id, sum(one.code_count) over (order by one.built_at, one.id) - one.code_count as before
+        from (
+          select l.id, l.code_count, l.built_at from matrice_private.code_lists l
+           where l.project_id = oldest_lists.project_id and l.model = oldest_lists.model
+          union all
+          select c.id, c.code_count, c.built_at from matrice_private.code_cells c
+           where c.project_id = oldest_lists.project_id and c.model = oldest_lists.model and c.code_count > 0
+        ) one
+    ) n
+   where n.before < most;
+end;
+comment on function matrice_private.oldest_lists is
+  'Returns the lists and cells of a project that were made longest ago, with so many codes.';
+
 create or replace function matrice_private.merge_codes(project_id uuid, model text) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
+  batch   constant integer := (select c.batch from matrice_private.code_clusterings c
+                                where c.project_id = merge_codes.project_id and c.model = merge_codes.model);
   -- A merge of this many codes takes some tenths of a second.
-  most constant integer := 32768;
-  chosen uuid[];
+  most    constant integer := coalesce(batch, 32768);
+  deleted constant bigint := (select sum(d.code_count) from matrice_private.code_deletions d
+                               where d.project_id = merge_codes.project_id and d.model = merge_codes.model);
+  chosen  uuid[];
 begin
   -- At other isolation levels, a row that another transaction has merged meanwhile is an error.
   if current_setting('transaction_isolation') <> 'read committed' then
@@ -127,20 +164,14 @@ begin
   -- Eight lists become one, so a code is made again once for each eightfold growth of its project.
   while matrice_private.merge_small_lists(project_id, model, most) loop
   end loop;
-  -- When a fifth of the codes are deleted ones, merge the oldest lists. Searches compare those codes too.
-  if (select sum(d.code_count) from matrice_private.code_deletions d
-       where d.project_id = merge_codes.project_id and d.model = merge_codes.model)
-     > greatest(64, (select sum(l.code_count) / 5 from matrice_private.code_lists l
-                      where l.project_id = merge_codes.project_id and l.model = merge_codes.model)) then
-    chosen := array(
-      select l.id
-        from (
-          select l.id, sum(l.code_count) over (order by l.built_at, l.id) - l.code_count as before
-            from matrice_private.code_lists l
-           where l.project_id = merge_codes.project_id and l.model = merge_codes.model
-        ) l
-       where l.before < most);
-    perform matrice_private.merge_lists(project_id, model, chosen);
+  -- When a fifth of the codes are deleted ones, make the oldest lists again. Searches compare those codes too.
+  if deleted > 64 and deleted > matrice_private.code_total(project_id, model) / 5 then
+    chosen := matrice_private.oldest_lists(project_id, model, most);
+    if batch is null then
+      perform matrice_private.merge_lists(project_id, model, chosen);
+    else
+      perform matrice_private.move_codes(project_id, model, chosen);
+    end if;
   end if;
 end
 $$;
@@ -174,8 +205,9 @@ begin
            ) n
           group by n.project_id, n.model, n.part
        ) a;
-    for touched in select distinct a.project_id, a.model from added a loop
+    for touched in select a.project_id, a.model, count(*) as codes from added a group by 1, 2 loop
       perform matrice_private.merge_codes(touched.project_id, touched.model);
+      perform matrice_private.cluster_codes(touched.project_id, touched.model, steps => 1 + touched.codes::integer / 16384);
     end loop;
   else
     for touched in select distinct r.project_id, r.model from removed r loop
@@ -202,13 +234,13 @@ do $$
 begin
   if not exists (select from pg_trigger t where t.tgrelid = 'matrice.projects'::regclass and t.tgname = 'forget_codes') then
     create constraint trigger forget_codes after delete on matrice.projects deferrable initially deferred
-    for each row execute function matrice_private.forget_rows('code_pages', 'code_lists', 'code_deletions');
+    for each row execute function matrice_private.forget_rows('code_pages', 'code_lists', 'code_cells', 'code_clusterings', 'code_deletions');
   end if;
 end
 $$;
 
 create or replace trigger forget_all_codes after truncate on matrice.chunk_embeddings
-for each statement execute function matrice_private.forget_rows('code_pages', 'code_lists', 'code_deletions');
+for each statement execute function matrice_private.forget_rows('code_pages', 'code_lists', 'code_cells', 'code_clusterings', 'code_deletions');
 
 create or replace function matrice_private.rebuild_code_index(project_id uuid default null) returns void
 language plpgsql
@@ -222,6 +254,9 @@ begin
   lock table matrice.chunk_embeddings in share row exclusive mode;
   delete from matrice_private.code_pages p where rebuild_code_index.project_id is null or p.project_id = rebuild_code_index.project_id;
   delete from matrice_private.code_lists l where rebuild_code_index.project_id is null or l.project_id = rebuild_code_index.project_id;
+  delete from matrice_private.code_cells c where rebuild_code_index.project_id is null or c.project_id = rebuild_code_index.project_id;
+  delete from matrice_private.code_clusterings c
+   where rebuild_code_index.project_id is null or c.project_id = rebuild_code_index.project_id;
   delete from matrice_private.code_deletions d
    where rebuild_code_index.project_id is null or d.project_id = rebuild_code_index.project_id;
   for part in
@@ -235,6 +270,9 @@ begin
   loop
     perform matrice_private.add_codes(part.project_id, part.model, part.chunk_ids);
   end loop;
+  perform matrice_private.cluster_codes(l.project_id, l.model, steps => null)
+     from (select distinct one.project_id, one.model from matrice_private.code_lists one
+            where rebuild_code_index.project_id is null or one.project_id = rebuild_code_index.project_id) l;
 end
 $$;
 comment on function matrice_private.rebuild_code_index is

@@ -1,9 +1,11 @@
 //! The nearest chunks to a vector, and the index of codes that finds them. The underscore says that the schema's own functions
 //! call these. They read embeddings as a query of the same user would.
 
+use crate::postgres::INTERRUPT;
+use crate::postgres::code_cells::{fill_cells, train_cells};
 use crate::postgres::embeddings::{List, Near, build_list, nearest};
 use crate::postgres::error::error;
-use matrice_core::codes::{Id, Page};
+use matrice_core::codes::{CellWriter, Cells, Id, Page};
 use pgrx::datum::{AnyElement, Array, Uuid};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -48,6 +50,62 @@ fn _build_codes(
     let list = build_list(*project_id.as_bytes(), model, &ids(&chunk_ids).collect())?;
     let row = |list: List| (list.code_count as i32, list.centroid, list.pages);
     Ok(TableIterator::new(list.into_iter().map(row)))
+}
+
+/// Finds cells for the embeddings of a project, of which these chunks are a sample in any order.
+#[pg_extern(stable, strict, parallel_safe)]
+#[search_path(pg_catalog, pg_temp)]
+#[allow(clippy::type_complexity)]
+fn _train_cells(
+    project_id: Uuid,
+    model: &str,
+    sample: Array<Uuid>,
+    cells: i32,
+    total: i32,
+) -> Result<TableIterator<'static, (name!(centroids, Vec<Vec<u8>>), name!(bound, Vec<u8>))>, ErrorReport> {
+    let (cells, total) = (usize::try_from(cells).unwrap_or(0), usize::try_from(total).unwrap_or(0));
+    let sample: Vec<Id> = ids(&sample).collect();
+    let trained = train_cells(*project_id.as_bytes(), model, &sample, cells, total)?;
+    let row = |cells: Cells| (cells.centroids().collect(), cells.bound().to_bytes());
+    Ok(TableIterator::new(trained.into_iter().map(row)))
+}
+
+/// Encodes the embeddings of chunks for their cells.
+#[pg_extern(stable, strict, parallel_safe)]
+#[search_path(pg_catalog, pg_temp)]
+#[allow(clippy::type_complexity)]
+fn _cell_codes(
+    project_id: Uuid,
+    model: &str,
+    chunk_ids: Array<Uuid>,
+    centroids: Array<&[u8]>,
+    bound: &[u8],
+    begun: Array<&[u8]>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(cell, i32),
+            name!(code_count, i32),
+            name!(pages, Vec<Vec<u8>>),
+        ),
+    >,
+    ErrorReport,
+> {
+    let cells = Cells::parse(centroids.iter().flatten(), bound, INTERRUPT).ok_or_else(not_cells)?;
+    let mut writer = CellWriter::new(&cells, begun.iter()).ok_or_else(not_cells)?;
+    fill_cells(*project_id.as_bytes(), model, &ids(&chunk_ids).collect(), &mut writer)?;
+    let added: Vec<_> = writer
+        .finish()
+        .map(|added| (added.cell as i32 + 1, added.count as i32, added.pages))
+        .collect();
+    Ok(TableIterator::new(added))
+}
+
+fn not_cells() -> ErrorReport {
+    let hint = "Run matrice_private.rebuild_code_index as the owner of the tables.";
+    let code = PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE;
+    error(code, "these are not the cells of a project", None, Some(hint.into()))
 }
 
 /// The chunks that have a code in a page. A page that is not readable has none.

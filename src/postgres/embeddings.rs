@@ -3,7 +3,7 @@
 use crate::postgres::INTERRUPT;
 use crate::postgres::error::error;
 use crate::postgres::rows::{Bytes, Form, Id, Key, Kind, ReadAhead, Scan, Table, is_of_pgvector};
-use matrice_core::codes::{Candidate, Candidates, Encoder, ListQuery, Mean, Page, Query, Ranked};
+use matrice_core::codes::{Bound, Candidate, Candidates, Encoder, ListQuery, Mean, Page, Query, Ranked};
 use pgrx::datum::AnyElement;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -15,7 +15,7 @@ use std::ffi::CStr;
 const SCHEMA: &CStr = c"matrice";
 const PRIVATE: &CStr = c"matrice_private";
 
-const EMBEDDING_OF_CHUNK: Form = Form {
+pub(super) const EMBEDDING_OF_CHUNK: Form = Form {
     schema: SCHEMA,
     table: c"chunk_embeddings",
     index: c"chunk_embeddings_chunk_id_model_key",
@@ -34,11 +34,11 @@ const EMBEDDING: [(&str, Kind); 3] = [
     ("chunk_id", Kind::Uuid),
     ("embedding", Kind::Vector),
 ];
-const PROJECT_ID: usize = 0;
+pub(super) const PROJECT_ID: usize = 0;
 const CHUNK_ID: usize = 1;
-const VECTOR: usize = 2;
+pub(super) const VECTOR: usize = 2;
 
-const LISTS: Form = Form {
+pub(super) const LISTS: Form = Form {
     schema: PRIVATE,
     table: c"code_lists",
     index: c"code_lists_pkey",
@@ -49,11 +49,34 @@ const LISTS: Form = Form {
         ("centroid", Kind::Bytes),
     ],
 };
-const LIST_ID: usize = 0;
+pub(super) const LIST_ID: usize = 0;
 const CODE_COUNT: usize = 1;
-const CENTROID: usize = 2;
+pub(super) const CENTROID: usize = 2;
 
-const PAGES: Form = Form {
+/// The cells of large projects. Their first columns are those of [`LISTS`].
+pub(super) const CELLS: Form = Form {
+    schema: PRIVATE,
+    table: c"code_cells",
+    index: c"code_cells_pkey",
+    keys: &[("project_id", Kind::Uuid), ("model", Kind::Text)],
+    columns: &[
+        ("id", Kind::Uuid),
+        ("code_count", Kind::Integer),
+        ("centroid", Kind::Bytes),
+        ("bound", Kind::Bytes),
+    ],
+};
+const BOUND: usize = 3;
+const CELL: Form = Form {
+    keys: &[
+        ("project_id", Kind::Uuid),
+        ("model", Kind::Text),
+        ("id", Kind::Uuid),
+    ],
+    ..CELLS
+};
+
+pub(super) const PAGES: Form = Form {
     schema: PRIVATE,
     table: c"code_pages",
     index: c"code_pages_pkey",
@@ -64,7 +87,7 @@ const PAGES: Form = Form {
     ],
     columns: &[("codes", Kind::Bytes)],
 };
-const CODES: usize = 0;
+pub(super) const CODES: usize = 0;
 
 /// Up to so many vectors are all compared. This takes no longer than to read codes first.
 const FEW: usize = 300;
@@ -75,6 +98,8 @@ const AT_ONCE: usize = 8;
 /// To look up a vector takes as long as to compare some sixty codes. So if a filter leaves fewer of the chunks than one in so many,
 /// their vectors are compared without looking at codes.
 const FILTERED: usize = 60;
+/// The same of a project with cells, whose searches leave out most of the codes.
+const FILTERED_OF_CELLS: usize = 300;
 
 /// How many rows are read per check for cancellation.
 const INTERRUPT_EVERY: usize = 256;
@@ -82,7 +107,11 @@ const INTERRUPT_EVERY: usize = 256;
 /// A vector of pgvector.
 pub(crate) struct Vector<'a>(Bytes<'a>);
 
-impl Vector<'_> {
+impl<'a> Vector<'a> {
+    pub(super) fn new(bytes: Bytes<'a>) -> Self {
+        Vector(bytes)
+    }
+
     /// Its numbers, unless the value is not a vector.
     ///
     /// pgvector stores the number of dimensions in two bytes, two unused bytes, and the numbers.
@@ -257,6 +286,8 @@ struct Tables {
     embedding_of_chunk: Table,
     embeddings_of_project: Table,
     lists: Table,
+    cells: Table,
+    cell: Table,
     pages: Table,
 }
 
@@ -271,7 +302,19 @@ struct Search<'a> {
     embedding_of_chunk: Vec<Scan<'a>>,
     embeddings_of_project: Scan<'a>,
     lists: Scan<'a>,
+    cells: Scan<'a>,
+    cell: Scan<'a>,
     pages: Scan<'a>,
+}
+
+/// A list, or a cell of a large project.
+struct Place {
+    id: Id,
+    code_count: usize,
+    /// The highest similarity that its vectors hardly exceed.
+    reach: f32,
+    /// `None` for a cell: most are not read.
+    query: Option<ListQuery>,
 }
 
 /// Returns the nearest chunks of a model in some projects, nearest first, ties by id.
@@ -291,6 +334,8 @@ pub(crate) fn nearest(
         embedding_of_chunk: Table::open(&EMBEDDING_OF_CHUNK)?,
         embeddings_of_project: Table::open(&EMBEDDINGS_OF_PROJECT)?,
         lists: Table::open(&LISTS)?,
+        cells: Table::open(&CELLS)?,
+        cell: Table::open(&CELL)?,
         pages: Table::open(&PAGES)?,
     };
     if tables.embedding_of_chunk.type_of(VECTOR) != query.oid() {
@@ -308,6 +353,8 @@ pub(crate) fn nearest(
         embedding_of_chunk: Vec::new(),
         embeddings_of_project: Scan::begin(&tables.embeddings_of_project)?,
         lists: Scan::begin(&tables.lists)?,
+        cells: Scan::begin(&tables.cells)?,
+        cell: Scan::begin(&tables.cell)?,
         pages: Scan::begin(&tables.pages)?,
     };
     for project_id in project_ids {
@@ -319,26 +366,32 @@ pub(crate) fn nearest(
 
 impl Search<'_> {
     fn offer_project(&mut self, project_id: Id) -> Result<(), ErrorReport> {
-        let total = self.code_count(project_id);
+        let Some(cells) = self.cells_of(project_id) else {
+            return self.offer_all(project_id);
+        };
+        let in_cells: usize = cells.iter().map(|cell| cell.code_count).sum();
+        let total = self.code_count(project_id).saturating_add(in_cells);
         // Without codes, they have not been restored, or there are no embeddings.
         if total <= FEW {
             return self.offer_all(project_id);
         }
+        let filtered = if cells.is_empty() { FILTERED } else { FILTERED_OF_CELLS };
         if let Some(among) = self.among
-            && among.len() <= total / FILTERED
+            && among.len() <= FEW.max(total / filtered)
         {
             let mut among: Vec<Id> = among.iter().copied().collect();
             // In the order of the index.
             among.sort_unstable();
             return self.offer_chunks(project_id, &among);
         }
-        let Some(lists) = self.lists_of(project_id) else {
+        let Some(mut places) = self.lists_of(project_id) else {
             return self.offer_all(project_id);
         };
+        places.extend(cells);
         let mut depth = self.nearest.count;
         let mut seen = HashSet::new();
         loop {
-            let Some(found) = self.candidates(project_id, &lists, depth) else {
+            let Some(found) = self.candidates(project_id, &places, depth) else {
                 return self.offer_all(project_id);
             };
             let is_done = self.offer_candidates(project_id, &found.candidates, &mut seen)?;
@@ -353,50 +406,103 @@ impl Search<'_> {
         }
     }
 
-    /// How many codes a project has, with those of embeddings that were deleted or changed.
+    /// How many codes the lists of a project have, with those of embeddings that were deleted or changed.
     fn code_count(&mut self, project_id: Id) -> usize {
         let mut total = 0usize;
         self.lists.find(&[Key::Uuid(project_id), Key::Text(self.model)]);
         while self.lists.advance() {
-            let count = self.lists.integer(CODE_COUNT);
-            total = total.saturating_add(count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0));
+            total = total.saturating_add(count_in(&self.lists));
         }
         total
     }
 
     /// The lists of a project. `None` if one is not readable.
-    fn lists_of(&mut self, project_id: Id) -> Option<Vec<(Id, ListQuery)>> {
-        let mut lists = Vec::new();
+    fn lists_of(&mut self, project_id: Id) -> Option<Vec<Place>> {
+        let mut places = Vec::new();
         self.lists.find(&[Key::Uuid(project_id), Key::Text(self.model)]);
         while self.lists.advance() {
             let query = self.compared.query.against(&self.lists.bytes(CENTROID)?)?;
-            lists.push((self.lists.uuid(LIST_ID)?, query));
+            places.push(Place {
+                id: self.lists.uuid(LIST_ID)?,
+                code_count: count_in(&self.lists),
+                reach: f32::INFINITY,
+                query: Some(query),
+            });
         }
-        Some(lists)
+        Some(places)
+    }
+
+    /// The cells of a project, in the order in which they are read. `None` if one is not readable.
+    fn cells_of(&mut self, project_id: Id) -> Option<Vec<Place>> {
+        let mut places = Vec::new();
+        self.cells.find(&[Key::Uuid(project_id), Key::Text(self.model)]);
+        while self.cells.advance() {
+            let mean = self.compared.query.mean(&self.cells.bytes(CENTROID)?)?;
+            let reach = match self.cells.bytes(BOUND) {
+                Some(bound) => Bound::parse(&bound)?.reach(mean),
+                None => f32::INFINITY,
+            };
+            places.push(Place {
+                id: self.cells.uuid(LIST_ID)?,
+                code_count: count_in(&self.cells),
+                reach,
+                query: None,
+            });
+        }
+        places.sort_unstable_by(|left, right| right.reach.total_cmp(&left.reach));
+        Some(places)
     }
 
     /// Compares the codes of a project. `None` if a page is not readable.
-    fn candidates(&mut self, project_id: Id, lists: &[(Id, ListQuery)], depth: usize) -> Option<Ranked> {
+    fn candidates(&mut self, project_id: Id, places: &[Place], depth: usize) -> Option<Ranked> {
         let mut candidates = Candidates::new(depth);
-        let mut ahead = ReadAhead::default();
-        for (list, query) in lists {
-            self.pages
-                .find(&[Key::Uuid(project_id), Key::Text(self.model), Key::Uuid(*list)]);
-            while self.pages.advance() {
-                INTERRUPT.check();
-                let bytes = self.pages.bytes(CODES)?;
-                ahead.at(&bytes);
-                let page = Page::parse(&bytes)?;
-                let is_read = match self.among {
-                    Some(among) => query.scan(&page, &mut candidates, |id| among.contains(id)),
-                    None => query.scan(&page, &mut candidates, |_| true),
-                };
-                if !is_read {
-                    return None;
+        for place in places {
+            if !candidates.is_near(place.reach) {
+                break;
+            }
+            match &place.query {
+                Some(query) => self.scan_place(project_id, place, query, &mut candidates)?,
+                None => {
+                    self.cell
+                        .find(&[Key::Uuid(project_id), Key::Text(self.model), Key::Uuid(place.id)]);
+                    if !self.cell.advance() {
+                        return None;
+                    }
+                    let query = self.compared.query.against(&self.cell.bytes(CENTROID)?)?;
+                    self.scan_place(project_id, place, &query, &mut candidates)?;
                 }
             }
         }
         Some(candidates.finish())
+    }
+
+    /// Compares the codes of a list or cell. `None` if a page is not readable, or if there is none though there are codes.
+    fn scan_place(
+        &mut self,
+        project_id: Id,
+        place: &Place,
+        query: &ListQuery,
+        candidates: &mut Candidates,
+    ) -> Option<()> {
+        let mut is_there = place.code_count == 0;
+        let mut ahead = ReadAhead::default();
+        self.pages
+            .find(&[Key::Uuid(project_id), Key::Text(self.model), Key::Uuid(place.id)]);
+        while self.pages.advance() {
+            INTERRUPT.check();
+            is_there = true;
+            let bytes = self.pages.bytes(CODES)?;
+            ahead.at(&bytes);
+            let page = Page::parse(&bytes)?;
+            let is_read = match self.among {
+                Some(among) => query.scan(&page, candidates, |id| among.contains(id)),
+                None => query.scan(&page, candidates, |_| true),
+            };
+            if !is_read {
+                return None;
+            }
+        }
+        is_there.then_some(())
     }
 
     /// Compares the vectors of candidates, until no further one can be among the nearest. Returns whether that is so.
@@ -468,7 +574,13 @@ impl Search<'_> {
     }
 }
 
-fn check_interrupts(number: usize) {
+/// How many codes the list or cell has, at which a scan is.
+fn count_in(scan: &Scan) -> usize {
+    let count = scan.integer(CODE_COUNT);
+    count.and_then(|count| usize::try_from(count).ok()).unwrap_or(0)
+}
+
+pub(super) fn check_interrupts(number: usize) {
     if number.is_multiple_of(INTERRUPT_EVERY) {
         INTERRUPT.check();
     }

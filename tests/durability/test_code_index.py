@@ -22,8 +22,11 @@ def store(connection, rng, project, count):
         [[near_one_of_few(rng, DIMENSIONS) for _ in range(count)], project, count])
 
 
+CLUSTER = "select matrice_private.cluster_codes(%s, 'tiny', steps => null, minimum => 300, batch => 512)"
+
+
 def fill(database):
-    """Two projects, in which embeddings were changed and deleted. Returns their ids."""
+    """Two projects, in which embeddings were changed and deleted. The codes of the first one are in cells. Returns their ids."""
     rng, projects = random.Random(1), []
     with database.connect() as connection:
         connection.execute(f"insert into matrice.embedding_models (model, dimensions) values ('tiny', {DIMENSIONS}) on conflict do nothing")
@@ -36,6 +39,9 @@ def fill(database):
                 store(connection, rng, project, 64)
             connection.execute("delete from matrice.source_chunks where project_id = %s and chunk_index %% 7 = 0", [project])
             projects.append(project)
+        connection.execute("reset role")
+        connection.execute(CLUSTER, [projects[0]])
+        assert connection.execute("select sum(code_count) > 300 from matrice_private.code_cells").fetchone()[0]
     return projects
 
 
@@ -144,7 +150,7 @@ def test_match_chunks_after_stores_that_met_a_full_disk_equals_a_plain_scan(monk
 
 def test_match_chunks_after_maintenance_of_the_tables_equals_a_plain_scan(filled_database):
     database, projects = filled_database
-    for table in ("matrice.chunk_embeddings", "matrice_private.code_lists", "matrice_private.code_pages"):
+    for table in ("matrice.chunk_embeddings", *(f"matrice_private.code_{name}" for name in ("lists", "pages", "cells", "clusterings"))):
         database.psql(f"vacuum full {table}")
         database.psql(f"reindex table {table}")
     database.psql("cluster matrice_private.code_pages using code_pages_pkey; cluster matrice.chunk_embeddings using chunk_embeddings_pkey")
@@ -173,12 +179,13 @@ def test_match_chunks_of_a_restored_dump_equals_a_plain_scan(filled_database, em
     assert_lives_on(target, projects)
 
 
-def test_match_chunks_of_a_dump_without_codes_equals_a_plain_scan(filled_database, empty_database):
+@pytest.mark.parametrize("tables", [["lists", "pages", "cells", "clusterings", "deletions"], ["pages"]])
+def test_match_chunks_of_a_dump_without_codes_equals_a_plain_scan(filled_database, empty_database, tables):
     source, projects = filled_database
     target = empty_database()
-    target.psql(source.dump(*(f"--exclude-table-data=matrice_private.code_{table}" for table in ("lists", "pages", "deletions"))))
+    target.psql(source.dump(*(f"--exclude-table-data=matrice_private.code_{table}" for table in tables)))
     target.psql(f"alter database {target.name} set search_path = public, extensions")
-    assert target.value("select count(*) from matrice_private.code_lists") == 0
+    assert target.value("select count(*) from matrice_private.code_pages") == 0
     assert_right(target, projects, codes_are_complete=False)
     target.psql("select matrice_private.rebuild_code_index()")
     assert_lives_on(target, projects)
@@ -187,7 +194,7 @@ def test_match_chunks_of_a_dump_without_codes_equals_a_plain_scan(filled_databas
 def test_rebuild_code_index_is_for_the_owner_of_the_tables_alone(matrice_database):
     with matrice_database().connect() as connection:
         for role in ("authenticated", "service_role"):
-            for call in ("rebuild_code_index()", "verify_codes()", "merge_codes(null, null)"):
+            for call in ("rebuild_code_index()", "verify_codes()", "merge_codes(null, null)", "cluster_codes(null, null)"):
                 connection.execute(f"set role {role}")
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     connection.execute(f"select matrice_private.{call}")

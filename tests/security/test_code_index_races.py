@@ -24,7 +24,8 @@ from vector_sets import near_one_of_few
 
 SECONDS = float(os.environ.get("CODES_SOAK_SECONDS", "15"))
 DIMENSIONS = 24
-TABLES = ["code_lists", "code_pages", "code_deletions"]
+TABLES = ["code_lists", "code_pages", "code_cells", "code_clusterings", "code_deletions"]
+CLUSTER = "select matrice_private.cluster_codes(%s, %s, steps => null, minimum => 300, batch => 512)"
 OF_NOBODY = " union all ".join(f"select '{table}', project_id from matrice_private.{table} w"
                                " where not exists (select from matrice.projects p where p.id = w.project_id)" for table in TABLES)
 SIZES = """
@@ -194,6 +195,9 @@ def test_match_chunks_with_many_writers_at_once_finds_the_embeddings_of_its_snap
     with session(world, EDITORS[0]) as editor:
         for project in projects:
             fill(editor, random.Random(str(project)), project, 600)
+    # The codes of the first project are in cells, and go on moving there.
+    world.rows(CLUSTER, [projects[0], MODEL])
+    assert world.value("select sum(code_count) > 300 from matrice_private.code_cells")
     crowd, wrong, recalls = Crowd(world, SECONDS), [], []
 
     def edit(name, number, how, *allowed):

@@ -95,6 +95,7 @@ select tests.with(statements, code, description)
     ('alter table matrice.chunk_embeddings drop constraint chunk_embeddings_chunk_id_model_key; create index chunk_embeddings_chunk_id_model_key on matrice.chunk_embeddings (model, chunk_id)',
      '55000', 'the key of chunk_embeddings exchanged'),
     ('alter table matrice_private.code_lists drop constraint code_lists_pkey', '55000', 'code_lists without its key'),
+    ('alter table matrice_private.code_cells drop constraint code_cells_pkey', '55000', 'code_cells without its key'),
     ('alter table matrice_private.code_pages drop constraint code_pages_pkey; create index code_pages_pkey on matrice_private.code_pages (project_id, model)', '55000',
      'code_pages with a shorter key'),
     ('alter table matrice_private.code_pages drop constraint code_pages_pkey; create index code_pages_pkey on matrice_private.code_pages (project_id, model, list)', null,
@@ -137,6 +138,7 @@ select tests.with(statements, code, description)
     ('alter table matrice_private.code_pages alter codes type text using codes::text', '55000', 'code_pages.codes of type text'),
     ('alter table matrice_private.code_pages rename codes to bytes', '55000', 'code_pages without codes'),
     ('alter table matrice_private.code_lists alter code_count type bigint', '55000', 'code_lists.code_count of type bigint'),
+    ('alter table matrice_private.code_cells alter bound type text using bound::text', '55000', 'code_cells.bound of type text'),
     ('alter table matrice_private.code_lists set unlogged', '55000', 'an unlogged code_lists'),
     ('alter schema matrice_private rename to elsewhere', '55000', 'schema matrice_private renamed away'),
     ('alter schema matrice rename to elsewhere; create schema matrice; alter function elsewhere._nearest_chunks set schema matrice', '55000',
@@ -190,6 +192,18 @@ select tests.survives('update matrice_private.code_lists set centroid = ' || cen
                ($$overlay(centroid placing decode(repeat('7f', length(centroid) - 4), 'hex') from 5)$$), ($$decode(repeat('cd', 3000000), 'hex')$$)) wrong (centroid);
 select tests.survives('update matrice_private.code_lists set code_count = ' || code_count, 'code_count ' || code_count)
   from unnest(array[0, -1, 2147483647, -2147483648]) code_count;
+
+select tests.survives('select matrice_private.cluster_codes(tests.id(''one''), ''tiny'', null, 300, 64); update matrice_private.code_cells set ' || change, 'cells with ' || change)
+  from (values ($$centroid = ''$$), ($$centroid = substring(centroid for 30)$$), ($$centroid = set_byte(centroid, 0, 255)$$), ($$centroid = set_byte(centroid, 2, 255)$$),
+               ($$centroid = overlay(centroid placing decode(repeat('ff', length(centroid) - 4), 'hex') from 5)$$), ($$centroid = decode(repeat('cd', 3000000), 'hex')$$),
+               ($$bound = ''$$), ($$bound = '\x01'$$), ($$bound = set_byte(bound, 0, 255)$$), ($$bound = decode(repeat('ff', 13), 'hex')$$),
+               ($$bound = '\x01' || decode(repeat('7f', 12), 'hex')$$), ($$bound = '\x01' || decode(repeat('ff', 12), 'hex')$$),
+               ($$code_count = 0$$), ($$code_count = -1$$), ($$code_count = 2147483647$$)) wrong (change);
+-- Who moves codes reads the cells, too.
+select tests.survives(format($$select matrice_private.cluster_codes(tests.id('one'), 'tiny', null, 300, 64); update matrice_private.code_cells set centroid = %s;
+                        do $do$ begin perform matrice_private.move_codes(tests.id('one'), 'tiny', array(select id from matrice_private.code_cells));
+                                exception when sqlstate '22023' then null; end $do$$$, centroid), 'a move to cells with centroid ' || centroid)
+  from (values ($$''$$), ($$set_byte(centroid, 1, 4)$$), ($$set_byte(centroid, 2, 255)$$), ($$overlay(centroid placing decode(repeat('7f', length(centroid) - 4), 'hex') from 5)$$)) wrong (centroid);
 
 -- A compressed vector is read: 3,000 numbers that are all alike.
 insert into matrice.embedding_models (model, dimensions) values ('broad', 3000);

@@ -22,6 +22,7 @@
 //! [`Estimate::error`] contains both.
 
 mod candidates;
+mod cells;
 mod encode;
 mod kernels;
 mod page;
@@ -31,6 +32,7 @@ mod rotation;
 mod tests;
 
 pub use candidates::{Candidate, Candidates, Ranked};
+pub use cells::{Added, Bound, CellWriter, Cells, Direction, Rotator};
 pub use encode::{Centroid, Encoder, List, Mean, build_list};
 pub use page::{PAGE_BYTES, Page};
 pub use query::{Estimate, ListQuery, Query};

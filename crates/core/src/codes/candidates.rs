@@ -67,7 +67,7 @@ impl Candidates {
 
     /// Whether a code with this upper bound could be among the nearest. If not, it counts as dropped.
     #[inline(always)]
-    pub(super) fn is_near(&mut self, upper: f32) -> bool {
+    pub fn is_near(&mut self, upper: f32) -> bool {
         let near = upper >= self.threshold;
         self.dropped |= !near;
         near

@@ -75,6 +75,16 @@ impl Centroid {
         bytes
     }
 
+    /// The numbers in the bytes of a centroid of so many dimensions. `None` if the bytes do not have this form.
+    pub(super) fn numbers_of(bytes: &[u8], dimensions: usize) -> Option<&[[u8; 4]]> {
+        let (&[version, _, d0, d1], rest) = bytes.split_first_chunk::<HEADER_BYTES>()?;
+        let (numbers, []) = rest.as_chunks() else {
+            return None;
+        };
+        let has_form = version == VERSION && usize::from(u16::from_le_bytes([d0, d1])) == dimensions;
+        (has_form && numbers.len() == padded(dimensions)).then_some(numbers)
+    }
+
     /// `None` if the bytes are no centroid. They may be any bytes.
     pub fn parse(bytes: &[u8]) -> Option<Centroid> {
         let (&[version, bits, d0, d1], rest) = bytes.split_first_chunk::<HEADER_BYTES>()?;
@@ -116,19 +126,11 @@ impl<'a> Encoder<'a> {
 
     /// Returns whether the vector was encoded. It is not if it has other dimensions, a number that is not finite, or only zeros.
     pub fn push(&mut self, id: Id, vector: &[f32]) -> bool {
-        if vector.len() != self.centroid.dimensions {
-            return false;
-        }
-        let Some(mut rest) = unit(vector) else {
+        let Some(direction) = rotated_unit(vector, self.centroid.dimensions, &self.rotation) else {
             return false;
         };
-        self.rotation.apply(&mut rest);
-        for (number, mean) in rest.iter_mut().zip(&self.centroid.numbers) {
-            *number -= mean;
-        }
-        let along = dot(&self.centroid.numbers, &rest) as f32;
-        let (code, factors) = encode(&rest, self.centroid.resolution);
-        self.writer.push(id, &code, Factors { along, ..factors });
+        let (code, factors) = encode_rest(direction, self.centroid);
+        self.writer.push(id, &code, factors);
         true
     }
 
@@ -136,6 +138,24 @@ impl<'a> Encoder<'a> {
     pub fn finish(self) -> Vec<Vec<u8>> {
         self.writer.finish()
     }
+}
+
+/// A vector of norm 1, rotated. `None` if it has other dimensions, a number that is not finite, or only zeros.
+pub(super) fn rotated_unit(vector: &[f32], dimensions: usize, rotation: &Rotation) -> Option<Vec<f32>> {
+    let mut direction = unit(vector).filter(|_| vector.len() == dimensions)?;
+    rotation.apply(&mut direction);
+    Some(direction)
+}
+
+/// The code of a rotated vector of norm 1, and its factors.
+pub(super) fn encode_rest(direction: Vec<f32>, centroid: &Centroid) -> (Vec<u64>, Factors) {
+    let mut rest = direction;
+    for (number, mean) in rest.iter_mut().zip(&centroid.numbers) {
+        *number -= mean;
+    }
+    let along = dot(&centroid.numbers, &rest) as f32;
+    let (code, factors) = encode(&rest, centroid.resolution);
+    (code, Factors { along, ..factors })
 }
 
 /// The code of `rest`, and its factors but `along`.

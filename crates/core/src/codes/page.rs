@@ -132,6 +132,21 @@ impl Writer {
         }
     }
 
+    /// Goes on with the codes of a page. `None` unless they are of these dimensions and bits.
+    pub(super) fn continued(page: &Page, dimensions: usize, bits: u32) -> Option<Writer> {
+        let mut writer = Writer::new(dimensions, bits);
+        if (page.dimensions, page.bits) != (dimensions, bits) {
+            return None;
+        }
+        writer.codes.extend(page.codes);
+        writer.factors.extend(page.factors(0, page.len()));
+        writer.ids.extend(page.ids);
+        if writer.ids.len() >= writer.capacity {
+            writer.end_page();
+        }
+        Some(writer)
+    }
+
     pub(super) fn push(&mut self, id: Id, code: &[u64], factors: Factors) {
         self.codes.extend(code.iter().flat_map(|word| word.to_le_bytes()));
         self.factors.push(factors);

@@ -72,6 +72,20 @@ impl Query {
         self.dimensions
     }
 
+    /// The similarity with a centroid, as [`ListQuery::mean`]. `None` if the bytes are no [`Centroid`], or one of other dimensions.
+    pub fn mean(&self, centroid: &[u8]) -> Option<f32> {
+        let numbers = Centroid::numbers_of(centroid, self.dimensions)?;
+        // Both have whole words of numbers. Several sums at once, because each waits for its last addition.
+        let mut sums = [0.0f32; 16];
+        for (means, numbers) in numbers.as_chunks::<16>().0.iter().zip(self.numbers.as_chunks::<16>().0) {
+            for ((sum, &mean), number) in sums.iter_mut().zip(means).zip(numbers) {
+                *sum += f32::from_le_bytes(mean) * number;
+            }
+        }
+        let mean = sums.iter().sum::<f32>();
+        mean.is_finite().then_some(mean)
+    }
+
     /// The query as the codes of one list need it. `None` if the bytes are no [`Centroid`], or one of other dimensions.
     pub fn against(&self, centroid: &[u8]) -> Option<ListQuery> {
         let centroid = Centroid::parse(centroid)?;

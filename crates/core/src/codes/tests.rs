@@ -5,13 +5,13 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::HashSet;
 
-fn id(number: usize) -> Id {
+pub(super) fn id(number: usize) -> Id {
     let mut id = [0; 16];
     id[..8].copy_from_slice(&(number as u64).to_le_bytes());
     id
 }
 
-fn number(id: &Id) -> usize {
+pub(super) fn number(id: &Id) -> usize {
     usize::from_le_bytes(*id.first_chunk().unwrap())
 }
 
@@ -27,7 +27,7 @@ fn cosine(left: &[f32], right: &[f32]) -> f64 {
 }
 
 /// Numbers of a normal distribution, by their sums of twelve (Irwin and Hall), the same for a seed.
-fn normal(seed: u64) -> impl FnMut() -> f32 {
+pub(super) fn normal(seed: u64) -> impl FnMut() -> f32 {
     let mut state = seed;
     move || {
         let twelve = (0..12).map(|_| {
@@ -41,7 +41,7 @@ fn normal(seed: u64) -> impl FnMut() -> f32 {
 }
 
 /// Vectors as models make them, and as nobody should.
-fn kinds(dimensions: usize, count: usize) -> Vec<(&'static str, Vec<Vec<f32>>)> {
+pub(super) fn kinds(dimensions: usize, count: usize) -> Vec<(&'static str, Vec<Vec<f32>>)> {
     let mut number = normal(7);
     let plain: Vec<Vec<f32>> = (0..count)
         .map(|_| (0..dimensions).map(|_| number()).collect())

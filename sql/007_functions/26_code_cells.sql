@@ -1,0 +1,296 @@
+-- Cells of codes, in projects of very many embeddings. sql/021_code_cells.sql describes their tables.
+
+create or replace function matrice_private.cell_count(codes bigint, dimensions integer) returns integer
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  -- To look at a cell costs what some hundred codes cost, and more with long vectors.
+  select greatest(8, least(8192, (2 * sqrt(codes) * least(1, sqrt(256.0 / greatest(dimensions, 1))))::integer));
+end;
+comment on function matrice_private.cell_count is 'Returns how many cells a project with so many codes gets.';
+
+create or replace function matrice_private.code_total(project_id uuid, model text) returns bigint
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select coalesce((select sum(l.code_count) from matrice_private.code_lists l
+                    where l.project_id = code_total.project_id and l.model = code_total.model), 0)
+       + coalesce((select sum(c.code_count) from matrice_private.code_cells c
+                    where c.project_id = code_total.project_id and c.model = code_total.model), 0);
+end;
+comment on function matrice_private.code_total is
+  'Returns how many codes a project has of a model, with those of embeddings that were deleted or changed.';
+
+create or replace function matrice_private.sample_of_codes(project_id uuid, model text, total bigint, wanted integer)
+returns uuid[]
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+  -- A quarter of the codes of some pages: to read all pages would take long.
+  select array(
+    select c.id
+      from matrice_private.code_pages p
+     cross join lateral unnest(matrice._coded_chunks(p.codes)) as c (id)
+     where p.project_id = sample_of_codes.project_id and p.model = sample_of_codes.model
+       and random() < 4.0 * wanted / total and random() < greatest(0.25, wanted::double precision / total)
+     order by random()
+     limit wanted)
+$$;
+comment on function matrice_private.sample_of_codes is
+  'Returns about so many chunks of those that have a code in the project, in a random order. total: how many have.';
+
+create or replace function matrice_private.train_cells(project_id uuid, model text, total bigint, batch integer) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  cells   constant integer := matrice_private.cell_count(
+    total, (select m.dimensions from matrice.embedding_models m where m.model = train_cells.model));
+  trained record;
+  made    integer;
+begin
+  select t.* into trained
+    from matrice._train_cells(
+      train_cells.project_id, train_cells.model,
+      matrice_private.sample_of_codes(train_cells.project_id, train_cells.model, total, 24 * cells),
+      cells, least(total, 2147483647)::integer) t;
+  if not found then
+    return false;
+  end if;
+  insert into matrice_private.code_clusterings as c (project_id, model, trained_count, batch, bound)
+  values (train_cells.project_id, train_cells.model, least(total, 2147483647), train_cells.batch, trained.bound)
+  on conflict on constraint code_clusterings_pkey do update
+     set generation = c.generation + 1, trained_count = excluded.trained_count, bound = excluded.bound,
+         built_at = excluded.built_at
+  returning c.generation into made;
+  insert into matrice_private.code_cells (project_id, model, generation, place, centroid, bound)
+  select train_cells.project_id, train_cells.model, made, t.place, t.centroid,
+         case when t.place < cardinality(trained.centroids) then trained.bound end
+    from unnest(trained.centroids) with ordinality as t (centroid, place);
+  return true;
+end
+$$;
+comment on function matrice_private.train_cells is
+  'Makes cells for a project. Its codes stay where they are, and move to the cells in batches. Returns whether it did: it does '
+  'nothing if there are too few embeddings. The caller keeps others from making cells at the same moment.';
+
+create or replace function matrice_private.next_batch(project_id uuid, model text, generation integer, batch integer) returns uuid[]
+language sql
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select coalesce(array_agg(n.id), '{}')
+    from (
+      select one.id, sum(one.code_count) over (order by one.built_at, one.id) - one.code_count as before
+        from (
+          -- Smaller lists are merged first.
+          select l.id, l.code_count, l.built_at
+            from matrice_private.code_lists l
+           where l.project_id = next_batch.project_id and l.model = next_batch.model and l.code_count > batch / 8
+          union all
+          select c.id, c.code_count, c.built_at
+            from matrice_private.code_cells c
+           where c.project_id = next_batch.project_id and c.model = next_batch.model and c.generation < next_batch.generation
+        ) one
+    ) n
+   where n.before < batch;
+end;
+comment on function matrice_private.next_batch is
+  'Returns the lists whose codes move to cells next: full ones, and cells of former generations.';
+
+create or replace function matrice_private.move_codes(project_id uuid, model text, lists uuid[]) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  clustering matrice_private.code_clusterings;
+  held    uuid[];
+  cells   uuid[];
+  chunks  uuid[];
+  stored  integer;
+  moved   integer;
+begin
+  -- Nobody waits: another writer may be moving codes, or merging the same lists.
+  select * into clustering from matrice_private.code_clusterings c
+   where c.project_id = move_codes.project_id and c.model = move_codes.model for update skip locked;
+  if not found then
+    return false;
+  end if;
+  held := array(
+    select l.id from matrice_private.code_lists l
+     where l.project_id = move_codes.project_id and l.model = move_codes.model and l.id = any (lists)
+     order by l.id for update skip locked);
+  cells := array(
+    select c.id from matrice_private.code_cells c
+     where c.project_id = move_codes.project_id and c.model = move_codes.model
+       and (c.generation = clustering.generation or c.id = any (lists))
+     order by c.id for update skip locked);
+  if cardinality(lists) = 0 or not lists <@ (held || cells) then
+    return false;
+  end if;
+  stored := coalesce((select sum(l.code_count) from matrice_private.code_lists l
+                       where l.project_id = move_codes.project_id and l.model = move_codes.model and l.id = any (held)), 0)
+          + coalesce((select sum(c.code_count) from matrice_private.code_cells c
+                       where c.project_id = move_codes.project_id and c.model = move_codes.model and c.id = any (lists)), 0);
+  with removed as (
+    delete from matrice_private.code_pages p
+     where p.project_id = move_codes.project_id and p.model = move_codes.model and p.list = any (lists)
+    returning p.codes
+  )
+  select array_agg(distinct c.id) into chunks
+    from removed r cross join lateral unnest(matrice._coded_chunks(r.codes)) as c (id);
+  delete from matrice_private.code_lists l
+   where l.project_id = move_codes.project_id and l.model = move_codes.model and l.id = any (held);
+  delete from matrice_private.code_cells c
+   where c.project_id = move_codes.project_id and c.model = move_codes.model and c.id = any (lists)
+     and c.generation < clustering.generation;
+  update matrice_private.code_cells c set code_count = 0, built_at = clock_timestamp()
+   where c.project_id = move_codes.project_id and c.model = move_codes.model and c.id = any (lists);
+  moved := matrice_private.fill_cells(clustering, chunks);
+  perform matrice_private.discount_deletions(move_codes.project_id, move_codes.model, stored - moved);
+  return true;
+end
+$$;
+comment on function matrice_private.move_codes is
+  'Moves the codes of lists, and of former cells, to the cells of the project, without the codes of embeddings that were deleted. '
+  'Those of its present cells are made again. Returns whether it did: it does nothing if another transaction is at it, or has '
+  'locked one of them.';
+
+create or replace function matrice_private.fill_cells(clustering matrice_private.code_clusterings, chunks uuid[]) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  ids        uuid[];
+  centroids  bytea[];
+  begun      bytea[];
+  last_pages integer[];
+  total      integer;
+begin
+  -- The last page of a cell may have room: it is written again.
+  select array_agg(c.id order by c.place), array_agg(c.centroid order by c.place),
+         array_agg(last.codes order by c.place), array_agg(coalesce(last.page, 1) order by c.place)
+    into ids, centroids, begun, last_pages
+    from matrice_private.code_cells c
+    left join lateral (
+      select p.page, p.codes from matrice_private.code_pages p
+       where p.project_id = c.project_id and p.model = c.model and p.list = c.id
+       order by p.page desc limit 1) last on true
+   where c.project_id = clustering.project_id and c.model = clustering.model and c.generation = clustering.generation;
+  with added as materialized (
+    select a.*
+      from matrice._cell_codes(
+        clustering.project_id, clustering.model, coalesce(chunks, '{}'), centroids, clustering.bound, begun) a
+  ), written as (
+    insert into matrice_private.code_pages (project_id, model, list, page, codes)
+    select clustering.project_id, clustering.model, ids[a.cell], last_pages[a.cell] + p.number::integer - 1, p.codes
+      from added a cross join lateral unnest(a.pages) with ordinality as p (codes, number)
+        on conflict on constraint code_pages_pkey do update set codes = excluded.codes
+  ), counted as (
+    update matrice_private.code_cells c set code_count = c.code_count + a.code_count
+      from added a
+     where c.project_id = clustering.project_id and c.model = clustering.model and c.id = ids[a.cell]
+    returning a.code_count
+  )
+  select coalesce(sum(c.code_count), 0) into total from counted c;
+  return total;
+end
+$$;
+comment on function matrice_private.fill_cells is
+  'Adds the codes of embeddings to the cells of a project. Skips chunks that have no embedding there. Returns the number of '
+  'codes. The caller has locked the cells.';
+
+create or replace function matrice_private.begin_cells(project_id uuid, model text, minimum bigint, batch integer) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  total bigint := (select sum(l.code_count) from matrice_private.code_lists l
+                    where l.project_id = begin_cells.project_id and l.model = begin_cells.model);
+  full_lists uuid[];
+begin
+  if total is null or total < greatest(minimum, 300) then
+    return false;
+  end if;
+  full_lists := array(
+    select l.id from matrice_private.code_lists l
+     where l.project_id = begin_cells.project_id and l.model = begin_cells.model and l.code_count > batch / 8);
+  -- One writer alone can have locked all of them.
+  return cardinality(full_lists) > 0
+    and (
+      select count(*)
+        from (select from matrice_private.code_lists l
+               where l.project_id = begin_cells.project_id and l.model = begin_cells.model and l.id = any (full_lists)
+               order by l.id for update skip locked) held) = cardinality(full_lists)
+    and not exists (select from matrice_private.code_clusterings c
+                     where c.project_id = begin_cells.project_id and c.model = begin_cells.model)
+    and matrice_private.train_cells(begin_cells.project_id, begin_cells.model, total, batch);
+end
+$$;
+comment on function matrice_private.begin_cells is
+  'Makes the first cells of a project that has so many codes. Returns whether it did: it does nothing if another transaction is '
+  'at it. minimum: from how many codes on; at least 300.';
+
+create or replace function matrice_private.renew_cells(project_id uuid, model text) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  clustering matrice_private.code_clusterings;
+  total      bigint := matrice_private.code_total(project_id, model);
+  far        bigint := (select sum(c.code_count) from matrice_private.code_cells c
+                         where c.project_id = renew_cells.project_id and c.model = renew_cells.model and c.bound is null);
+begin
+  select * into clustering from matrice_private.code_clusterings c
+   where c.project_id = renew_cells.project_id and c.model = renew_cells.model for update skip locked;
+  -- Documents of a new kind are far from all cells, and each search reads them.
+  return found
+    and (total > 4 * clustering.trained_count::bigint
+         or far > total / 10 and total > clustering.trained_count * 1.25)
+    and matrice_private.train_cells(renew_cells.project_id, renew_cells.model, total, clustering.batch);
+end
+$$;
+comment on function matrice_private.renew_cells is
+  'Makes new cells for a project that has grown fourfold, or whose new vectors are far from its cells. Returns whether it did.';
+
+create or replace function matrice_private.cluster_codes(
+  project_id uuid, model text, steps integer default 1, minimum bigint default 200000, batch integer default 32768
+) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  clustering matrice_private.code_clusterings;
+  chosen uuid[];
+  done   integer := 0;
+begin
+  -- At other isolation levels, a row that another transaction has moved meanwhile is an error.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return 0;
+  end if;
+  while steps is null or done < steps loop
+    select * into clustering from matrice_private.code_clusterings c
+     where c.project_id = cluster_codes.project_id and c.model = cluster_codes.model;
+    if not found then
+      exit when not matrice_private.begin_cells(project_id, model, minimum, cluster_codes.batch);
+      continue;
+    end if;
+    chosen := matrice_private.next_batch(project_id, model, clustering.generation, clustering.batch);
+    exit when chosen = '{}' or not matrice_private.move_codes(project_id, model, chosen);
+    done := done + 1;
+    if matrice_private.next_batch(project_id, model, clustering.generation, clustering.batch) = '{}' then
+      perform matrice_private.renew_cells(project_id, model);
+    end if;
+  end loop;
+  return done;
+end
+$$;
+comment on function matrice_private.cluster_codes is
+  'Makes cells for a project that has very many codes, and moves codes from its full lists to its cells. Returns how many batches '
+  'it moved. steps: at most so many; null: all. minimum: from how many codes on a project gets cells. batch: how many codes move at '
+  'once; a project keeps the size that its first cells were made with. Defaults: steps 1, minimum 200000, batch 32768.';
