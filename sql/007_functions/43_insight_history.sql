@@ -130,7 +130,7 @@ begin
   perform matrice_private.require_role(known_at.project_id, 'viewer');
   ids := array(select i.insight_id from matrice_private.insights_as_of(known_at.project_id, known_at.at) i);
   for one in
-    select row_number() over (order by i.created_at, i.insight_id) as place, i.*, w.seen, coalesce(e.evidence, '[]') as evidence,
+    select row_number() over (order by i.created_at, i.insight_id) as place, i.*, greatest(w.witnesses_for, 1) as seen, coalesce(e.evidence, '[]') as evidence,
            matrice_private.confidence_of(
              i.stated, coalesce(w.first_weight, 1), coalesce(w.weight_for, 0), coalesce(w.weight_against, 0))
            * matrice_private.freshness(i.volatility, greatest(i.created_at, w.told_at), known_at.at) as confidence
@@ -145,12 +145,12 @@ begin
     title := one.title;
     content := one.content;
     confidence := one.confidence;
-    seen := greatest(one.seen, 1);
+    seen := one.seen;
     evidence := one.evidence;
     record := jsonb_strip_nulls(jsonb_build_object(
       'project_id', known_at.project_id, 'insight_id', one.insight_id, 'type', one.type, 'title', one.title,
       'content', one.content, 'subject', one.subject, 'attribute', one.attribute, 'value', one.value,
-      'volatility', one.volatility, 'stated', one.stated, 'confidence', one.confidence, 'seen', greatest(one.seen, 1),
+      'volatility', one.volatility, 'stated', one.stated, 'confidence', one.confidence, 'seen', one.seen,
       'valid_from', matrice_private.utc(one.valid_from), 'valid_until', matrice_private.utc(one.valid_until),
       'recorded_at', matrice_private.utc(one.created_at), 'evidence', one.evidence))::text;
     record_sha256 := encode(sha256(convert_to(record, 'UTF8')), 'hex');
