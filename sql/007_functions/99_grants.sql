@@ -83,7 +83,7 @@ begin
       'tell_unmatched', 'require_scores', 'scored_chunks', 'document_rows',
       'placed_chunks', 'chunks_of_quotes', 'pieces_of', 'names_in', 'places_in_chunks', 'quotes_in_source', 'quotes',
       'lead_of', 'context_passages', 'rendered_context', 'context_tokens', 'cut_at_sentence', 'pack_chunks', 'pack_insights',
-      'project_of_conversation', 'latest_turns', 'cited_chunks',
+      'project_of_conversation', 'latest_turns', 'cited_chunks', 'require_citations',
       'require_labelled_queries', 'grades_of', 'quality_of', 'labelled_queries', 'require_labelled_query', 'recall_of',
       'sampled_recall', 'require_recall_work',
       'comparable_name', 'name_at_provider', 'standard_rates', 'tier_rates', 'rates_in_proportion', 'sheets_of',
