@@ -31,19 +31,22 @@ begin atomic
   --   stays      why a table does not travel
   select p.place, p.part, p.tab, p.key::text[], p.options::jsonb from (values
     (10, 'projects', 'projects', '{id}', '{"left_out": ["id", "created_by"]}'),
-    (20, 'pillars', 'pillars', '{id}', '{}'),
+    (20, 'pillars', 'pillars', '{id}', '{"check": "matrice_private.leaves_room(t.version)"}'),
     (30, 'pillar_versions', 'pillar_versions', '{pillar_id,version}', '{
        "left_out": ["saved_by"], "replaces": "pillar_id, version",
        "check": "matrice_private.has_version(t.pillar_id, t.version)"}'),
     (32, 'pillar_labels', 'pillar_labels', '{pillar_id,label,number}', '{
-       "left_out": ["set_by"], "check": "(t.version is null or matrice_private.has_version(t.pillar_id, t.version))"}'),
-    (34, 'phase_changes', 'phase_changes', '{number}', '{"left_out": ["entered_by"], "replaces": "project_id, number"}'),
+       "left_out": ["set_by"],
+       "check": "matrice_private.leaves_room(t.number)
+                 and (t.version is null or matrice_private.has_version(t.pillar_id, t.version))"}'),
+    (34, 'phase_changes', 'phase_changes', '{number}', '{
+       "left_out": ["entered_by"], "replaces": "project_id, number", "check": "matrice_private.leaves_room(t.number)"}'),
     (40, 'context_sources', 'context_sources', '{id}', '{
        "left_out": ["content_hash", "chunk_count", "embedded_count", "failed_count"],
        "written": {"status": "matrice_private.status_without_counts(t.status, t.error, t.chunk_count)",
                    "error": "case when not matrice_private.is_count_of_failures(t.error) then t.error end"}}'),
     (50, 'source_texts', 'source_texts', '{source_id,version}', '{
-       "left_out": ["created_by", "characters", "token_count"],
+       "left_out": ["created_by", "characters", "token_count"], "check": "matrice_private.leaves_room(t.version)",
        "computed": {"characters": "length(t.content)", "token_count": "matrice.count_tokens(t.content)"}}'),
     (60, 'source_chunks', 'source_chunks', '{id}', '{"left_out": ["fts", "filterable"]}'),
     (70, 'chunk_embeddings', 'chunk_embeddings', '{chunk_id,model}', '{"optional": true,
@@ -189,6 +192,21 @@ begin atomic
                   where s.id = is_step_of_run.id and s.run_id = is_step_of_run.run_id and s.corrects is null);
 end;
 comment on function matrice_private.is_step_of_run is 'Returns whether a run has a step that can be corrected.';
+
+create or replace function matrice_private.leaves_room(number integer) returns boolean
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if number > 900000000 then
+    raise exception 'the number % is too high: hardly any could follow', number using errcode = '22023';
+  end if;
+  return true;
+end
+$$;
+comment on function matrice_private.leaves_room is
+  'Raises if a number that matrice counts, such as a version, is so high that counting would soon end. A file must not be able '
+  'to keep a pillar from being saved.';
 
 create or replace function matrice_private.has_version(pillar_id uuid, version integer) returns boolean
 language sql stable

@@ -293,7 +293,8 @@ select tests.refuses(format('select matrice_private.import_as_owner(%s)', a.argu
   from (values ('null, null, 1, true', '22004'), ('array[null::text], tests.id(''slow''), 3, true', '22023'), ('array[array[''{}''], array[''{}'']], null, 1, true', '22023'),
                ('array_fill(''{}''::text, array[10001]), null, 1, true', '22023'), ('''{x}'', tests.id(''slow''), -9223372036854775807, true', '22023'), ('''{x}'', null, null, true', '22004')) a (arguments, code);
 select tests.refuses(format('select matrice.import_project(%L, new_ids => true)', tests.with_row(w.part, w.changed)), '22023', format('import_project refuses %s with %s', w.part, w.changed), detail => w.detail)
-  from (values ('pillar_versions', '{"version": 900}'::jsonb, '%refers to%'), ('pillar_labels', '{"version": 900}', '%refers to%'),
+  from (values ('pillars', '{"version": 1000000000}'::jsonb, '%too high%'), ('phase_changes', '{"number": 1000000000}', '%too high%'), ('pillar_labels', '{"number": 1000000000}', '%too high%'),
+               ('source_texts', '{"version": 1000000000}', '%too high%'), ('pillar_versions', '{"version": 900}', '%refers to%'), ('pillar_labels', '{"version": 900}', '%refers to%'),
                ('phase_changes', '{"entered_at": "infinity"}', '%entered_at_check%'), ('phase_changes', '{"entered_at": "4713-01-01T00:00:00+00:00 BC"}', '%entered_at_check%')) w (part, changed, detail);
 select tests.as_nobody();
 select tests.refuses($$select matrice.import_project(array(select line from file order by number))$$, '42501', 'import_project refuses a caller without an id');
