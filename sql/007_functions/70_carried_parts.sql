@@ -37,8 +37,7 @@ begin atomic
        "check": "matrice_private.has_version(t.pillar_id, t.version)"}'),
     (32, 'pillar_labels', 'pillar_labels', '{pillar_id,label,number}', '{
        "left_out": ["set_by"],
-       "check": "matrice_private.leaves_room(t.number)
-                 and (t.version is null or matrice_private.has_version(t.pillar_id, t.version))"}'),
+       "check": "matrice_private.leaves_room(t.number) and matrice_private.has_version(t.pillar_id, t.version)"}'),
     (34, 'phase_changes', 'phase_changes', '{number}', '{
        "left_out": ["entered_by"], "replaces": "project_id, number", "check": "matrice_private.leaves_room(t.number)"}'),
     (40, 'context_sources', 'context_sources', '{id}', '{
@@ -212,7 +211,9 @@ create or replace function matrice_private.has_version(pillar_id uuid, version i
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select exists (select from matrice.pillars p where p.id = has_version.pillar_id and p.version >= has_version.version);
+  select has_version.version is null
+         or exists (select from matrice.pillars p where p.id = has_version.pillar_id and p.version >= has_version.version);
 end;
 comment on function matrice_private.has_version is
-  'Returns whether a pillar has reached a version. A later one would stand where a save stores its text, or label that text.';
+  'Returns whether a pillar has reached a version; true if that is null. A later one would stand where a save stores its text, or '
+  'label that text.';
