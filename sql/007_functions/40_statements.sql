@@ -72,6 +72,24 @@ create or replace trigger complete_insight
 before insert or update of type, title, content, subject, attribute, value, fts, content_hash, key_hash, sketch, project_id
 on matrice.insights for each row execute function matrice_private.complete_insight();
 
+create or replace function matrice_private.keep_recorded_at() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- An import runs as the owner, and a restore as a superuser.
+  if not pg_has_role(current_user, (select c.relowner from pg_class c where c.oid = tg_relid), 'usage') then
+    new.recorded_at := case tg_op when 'INSERT' then clock_timestamp() else old.recorded_at end;
+  end if;
+  return new;
+end
+$$;
+comment on function matrice_private.keep_recorded_at is
+  'Sets recorded_at of an insight and ignores what the client wrote.';
+
+create or replace trigger keep_recorded_at before insert or update of recorded_at on matrice.insights
+for each row execute function matrice_private.keep_recorded_at();
+
 create or replace function matrice_private.note_ending() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp

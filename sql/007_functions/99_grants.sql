@@ -220,7 +220,7 @@ begin
       'check_settings', 'require_exit_criteria', 'require_acceptance', 'number_pillar_version', 'reindex_project_text',
       'complete_chunk', 'hold_metadata', 'refilter_chunks', 'keep_progress', 'keep_dimensions', 'check_truncation', 'choose_model',
       'check_embedding', 'complete_lease', 'forget_leases', 'hold_text', 'hold_insight_text',
-      'forget_embeddings', 'complete_insight', 'note_ending', 'refuse_circle',
+      'forget_embeddings', 'complete_insight', 'keep_recorded_at', 'note_ending', 'refuse_circle',
       'price_step', 'move_corrections', 'complete_run', 'complete_turn', 'refuse_members_of_imports',
       -- SECURITY DEFINER: these write to tables that no client may write.
       'audit', 'keep_pillar_version', 'keep_phase', 'trim_texts', 'forget_usage', 'forget_failures', 'forget_rows', 'forget_rows_of_sources',
