@@ -139,10 +139,10 @@ begin
 end
 $$;
 comment on function matrice.search_insights is
-  'Searches the insights of a project by the words of a query; with query_embedding, by meaning, too. Returns the best first, '
-  'by rank times confidence. Leaves out what does not hold now: what was superseded, merged or retracted, and what holds at '
-  'another time. confidence: what follows from the first statement, the evidence and the age. seen: how many witnesses '
-  'speak for it; all chunks of a source are one. query_text: as in search_chunks. match_count: 1 to 10000. include_superseded: if true, insights that '
-  'do not hold are found too. query_embedding: the vector of the query. Then rank is a score like that of hybrid_search: '
-  'around 0, an insight is no better than any of the project. It orders them by ln(1 + e^rank) times confidence, since a rank '
-  'may be below 0. model: as in match_chunks. Defaults: match_count 10, include_superseded false.';
+  'Searches the insights of a project by the words of a query; with query_embedding, by meaning, too. Returns the best first,'
+  ' by rank times confidence. Leaves out what does not hold now: what was superseded, merged or retracted, and what holds at '
+  'another time. confidence: what follows from the first statement, the evidence and the age. seen: how many witnesses speak '
+  'for it; all chunks of a source are one. query_text: as in search_chunks. match_count: 1 to 10000. include_superseded: if '
+  'true, insights that do not hold are found too. query_embedding: the vector of the query. Then rank is a score like that of'
+  ' hybrid_search: around 0, an insight is no better than any of the project. It orders them by ln(1 + e^rank) times '
+  'confidence, since a rank may be below 0. model: as in match_chunks. Defaults: match_count 10, include_superseded false.';

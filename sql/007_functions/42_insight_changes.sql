@@ -218,7 +218,7 @@ begin
     from matrice.insights k
     join matrice.insights m on m.project_id = k.project_id and m.key_hash = k.key_hash
    where k.id = kept_id and m.id = any (merged_ids)
-     and matrice_private.normal_text(m.value) <> matrice_private.normal_text(k.value)
+     and matrice_private.normal_value(m.value) <> matrice_private.normal_value(k.value)
    limit 1;
   if found then
     raise exception 'insights that contradict each other cannot be merged'

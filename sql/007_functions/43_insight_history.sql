@@ -131,7 +131,8 @@ begin
   perform matrice_private.require_role(known_at.project_id, 'viewer');
   ids := array(select i.insight_id from matrice_private.insights_as_of(known_at.project_id, known_at.at) i);
   for one in
-    select row_number() over (order by i.recorded_at, i.insight_id) as place, i.*, greatest(w.witnesses_for, 1) as seen, coalesce(e.evidence, '[]') as evidence,
+    select row_number() over (order by i.recorded_at, i.insight_id) as place, i.*,
+           greatest(w.witnesses_for, 1) as seen, coalesce(e.evidence, '[]') as evidence,
            matrice_private.confidence_of(
              i.stated, coalesce(w.first_weight, 1), coalesce(w.weight_for, 0), coalesce(w.weight_against, 0))
            * matrice_private.freshness(i.volatility, greatest(i.recorded_at, w.told_at), known_at.at) as confidence

@@ -36,8 +36,8 @@ begin
     )
     select r.relation, i.id, i.title, e.id, e.kind, e.is_for,
            matrice_private.evidence_state(e.changed_at, e.deleted_at, e.ended_at, clock_timestamp()),
-           coalesce(e.source_id, case when e.id is null then i.source_id end), coalesce(s.name, e.source_name), e.chunk_id, e.start_char, e.end_char,
-           e.text_hash, e.run_id, w.workflow_id, e.step_id, t.step_name, e.user_id, e.url, e.note, e.created_at, e.created_by
+           coalesce(e.source_id, case when e.id is null then i.source_id end), coalesce(s.name, e.source_name),
+           e.chunk_id, e.start_char, e.end_char, e.text_hash, e.run_id, w.workflow_id, e.step_id, t.step_name, e.user_id, e.url, e.note, e.created_at, e.created_by
       from related r
       join matrice.insights i on i.id = r.id
       left join matrice.insight_evidence e

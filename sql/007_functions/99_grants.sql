@@ -54,7 +54,7 @@ begin
       'pillar_name', 'require_pillar_at', 'pillar_version', 'pillar_defaults', 'require_pillar_settings', 'described_pillars', 'compared_versions',
       'labels_at', 'require_label', 'set_label', 'require_codes', 'pack_pillars', 'require_exit_criteria_settings', 'missing_for_exit', 'phase_at',
       'text_language',
-      'statement_hash', 'require_statement', 'require_fact', 'known_insight', 'holds',
+      'statement_hash', 'normal_value', 'require_statement', 'require_fact', 'known_insight', 'holds',
       'ranked_without_index', 'ranked_insights', 'best_insights', 'insight_similarities', 'fused_insights', 'positive',
       'require_evidence', 'require_origin', 'remember_evidence', 'judge',
       'confidence_of', 'half_life', 'freshness', 'evidence_weight', 'weighed_insights', 'judged_insights',

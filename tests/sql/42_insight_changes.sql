@@ -213,6 +213,19 @@ select results_eq(format($$select confidence between 0 and 1e-100 from matrice.%
 select lives_ok($$select * from matrice.insights_review(tests.id('atlas'))$$, 'insights_review of the oldest insight');
 select lives_ok($$select * from matrice.known_at(tests.id('atlas'), '2199-12-31 00:00Z')$$, 'known_at of the last year');
 
+-- Ways to write an amount --------------------------------------------------------------------------------------------
+
+select is(matrice_private.normal_value(way), same, format('normal_value: %s is %s', way, same))
+  from (values ('60 €', '60 eur'), ('60 EUR', '60 eur'), ('60 $', '60 usd'), ('60 £', '60 gbp'), ('60 ¥', '60 jpy'), ('60 chf', '60 chf'),
+               ('€60', '60 eur'), ('EUR 60', '60 eur'), ('60€', '60 eur'), (E'60\u00a0€', '60 eur'), ('60,50 €', '60.5 eur'), ('60.50 €', '60.5 eur'),
+               ('60,00 €', '60 eur'), ('60,5 €', '60.5 eur'), ('-60 €', '-60 eur'), ('+60 €', '60 eur'),
+               -- No amounts.
+               ('3.10', '3.10'), ('60', '60'), ('1.000 €', '1.000 €'), ('60 € net', '60 € net'), ('€ 60 EUR', '€ 60 eur'), ('€', '€'), ('30 Days.', '30 days')) v (way, same);
+select tests.record('fee', 'Fee', 'The fee is sixty euros a month', $$subject => 'membership', attribute => 'fee', value => '60 €'$$);
+select tests.record('same_fee', 'Fee of members', 'Members pay sixty euros each month', $$subject => 'membership', attribute => 'fee', value => 'EUR 60.00'$$);
+select is_empty($$select from matrice.insights_review(tests.id('atlas'), 10000) where kind = 'contradicted' and title like 'Fee%'$$, 'insights_review: an amount in another spelling is no contradiction');
+select lives_ok($$select matrice.merge_insights(tests.id('fee'), array[tests.id('same_fee')])$$, 'merge_insights merges insights whose amounts are the same');
+
 -- Many values ----------------------------------------------------------------------------------------------------
 
 insert into matrice.insights (project_id, type, title, content, subject, attribute, value)
