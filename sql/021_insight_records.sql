@@ -1,11 +1,23 @@
 -- What insights keep about where and when they were recorded.
 
--- recorded_at --------------------------------------------------------------------------------------------------------
+-- recorded_at and text_hash -------------------------------------------------------------------------------------------
 
 -- Older rows say only what created_at says.
 alter table matrice.insights disable trigger user;
-alter table matrice.insights add column recorded_at timestamptz;
+alter table matrice.insights
+  add column recorded_at timestamptz,
+  add column text_hash   bytea,
+  add constraint insights_text_hash_length check (octet_length(text_hash) = 32);
 update matrice.insights set recorded_at = least(created_at, now()) where recorded_at is null;
+do $$
+begin
+  if exists (select from matrice.insights) then
+    -- An older version has made the function. A new database has it later.
+    execute 'update matrice.insights set text_hash = matrice_private.statement_hash(type, title, content)
+              where text_hash is null';
+  end if;
+end
+$$;
 alter table matrice.insights
   alter column recorded_at set not null,
   alter column recorded_at set default clock_timestamp(),
@@ -15,6 +27,11 @@ comment on column matrice.insights.created_at is 'When the insight was made, as 
 comment on column matrice.insights.recorded_at is
   'When the insight was stored. Set by a trigger, whatever a client writes, so known_at can rely on it. Only the owner of the '
   'table can keep another time, as import_project does.';
+
+comment on column matrice.insights.text_hash is
+  'SHA-256 of type, title and content, as in content_hash. Insights that share it state the same, unless they state other '
+  'values. Set by a trigger.';
+create index idx_insights_text on matrice.insights (project_id, text_hash);
 
 -- The names of sources -----------------------------------------------------------------------------------------------
 
@@ -31,4 +48,4 @@ update matrice.insight_evidence e set source_name = s.name, source_key = s.sourc
 
 -- Their results changed.
 drop function if exists matrice_private.weighed_insights(uuid[], timestamptz),
-  matrice_private.insights_as_of(uuid, timestamptz);
+  matrice_private.insights_as_of(uuid, timestamptz), matrice_private.known_insight(uuid, bytea, timestamptz);

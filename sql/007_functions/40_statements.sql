@@ -78,6 +78,7 @@ begin
     concat_ws(E'\n\n', new.title, new.title, new.content), matrice_private.text_language(new.project_id));
   new.content_hash := matrice_private.statement_hash(
     new.type, new.title, new.content, new.subject, new.attribute, new.value);
+  new.text_hash := matrice_private.statement_hash(new.type, new.title, new.content);
   new.key_hash := case when new.subject is not null then matrice_private.statement_hash(new.subject, new.attribute) end;
   new.sketch := matrice_private.sketch(new.fts, new.project_id);
   -- A client changed the text. Nobody has looked whether there is another insight with the new one.
@@ -91,7 +92,8 @@ comment on function matrice_private.complete_insight is
   'Computes the full-text index (fts) of an insight, its hashes and its codes. The title weighs more than the content.';
 
 create or replace trigger complete_insight
-before insert or update of type, title, content, subject, attribute, value, fts, content_hash, key_hash, sketch, project_id
+before insert or update of type, title, content, subject, attribute, value, fts, content_hash, text_hash, key_hash, sketch,
+                           project_id
 on matrice.insights for each row execute function matrice_private.complete_insight();
 
 create or replace function matrice_private.keep_recorded_at() returns trigger
@@ -197,8 +199,9 @@ end
 $$;
 comment on function matrice_private.require_fact is 'Raises unless the optional arguments of record_insight fit together.';
 
-create or replace function matrice_private.known_insight(project_id uuid, content_hash bytea, valid_from timestamptz)
-returns uuid
+create or replace function matrice_private.known_insight(
+  project_id uuid, text_hash bytea, key_hash bytea, value text, valid_from timestamptz
+) returns uuid
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -208,8 +211,13 @@ begin
   -- Those that hold first, then the one that ended last.
   select i.id, i.superseded_by, i.is_merged, least(i.superseded_at, i.retracted_at, i.valid_until) as ended_at into known
     from matrice.insights i
-   where i.project_id = known_insight.project_id and i.content_hash = known_insight.content_hash
-   order by least(i.superseded_at, i.retracted_at, i.valid_until) desc nulls first, i.created_at, i.id
+   where i.project_id = known_insight.project_id and i.text_hash = known_insight.text_hash
+     -- Whoever names no subject says the same as who does.
+     and (i.key_hash is null or known_insight.key_hash is null
+          or i.key_hash = known_insight.key_hash
+             and matrice_private.normal_value(i.value) = matrice_private.normal_value(known_insight.value))
+   order by least(i.superseded_at, i.retracted_at, i.valid_until) desc nulls first,
+            (i.key_hash is null) = (known_insight.key_hash is null) desc, i.created_at, i.id
    limit 1;
   -- Merged insights count for the one that was kept.
   while known.is_merged and known.superseded_by is not null loop
@@ -221,8 +229,8 @@ begin
 end
 $$;
 comment on function matrice_private.known_insight is
-  'Returns the insight of a project that states the same in the same words: the one that holds; else the one that ended last, '
-  'unless the new statement is about a time after its end. Null if there is none.';
+  'Returns the insight of a project that states the same in the same words, and no other value: the one that holds; else the '
+  'one that ended last, unless the new statement is about a time after its end. Null if there is none.';
 
 create or replace function matrice_private.near_insights(project_id uuid, insight_id uuid, how_many integer)
 returns table (candidate_id uuid, found_by text, likeness double precision)

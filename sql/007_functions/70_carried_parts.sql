@@ -51,7 +51,7 @@ begin atomic
     (70, 'chunk_embeddings', 'chunk_embeddings', '{chunk_id,model}', '{"optional": true,
        "written": {"embedding": "matrice_private.base64_of(t.embedding::real[])"},
        "read": {"embedding": "matrice_private.vector_of(t.embedding)"}}'),
-    (80, 'insights', 'insights', '{id}', '{"left_out": ["fts", "superseded_by", "content_hash", "key_hash", "sketch"]}'),
+    (80, 'insights', 'insights', '{id}', '{"left_out": ["fts", "superseded_by", "content_hash", "text_hash", "key_hash", "sketch"]}'),
     (85, 'insight_embeddings', 'insight_embeddings', '{insight_id,model}', '{"optional": true,
        "written": {"embedding": "matrice_private.base64_of(t.embedding::real[])"},
        "read": {"embedding": "matrice_private.vector_of(t.embedding)"}}'),

@@ -213,6 +213,27 @@ select results_eq(format($$select confidence between 0 and 1e-100 from matrice.%
 select lives_ok($$select * from matrice.insights_review(tests.id('atlas'))$$, 'insights_review of the oldest insight');
 select lives_ok($$select * from matrice.known_at(tests.id('atlas'), '2199-12-31 00:00Z')$$, 'known_at of the last year');
 
+-- With and without a subject ----------------------------------------------------------------------------------------
+
+select tests.record('bare', 'Harbour', 'The harbour closes at nine in winter');
+select tests.as_user('alice');
+select matrice.confirm_insight(tests.id('bare'));
+select tests.as_user('edith');
+select is(tests.record('keyed', 'harbour', 'The harbour closes at nine in winter.', $$subject => 'harbour', attribute => 'closes', value => '9 pm'$$), tests.id('bare'),
+          'record_insight of a known text with a subject is the same insight');
+select results_eq($$select subject, attribute, value from matrice.insights where id = tests.id('bare')$$, $$values ('harbour', 'closes', '9 pm')$$, 'which keeps the subject');
+select is_empty($$select from matrice.insight_evidence where insight_id = tests.id('bare') and changed_at is not null$$, 'and its witnesses');
+select is(tests.record('again', 'Harbour', 'The harbour closes at nine in winter'), tests.id('bare'), 'record_insight of its text without a subject is it, too');
+select isnt(tests.record('other', 'Harbour', 'The harbour closes at nine in winter', $$subject => 'harbour', attribute => 'closes', value => '10 pm'$$), tests.id('bare'),
+            'record_insight of its text with another value is another insight');
+select is(tests.record('fees', 'Port', 'The port takes a fee', $$subject => 'port', attribute => 'fee', value => '60 €'$$),
+          tests.record('fees_again', 'Port', 'The port takes a fee', $$subject => 'port', attribute => 'fee', value => '60,00 EUR'$$), 'record_insight knows an amount in another spelling');
+select tests.record('untrue', 'Pier', 'The pier is made of glass and gold');
+select matrice.retract_insight(tests.id('untrue'));
+select is(tests.record('untrue_again', 'Pier', 'The pier is made of glass and gold', $$subject => 'pier', attribute => 'made of', value => 'glass'$$), tests.id('untrue'),
+          'record_insight of what was retracted returns it, also with a subject');
+select is(subject, null, 'What was retracted gets no subject') from matrice.insights where id = tests.id('untrue');
+
 -- Ways to write an amount --------------------------------------------------------------------------------------------
 
 select is(matrice_private.normal_value(way), same, format('normal_value: %s is %s', way, same))
