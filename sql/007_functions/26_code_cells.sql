@@ -1,4 +1,4 @@
--- Cells of codes, in projects of very many embeddings. sql/021_code_cells.sql describes their tables.
+-- Cells of codes, in projects of very many embeddings. sql/022_code_cells.sql describes their tables.
 
 create or replace function matrice_private.cell_count(codes bigint, dimensions integer) returns integer
 language sql immutable

@@ -110,13 +110,14 @@ declare
   beginning text := matrice.truncate_tokens(heading || content, max_tokens, target_model);
   body      text := matrice_private.whole_sentences(content, greatest(length(beginning) - length(heading), 0));
 begin
-  -- A beginning that has only markdown marks is useless.
-  return case when body ~ '[^\s#>*_-]' then heading || body else '' end;
+  -- A beginning that has only markdown marks, or headings of what is cut off, is useless.
+  return case when body = content and body ~ '[^\s#>*_-]'
+                or regexp_replace(body, '^\s*#.*$', '', 'gn') ~ '[^\s#>*_-]' then heading || body else '' end;
 end
 $$;
 comment on function matrice_private.cut_at_sentence is
   'Returns the heading and the beginning of a passage, cut by whole_sentences to fit into max_tokens. Returns the empty text if '
-  'none of the content fits below the heading.';
+  'none of the content fits below the heading, or only headings of its own do.';
 
 create or replace function matrice_private.pack_chunks(
   chunk_ids uuid[], insight_ids uuid[], token_budget integer, target_model text

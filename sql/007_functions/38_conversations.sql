@@ -69,6 +69,29 @@ comment on function matrice.start_conversation is
   'Begins a conversation and returns its id. is_private: whether only the caller sees it; otherwise all members of the project '
   'do, and editors may add turns. Defaults: title '''', is_private true.';
 
+create or replace function matrice_private.require_citations(project_id uuid, citations jsonb) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  missing uuid;
+begin
+  select cited.id into missing
+    from unnest(matrice_private.cited_chunks(citations)) cited (id)
+   where not exists (
+     select from matrice.source_chunks c where c.id = cited.id and c.project_id = require_citations.project_id)
+   limit 1;
+  if found then
+    raise exception 'chunk not found'
+      using errcode = 'PT404', detail = format('The citations name chunk %s, which the project does not have.', missing),
+            hint = 'Pass the citations of the context that the model got. Leave passages out that have been deleted since.';
+  end if;
+end
+$$;
+comment on function matrice_private.require_citations is
+  'Raises unless citations are an array of chunk ids or citations as build_context returns them, and each chunk that they name '
+  'is in a project.';
+
 create or replace function matrice.add_turn(
   conversation_id uuid, role text, content text, run_id uuid default null, citations jsonb default '[]'
 ) returns integer
@@ -85,11 +108,11 @@ begin
   perform matrice_private.require_bytes('content', content, 1048576);
   perform matrice_private.require_given('citations', citations);
   perform matrice_private.require_json('citations', citations, 262144);
-  if jsonb_typeof(citations) <> 'array' then
-    raise exception 'citations must be a JSON array'
-      using errcode = '22023', detail = format('It is a JSON %s.', jsonb_typeof(citations)),
-            hint = 'Pass the citations that build_context returned.';
+  -- A turn of a model may only call tools, and a tool may have nothing to say.
+  if role in ('system', 'user') then
+    perform matrice_private.require_text('content', content);
   end if;
+  perform matrice_private.cited_chunks(citations);
   perform matrice_private.project_of_conversation(add_turn.conversation_id);
   select c.project_id, c.created_by into conversation from matrice.conversations c where c.id = add_turn.conversation_id;
   if conversation.created_by is distinct from matrice_private.current_user_id() then
@@ -103,6 +126,7 @@ begin
       using errcode = 'PT404', detail = format('The project of the conversation has no run %s.', add_turn.run_id),
             hint = 'Leave it out, or pass the id that start_run returned.';
   end if;
+  perform matrice_private.require_citations(conversation.project_id, citations);
   insert into matrice.conversation_turns as t (project_id, conversation_id, role, content, run_id, citations)
   values (conversation.project_id, add_turn.conversation_id, add_turn.role, add_turn.content, add_turn.run_id, add_turn.citations)
   returning t.turn into new_turn;
@@ -110,8 +134,9 @@ begin
 end
 $$;
 comment on function matrice.add_turn is
-  'Adds a turn to a conversation and returns its number. role: system, user, assistant or tool. content: at most 1 MB. run_id: '
-  'the run that made the turn. citations: those of build_context, for a turn that cites passages. Needs the conversation''s '
+  'Adds a turn to a conversation and returns its number. role: system, user, assistant or tool. content: at most 1 MB; '
+  'of system and user, not blank. run_id: the run that made the turn. citations: those of build_context, for a turn that cites '
+  'passages, or an array of chunk ids, all of the project. Needs the conversation''s '
   'creator or, if it is shared, the role editor. Defaults: citations ''[]''.';
 
 create or replace function matrice_private.latest_turns(

@@ -23,7 +23,14 @@ begin
   perform matrice_private.hold_project(project_id);
   perform matrice_private.require_origin(project_id, source_id, run_id, step_id);
   hash := matrice_private.statement_hash(type, title, content, subject, attribute, value);
-  stored := matrice_private.known_insight(project_id, hash, valid_from);
+  stored := matrice_private.known_insight(
+    project_id, matrice_private.statement_hash(type, title, content),
+    case when subject is not null then matrice_private.statement_hash(subject, attribute) end, value, valid_from);
+  -- It was told without its subject before.
+  update matrice.insights i
+     set subject = record_insight.subject, attribute = record_insight.attribute, value = record_insight.value
+   where i.id = stored and i.key_hash is null and record_insight.subject is not null
+     and i.superseded_at is null and i.retracted_at is null;
   while stored is null loop
     insert into matrice.insights as i (
       project_id, source_id, type, title, content, confidence, tags, evidence, subject, attribute, value, volatility,
@@ -55,15 +62,15 @@ begin
 end
 $$;
 comment on function matrice.record_insight is
-  'Records an insight and returns its id. If the project knows it already, in the same words and of the same type, it returns '
-  'that insight, and the statement becomes evidence for it; the other arguments are then ignored. Case, white space, and '
-  'quotation marks and punctuation around the texts do not count. Insights with similar words become candidates for '
-  'merge_insights. A statement that was superseded or retracted stays so, unless valid_from is after its end. type: a word of '
-  'the client''s choice, such as pattern, learning or decision. confidence: 0 to 1, of the first statement. tags: a JSON '
-  'array. source_id, chunk_ids, run_id, step_id, url: where it comes from, in the same project. note: a remark about that. '
-  'evidence: any JSON. subject, attribute, value: what it states as a value, if it does; another value of the same attribute '
-  'is a contradiction. volatility: how fast it ages: permanent, slow, normal or fast; if null, normal. valid_from, '
-  'valid_until: when it holds. Defaults: confidence 0.5, tags ''[]''.';
+  'Records an insight and returns its id. If the project knows it already, in the same words and of the same type, it returns'
+  ' that insight, and the statement becomes evidence for it; the other arguments are then ignored, but for a subject that it '
+  'lacks. Case, white space, and quotation marks and punctuation around the texts do not count. Insights with similar words '
+  'become candidates for merge_insights. A statement that was superseded or retracted stays so, unless valid_from is after '
+  'its end. type: a word of the client''s choice, such as pattern, learning or decision. confidence: 0 to 1, of the first '
+  'statement. tags: a JSON array. source_id, chunk_ids, run_id, step_id, url: where it comes from, in the same project. note:'
+  ' a remark about that. evidence: any JSON. subject, attribute, value: what it states as a value, if it does; another value '
+  'of the same attribute is a contradiction. volatility: how fast it ages: permanent, slow, normal or fast; if null, normal. '
+  'valid_from, valid_until: when it holds. Defaults: confidence 0.5, tags ''[]''.';
 
 create or replace function matrice_private.holds(
   superseded_at timestamptz, retracted_at timestamptz, valid_from timestamptz, valid_until timestamptz, at timestamptz
@@ -139,10 +146,10 @@ begin
 end
 $$;
 comment on function matrice.search_insights is
-  'Searches the insights of a project by the words of a query; with query_embedding, by meaning, too. Returns the best first, '
-  'by rank times confidence. Leaves out what does not hold now: what was superseded, merged or retracted, and what holds at '
-  'another time. confidence: what follows from the first statement, the evidence and the age. seen: how many pieces of '
-  'evidence speak for it. query_text: as in search_chunks. match_count: 1 to 10000. include_superseded: if true, insights that '
-  'do not hold are found too. query_embedding: the vector of the query. Then rank is a score like that of hybrid_search: '
-  'around 0, an insight is no better than any of the project. It orders them by ln(1 + e^rank) times confidence, since a rank '
-  'may be below 0. model: as in match_chunks. Defaults: match_count 10, include_superseded false.';
+  'Searches the insights of a project by the words of a query; with query_embedding, by meaning, too. Returns the best first,'
+  ' by rank times confidence. Leaves out what does not hold now: what was superseded, merged or retracted, and what holds at '
+  'another time. confidence: what follows from the first statement, the evidence and the age. seen: how many witnesses speak '
+  'for it; all chunks of a source are one. query_text: as in search_chunks. match_count: 1 to 10000. include_superseded: if '
+  'true, insights that do not hold are found too. query_embedding: the vector of the query. Then rank is a score like that of'
+  ' hybrid_search: around 0, an insight is no better than any of the project. It orders them by ln(1 + e^rank) times '
+  'confidence, since a rank may be below 0. model: as in match_chunks. Defaults: match_count 10, include_superseded false.';

@@ -14,6 +14,28 @@ comment on function matrice_private.normal_text is
   'Returns what the ways to write a statement have in common: without case, white space, and quotation marks and punctuation '
   'around it. SECURITY DEFINER: only the owner may execute the engine''s functions. The result depends on the argument alone.';
 
+create or replace function matrice_private.normal_value(value text) returns text
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  words  text := matrice_private.normal_text(value);
+  -- docs/insights.md states this rule.
+  amount text[] := regexp_match(
+    words, '^(€|\$|£|¥|eur|usd|gbp|jpy|chf)?\s*([-+]?\d+)(?:[.,](\d{1,2}))?\s*(€|\$|£|¥|eur|usd|gbp|jpy|chf)?$');
+  sign   text := coalesce(amount[1], amount[4]);
+begin
+  if num_nonnulls(amount[1], amount[4]) <> 1 then
+    return words;
+  end if;
+  return ltrim(amount[2], '+') || coalesce('.' || nullif(rtrim(amount[3], '0'), ''), '') || ' '
+         || case sign when '€' then 'eur' when '$' then 'usd' when '£' then 'gbp' when '¥' then 'jpy' else sign end;
+end
+$$;
+comment on function matrice_private.normal_value is
+  'Returns what the ways to write a value have in common: as normal_text, and of an amount of money, the number without zeros '
+  'behind its comma, and the ISO code of its currency.';
+
 create or replace function matrice_private.sketch(words tsvector, project_id uuid) returns integer[]
 language plpgsql immutable strict parallel safe security definer
 set search_path = pg_catalog, pg_temp
@@ -56,6 +78,7 @@ begin
     concat_ws(E'\n\n', new.title, new.title, new.content), matrice_private.text_language(new.project_id));
   new.content_hash := matrice_private.statement_hash(
     new.type, new.title, new.content, new.subject, new.attribute, new.value);
+  new.text_hash := matrice_private.statement_hash(new.type, new.title, new.content);
   new.key_hash := case when new.subject is not null then matrice_private.statement_hash(new.subject, new.attribute) end;
   new.sketch := matrice_private.sketch(new.fts, new.project_id);
   -- A client changed the text. Nobody has looked whether there is another insight with the new one.
@@ -69,8 +92,27 @@ comment on function matrice_private.complete_insight is
   'Computes the full-text index (fts) of an insight, its hashes and its codes. The title weighs more than the content.';
 
 create or replace trigger complete_insight
-before insert or update of type, title, content, subject, attribute, value, fts, content_hash, key_hash, sketch, project_id
+before insert or update of type, title, content, subject, attribute, value, fts, content_hash, text_hash, key_hash, sketch,
+                           project_id
 on matrice.insights for each row execute function matrice_private.complete_insight();
+
+create or replace function matrice_private.keep_recorded_at() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- An import runs as the owner, and a restore as a superuser.
+  if not pg_has_role(current_user, (select c.relowner from pg_class c where c.oid = tg_relid), 'usage') then
+    new.recorded_at := case tg_op when 'INSERT' then clock_timestamp() else old.recorded_at end;
+  end if;
+  return new;
+end
+$$;
+comment on function matrice_private.keep_recorded_at is
+  'Sets recorded_at of an insight and ignores what the client wrote.';
+
+create or replace trigger keep_recorded_at before insert or update of recorded_at on matrice.insights
+for each row execute function matrice_private.keep_recorded_at();
 
 create or replace function matrice_private.note_ending() returns trigger
 language plpgsql
@@ -176,8 +218,9 @@ $$;
 comment on function matrice_private.kept_insight is
   'Returns the insight that an insight was merged into, directly or through others; itself, if it was not.';
 
-create or replace function matrice_private.known_insight(project_id uuid, content_hash bytea, valid_from timestamptz)
-returns uuid
+create or replace function matrice_private.known_insight(
+  project_id uuid, text_hash bytea, key_hash bytea, value text, valid_from timestamptz
+) returns uuid
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -187,8 +230,13 @@ begin
   -- Those that hold first, then the one that ended last.
   select i.id, i.is_merged, least(i.superseded_at, i.retracted_at, i.valid_until) as ended_at into known
     from matrice.insights i
-   where i.project_id = known_insight.project_id and i.content_hash = known_insight.content_hash
-   order by least(i.superseded_at, i.retracted_at, i.valid_until) desc nulls first, i.created_at, i.id
+   where i.project_id = known_insight.project_id and i.text_hash = known_insight.text_hash
+     -- Whoever names no subject says the same as who does.
+     and (i.key_hash is null or known_insight.key_hash is null
+          or i.key_hash = known_insight.key_hash
+             and matrice_private.normal_value(i.value) = matrice_private.normal_value(known_insight.value))
+   order by least(i.superseded_at, i.retracted_at, i.valid_until) desc nulls first,
+            (i.key_hash is null) = (known_insight.key_hash is null) desc, i.created_at, i.id
    limit 1;
   -- Merged insights count for the one that was kept.
   if known.is_merged then
@@ -197,12 +245,14 @@ begin
   end if;
   -- A statement about a later time is another one: what was so once can become so again. And what was merged was not wrong: if the
   -- one that was kept is deleted, the statement is new.
-  return case when not known.is_merged and (known.ended_at is null or valid_from is null or valid_from < known.ended_at) then known.id end;
+  return case when not known.is_merged and (known.ended_at is null or valid_from is null or valid_from < known.ended_at)
+              then known.id end;
 end
 $$;
 comment on function matrice_private.known_insight is
-  'Returns the insight of a project that states the same in the same words: the one that holds; else the one that ended last, '
-  'unless the new statement is about a time after its end. Null if there is none, or if it was merged into one that is deleted.';
+  'Returns the insight of a project that states the same in the same words, and no other value: the one that holds; else the '
+  'one that ended last, unless the new statement is about a time after its end. Null if there is none, or if it was merged into '
+  'one that is deleted.';
 
 create or replace function matrice_private.near_insights(project_id uuid, insight_id uuid, how_many integer)
 returns table (candidate_id uuid, found_by text, likeness double precision)

@@ -50,7 +50,7 @@ comment on function matrice_private.evidence_weight is
 
 create or replace function matrice_private.weighed_insights(insight_ids uuid[], at timestamptz) returns table (
   insight_id uuid, first_weight double precision, weight_for double precision, weight_against double precision,
-  witnesses_for integer, witnesses_against integer, standing integer, seen integer, told_at timestamptz
+  witnesses_for integer, witnesses_against integer, standing integer, told_at timestamptz
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -72,7 +72,6 @@ begin
              (array_agg(p.is_for order by p.created_at desc, p.id desc) filter (where p.counts))[1] as is_for,
              max(p.weight) filter (where p.counts and p.is_for) as weight_for,
              max(p.weight) filter (where p.counts and not p.is_for) as weight_against,
-             count(*) filter (where p.counts and p.is_for) as seen,
              max(p.created_at) filter (where p.counts and p.is_for) as told_at
         from pieces p
        group by p.insight_id, p.witness
@@ -84,15 +83,14 @@ begin
            (count(*) filter (where w.is_for))::integer,
            (count(*) filter (where not w.is_for))::integer,
            (count(*) filter (where w.is_for and w.weight_for = 1))::integer,
-           sum(w.seen)::integer, max(w.told_at)
+           max(w.told_at)
       from witnesses w
      group by w.insight_id;
 end
 $$;
 comment on function matrice_private.weighed_insights is
   'Weighs the evidence of insights as it stood at a time. Each witness counts once. An insight without evidence has no row. '
-  'standing: how many witnesses for it still stand unchanged. seen: how many pieces of evidence speak for it. told_at: when the '
-  'newest of them was recorded.';
+  'standing: how many witnesses for it still stand unchanged. told_at: when the newest evidence for it was recorded.';
 
 create or replace function matrice_private.judged_insights(
   insight_ids uuid[], at timestamptz default clock_timestamp()
@@ -107,9 +105,9 @@ as $$
 begin
   return query
     select j.id, j.settled * j.freshness, j.settled, j.freshness, coalesce(j.witnesses_for, 1),
-           coalesce(j.witnesses_against, 0), coalesce(j.standing, 1), greatest(j.seen, 1), j.told_at
+           coalesce(j.witnesses_against, 0), coalesce(j.standing, 1), greatest(j.witnesses_for, 1), j.told_at
       from (
-        select i.id, w.witnesses_for, w.witnesses_against, w.standing, w.seen, greatest(i.created_at, w.told_at) as told_at,
+        select i.id, w.witnesses_for, w.witnesses_against, w.standing, greatest(i.created_at, w.told_at) as told_at,
                matrice_private.confidence_of(
                  i.confidence, coalesce(w.first_weight, 1), coalesce(w.weight_for, 0), coalesce(w.weight_against, 0)) as settled,
                matrice_private.freshness(i.volatility, greatest(i.created_at, w.told_at), judged_insights.at) as freshness
@@ -121,4 +119,4 @@ end
 $$;
 comment on function matrice_private.judged_insights is
   'Returns the confidence of insights at a time, and what it follows from. settled: the confidence before it ages. freshness: '
-  'what is left of it because of its age. seen: how many pieces of evidence speak for it, the first statement included.';
+  'what is left of it because of its age. seen: how many witnesses speak for it, who first stated it included.';

@@ -127,6 +127,7 @@ declare
   found_by      uuid;
   piece         record;
   known         record;
+  origin        record;
   whose         text;
   kept          uuid;
 begin
@@ -159,6 +160,7 @@ begin
       when piece.kind = 'step' then 'run:' || found_by
       else piece.evidence_key
     end;
+    select s.name, s.source_key into origin from matrice.context_sources s where s.id = piece.source_id;
     select e.id, e.is_for, e.changed_at, e.deleted_at, e.created_at into known
       from matrice.insight_evidence e
      where e.insight_id = add_evidence.insight_id and e.evidence_key = piece.evidence_key and e.ended_at is null
@@ -171,11 +173,11 @@ begin
     end if;
     insert into matrice.insight_evidence (
       project_id, insight_id, kind, is_for, is_first, evidence_key, witness, source_id, chunk_id, start_char, end_char, run_id,
-      step_id, user_id, url, note, text_hash, created_by)
+      step_id, user_id, url, note, text_hash, created_by, source_name, source_key)
     values (owner_project, add_evidence.insight_id, piece.kind, add_evidence.is_for, add_evidence.is_first, piece.evidence_key,
             whose, piece.source_id, piece.chunk_id, piece.start_char, piece.end_char, found_by, add_evidence.step_id,
             case when piece.kind = 'person' then caller end, matrice_private.url_without_fragment(url), add_evidence.note,
-            piece.text_hash, caller)
+            piece.text_hash, caller, origin.name, origin.source_key)
     on conflict (insight_id, evidence_key, ended_at) do nothing;
   end loop;
 end

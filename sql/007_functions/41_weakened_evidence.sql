@@ -109,6 +109,8 @@ $$;
 comment on function matrice_private.weaken_by_words is
   'Notes in the evidence of an insight that it was for other words. SECURITY DEFINER: nobody may write insight_evidence.';
 
--- Whoever changes what an insight states does not keep those who have confirmed it.
+-- Whoever changes what an insight states does not keep those who have confirmed it. A first subject changes nothing of it.
 create or replace trigger weaken_evidence_of_words after update of title, content, subject, attribute, value on matrice.insights
-for each row when (old.content_hash is distinct from new.content_hash) execute function matrice_private.weaken_by_words();
+for each row when (old.text_hash is distinct from new.text_hash
+                   or old.key_hash is not null and old.content_hash is distinct from new.content_hash)
+execute function matrice_private.weaken_by_words();

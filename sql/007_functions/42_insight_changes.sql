@@ -172,12 +172,12 @@ begin
   -- The first statement of a merged insight is one more statement of the one that is kept.
   insert into matrice.insight_evidence (
     project_id, insight_id, kind, is_for, evidence_key, witness, source_id, chunk_id, start_char, end_char, run_id, step_id,
-    user_id, url, note, text_hash, merged_from, created_by, changed_at, deleted_at)
+    user_id, url, note, text_hash, merged_from, created_by, changed_at, deleted_at, source_name, source_key)
   select e.project_id, kept_id, e.kind, e.is_for, e.evidence_key,
          coalesce((select k.witness from matrice.insight_evidence k
                     where k.insight_id = kept_id and k.text_hash = e.text_hash order by k.created_at, k.id limit 1), e.witness),
          e.source_id, e.chunk_id, e.start_char, e.end_char, e.run_id, e.step_id, e.user_id, e.url, e.note, e.text_hash,
-         merged_id, e.created_by, e.changed_at, e.deleted_at
+         merged_id, e.created_by, e.changed_at, e.deleted_at, e.source_name, e.source_key
     from matrice.insight_evidence e
    where e.insight_id = merged_id and e.ended_at is null
    order by e.created_at, e.id
@@ -218,7 +218,7 @@ begin
     from matrice.insights k
     join matrice.insights m on m.project_id = k.project_id and m.key_hash = k.key_hash
    where k.id = kept_id and m.id = any (merged_ids)
-     and matrice_private.normal_text(m.value) <> matrice_private.normal_text(k.value)
+     and matrice_private.normal_value(m.value) <> matrice_private.normal_value(k.value)
    limit 1;
   if found then
     raise exception 'insights that contradict each other cannot be merged'

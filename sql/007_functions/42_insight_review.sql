@@ -26,7 +26,7 @@ begin
   return query
     with holding as materialized (
       select i.id, i.title, i.content, i.content_hash, i.key_hash, i.created_at,
-             case when i.key_hash is not null then matrice_private.normal_text(i.value) end as normal_value,
+             case when i.key_hash is not null then matrice_private.normal_value(i.value) end as normal_value,
              case when i.key_hash is not null then matrice_private.quoted(i.value) end as quoted_value
         from matrice.insights i
        where i.project_id = insights_due.project_id
@@ -50,13 +50,18 @@ begin
            j.confidence, j.witnesses_against
       from judged j where j.witnesses_against > 0
     union all
-    -- Each pair once, the newer insight first.
-    select 'contradicted', j.id, o.id,
-           format('%s or %s?', j.quoted_value, o.quoted_value), j.confidence,
-           j.confidence + o.confidence
-      from judged j
-      join judged o on o.key_hash = j.key_hash and (o.created_at, o.id) < (j.created_at, j.id)
-     where o.normal_value <> j.normal_value
+    -- Each insight once, against the newest one: a list of all pairs would grow with the square of their number.
+    select 'contradicted', k.id, k.newest_id,
+           format('%s or %s?', k.quoted_value, k.newest_quoted), k.confidence, k.confidence + k.newest_confidence
+      from (
+        select j.id, j.normal_value, j.quoted_value, j.confidence,
+               first_value(j.id) over newest as newest_id, first_value(j.normal_value) over newest as newest_value,
+               first_value(j.quoted_value) over newest as newest_quoted,
+               first_value(j.confidence) over newest as newest_confidence
+          from judged j where j.key_hash is not null
+        window newest as (partition by j.key_hash order by j.created_at desc, j.id desc)
+      ) k
+     where k.normal_value <> k.newest_value
     union all
     select 'unsupported', j.id, null,
            'No witness for it stands as it did: sources were deleted or their texts changed, or the witnesses changed their minds.',
@@ -120,7 +125,7 @@ begin
     case when witnesses_against > 0 or exists (
       select from matrice.insights i
         join matrice.insights o on o.project_id = i.project_id and o.key_hash = i.key_hash and o.id <> i.id
-       where i.id = doubts.insight_id and matrice_private.normal_text(o.value) <> matrice_private.normal_text(i.value)
+       where i.id = doubts.insight_id and matrice_private.normal_value(o.value) <> matrice_private.normal_value(i.value)
          and matrice_private.holds(o.superseded_at, o.retracted_at, o.valid_from, o.valid_until, now())) then 'contradicted' end,
     case when standing = 0 then 'unsupported'
          when matrice_private.is_weakened(doubts.insight_id) then 'source changed' end], null);
@@ -165,9 +170,9 @@ end
 $$;
 comment on function matrice.insights_review is
   'Lists what is due in the insights of a project that hold, the most urgent first, with the number of all of each kind. '
-  'contradicted: a witness speaks against it, or another insight states another value of the same attribute. unsupported: no '
-  'witness for it stands as it did. source changed: some do, but a text that it came from was changed or deleted, and nobody has '
-  'confirmed it since. stale: age has taken half of its confidence. duplicate: another insight may state the same. fragment: its '
-  'content has only one or two words. told again: it was superseded or retracted, and told again since. without successor: the '
-  'insight that superseded it was retracted, or its time is over. A kind without an entry has one row, with total 0. '
-  'match_count: how many of each kind. Defaults: match_count 10.';
+  'contradicted: a witness speaks against it, or the newest insight about the same attribute, other_id, states another value.'
+  ' unsupported: no witness for it stands as it did. source changed: some do, but a text that it came from was changed or '
+  'deleted, and nobody has confirmed it since. stale: age has taken half of its confidence. duplicate: another insight may '
+  'state the same. fragment: its content has only one or two words. told again: it was superseded or retracted, and told '
+  'again since. without successor: the insight that superseded it was retracted, or its time is over. A kind without an entry'
+  ' has one row, with total 0. match_count: how many of each kind. Defaults: match_count 10.';

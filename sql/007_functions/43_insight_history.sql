@@ -32,7 +32,7 @@ for each statement execute function matrice_private.keep_insight_version();
 
 create or replace function matrice_private.insights_as_of(project_id uuid, at timestamptz) returns table (
   insight_id uuid, type text, title text, content text, stated double precision, subject text, attribute text, value text,
-  volatility text, valid_from timestamptz, valid_until timestamptz, created_at timestamptz
+  volatility text, valid_from timestamptz, valid_until timestamptz, recorded_at timestamptz
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -57,15 +57,16 @@ begin
        where i.project_id = insights_as_of.project_id and not exists (select from then_so v where v.insight_id = i.id)
     )
     select s.id, s.type, s.title, s.content, s.confidence, s.subject, s.attribute, s.value, s.volatility, s.valid_from,
-           s.valid_until, i.created_at
+           s.valid_until, i.recorded_at
       from states s
       join matrice.insights i on i.id = s.id
-     where i.created_at <= insights_as_of.at
+     where i.recorded_at <= insights_as_of.at
        and matrice_private.holds(s.superseded_at, s.retracted_at, s.valid_from, s.valid_until, insights_as_of.at);
 end
 $$;
 comment on function matrice_private.insights_as_of is
-  'Returns the insights of a project that held at a time, as they were then.';
+  'Returns the insights of a project that held at a time, as they were then. An insight counts from recorded_at, which no client '
+  'writes.';
 
 create or replace function matrice_private.evidence_as_of(insight_ids uuid[], at timestamptz)
 returns table (insight_id uuid, evidence jsonb)
@@ -130,10 +131,11 @@ begin
   perform matrice_private.require_role(known_at.project_id, 'viewer');
   ids := array(select i.insight_id from matrice_private.insights_as_of(known_at.project_id, known_at.at) i);
   for one in
-    select row_number() over (order by i.created_at, i.insight_id) as place, i.*, w.seen, coalesce(e.evidence, '[]') as evidence,
+    select row_number() over (order by i.recorded_at, i.insight_id) as place, i.*,
+           greatest(w.witnesses_for, 1) as seen, coalesce(e.evidence, '[]') as evidence,
            matrice_private.confidence_of(
              i.stated, coalesce(w.first_weight, 1), coalesce(w.weight_for, 0), coalesce(w.weight_against, 0))
-           * matrice_private.freshness(i.volatility, greatest(i.created_at, w.told_at), known_at.at) as confidence
+           * matrice_private.freshness(i.volatility, greatest(i.recorded_at, w.told_at), known_at.at) as confidence
       from matrice_private.insights_as_of(known_at.project_id, known_at.at) i
       left join matrice_private.weighed_insights(ids, known_at.at) w on w.insight_id = i.insight_id
       left join matrice_private.evidence_as_of(ids, known_at.at) e on e.insight_id = i.insight_id
@@ -145,14 +147,14 @@ begin
     title := one.title;
     content := one.content;
     confidence := one.confidence;
-    seen := greatest(one.seen, 1);
+    seen := one.seen;
     evidence := one.evidence;
     record := jsonb_strip_nulls(jsonb_build_object(
       'project_id', known_at.project_id, 'insight_id', one.insight_id, 'type', one.type, 'title', one.title,
       'content', one.content, 'subject', one.subject, 'attribute', one.attribute, 'value', one.value,
-      'volatility', one.volatility, 'stated', one.stated, 'confidence', one.confidence, 'seen', greatest(one.seen, 1),
+      'volatility', one.volatility, 'stated', one.stated, 'confidence', one.confidence, 'seen', one.seen,
       'valid_from', matrice_private.utc(one.valid_from), 'valid_until', matrice_private.utc(one.valid_until),
-      'recorded_at', matrice_private.utc(one.created_at), 'evidence', one.evidence))::text;
+      'recorded_at', matrice_private.utc(one.recorded_at), 'evidence', one.evidence))::text;
     record_sha256 := encode(sha256(convert_to(record, 'UTF8')), 'hex');
     chain := encode(sha256(convert_to(chain || record_sha256, 'UTF8')), 'hex');
     chain_sha256 := chain;

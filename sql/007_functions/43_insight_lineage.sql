@@ -36,8 +36,8 @@ begin
     )
     select r.relation, i.id, i.title, e.id, e.kind, e.is_for,
            matrice_private.evidence_state(e.changed_at, e.deleted_at, e.ended_at, clock_timestamp()),
-           coalesce(e.source_id, case when e.id is null then i.source_id end), s.name, e.chunk_id, e.start_char, e.end_char,
-           e.text_hash, e.run_id, w.workflow_id, e.step_id, t.step_name, e.user_id, e.url, e.note, e.created_at, e.created_by
+           coalesce(e.source_id, case when e.id is null then i.source_id end), coalesce(s.name, e.source_name),
+           e.chunk_id, e.start_char, e.end_char, e.text_hash, e.run_id, w.workflow_id, e.step_id, t.step_name, e.user_id, e.url, e.note, e.created_at, e.created_by
       from related r
       join matrice.insights i on i.id = r.id
       left join matrice.insight_evidence e
@@ -52,8 +52,9 @@ $$;
 comment on function matrice.insight_lineage is
   'Returns where an insight comes from: a row for each piece of evidence, of the insight itself and of those that it is related '
   'to. relation: itself; merged or superseded, of an insight that ended in it; merged into or superseded by, of one that it '
-  'ended in. state: what became of the evidence: stands, text changed, source deleted, or replaced. source_name, workflow_id and '
-  'step_name are null if their rows are gone.';
+  'ended in. state: what became of the evidence: stands, text changed, source deleted, or replaced. source_name: the '
+  'name that the source has, or had when the evidence was recorded, if it is deleted. workflow_id and step_name are null if '
+  'their rows are gone.';
 
 create or replace function matrice_private.with_evidence(citations jsonb) returns jsonb
 language plpgsql stable

@@ -31,25 +31,27 @@ begin atomic
   --   stays      why a table does not travel
   select p.place, p.part, p.tab, p.key::text[], p.options::jsonb from (values
     (10, 'projects', 'projects', '{id}', '{"left_out": ["id", "created_by"]}'),
-    (20, 'pillars', 'pillars', '{id}', '{}'),
+    (20, 'pillars', 'pillars', '{id}', '{"check": "matrice_private.leaves_room(t.version)"}'),
     (30, 'pillar_versions', 'pillar_versions', '{pillar_id,version}', '{
        "left_out": ["saved_by"], "replaces": "pillar_id, version",
        "check": "matrice_private.has_version(t.pillar_id, t.version)"}'),
     (32, 'pillar_labels', 'pillar_labels', '{pillar_id,label,number}', '{
-       "left_out": ["set_by"], "check": "(t.version is null or matrice_private.has_version(t.pillar_id, t.version))"}'),
-    (34, 'phase_changes', 'phase_changes', '{number}', '{"left_out": ["entered_by"], "replaces": "project_id, number"}'),
+       "left_out": ["set_by"],
+       "check": "matrice_private.leaves_room(t.number) and matrice_private.has_version(t.pillar_id, t.version)"}'),
+    (34, 'phase_changes', 'phase_changes', '{number}', '{
+       "left_out": ["entered_by"], "replaces": "project_id, number", "check": "matrice_private.leaves_room(t.number)"}'),
     (40, 'context_sources', 'context_sources', '{id}', '{
        "left_out": ["content_hash", "chunk_count", "embedded_count", "failed_count"],
        "written": {"status": "matrice_private.status_without_counts(t.status, t.error, t.chunk_count)",
                    "error": "case when not matrice_private.is_count_of_failures(t.error) then t.error end"}}'),
     (50, 'source_texts', 'source_texts', '{source_id,version}', '{
-       "left_out": ["created_by", "characters", "token_count"],
+       "left_out": ["created_by", "characters", "token_count"], "check": "matrice_private.leaves_room(t.version)",
        "computed": {"characters": "length(t.content)", "token_count": "matrice.count_tokens(t.content)"}}'),
     (60, 'source_chunks', 'source_chunks', '{id}', '{"left_out": ["fts", "filterable"]}'),
     (70, 'chunk_embeddings', 'chunk_embeddings', '{chunk_id,model}', '{"optional": true,
        "written": {"embedding": "matrice_private.base64_of(t.embedding::real[])"},
        "read": {"embedding": "matrice_private.vector_of(t.embedding)"}}'),
-    (80, 'insights', 'insights', '{id}', '{"left_out": ["fts", "superseded_by", "content_hash", "key_hash", "sketch"]}'),
+    (80, 'insights', 'insights', '{id}', '{"left_out": ["fts", "superseded_by", "content_hash", "text_hash", "key_hash", "sketch"]}'),
     (85, 'insight_embeddings', 'insight_embeddings', '{insight_id,model}', '{"optional": true,
        "written": {"embedding": "matrice_private.base64_of(t.embedding::real[])"},
        "read": {"embedding": "matrice_private.vector_of(t.embedding)"}}'),
@@ -190,11 +192,28 @@ begin atomic
 end;
 comment on function matrice_private.is_step_of_run is 'Returns whether a run has a step that can be corrected.';
 
+create or replace function matrice_private.leaves_room(number integer) returns boolean
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if number > 900000000 then
+    raise exception 'the number % is too high: hardly any could follow', number using errcode = '22023';
+  end if;
+  return true;
+end
+$$;
+comment on function matrice_private.leaves_room is
+  'Raises if a number that matrice counts, such as a version, is so high that counting would soon end. A file must not be able '
+  'to keep a pillar from being saved.';
+
 create or replace function matrice_private.has_version(pillar_id uuid, version integer) returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select exists (select from matrice.pillars p where p.id = has_version.pillar_id and p.version >= has_version.version);
+  select has_version.version is null
+         or exists (select from matrice.pillars p where p.id = has_version.pillar_id and p.version >= has_version.version);
 end;
 comment on function matrice_private.has_version is
-  'Returns whether a pillar has reached a version. A later one would stand where a save stores its text, or label that text.';
+  'Returns whether a pillar has reached a version; true if that is null. A later one would stand where a save stores its text, or '
+  'label that text.';

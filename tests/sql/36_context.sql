@@ -83,6 +83,11 @@ select is(matrice_private.cut_at_sentence(E'### [1] S\n\n', 'unendingword anothe
           'cut_at_sentence cuts at a word where no sentence ends')
   where matrice.count_tokens(E'### [1] S\n\nunendingword another word', 'gpt-4o') = 11;
 
+select is_empty($$select budget, passage from generate_series(5, 40) budget,
+                         matrice_private.cut_at_sentence(E'### [1] S\n\n', E'# Winds of the world\n\n## Those of the north\n\nThey blow at noon.', budget, 'gpt-4o') passage
+                   where passage <> '' and passage !~ '\n\nThey'$$, 'cut_at_sentence returns no headings without content');
+select is(matrice_private.cut_at_sentence(E'### [1] S\n\n', '# Winds', 40, 'gpt-4o'), E'### [1] S\n\n# Winds', 'cut_at_sentence returns a passage that is a heading, as a whole');
+
 -- Insights.
 select matches(context, '^### \[1\] Insight: Wind\n\nThe wind always turns at noon\.', 'build_context(insights => 5) puts insights first')
   from contexts where budget = 250 and target = 'gpt-4o' and insights = 5;

@@ -67,6 +67,8 @@ select tests.refuses($$select matrice.add_turn(tests.id('shared'), 'user', 'x')$
 -- Bad input --------------------------------------------------------------------------------------------------------------
 
 select tests.as_user('edith');
+select matrice.ingest_source(tests.id('borea'), 'Map', 'Here be dragons');
+select tests.remember('elsewhere', id) from matrice.source_chunks where project_id = tests.id('borea');
 select tests.remember('foreign', matrice.start_run(tests.id('borea'), 'w', 'e')), tests.remember('run', matrice.start_run(tests.id('atlas'), 'w', 'e'));
 select tests.remember_state();
 select tests.refuses($$select matrice.add_turn(tests.id('talk'), 'user', 'x', tests.id('foreign'))$$, 'PT404', 'add_turn refuses a run of another project', '%', '%');
@@ -78,6 +80,13 @@ select tests.refuses($$select matrice.add_turn(tests.id('talk'), 'user', repeat(
 select tests.refuses($$insert into matrice.conversation_turns (project_id, conversation_id, role, content) values (tests.id('atlas'), tests.id('talk'), 'user', repeat('x', 50000000))$$,
                      '22023', 'A direct insert of 50 MB is refused before it is counted', '%1048576%', '%');
 select tests.refuses($$select matrice.add_turn(tests.id('talk'), 'user', 'x', citations => '{}')$$, '22023', 'add_turn refuses citations that are no array', '%', '%');
+select tests.refuses(format($$select matrice.add_turn(tests.id('talk'), 'assistant', 'x', citations => %L)$$, bad), '22023', 'add_turn refuses citations like ' || bad, '%', '%')
+  from unnest(array['[1]', '["x"]', '[{"chunk_id": "x"}]', '[null]']) bad;
+select tests.refuses(format($$select matrice.add_turn(tests.id('talk'), 'assistant', 'x', citations => %L)$$, jsonb_build_array(jsonb_build_object('chunk_id', tests.id(whose)))),
+                     'PT404', 'add_turn refuses to cite a chunk that is ' || whose, '%', '%')
+  from unnest(array['missing', 'elsewhere']) whose;
+select tests.refuses(format($$select matrice.add_turn(tests.id('talk'), 'user', %L)$$, blank), '22023', 'add_turn refuses a blank question', hint => '%')
+  from unnest(array['', e' \n\t']) blank;
 select tests.refuses($$select * from matrice.conversation_context(tests.id('talk'), 'wind', tests.vec(3, 1), 1)$$, '22023', 'conversation_context refuses a budget of one token', null, '%');
 select tests.unchanged('What is refused changes nothing');
 select is(matrice.add_turn(tests.id('talk'), 'assistant', '', tests.id('run')), 5, 'A turn may be empty, as one that only calls tools');

@@ -15,7 +15,7 @@ select tests.remember('calm', matrice.record_insight(tests.id('atlas'), 'learnin
                                                      step_id => tests.id('step')));
 -- The others are recorded later than this transaction began.
 select tests.as_owner();
-create function tests.later(name text) returns void language sql as $$ update matrice.insights set created_at = clock_timestamp() where id = tests.id(name) $$;
+create function tests.later(name text) returns void language sql as $$ update matrice.insights set created_at = clock_timestamp(), recorded_at = clock_timestamp() where id = tests.id(name) $$;
 select set_config('tests.first', clock_timestamp()::text, true);
 
 select tests.as_user('alice');
@@ -78,6 +78,8 @@ select matrice.chunk_source(tests.id('log'), 'Nothing.');
 delete from matrice.context_sources where id = tests.id('letter');
 select matrice.retract_insight(tests.id('calm'), 'wrong');
 select tests.as_user('victor');
+select results_eq($$select source_name, state from matrice.insight_lineage(tests.id('calm')) where relation = 'merged'$$, $$values ('Letter', 'source deleted')$$,
+                  'insight_lineage says what a deleted source was called');
 set local timezone = 'Asia/Tokyo';
 set local extra_float_digits = 0;
 set local datestyle = 'German';
@@ -94,6 +96,21 @@ select is(record::jsonb #>> '{evidence,0,text_sha256}', encode(sha256('The wind 
 select is(array[record::jsonb ->> 'content', record::jsonb ->> 'title', record::jsonb ->> 'insight_id'], array[content, title, insight_id::text], 'known_at: record has what the columns have') from before;
 select results_eq($$select title, confidence, replaced_by from matrice.insight_versions where insight_id = tests.id('calm') order by replaced_at limit 1$$,
                   $$values ('Calm', 0.8::double precision, tests.id('edith'))$$, 'insight_versions keeps what was changed, and by whom');
+-- A past that a client thinks up.
+select tests.as_user('alice');
+select tests.remember('forged', gen_random_uuid());
+insert into matrice.insights (id, project_id, type, title, content, created_at, recorded_at)
+values (tests.id('forged'), tests.id('atlas'), 'learning', 'Forged', 'We always knew it.', '2020-01-01 00:00Z', '2020-01-01 00:00Z');
+update matrice.insights set recorded_at = '2020-01-01 00:00Z', created_at = '2019-01-01 00:00Z' where id = tests.id('forged');
+select results_eq($$select created_at, recorded_at between now() and clock_timestamp() from matrice.insights where id = tests.id('forged')$$,
+                  $$values (timestamptz '2019-01-01 00:00Z', true)$$, 'A client may write created_at, but not recorded_at');
+select is_empty($$select from matrice.known_at(tests.id('atlas'), '2021-01-01')$$, 'known_at: no client can insert what was known in the past');
+select ok(bool_or(title = 'Forged'), 'known_at: it is known from when it was stored') from matrice.known_at(tests.id('atlas'), clock_timestamp());
+select tests.as_service();
+update matrice.insights set recorded_at = '2020-01-01 00:00Z' where id = tests.id('forged');
+select ok(recorded_at > '2021-01-01', 'A service cannot write recorded_at either') from matrice.insights where id = tests.id('forged');
+delete from matrice.insights where id = tests.id('forged');
+select tests.as_user('victor');
 select tests.refuses(format('select * from matrice.known_at(%s)', arguments), code, 'known_at refuses ' || arguments)
   from (values ('null', '22004'), ($$tests.id('atlas'), null$$, '22004'), ($$tests.id('atlas'), 'infinity'$$, '22023'), ($$tests.id('nowhere')$$, 'PT404')) r (arguments, code);
 select tests.as_user('alice');

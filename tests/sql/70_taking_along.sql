@@ -29,7 +29,7 @@ select results_eq(
     ('source_texts', 'content created_at format max_tokens overlap_tokens source_id* spans version'),
     ('source_chunks', 'chunk_index content end_char id* metadata source_id* start_char token_count'),
     ('chunk_embeddings', 'chunk_id* created_at embedding id* model template_hash'),
-    ('insights', 'attribute confidence content created_at evidence id* is_merged is_recorded reason retracted_at source_id* subject superseded_at tags title type valid_from valid_until value volatility'),
+    ('insights', 'attribute confidence content created_at evidence id* is_merged is_recorded reason recorded_at retracted_at source_id* subject superseded_at tags title type valid_from valid_until value volatility'),
     ('insight_embeddings', 'created_at embedding insight_id* model'),
     ('insight_successors', 'id* superseded_by*'),
     ('insight_versions', 'attribute confidence content id* insight_id* is_merged reason replaced_at retracted_at subject superseded_at superseded_by* title type valid_from valid_until value volatility'),
@@ -38,7 +38,7 @@ select results_eq(
     ('run_parents', 'id* parent_run_id*'),
     ('workflow_steps', 'attempt cached_tokens call_key cost_note cost_source cost_usd error executed_at id* latency_ms model provider_cost_usd run_id* status step_key step_name tokens_input tokens_output usage'),
     ('step_corrections', 'attempt cached_tokens call_key corrects* cost_note cost_source cost_usd error executed_at id* latency_ms model provider_cost_usd reason run_id* status step_key step_name tokens_input tokens_output usage'),
-    ('insight_evidence', 'changed_at chunk_id* created_at deleted_at end_char ended_at evidence_key id* insight_id* is_first is_for kind merged_from* note run_id* source_id* start_char step_id* text_hash url witness'),
+    ('insight_evidence', 'changed_at chunk_id* created_at deleted_at end_char ended_at evidence_key id* insight_id* is_first is_for kind merged_from* note run_id* source_id* source_key source_name start_char step_id* text_hash url witness'),
     ('project_prices', 'factor model prices same_as valid_from'),
     ('budgets', 'created_at id* is_hard limit_usd model name period phase thresholds time_zone user_key'),
     ('budget_events', 'budget_id* created_at limit_usd period_start spent_usd threshold')$$,
@@ -293,7 +293,8 @@ select tests.refuses(format('select matrice_private.import_as_owner(%s)', a.argu
   from (values ('null, null, 1, true', '22004'), ('array[null::text], tests.id(''slow''), 3, true', '22023'), ('array[array[''{}''], array[''{}'']], null, 1, true', '22023'),
                ('array_fill(''{}''::text, array[10001]), null, 1, true', '22023'), ('''{x}'', tests.id(''slow''), -9223372036854775807, true', '22023'), ('''{x}'', null, null, true', '22004')) a (arguments, code);
 select tests.refuses(format('select matrice.import_project(%L, new_ids => true)', tests.with_row(w.part, w.changed)), '22023', format('import_project refuses %s with %s', w.part, w.changed), detail => w.detail)
-  from (values ('pillar_versions', '{"version": 900}'::jsonb, '%refers to%'), ('pillar_labels', '{"version": 900}', '%refers to%'),
+  from (values ('pillars', '{"version": 1000000000}'::jsonb, '%too high%'), ('phase_changes', '{"number": 1000000000}', '%too high%'), ('pillar_labels', '{"number": 1000000000}', '%too high%'),
+               ('source_texts', '{"version": 1000000000}', '%too high%'), ('pillar_versions', '{"version": 900}', '%refers to%'), ('pillar_labels', '{"version": 900}', '%refers to%'),
                ('phase_changes', '{"entered_at": "infinity"}', '%entered_at_check%'), ('phase_changes', '{"entered_at": "4713-01-01T00:00:00+00:00 BC"}', '%entered_at_check%')) w (part, changed, detail);
 select tests.as_nobody();
 select tests.refuses($$select matrice.import_project(array(select line from file order by number))$$, '42501', 'import_project refuses a caller without an id');
