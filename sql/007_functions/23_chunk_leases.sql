@@ -71,7 +71,7 @@ begin
   if jsonb_typeof(metadata -> 'headings') = 'array' then
     return array(select jsonb_array_elements_text(metadata -> 'headings'));
   end if;
-  return '{}';
+  return array[]::text[];
 end
 $$;
 comment on function matrice_private.headings_of is 'Returns the path of headings in the metadata of a chunk.';

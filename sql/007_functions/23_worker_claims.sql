@@ -17,7 +17,7 @@ declare
   got        record;
 begin
   offered := '{}';
-  rows_at := '{}';
+  rows_at := array[]::tid[];
   claimed := 0;
   seen := false;
   is_busy := false;

@@ -111,7 +111,7 @@ declare
   project  uuid;
   projects uuid[];
   found    integer;
-  others   uuid[] := '{}';
+  others   uuid[] := array[]::uuid[];
 begin
   if array_ndims(chunk_ids) > 1 then
     raise exception 'chunk_ids must be a plain list'
