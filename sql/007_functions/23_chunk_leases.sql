@@ -71,7 +71,7 @@ begin
   if jsonb_typeof(metadata -> 'headings') = 'array' then
     return array(select jsonb_array_elements_text(metadata -> 'headings'));
   end if;
-  return '{}';
+  return array[]::text[];
 end
 $$;
 comment on function matrice_private.headings_of is 'Returns the path of headings in the metadata of a chunk.';
@@ -162,8 +162,8 @@ begin
        select c.id, c.ctid, octet_length(c.content) as bytes,
               case when template is null then c.token_count
                    else matrice.count_tokens(matrice_private.embedding_text(
-                     template, (select s.name from matrice.context_sources s where s.id = c.source_id), c.metadata, c.content)) end
-                as tokens,
+                     template, (select s.name from matrice.context_sources s where s.id = c.source_id), c.metadata, c.content))
+              end as tokens,
               case when ended.text_hash is null or ended.text_hash <> sha256(convert_to(c.content, 'UTF8')) then 0
                    else ended.unanswered + (ended.lease_id is not null)::integer end as unanswered,
               c.chunk_index % 128 = 127 as ends_part
@@ -270,10 +270,10 @@ begin
 end
 $$;
 comment on function matrice_private.take_leases is
-  'Leases those of the chunks that are still claimable. Returns their number. rows_at: where the rows of the chunks are. Among them are texts whose last attempt ended '
-  'without an answer: they become dead letters instead. project_ids: only chunks of these projects; null: of all projects. The '
-  'caller has locked the chunks, so that nobody else takes them meanwhile. Checks no roles: for services and '
-  'take_leases_of_member.';
+  'Leases those of the chunks that are still claimable. Returns their number. Among them are texts whose last attempt ended '
+  'without an answer: they become dead letters instead. rows_at: where the rows of the chunks are. project_ids: only chunks of '
+  'these projects; null: of all projects. The caller has locked the chunks, so that nobody else takes them, or moves their rows, '
+  'meanwhile. Checks no roles: for services and take_leases_of_member.';
 
 create or replace function matrice_private.take_leases_of_member(
   rows_at tid[], model text, lease_seconds integer, lease_id uuid

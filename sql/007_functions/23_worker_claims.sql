@@ -17,7 +17,7 @@ declare
   got        record;
 begin
   offered := '{}';
-  rows_at := '{}';
+  rows_at := array[]::tid[];
   claimed := 0;
   seen := false;
   is_busy := false;
@@ -61,7 +61,8 @@ end
 $$;
 comment on function matrice_private.fill_batch is
   'Leases claimable insights and chunks for a model, of one project or of all. offered: those that it tried to lease. rows_at: '
-  'where the rows of the chunks among them are, null for an insight. claimed: how many it leased. seen: whether it locked any. is_busy: whether insights wait that others have locked.';
+  'where the rows of the chunks among them are, null for an insight. claimed: how many it leased. seen: whether it locked any. '
+  'is_busy: whether insights wait that others have locked.';
 
 create or replace function matrice_private.batch_of(offered uuid[], rows_at tid[], of_model text, of_lease uuid)
 returns table (
@@ -109,7 +110,8 @@ begin
      order by b.place;
 end
 $$;
-comment on function matrice_private.batch_of is 'Returns the chunks and insights of a lease, as claim_chunks does. offered, rows_at: of fill_batch. The rows are locked, so '
+comment on function matrice_private.batch_of is
+  'Returns the chunks and insights of a lease, as claim_chunks does. offered, rows_at: of fill_batch. The rows are locked, so '
   'they are still there.';
 
 create or replace function matrice_private.require_limit(argument text, given integer, least_value integer, most integer)
@@ -174,11 +176,13 @@ begin
       -- Releases the locked chunks, which others have taken.
     end;
     if got.claimed > 0 then
-      return query select * from matrice_private.batch_of(got.offered, got.rows_at, chosen, lease) b where b.embedding_tokens <= most_tokens;
+      return query
+        select * from matrice_private.batch_of(got.offered, got.rows_at, chosen, lease) b where b.embedding_tokens <= most_tokens;
       get diagnostics fitting = row_count;
       exit when fitting = got.claimed;
       perform matrice_private.give_back(
-        array(select b.chunk_id from matrice_private.batch_of(got.offered, got.rows_at, chosen, lease) b where b.embedding_tokens > most_tokens),
+        array(select b.chunk_id from matrice_private.batch_of(got.offered, got.rows_at, chosen, lease) b
+               where b.embedding_tokens > most_tokens),
         chosen, format('The text has more than the %s tokens that the model takes.', most_tokens), lease, true);
       exit when fitting > 0;
       -- All of them were too long, or dead letters now. There may be others.

@@ -1,5 +1,5 @@
--- A chunk whose text changes: its embeddings and failures are deleted, and who stores an embedding holds the text. And which chunks a
--- worker may answer about.
+-- A chunk whose text changes: its embeddings and failures are deleted, and who stores an embedding holds the text. And which
+-- chunks a worker may answer about.
 
 create or replace function matrice_private.hold_text() returns trigger
 language plpgsql
@@ -111,7 +111,7 @@ declare
   project  uuid;
   projects uuid[];
   found    integer;
-  others   uuid[] := '{}';
+  others   uuid[] := array[]::uuid[];
 begin
   if array_ndims(chunk_ids) > 1 then
     raise exception 'chunk_ids must be a plain list'
@@ -122,7 +122,8 @@ begin
     raise exception 'chunk_ids must not be null and must not contain null'
       using errcode = '22004', hint = 'Pass the chunk_id values that claim_chunks returned.';
   end if;
-  select array_agg(distinct c.project_id), count(*) into projects, found from matrice.source_chunks c where c.id = any (chunk_ids);
+  select array_agg(distinct c.project_id), count(*) into projects, found
+    from matrice.source_chunks c where c.id = any (chunk_ids);
   -- Usually all are chunks.
   if found < cardinality(chunk_ids) then
     others := matrice_private.not_chunks(chunk_ids);

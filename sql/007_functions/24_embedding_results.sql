@@ -10,7 +10,7 @@ as $$
 #variable_conflict use_column
 declare
   chosen_model text;
-  others uuid[] := '{}';
+  others uuid[] := array[]::uuid[];
   ours uuid[];
   held integer;
   stored integer;
