@@ -30,9 +30,11 @@ as $$
 begin
   return (
     select coalesce(array_agg(c.id), '{}')
-      from unnest(project_ids) as p (id)
+      -- OFFSET 0: the filter of a project is made once, not for each row.
+      from (select given.id, filter || jsonb_build_object('matrice.project', given.id) as filter
+              from unnest(project_ids) as given (id) offset 0) p
       join matrice.source_chunks c
-        on c.filterable @> (filter || jsonb_build_object('matrice.project', p.id))
+        on c.filterable @> p.filter
        -- The condition on the index does not prove which project a row belongs to, so check the column.
        -- IS TRUE keeps the planner from also reading an index on project_id.
        and (c.project_id = p.id) is true

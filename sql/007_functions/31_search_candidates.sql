@@ -24,8 +24,8 @@ begin
 end
 $$;
 comment on function matrice_private.nearest_to_member is
-  'Finds what nearest_chunks finds in those of the projects that the caller is a member of. SECURITY DEFINER: policies would keep '
-  'filters from using their index, and would check the project of each row.';
+  'Finds what nearest_chunks finds in those of the projects that the caller is a member of. SECURITY DEFINER: policies would '
+  'keep filters from using their index, and would check the project of each row.';
 
 create or replace function matrice_private.has_other_policies(tables regclass[]) returns boolean
 language plpgsql stable

@@ -2,7 +2,7 @@
 
 use crate::postgres::INTERRUPT;
 use crate::postgres::error::error;
-use crate::postgres::rows::{Bytes, Form, Id, Key, Kind, Scan, Table, is_of_pgvector};
+use crate::postgres::rows::{Bytes, Form, Id, Key, Kind, ReadAhead, Scan, Table, is_of_pgvector};
 use matrice_core::codes::{Candidate, Candidates, Encoder, ListQuery, Mean, Page, Query, Ranked};
 use pgrx::datum::AnyElement;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -68,6 +68,13 @@ const CODES: usize = 0;
 
 /// Up to so many vectors are all compared. This takes no longer than to read codes first.
 const FEW: usize = 300;
+
+/// So many vectors are asked for at once. Memory and disks answer several requests in little more time than one.
+const AT_ONCE: usize = 8;
+
+/// To look up a vector takes as long as to compare some sixty codes. So if a filter leaves fewer of the chunks than one in so many,
+/// their vectors are compared without looking at codes.
+const FILTERED: usize = 60;
 
 /// How many rows are read per check for cancellation.
 const INTERRUPT_EVERY: usize = 256;
@@ -255,11 +262,13 @@ struct Tables {
 
 /// A search for the nearest chunks.
 struct Search<'a> {
+    tables: &'a Tables,
     model: &'a str,
     among: Option<&'a HashSet<Id>>,
     compared: Compared<'a>,
     nearest: Nearest,
-    embedding_of_chunk: Scan<'a>,
+    /// Several, each on the way to the embedding of another chunk.
+    embedding_of_chunk: Vec<Scan<'a>>,
     embeddings_of_project: Scan<'a>,
     lists: Scan<'a>,
     pages: Scan<'a>,
@@ -288,6 +297,7 @@ pub(crate) fn nearest(
         return Err(not_comparable());
     }
     let mut search = Search {
+        tables: &tables,
         model,
         among,
         compared: Compared::new(query)?,
@@ -295,7 +305,7 @@ pub(crate) fn nearest(
             count,
             kept: BinaryHeap::new(),
         },
-        embedding_of_chunk: Scan::begin(&tables.embedding_of_chunk)?,
+        embedding_of_chunk: Vec::new(),
         embeddings_of_project: Scan::begin(&tables.embeddings_of_project)?,
         lists: Scan::begin(&tables.lists)?,
         pages: Scan::begin(&tables.pages)?,
@@ -315,13 +325,12 @@ impl Search<'_> {
             return self.offer_all(project_id);
         }
         if let Some(among) = self.among
-            && among.len() <= total / 20
+            && among.len() <= total / FILTERED
         {
-            for (number, chunk_id) in among.iter().enumerate() {
-                check_interrupts(number);
-                self.offer_chunk(project_id, *chunk_id)?;
-            }
-            return Ok(());
+            let mut among: Vec<Id> = among.iter().copied().collect();
+            // In the order of the index.
+            among.sort_unstable();
+            return self.offer_chunks(project_id, &among);
         }
         let Some(lists) = self.lists_of(project_id) else {
             return self.offer_all(project_id);
@@ -369,12 +378,14 @@ impl Search<'_> {
     /// Compares the codes of a project. `None` if a page is not readable.
     fn candidates(&mut self, project_id: Id, lists: &[(Id, ListQuery)], depth: usize) -> Option<Ranked> {
         let mut candidates = Candidates::new(depth);
+        let mut ahead = ReadAhead::default();
         for (list, query) in lists {
             self.pages
                 .find(&[Key::Uuid(project_id), Key::Text(self.model), Key::Uuid(*list)]);
             while self.pages.advance() {
                 INTERRUPT.check();
                 let bytes = self.pages.bytes(CODES)?;
+                ahead.at(&bytes);
                 let page = Page::parse(&bytes)?;
                 let is_read = match self.among {
                     Some(among) => query.scan(&page, &mut candidates, |id| among.contains(id)),
@@ -395,29 +406,38 @@ impl Search<'_> {
         candidates: &[Candidate],
         seen: &mut HashSet<Id>,
     ) -> Result<bool, ErrorReport> {
-        for (number, candidate) in candidates.iter().enumerate() {
-            if self.nearest.excludes(candidate.upper) {
+        for some in candidates.chunks(AT_ONCE) {
+            if self.nearest.excludes(some[0].upper) {
                 return Ok(true);
             }
-            check_interrupts(number);
             // A chunk whose vector has changed may have two codes.
-            if seen.insert(candidate.id) {
-                self.offer_chunk(project_id, candidate.id)?;
-            }
+            let new = some.iter().filter(|candidate| seen.insert(candidate.id));
+            let new: Vec<Id> = new.map(|candidate| candidate.id).collect();
+            self.offer_chunks(project_id, &new)?;
         }
         Ok(false)
     }
 
-    /// Compares the vector of a chunk, if the project has it.
-    fn offer_chunk(&mut self, project_id: Id, chunk_id: Id) -> Result<(), ErrorReport> {
-        self.embedding_of_chunk
-            .find(&[Key::Uuid(chunk_id), Key::Text(self.model)]);
-        if self.embedding_of_chunk.advance()
-            && self.embedding_of_chunk.uuid(PROJECT_ID) == Some(project_id)
-            && let Some(bytes) = self.embedding_of_chunk.bytes(VECTOR)
-        {
-            let similarity = self.compared.similarity(&Vector(bytes))?;
-            self.nearest.offer(Near { chunk_id, similarity });
+    /// Compares the vectors of those of the chunks that are in the project.
+    fn offer_chunks(&mut self, project_id: Id, chunk_ids: &[Id]) -> Result<(), ErrorReport> {
+        while self.embedding_of_chunk.len() < AT_ONCE.min(chunk_ids.len()) {
+            self.embedding_of_chunk
+                .push(Scan::begin(&self.tables.embedding_of_chunk)?);
+        }
+        for some in chunk_ids.chunks(AT_ONCE) {
+            INTERRUPT.check();
+            for (scan, chunk_id) in self.embedding_of_chunk.iter_mut().zip(some) {
+                scan.set_out(&[Key::Uuid(*chunk_id), Key::Text(self.model)]);
+            }
+            for (scan, &chunk_id) in self.embedding_of_chunk.iter_mut().zip(some) {
+                if scan.arrive()
+                    && scan.uuid(PROJECT_ID) == Some(project_id)
+                    && let Some(bytes) = scan.bytes(VECTOR)
+                {
+                    let similarity = self.compared.similarity(&Vector(bytes))?;
+                    self.nearest.offer(Near { chunk_id, similarity });
+                }
+            }
         }
         Ok(())
     }
@@ -426,6 +446,7 @@ impl Search<'_> {
     fn offer_all(&mut self, project_id: Id) -> Result<(), ErrorReport> {
         let known: HashSet<Id> = self.nearest.kept.iter().map(|near| near.chunk_id).collect();
         let mut number = 0;
+        let mut ahead = ReadAhead::default();
         self.embeddings_of_project
             .find(&[Key::Uuid(project_id), Key::Text(self.model)]);
         while self.embeddings_of_project.advance() {
@@ -438,6 +459,7 @@ impl Search<'_> {
                 continue;
             }
             if let Some(bytes) = self.embeddings_of_project.bytes(VECTOR) {
+                ahead.at(&bytes);
                 let similarity = self.compared.similarity(&Vector(bytes))?;
                 self.nearest.offer(Near { chunk_id, similarity });
             }

@@ -268,6 +268,8 @@ pub(crate) struct Scan<'a> {
     of: &'a Table,
     scan: pg_sys::IndexScanDesc,
     slot: *mut pg_sys::TupleTableSlot,
+    /// Whether the index has an entry that `arrive` may move to.
+    is_on_its_way: bool,
 }
 
 impl<'a> Scan<'a> {
@@ -292,6 +294,7 @@ impl<'a> Scan<'a> {
                 of,
                 scan,
                 slot: pg_sys::table_slot_create(table, std::ptr::null_mut()),
+                is_on_its_way: false,
             })
         }
     }
@@ -335,6 +338,37 @@ impl<'a> Scan<'a> {
         unsafe {
             pg_sys::index_getnext_slot(self.scan, pg_sys::ScanDirection::ForwardScanDirection, self.slot)
         }
+    }
+
+    /// Looks up the first row with these values of the keys, and asks for its page, from the disk or into the processor's cache.
+    /// [`Scan::arrive`] moves to the row. Other scans can look up theirs in the meantime.
+    pub(crate) fn set_out(&mut self, values: &[Key]) {
+        self.find(values);
+        // SAFETY: the scan has been restarted by `find`. The page of a row that the index names is there. In memory, pages are
+        // counted from 1.
+        unsafe {
+            let row = pg_sys::index_getnext_tid(self.scan, pg_sys::ScanDirection::ForwardScanDirection);
+            self.is_on_its_way = !row.is_null();
+            if !self.is_on_its_way {
+                return;
+            }
+            let fork = pg_sys::ForkNumber::MAIN_FORKNUM;
+            let block = pgrx::itemptr::item_pointer_get_block_number_no_check(*row);
+            let held = pg_sys::PrefetchBuffer(self.of.table.as_ptr(), fork, block).recent_buffer;
+            if let Ok(place) = usize::try_from(held - 1) {
+                let page = pg_sys::BufferBlocks.wrapping_add(place * pg_sys::BLCKSZ as usize);
+                fetch(page.cast(), pg_sys::BLCKSZ as usize);
+            }
+        }
+    }
+
+    /// Moves to the row that the scan set out for, and returns whether there is one.
+    pub(crate) fn arrive(&mut self) -> bool {
+        if !std::mem::take(&mut self.is_on_its_way) {
+            return false;
+        }
+        // SAFETY: the scan is at an entry of the index. If nobody sees its row, another entry may have one with the same keys.
+        unsafe { pg_sys::index_fetch_heap(self.scan, self.slot) || self.advance() }
     }
 
     /// The value of a column of the form, unless it is null.
@@ -387,6 +421,46 @@ impl Drop for Scan<'_> {
             pg_sys::index_endscan(self.scan);
         }
     }
+}
+
+/// Asks the processor for values of the next rows, while it works on the current one.
+///
+/// Rows that were stored together mostly stand in pages side by side, also in the memory that Postgres keeps them in. The
+/// processor fetches what comes next by itself, but only within four kilobytes.
+#[derive(Default)]
+pub(crate) struct ReadAhead {
+    /// The address of the last value, and how many in a row stood one page apart.
+    last: usize,
+    in_order: usize,
+}
+
+impl ReadAhead {
+    /// To be called with each value before it is used.
+    pub(crate) fn at(&mut self, bytes: &[u8]) {
+        let address = bytes.as_ptr().addr();
+        let page = pg_sys::BLCKSZ as usize;
+        self.in_order = if address == self.last.wrapping_add(page) {
+            self.in_order + 1
+        } else {
+            0
+        };
+        self.last = address;
+        if self.in_order > 0 {
+            fetch(bytes.as_ptr().wrapping_add(page), bytes.len());
+        }
+    }
+}
+
+/// Asks the processor to fetch memory. There may be nothing.
+fn fetch(start: *const u8, length: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for offset in (0..length).step_by(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint that never fails, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(offset).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (start, length);
 }
 
 /// A value that has a length and bytes, decompressed and fetched if necessary.
