@@ -85,6 +85,11 @@ select results_eq(
   'match_chunks(match_threshold => 0.9) returns the chunks of at least that similarity');
 select isnt_empty($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('large'), 50, match_threshold => 0.9)$$,
                   'match_chunks(match_threshold => 0.9) returns rows');
+select results_eq(
+  format($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('large'), 50, 0.1, %L)$$, filter),
+  format($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('large'), 50, 0.1, %L, max_per_source => 50)$$, filter),
+  'match_chunks returns the same rows with a max_per_source that leaves none out, filter ' || filter)
+  from unnest(array['{}', '{"parity": "odd"}']) filter;
 select tests.refuses(format($$select * from matrice.match_chunks('[0.3,-0.8,0.5]', tests.id('large'), match_threshold => %L)$$, threshold), '22023',
                      'match_chunks refuses match_threshold ' || threshold, hint => '%0.75%')
   from unnest(array['1.1', '75', 'NaN', '-Infinity']) threshold;
