@@ -112,8 +112,31 @@ fn nothing_is_a_page_too() {
 
 #[test]
 fn one_day_is_drawn() {
-    for texts in both(&data(1, 0..1, |place| place.to_string())) {
+    let mut data = data(1, 0..1, |place| place.to_string());
+    data["days"][0]["input"] = json!(1000);
+    data["models"][0]["costs"][date(0)] = json!(0.25);
+    for texts in both(&data) {
         assert!(!shows(&texts, "Nothing") && !shows(&texts, "Rien"), "{texts:?}");
+    }
+}
+
+#[test]
+fn bars_have_a_width_and_lie_in_the_chart() {
+    for days in [1, 2, 3, 31, 366] {
+        let page = report(
+            &data(days, 0..1, |place| place.to_string()).to_string(),
+            Language::English,
+        );
+        let bars: Vec<&str> = page.split("<rect ").skip(1).collect();
+        assert!(bars.len() >= 3 * days, "{days} days: {} bars", bars.len());
+        for bar in bars {
+            let number = |key: &str| -> i32 {
+                let (_, rest) = bar.split_once(&format!("{key}=\"")).unwrap();
+                rest.split_once('"').unwrap().0.parse().unwrap()
+            };
+            let (from, width) = (number("x"), number("width"));
+            assert!(width > 0 && from >= 170 && from + width <= 1200, "{days} days: {bar:.99}");
+        }
     }
 }
 
