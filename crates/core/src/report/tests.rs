@@ -132,7 +132,10 @@ fn bars_have_a_width_and_lie_in_the_chart() {
                 rest.split_once('"').unwrap().0.parse().unwrap()
             };
             let (from, width) = (number("x"), number("width"));
-            assert!(width > 0 && from >= 170 && from + width <= 1200, "{days} days: {bar:.99}");
+            assert!(
+                width > 0 && from >= 170 && from + width <= 1200,
+                "{days} days: {bar:.99}"
+            );
         }
     }
 }
