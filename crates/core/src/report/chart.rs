@@ -106,10 +106,13 @@ pub(super) fn stacked(series: &[Series], labels: &Labels) -> Option<String> {
     };
     drawn(labels, low, high, bars.is_empty(), |chart| {
         chart.draw_series(bars.iter().map(|&(day, from, to, shade)| {
-            let ends = [
-                (SegmentValue::Exact(day), from),
-                (SegmentValue::Exact(day + 1), to),
-            ];
+            // An axis of one day does not know where the next one begins.
+            let end = if day as usize + 1 == days {
+                SegmentValue::Last
+            } else {
+                SegmentValue::Exact(day + 1)
+            };
+            let ends = [(SegmentValue::Exact(day), from), (end, to)];
             let mut bar = Rectangle::new(ends, color(shade.light).filled());
             bar.set_margin(0, 0, gap, gap);
             bar

@@ -96,7 +96,9 @@ impl Language {
         if whole <= 0.0 {
             return "–".into();
         }
-        let tenths = (part * 1000.0 / whole).floor();
+        // Parts of floating-point numbers miss whole tenths by a little.
+        let tenths = (part / whole * 1000.0 + 1e-9).floor();
+        let tenths = if part < whole { tenths.min(999.0) } else { tenths };
         let decimals = usize::from(tenths % 10.0 != 0.0);
         let (sign, tenths) = match part > 0.0 && tenths == 0.0 {
             true => ("<\u{a0}", 1.0),

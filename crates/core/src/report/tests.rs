@@ -118,6 +118,29 @@ fn one_day_is_drawn() {
 }
 
 #[test]
+fn bars_have_a_width_and_lie_in_the_chart() {
+    for days in [1, 2, 3, 31, 366] {
+        let page = report(
+            &data(days, 0..1, |place| place.to_string()).to_string(),
+            Language::English,
+        );
+        let bars: Vec<&str> = page.split("<rect ").skip(1).collect();
+        assert!(bars.len() >= 3 * days, "{days} days: {} bars", bars.len());
+        for bar in bars {
+            let number = |key: &str| -> i32 {
+                let (_, rest) = bar.split_once(&format!("{key}=\"")).unwrap();
+                rest.split_once('"').unwrap().0.parse().unwrap()
+            };
+            let (from, width) = (number("x"), number("width"));
+            assert!(
+                width > 0 && from >= 170 && from + width <= 1200,
+                "{days} days: {bar:.99}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_thousand_models_are_eight_rows() {
     let data = data(366, 0..1000, |place| format!("model-{place}-"));
     let page = report(&data.to_string(), Language::English);

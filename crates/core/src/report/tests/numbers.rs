@@ -27,6 +27,11 @@ fn numbers_are_written_as_people_write_them() {
             ["99.9%", "100\u{a0}%"],
         ),
         (
+            english.percent(1234.567891, 1234.567891),
+            french.percent(999_999_999_999.0, 1e12),
+            ["100%", "99,9\u{a0}%"],
+        ),
+        (
             english.percent(0.0, 0.0),
             french.percent(1.0, 3.0),
             ["–", "33,3\u{a0}%"],
