@@ -40,6 +40,9 @@ comment on function matrice_private.require_quota is
 create or replace function matrice_private.add_usage(project_id uuid, bytes bigint, sources bigint) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
+-- Rows that were merged stay in the index until a vacuum. An index scan marks them, and does not read them again. A bitmap scan
+-- reads all of them, each time.
+set enable_bitmapscan = off set enable_seqscan = off
 as $$
 declare
   creator  uuid;
@@ -57,8 +60,10 @@ begin
   if not found or bytes <= 0 and sources <= 0 and not is_large then
     return;
   end if;
-  select sum(u.bytes)::bigint as bytes, sum(u.sources) as sources, count(*) as rows into used
-    from matrice.project_usage u where u.project_id = add_usage.project_id;
+  -- Below the lower limit, it does not matter who the caller is.
+  select sum(u.bytes)::bigint as bytes, sum(u.sources) as sources, count(*) as rows,
+         (select least(q.allowed, q.allowed_anonymous) from matrice.quotas q where q.quota = 'bytes_per_project') as allowed
+    into used from matrice.project_usage u where u.project_id = add_usage.project_id;
   -- Merges rows. SKIP LOCKED, so that nobody waits. Only in read committed: at other isolation levels, a row that another
   -- transaction has merged meanwhile is an error.
   if is_large and used.rows > 32 and current_setting('transaction_isolation') = 'read committed' then
@@ -75,8 +80,10 @@ begin
   if sources > 0 then
     perform matrice_private.require_quota('sources_per_project', used.sources, format('Project %s', add_usage.project_id));
   end if;
-  if bytes > 0 then
+  if bytes > 0 and used.bytes > used.allowed then
     perform matrice_private.require_quota('bytes_per_project', used.bytes, format('Project %s', add_usage.project_id));
+  end if;
+  if bytes > 0 then
     if is_large then
       select p.created_by into creator from matrice.projects p where p.id = add_usage.project_id;
     end if;
