@@ -3,14 +3,18 @@
 create or replace function matrice_private.complete_turn() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
+-- Without statistics, the planner would read and sort all turns of the project, and ask their policy for each.
+set enable_sort = off
 as $$
 begin
   perform matrice_private.require_bytes('content', new.content, 1048576);
   -- One writer at a time per conversation, so that its turns have no gaps.
   perform pg_advisory_xact_lock(hashtext('matrice.conversation_turns'), hashtext(new.conversation_id::text));
-  select coalesce(max(t.turn), 0) + 1 into new.turn
-    from matrice.conversation_turns t
-   where t.project_id = new.project_id and t.conversation_id = new.conversation_id;
+  -- Not max(), which asks the policy for each turn of the conversation.
+  new.turn := 1 + coalesce((
+    select t.turn from matrice.conversation_turns t
+     where t.project_id = new.project_id and t.conversation_id = new.conversation_id
+     order by t.turn desc limit 1), 0);
   new.token_count := matrice.count_tokens(new.content);
   return new;
 end
@@ -144,6 +148,8 @@ create or replace function matrice_private.latest_turns(
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+-- As in complete_turn.
+set enable_sort = off
 as $$
 declare
   said   record;

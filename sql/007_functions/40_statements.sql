@@ -243,8 +243,8 @@ begin
     select i.id, i.is_merged, least(i.superseded_at, i.retracted_at, i.valid_until) as ended_at into known
       from matrice.insights i where i.id = matrice_private.kept_insight(known.id);
   end if;
-  -- A statement about a later time is another one: what was so once can become so again. And what was merged was not wrong: if the
-  -- one that was kept is deleted, the statement is new.
+  -- A statement about a later time is another one: what was so once can become so again. And what was merged was not wrong: if
+  -- the one that was kept is deleted, the statement is new.
   return case when not known.is_merged and (known.ended_at is null or valid_from is null or valid_from < known.ended_at)
               then known.id end;
 end

@@ -183,10 +183,10 @@ begin
 end
 $$;
 comment on function matrice_private.add_evidence is
-  'Adds evidence for or against an insight, or the one that it was merged into. Evidence that it has already changes nothing, unless it says the opposite now, its '
-  'text has changed, or it is older than a day: then the new row replaces the old one. SECURITY DEFINER: nobody may write '
-  'insight_evidence. The function does not check membership of the project. So only services and add_evidence_of_member may '
-  'execute it.';
+  'Adds evidence for or against an insight, or the one that it was merged into. Evidence that it has already '
+  'changes nothing, unless it says the opposite now, its text has changed, or it is older than a day: then the new row replaces '
+  'the old one. SECURITY DEFINER: nobody may write insight_evidence. The function does not check membership of the project. So '
+  'only services and add_evidence_of_member may execute it.';
 
 create or replace function matrice_private.add_evidence_of_member(
   insight_id uuid, is_for boolean, is_first boolean, source_id uuid, chunk_ids uuid[], run_id uuid, step_id uuid, url text,

@@ -32,9 +32,9 @@ begin
 end
 $$;
 comment on function matrice.confirm_insight is
-  'Adds evidence for an insight, or for the one that it was merged into. Returns the confidence of that now. Evidence that it has already changes nothing; after a day it '
-  'makes the insight fresh again. A witness counts once, whatever he repeats. source_id, chunk_ids, run_id, step_id, url: the '
-  'evidence, as in record_insight; without any, the caller''s own word.';
+  'Adds evidence for an insight, or for the one that it was merged into. Returns the confidence of that now. Evidence that it '
+  'has already changes nothing; after a day it makes the insight fresh again. A witness counts once, whatever he repeats. '
+  'source_id, chunk_ids, run_id, step_id, url: the evidence, as in record_insight; without any, the caller''s own word.';
 
 create or replace function matrice.contradict_insight(
   insight_id uuid, source_id uuid default null, chunk_ids uuid[] default null, run_id uuid default null,
@@ -48,5 +48,6 @@ begin
 end
 $$;
 comment on function matrice.contradict_insight is
-  'Adds evidence against an insight, or against the one that it was merged into. Returns the confidence of that now. The insight still holds; insights_review lists it. A witness '
-  'who has said the opposite has changed his mind. Arguments: as in confirm_insight.';
+  'Adds evidence against an insight, or against the one that it was merged into. Returns the confidence of that now. The '
+  'insight still holds; insights_review lists it. A witness who has said the opposite has changed his mind. Arguments: as in '
+  'confirm_insight.';

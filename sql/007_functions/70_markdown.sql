@@ -1,5 +1,16 @@
 -- A project as one document for people.
 
+create or replace function matrice_private.end_of_html(line text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select case when line ~ '^ {0,3}<!--' then '-->' when line ~ '^ {0,3}<[?]' then '?>'
+              when line ~ '^ {0,3}<!\[CDATA\[' then ']]>' when line ~ '^ {0,3}<![a-zA-Z]' then '>'
+              else '</' || lower(substring(line from '(?i)^ {0,3}<(script|pre|style|textarea)(?:\s|>|$)')) || '>' end;
+end;
+comment on function matrice_private.end_of_html is
+  'Returns what ends the block of HTML that a line of Markdown begins, if blank lines do not end it; else null.';
+
 create or replace function matrice_private.under_heading(content text, level integer) returns text
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -8,15 +19,23 @@ declare
   lines text[] := string_to_array(replace(content, e'\r\n', e'\n'), e'\n');
   mark  record;
   fence text;
+  html  text;
 begin
   for mark in
     select l.line, l.place, substring(l.line from '^ {0,3}(`{3,}(?=[^`]*$)|~{3,})') as opens,
            l.line ~ '^ {0,3}#{1,6}(\s|$)' as is_heading
       from unnest(lines) with ordinality as l (line, place)
-     where l.line ~ '^ {0,3}(#|`{3}|~{3})'
+     where l.line ~ '^ {0,3}(#|`{3}|~{3}|<)|>'
      order by l.place
   loop
-    if fence is not null then
+    if fence is null and html is null then
+      html := matrice_private.end_of_html(mark.line);
+    end if;
+    if html is not null then
+      if position(lower(html) in lower(mark.line)) > 0 then
+        html := null;
+      end if;
+    elsif fence is not null then
       if btrim(mark.line) ~ format('^%s+$', left(fence, 1)) and length(btrim(mark.line)) >= length(fence) then
         fence := null;
       end if;
@@ -26,12 +45,12 @@ begin
       fence := mark.opens;
     end if;
   end loop;
-  -- A block of code that does not end would hold the rest of the document.
-  return array_to_string(lines || fence, e'\n');
+  -- A block of code or a comment that does not end would hold the rest of the document.
+  return array_to_string(lines || fence || html, e'\n');
 end
 $$;
 comment on function matrice_private.under_heading is
-  'Returns a text in Markdown whose headings are below a heading of this level, and whose blocks of code end.';
+  'Returns a text in Markdown whose headings are below a heading of this level, and whose blocks of code and HTML end.';
 
 create or replace function matrice_private.one_line(value text) returns text
 language sql immutable parallel safe

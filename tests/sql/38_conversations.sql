@@ -213,5 +213,20 @@ select is(matrice.add_turn(tests.id('endless'), 'user', 'x'), 100001, 'The turn 
 select is((select jsonb_array_length(turns) from matrice.conversation_context(tests.id('endless'), 'wind', tests.vec(3, 1), 100000)), 1000,
           'Of 100,000 turns, a context has at most 1,000');
 
+-- Long conversations -----------------------------------------------------------------------------------------------------
+
+select tests.as_user('edith');
+select tests.remember('long', matrice.start_conversation(tests.id('atlas'), 'Long'));
+select tests.as_owner();
+insert into matrice.conversation_turns (project_id, conversation_id, turn, role, content, token_count)
+select tests.id('atlas'), tests.id('long'), n, 'user', 'x', 1 from generate_series(1, 2000) n;
+select tests.as_user('edith');
+select pg_stat_get_xact_tuples_fetched('matrice.conversations_pkey'::regclass) as policy_asked \gset
+select is(matrice.add_turn(tests.id('long'), 'user', 'y'), 2001, 'add_turn to a long conversation');
+select is(jsonb_array_length(turns), 5, 'conversation_context of a long conversation has the latest turns')
+  from matrice.conversation_context(tests.id('long'), 'wind', '[1,2,3]', 10);
+select cmp_ok(pg_stat_get_xact_tuples_fetched('matrice.conversations_pkey'::regclass) - :policy_asked, '<', 50::bigint,
+              'Neither asks the policy for each of 2,000 turns');
+
 select * from finish();
 rollback;
