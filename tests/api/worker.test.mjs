@@ -301,6 +301,46 @@ test('429 with Retry-After is waited for, and is no failure', async () => {
   await assertEmbedded(project_id)
 })
 
+// As OpenAI and Voyage word their limits for accounts that have not paid yet.
+for (const [provider, body] of Object.entries({
+  OpenAI: { error: { type: 'requests', code: 'rate_limit_exceeded', message: 'Rate limit reached on requests per min. Limit: 3 / min. Visit https://platform.openai.com/account/billing to add a payment method.' } },
+  Voyage: { detail: 'You have not yet added your payment method in the billing page and will have reduced rate limits of 3 RPM and 10K TPM.' },
+})) {
+  test(`a limit of a minute that names billing is waited for (${provider})`, async () => {
+    const project_id = await projectOf(count(3))
+    endpoint.misbehave = ({ number }) => number === 1 ? { status: 429, headers: { 'retry-after': '1' }, body } : undefined
+    const { code, stderr } = await embedOnce(project_id, ['--jobs', '1'])
+    assert.equal(code, 0, stderr)
+    await assertEmbedded(project_id)
+  })
+}
+
+test('an empty account stops the worker at once', async () => {
+  const project_id = await projectOf(count(3))
+  endpoint.misbehave = () => ({ status: 429, body: { error: { type: 'insufficient_quota', code: 'insufficient_quota', message: 'You exceeded your current quota' } } })
+  const { code, stderr } = await embedOnce(project_id, ['--jobs', '1'])
+  assert.equal(code, 1)
+  assert.match(stderr, /You exceeded your current quota/)
+  assert.equal(endpoint.requests.length, 1)
+})
+
+for (const [way, env] of [['a connection', {}], ['PostgREST', { DATABASE_URL: '' }]]) {
+  test(`reasons that PostgreSQL cannot store as they are stop no worker, over ${way}`, async () => {
+    if (env.DATABASE_URL === '') Object.assign(env, { SUPABASE_URL: stack.url, SUPABASE_SERVICE_ROLE_KEY: await stack.token({ role: 'service_role' }) })
+    // Cut after 500 units, the second is half of a character at both ends.
+    for (const message of ['bad\u0000text', '🌴'.repeat(600).slice(1)]) {
+      const project_id = await projectOf(count(3))
+      const first = endpoint.requests.length + 1
+      endpoint.misbehave = ({ number }) => number === first ? { status: 500, body: { error: { message } } } : undefined
+      const { code, stderr } = await embedOnce(project_id, ['--jobs', '1'], env)
+      assert.equal(code, 0, stderr)
+      assert.match(stderr, /failure 1 in a row/)
+      assert.doesNotMatch(stderr, /not recorded/)
+      await assertEmbedded(project_id)
+    }
+  })
+}
+
 const change = (edit) => ({ change: (answer) => { edit(answer); return answer } })
 const ODD = {
   '500': { status: 500, body: { error: 'internal' } },
@@ -323,6 +363,15 @@ for (const [name, odd] of Object.entries(ODD)) {
     await assertEmbedded(project_id)
   })
 }
+
+test('where the endpoint counts tokens absurdly, the own count is recorded', async () => {
+  const project_id = await projectOf(count(3))
+  endpoint.misbehave = () => change((answer) => { answer.usage = { prompt_tokens: 9e15 } })
+  const { code, stdout, stderr } = await embedOnce(project_id, ['--jobs', '1'])
+  assert.equal(code, 0, stderr)
+  const [{ workflow_steps: [step] }] = await ok(alice.from('workflow_runs').select('workflow_steps(tokens_input)').eq('project_id', project_id))
+  assert.equal(step.tokens_input, JSON.parse(stdout).tokens)
+})
 
 test('vectors of the wrong length stop the worker before it pays for more', async () => {
   const project_id = await projectOf(count(40))
