@@ -4,8 +4,8 @@ create or replace function matrice_private.cell_count(codes bigint, dimensions i
 language sql immutable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  -- To look at a cell costs what some hundred codes cost, and more with long vectors.
-  select greatest(8, least(8192, (2 * sqrt(codes) * least(1, sqrt(256.0 / greatest(dimensions, 1))))::integer));
+  -- To look at a cell costs what some hundred codes cost, and more with long vectors. The last term bounds the time to make cells.
+  select greatest(8, least(8192, 2 * sqrt(codes) * least(1, sqrt(256.0 / dimensions)), (33e6 / dimensions) ^ (2 / 3.0)))::integer;
 end;
 comment on function matrice_private.cell_count is 'Returns how many cells a project with so many codes gets.';
 
@@ -45,15 +45,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  cells   constant integer := matrice_private.cell_count(
-    total, (select m.dimensions from matrice.embedding_models m where m.model = train_cells.model));
-  trained record;
-  made    integer;
+  dimensions constant integer := (select m.dimensions from matrice.embedding_models m where m.model = train_cells.model);
+  cells      constant integer := matrice_private.cell_count(total, dimensions);
+  -- A writer does it: with so many, it takes a second or two.
+  wanted     constant integer := greatest(4 * cells, least(24 * cells, 1.3e8 / (dimensions * sqrt(cells))));
+  trained    record;
+  made       integer;
 begin
   select t.* into trained
     from matrice._train_cells(
       train_cells.project_id, train_cells.model,
-      matrice_private.sample_of_codes(train_cells.project_id, train_cells.model, total, 24 * cells),
+      matrice_private.sample_of_codes(train_cells.project_id, train_cells.model, total, wanted),
       cells, least(total, 2147483647)::integer) t;
   if not found then
     return false;
@@ -81,7 +83,7 @@ set search_path = pg_catalog, pg_temp
 begin atomic
   select coalesce(array_agg(n.id), '{}')
     from (
-      select one.id, sum(one.code_count) over (order by one.built_at, one.id) - one.code_count as before
+      select one.id, one.code_count, sum(one.code_count) over (order by one.built_at, one.id) as upto
         from (
           -- Smaller lists are merged first.
           select l.id, l.code_count, l.built_at
@@ -93,7 +95,7 @@ begin atomic
            where c.project_id = next_batch.project_id and c.model = next_batch.model and c.generation < next_batch.generation
         ) one
     ) n
-   where n.before < batch;
+   where n.upto <= batch or n.upto = n.code_count;
 end;
 comment on function matrice_private.next_batch is
   'Returns the lists whose codes move to cells next: full ones, and cells of former generations.';
