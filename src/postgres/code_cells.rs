@@ -77,7 +77,10 @@ pub(crate) fn train_cells(
         }
     }
     let trained = rotator.and_then(|rotator| {
-        Some((Cells::train(&directions, &rotator, cells, total, INTERRUPT)?, rotator))
+        Some((
+            Cells::train(&directions, &rotator, cells, total, INTERRUPT)?,
+            rotator,
+        ))
     });
     let Some((mut trained, rotator)) = trained else {
         return Ok(None);
@@ -89,7 +92,9 @@ pub(crate) fn train_cells(
     let pairs: Vec<_> = queries
         .iter()
         .zip(near)
-        .flat_map(|((own, _, query), near)| pairs_of(&trained, &rotator, &mut embeddings, (own, query), &near))
+        .flat_map(|((own, _, query), near)| {
+            pairs_of(&trained, &rotator, &mut embeddings, (own, query), &near)
+        })
         .collect();
     trained.measure(&pairs);
     Ok(Some(trained))
@@ -115,7 +120,11 @@ fn nearest_codes(
         let mut found = found.finish().candidates;
         found.sort_unstable_by(|left, right| right.similarity.total_cmp(&left.similarity));
         let mut seen = HashSet::new();
-        found.iter().map(|candidate| candidate.id).filter(|id| seen.insert(*id)).collect()
+        found
+            .iter()
+            .map(|candidate| candidate.id)
+            .filter(|id| seen.insert(*id))
+            .collect()
     };
     Ok(Some(nearest.into_iter().map(by_estimate).collect()))
 }
@@ -135,13 +144,20 @@ fn scan_codes(
         let (Some(id), Some(centroid)) = (lists.uuid(LIST_ID), lists.bytes(CENTROID)) else {
             return Ok(None);
         };
-        let asked: Option<Vec<ListQuery>> = queries.iter().map(|(_, query, _)| query.against(&centroid)).collect();
+        let asked: Option<Vec<ListQuery>> = queries
+            .iter()
+            .map(|(_, query, _)| query.against(&centroid))
+            .collect();
         let Some(asked) = asked else { return Ok(None) };
         pages.find(&[Key::Uuid(project_id), Key::Text(model), Key::Uuid(id)]);
         while pages.advance() {
             INTERRUPT.check();
-            let Some(bytes) = pages.bytes(CODES) else { return Ok(None) };
-            let Some(page) = Page::parse(&bytes) else { return Ok(None) };
+            let Some(bytes) = pages.bytes(CODES) else {
+                return Ok(None);
+            };
+            let Some(page) = Page::parse(&bytes) else {
+                return Ok(None);
+            };
             for (query, nearest) in asked.iter().zip(&mut *nearest) {
                 if !query.scan(&page, nearest, |_| true) {
                     return Ok(None);
