@@ -67,7 +67,7 @@ pub(crate) fn train_cells(
             rotator = Rotator::new(numbers.len());
         }
         if let Some(direction) = rotator.as_ref().and_then(|rotator| rotator.direction(&numbers)) {
-            if number % every == 0 && queries.len() < asked {
+            if number.is_multiple_of(every) && queries.len() < asked {
                 queries.extend(Query::new(&numbers).map(|query| (*chunk_id, query, direction.clone())));
             }
             directions.push(direction);

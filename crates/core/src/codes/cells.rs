@@ -78,7 +78,7 @@ impl Bound {
             .copied()
             .unwrap_or(f64::INFINITY);
         let base = height - (DEVIATIONS * deviation).max(1.2 * farthest);
-        if pairs.len() < LEAST_PAIRS || !(slope >= LEAST_SLOPE) || !base.is_finite() {
+        if pairs.len() < LEAST_PAIRS || slope.is_nan() || slope < LEAST_SLOPE || !base.is_finite() {
             return Bound::NONE;
         }
         Bound {
@@ -211,7 +211,7 @@ impl Means {
         let mut counts = vec![0u32; self.len()];
         let mut strays: Vec<&[f32]> = Vec::new();
         for (number, vector) in vectors.enumerate() {
-            if number % 64 == 0 {
+            if number.is_multiple_of(64) {
                 interrupt.check();
             }
             let place = nearest(vector);
@@ -220,7 +220,7 @@ impl Means {
                 *sum += number;
             }
             // Any vector is better than a mean without vectors.
-            if number % 97 == 0 {
+            if number.is_multiple_of(97) {
                 strays.push(vector);
             }
         }
@@ -333,7 +333,7 @@ impl Cells {
         {
             return None;
         }
-        let trained: Vec<&[f32]> = every(sample, |number| number % HELD_OUT != 0);
+        let trained: Vec<&[f32]> = every(sample, |number| !number.is_multiple_of(HELD_OUT));
         let first = spread(trained.len(), cells).flat_map(|place| trained[place]);
         let mut means = Grouped::new(Means::new(length, first.copied().collect()), interrupt);
         for _ in 0..ROUNDS {
@@ -355,7 +355,7 @@ impl Cells {
         centroids.push(centroid(
             one.moved(trained.iter().copied(), |_| 0, interrupt).numbers,
         ));
-        let held_out = every(sample, |number| number % HELD_OUT == 0);
+        let held_out = every(sample, |number| number.is_multiple_of(HELD_OUT));
         let mut fits: Vec<f32> = held_out
             .iter()
             .map(|vector| product(means.means.of(means.nearest(vector)), vector))
