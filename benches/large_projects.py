@@ -120,8 +120,7 @@ def agreement(found, truths):
 def compare(owner, count, project, asked, codes):
     """Searches that read all codes, then the same with cells. The first ones find what there is: see BENCH_PARTS=sets."""
     calls = [(name, queries[:ASKED if kept is None else 30], kept) for name, queries in asked.items() for kept in (None, *FILTERS)]
-    for name, queries, kept in calls[:1]:
-        ask(owner, project, queries)
+    ask(owner, project, calls[0][1])
     before = [ask(owner, project, queries, kept) for _, queries, kept in calls]
     started = time.perf_counter()
     owner.execute("select matrice_private.cluster_codes(%s, %s, steps => null, batch => 131072)", [project, MODEL])

@@ -27,9 +27,8 @@ from corpus import (
 )
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "tests"))
-import vector_sets
-
 import large_projects
+import vector_sets
 
 NAME = "bench_retrieval"
 CHUNKS = int(os.environ.get("BENCH_CHUNKS", 150_000))

@@ -1,5 +1,5 @@
--- Cells of codes: in a project of very many embeddings, codes of vectors that are near each other stand together, so that a search
--- need not read all of them. sql/009_code_index.sql describes the lists of smaller projects.
+-- Cells of codes: in a project of very many embeddings, codes of vectors that are near each other stand together, so that a
+-- search need not read all of them. sql/009_code_index.sql describes the lists of smaller projects.
 --
 -- New codes still come in lists. When a list is full, its codes move to the cells, as pages that are added to theirs. One
 -- writer at a time moves codes of a project; the others go on. When a project has grown manifold, it gets new cells, and the
@@ -45,10 +45,12 @@ comment on column matrice_private.code_cells.model is 'The embedding model.';
 comment on column matrice_private.code_cells.id is 'Primary key, with project_id and model. In code_pages it is the list.';
 comment on column matrice_private.code_cells.generation is 'The generation of the project''s cells.';
 comment on column matrice_private.code_cells.place is 'The place of the cell in its generation, from 1.';
-comment on column matrice_private.code_cells.built_at is 'When the cell was made, or last freed from codes of deleted embeddings.';
+comment on column matrice_private.code_cells.built_at is
+  'When the cell was made, or last freed from codes of deleted embeddings.';
 comment on column matrice_private.code_cells.code_count is
   'How many codes the cell has, with those of embeddings that were deleted or changed.';
-comment on column matrice_private.code_cells.centroid is 'The mean of the vectors of the cell. Codes describe how vectors differ from it.';
+comment on column matrice_private.code_cells.centroid is
+  'The mean of the vectors of the cell. Codes describe how vectors differ from it.';
 comment on column matrice_private.code_cells.bound is
   'When a search may leave the cell out. Null: never. So it is of the cell for vectors that are far from all others.';
 

@@ -71,9 +71,9 @@ comment on function matrice._build_codes(uuid, text, uuid[]) is
   'Builds a list of codes of those of the chunks that have an embedding in the project. Returns no row if none has. Internal, '
   'for the index of codes: it runs only for roles that read the embeddings without row-level security.';
 comment on function matrice._train_cells(uuid, text, uuid[], integer, integer) is
-  'Finds cells for the codes of a project that has very many. sample: chunks in any order. cells: how many. total: how many codes '
-  'there are. Returns the means of the cells, the last of which is for vectors that are far from all others, and what a search '
-  'may leave out. Returns no row if the sample has too few embeddings. Internal, like _build_codes.';
+  'Finds cells for the codes of a project that has very many. sample: chunks in any order. cells: how many. total: how many '
+  'codes there are. Returns the means of the cells, the last of which is for vectors that are far from all others, and what a '
+  'search may leave out. Returns no row if the sample has too few embeddings. Internal, like _build_codes.';
 comment on function matrice._cell_codes(uuid, text, uuid[], bytea[], bytea, bytea[]) is
   'Encodes those of the chunks that have an embedding in the project, each for the nearest cell. centroids, bound: as '
   '_train_cells returns them. begun: a page of each cell that may have room; null if there is none. Returns for each cell that '
@@ -212,8 +212,8 @@ begin
 end
 $$;
 
--- These functions are for the owner of the schema. migrate(), _nearest_chunks(), _build_codes() and those of cells check their callers
--- themselves.
+-- These functions are for the owner of the schema. migrate(), _nearest_chunks(), _build_codes() and those of cells check their
+-- callers themselves.
 -- pg_database_owner: after REASSIGN OWNED the new owner of the database owns the schema, too.
 do $$
 declare

@@ -878,6 +878,11 @@ isOneToOne: false
               "centroid": string,"code_count": number,"pages": (string)[]
             }[]
                            },
+"_cell_codes":
+{ Args: { "begun": (string)[],"bound": string,"centroids": (string)[],"chunk_ids": (string)[],"model": string,"project_id": string }; Returns: {
+              "cell": number,"code_count": number,"pages": (string)[]
+            }[]
+                           },
 "_coded_chunks":
 { Args: { "codes": string }; Returns: (string)[]
                            },
@@ -974,6 +979,11 @@ isOneToOne: false
                            },
 "_text_vector":
 { Args: { "content": string,"language": string }; Returns: unknown
+                           },
+"_train_cells":
+{ Args: { "cells": number,"model": string,"project_id": string,"sample": (string)[],"total": number }; Returns: {
+              "bound": string,"centroids": (string)[]
+            }[]
                            },
 "_unified_diff":
 { Args: { "context_lines": number,"new_name": string,"new_text": string,"old_name": string,"old_text": string }; Returns: string

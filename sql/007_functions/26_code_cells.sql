@@ -1,87 +1,33 @@
--- Cells of codes, in projects of very many embeddings. sql/022_code_cells.sql describes their tables.
+-- Cells of codes, in projects of very many embeddings: how codes move there. sql/022_code_cells.sql describes their tables.
 
-create or replace function matrice_private.cell_count(codes bigint, dimensions integer) returns integer
-language sql immutable
-set search_path = pg_catalog, pg_temp
-begin atomic
-  -- To look at a cell costs what some hundred codes cost, and more with long vectors.
-  select greatest(8, least(8192, (2 * sqrt(codes) * least(1, sqrt(256.0 / greatest(dimensions, 1))))::integer));
-end;
-comment on function matrice_private.cell_count is 'Returns how many cells a project with so many codes gets.';
-
-create or replace function matrice_private.code_total(project_id uuid, model text) returns bigint
+create or replace function matrice_private.oldest_lists(project_id uuid, model text, most integer) returns uuid[]
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select coalesce((select sum(l.code_count) from matrice_private.code_lists l
-                    where l.project_id = code_total.project_id and l.model = code_total.model), 0)
-       + coalesce((select sum(c.code_count) from matrice_private.code_cells c
-                    where c.project_id = code_total.project_id and c.model = code_total.model), 0);
+  select array_agg(n.id)
+    from (
+      select one.id, sum(one.code_count) over (order by one.built_at, one.id) - one.code_count as before
+        from (
+          select l.id, l.code_count, l.built_at from matrice_private.code_lists l
+           where l.project_id = oldest_lists.project_id and l.model = oldest_lists.model
+          union all
+          select c.id, c.code_count, c.built_at from matrice_private.code_cells c
+           where c.project_id = oldest_lists.project_id and c.model = oldest_lists.model and c.code_count > 0
+        ) one
+    ) n
+   where n.before < most;
 end;
-comment on function matrice_private.code_total is
-  'Returns how many codes a project has of a model, with those of embeddings that were deleted or changed.';
+comment on function matrice_private.oldest_lists is
+  'Returns the lists and cells of a project that were made longest ago, with so many codes.';
 
-create or replace function matrice_private.sample_of_codes(project_id uuid, model text, total bigint, wanted integer)
+create or replace function matrice_private.next_batch(project_id uuid, model text, generation integer, batch integer)
 returns uuid[]
-language sql
-set search_path = pg_catalog, pg_temp
-as $$
-  -- A quarter of the codes of some pages: to read all pages would take long.
-  select array(
-    select c.id
-      from matrice_private.code_pages p
-     cross join lateral unnest(matrice._coded_chunks(p.codes)) as c (id)
-     where p.project_id = sample_of_codes.project_id and p.model = sample_of_codes.model
-       and random() < 4.0 * wanted / total and random() < greatest(0.25, wanted::double precision / total)
-     order by random()
-     limit wanted)
-$$;
-comment on function matrice_private.sample_of_codes is
-  'Returns about so many chunks of those that have a code in the project, in a random order. total: how many have.';
-
-create or replace function matrice_private.train_cells(project_id uuid, model text, total bigint, batch integer) returns boolean
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-  cells   constant integer := matrice_private.cell_count(
-    total, (select m.dimensions from matrice.embedding_models m where m.model = train_cells.model));
-  trained record;
-  made    integer;
-begin
-  select t.* into trained
-    from matrice._train_cells(
-      train_cells.project_id, train_cells.model,
-      matrice_private.sample_of_codes(train_cells.project_id, train_cells.model, total, 24 * cells),
-      cells, least(total, 2147483647)::integer) t;
-  if not found then
-    return false;
-  end if;
-  insert into matrice_private.code_clusterings as c (project_id, model, trained_count, batch, bound)
-  values (train_cells.project_id, train_cells.model, least(total, 2147483647), train_cells.batch, trained.bound)
-  on conflict on constraint code_clusterings_pkey do update
-     set generation = c.generation + 1, trained_count = excluded.trained_count, bound = excluded.bound,
-         built_at = excluded.built_at
-  returning c.generation into made;
-  insert into matrice_private.code_cells (project_id, model, generation, place, centroid, bound)
-  select train_cells.project_id, train_cells.model, made, t.place, t.centroid,
-         case when t.place < cardinality(trained.centroids) then trained.bound end
-    from unnest(trained.centroids) with ordinality as t (centroid, place);
-  return true;
-end
-$$;
-comment on function matrice_private.train_cells is
-  'Makes cells for a project. Its codes stay where they are, and move to the cells in batches. Returns whether it did: it does '
-  'nothing if there are too few embeddings. The caller keeps others from making cells at the same moment.';
-
-create or replace function matrice_private.next_batch(project_id uuid, model text, generation integer, batch integer) returns uuid[]
 language sql
 set search_path = pg_catalog, pg_temp
 begin atomic
   select coalesce(array_agg(n.id), '{}')
     from (
-      select one.id, sum(one.code_count) over (order by one.built_at, one.id) - one.code_count as before
+      select one.id, one.code_count, sum(one.code_count) over (order by one.built_at, one.id) as upto
         from (
           -- Smaller lists are merged first.
           select l.id, l.code_count, l.built_at
@@ -93,7 +39,7 @@ begin atomic
            where c.project_id = next_batch.project_id and c.model = next_batch.model and c.generation < next_batch.generation
         ) one
     ) n
-   where n.before < batch;
+   where n.upto <= batch or n.upto = n.code_count;
 end;
 comment on function matrice_private.next_batch is
   'Returns the lists whose codes move to cells next: full ones, and cells of former generations.';
@@ -153,9 +99,9 @@ begin
 end
 $$;
 comment on function matrice_private.move_codes is
-  'Moves the codes of lists, and of former cells, to the cells of the project, without the codes of embeddings that were deleted. '
-  'Those of its present cells are made again. Returns whether it did: it does nothing if another transaction is at it, or has '
-  'locked one of them.';
+  'Moves the codes of lists, and of former cells, to the cells of the project, without the codes of embeddings that were '
+  'deleted. Those of its present cells are made again. Returns whether it did: it does nothing if another '
+  'transaction is at it, or has locked one of them.';
 
 create or replace function matrice_private.fill_cells(clustering matrice_private.code_clusterings, chunks uuid[]) returns integer
 language plpgsql
@@ -202,61 +148,6 @@ comment on function matrice_private.fill_cells is
   'Adds the codes of embeddings to the cells of a project. Skips chunks that have no embedding there. Returns the number of '
   'codes. The caller has locked the cells.';
 
-create or replace function matrice_private.begin_cells(project_id uuid, model text, minimum bigint, batch integer) returns boolean
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-  total bigint := (select sum(l.code_count) from matrice_private.code_lists l
-                    where l.project_id = begin_cells.project_id and l.model = begin_cells.model);
-  full_lists uuid[];
-begin
-  if total is null or total < greatest(minimum, 300) then
-    return false;
-  end if;
-  full_lists := array(
-    select l.id from matrice_private.code_lists l
-     where l.project_id = begin_cells.project_id and l.model = begin_cells.model and l.code_count > batch / 8);
-  -- One writer alone can have locked all of them.
-  return cardinality(full_lists) > 0
-    and (
-      select count(*)
-        from (select from matrice_private.code_lists l
-               where l.project_id = begin_cells.project_id and l.model = begin_cells.model and l.id = any (full_lists)
-               order by l.id for update skip locked) held) = cardinality(full_lists)
-    and not exists (select from matrice_private.code_clusterings c
-                     where c.project_id = begin_cells.project_id and c.model = begin_cells.model)
-    and matrice_private.train_cells(begin_cells.project_id, begin_cells.model, total, batch);
-end
-$$;
-comment on function matrice_private.begin_cells is
-  'Makes the first cells of a project that has so many codes. Returns whether it did: it does nothing if another transaction is '
-  'at it. minimum: from how many codes on; at least 300.';
-
-create or replace function matrice_private.renew_cells(project_id uuid, model text) returns boolean
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-  clustering matrice_private.code_clusterings;
-  total      bigint := matrice_private.code_total(project_id, model);
-  far        bigint := (select sum(c.code_count) from matrice_private.code_cells c
-                         where c.project_id = renew_cells.project_id and c.model = renew_cells.model and c.bound is null);
-begin
-  select * into clustering from matrice_private.code_clusterings c
-   where c.project_id = renew_cells.project_id and c.model = renew_cells.model for update skip locked;
-  -- Documents of a new kind are far from all cells, and each search reads them.
-  return found
-    and (total > 4 * clustering.trained_count::bigint
-         or far > total / 10 and total > clustering.trained_count * 1.25)
-    and matrice_private.train_cells(renew_cells.project_id, renew_cells.model, total, clustering.batch);
-end
-$$;
-comment on function matrice_private.renew_cells is
-  'Makes new cells for a project that has grown fourfold, or whose new vectors are far from its cells. Returns whether it did.';
-
 create or replace function matrice_private.cluster_codes(
   project_id uuid, model text, steps integer default 1, minimum bigint default 200000, batch integer default 32768
 ) returns integer
@@ -291,6 +182,7 @@ begin
 end
 $$;
 comment on function matrice_private.cluster_codes is
-  'Makes cells for a project that has very many codes, and moves codes from its full lists to its cells. Returns how many batches '
-  'it moved. steps: at most so many; null: all. minimum: from how many codes on a project gets cells. batch: how many codes move at '
-  'once; a project keeps the size that its first cells were made with. Defaults: steps 1, minimum 200000, batch 32768.';
+  'Makes cells for a project that has very many codes, and moves codes from its full lists to its cells. Returns how many '
+  'batches it moved. steps: at most so many; null: all. minimum: from how many codes on a project gets cells. batch: how many '
+  'codes move at once; a project keeps the size that its first cells were made with. Defaults: steps 1, minimum 200000, batch '
+  '32768.';

@@ -123,26 +123,6 @@ comment on function matrice_private.merge_small_lists is
   'Merges eight lists of about one size to one, if a project has eight. Returns whether it did. most: the most codes of the new '
   'list.';
 
-create or replace function matrice_private.oldest_lists(project_id uuid, model text, most integer) returns uuid[]
-language sql stable
-set search_path = pg_catalog, pg_temp
-begin atomic
-  select array_agg(n.id)
-    from (
-      select one.id, sum(one.code_count) over (order by one.built_at, one.id) - one.code_count as before
-        from (
-          select l.id, l.code_count, l.built_at from matrice_private.code_lists l
-           where l.project_id = oldest_lists.project_id and l.model = oldest_lists.model
-          union all
-          select c.id, c.code_count, c.built_at from matrice_private.code_cells c
-           where c.project_id = oldest_lists.project_id and c.model = oldest_lists.model and c.code_count > 0
-        ) one
-    ) n
-   where n.before < most;
-end;
-comment on function matrice_private.oldest_lists is
-  'Returns the lists and cells of a project that were made longest ago, with so many codes.';
-
 create or replace function matrice_private.merge_codes(project_id uuid, model text) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -234,13 +214,15 @@ do $$
 begin
   if not exists (select from pg_trigger t where t.tgrelid = 'matrice.projects'::regclass and t.tgname = 'forget_codes') then
     create constraint trigger forget_codes after delete on matrice.projects deferrable initially deferred
-    for each row execute function matrice_private.forget_rows('code_pages', 'code_lists', 'code_cells', 'code_clusterings', 'code_deletions');
+    for each row execute function matrice_private.forget_rows(
+      'code_pages', 'code_lists', 'code_cells', 'code_clusterings', 'code_deletions');
   end if;
 end
 $$;
 
 create or replace trigger forget_all_codes after truncate on matrice.chunk_embeddings
-for each statement execute function matrice_private.forget_rows('code_pages', 'code_lists', 'code_cells', 'code_clusterings', 'code_deletions');
+for each statement execute function matrice_private.forget_rows(
+  'code_pages', 'code_lists', 'code_cells', 'code_clusterings', 'code_deletions');
 
 create or replace function matrice_private.rebuild_code_index(project_id uuid default null) returns void
 language plpgsql
@@ -254,7 +236,8 @@ begin
   lock table matrice.chunk_embeddings in share row exclusive mode;
   delete from matrice_private.code_pages p where rebuild_code_index.project_id is null or p.project_id = rebuild_code_index.project_id;
   delete from matrice_private.code_lists l where rebuild_code_index.project_id is null or l.project_id = rebuild_code_index.project_id;
-  delete from matrice_private.code_cells c where rebuild_code_index.project_id is null or c.project_id = rebuild_code_index.project_id;
+  delete from matrice_private.code_cells c
+   where rebuild_code_index.project_id is null or c.project_id = rebuild_code_index.project_id;
   delete from matrice_private.code_clusterings c
    where rebuild_code_index.project_id is null or c.project_id = rebuild_code_index.project_id;
   delete from matrice_private.code_deletions d

@@ -63,7 +63,10 @@ fn _train_cells(
     cells: i32,
     total: i32,
 ) -> Result<TableIterator<'static, (name!(centroids, Vec<Vec<u8>>), name!(bound, Vec<u8>))>, ErrorReport> {
-    let (cells, total) = (usize::try_from(cells).unwrap_or(0), usize::try_from(total).unwrap_or(0));
+    let (cells, total) = (
+        usize::try_from(cells).unwrap_or(0),
+        usize::try_from(total).unwrap_or(0),
+    );
     let sample: Vec<Id> = ids(&sample).collect();
     let trained = train_cells(*project_id.as_bytes(), model, &sample, cells, total)?;
     let row = |cells: Cells| (cells.centroids().collect(), cells.bound().to_bytes());
@@ -94,7 +97,12 @@ fn _cell_codes(
 > {
     let cells = Cells::parse(centroids.iter().flatten(), bound, INTERRUPT).ok_or_else(not_cells)?;
     let mut writer = CellWriter::new(&cells, begun.iter()).ok_or_else(not_cells)?;
-    fill_cells(*project_id.as_bytes(), model, &ids(&chunk_ids).collect(), &mut writer)?;
+    fill_cells(
+        *project_id.as_bytes(),
+        model,
+        &ids(&chunk_ids).collect(),
+        &mut writer,
+    )?;
     let added: Vec<_> = writer
         .finish()
         .map(|added| (added.cell as i32 + 1, added.count as i32, added.pages))
@@ -105,7 +113,12 @@ fn _cell_codes(
 fn not_cells() -> ErrorReport {
     let hint = "Run matrice_private.rebuild_code_index as the owner of the tables.";
     let code = PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE;
-    error(code, "these are not the cells of a project", None, Some(hint.into()))
+    error(
+        code,
+        "these are not the cells of a project",
+        None,
+        Some(hint.into()),
+    )
 }
 
 /// The chunks that have a code in a page. A page that is not readable has none.

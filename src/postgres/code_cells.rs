@@ -10,8 +10,10 @@ use matrice_core::codes::{Candidates, CellWriter, Cells, Direction, ListQuery, P
 use pgrx::pg_sys::panic::ErrorReport;
 use std::collections::{BTreeSet, HashSet};
 
-/// How many stored vectors are searched for, to learn which cells hold the nearest of a vector.
-const QUERIES: usize = 64;
+/// How many stored vectors are searched for, to learn which cells hold the nearest of a vector: at least, and at most.
+const QUERIES: (usize, usize) = (8, 64);
+/// How many comparisons that may take, unless the least number of queries takes more: a second.
+const COMPARISONS: usize = 100_000_000;
 /// Which of the nearest of each are looked at. A search may ask for one, or for hundreds, or for ten that are rare.
 const RANKS: [usize; 16] = [1, 2, 3, 4, 6, 8, 12, 16, 32, 64, 100, 160, 256, 400, 640, 1000];
 /// More numbers of a sample would take too much memory: 256 MB.
@@ -54,7 +56,8 @@ pub(crate) fn train_cells(
     };
     let mut rotator: Option<Rotator> = None;
     let (mut directions, mut queries) = (Vec::new(), Vec::new());
-    let every = (sample.len() / QUERIES).max(1);
+    let asked = (COMPARISONS / total.max(1)).clamp(QUERIES.0, QUERIES.1);
+    let every = (sample.len() / asked).max(1);
     for (number, chunk_id) in sample.iter().enumerate() {
         check_interrupts(number);
         let Some(numbers) = embeddings.numbers(*chunk_id) else {
@@ -64,7 +67,7 @@ pub(crate) fn train_cells(
             rotator = Rotator::new(numbers.len());
         }
         if let Some(direction) = rotator.as_ref().and_then(|rotator| rotator.direction(&numbers)) {
-            if number % every == 0 && queries.len() < QUERIES {
+            if number.is_multiple_of(every) && queries.len() < asked {
                 queries.extend(Query::new(&numbers).map(|query| (*chunk_id, query, direction.clone())));
             }
             directions.push(direction);
@@ -74,7 +77,10 @@ pub(crate) fn train_cells(
         }
     }
     let trained = rotator.and_then(|rotator| {
-        Some((Cells::train(&directions, &rotator, cells, total, INTERRUPT)?, rotator))
+        Some((
+            Cells::train(&directions, &rotator, cells, total, INTERRUPT)?,
+            rotator,
+        ))
     });
     let Some((mut trained, rotator)) = trained else {
         return Ok(None);
@@ -86,7 +92,9 @@ pub(crate) fn train_cells(
     let pairs: Vec<_> = queries
         .iter()
         .zip(near)
-        .flat_map(|((own, _, query), near)| pairs_of(&trained, &rotator, &mut embeddings, (own, query), &near))
+        .flat_map(|((own, _, query), near)| {
+            pairs_of(&trained, &rotator, &mut embeddings, (own, query), &near)
+        })
         .collect();
     trained.measure(&pairs);
     Ok(Some(trained))
@@ -112,7 +120,11 @@ fn nearest_codes(
         let mut found = found.finish().candidates;
         found.sort_unstable_by(|left, right| right.similarity.total_cmp(&left.similarity));
         let mut seen = HashSet::new();
-        found.iter().map(|candidate| candidate.id).filter(|id| seen.insert(*id)).collect()
+        found
+            .iter()
+            .map(|candidate| candidate.id)
+            .filter(|id| seen.insert(*id))
+            .collect()
     };
     Ok(Some(nearest.into_iter().map(by_estimate).collect()))
 }
@@ -132,13 +144,20 @@ fn scan_codes(
         let (Some(id), Some(centroid)) = (lists.uuid(LIST_ID), lists.bytes(CENTROID)) else {
             return Ok(None);
         };
-        let asked: Option<Vec<ListQuery>> = queries.iter().map(|(_, query, _)| query.against(&centroid)).collect();
+        let asked: Option<Vec<ListQuery>> = queries
+            .iter()
+            .map(|(_, query, _)| query.against(&centroid))
+            .collect();
         let Some(asked) = asked else { return Ok(None) };
         pages.find(&[Key::Uuid(project_id), Key::Text(model), Key::Uuid(id)]);
         while pages.advance() {
             INTERRUPT.check();
-            let Some(bytes) = pages.bytes(CODES) else { return Ok(None) };
-            let Some(page) = Page::parse(&bytes) else { return Ok(None) };
+            let Some(bytes) = pages.bytes(CODES) else {
+                return Ok(None);
+            };
+            let Some(page) = Page::parse(&bytes) else {
+                return Ok(None);
+            };
             for (query, nearest) in asked.iter().zip(&mut *nearest) {
                 if !query.scan(&page, nearest, |_| true) {
                     return Ok(None);

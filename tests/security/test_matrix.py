@@ -82,6 +82,8 @@ CALLS = {
     "_normal_text": "('x')", "_likeness": "('', '')", "_sketch": f"('', '{A}')",
     "_nearest_chunks": f"('{{{A}}}', 'text-embedding-3-small', 'x'::text, 1)",
     "_build_codes": f"('{A}', 'text-embedding-3-small', '{{}}')",
+    "_train_cells": f"('{A}', 'text-embedding-3-small', '{{}}', 8, 8)",
+    "_cell_codes": f"('{A}', 'text-embedding-3-small', '{{}}', '{{}}', '', '{{}}')",
     "_coded_chunks": "('')",
     "_diff_lines": "('x', 'y', 3)", "_unified_diff": "('x', 'y', 3, 'a', 'b')",
     "_read_embeddings": "('[]')", "_little_endian": "('{1}')", "_read_usage": "('{}', 1, 1)", "_known_usage": "('{}')", "_plain_price": f"('{A}', 'gpt-4o', '{{}}', 1, 1, now())",

@@ -58,7 +58,7 @@ select is_empty($$select name from columns where attname = 'project_id' and not 
 -- An empty search_path would let pg_temp come first for types and relations, so that whoever makes a type pg_temp.uuid runs code as
 -- the owner (C2). Most of the engine's functions in Rust resolve no names: only those that run queries or look up dictionaries do.
 select is_empty($$select signature, proconfig from functions
-                   where not (is_member and proname not in ('migrate', '_nearest_chunks', '_build_codes', 'analyze_text', '_text_vector', '_query_words',
+                   where not (is_member and proname not in ('migrate', '_nearest_chunks', '_build_codes', '_train_cells', '_cell_codes', 'analyze_text', '_text_vector', '_query_words',
                                                             '_rank_words', '_highlight'))
                      and not coalesce(proconfig::text ~ 'search_path=pg_catalog, (extensions, |public, )?pg_temp"', false)$$,
                 'Every function that resolves names has pg_catalog first and pg_temp last in its search_path');
@@ -70,7 +70,7 @@ select is_empty($$select proname from functions where pronamespace = 'matrice'::
 select is_empty($$select signature from functions where pronamespace = 'matrice'::regnamespace and prosecdef$$,
                 'No function of schema matrice is SECURITY DEFINER');
 select set_eq(format($$select proname from functions where pronamespace = 'matrice'::regnamespace and not has_function_privilege(%L, oid, 'execute')$$, role),
-              '{migrate,_price_catalogue,_nearest_chunks,_build_codes,_coded_chunks,_whole_sentences,_find_quote,_normal_text,_likeness,_sketch,_text_vector,_analysis,_query_words,_highlight,
+              '{migrate,_price_catalogue,_nearest_chunks,_build_codes,_train_cells,_cell_codes,_coded_chunks,_whole_sentences,_find_quote,_normal_text,_likeness,_sketch,_text_vector,_analysis,_query_words,_highlight,
                 _index_words,_deletion,_diff_lines,_unified_diff,_read_embeddings,_little_endian,_read_usage,_known_usage,_plain_price,_sketch_latencies,_merge_latencies,_negate_latencies,_latency_percentiles,_report,_seal,_is_sealed,_merge_words,_live_texts,_rank_words}'::name[],
               format('%s may execute every function of schema matrice but migrate and those with an underscore', role))
   from unnest(array['authenticated', 'service_role']) role;

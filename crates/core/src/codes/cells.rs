@@ -73,9 +73,12 @@ impl Bound {
         below.sort_unstable_by(f64::total_cmp);
         let deviation = (below.iter().map(|rest| rest * rest).sum::<f64>() / count).sqrt();
         // The tail may be longer than that of a normal distribution.
-        let farthest = below.get(below.len() * 995 / 1000).copied().unwrap_or(f64::INFINITY);
+        let farthest = below
+            .get(below.len() * 995 / 1000)
+            .copied()
+            .unwrap_or(f64::INFINITY);
         let base = height - (DEVIATIONS * deviation).max(1.2 * farthest);
-        if pairs.len() < LEAST_PAIRS || !(slope >= LEAST_SLOPE) || !base.is_finite() {
+        if pairs.len() < LEAST_PAIRS || slope.is_nan() || slope < LEAST_SLOPE || !base.is_finite() {
             return Bound::NONE;
         }
         Bound {
@@ -98,7 +101,11 @@ impl Bound {
     /// The version, then three numbers, little-endian.
     pub fn to_bytes(self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
-        bytes.extend([self.slope, self.base, self.least].map(f32::to_le_bytes).as_flattened());
+        bytes.extend(
+            [self.slope, self.base, self.least]
+                .map(f32::to_le_bytes)
+                .as_flattened(),
+        );
         bytes
     }
 
@@ -165,7 +172,10 @@ struct Means {
 
 impl Means {
     fn new(length: usize, numbers: Vec<f32>) -> Means {
-        let halves = numbers.chunks_exact(length).map(|mean| product(mean, mean) / 2.0).collect();
+        let halves = numbers
+            .chunks_exact(length)
+            .map(|mean| product(mean, mean) / 2.0)
+            .collect();
         Means {
             length,
             numbers,
@@ -201,7 +211,7 @@ impl Means {
         let mut counts = vec![0u32; self.len()];
         let mut strays: Vec<&[f32]> = Vec::new();
         for (number, vector) in vectors.enumerate() {
-            if number % 64 == 0 {
+            if number.is_multiple_of(64) {
                 interrupt.check();
             }
             let place = nearest(vector);
@@ -210,7 +220,7 @@ impl Means {
                 *sum += number;
             }
             // Any vector is better than a mean without vectors.
-            if number % 97 == 0 {
+            if number.is_multiple_of(97) {
                 strays.push(vector);
             }
         }
@@ -238,7 +248,10 @@ impl Grouped {
     fn new(means: Means, interrupt: Interrupt) -> Grouped {
         let each = |place| means.of(place);
         let count = means.len().isqrt().max(1);
-        let mut groups = Means::new(means.length, spread(means.len(), count).flat_map(each).copied().collect());
+        let mut groups = Means::new(
+            means.length,
+            spread(means.len(), count).flat_map(each).copied().collect(),
+        );
         for _ in 0..ROUNDS / 2 {
             groups = groups.moved((0..means.len()).map(each), |mean| groups.nearest(mean), interrupt);
         }
@@ -262,7 +275,9 @@ impl Grouped {
             groups.select_nth_unstable_by(PROBES - 1, |left, right| right.0.total_cmp(&left.0));
             groups.truncate(PROBES);
         }
-        let places = groups.iter().flat_map(|&(_, group)| self.members[group].iter().copied());
+        let places = groups
+            .iter()
+            .flat_map(|&(_, group)| self.members[group].iter().copied());
         nearest_of(places, |place| self.means.nearness(place, vector))
     }
 }
@@ -312,14 +327,19 @@ impl Cells {
         interrupt: Interrupt,
     ) -> Option<Cells> {
         let length = padded(rotator.dimensions);
-        if cells == 0 || sample.len() < 2 * cells.max(HELD_OUT) || sample.iter().any(|one| one.0.len() != length) {
+        if cells == 0
+            || sample.len() < 2 * cells.max(HELD_OUT)
+            || sample.iter().any(|one| one.0.len() != length)
+        {
             return None;
         }
-        let trained: Vec<&[f32]> = every(sample, |number| number % HELD_OUT != 0);
+        let trained: Vec<&[f32]> = every(sample, |number| !number.is_multiple_of(HELD_OUT));
         let first = spread(trained.len(), cells).flat_map(|place| trained[place]);
         let mut means = Grouped::new(Means::new(length, first.copied().collect()), interrupt);
         for _ in 0..ROUNDS {
-            let moved = means.means.moved(trained.iter().copied(), |vector| means.nearest(vector), interrupt);
+            let moved = means
+                .means
+                .moved(trained.iter().copied(), |vector| means.nearest(vector), interrupt);
             means = Grouped::new(moved, interrupt);
         }
         let resolution = Resolution::of(rotator.dimensions, total);
@@ -328,11 +348,18 @@ impl Cells {
             resolution,
             numbers,
         };
-        let mut centroids: Vec<Centroid> = (0..cells).map(|place| centroid(means.means.of(place).to_vec())).collect();
+        let mut centroids: Vec<Centroid> = (0..cells)
+            .map(|place| centroid(means.means.of(place).to_vec()))
+            .collect();
         let one = Means::new(length, vec![0.0; length]);
-        centroids.push(centroid(one.moved(trained.iter().copied(), |_| 0, interrupt).numbers));
-        let held_out = every(sample, |number| number % HELD_OUT == 0);
-        let mut fits: Vec<f32> = held_out.iter().map(|vector| product(means.means.of(means.nearest(vector)), vector)).collect();
+        centroids.push(centroid(
+            one.moved(trained.iter().copied(), |_| 0, interrupt).numbers,
+        ));
+        let held_out = every(sample, |number| number.is_multiple_of(HELD_OUT));
+        let mut fits: Vec<f32> = held_out
+            .iter()
+            .map(|vector| product(means.means.of(means.nearest(vector)), vector))
+            .collect();
         fits.sort_unstable_by(f32::total_cmp);
         let least = fits[(fits.len() as f64 * FAR) as usize];
         let bound = Bound { least, ..Bound::NONE };
@@ -344,7 +371,11 @@ impl Cells {
     }
 
     /// Takes over the means of cells, the last of which is the rest. `None` if they are not those of cells.
-    pub fn parse<'a>(centroids: impl Iterator<Item = &'a [u8]>, bound: &[u8], interrupt: Interrupt) -> Option<Cells> {
+    pub fn parse<'a>(
+        centroids: impl Iterator<Item = &'a [u8]>,
+        bound: &[u8],
+        interrupt: Interrupt,
+    ) -> Option<Cells> {
         let centroids: Vec<Centroid> = centroids.map(Centroid::parse).collect::<Option<_>>()?;
         let (rest, cells) = centroids.split_last()?;
         let fits = |cell: &Centroid| (cell.dimensions, cell.resolution) == (rest.dimensions, rest.resolution);
@@ -429,11 +460,18 @@ pub struct Added {
 
 impl<'a> CellWriter<'a> {
     /// `begun` is a page of each cell that may have room for more, if there is one. `None` if a page is not one of the cell's.
-    pub fn new<'b>(cells: &'a Cells, begun: impl Iterator<Item = Option<&'b [u8]>>) -> Option<CellWriter<'a>> {
+    pub fn new<'b>(
+        cells: &'a Cells,
+        begun: impl Iterator<Item = Option<&'b [u8]>>,
+    ) -> Option<CellWriter<'a>> {
         let mut writers: Vec<Option<Writer>> = Vec::new();
         for (page, centroid) in begun.zip(&cells.centroids) {
             writers.push(match page {
-                Some(page) => Some(Writer::continued(&Page::parse(page)?, centroid.dimensions, centroid.resolution.bits)?),
+                Some(page) => Some(Writer::continued(
+                    &Page::parse(page)?,
+                    centroid.dimensions,
+                    centroid.resolution.bits,
+                )?),
                 None => None,
             });
         }
@@ -452,7 +490,8 @@ impl<'a> CellWriter<'a> {
         };
         let place = self.cells.cell_of(&direction).unwrap_or(self.cells.len() - 1);
         let centroid = &self.cells.centroids[place];
-        let writer = self.writers[place].get_or_insert_with(|| Writer::new(centroid.dimensions, centroid.resolution.bits));
+        let writer = self.writers[place]
+            .get_or_insert_with(|| Writer::new(centroid.dimensions, centroid.resolution.bits));
         let (code, factors) = encode_rest(direction, centroid);
         writer.push(id, &code, factors);
         self.counts[place] += 1;
@@ -462,10 +501,12 @@ impl<'a> CellWriter<'a> {
     /// What was added, by cell.
     pub fn finish(self) -> impl Iterator<Item = Added> {
         let cells = self.writers.into_iter().zip(self.counts).enumerate();
-        cells.filter(|(_, (_, count))| *count > 0).filter_map(|(cell, (writer, count))| {
-            let pages = writer?.finish();
-            Some(Added { cell, count, pages })
-        })
+        cells
+            .filter(|(_, (_, count))| *count > 0)
+            .filter_map(|(cell, (writer, count))| {
+                let pages = writer?.finish();
+                Some(Added { cell, count, pages })
+            })
     }
 }
 
@@ -480,7 +521,10 @@ mod tests {
 
     fn directions(vectors: &[Vec<f32>]) -> (Rotator, Vec<Direction>) {
         let rotator = Rotator::new(vectors[0].len()).unwrap();
-        let directions = vectors.iter().filter_map(|vector| rotator.direction(vector)).collect();
+        let directions = vectors
+            .iter()
+            .filter_map(|vector| rotator.direction(vector))
+            .collect();
         (rotator, directions)
     }
 
@@ -502,7 +546,10 @@ mod tests {
             .flat_map(|query| {
                 let order = ordered(query, &directions);
                 let pair = |rank: usize| cells.pair(query, &directions[order.get(rank + 1)?.1]);
-                [0, 1, 3, 9, 30, 99].into_iter().filter_map(pair).collect::<Vec<_>>()
+                [0, 1, 3, 9, 30, 99]
+                    .into_iter()
+                    .filter_map(pair)
+                    .collect::<Vec<_>>()
             })
             .collect();
         cells.measure(&pairs);
@@ -549,7 +596,10 @@ mod tests {
             }
         }
         let near = candidates.finish().candidates;
-        (near.iter().map(|candidate| number(&candidate.id)).collect(), read as f64 / all as f64)
+        (
+            near.iter().map(|candidate| number(&candidate.id)).collect(),
+            read as f64 / all as f64,
+        )
     }
 
     #[test]
@@ -561,13 +611,22 @@ mod tests {
             let (mut right, mut asked) = (0, 0);
             for query in vectors.iter().step_by(37) {
                 let (found, _) = found(&cells, &pages, query, 10);
-                let Some(query) = rotator.direction(query) else { continue };
+                let Some(query) = rotator.direction(query) else {
+                    continue;
+                };
                 let least = ordered(&query, &directions)[9].0 - 1e-6;
-                let near = |place: &&usize| rotator.direction(&vectors[**place]).is_some_and(|one| query.similarity(&one) >= least);
+                let near = |place: &&usize| {
+                    rotator
+                        .direction(&vectors[**place])
+                        .is_some_and(|one| query.similarity(&one) >= least)
+                };
                 right += found.iter().filter(near).count().min(10);
                 asked += 10;
             }
-            assert!(asked > 100 && f64::from(asked) * 0.99 <= right as f64, "{name}: {right} of {asked}");
+            assert!(
+                asked > 100 && f64::from(asked) * 0.99 <= right as f64,
+                "{name}: {right} of {asked}"
+            );
         }
     }
 
@@ -577,7 +636,13 @@ mod tests {
         let mut random = |scale: f32| (0..DIMENSIONS).map(|_| scale * normal()).collect::<Vec<f32>>();
         let centres: Vec<Vec<f32>> = (0..30).map(|_| random(1.0)).collect();
         let clustered: Vec<Vec<f32>> = (0..1000)
-            .map(|place| centres[place % 30].iter().zip(random(0.4)).map(|(centre, noise)| centre + noise).collect())
+            .map(|place| {
+                centres[place % 30]
+                    .iter()
+                    .zip(random(0.4))
+                    .map(|(centre, noise)| centre + noise)
+                    .collect()
+            })
             .collect();
         let alone: Vec<Vec<f32>> = (0..1000).map(|_| random(1.0)).collect();
         let share = |vectors: &[Vec<f32>]| {

@@ -77,7 +77,12 @@ impl Query {
         let numbers = Centroid::numbers_of(centroid, self.dimensions)?;
         // Both have whole words of numbers. Several sums at once, because each waits for its last addition.
         let mut sums = [0.0f32; 16];
-        for (means, numbers) in numbers.as_chunks::<16>().0.iter().zip(self.numbers.as_chunks::<16>().0) {
+        for (means, numbers) in numbers
+            .as_chunks::<16>()
+            .0
+            .iter()
+            .zip(self.numbers.as_chunks::<16>().0)
+        {
             for ((sum, &mean), number) in sums.iter_mut().zip(means).zip(numbers) {
                 *sum += f32::from_le_bytes(mean) * number;
             }
