@@ -194,7 +194,7 @@ begin
       'load_price_catalogue', 'fill_price_units', 'fill_spellings', 'require_units', 'prepare_prices', 'rebuild_prices',
       'model_at', 'sold_model', 'provider_named', 'model_of_maker', 'model_of_reseller', 'rates_of_tier',
       'keep_no_statistics', 'revoke_from_everybody', 'prepared_sheets', 'is_budget', 'vector_of', 'is_step_of_run',
-      'has_version', 'leaves_room', 'restore_evidence', 'is_restorable',
+      'has_version', 'leaves_room', 'restore_evidence', 'is_restorable', 'is_carried',
       'renewed_id', 'refuse_lines', 'read_lines', 'require_columns', 'import_write', 'import_statement', 'import_rows',
       'require_header', 'begin_import', 'end_import', 'require_place', 'import_groups', 'require_batch',
       'rebuild_word_index', 'count_insights_again', 'add_insight_totals', 'note_insight_words', 'words_in', 'texts_without_ids',
