@@ -161,6 +161,7 @@ isOneToOne: false
 "key_hash": string | null,
 "project_id": string,
 "reason": string | null,
+"recorded_at": string,
 "retracted_at": string | null,
 "sketch": (number)[] | null,
 "source_id": string | null,
@@ -168,6 +169,7 @@ isOneToOne: false
 "superseded_at": string | null,
 "superseded_by": string | null,
 "tags": NonNullable<Json>,
+"text_hash": string | null,
 "title": string,
 "type": string,
 "valid_from": string | null,
@@ -332,7 +334,7 @@ isOneToOne: false
                   ]
                 },"insight_evidence": {
                   Row: {
-                    "changed_at": string | null,"chunk_id": string | null,"created_at": string,"created_by": string | null,"deleted_at": string | null,"end_char": number | null,"ended_at": string | null,"evidence_key": string,"id": string,"insight_id": string,"is_first": boolean,"is_for": boolean,"kind": string,"merged_from": string | null,"note": string | null,"project_id": string,"run_id": string | null,"source_id": string | null,"start_char": number | null,"step_id": string | null,"text_hash": string | null,"url": string | null,"user_id": string | null,"witness": string,"evidence_chunk": {
+                    "changed_at": string | null,"chunk_id": string | null,"created_at": string,"created_by": string | null,"deleted_at": string | null,"end_char": number | null,"ended_at": string | null,"evidence_key": string,"id": string,"insight_id": string,"is_first": boolean,"is_for": boolean,"kind": string,"merged_from": string | null,"note": string | null,"project_id": string,"run_id": string | null,"source_id": string | null,"source_key": string | null,"source_name": string | null,"start_char": number | null,"step_id": string | null,"text_hash": string | null,"url": string | null,"user_id": string | null,"witness": string,"evidence_chunk": {
               "chunk_index": number,
 "content": string,
 "end_char": number | null,
@@ -414,10 +416,10 @@ isOneToOne: false
                   }
                   ComputedFields: "evidence_chunk" | "evidence_run" | "evidence_source" | "evidence_step"
                   Insert: {
-                    "changed_at"?: string | null,"chunk_id"?: string | null,"created_at"?: string,"created_by"?: string | null,"deleted_at"?: string | null,"end_char"?: number | null,"ended_at"?: string | null,"evidence_key": string,"id"?: string,"insight_id": string,"is_first"?: boolean,"is_for": boolean,"kind": string,"merged_from"?: string | null,"note"?: string | null,"project_id": string,"run_id"?: string | null,"source_id"?: string | null,"start_char"?: number | null,"step_id"?: string | null,"text_hash"?: string | null,"url"?: string | null,"user_id"?: string | null,"witness": string
+                    "changed_at"?: string | null,"chunk_id"?: string | null,"created_at"?: string,"created_by"?: string | null,"deleted_at"?: string | null,"end_char"?: number | null,"ended_at"?: string | null,"evidence_key": string,"id"?: string,"insight_id": string,"is_first"?: boolean,"is_for": boolean,"kind": string,"merged_from"?: string | null,"note"?: string | null,"project_id": string,"run_id"?: string | null,"source_id"?: string | null,"source_key"?: string | null,"source_name"?: string | null,"start_char"?: number | null,"step_id"?: string | null,"text_hash"?: string | null,"url"?: string | null,"user_id"?: string | null,"witness": string
                   }
                   Update: {
-                    "changed_at"?: string | null,"chunk_id"?: string | null,"created_at"?: string,"created_by"?: string | null,"deleted_at"?: string | null,"end_char"?: number | null,"ended_at"?: string | null,"evidence_key"?: string,"id"?: string,"insight_id"?: string,"is_first"?: boolean,"is_for"?: boolean,"kind"?: string,"merged_from"?: string | null,"note"?: string | null,"project_id"?: string,"run_id"?: string | null,"source_id"?: string | null,"start_char"?: number | null,"step_id"?: string | null,"text_hash"?: string | null,"url"?: string | null,"user_id"?: string | null,"witness"?: string
+                    "changed_at"?: string | null,"chunk_id"?: string | null,"created_at"?: string,"created_by"?: string | null,"deleted_at"?: string | null,"end_char"?: number | null,"ended_at"?: string | null,"evidence_key"?: string,"id"?: string,"insight_id"?: string,"is_first"?: boolean,"is_for"?: boolean,"kind"?: string,"merged_from"?: string | null,"note"?: string | null,"project_id"?: string,"run_id"?: string | null,"source_id"?: string | null,"source_key"?: string | null,"source_name"?: string | null,"start_char"?: number | null,"step_id"?: string | null,"text_hash"?: string | null,"url"?: string | null,"user_id"?: string | null,"witness"?: string
                   }
                   Relationships: [
                     {
@@ -450,14 +452,14 @@ isOneToOne: false
                   ]
                 },"insights": {
                   Row: {
-                    "attribute": string | null,"confidence": number,"content": string,"content_hash": string | null,"created_at": string,"evidence": Json | null,"fts": unknown,"id": string,"is_merged": boolean,"is_recorded": boolean,"key_hash": string | null,"project_id": string,"reason": string | null,"retracted_at": string | null,"sketch": (number)[] | null,"source_id": string | null,"subject": string | null,"superseded_at": string | null,"superseded_by": string | null,"tags": NonNullable<Json>,"title": string,"type": string,"valid_from": string | null,"valid_until": string | null,"value": string | null,"volatility": string
+                    "attribute": string | null,"confidence": number,"content": string,"content_hash": string | null,"created_at": string,"evidence": Json | null,"fts": unknown,"id": string,"is_merged": boolean,"is_recorded": boolean,"key_hash": string | null,"project_id": string,"reason": string | null,"recorded_at": string,"retracted_at": string | null,"sketch": (number)[] | null,"source_id": string | null,"subject": string | null,"superseded_at": string | null,"superseded_by": string | null,"tags": NonNullable<Json>,"text_hash": string | null,"title": string,"type": string,"valid_from": string | null,"valid_until": string | null,"value": string | null,"volatility": string
                   }
                   ComputedFields: never
                   Insert: {
-                    "attribute"?: string | null,"confidence"?: number,"content": string,"content_hash"?: string | null,"created_at"?: string,"evidence"?: Json | null,"fts"?: unknown,"id"?: string,"is_merged"?: boolean,"is_recorded"?: boolean,"key_hash"?: string | null,"project_id": string,"reason"?: string | null,"retracted_at"?: string | null,"sketch"?: (number)[] | null,"source_id"?: string | null,"subject"?: string | null,"superseded_at"?: string | null,"superseded_by"?: string | null,"tags"?: NonNullable<Json>,"title": string,"type": string,"valid_from"?: string | null,"valid_until"?: string | null,"value"?: string | null,"volatility"?: string
+                    "attribute"?: string | null,"confidence"?: number,"content": string,"content_hash"?: string | null,"created_at"?: string,"evidence"?: Json | null,"fts"?: unknown,"id"?: string,"is_merged"?: boolean,"is_recorded"?: boolean,"key_hash"?: string | null,"project_id": string,"reason"?: string | null,"recorded_at"?: string,"retracted_at"?: string | null,"sketch"?: (number)[] | null,"source_id"?: string | null,"subject"?: string | null,"superseded_at"?: string | null,"superseded_by"?: string | null,"tags"?: NonNullable<Json>,"text_hash"?: string | null,"title": string,"type": string,"valid_from"?: string | null,"valid_until"?: string | null,"value"?: string | null,"volatility"?: string
                   }
                   Update: {
-                    "attribute"?: string | null,"confidence"?: number,"content"?: string,"content_hash"?: string | null,"created_at"?: string,"evidence"?: Json | null,"fts"?: unknown,"id"?: string,"is_merged"?: boolean,"is_recorded"?: boolean,"key_hash"?: string | null,"project_id"?: string,"reason"?: string | null,"retracted_at"?: string | null,"sketch"?: (number)[] | null,"source_id"?: string | null,"subject"?: string | null,"superseded_at"?: string | null,"superseded_by"?: string | null,"tags"?: NonNullable<Json>,"title"?: string,"type"?: string,"valid_from"?: string | null,"valid_until"?: string | null,"value"?: string | null,"volatility"?: string
+                    "attribute"?: string | null,"confidence"?: number,"content"?: string,"content_hash"?: string | null,"created_at"?: string,"evidence"?: Json | null,"fts"?: unknown,"id"?: string,"is_merged"?: boolean,"is_recorded"?: boolean,"key_hash"?: string | null,"project_id"?: string,"reason"?: string | null,"recorded_at"?: string,"retracted_at"?: string | null,"sketch"?: (number)[] | null,"source_id"?: string | null,"subject"?: string | null,"superseded_at"?: string | null,"superseded_by"?: string | null,"tags"?: NonNullable<Json>,"text_hash"?: string | null,"title"?: string,"type"?: string,"valid_from"?: string | null,"valid_until"?: string | null,"value"?: string | null,"volatility"?: string
                   }
                   Relationships: [
                     {
@@ -720,6 +722,7 @@ isOneToOne: false
 "key_hash": string | null,
 "project_id": string,
 "reason": string | null,
+"recorded_at": string,
 "retracted_at": string | null,
 "sketch": (number)[] | null,
 "source_id": string | null,
@@ -727,6 +730,7 @@ isOneToOne: false
 "superseded_at": string | null,
 "superseded_by": string | null,
 "tags": NonNullable<Json>,
+"text_hash": string | null,
 "title": string,
 "type": string,
 "valid_from": string | null,
@@ -807,6 +811,7 @@ isOneToOne: false
 "key_hash": string | null,
 "project_id": string,
 "reason": string | null,
+"recorded_at": string,
 "retracted_at": string | null,
 "sketch": (number)[] | null,
 "source_id": string | null,
@@ -814,6 +819,7 @@ isOneToOne: false
 "superseded_at": string | null,
 "superseded_by": string | null,
 "tags": NonNullable<Json>,
+"text_hash": string | null,
 "title": string,
 "type": string,
 "valid_from": string | null,

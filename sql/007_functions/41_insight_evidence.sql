@@ -113,6 +113,22 @@ comment on function matrice_private.require_origin is
   'Raises unless a source, a run and a step are in a project, and the step in the run. Null is allowed. Keeps the source from '
   'being deleted until the transaction ends.';
 
+create or replace function matrice_private.is_carried(
+  evidence matrice.insight_evidence, name text, stored text, source_id uuid, run_id uuid
+) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Users and addresses keep their names in an import, so the hash is the same. Rows of the project may have new ids.
+  select stored like 'carried:%'
+         and (stored = matrice_private.carried_witness(name)
+              or evidence.source_id = is_carried.source_id
+              or evidence.kind in ('run', 'step') and evidence.run_id = is_carried.run_id)
+$$;
+comment on function matrice_private.is_carried is
+  'Returns whether the name of a witness or the key of evidence (stored) is what an import made of a name. source_id, run_id: '
+  'what the name has the id of; null if it has none.';
+
 create or replace function matrice_private.add_evidence(
   insight_id uuid, is_for boolean, is_first boolean, source_id uuid, chunk_ids uuid[], run_id uuid, step_id uuid, url text,
   note text, is_member boolean default false
@@ -160,10 +176,24 @@ begin
       when piece.kind = 'step' then 'run:' || found_by
       else piece.evidence_key
     end;
+    -- An import has given it another name.
+    whose := coalesce(
+      (select e.witness from matrice.insight_evidence e
+        where e.insight_id = add_evidence.insight_id
+          and matrice_private.is_carried(e, whose, e.witness, piece.source_id, case when whose like 'run:%' then found_by end)
+        order by e.created_at, e.id limit 1), whose);
     select s.name, s.source_key into origin from matrice.context_sources s where s.id = piece.source_id;
     select e.id, e.is_for, e.changed_at, e.deleted_at, e.created_at into known
       from matrice.insight_evidence e
-     where e.insight_id = add_evidence.insight_id and e.evidence_key = piece.evidence_key and e.ended_at is null
+     where e.insight_id = add_evidence.insight_id and e.ended_at is null
+       and (e.evidence_key = piece.evidence_key
+            or e.kind = piece.kind and e.chunk_id is not distinct from piece.chunk_id
+               and e.step_id is not distinct from case when piece.kind = 'step' then add_evidence.step_id else e.step_id end
+               and matrice_private.is_carried(
+                     e, piece.evidence_key, e.evidence_key, piece.source_id,
+                     case when piece.kind in ('run', 'step') then found_by end))
+     order by e.created_at desc
+     limit 1
        for update;
     if found then
       -- A retry changes nothing. After a day the same evidence says that the insight still holds.

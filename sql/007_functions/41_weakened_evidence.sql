@@ -28,6 +28,8 @@ as $$
 begin
   update matrice.insight_evidence e set changed_at = clock_timestamp()
    where e.source_id = old.source_id and e.project_id = old.project_id and e.chunk_id = old.id and e.changed_at is null
+     -- restore_by_chunk may have come first.
+     and e.text_hash is distinct from sha256(convert_to(new.content, 'UTF8'))
      and exists (select from matrice.insights i where i.id = e.insight_id);
   return null;
 end
@@ -65,6 +67,8 @@ begin
    where e.source_id = any (array(select a.source_id from added a where a.version > 1))
      and (e.project_id, e.source_id) in (select a.project_id, a.source_id from added a)
      and e.kind = 'source' and e.changed_at is null
+     -- cut_source sets the hash before it stores the text, so this is the hash of the text that comes back.
+     and not exists (select from matrice.context_sources s where s.id = e.source_id and s.content_hash = e.text_hash)
      and exists (select from matrice.insights i where i.id = e.insight_id);
   return null;
 end

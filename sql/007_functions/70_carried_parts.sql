@@ -51,7 +51,8 @@ begin atomic
     (70, 'chunk_embeddings', 'chunk_embeddings', '{chunk_id,model}', '{"optional": true,
        "written": {"embedding": "matrice_private.base64_of(t.embedding::real[])"},
        "read": {"embedding": "matrice_private.vector_of(t.embedding)"}}'),
-    (80, 'insights', 'insights', '{id}', '{"left_out": ["fts", "superseded_by", "content_hash", "text_hash", "key_hash", "sketch"]}'),
+    (80, 'insights', 'insights', '{id}', '{
+       "left_out": ["fts", "superseded_by", "content_hash", "text_hash", "key_hash", "sketch"]}'),
     (85, 'insight_embeddings', 'insight_embeddings', '{insight_id,model}', '{"optional": true,
        "written": {"embedding": "matrice_private.base64_of(t.embedding::real[])"},
        "read": {"embedding": "matrice_private.vector_of(t.embedding)"}}'),
@@ -215,5 +216,5 @@ begin atomic
          or exists (select from matrice.pillars p where p.id = has_version.pillar_id and p.version >= has_version.version);
 end;
 comment on function matrice_private.has_version is
-  'Returns whether a pillar has reached a version; true if that is null. A later one would stand where a save stores its text, or '
-  'label that text.';
+  'Returns whether a pillar has reached a version; true if that is null. A later one would stand where a save stores its text, '
+  'or label that text.';

@@ -132,6 +132,29 @@ select is(round(matrice.confirm_insight(tests.id('served'))::numeric, 3), 0.8, '
 select is(round(matrice.contradict_insight(tests.id('served'), chunk_ids => array[id])::numeric, 3), round(4.0 / 6, 3), 'contradict_insight: (2 · 0.5 + 3) / (2 + 3 + 1)')
   from matrice.source_chunks where source_id = tests.id('log');
 
+-- A text that comes back --------------------------------------------------------------------------------------------
+
+select tests.as_user('edith');
+select tests.remember('diary', matrice.ingest_source(tests.id('atlas'), 'Diary', 'On Monday the sea was calm and grey.'));
+select tests.remember('diary_chunk', id) from matrice.source_chunks where source_id = tests.id('diary');
+select tests.record('edith', 'grey', $$'learning', 'Grey', 'The sea was grey on Monday', 0.8, chunk_ids => array[tests.id('diary_chunk')]$$);
+select tests.record('edith', 'calm_sea', $$'learning', 'Sea', 'The sea was calm on Monday', 0.8, source_id => tests.id('diary')$$);
+select tests.record('edith', 'reworded', $$'learning', 'Monday', 'Nothing else was on Monday', 0.8, chunk_ids => array[tests.id('diary_chunk')]$$);
+update matrice.insights set content = 'Much else was on Monday' where id = tests.id('reworded');
+select matrice.chunk_source(tests.id('diary'), 'On Monday there was a storm.');
+select set_config('tests.meanwhile', clock_timestamp()::text, true);
+select is(tests.confidence(name), 0.4, name || ': a text that changed weakens its evidence') from unnest(array['grey', 'calm_sea', 'reworded']) name;
+select matrice.chunk_source(tests.id('diary'), 'On Monday the sea was calm and grey.');
+select is(tests.confidence(name), 0.8, name || ': a text that comes back strengthens it again') from unnest(array['grey', 'calm_sea']) name;
+select is(tests.confidence('reworded'), 0.4, 'but not evidence for other words of the insight');
+select is(e.chunk_id, c.id, 'The evidence names the chunk that has the text now') from matrice.insight_evidence e join matrice.source_chunks c on c.source_id = e.source_id
+ where insight_id = tests.id('grey') and ended_at is null;
+select is(round(confidence::numeric, 3), 0.4, 'known_at: the evidence was weak meanwhile') from matrice.known_at(tests.id('atlas'), current_setting('tests.meanwhile')::timestamptz) where title = 'Grey';
+update matrice.source_chunks set content = 'A storm.' where source_id = tests.id('diary');
+select is(tests.confidence('grey'), 0.4, 'A changed chunk weakens its evidence');
+update matrice.source_chunks set content = 'On Monday the sea was calm and grey.' where source_id = tests.id('diary');
+select is(tests.confidence('grey'), 0.8, 'A chunk that says it again strengthens it');
+
 -- Age ----------------------------------------------------------------------------------------------------------------
 
 select tests.as_owner();

@@ -334,12 +334,14 @@ impl<'a, S: Stemmer> Reader<'a, S> {
             return false;
         }
         let stem = self.stem(lower);
-        let is_stop = stem.is_none();
         let other = if written == lower {
             None
         } else {
             self.stem(&written)
         };
+        // One letter without its accent is the same lexeme as the stop word: `à` finds every `a` of an English text. Longer
+        // words can be others: `sûr` is not `sur`.
+        let is_stop = stem.is_none() || written.len() == 1 && written != lower && other.is_none();
         let is_stem = |stem: &Option<String>| stem.as_deref() == Some(&*written);
         let form = if is_stop || is_stem(&stem) || is_stem(&other) {
             Form::Word

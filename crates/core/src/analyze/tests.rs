@@ -81,6 +81,13 @@ fn finds(language: &str, text: &str, query: &str) -> bool {
 }
 
 #[test]
+fn a_letter_that_is_a_stop_word_without_its_accent_is_one() {
+    assert_eq!(listed("english", "ď D"), "1*:d 2*:d");
+    // A longer word can be another one, and not every letter is a stop word.
+    assert_eq!(listed("english", "thé é"), "1:the 2:e");
+}
+
+#[test]
 fn queries_find_texts_however_they_are_written() {
     for (language, text, queries) in [
         (
