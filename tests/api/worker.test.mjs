@@ -301,6 +301,43 @@ test('429 with Retry-After is waited for, and is no failure', async () => {
   await assertEmbedded(project_id)
 })
 
+// As OpenAI and Voyage word their limits for accounts that have not paid yet.
+for (const [provider, body] of Object.entries({
+  OpenAI: { error: { type: 'requests', code: 'rate_limit_exceeded', message: 'Rate limit reached on requests per min. Limit: 3 / min. Visit https://platform.openai.com/account/billing to add a payment method.' } },
+  Voyage: { detail: 'You have not yet added your payment method in the billing page and will have reduced rate limits of 3 RPM and 10K TPM.' },
+})) {
+  test(`a limit of a minute that names billing is waited for (${provider})`, async () => {
+    const project_id = await projectOf(count(3))
+    endpoint.misbehave = ({ number }) => number === 1 ? { status: 429, headers: { 'retry-after': '1' }, body } : undefined
+    const { code, stderr } = await embedOnce(project_id, ['--jobs', '1'])
+    assert.equal(code, 0, stderr)
+    await assertEmbedded(project_id)
+  })
+}
+
+test('an empty account stops the worker at once', async () => {
+  const project_id = await projectOf(count(3))
+  endpoint.misbehave = () => ({ status: 429, body: { error: { type: 'insufficient_quota', code: 'insufficient_quota', message: 'You exceeded your current quota' } } })
+  const { code, stderr } = await embedOnce(project_id, ['--jobs', '1'])
+  assert.equal(code, 1)
+  assert.match(stderr, /You exceeded your current quota/)
+  assert.equal(endpoint.requests.length, 1)
+})
+
+for (const [way, env] of [['a connection', {}], ['PostgREST', { DATABASE_URL: '' }]]) {
+  test(`reasons that PostgreSQL cannot store as they are stop no worker, over ${way}`, async () => {
+    if (env.DATABASE_URL === '') Object.assign(env, { SUPABASE_URL: stack.url, SUPABASE_SERVICE_ROLE_KEY: await stack.token({ role: 'service_role' }) })
+    const project_id = await projectOf(count(3))
+    // Cut after 500 units, the second is half of a character at both ends.
+    const reasons = ['bad\u0000text', '🌴'.repeat(600).slice(1)]
+    endpoint.misbehave = ({ number }) => reasons[number - 1] && { status: 500, body: { error: { message: reasons[number - 1] } } }
+    const { code, stderr } = await embedOnce(project_id, ['--jobs', '1'], env)
+    assert.equal(code, 0, stderr)
+    assert.doesNotMatch(stderr, /not recorded/)
+    await assertEmbedded(project_id)
+  })
+}
+
 const change = (edit) => ({ change: (answer) => { edit(answer); return answer } })
 const ODD = {
   '500': { status: 500, body: { error: 'internal' } },

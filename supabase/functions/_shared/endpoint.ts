@@ -1,5 +1,7 @@
 // An OpenAI-compatible endpoint of embeddings: one request, and what its answer means.
 
+import { clean } from './markdown.ts'
+
 export interface EndpointSettings {
   /** Such as https://api.openai.com/v1/embeddings. */
   url: string
@@ -85,8 +87,8 @@ function failureOf(answer: Response, body: string): EndpointError {
   const { status } = answer
   const message = `HTTP ${status}: ${messageOf(body)}`
   if (status === 429) {
-    // Waiting does not fill an account.
-    if (/insufficient_quota|billing/i.test(body)) return new EndpointError('misconfigured', message)
+    // Waiting does not fill an account. Mere mentions of billing say nothing: limits of a minute name it too, as what lifts them.
+    if (isAccountEmpty(body)) return new EndpointError('misconfigured', message)
     return new EndpointError('busy', message, waitOf(answer.headers))
   }
   if (status === 503 && answer.headers.has('retry-after')) return new EndpointError('busy', message, waitOf(answer.headers))
@@ -97,14 +99,28 @@ function failureOf(answer: Response, body: string): EndpointError {
   return new EndpointError('refused', message)
 }
 
+function isAccountEmpty(body: string): boolean {
+  try {
+    const { error } = JSON.parse(body)
+    return [error?.code, error?.type].includes('insufficient_quota')
+  } catch {
+    return false
+  }
+}
+
 // OpenAI: {"error": {"message": …}}; others: {"error": "…"}, {"detail": "…"}, {"detail": [{"msg": …}]}, {"message": "…"}.
+// The database keeps the reason, so it has only what PostgreSQL stores.
 function messageOf(body: string): string {
+  return clean(saidIn(body).slice(0, 500)).trim() || 'no reason was given'
+}
+
+function saidIn(body: string): string {
   try {
     const { error, detail, message } = JSON.parse(body)
     const said = error?.message ?? error ?? detail ?? message
-    if (said) return (typeof said === 'string' ? said : JSON.stringify(said)).slice(0, 500)
+    if (said) return typeof said === 'string' ? said : JSON.stringify(said)
   } catch { /* It is no JSON. */ }
-  return body.trim().slice(0, 500) || 'no reason was given'
+  return body.trim()
 }
 
 function waitOf(headers: Headers): number | undefined {
@@ -122,7 +138,7 @@ function readAnswer(body: string, count: number): Answer {
   try {
     answer = JSON.parse(body)
   } catch {
-    throw new EndpointError('failed', `the endpoint answered with something else than JSON: ${body.slice(0, 100)}`)
+    throw new EndpointError('failed', `the endpoint answered with something else than JSON: ${clean(body.slice(0, 100))}`)
   }
   if (!Array.isArray(answer?.data)) {
     throw new EndpointError('failed', `the endpoint answered without embeddings: ${messageOf(body)}`)
