@@ -15,6 +15,7 @@ const WRONG = {
   'empty.txt': 'empty', 'spaces.md': 'no_text', 'binary.txt': 'not_text', 'text.pdf': 'damaged', 'text.docx': 'damaged',
   'old.doc': 'unknown_format', 'other.zip': 'unknown_format', 'locked.xlsx': 'encrypted', 'locked.pdf': 'encrypted', 'scan.pdf': 'no_text',
   'large.txt': 'too_large', 'bomb.docx': 'too_large', 'parts.docx': 'too_large', 'deep.docx': 'damaged', 'deep.html': 'damaged', 'wide.xlsx': 'too_large',
+  'shared.xlsx': 'too_large', 'columns.html': 'too_large', 'wide.html': 'too_large', 'rows.html': 'too_large',
   'cut-guide.docx': 'damaged', 'cut-budget.xlsx': 'damaged', 'cut-deck.pptx': 'damaged', 'cut-book.epub': 'damaged',
 }
 
@@ -85,6 +86,10 @@ test('EPUB: its chapters in order, without the table of contents', () => {
   const { text, title } = get('book.epub')
   assert.equal(title, 'A small book')
   assert.equal(text, [1, 2, 3].map((i) => `# Chapter ${i}\n\nIt & she said <${i}>.\n\n1. one\n  - below`).join('\n\n'))
+})
+
+test('EPUB: a chapter whose name has a bare % is found', () => {
+  assert.equal(get('percent.epub').text, 'All of it')
 })
 
 test('PDF: the text of each page, with a span for each that has text', () => {

@@ -96,6 +96,15 @@ def book():
     epub.write_epub(str(FOLDER / "book.epub"), volume)
 
 
+def bare_percent():
+    """A book whose manifest names a chapter as it is, where % should be %25."""
+    with zipfile.ZipFile(FOLDER / "percent.epub", "w") as archive:
+        archive.writestr("META-INF/container.xml", '<container><rootfiles><rootfile full-path="c.opf"/></rootfiles></container>')
+        item = '<item id="a" href="100%.xhtml" media-type="application/xhtml+xml"/>'
+        archive.writestr("c.opf", f'<package><manifest>{item}</manifest><spine><itemref idref="a"/></spine></package>')
+        archive.writestr("100%.xhtml", "<p>All of it</p>")
+
+
 def pdfs():
     pages = canvas.Canvas(str(FOLDER / "pages.pdf"))
     pages.setTitle("Numbered pages")
@@ -149,11 +158,22 @@ def wrong():
         archive.writestr("xl/_rels/workbook.xml.rels", '<Relationships><Relationship Id="r1" Type="x/worksheet" Target="s.xml"/></Relationships>')
         rows = "".join(f'<row r="{i}"><c r="{"ABCDEFGH"[i % 8]}{"XYZ"[i % 3]}{i}"><v>1</v></c><c r="XFD{i}"><v>1</v></c></row>' for i in range(1, 400_000))
         archive.writestr("xl/s.xml", f'<worksheet><sheetData>{rows}</sheetData><mergeCells><mergeCell ref="A1:XFD99999999"/></mergeCells></worksheet>')
+    # Small files that make large tables.
+    with zipfile.ZipFile(FOLDER / "shared.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/workbook.xml", '<workbook><sheets><sheet name="S" r:id="r1"/></sheets></workbook>')
+        related = '<Relationship Id="r1" Type="x/worksheet" Target="s.xml"/><Relationship Id="r2" Type="x/sharedStrings" Target="t.xml"/>'
+        archive.writestr("xl/_rels/workbook.xml.rels", f"<Relationships>{related}</Relationships>")
+        archive.writestr("xl/t.xml", "<sst><si><t>" + "a" * 5_000_000 + "</t></si></sst>")
+        rows = "".join(f'<row r="{i}"><c r="A{i}" t="s"><v>0</v></c><c r="B{i}" t="s"><v>0</v></c></row>' for i in range(1, 1000))
+        archive.writestr("xl/s.xml", f"<worksheet>{rows}</worksheet>")
+    (FOLDER / "columns.html").write_text("<table><tr><td colspan=1000>" + "a" * 2_000_000 + "</table>")
+    (FOLDER / "wide.html").write_text("<table><tr><td colspan=1000>a" + "<tr><td>a" * 200_000 + "</table>")
+    (FOLDER / "rows.html").write_text("<table>" + "<tr><td rowspan=1000 colspan=1000>a" * 30_000 + "</table>")
     (FOLDER / "deep.html").write_text("<div>" * 1_000_000)
     (FOLDER / "open.html").write_text("<" * 3_000_000 + "<!--" * 100_000)
 
 
-for make in (word, excel, powerpoint, book, pdfs):
+for make in (word, excel, powerpoint, book, bare_percent, pdfs):
     make()
 if "--wrong" in sys.argv:
     wrong()

@@ -19,7 +19,7 @@ export function readEpub(archive: Archive, markdown: Markdown, budget: Budget): 
     open(tag, attributes) {
       // The table of contents repeats the headings.
       if (tag === 'item' && /html/.test(attributes['media-type'] ?? '') && !/(^| )nav( |$)/.test(attributes.properties ?? '')) {
-        parts.set(attributes.id ?? '', decodeURIComponent(attributes.href ?? ''))
+        parts.set(attributes.id ?? '', decoded(attributes.href ?? ''))
       } else if (tag === 'itemref') chapters.push(attributes.idref ?? '')
     },
   })
@@ -32,4 +32,13 @@ export function readEpub(archive: Archive, markdown: Markdown, budget: Budget): 
     readHtml(archive.text(part) ?? '', markdown, budget)
   }
   return firstText(book, 'title', budget)
+}
+
+// A name with a bare % in it is written as it is by some programs.
+function decoded(href: string): string {
+  try {
+    return decodeURIComponent(href)
+  } catch {
+    return href
+  }
 }

@@ -1,6 +1,6 @@
 // HTML to markdown: headings, paragraphs, lists, tables, code. Links keep their text, not their address.
 
-import type { Budget } from './limits.ts'
+import { type Budget, ConversionError } from './limits.ts'
 import { type Markdown, oneLine } from './markdown.ts'
 import { readTags } from './markup.ts'
 
@@ -8,8 +8,9 @@ const HIDDEN = new Set(['script', 'style', 'noscript', 'template', 'svg', 'math'
 const BREAKING = new Set(['address', 'article', 'aside', 'body', 'center', 'dd', 'details', 'div', 'dl', 'dt', 'fieldset', 'figcaption',
   'figure', 'footer', 'form', 'header', 'hr', 'html', 'legend', 'main', 'p', 'section', 'summary', 'caption'])
 const LARGEST_SPAN = 1000
+const MOST_CELLS = 4_000_000
 
-interface Table { rows: string[][]; row: string[]; cell?: string; width: number; filled: Map<number, { text: string; rows: number }> }
+interface Table { rows: string[][]; cells: number; row: string[]; cell?: string; width: number; filled: Map<number, { text: string; rows: number }> }
 
 /** Writes a page. Returns its title. */
 export function readHtml(source: string, markdown: Markdown, budget: Budget): string | undefined {
@@ -46,7 +47,7 @@ class Page {
     else if (name === 'br') this.#text += '\n'
     else if (name === 'table') {
       if (!table) this.#flush()
-      this.#tables.push({ rows: [], row: [], width: 0, filled: new Map() })
+      this.#tables.push({ rows: [], cells: 0, row: [], width: 0, filled: new Map() })
     } else if (table) this.#openInTable(table, name, attributes)
     else if (/^h[1-6]$/.test(name)) {
       this.#flush()
@@ -189,6 +190,9 @@ function endRow(table: Table) {
   endCell(table)
   if (table.row.length === 0) return
   fillFromAbove(table)
+  // Cells that span rows and columns multiply.
+  table.cells += table.row.length
+  if (table.cells > MOST_CELLS) throw new ConversionError('too_large', `a table has more than ${MOST_CELLS} cells`, 'Split it.')
   table.rows.push(table.row)
   table.row = []
   for (const [column, below] of table.filled) if (--below.rows <= 0) table.filled.delete(column)

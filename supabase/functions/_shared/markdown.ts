@@ -69,8 +69,10 @@ export class Markdown {
 
   /** The first row is the header. */
   table(rows: string[][]) {
-    const filled = rows.map((row) => row.map(cell)).filter((row) => row.some((text) => text))
-    const width = filled.reduce((most, row) => Math.max(most, row.length), 0)
+    const kept = rows.filter((row) => row.some((text) => text.trim()))
+    const width = kept.reduce((most, row) => Math.max(most, row.length), 0)
+    this.#requireRoom(kept, width)
+    const filled = kept.map((row) => row.map(cell)).filter((row) => row.some((text) => text))
     if (filled.length === 0) return
     if (width === 1) {
       for (const [text] of filled) this.paragraph(text)
@@ -99,6 +101,20 @@ export class Markdown {
     this.#block(lines.join('\n'))
   }
 
+  // A small file can make a large table: a cell that spans a thousand columns stands in each of them, and one row that is wide
+  // makes all others wide. So the table is measured before it is written.
+  #requireRoom(rows: string[][], width: number) {
+    let size = rows.length * width
+    for (const row of rows) for (const text of row) size += text.length
+    // White space in cells may shrink.
+    if (this.#units + size > 2 * this.budget.limits.characters) throw this.#tooLong()
+    this.budget.left()
+  }
+
+  #tooLong(): ConversionError {
+    return new ConversionError('too_large', `the file has more than ${this.budget.limits.characters} characters of text`, 'Split it.')
+  }
+
   #block(text: string, separator = '\n\n', inList = false) {
     if (this.#parts.length > 0) this.#append(separator)
     if (this.#pending) {
@@ -111,9 +127,7 @@ export class Markdown {
 
   #append(text: string) {
     this.#units += text.length
-    if (this.#units > this.budget.limits.characters) {
-      throw new ConversionError('too_large', `the file has more than ${this.budget.limits.characters} characters of text`, 'Split it.')
-    }
+    if (this.#units > this.budget.limits.characters) throw this.#tooLong()
     this.#characters += countCharacters(text)
     this.#parts.push(text)
   }
