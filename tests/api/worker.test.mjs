@@ -361,6 +361,15 @@ for (const [name, odd] of Object.entries(ODD)) {
   })
 }
 
+test('where the endpoint counts tokens absurdly, the own count is recorded', async () => {
+  const project_id = await projectOf(count(3))
+  endpoint.misbehave = () => change((answer) => { answer.usage = { prompt_tokens: 9e15 } })
+  const { code, stdout, stderr } = await embedOnce(project_id, ['--jobs', '1'])
+  assert.equal(code, 0, stderr)
+  const [{ workflow_steps: [step] }] = await ok(alice.from('workflow_runs').select('workflow_steps(tokens_input)').eq('project_id', project_id))
+  assert.equal(step.tokens_input, JSON.parse(stdout).tokens)
+})
+
 test('vectors of the wrong length stop the worker before it pays for more', async () => {
   const project_id = await projectOf(count(40))
   endpoint.misbehave = () => change((answer) => { for (const item of answer.data) item.embedding = Buffer.from(Float32Array.from([1, 2, 3]).buffer).toString('base64') })

@@ -33,6 +33,8 @@ export class EndpointError extends Error {
 }
 
 const LARGEST_ANSWER = 200_000_000
+/** What a step can hold. Beyond it, the count is no count. */
+const MOST_TOKENS = 2 ** 31 - 1
 
 export class Endpoint {
   #base64 = true
@@ -156,7 +158,7 @@ function readAnswer(body: string, count: number): Answer {
   const lengths = new Set(vectors.map(lengthOf))
   if (lengths.size > 1) throw new EndpointError('failed', `the endpoint answered with vectors of different lengths: ${[...lengths].slice(0, 5).join(', ')}`)
   const tokens = Number(answer.usage?.prompt_tokens ?? answer.usage?.total_tokens)
-  return { vectors, ...Number.isSafeInteger(tokens) && tokens > 0 && { tokens } }
+  return { vectors, ...Number.isInteger(tokens) && tokens > 0 && tokens <= MOST_TOKENS && { tokens } }
 }
 
 function requireVector(vector: unknown): Vector {
