@@ -327,14 +327,17 @@ test('an empty account stops the worker at once', async () => {
 for (const [way, env] of [['a connection', {}], ['PostgREST', { DATABASE_URL: '' }]]) {
   test(`reasons that PostgreSQL cannot store as they are stop no worker, over ${way}`, async () => {
     if (env.DATABASE_URL === '') Object.assign(env, { SUPABASE_URL: stack.url, SUPABASE_SERVICE_ROLE_KEY: await stack.token({ role: 'service_role' }) })
-    const project_id = await projectOf(count(3))
     // Cut after 500 units, the second is half of a character at both ends.
-    const reasons = ['bad\u0000text', '🌴'.repeat(600).slice(1)]
-    endpoint.misbehave = ({ number }) => reasons[number - 1] && { status: 500, body: { error: { message: reasons[number - 1] } } }
-    const { code, stderr } = await embedOnce(project_id, ['--jobs', '1'], env)
-    assert.equal(code, 0, stderr)
-    assert.doesNotMatch(stderr, /not recorded/)
-    await assertEmbedded(project_id)
+    for (const message of ['bad\u0000text', '🌴'.repeat(600).slice(1)]) {
+      const project_id = await projectOf(count(3))
+      const first = endpoint.requests.length + 1
+      endpoint.misbehave = ({ number }) => number === first ? { status: 500, body: { error: { message } } } : undefined
+      const { code, stderr } = await embedOnce(project_id, ['--jobs', '1'], env)
+      assert.equal(code, 0, stderr)
+      assert.match(stderr, /failure 1 in a row/)
+      assert.doesNotMatch(stderr, /not recorded/)
+      await assertEmbedded(project_id)
+    }
   })
 }
 
