@@ -364,6 +364,14 @@ for (const [name, odd] of Object.entries(ODD)) {
   })
 }
 
+test('vectors in another order go to their texts by index', async () => {
+  const project_id = await projectOf(count(5))
+  endpoint.misbehave = () => change((answer) => answer.data.reverse())
+  const { code, stderr } = await embedOnce(project_id, ['--jobs', '1'])
+  assert.equal(code, 0, stderr)
+  await assertEmbedded(project_id)
+})
+
 test('where the endpoint counts tokens absurdly, the own count is recorded', async () => {
   const project_id = await projectOf(count(3))
   endpoint.misbehave = () => change((answer) => { answer.usage = { prompt_tokens: 9e15 } })

@@ -81,7 +81,7 @@ impl Query {
             .as_chunks::<16>()
             .0
             .iter()
-            .zip(self.numbers.as_chunks::<16>().0)
+            .zip(self.rotated().as_chunks::<16>().0)
         {
             for ((sum, &mean), number) in sums.iter_mut().zip(means).zip(numbers) {
                 *sum += f32::from_le_bytes(mean) * number;
