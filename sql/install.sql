@@ -148,8 +148,8 @@ comment on function matrice._known_usage(jsonb) is
   'Returns those values of usage, or of a response, that _read_usage reads. Internal, for record_step.';
 comment on function matrice._plain_price(uuid, text, jsonb, bigint, bigint, timestamptz) is
   'Returns what a call costs in US dollars, its input and output tokens, and its cached tokens. Null if there is anything to say '
-  'about them, if the project has prices of its own, or if more than the standard tier of a model of this very name decides: then '
-  'the schema looks further. Internal, for calculate_cost.';
+  'about them, if the project has prices of its own, or if more than the standard tier of a model of this very name decides: '
+  'then the schema looks further. Internal, for calculate_cost.';
 comment on function matrice._sketch_latencies(double precision[]) is
   'Returns a sketch of latencies in milliseconds. Internal, for the metrics.';
 comment on function matrice._negate_latencies(bytea) is

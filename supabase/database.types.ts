@@ -950,6 +950,9 @@ isOneToOne: false
 "_normal_text":
 { Args: { "content": string }; Returns: string
                            },
+"_plain_price":
+{ Args: { "model": string,"priced_at": string,"project_id": string,"tokens_input": number,"tokens_output": number,"usage": Json }; Returns: (number)[]
+                           },
 "_price_catalogue":
 { Args: Record<PropertyKey, never>; Returns: string
                            },

@@ -159,8 +159,8 @@ $$;
 comment on function matrice_private.price_step is
   'Takes the tokens of a step, and the model, from its usage where the client gives none. Calculates the cost if the client '
   'gives none. Sets cached_tokens, cost_source to calculated or provided, and cost_note to why the cost is not known. It never '
-  'refuses a step for its usage. A step that still runs has no cost. SECURITY DEFINER: only the owner may execute the function of '
-  'the engine, and no client may read the prepared prices.';
+  'refuses a step for its usage. A step that still runs has no cost. SECURITY DEFINER: only the owner may execute the function '
+  'of the engine, and no client may read the prepared prices.';
 
 create or replace trigger price_given_step before insert or update of corrects on matrice.workflow_steps
 for each row when (num_nonnulls(new.corrects, new.cost_source, new.cost_note) > 0)

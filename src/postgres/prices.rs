@@ -51,7 +51,9 @@ pub(crate) fn standard_price(model: &str, usage: &Usage, at: i64) -> Option<Pric
         }
         latest = Some((since, above));
         let has_off_peak = scan.boolean(2)?;
-        price = (!has_off_peak).then(|| Price::of(usage, &scan.bytes(3)?)).flatten();
+        price = (!has_off_peak)
+            .then(|| Price::of(usage, &scan.bytes(3)?))
+            .flatten();
     }
     price
 }

@@ -116,7 +116,9 @@ impl Decimal {
         if self.exponent >= 0 {
             return Some(self.at(0)?.to_string());
         }
-        let places = usize::try_from(-self.exponent).ok().filter(|&places| places <= 38)?;
+        let places = usize::try_from(-self.exponent)
+            .ok()
+            .filter(|&places| places <= 38)?;
         let digits = format!("{:0>width$}", self.digits, width = places + 1);
         let (whole, fraction) = digits.split_at(digits.len() - places);
         Some(format!("{whole}.{fraction}"))

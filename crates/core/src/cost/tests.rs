@@ -3,7 +3,10 @@ use crate::jsonb::tests::{Json, encode_object};
 use proptest::prelude::*;
 
 fn rates(rates: &[(&'static str, &str)]) -> Vec<u8> {
-    let pairs: Vec<_> = rates.iter().map(|&(unit, rate)| (unit, Json::Number(rate.into()))).collect();
+    let pairs: Vec<_> = rates
+        .iter()
+        .map(|&(unit, rate)| (unit, Json::Number(rate.into())))
+        .collect();
     encode_object(&pairs)
 }
 
@@ -27,7 +30,11 @@ fn costs_are_exact() {
         (0.0, "3", "0"),
         (5.0, "0", "0"),
     ] {
-        assert_eq!(usd(&[("input", count)], &[("input", rate)]).as_deref(), Some(expected), "{count} at {rate}");
+        assert_eq!(
+            usd(&[("input", count)], &[("input", rate)]).as_deref(),
+            Some(expected),
+            "{count} at {rate}"
+        );
     }
     let at = [("cache_read", "1.25"), ("input", "2.5"), ("output", "10")];
     let counts = [("cache_read", 400.0), ("input", 600.0), ("output", 100.0)];
@@ -37,16 +44,43 @@ fn costs_are_exact() {
 #[test]
 fn what_is_not_plain_has_no_price() {
     assert_eq!(usd(&[("input", 1.5)], &[("input", "1")]), None, "half a token");
-    assert_eq!(usd(&[("input", 1e16)], &[("input", "1")]), None, "more than a double counts");
+    assert_eq!(
+        usd(&[("input", 1e16)], &[("input", "1")]),
+        None,
+        "more than a double counts"
+    );
     assert_eq!(usd(&[("input", f64::NAN)], &[("input", "1")]), None, "no number");
-    assert_eq!(usd(&[("output", 1.0)], &[("input", "1")]), None, "a unit without a rate");
-    assert_eq!(usd(&[("input", 1.0)], &[("input", "-1")]), None, "a rate below zero");
+    assert_eq!(
+        usd(&[("output", 1.0)], &[("input", "1")]),
+        None,
+        "a unit without a rate"
+    );
+    assert_eq!(
+        usd(&[("input", 1.0)], &[("input", "-1")]),
+        None,
+        "a rate below zero"
+    );
     let long = "1".repeat(60);
-    assert_eq!(usd(&[("input", 1.0)], &[("input", &long)]), None, "a rate of sixty digits");
+    assert_eq!(
+        usd(&[("input", 1.0)], &[("input", &long)]),
+        None,
+        "a rate of sixty digits"
+    );
     let far = format!("0.{}1", "0".repeat(60));
-    assert_eq!(usd(&[("input", 1.0)], &[("input", &far)]), None, "a rate of sixty places");
-    let two = [("input", "1000000000"), ("output", "0.000000000000000000000000000001")];
-    assert_eq!(usd(&[("input", 1e15), ("output", 1.0)], &two), None, "a sum of too many digits");
+    assert_eq!(
+        usd(&[("input", 1.0)], &[("input", &far)]),
+        None,
+        "a rate of sixty places"
+    );
+    let two = [
+        ("input", "1000000000"),
+        ("output", "0.000000000000000000000000000001"),
+    ];
+    assert_eq!(
+        usd(&[("input", 1e15), ("output", 1.0)], &two),
+        None,
+        "a sum of too many digits"
+    );
 }
 
 proptest! {
@@ -85,15 +119,22 @@ proptest! {
 
 #[test]
 fn only_small_usage_in_no_doubt_is_plain() {
-    let tokens = |pairs: &[(&'static str, Json)]| plain_usage(&encode_object(pairs), Some(10), Some(5)).is_some();
+    let tokens =
+        |pairs: &[(&'static str, Json)]| plain_usage(&encode_object(pairs), Some(10), Some(5)).is_some();
     assert!(tokens(&[]));
     assert!(tokens(&[("service_tier", Json::String("default".into()))]));
     assert!(tokens(&[("model", Json::String("gpt-4o".into()))]));
     assert!(!tokens(&[("service_tier", Json::String("flex".into()))]));
     assert!(!tokens(&[("provider", Json::String("azure".into()))]));
-    assert!(!tokens(&[("prompt_tokens", Json::Number("11".into()))]), "another count");
+    assert!(
+        !tokens(&[("prompt_tokens", Json::Number("11".into()))]),
+        "another count"
+    );
     assert!(!tokens(&[("other", Json::String("x".repeat(2000)))]), "too long");
-    assert!(!tokens(&[("other", Json::Number("9".repeat(200)))]), "a number of two hundred digits");
+    assert!(
+        !tokens(&[("other", Json::Number("9".repeat(200)))]),
+        "a number of two hundred digits"
+    );
     let nested = |levels| (0..levels).fold(Json::Null, |inner, _| Json::Array(vec![inner]));
     assert!(tokens(&[("other", nested(10))]));
     assert!(!tokens(&[("other", nested(20))]), "too deep");
