@@ -9,10 +9,10 @@ import time
 import uuid
 
 import numpy
-import vector_sets
 
 import corpus
 import harness
+import vector_sets
 
 NAME = "bench_large"
 DIMENSIONS = 64

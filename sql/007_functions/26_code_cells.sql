@@ -1,46 +1,52 @@
 -- Cells of codes, in projects of very many embeddings: how codes move there. sql/022_code_cells.sql describes their tables.
 
 create or replace function matrice_private.oldest_lists(project_id uuid, model text, most integer) returns uuid[]
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-begin atomic
-  select array_agg(n.id)
-    from (
-      select one.id, sum(one.code_count) over (order by one.built_at, one.id) - one.code_count as before
-        from (
-          select l.id, l.code_count, l.built_at from matrice_private.code_lists l
-           where l.project_id = oldest_lists.project_id and l.model = oldest_lists.model
-          union all
-          select c.id, c.code_count, c.built_at from matrice_private.code_cells c
-           where c.project_id = oldest_lists.project_id and c.model = oldest_lists.model and c.code_count > 0
-        ) one
-    ) n
-   where n.before < most;
-end;
+as $$
+begin
+  return (
+    select array_agg(n.id)
+      from (
+        select one.id, sum(one.code_count) over (order by one.built_at, one.id) - one.code_count as before
+          from (
+            select l.id, l.code_count, l.built_at from matrice_private.code_lists l
+             where l.project_id = oldest_lists.project_id and l.model = oldest_lists.model
+            union all
+            select c.id, c.code_count, c.built_at from matrice_private.code_cells c
+             where c.project_id = oldest_lists.project_id and c.model = oldest_lists.model and c.code_count > 0
+          ) one
+      ) n
+     where n.before < most);
+end
+$$;
 comment on function matrice_private.oldest_lists is
   'Returns the lists and cells of a project that were made longest ago, with so many codes.';
 
 create or replace function matrice_private.next_batch(project_id uuid, model text, generation integer, batch integer)
 returns uuid[]
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
-begin atomic
-  select coalesce(array_agg(n.id), '{}')
-    from (
-      select one.id, one.code_count, sum(one.code_count) over (order by one.built_at, one.id) as upto
-        from (
-          -- Smaller lists are merged first.
-          select l.id, l.code_count, l.built_at
-            from matrice_private.code_lists l
-           where l.project_id = next_batch.project_id and l.model = next_batch.model and l.code_count > batch / 8
-          union all
-          select c.id, c.code_count, c.built_at
-            from matrice_private.code_cells c
-           where c.project_id = next_batch.project_id and c.model = next_batch.model and c.generation < next_batch.generation
-        ) one
-    ) n
-   where n.upto <= batch or n.upto = n.code_count;
-end;
+as $$
+begin
+  return (
+    select coalesce(array_agg(n.id), '{}')
+      from (
+        select one.id, one.code_count, sum(one.code_count) over (order by one.built_at, one.id) as upto
+          from (
+            -- Smaller lists are merged first.
+            select l.id, l.code_count, l.built_at
+              from matrice_private.code_lists l
+             where l.project_id = next_batch.project_id and l.model = next_batch.model and l.code_count > batch / 8
+            union all
+            select c.id, c.code_count, c.built_at
+              from matrice_private.code_cells c
+             where c.project_id = next_batch.project_id and c.model = next_batch.model and c.generation < next_batch.generation
+          ) one
+      ) n
+     where n.upto <= batch or n.upto = n.code_count);
+end
+$$;
 comment on function matrice_private.next_batch is
   'Returns the lists whose codes move to cells next: full ones, and cells of former generations.';
 

@@ -375,7 +375,11 @@ impl Search<'_> {
         if total <= FEW {
             return self.offer_all(project_id);
         }
-        let filtered = if cells.is_empty() { FILTERED } else { FILTERED_OF_CELLS };
+        let filtered = if cells.is_empty() {
+            FILTERED
+        } else {
+            FILTERED_OF_CELLS
+        };
         if let Some(among) = self.among
             && among.len() <= FEW.max(total / filtered)
         {

@@ -167,8 +167,9 @@ select is(citations -> 0, '{"number": 1, "pillar": "P2", "title": "winds", "vers
 select results_eq($$select jsonb_array_length(citations), citations -> 2 ->> 'number', citations -> 3 ->> 'number' from tests.context(1000, '{P2,P1,P2}')$$,
                   $$values (4, '3', '4')$$, 'build_context numbers what follows the pillars on, and a pillar that is named twice comes once');
 select is_empty($$select * from generate_series(1, 120) b, tests.context(b, '{P1,P2}') c where c.token_count > b$$, 'build_context with pillars never exceeds the budget');
-select results_eq($$select citations -> 0 ->> 'pillar', citations -> 0 -> 'is_cut', jsonb_array_length(citations) from tests.context(16, '{P1,P2}')$$,
-                  $$values ('P1', 'true'::jsonb, 1)$$, 'build_context cuts the pillar that does not fit');
+select results_eq($$select distinct citations -> 0 ->> 'pillar', jsonb_array_length(citations), context ~ 'tides\.\s*$'
+                      from generate_series(1, 60) b, tests.context(b, '{P1,P2}') c where c.citations -> 0 -> 'is_cut' = 'true'$$,
+                  $$values ('P1', 1, true)$$, 'build_context cuts the pillar that does not fit');
 select is((select c.context from tests.context(1000, '{}') c), regexp_replace(
             (select c.context from tests.context(1000, '{P3}') c), '^', ''), 'build_context with an empty pillar is the same as without');
 select tests.refuses(format('select tests.context(100, %s)', codes), code, 'build_context refuses pillars ' || codes, null, '%')

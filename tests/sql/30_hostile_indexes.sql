@@ -202,7 +202,7 @@ select tests.survives('select matrice_private.cluster_codes(tests.id(''one''), '
 -- Who moves codes reads the cells, too.
 select tests.survives(format($$select matrice_private.cluster_codes(tests.id('one'), 'tiny', null, 300, 64); update matrice_private.code_cells set centroid = %s;
                         do $do$ begin perform matrice_private.move_codes(tests.id('one'), 'tiny', array(select id from matrice_private.code_cells));
-                                exception when sqlstate '22023' then null; end $do$$$, centroid), 'a move to cells with centroid ' || centroid)
+                                exception when sqlstate '22023' then null; end $do$ $$, centroid), 'a move to cells with centroid ' || centroid)
   from (values ($$''$$), ($$set_byte(centroid, 1, 4)$$), ($$set_byte(centroid, 2, 255)$$), ($$overlay(centroid placing decode(repeat('7f', length(centroid) - 4), 'hex') from 5)$$)) wrong (centroid);
 
 -- A compressed vector is read: 3,000 numbers that are all alike.
