@@ -116,14 +116,16 @@ comment on function matrice_private.require_origin is
 create or replace function matrice_private.is_carried(
   evidence matrice.insight_evidence, name text, stored text, source_id uuid, run_id uuid
 ) returns boolean
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+begin
   -- Users and addresses keep their names in an import, so the hash is the same. Rows of the project may have new ids.
-  select stored like 'carried:%'
+  return stored like 'carried:%'
          and (stored = matrice_private.carried_witness(name)
               or evidence.source_id = is_carried.source_id
-              or evidence.kind in ('run', 'step') and evidence.run_id = is_carried.run_id)
+              or evidence.kind in ('run', 'step') and evidence.run_id = is_carried.run_id);
+end
 $$;
 comment on function matrice_private.is_carried is
   'Returns whether the name of a witness or the key of evidence (stored) is what an import made of a name. source_id, run_id: '

@@ -100,6 +100,14 @@ begin
       raise notice 'counted until %', last;
     end if;
   end loop;
+  -- A run that has moved meanwhile to a part that was counted already is in no sum. It is noted with a quarter, so that the models
+  -- that it called are looked for, too.
+  insert into matrice_private.metric_changes (project_id, at, run_id)
+  select r.project_id, matrice_private.quarter(r.started_at), r.id
+    from matrice.workflow_runs r
+   where r.project_id = count_again.project_id
+     and not exists (select from matrice_private.metric_runs m
+                      where m.project_id = r.project_id and m.run_id = r.id and not m.is_call and m.at is not null);
   while matrice_private.merge_metrics(project_id, 100000) loop
     null;
   end loop;
