@@ -74,7 +74,7 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
-  first timestamptz := '-infinity';
+  first timestamptz := timestamptz '-infinity';
   last  timestamptz;
   parts integer := 0;
 begin

@@ -439,11 +439,16 @@ impl Search<'_> {
     /// The cells of a project, in the order in which they are read. `None` if one is not readable.
     fn cells_of(&mut self, project_id: Id) -> Option<Vec<Place>> {
         let mut places = Vec::new();
+        let mut nearest = f32::NEG_INFINITY;
+        let mut bound = None;
         self.cells.find(&[Key::Uuid(project_id), Key::Text(self.model)]);
         while self.cells.advance() {
             let mean = self.compared.query.mean(&self.cells.bytes(CENTROID)?)?;
             let reach = match self.cells.bytes(BOUND) {
-                Some(bound) => Bound::parse(&bound)?.reach(mean),
+                Some(bytes) => {
+                    nearest = nearest.max(mean);
+                    bound.insert(Bound::parse(&bytes)?).reach(mean)
+                }
                 None => f32::INFINITY,
             };
             places.push(Place {
@@ -452,6 +457,9 @@ impl Search<'_> {
                 reach,
                 query: None,
             });
+        }
+        if bound.is_some_and(|bound| !bound.covers(nearest)) {
+            places.iter_mut().for_each(|place| place.reach = f32::INFINITY);
         }
         places.sort_unstable_by(|left, right| right.reach.total_cmp(&left.reach));
         Some(places)

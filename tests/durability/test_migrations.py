@@ -117,7 +117,7 @@ def test_a_column_that_a_bound_body_reads_changes_after_the_function_is_dropped(
         {change};
         alter table matrice.context_sources alter column name type text;
     """)
-    forget(database, "007_functions/35_search")
+    forget(database, "007_functions/35_match")
     migrate(database)
     assert schema_of(database) == fresh
 

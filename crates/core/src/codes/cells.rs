@@ -14,7 +14,8 @@
 //! return: with a rare filter, or for many rows, it reads more cells. Vectors without neighbourhoods have a flat line with a
 //! wide deviation, so a search then reads nearly all cells.
 //!
-//! A vector that is far from all means would be where no query looks. Its code goes to the *rest*, which every search reads.
+//! A vector that is far from all means would be where no query looks. Its code goes to the *rest*, which every search reads. And a
+//! query that is as far from all means is unlike those that were measured: it reads all cells.
 
 use super::encode::{encode_rest, rotated_unit};
 use super::page::Writer;
@@ -96,6 +97,12 @@ impl Bound {
         } else {
             f32::INFINITY
         }
+    }
+
+    /// Whether a query may be one of the vectors that the bound was measured on, by its similarity with the mean nearest to it. If
+    /// not, the bound says nothing of it.
+    pub fn covers(self, nearest: f32) -> bool {
+        nearest >= self.least
     }
 
     /// The version, then three numbers, little-endian.
