@@ -139,8 +139,6 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 -- A session keeps its plans. A plan that was made for few chunks would read whole tables, even when there are many chunks.
 set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
--- Of a claim's time, planning its queries again would take a fifth. No argument calls for a plan of its own.
-set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

@@ -5,7 +5,7 @@ returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
 -- For the reason given at lease_chunks.
-set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
 #variable_conflict use_column
 declare
