@@ -1,5 +1,35 @@
 -- Cells of codes, in projects of very many embeddings: how codes move there. sql/022_code_cells.sql describes their tables.
 
+create or replace function matrice_private.code_places(project_id uuid, model text)
+returns table (id uuid, code_count integer, built_at timestamptz)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  return query
+    select l.id, l.code_count, l.built_at from matrice_private.code_lists l
+     where l.project_id = code_places.project_id and l.model = code_places.model
+    union all
+    select c.id, c.code_count, c.built_at from matrice_private.code_cells c
+     where c.project_id = code_places.project_id and c.model = code_places.model;
+end
+$$;
+comment on function matrice_private.code_places is
+  'Returns where the codes of a project are: its lists and cells. A project has up to some thousand cells, so no statement that '
+  'stores few embeddings calls it.';
+
+create or replace function matrice_private.code_total(project_id uuid, model text) returns bigint
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select coalesce(sum(p.code_count), 0) from matrice_private.code_places(project_id, model) p);
+end
+$$;
+comment on function matrice_private.code_total is
+  'Returns how many codes a project has of a model, with those of embeddings that were deleted or changed.';
+
 create or replace function matrice_private.oldest_lists(project_id uuid, model text, most integer) returns uuid[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -8,14 +38,9 @@ begin
   return (
     select array_agg(n.id)
       from (
-        select one.id, sum(one.code_count) over (order by one.built_at, one.id) - one.code_count as before
-          from (
-            select l.id, l.code_count, l.built_at from matrice_private.code_lists l
-             where l.project_id = oldest_lists.project_id and l.model = oldest_lists.model
-            union all
-            select c.id, c.code_count, c.built_at from matrice_private.code_cells c
-             where c.project_id = oldest_lists.project_id and c.model = oldest_lists.model and c.code_count > 0
-          ) one
+        select p.id, sum(p.code_count) over (order by p.built_at, p.id) - p.code_count as before
+          from matrice_private.code_places(project_id, model) p
+         where p.code_count > 0
       ) n
      where n.before < most);
 end
@@ -81,10 +106,8 @@ begin
   if cardinality(lists) = 0 or not lists <@ (held || cells) then
     return false;
   end if;
-  stored := coalesce((select sum(l.code_count) from matrice_private.code_lists l
-                       where l.project_id = move_codes.project_id and l.model = move_codes.model and l.id = any (held)), 0)
-          + coalesce((select sum(c.code_count) from matrice_private.code_cells c
-                       where c.project_id = move_codes.project_id and c.model = move_codes.model and c.id = any (lists)), 0);
+  stored := (
+    select sum(p.code_count) from matrice_private.code_places(move_codes.project_id, move_codes.model) p where p.id = any (lists));
   with removed as (
     delete from matrice_private.code_pages p
      where p.project_id = move_codes.project_id and p.model = move_codes.model and p.list = any (lists)

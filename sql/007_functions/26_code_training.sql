@@ -10,21 +10,6 @@ begin atomic
 end;
 comment on function matrice_private.cell_count is 'Returns how many cells a project with so many codes gets.';
 
-create or replace function matrice_private.code_total(project_id uuid, model text) returns bigint
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return (
-    select coalesce((select sum(l.code_count) from matrice_private.code_lists l
-                      where l.project_id = code_total.project_id and l.model = code_total.model), 0)
-         + coalesce((select sum(c.code_count) from matrice_private.code_cells c
-                      where c.project_id = code_total.project_id and c.model = code_total.model), 0));
-end
-$$;
-comment on function matrice_private.code_total is
-  'Returns how many codes a project has of a model, with those of embeddings that were deleted or changed.';
-
 create or replace function matrice_private.sample_of_codes(project_id uuid, model text, total bigint, wanted integer)
 returns uuid[]
 language sql

@@ -201,7 +201,7 @@ begin
       'rebuild_word_index', 'count_insights_again', 'add_insight_totals', 'note_insight_words', 'words_in', 'texts_without_ids',
       'any_word', 'add_segment', 'merge_some', 'merge_small', 'merge_words',
       'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes', 'discount_deletions',
-      'oldest_lists', 'cell_count', 'code_total', 'sample_of_codes', 'train_cells', 'next_batch', 'move_codes', 'fill_cells',
+      'code_places', 'oldest_lists', 'cell_count', 'code_total', 'sample_of_codes', 'train_cells', 'next_batch', 'move_codes', 'fill_cells',
       'begin_cells', 'renew_cells', 'cluster_codes',
       'rebuild_embedding_queue', 'is_listed', 'list_project', 'seems_covered',
       'next_with_insights', 'list_insights_of_project', 'settle_insights', 'hold_claimable_insights', 'has_waiting_insights',
