@@ -20,7 +20,7 @@
 use super::encode::{encode_rest, rotated_unit};
 use super::page::Writer;
 use super::rotation::Rotation;
-use super::{Centroid, Id, Mean, Page, Resolution, VERSION, padded};
+use super::{Centroid, Id, Mean, Page, Resolution, VERSION, padded, product};
 use crate::Interrupt;
 
 /// How many standard deviations below its expectation a cell may be. On all sets of vectors that the tests have, searches then
@@ -300,18 +300,6 @@ fn nearest_of(places: impl Iterator<Item = usize>, nearness: impl Fn(usize) -> f
 /// Some of the places of a list, at equal distances.
 fn spread(of: usize, count: usize) -> impl Iterator<Item = usize> {
     (0..count).map(move |number| number * of / count)
-}
-
-/// The inner product in single precision.
-fn product(left: &[f32], right: &[f32]) -> f32 {
-    let mut sums = [0.0f32; 16];
-    // A rotated vector has whole words of numbers.
-    for (left, right) in left.as_chunks::<16>().0.iter().zip(right.as_chunks::<16>().0) {
-        for ((sum, left), right) in sums.iter_mut().zip(left).zip(right) {
-            *sum += left * right;
-        }
-    }
-    sums.iter().sum()
 }
 
 /// The cells of a project.

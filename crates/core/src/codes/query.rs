@@ -4,7 +4,7 @@ use super::encode::{Rounding, planes};
 use super::kernels::{PLANES, Planes};
 use super::page::Factors;
 use super::rotation::Rotation;
-use super::{Candidates, Centroid, Id, Page, dot, unit};
+use super::{Candidates, Centroid, Id, Page, dot, product_of, unit};
 use std::cell::OnceCell;
 
 /// The distance of two levels of a query's rest, in standard deviations, as in `Resolution`.
@@ -75,19 +75,7 @@ impl Query {
     /// The similarity with a centroid, as [`ListQuery::mean`]. `None` if the bytes are no [`Centroid`], or one of other dimensions.
     pub fn mean(&self, centroid: &[u8]) -> Option<f32> {
         let numbers = Centroid::numbers_of(centroid, self.dimensions)?;
-        // Both have whole words of numbers. Several sums at once, because each waits for its last addition.
-        let mut sums = [0.0f32; 16];
-        for (means, numbers) in numbers
-            .as_chunks::<16>()
-            .0
-            .iter()
-            .zip(self.rotated().as_chunks::<16>().0)
-        {
-            for ((sum, &mean), number) in sums.iter_mut().zip(means).zip(numbers) {
-                *sum += f32::from_le_bytes(mean) * number;
-            }
-        }
-        let mean = sums.iter().sum::<f32>();
+        let mean = product_of(numbers, self.rotated(), f32::from_le_bytes);
         mean.is_finite().then_some(mean)
     }
 
