@@ -21,7 +21,7 @@ begin atomic
   select sha256(convert_to(content, 'UTF8'));
 end;
 comment on function matrice_private.text_hash is
-  'Returns the SHA-256 of a text. A lease keeps it, to find out whether the text has changed since the claim.';
+  'Returns the SHA-256 of a text. Leases and evidence keep it, to find out whether the text has changed since.';
 
 -- A foreign key refuses another project than the chunk's. Only services insert leases themselves, and they see all chunks.
 create or replace trigger a_project_from_parent before insert on matrice.embedding_leases

@@ -56,7 +56,7 @@ begin
     end if;
     return query
       select distinct 'chunk', 'chunk:' || c.id, c.source_id, c.id, c.start_char, c.end_char,
-             sha256(convert_to(c.content, 'UTF8'))
+             matrice_private.text_hash(c.content)
         from matrice.source_chunks c where c.id = any (named_chunks);
   elsif named_source is not null then
     return query

@@ -57,7 +57,7 @@ begin
      from matrice.insight_evidence e
     cross join lateral (
       select a.id from added a
-       where a.source_id = e.source_id and a.project_id = e.project_id and sha256(convert_to(a.content, 'UTF8')) = e.text_hash
+       where a.source_id = e.source_id and a.project_id = e.project_id and matrice_private.text_hash(a.content) = e.text_hash
        order by a.chunk_index limit 1) c
     where e.source_id = any (array(select distinct a.source_id from added a)) and e.kind = 'chunk'
       and matrice_private.is_restorable(e);
@@ -78,7 +78,7 @@ begin
   perform matrice_private.restore_evidence(e.id, new.id)
      from matrice.insight_evidence e
     where e.source_id = new.source_id and e.project_id = new.project_id and e.kind = 'chunk'
-      and e.text_hash = sha256(convert_to(new.content, 'UTF8'))
+      and e.text_hash = matrice_private.text_hash(new.content)
       and matrice_private.is_restorable(e);
   return null;
 end

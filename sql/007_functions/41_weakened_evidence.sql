@@ -29,7 +29,7 @@ begin
   update matrice.insight_evidence e set changed_at = clock_timestamp()
    where e.source_id = old.source_id and e.project_id = old.project_id and e.chunk_id = old.id and e.changed_at is null
      -- restore_by_chunk may have come first.
-     and e.text_hash is distinct from sha256(convert_to(new.content, 'UTF8'))
+     and e.text_hash is distinct from matrice_private.text_hash(new.content)
      and exists (select from matrice.insights i where i.id = e.insight_id);
   return null;
 end
