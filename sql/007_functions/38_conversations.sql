@@ -73,17 +73,17 @@ comment on function matrice.start_conversation is
   'Begins a conversation and returns its id. is_private: whether only the caller sees it; otherwise all members of the project '
   'do, and editors may add turns. Defaults: title '''', is_private true.';
 
-create or replace function matrice_private.require_citations(project_id uuid, citations jsonb) returns void
+create or replace function matrice_private.require_citations(project_id uuid, cited uuid[]) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   missing uuid;
 begin
-  select cited.id into missing
-    from unnest(matrice_private.cited_chunks(citations)) cited (id)
+  select given.id into missing
+    from unnest(cited) given (id)
    where not exists (
-     select from matrice.source_chunks c where c.id = cited.id and c.project_id = require_citations.project_id)
+     select from matrice.source_chunks c where c.id = given.id and c.project_id = require_citations.project_id)
    limit 1;
   if found then
     raise exception 'chunk not found'
@@ -93,8 +93,7 @@ begin
 end
 $$;
 comment on function matrice_private.require_citations is
-  'Raises unless citations are an array of chunk ids or citations as build_context returns them, and each chunk that they name '
-  'is in a project.';
+  'Raises unless each chunk that citations name is in a project.';
 
 create or replace function matrice.add_turn(
   conversation_id uuid, role text, content text, run_id uuid default null, citations jsonb default '[]'
@@ -105,6 +104,7 @@ as $$
 #variable_conflict use_column
 declare
   conversation record;
+  cited        uuid[];
   new_turn     integer;
 begin
   perform matrice_private.require_one_of('role', role, array['system', 'user', 'assistant', 'tool']);
@@ -116,7 +116,7 @@ begin
   if role in ('system', 'user') then
     perform matrice_private.require_text('content', content);
   end if;
-  perform matrice_private.cited_chunks(citations);
+  cited := matrice_private.cited_chunks(citations);
   perform matrice_private.project_of_conversation(add_turn.conversation_id);
   select c.project_id, c.created_by into conversation from matrice.conversations c where c.id = add_turn.conversation_id;
   if conversation.created_by is distinct from matrice_private.current_user_id() then
@@ -130,7 +130,7 @@ begin
       using errcode = 'PT404', detail = format('The project of the conversation has no run %s.', add_turn.run_id),
             hint = 'Leave it out, or pass the id that start_run returned.';
   end if;
-  perform matrice_private.require_citations(conversation.project_id, citations);
+  perform matrice_private.require_citations(conversation.project_id, cited);
   insert into matrice.conversation_turns as t (project_id, conversation_id, role, content, run_id, citations)
   values (conversation.project_id, add_turn.conversation_id, add_turn.role, add_turn.content, add_turn.run_id, add_turn.citations)
   returning t.turn into new_turn;
