@@ -44,25 +44,22 @@ as $$
       from trimmed t
      cross join lateral (
        select case when t.is_cut then date_trunc(group_by, t.ends - interval '15 minutes', time_zone) end as at) b
-  ), kinds as (
-    select c.*, not c.is_cut or c.next <= c.day as is_one,
-           case when c.is_cut and c.next > c.day
-                then date_trunc(group_by, c.day, time_zone) = date_trunc(group_by, c.next - interval '15 minutes', time_zone)
-           end as is_two
+  ), ways as (
+    -- one: the day is in one bucket. Of two buckets, first or last is the shorter part. quarters: the sums of the day say nothing.
+    select c.*,
+           case when not c.is_inside then 'quarters'
+                when not c.is_cut or c.next <= c.day then 'one'
+                when date_trunc(group_by, c.day, time_zone) <> date_trunc(group_by, c.next - interval '15 minutes', time_zone)
+                then 'quarters'
+                when c.next - c.day <= interval '12 hours' then 'first'
+                else 'last' end as way
       from cut c
   )
-  select k.day,
-         case when k.is_inside and k.is_one then k.day
-              when k.is_inside and k.is_two and k.next - k.day <= interval '12 hours' then k.next
-              when k.is_inside and k.is_two then k.day end,
-         case when k.is_inside and k.is_one then null
-              when k.is_inside and k.is_two and k.next - k.day <= interval '12 hours' then k.day
-              when k.is_inside and k.is_two then k.next
-              else greatest(k.day, since) end,
-         case when k.is_inside and k.is_one then null
-              when k.is_inside and k.is_two and k.next - k.day <= interval '12 hours' then k.next
-              else least(k.ends, until) end
-    from kinds k
+  select w.day,
+         case w.way when 'one' then w.day when 'first' then w.next when 'last' then w.day end,
+         case w.way when 'one' then null when 'first' then w.day when 'last' then w.next else greatest(w.day, since) end,
+         case w.way when 'one' then null when 'first' then w.next else least(w.ends, until) end
+    from ways w
 $$;
 comment on function matrice_private.parts_of_days is
   'Returns how the sums of days in UTC are read with few rows. rest_at: where the sums of the whole day count; null: they are '
