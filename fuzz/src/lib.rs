@@ -1,6 +1,7 @@
 //! What must hold for every input of the core.
 
 use matrice_core::chunk::{Chunk, Format, LANGUAGES, Size, chunks};
+use matrice_core::cost::{Price, plain_usage};
 use matrice_core::diff::{Kind, rows, unified};
 use matrice_core::token::{ENCODINGS, Encoding};
 use matrice_core::usage::Usage;
@@ -83,6 +84,7 @@ pub fn chunk_code(data: &[u8]) {
 /// bytes of a jsonb value.
 pub fn usage(data: &[u8]) {
     let _ = Usage::of_jsonb(data, None, None).to_json();
+    let _ = plain_usage(data, None, None).map(|usage| Price::of(&usage, data));
     let ([input, output], text) = split(data);
     let Ok(given) = serde_json::from_str(&text) else {
         return;
