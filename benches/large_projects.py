@@ -67,6 +67,10 @@ def chunk_ids(start, count):
     return numpy.random.default_rng([11, start]).bytes(16 * count)
 
 
+def named(ids, every=1):
+    return [uuid.UUID(bytes=ids[place:place + 16]) for place in range(0, len(ids), 16 * every)]
+
+
 def load(owner, project, make, count):
     """Embeddings alone, without chunks: three million of these would take gigabytes. Returns seconds for codes and for cells."""
     owner.execute("insert into matrice.embedding_models (model, dimensions) values (%s, %s) on conflict do nothing", [MODEL, DIMENSIONS])
@@ -85,7 +89,7 @@ def load(owner, project, make, count):
         with owner.cursor().copy("copy matrice.chunk_embeddings (chunk_id, project_id, model, embedding) from stdin (format binary)") as stream:
             stream.write(b"PGCOPY\n\xff\r\n\0" + bytes(8) + rows.tobytes() + b"\xff\xff")
         started = time.perf_counter()
-        names = [uuid.UUID(bytes=ids[place:place + 16]) for place in range(0, len(ids), 16)]
+        names = named(ids)
         for first in range(0, len(names), 25_000):
             owner.execute("select matrice_private.add_codes(%s, %s, %s)", [project, MODEL, names[first:first + 25_000]])
         codes += time.perf_counter() - started
@@ -99,7 +103,7 @@ def tag(owner, count):
     ids = b"".join(chunk_ids(start, min(BATCH, count - start)) for start in range(0, count, BATCH))
     owner.execute("create table among (kept integer, ids uuid[])")
     for kept in FILTERS:
-        owner.execute("insert into among values (%s, %s)", [kept, [uuid.UUID(bytes=ids[16 * number:][:16]) for number in range(0, count, kept)]])
+        owner.execute("insert into among values (%s, %s)", [kept, named(ids, kept)])
 
 
 def ask(owner, project, queries, kept=None):
