@@ -72,6 +72,7 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 -- For the reason given at lease_chunks.
 set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

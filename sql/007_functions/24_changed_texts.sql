@@ -135,11 +135,10 @@ begin
             detail = format('You can see none of the %s chunks.', cardinality(chunk_ids)),
             hint = 'Their source may have been cut again since you claimed them. Claim again.';
   end if;
-  for project in
-    select p.id from unnest(projects) as p (id)
-    union
-    select i.project_id from matrice.insights i where i.id = any (others)
-  loop
+  if others <> '{}' then
+    projects := projects || array(select i.project_id from matrice.insights i where i.id = any (others));
+  end if;
+  for project in select distinct p.id from unnest(projects) as p (id) loop
     perform matrice_private.require_role(project, 'editor');
   end loop;
 end

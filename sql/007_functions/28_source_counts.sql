@@ -52,7 +52,7 @@ create or replace function matrice_private.add_up(source_ids uuid[]) returns voi
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 -- For the reason given at lease_chunks.
-set enable_seqscan = off set enable_bitmapscan = off set jit = off
+set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
