@@ -148,8 +148,15 @@ comment on function matrice._known_usage(jsonb) is
   'Returns those values of usage, or of a response, that _read_usage reads. Internal, for record_step.';
 comment on function matrice._plain_price(uuid, text, jsonb, bigint, bigint, timestamptz) is
   'Returns what a call costs in US dollars, its input and output tokens, and its cached tokens. Null if there is anything to say '
-  'about them, if the project has prices of its own, or if more than the standard tier of a model of this very name decides: '
-  'then the schema looks further. Internal, for calculate_cost.';
+  'about them or the price, if the project has prices of its own, or if more than the standard tier decides: then the schema '
+  'looks further. Internal, for calculate_cost.';
+comment on function matrice._find_model(text, text, boolean) is
+  'Returns the model of model_prices that a name means, and, if the price of another model is used, for what: snapshot or region. '
+  'Null if it means none. by_itself: a model of this very name comes first. Internal, for resolve_model and priced_model.';
+comment on function matrice._undated_name(text) is
+  'Returns the name of a model without the date of its snapshot; null if it has none. Internal, for undated_name.';
+comment on function matrice._has_request_fee(text) is
+  'Returns whether a model has a fee for each request or search, beside its tokens. Internal, for cost_of_counts.';
 comment on function matrice._sketch_latencies(double precision[]) is
   'Returns a sketch of latencies in milliseconds. Internal, for the metrics.';
 comment on function matrice._negate_latencies(bytea) is
@@ -243,6 +250,9 @@ begin
     'matrice._read_usage(jsonb, bigint, bigint)',
     'matrice._known_usage(jsonb)',
     'matrice._plain_price(uuid, text, jsonb, bigint, bigint, timestamptz)',
+    'matrice._find_model(text, text, boolean)',
+    'matrice._undated_name(text)',
+    'matrice._has_request_fee(text)',
     'matrice._sketch_latencies(double precision[])',
     'matrice._merge_latencies(bytea[])',
     'matrice._negate_latencies(bytea)',

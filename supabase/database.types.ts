@@ -900,10 +900,16 @@ isOneToOne: false
               "content": string,"kind": string,"new_line": number,"old_line": number,"words": Json
             }[]
                            },
+"_find_model":
+{ Args: { "by_itself": boolean,"model": string,"provider": string }; Returns: (string)[]
+                           },
 "_find_quote":
 { Args: { "contents": (string)[],"most": number,"quote": string,"starts": (number)[] }; Returns: {
               "end_char": number,"start_char": number
             }[]
+                           },
+"_has_request_fee":
+{ Args: { "model": string }; Returns: boolean
                            },
 "_highlight":
 { Args: { "content": string,"fragments": number,"html": boolean,"language": string,"query_text": string }; Returns: string
@@ -993,6 +999,9 @@ isOneToOne: false
 { Args: { "cells": number,"model": string,"project_id": string,"sample": (string)[],"total": number }; Returns: {
               "bound": string,"centroids": (string)[]
             }[]
+                           },
+"_undated_name":
+{ Args: { "name": string }; Returns: string
                            },
 "_unified_diff":
 { Args: { "context_lines": number,"new_name": string,"new_text": string,"old_name": string,"old_text": string }; Returns: string

@@ -63,10 +63,10 @@ comment on function matrice_private.require_units is
 create or replace function matrice_private.comparable_name(name text) returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
-return translate(lower(btrim(name)), '.@', '--');
+return translate(lower(btrim(name) collate "C") collate "default", '.@', '--');
 comment on function matrice_private.comparable_name is
   'Returns a name as it is compared: in small letters, with a hyphen for a dot and for @. So claude-sonnet-4.5 is '
-  'claude-sonnet-4-5, and …@20250929 is …-20250929.';
+  'claude-sonnet-4-5, and …@20250929 is …-20250929. The engine does the same, whatever the locale.';
 
 create or replace function matrice_private.name_at_provider(model text, provider text) returns text
 language sql immutable parallel safe
@@ -258,7 +258,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform matrice_private.fill_price_units();
-  perform matrice_private.fill_spellings();
   perform matrice_private.prepare_prices(array(select p.model from matrice.model_prices p
                                                union select s.model from matrice_private.price_sheets s
                                                union select n.model from matrice_private.priced_names n));

@@ -147,6 +147,7 @@ declare
   tier     text := 'standard';
   billed   text := 'standard';
   priced   text := model;
+  found    text[];
   resolved boolean := false;
   cheaper  boolean := false;
   rates    jsonb;
@@ -160,7 +161,8 @@ begin
     provider := nullif(btrim(options ->> 'provider'), '');
     tier := matrice_private.billed_tier(options ->> 'service_tier');
     if provider is not null and sheets is null then
-      priced := matrice_private.priced_model(model, provider);
+      found := matrice._find_model(model, provider, true);
+      priced := found[1];
       resolved := true;
     end if;
   end if;
@@ -173,7 +175,8 @@ begin
      order by s.valid_from desc, s.above_input_tokens desc
      limit 1;
     exit when rates is not null or resolved;
-    priced := matrice_private.resolve_model(model, null);
+    found := matrice._find_model(model, null, false);
+    priced := found[1];
     resolved := true;
   end loop;
   if rates is null and sheets is null then
@@ -213,8 +216,11 @@ begin
   end if;
   -- Multiplying by a millionth is exact, dividing is not.
   cost_usd := trim_scale(cost_usd * 0.000001);
-  if resolved and matrice_private.undated_name(model) is not null and matrice_private.undated_name(priced) is null then
-    note := concat_ws(' ', note, format('This snapshot has no price of its own: that of %s is used.', priced));
+  if found[2] is not null then
+    note := concat_ws(' ', note, format('This %s has no price of its own: that of %s is used.', found[2], priced));
+  end if;
+  if counts -> 'web_search' is null and matrice._has_request_fee(priced) then
+    note := concat_ws(' ', note, format('%s also has a fee for each request, which is not in the cost.', priced));
   end if;
   if options ?| '{inference_geo,data_residency,speed}' and sheets is null then
     cost_usd := trim_scale(cost_usd * matrice_private.surcharge(priced, options));
@@ -243,7 +249,7 @@ begin
 end
 $$;
 comment on function matrice_private.plain_price is
-  'Prices what nearly all calls are, in the engine: known tokens, and nothing to say about them, in the standard tier of a model '
-  'by its own name. Returns the cost, the input tokens, the output tokens and the cached '
+  'Prices what nearly all calls are, in the engine: known tokens, and nothing to say about them or the price, in the standard '
+  'tier. Returns the cost, the input tokens, the output tokens and the cached '
   'tokens; null for all other calls, which cost_of_reading prices. Where both have an answer, it is the same. SECURITY DEFINER: '
   'only the owner may execute the function of the engine, and no client may read the prepared prices.';

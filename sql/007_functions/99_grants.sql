@@ -88,7 +88,7 @@ begin
       'require_labelled_queries', 'grades_of', 'quality_of', 'labelled_queries', 'require_labelled_query', 'recall_of',
       'sampled_recall', 'require_recall_work',
       'comparable_name', 'name_at_provider', 'standard_rates', 'tier_rates', 'rates_in_proportion', 'sheets_of',
-      'rates_of_catalogue', 'wrong_rate', 'require_rates', 'require_catalogue', 'load_catalogue', 'undated_name', 'billed_tier',
+      'rates_of_catalogue', 'wrong_rate', 'require_rates', 'require_catalogue', 'load_catalogue', 'billed_tier',
       'is_off_peak', 'surcharge', 'rates_of_sheets', 'own_price', 'cost_in_project',
       'require_usage', 'bounded_usage', 'cost_of_reading', 'cost_of_column', 'reading_of_step', 'cached_tokens',
       'metric_buckets', 'metric_label', 'is_time_zone', 'require_time_zone', 'metric_filters', 'empty_buckets',
@@ -137,7 +137,7 @@ begin
       'waiting_projects_of_member', 'next_parts_of_member', 'settle_parts_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
       'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'quote_places', 'read_embeddings', 'is_sealed',
-      'read_usage', 'known_usage', 'plain_price', 'base64_of', 'diff_lines', 'unified_diff', 'normal_text', 'sketch', 'rendered_report',
+      'read_usage', 'known_usage', 'plain_price', 'undated_name', 'base64_of', 'diff_lines', 'unified_diff', 'normal_text', 'sketch', 'rendered_report',
       -- No client may write histories, texts of sources, costs and budgets. It writes rows of the project that the caller's own
       -- import has made, and no other.
       'import_as_owner',
@@ -192,8 +192,7 @@ begin
     -- For the owner of the tables.
     (null, 'matrice_private', array[
       'build_embedding_index', 'forget_pillar_versions', 'purge_audit_log', 'recount_usage',
-      'load_price_catalogue', 'fill_price_units', 'fill_spellings', 'require_units', 'prepare_prices', 'rebuild_prices',
-      'model_at', 'sold_model', 'provider_named', 'model_of_maker', 'model_of_reseller', 'rates_of_tier',
+      'load_price_catalogue', 'fill_price_units', 'require_units', 'prepare_prices', 'rebuild_prices', 'rates_of_tier',
       'keep_no_statistics', 'revoke_from_everybody', 'prepared_sheets', 'is_budget', 'vector_of', 'is_step_of_run',
       'has_version', 'leaves_room', 'restore_evidence', 'is_restorable', 'is_carried',
       'renewed_id', 'refuse_lines', 'read_lines', 'require_columns', 'import_write', 'import_statement', 'import_rows',

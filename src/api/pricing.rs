@@ -1,9 +1,11 @@
 //! Prices of models. The underscore says that the schema's own functions call these.
 
 use crate::postgres::jsonb::Jsonb;
-use crate::postgres::prices::{has_own_prices, standard_price};
+use crate::postgres::prices::{PricedNames, has_own_prices, standard_price};
 use matrice_core::cost::plain_usage;
+use matrice_core::names::{self, StandIn};
 use pgrx::datum::Uuid;
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 /// Returns a JSON document, in which `rates`, `windows` and `multipliers` are arrays of rows. It is text, so that SQL reads its
@@ -38,4 +40,34 @@ fn _plain_price(
     let usd = AnyNumeric::try_from(price.usd.as_str()).ok()?;
     let tokens = [price.tokens_input, price.tokens_output, price.cached_tokens];
     Some([usd].into_iter().chain(tokens.map(AnyNumeric::from)).collect())
+}
+
+/// The model of the prices that a name means; and why the price of another model is used, if it is. `by_itself`: a model of this
+/// very name comes first.
+#[pg_extern(stable, parallel_safe)]
+fn _find_model(
+    model: Option<&str>,
+    provider: Option<&str>,
+    by_itself: bool,
+) -> Result<Option<Vec<String>>, ErrorReport> {
+    let Some(model) = model else { return Ok(None) };
+    let found = if by_itself {
+        names::priced(&PricedNames, model, provider)?
+    } else {
+        names::resolved(&PricedNames, model, provider)?
+    };
+    Ok(found.map(|found| {
+        let stands_in = found.stands_in.map(StandIn::name);
+        [found.model].into_iter().chain(stands_in.map(str::to_owned)).collect()
+    }))
+}
+
+#[pg_extern(immutable, strict, parallel_safe)]
+fn _undated_name(name: &str) -> Option<&str> {
+    names::undated(name)
+}
+
+#[pg_extern(immutable, strict, parallel_safe)]
+fn _has_request_fee(model: &str) -> bool {
+    names::has_request_fee(model)
 }

@@ -417,6 +417,14 @@ impl<'a> Scan<'a> {
         self.value(column).map(|value| value.value() as i64)
     }
 
+    /// The value of a column of the kind [`Kind::Text`], if it is UTF-8.
+    pub(crate) fn text(&self, column: usize) -> Option<String> {
+        debug_assert!(self.of.form.columns[column].1 == Kind::Text);
+        // SAFETY: the value has a length and bytes, as `Table::open` has checked. It stays in place until the scan advances.
+        let bytes = self.value(column).map(|value| unsafe { Bytes::of(value) })?;
+        str::from_utf8(&bytes).ok().map(str::to_owned)
+    }
+
     /// The value of a column of the kind [`Kind::Bytes`], [`Kind::Json`] or [`Kind::Vector`].
     pub(crate) fn bytes(&self, column: usize) -> Option<Bytes<'_>> {
         debug_assert!(matches!(

@@ -9,7 +9,7 @@ from servers import Server
 from conftest import Database, fill, sign_in
 
 SEEDED = ["embedding_models", "model_prices", "model_price_windows", "model_price_multipliers", "quotas"]
-SEEDED_PRIVATE = [f"matrice_private.{table}" for table in ("price_units", "provider_spellings", "model_name_forms", "model_makers", "price_sheets", "priced_names")]
+SEEDED_PRIVATE = [f"matrice_private.{table}" for table in ("price_units", "price_sheets", "priced_names")]
 
 
 @pytest.fixture

@@ -136,8 +136,8 @@ def emptied_database(matrice_database):
     def make():
         database = matrice_database()
         database.psql("truncate matrice.embedding_models, matrice.model_prices, matrice.model_price_windows, matrice.model_price_multipliers,"
-                      " matrice.quotas, matrice_private.migrations, matrice_private.price_units, matrice_private.provider_spellings,"
-                      " matrice_private.model_name_forms, matrice_private.model_makers, matrice_private.price_sheets, matrice_private.priced_names cascade")
+                      " matrice.quotas, matrice_private.migrations, matrice_private.price_units,"
+                      " matrice_private.price_sheets, matrice_private.priced_names cascade")
         return database
 
     return make

@@ -160,13 +160,14 @@ def test_every_function_that_resolves_names_has_a_search_path(attacker):
         "select p.oid::pg_catalog.regprocedure::pg_catalog.text, p.proconfig from pg_catalog.pg_proc p"
         " where p.pronamespace in ('matrice'::pg_catalog.regnamespace, 'matrice_private'::pg_catalog.regnamespace)"
         "   and not coalesce(p.proconfig @> array['search_path=pg_catalog, pg_temp'], false)").fetchall()
-    # Immutable functions of the engine are C and resolve no names, and _plain_price only names with their schema.
+    # Immutable functions of the engine are C and resolve no names, and _plain_price and _find_model only names with their schema.
     loose = [name for name, _ in loose if name.split("(")[0] not in ("matrice.count_tokens", "matrice.tokenize", "matrice.detokenize",
                                                                      "matrice.truncate_tokens", "matrice.chunk_text", "matrice._price_catalogue",
                                                                      "matrice._analysis", "matrice._index_words", "matrice._deletion", "matrice._find_quote", "matrice._negate_latencies",
                                                                      "matrice._merge_words", "matrice._live_texts", "matrice._whole_sentences",
                                                                      "matrice._normal_text", "matrice._likeness", "matrice._sketch",
-                                                                     "matrice._read_embeddings", "matrice._little_endian", "matrice._read_usage", "matrice._known_usage", "matrice._plain_price", "matrice._report",
+                                                                     "matrice._read_embeddings", "matrice._little_endian", "matrice._read_usage", "matrice._known_usage", "matrice._plain_price",
+                                                                     "matrice._find_model", "matrice._undated_name", "matrice._has_request_fee", "matrice._report",
                                                                      "matrice._sketch_latencies", "matrice._merge_latencies", "matrice._latency_percentiles",
                                                                      "matrice._seal", "matrice._is_sealed", "matrice._diff_lines",
                                                                      "matrice._unified_diff")]

@@ -8,7 +8,12 @@ create temporary table calls as
 select row_number() over () as id, m.model, m.at, u.usage, t.tokens_input, t.tokens_output
   from (select setseed(0.25)) s,
        lateral (select n.model, w.at
-                  from (select distinct model from matrice_private.price_sheets) n
+                  from (select distinct s.model from matrice_private.price_sheets s
+                        union select f.name from (select distinct p.model, p.provider from matrice.model_prices p) p,
+                                     lateral (values (p.provider || '/' || p.model), (upper(p.model)), ('openrouter/' || p.model), ('models/' || p.model),
+                                                     ('projects/p/locations/l/publishers/google/models/' || p.model), ('ft:' || p.model || ':acme::x'),
+                                                     (p.model || '-2099-01-01'), ('ca.' || p.model), ('bedrock/eu-west-3/' || p.model)) f (name)
+                               where hashtext(f.name) % 8 = 0) n (model)
                  cross join (values (timestamptz '2020-01-01 00:00Z'), ('2026-11-27 14:30Z'), ('2030-01-01 00:00Z')) w (at)) m,
        lateral (select (random() * 10 ^ (random() * 7))::bigint as i, (random() * 10 ^ (random() * 5))::bigint as o, random() as cached,
                        random() as heard, random() as thought, random() as form, m.model as of) r,
@@ -46,7 +51,7 @@ select is_empty($$select model, usage, plain, reading from priced
                 'Their tokens are those that SQL reads');
 select is_empty($$select model, usage, reading, cost_usd from priced
                    where plain is null and cost_usd is not null and note is null and usage ->> 'service_tier' is distinct from 'flex'
-                     and not exists (select from matrice_private.price_sheets s where s.model = priced.model and s.has_off_peak)
+                     and not exists (select from matrice_private.price_sheets s where s.model = matrice_private.priced_model(priced.model) and s.has_off_peak)
                      and not exists (select from jsonb_each_text(reading -> 'counts') c where c.value like '%.%')$$,
                 'It leaves nothing but what has a note, another tier, off-peak hours or fractions');
 
@@ -56,7 +61,8 @@ select is(matrice_private.plain_price(model, usage, i, o, at), null, what)
                ('no tokens', 'gpt-4o', '{}', null, null, now()), ('tokens below zero', 'gpt-4o', '{}', -1, 1, now()),
                ('tokens that disagree', 'gpt-4o', '{"prompt_tokens": 5}', 6, 1, now()), ('too many tokens', 'gpt-4o', '{}', 2000000000, 1, now()),
                ('usage that is no object', 'gpt-4o', '[1]', 1, 1, now()), ('a scalar', 'gpt-4o', '1', 1, 1, now()),
-               ('another name of the model', 'openai/gpt-4o', '{}', 1, 1, now()), ('an unknown model', 'no-such-model', '{}', 1, 1, now()),
+               ('a snapshot without a price', 'gpt-4o-2099-01-01', '{}', 1, 1, now()), ('a region without a price', 'ca.amazon.nova-pro-v1:0', '{}', 1, 1, now()),
+               ('a fee for each request', 'openai/gpt-4o-search-preview', '{}', 1, 1, now()), ('an unknown model', 'no-such-model', '{}', 1, 1, now()),
                ('a provider', 'gpt-4o', '{"provider": "azure"}', 1, 1, now()), ('a number that no double holds', 'gpt-4o', '{"n": 1e400}', 1, 1, now()),
                ('deep usage', 'gpt-4o', (repeat('{"a":', 40) || '1' || repeat('}', 40))::jsonb, 1, 1, now()),
                ('long usage', 'gpt-4o', jsonb_build_object('a', repeat('x', 3000)), 1, 1, now())) v (what, model, usage, i, o, at);

@@ -26,6 +26,7 @@ select is(matrice_private.priced_model(name, provider), model, format('priced_mo
     ('vertex_ai/claude-sonnet-4-5@20250929', null, 'vertex_ai/claude-sonnet-4-5@20250929'),
     ('us.anthropic.claude-sonnet-4-5-20250929-v1:0', null, 'us.anthropic.claude-sonnet-4-5-20250929-v1:0'),
     ('ca.anthropic.claude-sonnet-4-5-20250929-v1:0', null, 'anthropic.claude-sonnet-4-5-20250929-v1:0'),
+    ('zz.anthropic.claude-sonnet-4-5-20250929-v1:0', null, null), ('bedrock/zz.amazon.nova-pro-v1:0', null, null),
     ('bedrock/us-east-1/anthropic.claude-sonnet-4-5-20250929-v1:0', null, 'anthropic.claude-sonnet-4-5-20250929-v1:0'),
     ('arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-sonnet-4-5-20250929-v1:0', null,
      'us.anthropic.claude-sonnet-4-5-20250929-v1:0'),
@@ -112,6 +113,12 @@ select is(pg_temp.cost(model, counts::jsonb, options::jsonb), usd, format('%s, %
     ('gpt-6-sol', '{"input": 1000}', '{"data_residency": "EU"}', '0.0022'),
     ('gpt-4o', '{"input": 1000}', '{"data_residency": "fedramp"}', '0.00275'),
     ('claude-sonnet-5', '{"input": 1000, "output": 100}', '{"inference_geo": "us"}', '0.0033'),
+    ('ca.amazon.nova-pro-v1:0', '{"input": 1000}', '{}', '0.0008: This region has no price of its own: that of amazon.nova-pro-v1:0 is used.'),
+    ('zz.amazon.nova-pro-v1:0', '{"input": 1000}', '{}', 'null: No price is known for the model "zz.amazon.nova-pro-v1:0".'),
+    -- What each request costs, no response says.
+    ('gpt-4o-search-preview', '{"input": 1000}', '{}', '0.0025: gpt-4o-search-preview also has a fee for each request, which is not in the cost.'),
+    ('sonar', '{"input": 1000}', '{}', '0.001: perplexity/sonar also has a fee for each request, which is not in the cost.'),
+    ('sonar-deep-research', '{"input": 1000, "web_search": 2}', '{}', '0.012'),
     ('gpt-4o-2099-01-01', '{"input": 1000}', '{}', '0.0025: This snapshot has no price of its own: that of gpt-4o is used.'),
     ('no-such-model', '{"input": 1000}', '{}', 'null: No price is known for the model "no-such-model".')
   ) as costs (model, counts, options, usd);

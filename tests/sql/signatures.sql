@@ -294,19 +294,19 @@ select ok(obj_description(p.oid, 'pg_proc') like format('%%Defaults: %%%s %s%%',
 
 select volatility_is('matrice', function, 'immutable', function || ' is immutable')
   from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', '_analysis', '_index_words', '_deletion',
-                    '_merge_words', '_live_texts', '_whole_sentences', '_find_quote', '_normal_text', '_likeness', '_sketch', '_read_usage', '_known_usage', '_sketch_latencies', '_merge_latencies', '_negate_latencies',
+                    '_merge_words', '_live_texts', '_whole_sentences', '_find_quote', '_normal_text', '_likeness', '_sketch', '_read_usage', '_known_usage', '_undated_name', '_has_request_fee', '_sketch_latencies', '_merge_latencies', '_negate_latencies',
                     '_latency_percentiles']::name[]) function;
 select is_strict('matrice', function, function || ' is strict')
   from unnest(array['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', '_text_vector', '_analysis', '_index_words', '_deletion', '_merge_words', '_live_texts',
-                    '_query_words', '_highlight', '_whole_sentences', '_find_quote', '_normal_text', '_likeness', '_sketch', '_known_usage', '_sketch_latencies', '_merge_latencies', '_negate_latencies', '_latency_percentiles', '_report']::name[]) function;
+                    '_query_words', '_highlight', '_whole_sentences', '_find_quote', '_normal_text', '_likeness', '_sketch', '_known_usage', '_undated_name', '_has_request_fee', '_sketch_latencies', '_merge_latencies', '_negate_latencies', '_latency_percentiles', '_report']::name[]) function;
 select is(proparallel, 's', proname || ' is safe in parallel') from pg_proc
  where pronamespace = 'matrice'::regnamespace
    and proname in ('count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', 'analyze_text', '_text_vector', '_analysis', '_index_words', '_deletion',
                    '_merge_words', '_live_texts', '_query_words', '_rank_words', '_highlight', '_whole_sentences', '_find_quote', '_normal_text', '_likeness', '_sketch', '_read_usage',
-                   '_known_usage', '_plain_price', '_sketch_latencies', '_merge_latencies', '_negate_latencies',
+                   '_known_usage', '_plain_price', '_find_model', '_undated_name', '_has_request_fee', '_sketch_latencies', '_merge_latencies', '_negate_latencies',
                    '_latency_percentiles', '_report');
 select volatility_is('matrice', function, 'stable', function || ' is stable')
-  from unnest(array['analyze_text', '_text_vector', '_query_words', '_plain_price', '_rank_words', '_highlight', 'pillar_history', 'pillar_catalog', 'diff_pillar', 'diff_pillar_text',
+  from unnest(array['analyze_text', '_text_vector', '_query_words', '_plain_price', '_find_model', '_rank_words', '_highlight', 'pillar_history', 'pillar_catalog', 'diff_pillar', 'diff_pillar_text',
                     'as_of', 'label_history', 'phase_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
                     'evaluate_search', 'search_recall', 'search_insights', 'insights_review', 'insight_lineage', 'known_at', 'list_members', 'calculate_cost', 'price_of', 'workflow_metrics', 'top_runs', 'top_steps', 'step_errors', 'source_progress', 'failed_chunks', 'source_text',
                     'source_history', 'model_coverage', 'budget_status', 'find_quote', 'export_project', 'export_lines', 'export_markdown', 'report', 'conversation_context', 'evaluation_set']::name[]) function;

@@ -29,6 +29,7 @@ mod fold;
 pub mod highlight;
 pub mod jsonb;
 pub mod latency;
+pub mod names;
 pub mod quote;
 mod rank_select;
 pub mod report;

@@ -14,7 +14,7 @@ use crate::jsonb::to_json;
 use leaves::{Leaf, Value, leaves};
 use reading::Reading;
 use serde_json::{Map, Number, json};
-use shapes::{CHOICES, OWN, PLACES, Part, SHAPES, Shape};
+use shapes::{BATCH, CHOICES, OWN, PLACES, Part, SHAPES, Shape};
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
@@ -63,6 +63,7 @@ impl Usage {
         }
         let reading = combined(&leaves, &mut notes);
         let mut usage = counts::of(reading, [tokens_input, tokens_output], &mut notes);
+        unknown_fees(&leaves, &usage, &mut notes);
         usage.choices = choices(&leaves, usage.provider_cost.is_some(), &mut notes);
         usage.notes = notes.texts;
         usage.conflict = notes.in_doubt;
@@ -102,18 +103,16 @@ fn number(value: f64) -> serde_json::Value {
     }
 }
 
-/// What [`Usage::read`] reads of `given`, and no more. It reads the same from this, if it does not say that values were left out.
+/// The values that [`Usage::read`] reads of `given`, at the paths and in the order that they came in; elements of arrays of the same
+/// kind added up. It reads the same from this, also where this stands under `response` beside other usage. What is too large says
+/// that tokens were left out.
 pub fn known(given: &serde_json::Value) -> serde_json::Value {
-    let (mut kept, is_whole) = leaves_of(given);
+    let (mut kept, is_whole) = leaves(given, MOST_LEAVES);
+    kept.retain(|leaf| is_read(leaf) || is_read(&leaf.within_response()));
     let is_whole = is_whole && kept.len() <= MOST_KEPT;
-    kept.truncate(MOST_KEPT);
     let mut object = Map::new();
-    for leaf in kept {
-        let value = leaf.value.to_json();
-        // The same path may be written with dots and with objects.
-        if !put(&mut object, &leaf.name, &value) {
-            object.insert(leaf.name.clone(), value);
-        }
+    for leaf in kept.iter().take(MOST_KEPT) {
+        leaf.put(&mut object);
     }
     if !is_whole {
         object.insert("tokens_left_out".into(), 1.into());
@@ -128,7 +127,7 @@ pub fn known_of_jsonb(jsonb: &[u8]) -> serde_json::Value {
 
 /// As much of a jsonb value as usage can be. What was left out may have been tokens.
 fn of_jsonb(jsonb: &[u8]) -> serde_json::Value {
-    let wants = |key: &str| key == "output" || leaves::has_counts(&leaves::snake(key));
+    let wants = |key: &str| leaves::is_walked(&leaves::snake(key));
     let (mut given, is_whole) = to_json(jsonb, LEVELS, MOST_VALUES, wants);
     if !is_whole && let Some(object) = given.as_object_mut() {
         object.insert("tokens_left_out".into(), 1.into());
@@ -137,7 +136,7 @@ fn of_jsonb(jsonb: &[u8]) -> serde_json::Value {
 }
 
 /// The leaves that can matter, and whether these are all.
-fn leaves_of(given: &serde_json::Value) -> (Vec<Leaf>, bool) {
+fn leaves_of(given: &serde_json::Value) -> (Vec<Leaf<'_>>, bool) {
     let (mut leaves, is_whole) = leaves(given, MOST_LEAVES);
     leaves.retain(is_read);
     (leaves, is_whole)
@@ -150,7 +149,7 @@ fn is_read(leaf: &Leaf) -> bool {
         keys.map(|(key, _)| key)
             .chain(choices)
             .copied()
-            .chain(["is_byok"])
+            .chain(["is_byok", "custom_id"])
             .collect()
     });
     let rest = leaf.rest();
@@ -158,20 +157,6 @@ fn is_read(leaf: &Leaf) -> bool {
         || KEYS.contains(leaf.path.as_str())
         || leaf.looks_like_tokens()
         || rest.contains('[') && key_of(None, rest).is_some()
-}
-
-/// Sets the value at a path, where nothing is yet. A path through something that is no object stays one key.
-fn put(object: &mut Map<String, serde_json::Value>, path: &str, value: &serde_json::Value) -> bool {
-    if let Some((first, rest)) = path.split_once('.')
-        && let serde_json::Value::Object(inner) = object.entry(first).or_insert_with(|| Map::new().into())
-    {
-        return put(inner, rest, value);
-    }
-    let is_free = !object.contains_key(path);
-    if is_free {
-        object.insert(path.into(), value.clone());
-    }
-    is_free
 }
 
 /// Sentences for people.
@@ -296,8 +281,7 @@ fn unknown_tokens(shape: &Shape, leaves: &[(&str, &Leaf)], notes: &mut Notes) {
                 && key_of(Some(shape), path).is_none()
                 && (!shape.keys.is_empty() && is_detail(path)) == is_part
         });
-        let mut names: Vec<&str> = keys.map(|(_, leaf)| leaf.name.as_str()).collect();
-        names.truncate(10);
+        let names: Vec<String> = keys.take(10).map(|(_, leaf)| leaf.name()).collect();
         names.join(", ")
     };
     let (parts, others) = (unknown(true), unknown(false));
@@ -317,9 +301,25 @@ fn is_detail(path: &str) -> bool {
         .is_some_and(|(parent, _)| parent == "details" || parent.ends_with("_details"))
 }
 
+/// Notes that tools of Gemini were used if nobody says which. A search costs more than most answers.
+fn unknown_fees(leaves: &[Leaf], usage: &Usage, notes: &mut Notes) {
+    let has_searches = usage.counts.iter().any(|&(unit, _)| unit == "web_search");
+    let used_tools = |leaf: &Leaf| {
+        leaf.rest() == "tool_use_prompt_token_count"
+            && leaf.value.number().is_some_and(|count| count > 0.0)
+    };
+    if !has_searches && leaves.iter().any(used_tools) {
+        notes.note("Tools were used. What a search costs beside tokens is not in the cost.".into());
+    }
+}
+
 fn choices(leaves: &[Leaf], has_cost: bool, notes: &mut Notes) -> Vec<(&'static str, String)> {
     let mut chosen = Vec::new();
     for &(name, paths) in CHOICES {
+        if name == "service_tier" && is_of_batch(leaves) {
+            chosen.push((name, "batch".into()));
+            continue;
+        }
         let found = paths.iter().find_map(|path| {
             leaves
                 .iter()
@@ -332,7 +332,7 @@ fn choices(leaves: &[Leaf], has_cost: bool, notes: &mut Notes) -> Vec<(&'static 
         };
         let Value::Text(text) = &leaf.value else {
             if name != "model" && name != "provider" {
-                notes.doubt(format!("{} is not a text.", leaf.name));
+                notes.doubt(format!("{} is not a text.", leaf.name()));
             }
             continue;
         };
@@ -349,6 +349,14 @@ fn choices(leaves: &[Leaf], has_cost: bool, notes: &mut Notes) -> Vec<(&'static 
         chosen.push((name, value));
     }
     chosen
+}
+
+/// Whether this is a line of the results of an OpenAI batch. Its service tier is that of a call of its own.
+fn is_of_batch(leaves: &[Leaf]) -> bool {
+    leaves.iter().any(|leaf| leaf.rest() == "custom_id")
+        && leaves
+            .iter()
+            .any(|leaf| leaf.place >= PLACES.len() && PLACES[leaf.place - PLACES.len()] == BATCH)
 }
 
 /// The service tier that LangChain writes before the names of counts.

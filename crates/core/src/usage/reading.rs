@@ -43,12 +43,12 @@ impl Reading {
                 continue;
             };
             match value(part, leaf) {
-                Some(value) => reading.set(part, value, &leaf.name, notes),
+                Some(value) => reading.set(part, value, leaf, notes),
                 None if part == Part::Contained => {}
                 None if matches!(part, Part::Cost | Part::MoreCost | Part::CostTicks) => {
-                    notes.note(format!("{} is not a sum of money.", leaf.name));
+                    notes.note(format!("{} is not a sum of money.", leaf.name()));
                 }
-                None => notes.doubt(format!("{} is not a number of tokens or units.", leaf.name)),
+                None => notes.doubt(format!("{} is not a number of tokens or units.", leaf.name())),
             }
         }
         reading.provider_cost = reading.cost(leaves);
@@ -57,9 +57,10 @@ impl Reading {
     }
 
     /// A value under several keys must be the same. Some libraries write 0 where they know nothing.
-    fn set(&mut self, part: Part, value: f64, name: &str, notes: &mut Notes) {
+    fn set(&mut self, part: Part, value: f64, leaf: &Leaf, notes: &mut Notes) {
         match self.get(part) {
             Some(other) if other != 0.0 && value != 0.0 && other != value && part != Part::Contained => {
+                let name = leaf.name();
                 notes.doubt(format!("{name} is {value}, but another key says {other}."));
             }
             Some(other) if other != 0.0 => {}

@@ -174,6 +174,45 @@ pub const SHAPES: &[Shape] = &[
         ],
     },
     Shape {
+        name: "openinference",
+        of: "OpenInference: llm.token_count.*",
+        within: "llm.token_count",
+        marks: &[],
+        cached: Where::Inside,
+        reasoning: Where::Inside,
+        keys: &[
+            ("prompt", Part::Input),
+            ("completion", Part::Output),
+            ("total", Part::Total),
+            ("prompt_details.cache_read", Part::CacheRead),
+            ("prompt_details.cache_write", Part::CacheWrite),
+            ("prompt_details.audio", Part::InputAudio),
+            ("completion_details.reasoning", Part::Reasoning),
+            ("completion_details.audio", Part::OutputAudio),
+        ],
+    },
+    Shape {
+        name: "perplexity",
+        of: "Perplexity, with what it costs or how often it searched",
+        within: "",
+        marks: &["cost.total_cost", "num_search_queries"],
+        cached: Where::Inside,
+        reasoning: Where::Outside,
+        keys: &[
+            ("prompt_tokens", Part::Input),
+            ("completion_tokens", Part::Output),
+            // Without citations and reasoning.
+            ("total_tokens", Part::Contained),
+            ("citation_tokens", Part::MoreInput),
+            ("reasoning_tokens", Part::Reasoning),
+            ("num_search_queries", Part::WebSearches),
+            ("cost.input_tokens_cost", Part::Contained),
+            ("cost.output_tokens_cost", Part::Contained),
+            ("cost.citation_tokens_cost", Part::Contained),
+            ("cost.reasoning_tokens_cost", Part::Contained),
+        ],
+    },
+    Shape {
         name: "chat",
         of: "OpenAI Chat Completions, Completions and Embeddings, Azure, Mistral, DeepSeek, xAI, Groq, OpenRouter, LiteLLM, Vercel AI \
              SDK 4",
@@ -307,6 +346,18 @@ pub const SHAPES: &[Shape] = &[
             ("x_amzn_bedrock_cache_write_input_token_count", Part::CacheWrite),
             ("input_text_token_count", Part::Input),
             ("results[].token_count", Part::Output),
+        ],
+    },
+    Shape {
+        name: "watsonx",
+        of: "watsonx.ai text generation",
+        within: "",
+        marks: &["results[].generated_token_count"],
+        cached: Where::Inside,
+        reasoning: Where::Inside,
+        keys: &[
+            ("results[].input_token_count", Part::Input),
+            ("results[].generated_token_count", Part::Output),
         ],
     },
     Shape {
@@ -528,6 +579,16 @@ pub const OWN: &[(&str, Part)] = &[
     ("server_tool_use.web_search_requests", Part::WebSearches),
     // The response of OpenAI Responses.
     ("output[web_search_call]", Part::WebSearches),
+    // Gemini, and the Vercel AI SDK.
+    ("candidates[].grounding_metadata.web_search_queries", Part::WebSearches),
+    (
+        "provider_metadata.google.grounding_metadata.web_search_queries",
+        Part::WebSearches,
+    ),
+    (
+        "provider_metadata.vertex.grounding_metadata.web_search_queries",
+        Part::WebSearches,
+    ),
     ("images", Part::Images),
     ("seconds", Part::Seconds),
     ("characters", Part::Characters),
@@ -548,6 +609,9 @@ pub const OWN: &[(&str, Part)] = &[
     ("cost.total_cost", Part::Cost),
 ];
 
+/// Where the usage of a line of an OpenAI batch is, within `response`.
+pub const BATCH: &str = "body.usage";
+
 /// Where a response, or what a library makes of it, has usage; the most trusted first. `""` is the object itself. Each of them may
 /// also lie within `response`.
 pub const PLACES: &[&str] = &[
@@ -555,6 +619,7 @@ pub const PLACES: &[&str] = &[
     "total_usage",
     "",
     "gen_ai.usage",
+    "llm.token_count",
     "usage",
     "usage_metadata",
     "meta",
@@ -576,8 +641,13 @@ pub const PLACES: &[&str] = &[
     "amazon_bedrock_invocation_metrics",
     // A response of boto3.
     "response_metadata.httpheaders",
-    // A line of the results of a batch of Anthropic.
+    // A line of the results of a batch of Anthropic, and, within response, of OpenAI.
     "result.message.usage",
+    BATCH,
+    // Spring AI keeps what the API gave.
+    "native_usage",
+    "usage.native_usage",
+    "metadata.usage.native_usage",
 ];
 
 /// What a price depends on, beside the counts: the name of it, and where it may stand. Only the last part of a path is looked for
@@ -605,6 +675,7 @@ pub const CHOICES: &[(&str, &[&str])] = &[
             "gen_ai.provider.name",
             "gen_ai.system",
             "response_metadata.model_provider",
+            "llm.provider",
         ],
     ),
     (
@@ -620,6 +691,8 @@ pub const CHOICES: &[(&str, &[&str])] = &[
             "response_metadata.model",
             "kwargs.response_metadata.model_name",
             "kwargs.response_metadata.model",
+            "llm.model_name",
+            "body.model",
         ],
     ),
 ];

@@ -352,6 +352,94 @@ fn shapes_of_the_second_review_are_read() {
     );
 }
 
+/// The shapes of the third review, as documentation shows them.
+#[test]
+fn shapes_of_the_third_review_are_read() {
+    for (given, expected) in [
+        // A line of the results of an OpenAI batch.
+        (
+            json!({"id": "batch_req_123", "custom_id": "request-2", "response": {"status_code": 200, "request_id": "req_123",
+                "body": {"id": "chatcmpl-123", "object": "chat.completion", "model": "gpt-4o-2024-08-06", "choices": [{"index": 0}],
+                    "usage": {"prompt_tokens": 22, "completion_tokens": 2, "total_tokens": 24}, "service_tier": "default"}},
+                "error": null}),
+            "22+2: input 22 output 2",
+        ),
+        // OpenInference, as attributes of a span.
+        (
+            json!({"llm.model_name": "claude-sonnet-4-5", "llm.provider": "anthropic", "llm.token_count.prompt": 100,
+                "llm.token_count.prompt_details.cache_read": 80, "llm.token_count.completion": 50,
+                "llm.token_count.completion_details.reasoning": 20, "llm.token_count.total": 150}),
+            "100+50: cache_read 80 input 20 output 30 reasoning 20",
+        ),
+        // watsonx.ai.
+        (
+            json!({"model_id": "ibm/granite-13b-chat-v2", "created_at": "2025-01-01T00:00:00.000Z", "results": [
+                {"generated_text": "x", "generated_token_count": 20, "input_token_count": 146, "stop_reason": "max_tokens"}]}),
+            "146+20: input 146 output 20",
+        ),
+        // Spring AI. Its prompt tokens are those of the API, here without cached ones.
+        (
+            json!({"promptTokens": 50, "completionTokens": 500, "totalTokens": 550, "nativeUsage": {"input_tokens": 50,
+                "output_tokens": 500, "cache_read_input_tokens": 1000, "cache_creation_input_tokens": 0}}),
+            "1050+500: cache_read 1000 input 50 output 500",
+        ),
+        (
+            json!({"promptTokens": 50, "completionTokens": 5, "totalTokens": 55, "nativeUsage": {"prompt_tokens": 50,
+                "completion_tokens": 5, "total_tokens": 55, "prompt_tokens_details": {"cached_tokens": 40}}}),
+            "50+5: cache_read 40 input 10 output 5",
+        ),
+        // Perplexity: Sonar Pro, and Sonar Deep Research.
+        (
+            json!({"prompt_tokens": 14, "completion_tokens": 213, "total_tokens": 227, "search_context_size": "low",
+                "cost": {"input_tokens_cost": 0.00004, "output_tokens_cost": 0.003, "request_cost": 0.006, "total_cost": 0.00904}}),
+            "14+213: input 14 output 213",
+        ),
+        (
+            json!({"prompt_tokens": 33, "completion_tokens": 7163, "total_tokens": 7196, "citation_tokens": 20016,
+                "num_search_queries": 21, "reasoning_tokens": 73994, "cost": {"input_tokens_cost": 0.0, "output_tokens_cost": 0.057,
+                    "citation_tokens_cost": 0.04, "reasoning_tokens_cost": 0.222, "search_queries_cost": 0.105, "total_cost": 0.424}}),
+            "20049+81157: input 20049 output 7163 reasoning 73994 web_search 21",
+        ),
+        // Gemini, grounded with Google Search. The same query is billed once, and an empty one not at all.
+        (
+            json!({"candidates": [{"content": {"parts": [{"text": "x"}]}, "tokenCount": 9, "groundingMetadata": {
+                    "webSearchQueries": ["a", "", "b", "a"], "groundingChunks": [{"web": {"uri": "u"}}]}}],
+                "usageMetadata": {"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 15},
+                "modelVersion": "gemini-3-flash-preview"}),
+            "10+5: input 10 output 5 web_search 2",
+        ),
+        // Older models bill the answer.
+        (
+            json!({"candidates": [{"grounding_metadata": {"web_search_queries": ["a", "b"]}}],
+                "usage_metadata": {"prompt_token_count": 10, "candidates_token_count": 5}, "model_version": "gemini-2.5-flash"}),
+            "10+5: input 10 output 5 web_search 1",
+        ),
+        (
+            json!({"candidates": [{"groundingMetadata": {}}], "usageMetadata": {"promptTokenCount": 10}}),
+            "10+?: input 10",
+        ),
+        // The Vercel AI SDK.
+        (
+            json!({"usage": {"inputTokens": 10, "outputTokens": 5}, "providerMetadata": {"google": {"groundingMetadata": {
+                "webSearchQueries": ["a", "b"]}}}}),
+            "10+5: input 10 output 5 web_search 2",
+        ),
+    ] {
+        reads(given, expected);
+    }
+    let batch = |custom_id: Json| {
+        let body = json!({"usage": {"prompt_tokens": 22, "completion_tokens": 2}, "service_tier": "default", "model": "gpt-4o"});
+        read(json!({"custom_id": custom_id, "response": {"body": body}})).choices
+    };
+    assert_eq!(
+        batch("request-2".into()),
+        [("service_tier", "batch".to_owned()), ("model", "gpt-4o".to_owned())]
+    );
+    assert_ne!(batch(Json::Null)[0], ("service_tier", "batch".to_owned()), "no line of a batch");
+    let tools = json!({"promptTokenCount": 10, "toolUsePromptTokenCount": 50, "candidatesTokenCount": 5});
+    assert!(read(tools).notes[0].contains("search"), "somebody has to know of searches");
+}
+
 #[test]
 fn a_whole_response_is_read() {
     let chat = json!({"id": "chatcmpl-1", "object": "chat.completion", "model": "gpt-5-2025-08-07",
@@ -708,6 +796,50 @@ fn shapes_have_marks_and_keys_once() {
     }
 }
 
+/// Sets the value at a path, where nothing is yet. A path through something that is no object stays one key.
+fn put(object: &mut Map<String, Json>, path: &str, value: &Json) -> bool {
+    if let Some((first, rest)) = path.split_once('.')
+        && let Json::Object(inner) = object.entry(first).or_insert_with(|| Map::new().into())
+    {
+        return put(inner, rest, value);
+    }
+    let is_free = !object.contains_key(path);
+    if is_free {
+        object.insert(path.into(), value.clone());
+    }
+    is_free
+}
+
+/// JSON of any depth, of keys and texts that mean something somewhere.
+fn trees() -> impl Strategy<Value = Json> {
+    let word = prop_oneof![
+        4 => prop::sample::select(vec!["response", "usage", "output", "results", "iterations", "cache_details", "prompt_tokens_details",
+            "promptTokensDetails", "input_tokens", "inputTokens", "output_tokens", "token_count", "tokenCount", "total_tokens", "ttl",
+            "TTL", "type", "modality", "Modality", "model", "service_tier", "is_byok", "cost", "llm_output.token_usage", "x_tokens",
+            "output[web_search_call]", "prompt_tokens_details[audio]", "iterations[message].x", "web_search_call", "action"]),
+        1 => prop::sample::select(vec!["message", "compaction", "AUDIO", "audio", "1h", "ΑΣ", "İ", "a.b", "[", "", ".", "..", "..token"]),
+    ];
+    let word = prop_oneof![
+        8 => word.prop_map(str::to_owned),
+        1 => "[a.\\[\\]İΣ]{0,3}token",
+        1 => Just("İ".repeat(60) + "token"),
+        1 => Just("long_token".repeat(30)),
+    ];
+    let leaf = prop_oneof![
+        4 => (0u32..5).prop_map(Json::from),
+        3 => word.clone().prop_map(Json::from),
+        1 => prop::sample::select(vec![json!(null), json!(true), json!(false), json!(-1), json!(0.5), json!(-0.0), json!(1e300), json!("7")]),
+    ];
+    let tree = leaf.prop_recursive(14, 60, 6, move |inner| {
+        prop_oneof![
+            3 => prop::collection::vec((word.clone(), inner.clone()), 0..6)
+                .prop_map(|pairs| pairs.into_iter().collect::<Map<_, _>>().into()),
+            1 => prop::collection::vec(inner, 0..6).prop_map(Json::from),
+        ]
+    });
+    tree.prop_map(|tree| if tree.is_object() { tree } else { json!({"iterations": tree}) })
+}
+
 /// Objects of keys that are known and of others, with numbers that often agree.
 fn objects() -> impl Strategy<Value = Json> {
     let names: Vec<String> = SHAPES
@@ -771,6 +903,18 @@ proptest! {
         prop_assert!(usage.conflict || line(&usage) == line(&kept), "{} is not {}", line(&kept), line(&usage));
         prop_assert_eq!(usage.choices, kept.choices);
         prop_assert_eq!(usage.provider_cost, kept.provider_cost);
+    }
+
+    #[test]
+    fn what_is_kept_has_the_same_values_at_the_same_paths(given in trees()) {
+        for within in [|json| json, |json| json!({"response": json})] {
+            let values = |json: Json| -> Vec<(String, leaves::Value)> {
+                let json = within(json);
+                leaves_of(&json).0.into_iter().map(|leaf| (leaf.path, leaf.value)).collect()
+            };
+            prop_assert_eq!(values(given.clone()), values(known(&given)), "{}", known(&given));
+        }
+        prop_assert_eq!(known(&known(&given)), known(&given));
     }
 }
 
