@@ -216,12 +216,16 @@ declare
 begin
   with chunks as materialized (
     -- text_hash, without the time of a call.
-    select c.id, c.project_id, sha256(convert_to(c.content, 'UTF8')) as text_hash from matrice.source_chunks c
+    select c.id, c.project_id, sha256(convert_to(c.content, 'UTF8')) as text_hash, l.leased_until
+      from matrice.source_chunks c
+      left join lateral (
+        select l.model, l.leased_until from matrice.embedding_leases l where l.chunk_id = c.id offset 0
+      ) l on l.model = take_leases.model
      where c.ctid = any (take_leases.rows_at)
        and (take_leases.project_ids is null or c.project_id = any (take_leases.project_ids))
   ), ended as materialized (
     select l.chunk_id
-      from chunks c
+      from (select c.id from chunks c where c.leased_until <= now() offset 0) c
      cross join lateral (
        select l.chunk_id from matrice.embedding_leases l
         where l.chunk_id = c.id and l.model = take_leases.model and l.leased_until <= now()
@@ -243,10 +247,7 @@ begin
           and e.template_hash is not distinct from coalesce((
             select matrice_private.wanted_template(p.settings, p.reembed_template) from matrice.projects p
              where p.id = c.project_id), e.template_hash))
-     and (c.id in (select ended.chunk_id from ended) or not exists (
-       select from (select l.model from matrice.embedding_leases l where l.chunk_id = c.id offset 0) l
-        where l.model = take_leases.model
-     ))
+     and (c.leased_until is null or c.id in (select ended.chunk_id from ended))
    order by c.id
   on conflict on constraint embedding_leases_pkey do update
     set (leased_until, lease_id, leased_by, text_hash, template_hash, attempt, last_error, unanswered, is_failed) = (
