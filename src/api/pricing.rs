@@ -58,7 +58,10 @@ fn _find_model(
     };
     Ok(found.map(|found| {
         let stands_in = found.stands_in.map(StandIn::name);
-        [found.model].into_iter().chain(stands_in.map(str::to_owned)).collect()
+        [found.model]
+            .into_iter()
+            .chain(stands_in.map(str::to_owned))
+            .collect()
     }))
 }
 

@@ -397,7 +397,16 @@ insert into answers values
   ('Gemini', '{"modelVersion": "gemini-2.5-flash", "candidates": [], "usageMetadata": {"promptTokenCount": 1000, "totalTokenCount": 1000}}',
    'gemini-2.5-flash 1000 0 0.0003'),
   ('Vercel AI SDK', '{"text": "x", "usage": {"inputTokens": 10, "outputTokens": 5}, "totalUsage": {"inputTokens": 1000, "outputTokens": 200, "totalTokens": 1200},
-     "response": {"modelId": "gpt-4o"}}', 'gpt-4o 1000 200 0.0045');
+     "response": {"modelId": "gpt-4o"}}', 'gpt-4o 1000 200 0.0045'),
+  ('Gemini with Google Search', '{"modelVersion": "gemini-2.5-flash", "usageMetadata": {"promptTokenCount": 1000, "candidatesTokenCount": 100, "totalTokenCount": 1100},
+     "candidates": [{"content": {"parts": [{"text": "x"}]}, "groundingMetadata": {"webSearchQueries": ["a", "b"], "groundingChunks": [{"web": {"uri": "u"}}]}}]}',
+   'gemini-2.5-flash 1000 100 0.03555'),
+  ('an OpenAI batch', '{"id": "batch_req_1", "custom_id": "request-1", "error": null, "response": {"status_code": 200, "request_id": "r", "body":
+     {"model": "gpt-4o-2024-08-06", "service_tier": "default", "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}}}}',
+   'gpt-4o-2024-08-06 1000 100 0.00175'),
+  ('Perplexity Sonar Deep Research', '{"model": "sonar-deep-research", "usage": {"prompt_tokens": 33, "completion_tokens": 7163, "total_tokens": 7196,
+     "citation_tokens": 20016, "num_search_queries": 21, "reasoning_tokens": 73994, "cost": {"total_cost": 0.424}}}',
+   'sonar-deep-research 20049 81157 0.424384');
 grant select on answers to public;
 select is((select concat_ws(' ', s.model, s.tokens_input, s.tokens_output, trim_scale(s.cost_usd))
              from tests.step_of(format('response => %L', response)) s), expected,
@@ -406,6 +415,27 @@ select is((select s.usage from tests.step_of(format('response => %L', response))
           '{"model": "gpt-5", "usage": {"input_tokens": 2006, "total_tokens": 2306, "output_tokens": 300, "input_tokens_details": {"cached_tokens": 1920},
             "output_tokens_details": {"reasoning_tokens": 0}}, "service_tier": "default"}'::jsonb,
           'record_step keeps of a response what a cost depends on') from answers where description = 'OpenAI Responses';
+select is((select concat_ws(' ', trim_scale(s.cost_usd), trim_scale(s.provider_cost_usd), s.cost_note) from tests.step_of(format('response => %L', response)) s), expected,
+          'record_step notes a fee that is not in the cost')
+  from (values
+    ('{"model": "sonar", "usage": {"prompt_tokens": 14, "completion_tokens": 213, "total_tokens": 227, "search_context_size": "low",
+       "cost": {"input_tokens_cost": 0.0, "output_tokens_cost": 0.0, "request_cost": 0.005, "total_cost": 0.005}}}',
+     '0.000227 0.005 perplexity/sonar also has a fee for each request, which is not in the cost.'),
+    ('{"model": "gpt-4o-search-preview", "usage": {"prompt_tokens": 1000, "completion_tokens": 0}}',
+     '0.0025 gpt-4o-search-preview also has a fee for each request, which is not in the cost.'),
+    ('{"modelVersion": "gemini-2.5-flash", "usageMetadata": {"promptTokenCount": 1000, "toolUsePromptTokenCount": 10}}',
+     '0.000303 Tools were used. What a search costs beside tokens is not in the cost.')) v (response, expected);
+-- What is kept of a response reads like it, also where nobody would write it like that. A row of before has dots and brackets in its keys.
+select is(matrice_private.read_usage(matrice_private.known_usage(response), null, null), matrice_private.read_usage(response, null, null),
+          'What is kept of ' || left(response::text, 60) || ' reads like it')
+  from (select a.response from answers a
+        union all values ('{"a....tokens": 5}'::jsonb), ('{"": {"..": {"x_tokens": 5}}, "prompt_tokens": 5}'), (jsonb_build_object(repeat('a.', 20) || 'tokens', 5)),
+                         (jsonb_build_object('promptTokenCount', 5, 'promptTokensDetails', jsonb_build_array(
+                            jsonb_build_object('modality', repeat('x', 150), 'tokenCount', 3), jsonb_build_object('modality', 'AUDIO', 'tokenCount', 2)))),
+                         ('{"output_tokens": {"x": 5}, "output_tokens.x": 6}'), ('{"iterations": [{"type": "a", "x_tokens": 1}, {"type": "a", "x_tokens": {"y_tokens": 2}}]}')) r;
+select is(matrice_private.read_usage(old, null, null) -> 'counts', counts::jsonb, 'A row of before is read')
+  from (values ('{"usageMetadata": {"promptTokenCount": 10, "promptTokensDetails[AUDIO]": 4}}'::jsonb, '{"input": 6, "input_audio": 4}'),
+               ('{"usage": {"input_tokens": 10, "output_tokens": 5}, "output[web_search_call]": 2}', '{"input": 10, "output": 5, "web_search": 2}')) v (old, counts);
 select results_eq($$select usage, cost_usd, cost_note from tests.step_of($q$model => 'gpt-4o', usage => '{"prompt_tokens": 1000}', response => '{"usage": {"prompt_tokens": 1000}}'$q$)$$,
                   $$values ('{"prompt_tokens": 1000, "response": {"usage": {"prompt_tokens": 1000}}}'::jsonb, 0.0025, null::text)$$,
                   'record_step takes a usage and a response that agree');

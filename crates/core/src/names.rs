@@ -132,7 +132,9 @@ pub fn resolved<M: Models>(
         return Ok(None);
     }
     let names = Names { models };
-    let given = provider.map(|given| given.trim_matches(' ')).filter(|given| !given.is_empty());
+    let given = provider
+        .map(|given| given.trim_matches(' '))
+        .filter(|given| !given.is_empty());
     let first = match asked.split_once('/') {
         Some((first, rest)) => names.provider(first)?.map(|first| (first, rest.to_owned())),
         None => None,
@@ -159,7 +161,11 @@ pub fn resolved<M: Models>(
             (seller, found, asked.to_owned())
         }
         (None, Some((seller, name))) => {
-            let found = if is_formed { names.sold(&seller, &name)? } else { None };
+            let found = if is_formed {
+                names.sold(&seller, &name)?
+            } else {
+                None
+            };
             (seller, found, name)
         }
         (None, None) if asked.contains('/') => return Ok(None),
@@ -174,7 +180,9 @@ pub fn resolved<M: Models>(
             return Ok(found);
         }
     };
-    let resells = PROVIDERS.iter().any(|&(provider, resells, _)| resells && provider == seller);
+    let resells = PROVIDERS
+        .iter()
+        .any(|&(provider, resells, _)| resells && provider == seller);
     if found.is_none() && resells {
         return names.of_reseller(&named);
     }
@@ -233,9 +241,11 @@ impl<M: Models> Names<'_, M> {
     /// The model that its maker sells under its name.
     fn of_maker(&self, name: &str) -> Result<Option<Found>, M::Error> {
         let compared = comparable(name);
-        let maker = MAKERS
-            .iter()
-            .find(|(_, beginnings)| beginnings.iter().any(|&beginning| compared.starts_with(beginning)));
+        let maker = MAKERS.iter().find(|(_, beginnings)| {
+            beginnings
+                .iter()
+                .any(|&beginning| compared.starts_with(beginning))
+        });
         for seller in maker.map_or(&[][..], |(providers, _)| providers) {
             if let Some(found) = self.sold(seller, name)? {
                 return Ok(Some(found));
@@ -252,7 +262,9 @@ impl<M: Models> Names<'_, M> {
         let Some(maker) = self.provider(maker)? else {
             return Ok(None);
         };
-        let makes = MAKERS.iter().any(|(providers, _)| providers.contains(&maker.as_str()));
+        let makes = MAKERS
+            .iter()
+            .any(|(providers, _)| providers.contains(&maker.as_str()));
         if makes { self.sold(&maker, rest) } else { Ok(None) }
     }
 }
@@ -267,7 +279,9 @@ fn is_in_cloud(name: &str) -> bool {
 fn without_region(name: &str) -> Option<&str> {
     let of_region = name.split_once('/').filter(|(region, _)| is_region(region));
     let model = of_region.map_or(name, |(_, model)| model);
-    let of_profile = model.split_once('.').filter(|(profile, _)| PROFILES.contains(profile));
+    let of_profile = model
+        .split_once('.')
+        .filter(|(profile, _)| PROFILES.contains(profile));
     let model = of_profile.map_or(model, |(_, model)| model);
     (model.len() < name.len()).then_some(model)
 }
@@ -352,7 +366,9 @@ fn of_vertex(asked: &str, lower: &str) -> Option<String> {
 
 /// Whether this is a model, or an inference profile, of Bedrock: amazon.nova-pro-v1:0, us.amazon.nova-pro-v1:0.
 fn is_of_bedrock(lower: &str) -> bool {
-    let of_profile = lower.split_once('.').filter(|(profile, _)| PROFILES.contains(profile));
+    let of_profile = lower
+        .split_once('.')
+        .filter(|(profile, _)| PROFILES.contains(profile));
     let model = of_profile.map_or(lower, |(_, model)| model);
     model.split_once('.').is_some_and(|(vendor, name)| {
         VENDORS.contains(&vendor) && name.starts_with(|first: char| first.is_ascii_lowercase())

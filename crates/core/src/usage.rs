@@ -305,8 +305,7 @@ fn is_detail(path: &str) -> bool {
 fn unknown_fees(leaves: &[Leaf], usage: &Usage, notes: &mut Notes) {
     let has_searches = usage.counts.iter().any(|&(unit, _)| unit == "web_search");
     let used_tools = |leaf: &Leaf| {
-        leaf.rest() == "tool_use_prompt_token_count"
-            && leaf.value.number().is_some_and(|count| count > 0.0)
+        leaf.rest() == "tool_use_prompt_token_count" && leaf.value.number().is_some_and(|count| count > 0.0)
     };
     if !has_searches && leaves.iter().any(used_tools) {
         notes.note("Tools were used. What a search costs beside tokens is not in the cost.".into());

@@ -17,7 +17,9 @@ impl Models for Sold {
     }
 
     fn has(&self, model: &str, provider: Option<&str>) -> Result<bool, Infallible> {
-        let is_it = |&(seller, name): &(&str, &str)| name == model && provider.is_none_or(|provider| provider == seller);
+        let is_it = |&(seller, name): &(&str, &str)| {
+            name == model && provider.is_none_or(|provider| provider == seller)
+        };
         Ok(self.0.iter().any(is_it))
     }
 }
@@ -48,12 +50,21 @@ fn names_mean_models() {
         (" GPT-4o ", of_itself("gpt-4o")),
         ("openai/gpt-4o", of_itself("gpt-4o")),
         ("Claude-Sonnet-4.5", of_itself("claude-sonnet-4-5")),
-        ("openrouter/anthropic/claude-sonnet-4.5", of_itself("claude-sonnet-4-5")),
+        (
+            "openrouter/anthropic/claude-sonnet-4.5",
+            of_itself("claude-sonnet-4-5"),
+        ),
         ("openai/responses/gpt-4o", of_itself("gpt-4o")),
         ("OPENAI/RESPONSES/gpt-4o", of_itself("gpt-4o")),
         ("models/gemini-2.5-pro", of_itself("gemini-2.5-pro")),
-        ("publishers/google/models/gemini-2.5-pro", of_itself("gemini-2.5-pro")),
-        ("projects/p/locations/l/publishers/meta/models/llama-4", of_itself("meta/llama-4")),
+        (
+            "publishers/google/models/gemini-2.5-pro",
+            of_itself("gemini-2.5-pro"),
+        ),
+        (
+            "projects/p/locations/l/publishers/meta/models/llama-4",
+            of_itself("meta/llama-4"),
+        ),
         ("projects/p/locations//publishers/meta/models/llama-4", None),
         ("gpt-4o-2099-01-02", Some(("gpt-4o", snapshot))),
         ("openai/gpt-4o-20990102", Some(("gpt-4o", snapshot))),
@@ -66,15 +77,27 @@ fn names_mean_models() {
         ("ca.amazon.nova-pro-v1:0", Some(("amazon.nova-pro-v1:0", region))),
         ("zz.amazon.nova-pro-v1:0", None),
         ("bedrock/zz.amazon.nova-pro-v1:0", None),
-        ("bedrock/eu-west-1/amazon.nova-pro-v1:0", Some(("amazon.nova-pro-v1:0", region))),
-        ("bedrock/us-gov-east-1/amazon.nova-pro-v1:0", Some(("amazon.nova-pro-v1:0", region))),
+        (
+            "bedrock/eu-west-1/amazon.nova-pro-v1:0",
+            Some(("amazon.nova-pro-v1:0", region)),
+        ),
+        (
+            "bedrock/us-gov-east-1/amazon.nova-pro-v1:0",
+            Some(("amazon.nova-pro-v1:0", region)),
+        ),
         ("bedrock/nowhere/amazon.nova-pro-v1:0", None),
-        ("bedrock/converse/us.amazon.nova-pro-v1:0", of_itself("us.amazon.nova-pro-v1:0")),
+        (
+            "bedrock/converse/us.amazon.nova-pro-v1:0",
+            of_itself("us.amazon.nova-pro-v1:0"),
+        ),
         (
             "arn:aws:bedrock:us-east-1:1234:inference-profile/us.amazon.nova-pro-v1:0",
             of_itself("us.amazon.nova-pro-v1:0"),
         ),
-        ("arn:aws:bedrock:us-east-1:1234:application-inference-profile/x", None),
+        (
+            "arn:aws:bedrock:us-east-1:1234:application-inference-profile/x",
+            None,
+        ),
         ("acme/acme-1", of_itself("acme-1")),
         ("acme-1", of_itself("acme-1")),
         ("Acme-1", None),
@@ -90,7 +113,10 @@ fn names_mean_models() {
         let expected = expected.map(|(model, stands_in)| (model.to_owned(), stands_in));
         assert_eq!(found(name, None), expected, "{name}");
     }
-    assert_eq!(found("openai/gpt-4o", Some("OpenAI")), Some(("gpt-4o".into(), None)));
+    assert_eq!(
+        found("openai/gpt-4o", Some("OpenAI")),
+        Some(("gpt-4o".into(), None))
+    );
     assert_eq!(found("gpt-4o", Some("anthropic")), None);
     assert_eq!(found("gpt-4o", Some("nobody")), None);
     assert_eq!(found("gpt-4o", Some(" ")), Some(("gpt-4o".into(), None)));
@@ -99,10 +125,22 @@ fn names_mean_models() {
 
 #[test]
 fn spellings_stand_in_one_row() {
-    let mut spellings: Vec<&str> = PROVIDERS.iter().flat_map(|(.., spellings)| *spellings).copied().collect();
+    let mut spellings: Vec<&str> = PROVIDERS
+        .iter()
+        .flat_map(|(.., spellings)| *spellings)
+        .copied()
+        .collect();
     assert!(spellings.iter().all(|spelling| comparable(spelling) == *spelling));
-    let beginnings: Vec<&str> = MAKERS.iter().flat_map(|(_, beginnings)| *beginnings).copied().collect();
-    assert!(beginnings.iter().all(|beginning| comparable(beginning) == *beginning));
+    let beginnings: Vec<&str> = MAKERS
+        .iter()
+        .flat_map(|(_, beginnings)| *beginnings)
+        .copied()
+        .collect();
+    assert!(
+        beginnings
+            .iter()
+            .all(|beginning| comparable(beginning) == *beginning)
+    );
     let count = spellings.len();
     spellings.sort_unstable();
     spellings.dedup();
@@ -111,7 +149,12 @@ fn spellings_stand_in_one_row() {
 
 #[test]
 fn some_models_bill_requests() {
-    for model in ["gpt-4o-search-preview", "gpt-4o-mini-search-preview-2025-03-11", "gpt-5-search-api", "perplexity/sonar-pro"] {
+    for model in [
+        "gpt-4o-search-preview",
+        "gpt-4o-mini-search-preview-2025-03-11",
+        "gpt-5-search-api",
+        "perplexity/sonar-pro",
+    ] {
         assert!(has_request_fee(model), "{model}");
     }
     for model in ["gpt-4o", "vercel_ai_gateway/perplexity/sonar", "sonar"] {

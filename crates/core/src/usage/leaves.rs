@@ -128,7 +128,9 @@ impl<'a> Leaf<'a> {
     }
 
     fn put_at(&self, trail: &[Step<'_>], object: &mut Map<String, Json>) {
-        let [Step::Key(key), rest @ ..] = trail else { return };
+        let [Step::Key(key), rest @ ..] = trail else {
+            return;
+        };
         let Some((step, within)) = rest.split_first() else {
             object.insert((*key).into(), self.value.to_json());
             return;
@@ -406,7 +408,8 @@ const QUERIES: &str = "web_search_queries";
 /// Whether an array under a path may have counts, or searches. Others hold what was said.
 pub(super) fn is_walked(path: &str) -> bool {
     let key = last(path);
-    key.contains("token") || [
+    key.contains("token")
+        || [
             OUTPUT,
             CANDIDATES,
             QUERIES,

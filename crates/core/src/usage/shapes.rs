@@ -580,7 +580,10 @@ pub const OWN: &[(&str, Part)] = &[
     // The response of OpenAI Responses.
     ("output[web_search_call]", Part::WebSearches),
     // Gemini, and the Vercel AI SDK.
-    ("candidates[].grounding_metadata.web_search_queries", Part::WebSearches),
+    (
+        "candidates[].grounding_metadata.web_search_queries",
+        Part::WebSearches,
+    ),
     (
         "provider_metadata.google.grounding_metadata.web_search_queries",
         Part::WebSearches,

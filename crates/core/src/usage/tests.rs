@@ -433,11 +433,21 @@ fn shapes_of_the_third_review_are_read() {
     };
     assert_eq!(
         batch("request-2".into()),
-        [("service_tier", "batch".to_owned()), ("model", "gpt-4o".to_owned())]
+        [
+            ("service_tier", "batch".to_owned()),
+            ("model", "gpt-4o".to_owned())
+        ]
     );
-    assert_ne!(batch(Json::Null)[0], ("service_tier", "batch".to_owned()), "no line of a batch");
+    assert_ne!(
+        batch(Json::Null)[0],
+        ("service_tier", "batch".to_owned()),
+        "no line of a batch"
+    );
     let tools = json!({"promptTokenCount": 10, "toolUsePromptTokenCount": 50, "candidatesTokenCount": 5});
-    assert!(read(tools).notes[0].contains("search"), "somebody has to know of searches");
+    assert!(
+        read(tools).notes[0].contains("search"),
+        "somebody has to know of searches"
+    );
 }
 
 #[test]
@@ -837,7 +847,13 @@ fn trees() -> impl Strategy<Value = Json> {
             1 => prop::collection::vec(inner, 0..6).prop_map(Json::from),
         ]
     });
-    tree.prop_map(|tree| if tree.is_object() { tree } else { json!({"iterations": tree}) })
+    tree.prop_map(|tree| {
+        if tree.is_object() {
+            tree
+        } else {
+            json!({"iterations": tree})
+        }
+    })
 }
 
 /// Objects of keys that are known and of others, with numbers that often agree.
@@ -908,7 +924,7 @@ proptest! {
     #[test]
     fn what_is_kept_has_the_same_values_at_the_same_paths(given in trees()) {
         for within in [|json| json, |json| json!({"response": json})] {
-            let values = |json: Json| -> Vec<(String, leaves::Value)> {
+            let values = |json: Json| -> Vec<(String, Value)> {
                 let json = within(json);
                 leaves_of(&json).0.into_iter().map(|leaf| (leaf.path, leaf.value)).collect()
             };
