@@ -23,7 +23,11 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  noted bigint;
+  -- From here on, it is faster to add up the steps at once than to note each of them.
+  many     constant bigint := 500;
+  noted    bigint;
+  given    uuid;
+  is_added boolean;
 begin
   -- Steps that run do not count. A correction may tell the cost of a step that had none, so its quarter is counted again.
   insert into matrice_private.metric_changes (project_id, at, step_id, run_id)
@@ -31,8 +35,24 @@ begin
          case when a.cost_source = 'correction' then null else a.id end,
          case when a.cost_source = 'correction' then a.run_id end
     from added a
-   where a.status <> 'running';
+   where a.status <> 'running' and (select count(*) from added) < many;
   get diagnostics noted = row_count;
+  if noted = 0 and (select count(*) from added) >= many then
+    noted := many;
+    for given in select distinct a.project_id from added a order by 1 loop
+      is_added := matrice_private.add_steps(given, array(
+        select a.id from added a
+         where a.project_id = given and a.status <> 'running' and a.cost_source is distinct from 'correction'));
+      -- Of steps that are added already, one for each run and model says that the run called the model.
+      insert into matrice_private.metric_changes (project_id, at, step_id, run_id)
+      select given, case when not is_added or n.is_correction then date_bin('15 minutes', n.executed_at, '2000-01-01 00:00Z') end,
+             case when not n.is_correction then n.id end, case when n.is_correction then n.run_id end
+        from (select a.id, a.run_id, a.executed_at, coalesce(a.cost_source, '') = 'correction' as is_correction,
+                     row_number() over (partition by a.run_id, a.model, a.cost_source = 'correction') as place
+                from added a where a.project_id = given and a.status <> 'running') n
+       where not is_added or n.is_correction or n.place = 1;
+    end loop;
+  end if;
   -- One statement in 256 adds up, more of those that write much. A UUID decides, because a session can seed random().
   if hashtext(gen_random_uuid()::text) & 255 < noted then
     perform matrice_private.merge_waiting(array(select distinct a.project_id from added a));
@@ -41,7 +61,7 @@ begin
 end
 $$;
 comment on function matrice_private.note_steps is
-  'Adds the steps that a statement recorded to metric_changes. SECURITY DEFINER: no client may write it.';
+  'Adds the steps that a statement recorded to metric_changes; many steps to metrics, at once. SECURITY DEFINER: no client may write it.';
 
 create or replace function matrice_private.note_changed_steps() returns trigger
 language plpgsql security definer
