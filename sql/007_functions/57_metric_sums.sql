@@ -34,48 +34,6 @@ $$;
 comment on function matrice_private.add_cells is
   'Adds sums of quarters of an hour to metrics: to the quarters, and to their days.';
 
-create or replace function matrice_private.kinds_of_metrics() returns text[]
-language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-begin atomic
-  select array['total', 'workflow', 'phase', 'user', 'model', 'step', 'all', 'runs', 'calls'];
-end;
-comment on function matrice_private.kinds_of_metrics is 'Returns what sums are kept of. cells_of says what the words mean.';
-
-create or replace function matrice_private.may_add_up(project_id uuid) returns boolean
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- One at a time for each project. Nobody waits: whoever comes meanwhile leaves it to the next one. At other isolation levels, a
-  -- row that another transaction has written meanwhile is an error.
-  return current_setting('transaction_isolation') = 'read committed'
-     and pg_try_advisory_xact_lock(hashtext('matrice.metrics'), hashtext(project_id::text));
-end
-$$;
-comment on function matrice_private.may_add_up is
-  'Returns whether this transaction may change the sums of a project. If so, no other one may until it ends.';
-
-create or replace function matrice_private.add_steps(project_id uuid, step_ids uuid[]) returns boolean
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-begin
-  if step_ids = '{}' or not matrice_private.may_add_up(project_id) then
-    return false;
-  end if;
-  perform matrice_private.add_cells(array(
-    select c from matrice_private.cells_of(
-      array(select f from matrice_private.sum_of_steps(add_steps.project_id, step_ids, '{}') f),
-      matrice_private.kinds_of_metrics()) c));
-  return true;
-end
-$$;
-comment on function matrice_private.add_steps is
-  'Adds new steps to metrics, unless somebody else is adding up. Returns whether it did. Which models their runs called is not '
-  'counted: metric_changes must say so.';
-
 create or replace function matrice_private.merge_metrics(project_id uuid, most integer default 5000) returns boolean
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp

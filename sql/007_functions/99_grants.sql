@@ -208,7 +208,7 @@ begin
       'take_insight_leases', 'own_insights', 'forget_model_of_insights',
       'quarter', 'is_purging', 'quarters_to_count', 'due_changes', 'sum_of_steps', 'runs_to_count', 'sum_of_runs',
       'fresh_facts', 'cells_of', 'old_cells', 'fresh_cells', 'parts_of_days', 'metric_cells', 'add_cells', 'merge_metrics',
-      'merge_waiting', 'kinds_of_metrics', 'may_add_up', 'add_steps', 'keep_facts', 'keep_runs', 'require_owner', 'count_part', 'end_of_part', 'count_again',
+      'merge_waiting', 'kinds_of_metrics', 'may_add_up', 'keep_facts', 'keep_runs', 'require_owner', 'count_part', 'end_of_part', 'count_again',
       'recount_budgets', 'recount_budget', 'period_start', 'period_end', 'is_model_of_budget', 'hold_budgets',
       'lock_budgets', 'reach_thresholds', 'merge_spending', 'say_dollars', 'say_renewal', 'require_budget_room',
       'rebuild_progress', 'texts_of', 'counts_of', 'why_failed', 'add_up',
