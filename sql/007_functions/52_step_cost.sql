@@ -71,10 +71,6 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- What a step has cost is history. Who imports or restores it knows more than the prices of this database.
-  if not row_security_active(tg_relid) then
-    return new;
-  end if;
   if new.corrects is not null then
     raise exception 'corrections are made by correct_step'
       using errcode = '42501', detail = 'A row with corrects takes something away from another one.',
@@ -86,7 +82,8 @@ begin
 end
 $$;
 comment on function matrice_private.price_given_step is
-  'Lets only services write corrections, and say where the cost of a step comes from. It runs as the caller, before price_step.';
+  'Lets only services write corrections, and say where the cost of a step comes from: for them it is not called, because who '
+  'imports or restores steps knows more than the prices of this database. It runs before price_step.';
 
 create or replace function matrice_private.price_step() returns trigger
 language plpgsql security definer
@@ -99,8 +96,7 @@ declare
   calculated numeric;
 begin
   -- Nearly every step. In a transaction of its own, each expression of this function is prepared anew, so there are few.
-  if tg_op = 'INSERT' and num_nonnulls(new.corrects, new.cost_usd, new.cost_source, new.cost_note) = 0
-     and new.status <> 'running' then
+  if tg_op = 'INSERT' and new.cost_usd is null and new.status <> 'running' then
     plain := matrice._plain_price(new.project_id, new.model, new.usage, nullif(new.tokens_input, 0), nullif(new.tokens_output, 0),
                                   new.executed_at);
     if plain[1] < 99999999 then
@@ -112,8 +108,8 @@ begin
       return new;
     end if;
   end if;
-  -- price_given_step has let it through.
-  if new.corrects is not null or tg_op = 'INSERT' and num_nonnulls(new.cost_source, new.cost_note) > 0 then
+  -- Corrections are not priced.
+  if new.corrects is not null then
     return new;
   end if;
   if tg_op = 'UPDATE'
@@ -163,12 +159,18 @@ comment on function matrice_private.price_step is
   'of the engine, and no client may read the prepared prices.';
 
 create or replace trigger price_given_step before insert or update of corrects on matrice.workflow_steps
-for each row when (num_nonnulls(new.corrects, new.cost_source, new.cost_note) > 0)
+for each row when (num_nonnulls(new.corrects, new.cost_source, new.cost_note) > 0
+                   and row_security_active('matrice.workflow_steps'::regclass))
 execute function matrice_private.price_given_step();
 
-create or replace trigger price_step
-before insert or update of cost_usd, cost_source, cost_note, model, tokens_input, tokens_output, cached_tokens, usage,
-  executed_at, status, corrects
+-- What price_given_step has left in these columns comes from somebody who may say it: it is kept, and takes no time. record_steps
+-- prices whole batches so, for services.
+create or replace trigger price_step before insert on matrice.workflow_steps
+for each row when (num_nonnulls(new.corrects, new.cost_source, new.cost_note) = 0)
+execute function matrice_private.price_step();
+create or replace trigger price_step_again
+before update of cost_usd, cost_source, cost_note, model, tokens_input, tokens_output, cached_tokens, usage, executed_at, status,
+  corrects
 on matrice.workflow_steps
 for each row execute function matrice_private.price_step();
 

@@ -1,7 +1,9 @@
 -- Steps of runs: recorded one by one, and ended.
 
+-- Who names the project and is under no policies needs no lookup: the foreign key compares.
 create or replace trigger a_project_from_parent before insert on matrice.workflow_steps
-for each row execute function matrice_private.project_from_parent();
+for each row when (new.project_id is null or row_security_active('matrice.workflow_steps'::regclass))
+execute function matrice_private.project_from_parent();
 create or replace trigger a_project_of_new_parent before update of run_id on matrice.workflow_steps
 for each row when (old.run_id is distinct from new.run_id) execute function matrice_private.project_from_parent();
 

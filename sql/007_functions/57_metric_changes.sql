@@ -18,31 +18,6 @@ comment on function matrice_private.is_purging is
   'Returns whether purge_steps deletes rows now, whose sums stay. An editor who sets this by hand keeps sums of what was '
   'recorded.';
 
-create or replace function matrice_private.note_steps() returns trigger
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  noted bigint;
-begin
-  -- Steps that run do not count. A correction may tell the cost of a step that had none, so its quarter is counted again.
-  insert into matrice_private.metric_changes (project_id, at, step_id, run_id)
-  select a.project_id, date_bin('15 minutes', a.executed_at, '2000-01-01 00:00Z'),
-         case when a.cost_source = 'correction' then null else a.id end,
-         case when a.cost_source = 'correction' then a.run_id end
-    from added a
-   where a.status <> 'running';
-  get diagnostics noted = row_count;
-  -- One statement in 256 adds up, more of those that write much. A UUID decides, because a session can seed random().
-  if hashtext(gen_random_uuid()::text) & 255 < noted then
-    perform matrice_private.merge_waiting(array(select distinct a.project_id from added a));
-  end if;
-  return null;
-end
-$$;
-comment on function matrice_private.note_steps is
-  'Adds the steps that a statement recorded to metric_changes. SECURITY DEFINER: no client may write it.';
-
 create or replace function matrice_private.note_changed_steps() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -127,8 +102,6 @@ $$;
 comment on function matrice_private.note_runs is
   'Adds the runs that a statement wrote, changed or deleted to metric_changes. SECURITY DEFINER: no client may write it.';
 
-create or replace trigger note_added after insert on matrice.workflow_steps referencing new table as added
-for each statement execute function matrice_private.note_steps();
 create or replace trigger note_changed after update on matrice.workflow_steps referencing old table as removed new table as added
 for each statement execute function matrice_private.note_changed_steps();
 create or replace trigger note_removed after delete on matrice.workflow_steps referencing old table as removed

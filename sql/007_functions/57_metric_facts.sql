@@ -35,50 +35,6 @@ comment on function matrice_private.due_changes is
   'Returns metric_changes of a project up to last_id, and later ones of quarters that are counted again: what they say is '
   'counted with it.';
 
-create or replace function matrice_private.sum_of_steps(project_id uuid, step_ids uuid[], quarters timestamptz[])
-returns setof matrice_private.metric_facts
-language sql stable
-set search_path = pg_catalog, pg_temp
-set enable_seqscan = off set enable_bitmapscan = off set jit = off
-as $$
-  select sum_of_steps.project_id, null::bigint, null::uuid, null::boolean, s.at, r.workflow_id, r.phase,
-         coalesce(r.user_key, r.created_by::text), nullif(s.model, ''), s.step_name, s.status,
-         0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint,
-         count(*) filter (where s.corrects is null),
-         count(*) filter (where s.corrects is null and s.status = 'failed'),
-         count(*) filter (where s.corrects is null and s.status = 'skipped'),
-         count(*) filter (where s.corrects is null and s.attempt > 0),
-         count(s.cost_usd),
-         count(*) filter (where case when s.cost_usd is null
-                                     then matrice_private.is_unpriced(s.cost_usd, s.cost_source, s.status, s.model,
-                                                                      s.tokens_input + s.tokens_output) end
-                            and not exists (select from matrice.workflow_steps o
-                                             where o.corrects = s.id and o.cost_usd is not null)),
-         sum(s.tokens_input), sum(s.tokens_output), sum(s.cached_tokens), coalesce(sum(s.cost_usd), 0),
-         matrice._sketch_latencies(array_agg(s.latency_ms::double precision) filter (where s.latency_ms is not null
-                                                                                      and s.status <> 'skipped'))
-    from (
-      select s.*, date_bin('15 minutes', s.executed_at, '2000-01-01 00:00Z') as at
-        from unnest(step_ids) i (id)
-       cross join lateral (select s.* from matrice.workflow_steps s where s.id = i.id offset 0) s
-       -- A step may have moved into one of the quarters since it was noted.
-       where date_bin('15 minutes', s.executed_at, '2000-01-01 00:00Z') <> all (quarters)
-      union all
-      select s.*, q.at
-        from unnest(quarters) q (at)
-       cross join lateral (
-         select s.* from matrice.workflow_steps s
-          where s.project_id = sum_of_steps.project_id and s.executed_at >= q.at and s.executed_at < q.at + interval '15 minutes'
-         offset 0) s
-    ) s
-   cross join lateral (
-     select r.workflow_id, r.phase, r.user_key, r.created_by from matrice.workflow_runs r where r.id = s.run_id offset 0) r
-   where s.status <> 'running'
-   group by s.at, r.workflow_id, r.phase, coalesce(r.user_key, r.created_by::text), nullif(s.model, ''), s.step_name, s.status
-$$;
-comment on function matrice_private.sum_of_steps is
-  'Returns the sums of some steps, and of all steps of some quarters of an hour.';
-
 create or replace function matrice_private.runs_to_count(project_id uuid, changes matrice_private.metric_changes[])
 returns table (run_id uuid, is_call boolean, model text, must_look boolean)
 language sql stable

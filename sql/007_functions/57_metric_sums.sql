@@ -41,14 +41,11 @@ set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
 #variable_conflict use_column
 declare
-  kinds   text[] := array['total', 'workflow', 'phase', 'user', 'model', 'step', 'all', 'runs', 'calls'];
+  kinds   text[] := matrice_private.kinds_of_metrics();
   last_id bigint;
   cells   matrice_private.metrics[];
 begin
-  -- One at a time for each project. Nobody waits: whoever comes meanwhile leaves it to the next one. At other isolation levels, a
-  -- row that another transaction has written meanwhile is an error.
-  if current_setting('transaction_isolation') <> 'read committed'
-     or not pg_try_advisory_xact_lock(hashtext('matrice.metrics'), hashtext(project_id::text)) then
+  if not matrice_private.may_add_up(project_id) then
     return false;
   end if;
   select max(c.id) into last_id

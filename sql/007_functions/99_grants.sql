@@ -95,8 +95,8 @@ begin
       'require_top', 'error_class', 'is_unpriced',
       'pillars_at', 'projects_recorded_by_viewers', 'require_recorder', 'require_recorder_of_run', 'require_run_arguments',
       'require_run_key', 'run_of_key', 'require_parent_run', 'named_run', 'begin_run',
-      'require_step', 'is_good_step', 'with_response', 'recorded_step', 'steps_of', 'keys_of_steps', 'require_steps',
-      'runs_of_steps',
+      'require_step', 'is_good_step', 'with_response', 'recorded_step', 'keys_of_steps', 'require_steps',
+      'refuse_step_of', 'runs_of_steps',
       'require_read_committed', 'require_dollars', 'require_budget', 'require_validity', 'estimated_cost', 'spending_forecast',
       'visible_figures',
       'carried_witness', 'project_parts', 'columns_of_part', 'row_of_part', 'rows_of_part', 'key_of_part', 'values_of_key',
@@ -137,7 +137,8 @@ begin
       'waiting_projects_of_member', 'next_parts_of_member', 'settle_parts_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
       'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'quote_places', 'read_embeddings', 'is_sealed',
-      'read_usage', 'known_usage', 'plain_price', 'undated_name', 'base64_of', 'diff_lines', 'unified_diff', 'normal_text', 'sketch', 'rendered_report',
+      'read_usage', 'known_usage', 'plain_price', 'steps_of', 'undated_name', 'base64_of', 'diff_lines', 'unified_diff', 'normal_text',
+      'sketch', 'rendered_report',
       -- No client may write histories, texts of sources, costs and budgets. It writes rows of the project that the caller's own
       -- import has made, and no other.
       'import_as_owner',
@@ -207,7 +208,7 @@ begin
       'take_insight_leases', 'own_insights', 'forget_model_of_insights',
       'quarter', 'is_purging', 'quarters_to_count', 'due_changes', 'sum_of_steps', 'runs_to_count', 'sum_of_runs',
       'fresh_facts', 'cells_of', 'old_cells', 'fresh_cells', 'parts_of_days', 'metric_cells', 'add_cells', 'merge_metrics',
-      'merge_waiting', 'keep_facts', 'keep_runs', 'require_owner', 'count_part', 'end_of_part', 'count_again',
+      'merge_waiting', 'kinds_of_metrics', 'may_add_up', 'keep_facts', 'keep_runs', 'require_owner', 'count_part', 'end_of_part', 'count_again',
       'recount_budgets', 'recount_budget', 'period_start', 'period_end', 'is_model_of_budget', 'hold_budgets',
       'lock_budgets', 'reach_thresholds', 'merge_spending', 'say_dollars', 'say_renewal', 'require_budget_room',
       'rebuild_progress', 'texts_of', 'counts_of', 'why_failed', 'add_up',
