@@ -98,7 +98,7 @@ begin
              format(e'### %s\n\n%s\n\n*%s*', matrice_private.one_line(i.title),
                     btrim(matrice_private.under_heading(i.content, 3), e'\n'),
                     concat_ws(' · ', matrice_private.one_line(i.type), 'confidence ' || round(j.confidence::numeric, 2),
-                              nullif(array_to_string(matrice_private.doubts(i.id, j.witnesses_against, j.standing), ' · '), ''),
+                              nullif(array_to_string(matrice_private.doubts(i.id, j.witnesses_against, j.standing, j.is_weakened), ' · '), ''),
                               i.created_at::date, 'until ' || i.valid_until::date, 'from ' || matrice_private.one_line(s.name),
                               (select string_agg(matrice_private.one_line(t.tag), ', ' order by t.place)
                                  from jsonb_array_elements_text(i.tags) with ordinality as t (tag, place)))),
