@@ -44,7 +44,7 @@ begin
     -- Helpers. The API, triggers, policies, defaults and check constraints call them as the caller, who needs EXECUTE.
     ('authenticated, service_role', 'matrice_private', array[
       'is_trusted', 'has_trusted_identity', 'current_user_id', 'json_within', 'from_parent', 'from_project',
-      'require_bytes', 'require_json', 'require_time', 'require_given', 'require_text', 'require_query',
+      'require_bytes', 'is_blank', 'require_json', 'require_time', 'require_given', 'require_text', 'require_query',
       'require_object', 'require_filter', 'require_one_of', 'require_match_count', 'require_key',
       'roles', 'role_rank', 'require_role', 'hold_project', 'searchable_projects', 'projects_of_member',
       'has_no_quota', 'require_quota', 'add_usage',
@@ -101,7 +101,7 @@ begin
       'visible_figures',
       'carried_witness', 'project_parts', 'columns_of_part', 'row_of_part', 'rows_of_part', 'key_of_part', 'values_of_key',
       'status_without_counts', 'line_hash', 'lines_of_part', 'exported_parts', 'export_header', 'export_end', 'ranges_of_project', 'export_cursor',
-      'under_heading', 'end_of_html', 'one_line', 'markdown_of_pillars', 'markdown_of_insights',
+      'under_heading', 'is_underlined', 'end_of_html', 'one_line', 'markdown_of_pillars', 'markdown_of_insights',
       'require_report', 'report_of_days', 'report_of_all', 'report_of_models', 'report_of_steps', 'report_of_budgets',
       'report_data'
     ]),

@@ -353,6 +353,12 @@ select matrice.record_insight(tests.id('borea'), 'decision', e'Two\nlines', 'Bod
 select alike(regexp_replace(matrice.export_markdown(tests.id('borea')), '\d{4}-\d\d-\d\d', 'DAY', 'g'), e'# borea\n\n*phase P1*\n\n## Pillars\n\n### P1 vision\n\n*Version 4, DAY*\n\n%', 'export_markdown begins with the project');
 select alike(regexp_replace(matrice.export_markdown(tests.id('borea')), '\d{4}-\d\d-\d\d', 'DAY', 'g'), e'%### P2 acteurs\n\n*Version 2, DAY*\n\n#### Who\n\n```sh\n# no heading\n```\n##### Team\n~~~\nopen\n~~~\n%', 'export_markdown: headings of a pillar are below its own, and its code ends');
 select alike(matrice.export_markdown(tests.id('borea')), format(e'%%\n%1$s\n# no heading\n%1$s\n\n### P4%%\n~~~ `x`\n# no heading\n~~~~\n#### One\n%%', repeat('`', 101)), 'export_markdown: fences may be long, and those of tildes be named in backticks');
+select is(matrice_private.under_heading(h.given, 3), h.shown, 'export_markdown: a line below a paragraph makes a heading below its own: ' || h.given)
+  from (values (e'One\n=====\ntext', e'#### One\ntext'), (e'Two\n-----', e'##### Two'), (e'a\n\nOne  \n   =  \n', e'a\n\n#### One\n'), (e'One\r\n===', e'#### One'),
+               -- Rules, lists, quotes, tables and code are none.
+               (e'One\n\n---', e'One\n\n---'), (e'- One\n---', e'- One\n---'), (e'> One\n---', e'> One\n---'), (e'a | b\n--- | ---', e'a | b\n--- | ---'),
+               (e'# One\n---', e'#### One\n---'), (e'```\nOne\n===\n```', e'```\nOne\n===\n```'), (e'<!--\nOne\n===\n-->', e'<!--\nOne\n===\n-->'),
+               (e'===\n===', e'#### ==='), (e'***\n===', e'***\n==='), (e'---', '---'), (e'    code\n---', e'    code\n---')) h (given, shown);
 select is(matrice_private.under_heading(h.given, 3), h.shown, 'export_markdown: HTML that does not end ends with its text: ' || h.given)
   from (values (e'<!-- open\n\n# no heading', e'<!-- open\n\n# no heading\n-->'), (e'<!-- closed -->\n# One', e'<!-- closed -->\n#### One'), (e'<!--\n```\n-->\n# One', e'<!--\n```\n-->\n#### One'),
                (e' <SCRIPT>\nx', e' <SCRIPT>\nx\n</script>'), (e'<pre\n# x\n</PRE>\n# One', e'<pre\n# x\n</PRE>\n#### One'), (e'<?php\n# x', e'<?php\n# x\n?>'),
