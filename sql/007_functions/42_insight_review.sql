@@ -4,8 +4,9 @@ create or replace function matrice_private.insights_due(project_id uuid)
 returns table (kind text, insight_id uuid, other_id uuid, detail text, confidence double precision, urgency double precision)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
--- The planner does not know how many insights a CTE has. It would compare each with each.
-set enable_nestloop = off
+-- The planner does not know how many insights a CTE has. It would compare each with each. What is switched off makes a plan look
+-- expensive, and compiling it takes longer than the rest.
+set enable_nestloop = off set jit = off
 as $$
 #variable_conflict use_column
 begin

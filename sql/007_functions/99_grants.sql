@@ -99,8 +99,8 @@ begin
       'runs_of_steps',
       'require_read_committed', 'require_dollars', 'require_budget', 'require_validity', 'estimated_cost', 'spending_forecast',
       'visible_figures',
-      'carried_witness', 'project_parts', 'columns_of_part', 'row_of_part', 'rows_of_part', 'key_of_part', 'values_of_key',
-      'status_without_counts', 'line_hash', 'lines_of_part', 'exported_parts', 'export_header', 'export_end', 'ranges_of_project', 'export_cursor',
+      'carried_witness', 'project_parts', 'table_of_part', 'columns_of_part', 'row_of_part', 'rows_of_part', 'key_of_part',
+      'values_of_key', 'status_without_counts', 'line_hash', 'lines_of_part', 'exported_parts', 'export_header', 'export_end', 'ranges_of_project', 'export_cursor',
       'under_heading', 'is_underlined', 'end_of_html', 'one_line', 'markdown_of_pillars', 'markdown_of_insights',
       'require_report', 'report_of_days', 'report_of_all', 'report_of_models', 'report_of_steps', 'report_of_budgets',
       'report_data'
@@ -141,6 +141,8 @@ begin
       -- No client may write histories, texts of sources, costs and budgets. It writes rows of the project that the caller's own
       -- import has made, and no other.
       'import_as_owner',
+      -- Clients may not read sums. They return those of purged steps, of projects of the caller.
+      'purged_sums', 'purged_calls',
       -- No client may write labels of pillars, so that a release label stays where it is. It refuses callers who are not editors.
       'write_label_as_editor',
       -- No client may change steps, which say what was spent. They end running steps, fill unknown costs and add corrections, in
@@ -195,6 +197,7 @@ begin
       'load_price_catalogue', 'fill_price_units', 'fill_spellings', 'require_units', 'prepare_prices', 'rebuild_prices',
       'model_at', 'sold_model', 'provider_named', 'model_of_maker', 'model_of_reseller', 'rates_of_tier',
       'keep_no_statistics', 'revoke_from_everybody', 'prepared_sheets', 'is_budget', 'vector_of', 'is_step_of_run',
+      'is_run_of_project', 'is_purged_sum', 'count_purged_sums', 'note_purged_calls', 'last_fact',
       'has_version', 'leaves_room', 'restore_evidence', 'is_restorable', 'is_carried',
       'renewed_id', 'refuse_lines', 'read_lines', 'require_columns', 'import_write', 'import_statement', 'import_rows',
       'require_header', 'begin_import', 'end_import', 'require_place', 'import_groups', 'require_batch',
