@@ -72,21 +72,38 @@ $$;
 comment on function matrice_private.require_given is
   'Raises an error if an argument is null. Called for each argument whose default is not null.';
 
+create or replace function matrice_private.is_blank(value text) returns boolean
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Spaces of Unicode, which depend on the locale elsewhere, and what is drawn as nothing: control characters, zero-width and
+  -- filling characters, marks of direction, variation selectors and tags.
+  -- A regular expression needs four times the memory of its text. For a large text, Postgres does not allocate that much.
+  return left(value, 10000) !~ ('[^\s\x01-\x20\x7f-\xa0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f'
+                                '\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb'
+                                '\U000e0000-\U000e0fff]')
+         and (length(value) <= 10000
+              or btrim(value, e' \t\n\r\f\v\u200b\u200c\u200d\u2060\ufeff\u00a0\u00ad\u200e\u200f\u2800\u3000\u3164') = '');
+end
+$$;
+comment on function matrice_private.is_blank is
+  'Returns whether a text shows nothing: it is empty, or has only white space or invisible characters. Null for null.';
+
 create or replace function matrice_private.require_text(argument text, value text) returns void
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform matrice_private.require_given(argument, value);
-  -- A regular expression needs four times the memory of its text. For a large text, Postgres does not allocate that much.
-  if left(value, 10000) !~ '\S' and (length(value) <= 10000 or btrim(value, E' \t\n\r\f\v') = '') then
+  if matrice_private.is_blank(value) then
     raise exception '% must not be empty', argument
-      using errcode = '22023', detail = 'It is empty or has only white space.', hint = 'Pass a text.';
+      using errcode = '22023', detail = 'It is empty, or has only white space or invisible characters.', hint = 'Pass a text.';
   end if;
 end
 $$;
 comment on function matrice_private.require_text is
-  'Raises an error if a text argument is null, empty or only white space.';
+  'Raises an error if a text argument is null, or shows nothing, as is_blank says.';
 
 create or replace function matrice_private.require_query(query_text text) returns void
 language plpgsql immutable
@@ -199,7 +216,7 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if value !~ '\S' then
+  if matrice_private.is_blank(value) then
     raise exception '% must not be empty', argument
       using errcode = '22023', detail = 'All rows with an empty key would count as the same row.',
             hint = 'Leave it out if there is no key.';

@@ -24,7 +24,7 @@ begin
                                                 or jsonb_typeof(e.value) <> 'string')
           or part.key = 'labelled' and part.type <> 'object'
           or part.key = 'labelled' and exists (select from jsonb_each(part.value) e where e.key <> all (phases)
-                                                  or jsonb_typeof(e.value) <> 'string' or e.value #>> '{}' !~ '\S')
+                                                  or jsonb_typeof(e.value) <> 'string' or matrice_private.is_blank(e.value #>> '{}'))
           or part.key in ('sources', 'insights') and part.type <> 'number'
           or part.key in ('sources', 'insights') and (part.value::numeric not between 0 and 1000000 or part.value::numeric % 1 <> 0)
         then format('"%s" of %s is wrong.', part.key, given.phase) end;
@@ -53,7 +53,7 @@ begin
     select format('%s: pillar %s is empty', phase, f.code)
       from jsonb_array_elements_text(criteria -> 'filled') f (code)
      where not exists (select from matrice.pillars p
-                        where p.project_id = missing_for_exit.project_id and p.code = f.code and p.content ~ '\S')
+                        where p.project_id = missing_for_exit.project_id and p.code = f.code and not matrice_private.is_blank(p.content))
     union all
     select format('%s: the current version of pillar %s is not labelled "%s"', phase, l.key, left(l.value, 100))
       from jsonb_each_text(criteria -> 'labelled') l

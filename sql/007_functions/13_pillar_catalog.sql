@@ -56,7 +56,7 @@ begin
     select format('%s has "%s".', p.key, left(f.key, 100)) into wrong
       from jsonb_each(pillars) p, jsonb_each(p.value) f
      where f.key not in ('name', 'purpose', 'template') or jsonb_typeof(f.value) <> 'string'
-        or (f.key = 'name' and (f.value #>> '{}' !~ '\S' or octet_length(f.value #>> '{}') > 200))
+        or (f.key = 'name' and (matrice_private.is_blank(f.value #>> '{}') or octet_length(f.value #>> '{}') > 200))
      limit 1;
   end if;
   if wrong is not null then

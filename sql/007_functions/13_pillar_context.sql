@@ -41,7 +41,7 @@ begin
       from matrice_private.described_pillars(project_id) d
       join lateral (select min(g.place) as place from unnest(codes) with ordinality g (code, place) where g.code = d.code) given
         on given.place is not null
-     where d.content ~ '\S'
+     where not matrice_private.is_blank(d.content)
      order by given.place
   loop
     before := context || case context when '' then '' else E'\n\n' end;

@@ -66,7 +66,7 @@ begin
           from unnest(insight_ids) with ordinality as given (id, place)
           join matrice.insights i on i.id = given.id
           join matrice_private.judged_insights(insight_ids) j on j.insight_id = i.id
-         cross join lateral (select matrice_private.doubts(i.id, j.witnesses_against, j.standing) as doubts) d
+         cross join lateral (select matrice_private.doubts(i.id, j.witnesses_against, j.standing, j.is_weakened) as doubts) d
         union all
         select cardinality(insight_ids) + c.number, c.citation, c.title, c.content
           from matrice_private.context_passages(chunk_ids) c

@@ -169,28 +169,27 @@ as $$
 #variable_conflict use_column
 begin
   return query
-    with ranks as materialized (
-      select r.* from unnest(ids, scores, phrases) with ordinality as r (id, score, phrases, place)
-    ), near as materialized (
-      select i.id, i.content_hash
-        from unnest(ids[:depth]) n (id)
+    with near as materialized (
+      select n.place::integer, i.id, i.content_hash
+        from unnest(ids[:depth]) with ordinality as n (id, place)
        cross join lateral (select i.id, i.content_hash from matrice.insights i where i.id = n.id offset 0) i
     ), wanted as (
-      select n.id from near n
+      select n.place, n.id from near n
       union
       -- Clients that insert rows themselves may have repeated a text. The copies may rank behind depth.
-      select i.id
+      select array_position(ids, i.id), i.id
         from (select distinct n.content_hash from near n where not include_superseded and depth < cardinality(ids)) h
        cross join lateral (
          select i.id from matrice.insights i
           where i.project_id = best_insights.project_id and i.content_hash = h.content_hash offset 0) i
+       where i.id not in (select n.id from near n)
     ), matched as materialized (
-      select i.id, i.content_hash, i.created_at, r.score
+      select i.id, i.content_hash, i.created_at, scores[w.place] as score
         from wanted w
-        join ranks r on r.id = w.id
        cross join lateral (select i.* from matrice.insights i where i.id = w.id offset 0) i
-       where (include_superseded or matrice_private.holds(i.superseded_at, i.retracted_at, i.valid_from, i.valid_until, now()))
-         and (r.phrases is null or i.fts @@ r.phrases)
+       where w.place is not null
+         and (include_superseded or matrice_private.holds(i.superseded_at, i.retracted_at, i.valid_from, i.valid_until, now()))
+         and (phrases[w.place] is null or i.fts @@ phrases[w.place])
     ), judged as (
       select m.*, j.confidence, j.seen,
              row_number() over (partition by m.content_hash order by j.seen desc, m.created_at, m.id) as copy

@@ -108,17 +108,18 @@ begin
   perform matrice_private.require_given('include_superseded', include_superseded);
   perform matrice_private.require_role(project_id, 'viewer');
   if query_embedding is null then
-    select array_agg(r.id order by r.score desc, r.id) as ids, array_agg(r.score order by r.score desc, r.id) as shown,
-           array_agg(r.score order by r.score desc, r.id) as scores,
-           array_agg(r.phrases order by r.score desc, r.id) as phrases, count(*) as count into ranked
-      from matrice_private.ranked_insights(query_text, search_insights.project_id) r;
+    select array_agg(r.id) as ids, array_agg(r.score) as shown, array_agg(r.score) as scores, array_agg(r.phrases) as phrases,
+           count(*) as count into ranked
+      from (select r.* from matrice_private.ranked_insights(query_text, search_insights.project_id) r
+             order by r.score desc, r.id) r;
   else
     chosen_model := matrice_private.embedding_model(search_insights.model, search_insights.project_id);
     query_embedding := matrice_private.query_vector(query_embedding, chosen_model);
-    select array_agg(r.id order by r.score desc, r.id) as ids, array_agg(r.score order by r.score desc, r.id) as shown,
-           array_agg(matrice_private.positive(r.score) order by r.score desc, r.id) as scores,
-           array_agg(r.phrases order by r.score desc, r.id) as phrases, count(*) as count into ranked
-      from matrice_private.fused_insights(query_text, query_embedding, search_insights.project_id, chosen_model) r;
+    select array_agg(r.id) as ids, array_agg(r.score) as shown, array_agg(matrice_private.positive(r.score)) as scores,
+           array_agg(r.phrases) as phrases, count(*) as count into ranked
+      from (select r.*
+              from matrice_private.fused_insights(query_text, query_embedding, search_insights.project_id, chosen_model) r
+             order by r.score desc, r.id) r;
   end if;
   if ranked.scores[1] = 0 then
     -- The query only excludes. Then the confidence alone decides.
@@ -137,10 +138,9 @@ begin
     depth := depth * 8;
   end loop;
   return query
-    select i.id, i.source_id, i.type, i.title, i.content, b.confidence, i.tags, i.created_at, i.superseded_by, r.score::real,
-           b.seen, i.valid_from, i.valid_until, i.retracted_at
+    select i.id, i.source_id, i.type, i.title, i.content, b.confidence, i.tags, i.created_at, i.superseded_by,
+           (ranked.shown[array_position(ranked.ids, b.id)])::real, b.seen, i.valid_from, i.valid_until, i.retracted_at
       from unnest(best.ids, best.confidences, best.seen) with ordinality as b (id, confidence, seen, place)
-      join unnest(ranked.ids, ranked.shown) as r (id, score) on r.id = b.id
       join matrice.insights i on i.id = b.id
      order by b.place;
 end

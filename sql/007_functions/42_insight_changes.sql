@@ -50,10 +50,26 @@ as $$
 declare
   locked uuid[];
 begin
-  perform matrice_private.hold_insights(project_id);
-  locked := array(
-    select i.id from matrice.insights i
-     where i.project_id = lock_insights.project_id and i.id = any (insight_ids) order by i.id for no key update);
+  loop
+    begin
+      perform matrice_private.hold_insights(project_id);
+      locked := array(
+        select i.id from matrice.insights i
+         where i.project_id = lock_insights.project_id and i.id = any (insight_ids) order by i.id for no key update nowait);
+      exit;
+    exception when lock_not_available then
+      -- Somebody who changes one of them directly may wait for the insights of the project now. This has given them back.
+      locked := null;
+    end;
+    begin
+      perform from matrice.insights i
+        where i.project_id = lock_insights.project_id and i.id = any (insight_ids) order by i.id for no key update;
+      raise exception using errcode = 'MT001', message = 'the insights are free';
+    exception when sqlstate 'MT001' then
+      -- They are free. They are not kept: whoever keeps them while he waits for the project could wait for ever.
+      locked := null;
+    end;
+  end loop;
   if exists (select from unnest(insight_ids) as g (id) where g.id <> all (locked)) then
     raise exception 'insight not found'
       using errcode = 'PT404', detail = 'One of the insights has just been deleted.';
@@ -62,7 +78,8 @@ end
 $$;
 comment on function matrice_private.lock_insights is
   'Lets one transaction at a time replace insights of a project, and keeps these from being deleted until it ends. They are '
-  'locked in the order of their ids. Raises PT404 if one is gone.';
+  'locked in the order of their ids. A direct change of superseded_by locks its insight first, so nobody waits for one here '
+  'while he keeps others waiting for the project. Raises PT404 if one is gone.';
 
 create or replace function matrice_private.require_no_circle(old_id uuid, new_id uuid) returns void
 language plpgsql

@@ -1,45 +1,36 @@
 -- insights_review: what is due, and the audit.
 
-create or replace function matrice_private.is_weakened(insight_id uuid) returns boolean
-language sql stable
-set search_path = pg_catalog, pg_temp
-begin atomic
-  select exists (
-    select from matrice.insight_evidence e
-     where e.insight_id = is_weakened.insight_id and e.is_for and e.ended_at is null
-       and (e.changed_at is not null or e.deleted_at is not null)
-       and not exists (
-         select from matrice.insight_evidence n
-          where n.insight_id = e.insight_id and n.is_for and n.ended_at is null and n.changed_at is null and n.deleted_at is null
-            and n.created_at > least(e.changed_at, e.deleted_at)));
-end;
-comment on function matrice_private.is_weakened is
-  'Returns whether a text that spoke for an insight was changed or deleted, and nobody has confirmed the insight since.';
-
 create or replace function matrice_private.insights_due(project_id uuid)
 returns table (kind text, insight_id uuid, other_id uuid, detail text, confidence double precision, urgency double precision)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+-- The planner does not know how many insights a CTE has. It would compare each with each. What is switched off makes a plan look
+-- expensive, and compiling it takes longer than the rest.
+set enable_nestloop = off set jit = off
 as $$
 #variable_conflict use_column
 begin
   return query
-    with holding as materialized (
-      select i.id, i.title, i.content, i.content_hash, i.key_hash, i.created_at,
+    with mine as materialized (
+      select i.id, i.content_hash, i.key_hash, i.created_at, i.superseded_by, i.superseded_at, i.retracted_at, i.valid_until,
+             i.is_merged, i.confidence as stated, i.volatility, least(i.retracted_at, i.superseded_at) as ended_at,
+             -- What holds() returns. For each of many insights, its call would take longer than everything else.
+             (i.superseded_at is null or i.superseded_at > now()) and (i.retracted_at is null or i.retracted_at > now())
+             and (i.valid_from is null or i.valid_from <= now()) and (i.valid_until is null or i.valid_until > now()) as holds,
              case when i.key_hash is not null then matrice_private.normal_value(i.value) end as normal_value,
-             case when i.key_hash is not null then matrice_private.quoted(i.value) end as quoted_value
+             case when i.key_hash is not null then matrice_private.quoted(i.value) end as quoted_value,
+             case when i.key_hash is null and length(i.content) < 40
+                  then cardinality(regexp_split_to_array(btrim(i.content), '\s+')) end as words
         from matrice.insights i
        where i.project_id = insights_due.project_id
-         and matrice_private.holds(i.superseded_at, i.retracted_at, i.valid_from, i.valid_until, now())
     ), judged as materialized (
-      select h.*, j.confidence, j.freshness, j.standing, j.witnesses_for, j.witnesses_against
-        from holding h
-        join matrice_private.judged_insights(array(select h.id from holding h)) j on j.insight_id = h.id
-    ), ended as (
-      select i.id, i.title, i.retracted_at, least(i.retracted_at, i.superseded_at) as ended_at
-        from matrice.insights i
-       where i.project_id = insights_due.project_id and not i.is_merged
-         and (i.retracted_at is not null or i.superseded_at is not null)
+      select m.id, m.content_hash, m.key_hash, m.created_at, m.normal_value, m.quoted_value, m.words, j.confidence, j.freshness,
+             j.standing, j.witnesses_for, j.witnesses_against, j.is_weakened
+        from (select array_agg(m.id) as ids, array_agg(m.stated) as stated, array_agg(m.volatility) as volatilities,
+                     array_agg(m.created_at) as stated_at
+                from mine m where m.holds) a
+       cross join lateral matrice_private.judged_statements(a.ids, a.stated, a.volatilities, a.stated_at, clock_timestamp()) j
+        join mine m on m.id = j.insight_id
     )
     select 'stale', j.id, null::uuid,
            format('Nobody has confirmed it for so long that %s %% of its confidence is left.', round(100 * j.freshness)),
@@ -71,10 +62,7 @@ begin
     select 'source changed', j.id, null,
            'A text that it came from was changed or deleted, and nobody has confirmed it since.', j.confidence, j.confidence
       from judged j
-     where j.standing > 0
-       and j.id in (select e.insight_id from matrice.insight_evidence e
-                     where e.project_id = insights_due.project_id and (e.changed_at is not null or e.deleted_at is not null))
-       and matrice_private.is_weakened(j.id)
+     where j.standing > 0 and j.is_weakened
     union all
     select 'duplicate', j.id, o.id, format('Likeness by %s: %s.', c.found_by, round(c.likeness::numeric, 2)), j.confidence,
            c.likeness
@@ -89,33 +77,34 @@ begin
               from judged j) c
      where c.id <> c.first_id
     union all
-    select 'fragment', j.id, null, 
-           format('It has only %s.', case f.words when 1 then '1 word' else f.words || ' words' end), j.confidence,
-           1.0 / (1 + f.words)
-      from judged j
-     cross join lateral (
-       select cardinality(regexp_split_to_array(btrim(left(j.content, 1000)), '\s+')) as words) f
-     where j.key_hash is null and f.words < 3 and length(j.content) < 40
+    select 'fragment', j.id, null,
+           format('It has only %s.', case j.words when 1 then '1 word' else j.words || ' words' end), j.confidence,
+           1.0 / (1 + j.words)
+      from judged j where j.words < 3
     union all
     select 'without successor', e.id, s.id, 'The insight that superseded it does not hold any more.', null, 1
-      from matrice.insights e
-      join matrice.insights s on s.id = e.superseded_by
-     where e.project_id = insights_due.project_id and not e.is_merged and e.retracted_at is null and e.superseded_at <= now()
+      from mine e
+      join mine s on s.id = e.superseded_by
+     where not e.is_merged and e.retracted_at is null and e.superseded_at <= now()
        and s.superseded_by is null and (s.retracted_at <= now() or s.valid_until <= now())
     union all
     select 'told again', e.id, null,
            format('It was %s, and told again since.', case when e.retracted_at is null then 'superseded' else 'retracted' end),
            null, 1
-      from ended e
-     where exists (
+      from mine e
+     cross join lateral (
        select from matrice.insight_evidence w
-        where w.insight_id = e.id and w.project_id = insights_due.project_id and w.is_for and w.created_at > e.ended_at);
+        where w.project_id = insights_due.project_id and w.insight_id = e.id and w.is_for and w.created_at > e.ended_at
+        limit 1) w
+     where e.ended_at is not null and not e.is_merged;
 end
 $$;
 comment on function matrice_private.insights_due is
   'Returns everything in the insights of a project that somebody should look at. urgency: orders the entries of a kind.';
 
-create or replace function matrice_private.doubts(insight_id uuid, witnesses_against integer, standing integer) returns text[]
+create or replace function matrice_private.doubts(
+  insight_id uuid, witnesses_against integer, standing integer, is_weakened boolean
+) returns text[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -127,12 +116,12 @@ begin
         join matrice.insights o on o.project_id = i.project_id and o.key_hash = i.key_hash and o.id <> i.id
        where i.id = doubts.insight_id and matrice_private.normal_value(o.value) <> matrice_private.normal_value(i.value)
          and matrice_private.holds(o.superseded_at, o.retracted_at, o.valid_from, o.valid_until, now())) then 'contradicted' end,
-    case when standing = 0 then 'unsupported'
-         when matrice_private.is_weakened(doubts.insight_id) then 'source changed' end], null);
+    case when standing = 0 then 'unsupported' when is_weakened then 'source changed' end], null);
 end
 $$;
 comment on function matrice_private.doubts is
-  'Returns what insights_review says of an insight that makes it doubtful: contradicted, unsupported, source changed.';
+  'Returns what insights_review says of an insight that makes it doubtful: contradicted, unsupported, source changed. The '
+  'arguments are those of judged_insights.';
 
 create or replace function matrice_private.quoted(content text) returns text
 language sql immutable parallel safe

@@ -48,20 +48,24 @@ begin
        order by v.insight_id, v.replaced_at, v.id
     ), states as (
       select v.insight_id as id, v.type, v.title, v.content, v.confidence, v.subject, v.attribute, v.value, v.volatility,
-             v.valid_from, v.valid_until, v.superseded_at, v.retracted_at
+             v.valid_from, v.valid_until, v.superseded_at, v.retracted_at, i.recorded_at
         from then_so v
+        join matrice.insights i on i.id = v.insight_id
       union all
       select i.id, i.type, i.title, i.content, i.confidence, i.subject, i.attribute, i.value, i.volatility, i.valid_from,
-             i.valid_until, i.superseded_at, i.retracted_at
+             i.valid_until, i.superseded_at, i.retracted_at, i.recorded_at
         from matrice.insights i
        where i.project_id = insights_as_of.project_id and not exists (select from then_so v where v.insight_id = i.id)
     )
     select s.id, s.type, s.title, s.content, s.confidence, s.subject, s.attribute, s.value, s.volatility, s.valid_from,
-           s.valid_until, i.recorded_at
+           s.valid_until, s.recorded_at
       from states s
-      join matrice.insights i on i.id = s.id
-     where i.recorded_at <= insights_as_of.at
-       and matrice_private.holds(s.superseded_at, s.retracted_at, s.valid_from, s.valid_until, insights_as_of.at);
+     where s.recorded_at <= insights_as_of.at
+       -- What holds() returns. For each of many insights, its call would take longer than everything else.
+       and (s.superseded_at is null or s.superseded_at > insights_as_of.at)
+       and (s.retracted_at is null or s.retracted_at > insights_as_of.at)
+       and (s.valid_from is null or s.valid_from <= insights_as_of.at)
+       and (s.valid_until is null or s.valid_until > insights_as_of.at);
 end
 $$;
 comment on function matrice_private.insights_as_of is
@@ -81,8 +85,11 @@ begin
              'kind', e.kind, 'is_for', e.is_for, 'witness', e.witness, 'source_id', e.source_id, 'chunk_id', e.chunk_id,
              'start_char', e.start_char, 'end_char', e.end_char, 'text_sha256', encode(e.text_hash, 'hex'), 'run_id', e.run_id,
              'step_id', e.step_id, 'user_id', e.user_id, 'url', e.url, 'note', e.note,
-             'recorded_at', matrice_private.utc(e.created_at), 'recorded_by', e.created_by,
-             'state', matrice_private.evidence_state(e.changed_at, e.deleted_at, e.ended_at, evidence_as_of.at)))
+             'recorded_at', to_char(e.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+             'recorded_by', e.created_by,
+             -- What evidence_state returns.
+             'state', case when e.deleted_at <= evidence_as_of.at then 'source deleted'
+                           when e.changed_at <= evidence_as_of.at then 'text changed' else 'stands' end))
              order by e.created_at, e.id)
       from matrice.insight_evidence e
      where e.insight_id = any (insight_ids) and e.created_at <= evidence_as_of.at
@@ -105,14 +112,6 @@ comment on function matrice_private.evidence_state is
   'Returns what became of evidence by a time: stands, text changed, source deleted, or replaced by newer evidence with the '
   'same key.';
 
-create or replace function matrice_private.utc(at timestamptz) returns text
-language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-begin atomic
-  select to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
-end;
-comment on function matrice_private.utc is 'Returns a time as a text that does not depend on the session.';
-
 create or replace function matrice.known_at(project_id uuid, at timestamptz default now()) returns table (
   place bigint, insight_id uuid, type text, title text, content text, confidence double precision, seen integer,
   evidence jsonb, record text, record_sha256 text, chain_sha256 text
@@ -122,23 +121,40 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 as $$
 #variable_conflict use_column
 declare
+  -- The same in every session.
+  utc   constant text := 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"';
   chain text := '';
   one   record;
-  ids   uuid[];
 begin
   perform matrice_private.require_given('at', known_at.at);
   perform matrice_private.require_time('at', known_at.at);
   perform matrice_private.require_role(known_at.project_id, 'viewer');
-  ids := array(select i.insight_id from matrice_private.insights_as_of(known_at.project_id, known_at.at) i);
   for one in
-    select row_number() over (order by i.recorded_at, i.insight_id) as place, i.*,
-           greatest(w.witnesses_for, 1) as seen, coalesce(e.evidence, '[]') as evidence,
-           matrice_private.confidence_of(
-             i.stated, coalesce(w.first_weight, 1), coalesce(w.weight_for, 0), coalesce(w.weight_against, 0))
-           * matrice_private.freshness(i.volatility, greatest(i.recorded_at, w.told_at), known_at.at) as confidence
-      from matrice_private.insights_as_of(known_at.project_id, known_at.at) i
-      left join matrice_private.weighed_insights(ids, known_at.at) w on w.insight_id = i.insight_id
-      left join matrice_private.evidence_as_of(ids, known_at.at) e on e.insight_id = i.insight_id
+    with then_so as materialized (
+      select i.* from matrice_private.insights_as_of(known_at.project_id, known_at.at) i
+    ), arrays as materialized (
+      select array_agg(i.insight_id) as ids, array_agg(i.stated) as stated, array_agg(i.volatility) as volatilities,
+             array_agg(i.recorded_at) as recorded_at
+        from then_so i
+    )
+    select row_number() over (order by i.recorded_at, i.insight_id) as place, i.insight_id, i.type, i.title, i.content,
+           j.confidence, j.seen, e.evidence,
+           (jsonb_strip_nulls(jsonb_build_object(
+              'project_id', known_at.project_id, 'insight_id', i.insight_id, 'type', i.type, 'title', i.title,
+              'content', i.content, 'subject', i.subject, 'attribute', i.attribute, 'value', i.value,
+              'volatility', i.volatility, 'stated', i.stated, 'confidence', j.confidence, 'seen', j.seen,
+              'valid_from', to_char(i.valid_from at time zone 'UTC', utc),
+              'valid_until', to_char(i.valid_until at time zone 'UTC', utc),
+              'recorded_at', to_char(i.recorded_at at time zone 'UTC', utc)))
+            || jsonb_build_object('evidence', coalesce(e.evidence, '[]')))::text as record
+      from then_so i
+      join (
+        select s.* from arrays a
+         cross join lateral matrice_private.judged_statements(a.ids, a.stated, a.volatilities, a.recorded_at, known_at.at) s
+      ) j on j.insight_id = i.insight_id
+      left join (
+        select s.* from arrays a cross join lateral matrice_private.evidence_as_of(a.ids, known_at.at) s
+      ) e on e.insight_id = i.insight_id
      order by 1
   loop
     place := one.place;
@@ -148,13 +164,8 @@ begin
     content := one.content;
     confidence := one.confidence;
     seen := one.seen;
-    evidence := one.evidence;
-    record := jsonb_strip_nulls(jsonb_build_object(
-      'project_id', known_at.project_id, 'insight_id', one.insight_id, 'type', one.type, 'title', one.title,
-      'content', one.content, 'subject', one.subject, 'attribute', one.attribute, 'value', one.value,
-      'volatility', one.volatility, 'stated', one.stated, 'confidence', one.confidence, 'seen', one.seen,
-      'valid_from', matrice_private.utc(one.valid_from), 'valid_until', matrice_private.utc(one.valid_until),
-      'recorded_at', matrice_private.utc(one.recorded_at), 'evidence', one.evidence))::text;
+    evidence := coalesce(one.evidence, '[]');
+    record := one.record;
     record_sha256 := encode(sha256(convert_to(record, 'UTF8')), 'hex');
     chain := encode(sha256(convert_to(chain || record_sha256, 'UTF8')), 'hex');
     chain_sha256 := chain;

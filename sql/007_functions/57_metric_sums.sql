@@ -112,14 +112,26 @@ comment on function matrice_private.merge_waiting is
 
 -- Purging -----------------------------------------------------------------------------------------------------------
 
+create or replace function matrice_private.last_fact(project_id uuid, at timestamptz) returns bigint
+language sql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off
+as $$
+  select coalesce(max(f.id), 0) from matrice_private.metric_facts f
+   where f.project_id = last_fact.project_id and f.at = last_fact.at
+$$;
+comment on function matrice_private.last_fact is
+  'Returns the highest id of the facts of a quarter of an hour. One transaction at a time purges steps of a project.';
+
 create or replace function matrice_private.keep_facts(project_id uuid, step_ids uuid[]) returns void
 language sql
 set search_path = pg_catalog, pg_temp
 as $$
   insert into matrice_private.metric_facts (
-    project_id, at, workflow_id, phase, user_id, model, step_name, status, steps, failed_steps, skipped_steps, retried_steps,
+    project_id, id, at, workflow_id, phase, user_id, model, step_name, status, steps, failed_steps, skipped_steps, retried_steps,
     priced_steps, unpriced_steps, tokens_input, tokens_output, cached_tokens, cost_usd, latencies)
-  select f.project_id, f.at, f.workflow_id, f.phase, f.user_id, f.model, f.step_name, f.status, f.steps, f.failed_steps,
+  select f.project_id, matrice_private.last_fact(f.project_id, f.at) + row_number() over (partition by f.at), f.at,
+         f.workflow_id, f.phase, f.user_id, f.model, f.step_name, f.status, f.steps, f.failed_steps,
          f.skipped_steps, f.retried_steps, f.priced_steps, f.unpriced_steps, f.tokens_input, f.tokens_output, f.cached_tokens,
          f.cost_usd, f.latencies
     from matrice_private.sum_of_steps(keep_facts.project_id, step_ids, '{}') f;
@@ -141,11 +153,12 @@ as $$
     returning m.*
   )
   insert into matrice_private.metric_facts (
-    project_id, is_call, at, workflow_id, phase, user_id, model, status, runs, succeeded, failed, running, cancelled)
-  select g.project_id, g.is_call, g.at, g.workflow_id, g.phase, g.user_id, nullif(g.model, ''), g.status, count(*),
+    project_id, id, is_call, at, workflow_id, phase, user_id, model, status, runs, succeeded, failed, running, cancelled)
+  select g.project_id, matrice_private.last_fact(g.project_id, g.at) + row_number() over (partition by g.at), g.is_call, g.at,
+         g.workflow_id, g.phase, g.user_id, nullif(g.model, ''), g.status, count(*),
          count(*) filter (where g.status = 'completed'), count(*) filter (where g.status = 'failed'),
          count(*) filter (where g.status = 'running'), count(*) filter (where g.status = 'cancelled')
-    from gone g group by 1, 2, 3, 4, 5, 6, 7, 8;
+    from gone g group by g.project_id, g.is_call, g.at, g.workflow_id, g.phase, g.user_id, g.model, g.status;
 $$;
 comment on function matrice_private.keep_runs is 'Keeps the counts of runs that are going to be purged.';
 

@@ -29,6 +29,8 @@ begin atomic
   --   replaces   the unique columns by which a row is found that a trigger has made already
   --   optional   whether the part travels only with embeddings
   --   stays      why a table does not travel
+  --   home       the schema of the table, if it is not matrice
+  --   rows       what its rows are read from, as SQL, if the caller may not read the table
   select p.place, p.part, p.tab, p.key::text[], p.options::jsonb from (values
     (10, 'projects', 'projects', '{id}', '{"left_out": ["id", "created_by"]}'),
     (20, 'pillars', 'pillars', '{id}', '{"check": "matrice_private.leaves_room(t.version)"}'),
@@ -66,6 +68,14 @@ begin atomic
     (130, 'step_corrections', 'workflow_steps', '{run_id,id}', '{
        "left_out": ["reservation_id"], "filter": "t.corrects is not null",
        "check": "matrice_private.is_step_of_run(t.corrects, t.run_id)"}'),
+    (132, 'purged_sums', 'metric_facts', '{at,id}', '{
+       "left_out": ["run_id"], "home": "matrice_private", "rows": "matrice_private.purged_sums($1)", "most": 1000000,
+       "written": {"user_id": "case when t.user_id !~ ''^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'' then t.user_id end"},
+       "check": "matrice_private.leaves_room(t.id::integer) and matrice_private.is_purged_sum(to_jsonb(t))"}'),
+    (134, 'purged_calls', 'metric_runs', '{run_id,model}', '{
+       "left_out": ["at", "workflow_id", "phase", "user_id", "status"], "home": "matrice_private",
+       "rows": "matrice_private.purged_calls($1)", "replaces": "project_id, run_id, is_call, model",
+       "check": "t.is_call and t.is_kept and octet_length(t.model) <= 200 and matrice_private.is_run_of_project(t.run_id, $2)"}'),
     (135, 'insight_evidence', 'insight_evidence', '{insight_id,id}', '{
        "left_out": ["user_id", "created_by"],
        "written": {"evidence_key": "matrice_private.carried_witness(t.evidence_key)",
@@ -91,6 +101,15 @@ comment on function matrice_private.project_parts is
   'Returns the parts of a project, and for each table that does not travel the reason. place: parts are written and read in '
   'this order; 0 if the table does not travel. A test names tables of projects that have no line.';
 
+create or replace function matrice_private.table_of_part(part text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select format('%I.%I', coalesce(p.options ->> 'home', 'matrice'), p.tab)
+    from matrice_private.project_parts() p where p.part = table_of_part.part;
+end;
+comment on function matrice_private.table_of_part is 'Returns the full name of the table of a part.';
+
 create or replace function matrice_private.columns_of_part(part text)
 returns table (name text, type text, written text, read text, is_id boolean)
 language sql stable
@@ -101,7 +120,7 @@ begin atomic
          coalesce(p.options -> 'read' ->> a.attname, format('t.%I', a.attname)),
          a.atttypid = 'uuid'::regtype
     from matrice_private.project_parts() p
-    join pg_class c on c.relname = p.tab and c.relnamespace = 'matrice'::regnamespace
+    join pg_class c on c.oid = to_regclass(matrice_private.table_of_part(p.part))
     join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
    where p.part = columns_of_part.part and a.attname <> 'project_id'
      and not coalesce(p.options -> 'left_out' ? a.attname, false)
@@ -125,7 +144,7 @@ create or replace function matrice_private.rows_of_part(part text) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select format('matrice.%I t where t.%s = $1', p.tab, case p.tab when 'projects' then 'id' else 'project_id' end)
+  select format('%s t where t.%s = $1', coalesce(p.options ->> 'rows', matrice_private.table_of_part(p.part)), case p.tab when 'projects' then 'id' else 'project_id' end)
          || coalesce(' and ' || (p.options ->> 'filter'), '')
     from matrice_private.project_parts() p where p.part = rows_of_part.part;
 end;
@@ -192,6 +211,15 @@ begin atomic
                   where s.id = is_step_of_run.id and s.run_id = is_step_of_run.run_id and s.corrects is null);
 end;
 comment on function matrice_private.is_step_of_run is 'Returns whether a run has a step that can be corrected.';
+
+create or replace function matrice_private.is_run_of_project(id uuid, project_id uuid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select exists (select from matrice.workflow_runs r
+                  where r.id = is_run_of_project.id and r.project_id = is_run_of_project.project_id);
+end;
+comment on function matrice_private.is_run_of_project is 'Returns whether a project has a run.';
 
 create or replace function matrice_private.leaves_room(number integer) returns boolean
 language plpgsql immutable

@@ -158,6 +158,11 @@ begin
       import.place := 1000000;
     else
       perform matrice_private.import_rows(import.project_id, given.part, given.rows, given.first_line, import.has_new_ids);
+      if given.part = 'purged_sums' then
+        perform matrice_private.count_purged_sums(import.project_id, given.rows);
+      elsif given.part = 'purged_calls' then
+        perform matrice_private.note_purged_calls(import.project_id, given.rows, import.has_new_ids);
+      end if;
       import.taken := import.taken || jsonb_build_object(
         given.part, coalesce((import.taken ->> given.part)::bigint, 0) + jsonb_array_length(given.rows));
       select (p.options ->> 'most')::bigint into most from matrice_private.project_parts() p where p.part = given.part;

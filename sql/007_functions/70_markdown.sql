@@ -11,6 +11,20 @@ end;
 comment on function matrice_private.end_of_html is
   'Returns what ends the block of HTML that a line of Markdown begins, if blank lines do not end it; else null.';
 
+create or replace function matrice_private.is_underlined(above text, line text) returns boolean
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Under anything but a paragraph, it is a rule or text.
+  return line ~ '^ {0,3}(=+|-+)\s*$'
+         and coalesce(above ~ '\S' and above !~ '^\s{0,3}(#{1,6}(\s|$)|>|[-+*](\s|$)|\d{1,9}[.)](\s|$)|`{3}|~{3}|<)|^( {4}|\t)'
+                      and above !~ '^ {0,3}([-*_]\s*){3,}$', false);
+end
+$$;
+comment on function matrice_private.is_underlined is
+  'Returns whether a line of Markdown makes a heading of the line above it.';
+
 create or replace function matrice_private.under_heading(content text, level integer) returns text
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -23,9 +37,12 @@ declare
 begin
   for mark in
     select l.line, l.place, substring(l.line from '^ {0,3}(`{3,}(?=[^`]*$)|~{3,})') as opens,
-           l.line ~ '^ {0,3}#{1,6}(\s|$)' as is_heading
+           l.line ~ '^ {0,3}#{1,6}(\s|$)' as is_heading,
+           -- A line under a paragraph makes a heading of it.
+           case when matrice_private.is_underlined(lines[l.place - 1], l.line) then strpos('=-', left(ltrim(l.line), 1)) end
+             as underline
       from unnest(lines) with ordinality as l (line, place)
-     where l.line ~ '^ {0,3}(#|`{3}|~{3}|<)|>'
+     where l.line ~ '^ {0,3}(#|`{3}|~{3}|<|=+\s*$|-+\s*$)|>'
      order by l.place
   loop
     if fence is null and html is null then
@@ -41,6 +58,9 @@ begin
       end if;
     elsif mark.is_heading then
       lines[mark.place] := repeat('#', least(6, level + length(substring(mark.line from '#+')))) || ltrim(ltrim(mark.line), '#');
+    elsif mark.underline is not null then
+      lines[mark.place - 1] := repeat('#', least(6, level + mark.underline)) || ' ' || btrim(lines[mark.place - 1]);
+      lines[mark.place] := null;
     else
       fence := mark.opens;
     end if;
@@ -98,7 +118,8 @@ begin
              format(e'### %s\n\n%s\n\n*%s*', matrice_private.one_line(i.title),
                     btrim(matrice_private.under_heading(i.content, 3), e'\n'),
                     concat_ws(' · ', matrice_private.one_line(i.type), 'confidence ' || round(j.confidence::numeric, 2),
-                              nullif(array_to_string(matrice_private.doubts(i.id, j.witnesses_against, j.standing), ' · '), ''),
+                              nullif(array_to_string(
+                                matrice_private.doubts(i.id, j.witnesses_against, j.standing, j.is_weakened), ' · '), ''),
                               i.created_at::date, 'until ' || i.valid_until::date, 'from ' || matrice_private.one_line(s.name),
                               (select string_agg(matrice_private.one_line(t.tag), ', ' order by t.place)
                                  from jsonb_array_elements_text(i.tags) with ordinality as t (tag, place)))),

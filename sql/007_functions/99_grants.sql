@@ -44,7 +44,7 @@ begin
     -- Helpers. The API, triggers, policies, defaults and check constraints call them as the caller, who needs EXECUTE.
     ('authenticated, service_role', 'matrice_private', array[
       'is_trusted', 'has_trusted_identity', 'current_user_id', 'json_within', 'from_parent', 'from_project',
-      'require_bytes', 'require_json', 'require_time', 'require_given', 'require_text', 'require_query',
+      'require_bytes', 'is_blank', 'require_json', 'require_time', 'require_given', 'require_text', 'require_query',
       'require_object', 'require_filter', 'require_one_of', 'require_match_count', 'require_key',
       'roles', 'role_rank', 'require_role', 'hold_project', 'searchable_projects', 'projects_of_member',
       'has_no_quota', 'require_quota', 'add_usage',
@@ -57,9 +57,9 @@ begin
       'statement_hash', 'normal_value', 'require_statement', 'require_fact', 'known_insight', 'kept_insight', 'holds',
       'ranked_without_index', 'ranked_insights', 'best_insights', 'insight_similarities', 'fused_insights', 'positive',
       'require_evidence', 'require_origin', 'remember_evidence', 'judge',
-      'confidence_of', 'half_life', 'freshness', 'evidence_weight', 'weighed_insights', 'judged_insights',
+      'weighed_insights', 'judged_statements', 'judged_insights',
       'hold_insights', 'lock_insights', 'project_of_insight', 'require_insight_in', 'require_no_circle', 'end_insight',
-      'insights_due', 'is_weakened', 'doubts', 'with_evidence', 'require_no_contradiction', 'quoted', 'evidence_state', 'utc',
+      'insights_due', 'doubts', 'with_evidence', 'require_no_contradiction', 'quoted', 'evidence_state',
       'insights_as_of', 'evidence_as_of',
       'require_metadata_room', 'cut_is_bounded', 'chunk_is_bounded', 'completed_chunks', 'require_spans',
       'names_between', 'places_of', 'content_hash', 'add_source', 'cut_source', 'lay_chunks', 'laid_metadata', 'require_room',
@@ -99,9 +99,9 @@ begin
       'refuse_step_of', 'runs_of_steps',
       'require_read_committed', 'require_dollars', 'require_budget', 'require_validity', 'estimated_cost', 'spending_forecast',
       'visible_figures',
-      'carried_witness', 'project_parts', 'columns_of_part', 'row_of_part', 'rows_of_part', 'key_of_part', 'values_of_key',
-      'status_without_counts', 'line_hash', 'lines_of_part', 'exported_parts', 'export_header', 'export_end', 'ranges_of_project', 'export_cursor',
-      'under_heading', 'end_of_html', 'one_line', 'markdown_of_pillars', 'markdown_of_insights',
+      'carried_witness', 'project_parts', 'table_of_part', 'columns_of_part', 'row_of_part', 'rows_of_part', 'key_of_part',
+      'values_of_key', 'status_without_counts', 'line_hash', 'lines_of_part', 'exported_parts', 'export_header', 'export_end', 'ranges_of_project', 'export_cursor',
+      'under_heading', 'is_underlined', 'end_of_html', 'one_line', 'markdown_of_pillars', 'markdown_of_insights',
       'require_report', 'report_of_days', 'report_of_all', 'report_of_models', 'report_of_steps', 'report_of_budgets',
       'report_data'
     ]),
@@ -142,6 +142,8 @@ begin
       -- No client may write histories, texts of sources, costs and budgets. It writes rows of the project that the caller's own
       -- import has made, and no other.
       'import_as_owner',
+      -- Clients may not read sums. They return those of purged steps, of projects of the caller.
+      'purged_sums', 'purged_calls',
       -- No client may write labels of pillars, so that a release label stays where it is. It refuses callers who are not editors.
       'write_label_as_editor',
       -- No client may change steps, which say what was spent. They end running steps, fill unknown costs and add corrections, in
@@ -195,6 +197,7 @@ begin
       'build_embedding_index', 'forget_pillar_versions', 'purge_audit_log', 'recount_usage',
       'load_price_catalogue', 'fill_price_units', 'require_units', 'prepare_prices', 'rebuild_prices', 'rates_of_tier',
       'keep_no_statistics', 'revoke_from_everybody', 'prepared_sheets', 'is_budget', 'vector_of', 'is_step_of_run',
+      'is_run_of_project', 'is_purged_sum', 'count_purged_sums', 'note_purged_calls', 'last_fact',
       'has_version', 'leaves_room', 'restore_evidence', 'is_restorable', 'is_carried',
       'renewed_id', 'refuse_lines', 'read_lines', 'require_columns', 'import_write', 'import_statement', 'import_rows',
       'require_header', 'begin_import', 'end_import', 'require_place', 'import_groups', 'require_batch',

@@ -344,3 +344,24 @@ def test_supersede_insight_at_the_same_time_closes_no_circle(project):
     supersede = "select matrice.supersede_insight(%s, %s)"
     assert both(project, (ALICE, supersede, [b, c]), (ALICE, supersede, [d, a])) == "22023"
     assert project.rows("select title from matrice.insights where superseded_by is null") == [("d",)]
+
+
+@pytest.mark.parametrize("call", ["select matrice.supersede_insight(%s, %s)", "select matrice.merge_insights(%s, array[%s]::uuid[])"])
+def test_a_direct_change_of_superseded_by_and_a_call_wait_for_each_other_without_a_deadlock(project, call):
+    with project.connect() as connection:
+        sign_in(connection, ALICE)
+        a, b, c = (connection.execute("select matrice.record_insight(%s, 'learning', %s, 'x')", [project.project, name]).fetchone()[0]
+                   for name in "abc")
+    direct, results = session(project, ALICE, autocommit=False), []
+    direct.execute("update matrice.insights set tags = '[\"kept\"]' where id = %s", [a])
+    waiting = threading.Thread(target=outcome, args=(session(project, ALICE, autocommit=False), call, [a, b], results))
+    waiting.start()
+    # The call waits for the insight that is held here.
+    waits(project, waiting)
+    direct.execute("update matrice.insights set superseded_by = %s where id = %s", [c, a])
+    direct.commit()
+    waiting.join(30)
+    # Superseded meanwhile: it cannot be superseded by another one, but still be what others are merged into.
+    assert results == ["PT409" if "supersede" in call else "done"]
+    assert project.rows("select tags, superseded_by from matrice.insights where id = %s", [a]) == [(["kept"], c)]
+    direct.close()

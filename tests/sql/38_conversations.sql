@@ -86,7 +86,7 @@ select tests.refuses(format($$select matrice.add_turn(tests.id('talk'), 'assista
                      'PT404', 'add_turn refuses to cite a chunk that is ' || whose, '%', '%')
   from unnest(array['missing', 'elsewhere']) whose;
 select tests.refuses(format($$select matrice.add_turn(tests.id('talk'), 'user', %L)$$, blank), '22023', 'add_turn refuses a blank question', hint => '%')
-  from unnest(array['', e' \n\t']) blank;
+  from unnest(array['', e' \n\t', e'\u200b\u2063']) blank;
 select tests.refuses($$select * from matrice.conversation_context(tests.id('talk'), 'wind', tests.vec(3, 1), 1)$$, '22023', 'conversation_context refuses a budget of one token', null, '%');
 select tests.unchanged('What is refused changes nothing');
 select is(matrice.add_turn(tests.id('talk'), 'assistant', '', tests.id('run')), 5, 'A turn may be empty, as one that only calls tools');

@@ -9,13 +9,13 @@ select is((select string_agg(c.relname, ', ' order by c.relname) from pg_class c
               and (c.relname = 'projects' or exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'project_id'))
               and c.relname not in (select tab from matrice_private.project_parts())),
           null, 'Every table of projects travels, or project_parts says why it stays');
-select is((select string_agg(tab, ', ') from matrice_private.project_parts() where (place = 0) <> (options ? 'stays') or to_regclass('matrice.' || tab) is null),
+select is((select string_agg(tab, ', ') from matrice_private.project_parts() where (place = 0) <> (options ? 'stays') or to_regclass(matrice_private.table_of_part(part)) is null),
           null, 'Every part of project_parts has a table, and those without a place say why');
 select is((select string_agg(distinct p.part || '.' || c.name, ', ') from matrice_private.project_parts() p cross join matrice_private.columns_of_part(p.part) c
             where p.place > 0 and c.type in ('uuid[]')),
           null, 'No part has lists of ids, which new_ids would not replace');
 select is((select string_agg(p.part || '.' || k, ', ') from matrice_private.project_parts() p, jsonb_each(p.options) o, jsonb_array_elements_text(case when o.key in ('left_out', 'only') then o.value else '[]' end) k
-            where not exists (select from pg_attribute a where a.attrelid = format('matrice.%I', p.tab)::regclass and a.attname = k)),
+            where not exists (select from pg_attribute a where a.attrelid = matrice_private.table_of_part(p.part)::regclass and a.attname = k)),
           null, 'project_parts names columns that exist');
 select results_eq(
   $$select part, (select string_agg(name || case when is_id then '*' else '' end, ' ') from matrice_private.columns_of_part(part)) from matrice_private.exported_parts(true)$$,
@@ -38,6 +38,8 @@ select results_eq(
     ('run_parents', 'id* parent_run_id*'),
     ('workflow_steps', 'attempt cached_tokens call_key cost_note cost_source cost_usd error executed_at id* latency_ms model provider_cost_usd run_id* status step_key step_name tokens_input tokens_output usage'),
     ('step_corrections', 'attempt cached_tokens call_key corrects* cost_note cost_source cost_usd error executed_at id* latency_ms model provider_cost_usd reason run_id* status step_key step_name tokens_input tokens_output usage'),
+    ('purged_sums', 'at cached_tokens cancelled cost_usd failed failed_steps id is_call latencies model phase priced_steps retried_steps running runs skipped_steps status step_name steps succeeded tokens_input tokens_output unpriced_steps user_id workflow_id'),
+    ('purged_calls', 'is_call is_kept model run_id*'),
     ('insight_evidence', 'changed_at chunk_id* created_at deleted_at end_char ended_at evidence_key id* insight_id* is_first is_for kind merged_from* note run_id* source_id* source_key source_name start_char step_id* text_hash url witness'),
     ('project_prices', 'factor model prices same_as valid_from'),
     ('budgets', 'created_at id* is_hard limit_usd model name period phase thresholds time_zone user_key'),
@@ -145,6 +147,16 @@ $$;
 select tests.as_user('edith');
 select tests.fill(tests.id('atlas')), tests.fill(tests.id('borea'));
 select tests.as_user('alice');
+-- Steps that were purged, of a run that is gone and of one that is not.
+select tests.remember('purged', matrice.start_run(tests.id('atlas'), 'old', 'x', started_at => '2024-01-01 00:05Z', user_key => 'anna')),
+       tests.remember('thinned', matrice.start_run(tests.id('atlas'), 'old', 'x', started_at => '2024-01-01 00:05Z'));
+select matrice.record_step(tests.id(run), 'ask', 'success', 900, 'gpt-4o', 1000, 100, cost_usd => 0.25, executed_at => at)
+  from (values ('purged', timestamptz '2024-01-01 00:10Z'), ('thinned', '2024-01-01 00:10Z'), ('thinned', '2024-01-03Z')) s (run, at);
+select matrice.finish_run(tests.id('purged'), 'completed');
+select is(matrice.purge_steps(tests.id('atlas'), '2024-01-02Z'), 3::bigint, 'Two steps and a run are purged');
+create temp table measured as select * from matrice.workflow_metrics(tests.id('atlas'), '2023-12-01Z', '2024-02-01Z');
+grant select on measured to public;
+select is((select sum(cost_usd) from measured), 0.75, 'What purged steps have cost is counted');
 -- Prices and a budget that come after the steps: the import must not price them again.
 select matrice.set_price(tests.id('atlas'), 'unheard-of', '{"input": 2.5, "output": 10}'), matrice.set_price(tests.id('atlas'), 'gpt-4o', same_as => 'gpt-4o', factor => 0.5, valid_from => '2025-01-01Z'),
        matrice.set_budget(tests.id('atlas'), 3, 'total', name => 'all'), matrice.set_budget(tests.id('atlas'), 100, model => 'gpt-4o', thresholds => '{0.01}', name => 'gpt');
@@ -180,6 +192,10 @@ select set_eq(format('select line from unnest(tests.lines(%L)) line where line !
 select is((select role from matrice.user_projects where project_id = tests.id('copy')), 'owner', 'import_project: the caller owns the new project');
 select results_eq($$select name, spent_usd, unpriced_steps from matrice.budget_status(tests.id('copy')) order by 1$$, $$table spent$$,
                   'import_project: the budgets know what the imported steps have cost');
+select results_eq($$select * from matrice.workflow_metrics(tests.id('copy'), '2023-12-01Z', '2024-02-01Z')$$, $$table measured$$,
+                  'import_project: steps that were purged are still counted');
+select results_eq($$select bucket, runs, cost_usd from matrice.workflow_metrics(tests.id('copy'), '2023-12-01Z', '2024-02-01Z', 'model')$$, $$values ('gpt-4o', 2::bigint, 0.75)$$,
+                  'import_project: runs are counted for models that they called in purged steps');
 select results_eq($$select action, actor from matrice.audit_log where project_id = tests.id('copy') order by 1$$, $$values ('member added', tests.id('mallory')), ('project imported', tests.id('mallory'))$$, 'import_project: the audit trail tells of the import, and of nothing that happened elsewhere');
 select isnt((select finished_at from matrice.project_imports where project_id = tests.id('copy')), null, 'project_imports: the import has ended');
 select ok((select count(*) = 1 from matrice.search_chunks('grey', tests.id('copy'))), 'import_project: chunks are found by their words');
@@ -353,6 +369,12 @@ select matrice.record_insight(tests.id('borea'), 'decision', e'Two\nlines', 'Bod
 select alike(regexp_replace(matrice.export_markdown(tests.id('borea')), '\d{4}-\d\d-\d\d', 'DAY', 'g'), e'# borea\n\n*phase P1*\n\n## Pillars\n\n### P1 vision\n\n*Version 4, DAY*\n\n%', 'export_markdown begins with the project');
 select alike(regexp_replace(matrice.export_markdown(tests.id('borea')), '\d{4}-\d\d-\d\d', 'DAY', 'g'), e'%### P2 acteurs\n\n*Version 2, DAY*\n\n#### Who\n\n```sh\n# no heading\n```\n##### Team\n~~~\nopen\n~~~\n%', 'export_markdown: headings of a pillar are below its own, and its code ends');
 select alike(matrice.export_markdown(tests.id('borea')), format(e'%%\n%1$s\n# no heading\n%1$s\n\n### P4%%\n~~~ `x`\n# no heading\n~~~~\n#### One\n%%', repeat('`', 101)), 'export_markdown: fences may be long, and those of tildes be named in backticks');
+select is(matrice_private.under_heading(h.given, 3), h.shown, 'export_markdown: a line below a paragraph makes a heading below its own: ' || h.given)
+  from (values (e'One\n=====\ntext', e'#### One\ntext'), (e'Two\n-----', e'##### Two'), (e'a\n\nOne  \n   =  \n', e'a\n\n#### One\n'), (e'One\r\n===', e'#### One'),
+               -- Rules, lists, quotes, tables and code are none.
+               (e'One\n\n---', e'One\n\n---'), (e'- One\n---', e'- One\n---'), (e'> One\n---', e'> One\n---'), (e'a | b\n--- | ---', e'a | b\n--- | ---'),
+               (e'# One\n---', e'#### One\n---'), (e'```\nOne\n===\n```', e'```\nOne\n===\n```'), (e'<!--\nOne\n===\n-->', e'<!--\nOne\n===\n-->'),
+               (e'===\n===', e'#### ==='), (e'***\n===', e'***\n==='), (e'---', '---'), (e'    code\n---', e'    code\n---')) h (given, shown);
 select is(matrice_private.under_heading(h.given, 3), h.shown, 'export_markdown: HTML that does not end ends with its text: ' || h.given)
   from (values (e'<!-- open\n\n# no heading', e'<!-- open\n\n# no heading\n-->'), (e'<!-- closed -->\n# One', e'<!-- closed -->\n#### One'), (e'<!--\n```\n-->\n# One', e'<!--\n```\n-->\n#### One'),
                (e' <SCRIPT>\nx', e' <SCRIPT>\nx\n</script>'), (e'<pre\n# x\n</PRE>\n# One', e'<pre\n# x\n</PRE>\n#### One'), (e'<?php\n# x', e'<?php\n# x\n?>'),
