@@ -7,11 +7,12 @@ import { type Database, DatabaseError, overHttp, overPostgres } from './rpc.ts'
 import { endpoint, SettingsError, variable, workerSettings } from './settings.ts'
 import { Worker, WorkerError } from './worker.ts'
 
-const USAGE = `usage: matrice-worker embed [--once] [--jobs N] [--project ID] [--model NAME]
+const USAGE = `usage: matrice-worker embed [--once [--wait SECONDS]] [--jobs N] [--project ID] [--model NAME]
        matrice-worker ingest --project ID [--prefix KEY] FILE …
        matrice-worker convert FILE …
 
 embed    claims chunks, has them embedded and stores the embeddings, until SIGTERM; with --once until none is left.
+         Chunks that failed wait to be tried again. --once waits for them as long as --wait says (300), and then ends with 1.
 ingest   converts files and syncs them as sources; the key of a source is its prefix and the path as given.
 convert  prints a line of JSON for each file: text, format, spans, title, warnings; or error.
 
@@ -29,18 +30,20 @@ function database(connections: number): Database {
   return url ? overPostgres(url, connections) : overHttp(variable('SUPABASE_URL'), variable('SUPABASE_SERVICE_ROLE_KEY'))
 }
 
-async function embed(values: { once?: boolean; jobs?: string; project?: string; model?: string }): Promise<boolean> {
+async function embed(values: { once?: boolean; wait?: string; jobs?: string; project?: string; model?: string }): Promise<boolean> {
   const jobs = Number(values.jobs ?? 2)
   if (!Number.isInteger(jobs) || jobs < 1 || jobs > 64) throw new SettingsError('--jobs must be from 1 to 64')
+  const waitSeconds = Number(values.wait ?? 300)
+  if (!(waitSeconds >= 0 && waitSeconds <= 86_400)) throw new SettingsError('--wait must be from 0 to 86400')
   const connected = database(jobs + 1)
   const worker = new Worker(connected, endpoint(), {
-    ...workerSettings(), jobs, once: values.once ?? false, projectId: values.project, model: values.model, log: (line) => console.error(line),
+    ...workerSettings(), jobs, once: values.once ?? false, waitSeconds, projectId: values.project, model: values.model, log: (line) => console.error(line),
   })
   for (const signal of ['SIGTERM', 'SIGINT'] as const) Deno.addSignalListener(signal, () => worker.stop())
   try {
     const counts = await worker.run()
     console.log(JSON.stringify(counts))
-    return counts.failed === 0
+    return counts.failed === 0 && counts.left === 0
   } finally {
     await connected.close()
   }
@@ -109,7 +112,7 @@ async function main(): Promise<number> {
 function parse() {
   return parseArgs({
     allowPositionals: true,
-    options: { once: { type: 'boolean' }, jobs: { type: 'string' }, project: { type: 'string' }, model: { type: 'string' }, prefix: { type: 'string' } },
+    options: { once: { type: 'boolean' }, wait: { type: 'string' }, jobs: { type: 'string' }, project: { type: 'string' }, model: { type: 'string' }, prefix: { type: 'string' } },
   })
 }
 
