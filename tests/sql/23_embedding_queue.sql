@@ -253,7 +253,7 @@ select results_eq($$select model, waiting, leased, next_at = now() + interval '1
                   $$values ('tiny', 1::bigint, 0::bigint, true)$$, 'waiting_chunks counts a text that failed twice, and says until when it waits');
 select results_eq($$select waiting from matrice.waiting_chunks(model => 'tiny')$$, array[1::bigint], 'waiting_chunks counts those of all projects');
 select is_empty($$select * from matrice.waiting_chunks(tests.id('atlas'), 'gte-small')$$, 'waiting_chunks of another model counts nothing');
-select tests.refuses($$select * from matrice.waiting_chunks(model => 'no-such-model')$$, '22023', 'waiting_chunks refuses an unknown model', '%');
+select tests.refuses($$select * from matrice.waiting_chunks(model => 'no-such-model')$$, '22023', 'waiting_chunks refuses an unknown model', hint => '%');
 select tests.as_user('mallory');
 select is_empty($$select * from matrice.waiting_chunks()$$, 'waiting_chunks tells outsiders nothing');
 select tests.refuses($$select * from matrice.waiting_chunks(tests.id('atlas'))$$, 'PT404', 'waiting_chunks of another''s project: not found');

@@ -129,12 +129,15 @@ export class Worker {
     const rows = await this.#insist(() => this.#database.rpc('waiting_chunks', { project_id: projectId ?? null, model: model ?? null })) as Waiting[]
     const sum = (column: 'waiting' | 'leased') => rows.reduce((total, row) => total + Number(row[column]), 0)
     const [waiting, leased] = [sum('waiting'), sum('leased')]
+    const wasLeft = this.counts.left > 0
     this.counts.left = waiting + leased
     if (this.counts.left === 0) return false
     const next = new Date(Math.min(...rows.map(({ next_at }) => new Date(next_at).getTime())))
     const isLate = performance.now() >= patience
-    this.#log(`${this.counts.left} chunks are left: ${waiting} failed and wait to be tried again, ${leased} are with other workers; the first at `
-      + `${next.toISOString()}${isLate ? '' : ', waiting'}`)
+    if (isLate || !wasLeft) {
+      this.#log(`${this.counts.left} chunks are left: ${waiting} failed and wait to be tried again, ${leased} are with other workers; `
+        + `the first can be claimed at ${next.toISOString()}${isLate ? '' : ', waiting'}`)
+    }
     if (isLate) return false
     await this.#sleep(Math.min(idleSeconds * 1000, patience - performance.now(), Math.max(next.getTime() - Date.now(), 100)))
     return true
