@@ -1460,6 +1460,11 @@ isOneToOne: false
 "unlabel_pillar":
 { Args: { "code": string,"label": string,"project_id": string }; Returns: undefined
                            },
+"waiting_chunks":
+{ Args: { "model"?: string,"project_id"?: string }; Returns: {
+              "leased": number,"model": string,"next_at": string,"waiting": number
+            }[]
+                           },
 "workflow_metrics":
 { Args: { "fill"?: boolean,"group_by"?: string,"model"?: string,"phase"?: string,"project_id": string,"since": string,"status"?: string,"time_zone"?: string,"until"?: string,"workflow"?: string }; Returns: {
               "bucket": string,"cache_share": number,"cached_tokens": number,"cancelled": number,"cost_usd": number,"failed": number,"failed_steps": number,"p50_ms": number,"p95_ms": number,"p99_ms": number,"retried_steps": number,"running": number,"runs": number,"skipped_steps": number,"steps": number,"succeeded": number,"success_rate": number,"tokens_input": number,"tokens_output": number,"unpriced_steps": number

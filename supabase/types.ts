@@ -346,6 +346,7 @@ type Functions = {
   }
   switch_embedding_model: { args: { model: EmbeddingModel } }
   truncate_embeddings: { args: { model: EmbeddingModel } }
+  waiting_chunks: { args: { project_id: string | null, model: EmbeddingModel | null }, row: { model: EmbeddingModel } }
 
   // Search
   build_context: {

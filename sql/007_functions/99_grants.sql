@@ -21,7 +21,7 @@ begin
       'label_pillar', 'unlabel_pillar', 'label_history',
       'ingest_source', 'chunk_source', 'sync_source', 'sync_sources', 'set_source_error', 'source_progress',
       'source_text', 'source_history', 'restore_source', 'rechunk', 'ingest_chunks', 'replace_chunks',
-      'claim_chunks', 'store_embeddings', 'fail_chunks', 'failed_chunks', 'retry_failed',
+      'claim_chunks', 'store_embeddings', 'fail_chunks', 'failed_chunks', 'retry_failed', 'waiting_chunks',
       'register_model', 'model_coverage', 'switch_embedding_model', 'cancel_model_switch',
       'truncate_embeddings', 'drop_embeddings', 'reembed',
       'reindex_text',
@@ -73,7 +73,7 @@ begin
       'lease_of_parts', 'lease_of_project', 'projects_to_claim', 'has_claimable', 'models_to_claim', 'fill_batch', 'batch_of',
       'require_limit', 'require_claim', 'lease_chunks', 'claimable_after', 'give_back', 'not_chunks', 'require_chunks',
       'hold_chunks',
-      'insight_text', 'insights_for_batch', 'failed_insights_as_seen',
+      'insight_text', 'insights_for_batch', 'failed_insights_as_seen', 'leased_insights_as_seen', 'count_waiting',
       'similarities_to', 'chunks_having', 'has_other_policies', 'are_visible', 'nearest_visible', 'vector_candidates',
       'shown_places', 'matching_texts', 'word_candidates', 'reindex_some',
       'similarity_spread', 'fused_candidates', 'candidates', 'similarities', 'on_one_scale', 'diverse_chunks', 'select_chunks', 'ranked_chunks',
@@ -124,8 +124,9 @@ begin
       -- Clients may not write leases. These functions work on the caller's own leases, in projects that the caller may edit.
       'take_leases_of_member', 'own_leases_of_member', 'end_leases_of_member', 'return_leases_of_member', 'free_failed_of_member',
       'lease_insights_of_member', 'store_insights_of_member', 'return_insights_of_member',
-      -- Clients may not read leases of insights. These read the caller's own, and failures in projects of the caller.
-      'claimed_insights', 'failed_insights_of_member',
+      -- Clients may not read leases of insights. These read the caller's own, and failures and ends of leases in
+      -- projects of the caller.
+      'claimed_insights', 'failed_insights_of_member', 'leased_insights_of_member',
       -- Nobody may write the texts of sources, so that each version is the text that was cut. It writes those of sources that the
       -- caller may edit.
       'keep_text_of_member',
@@ -178,7 +179,7 @@ begin
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
     -- matching_insights, outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text,
     -- embedded_twins, waiting_twins, forget_model, flip_models, free_failed, lease_insights, store_insights, return_insights,
-    -- failed_insights, write_price, write_label, end_steps and write_correction are SECURITY DEFINER, because only the owner
+    -- failed_insights, leased_insights, write_price, write_label, end_steps and write_correction are SECURITY DEFINER, because only the owner
     -- of the tables may read codes, the word index and the index of waiting chunks, execute the engine's functions, and write
     -- the texts of sources. So are those of budgets, of the evidence of insights, and of metrics: metrics_of, rebuild_sums
     -- and purge_some.
@@ -186,7 +187,7 @@ begin
       'nearest_chunks', 'matching_chunks', 'matching_insights', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts',
       'complete_chunks', 'keep_text', 'embedded_twins', 'waiting_twins',
       'take_leases', 'is_last_attempt', 'own_leases', 'end_leases', 'return_leases', 'free_failed', 'forget_model', 'flip_models',
-      'lease_insights', 'store_insights', 'return_insights', 'failed_insights',
+      'lease_insights', 'store_insights', 'return_insights', 'failed_insights', 'leased_insights',
       'keep_current_model', 'write_price', 'write_label', 'end_steps', 'reprice_steps', 'write_correction',
       'metrics_of', 'rebuild_sums', 'purge_some',
       'write_budget', 'delete_budget', 'admit', 'require_reservation', 'settle', 'release', 'budget_figures',

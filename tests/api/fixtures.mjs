@@ -220,6 +220,7 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     },
     replace_chunks: { source_id, chunks: [{ content: 'whales', metadata: { topic: 'whales' } }] },
     failed_chunks: { project_id },
+    waiting_chunks: { project_id, model: MODEL },
     retry_failed: { project_id, model: MODEL },
     // Models
     register_model: { model: 'mine', dimensions: 3, truncated_from: MODEL },

@@ -21,7 +21,7 @@ const OF_SERVICES = ['load_prices', 'reap_runs', 'register_model']
 // What the others answer to Bob who names Alice's ids: 404, except
 const EMPTY = { match_documents: [], release_budget: false, rerank_chunks: [] }
 // and those whose project_id is optional find nothing without it.
-const WITHOUT_PROJECT = ['claim_chunks', 'match_chunks', 'search_chunks', 'hybrid_search', 'find_quote']
+const WITHOUT_PROJECT = ['claim_chunks', 'waiting_chunks', 'match_chunks', 'search_chunks', 'hybrid_search', 'find_quote']
 
 let stack, alice, bob, service, world, tables, functions
 

@@ -364,6 +364,44 @@ for (const [name, odd] of Object.entries(ODD)) {
   })
 }
 
+test('--once waits for chunks that failed twice, and embeds them', async () => {
+  const project_id = await projectOf(count(5))
+  endpoint.misbehave = ({ number }) => number <= 2 ? { status: 500, body: { error: 'internal' } } : undefined
+  const { code, stdout, stderr } = await embedOnce(project_id, ['--jobs', '1'])
+  assert.equal(code, 0, stderr)
+  assert.match(stderr, /^(\d+) chunks are left: \1 failed and wait to be tried again, 0 are with other workers; .*, waiting$/m)
+  assert.deepEqual([JSON.parse(stdout).left, endpoint.requests.length], [0, 3])
+  await assertEmbedded(project_id)
+})
+
+for (const [way, env] of [['a connection', {}], ['PostgREST', { DATABASE_URL: '' }]]) {
+  test(`--once that may not wait so long ends with 1, and says how many chunks are left, over ${way}`, async () => {
+    if (env.DATABASE_URL === '') Object.assign(env, { SUPABASE_URL: stack.url, SUPABASE_SERVICE_ROLE_KEY: await stack.token({ role: 'service_role' }) })
+    const project_id = await projectOf(count(5))
+    endpoint.misbehave = () => ({ status: 500, body: { error: 'internal' } })
+    // The second run finds nothing to claim.
+    for (const requests of [2, 2]) {
+      const { code, stdout, stderr } = await embedOnce(project_id, ['--jobs', '1', '--wait', '1'], env)
+      assert.equal(code, 1, stderr)
+      const { stored, failed, left } = JSON.parse(stdout)
+      assert.deepEqual([stored, failed, left, endpoint.requests.length], [0, 0, Number(stack.sql(`select count(*) from matrice.source_chunks where project_id = '${project_id}'`)), requests])
+    }
+  })
+}
+
+test('--once waits for what a worker that was killed had', async () => {
+  const project_id = await projectOf(count(20))
+  endpoint.misbehave = () => ({ delay: 500 })
+  const { child, result } = startWorker(['embed', '--project', project_id, '--jobs', '1'], { ...environment, MATRICE_LEASE_SECONDS: '3' })
+  while (endpoint.requests.length === 0) await sleep(20)
+  child.kill('SIGKILL')
+  await result
+  const { code, stderr } = await embedOnce(project_id)
+  assert.equal(code, 0, stderr)
+  assert.match(stderr, /0 failed and wait to be tried again, \d+ are with other workers/)
+  await assertEmbedded(project_id)
+})
+
 test('vectors in another order go to their texts by index', async () => {
   const project_id = await projectOf(count(5))
   endpoint.misbehave = () => change((answer) => answer.data.reverse())

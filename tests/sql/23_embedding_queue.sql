@@ -249,6 +249,15 @@ update matrice.source_chunks set content = 'poison' where id = tests.id('delta')
 select matrice.fail_chunks('tiny', array(select chunk_id from matrice.claim_chunks('tiny')), 'poison');
 select matrice.fail_chunks('tiny', array(select chunk_id from matrice.claim_chunks('tiny')), 'poison');
 select is_empty($$select * from matrice.claim_chunks('tiny')$$, 'claim_chunks does not return a text that failed twice');
+select results_eq($$select model, waiting, leased, next_at = now() + interval '10 seconds' from matrice.waiting_chunks(tests.id('atlas'))$$,
+                  $$values ('tiny', 1::bigint, 0::bigint, true)$$, 'waiting_chunks counts a text that failed twice, and says until when it waits');
+select results_eq($$select waiting from matrice.waiting_chunks(model => 'tiny')$$, array[1::bigint], 'waiting_chunks counts those of all projects');
+select is_empty($$select * from matrice.waiting_chunks(tests.id('atlas'), 'gte-small')$$, 'waiting_chunks of another model counts nothing');
+select tests.refuses($$select * from matrice.waiting_chunks(model => 'no-such-model')$$, '22023', 'waiting_chunks refuses an unknown model', hint => '%');
+select tests.as_user('mallory');
+select is_empty($$select * from matrice.waiting_chunks()$$, 'waiting_chunks tells outsiders nothing');
+select tests.refuses($$select * from matrice.waiting_chunks(tests.id('atlas'))$$, 'PT404', 'waiting_chunks of another''s project: not found');
+select tests.as_user('alice');
 update matrice.source_chunks set content = 'wine' where id = tests.id('delta');
 select results_eq($$select content, attempt from matrice.claim_chunks('tiny')$$, $$values ('wine', 1)$$,
                   'claim_chunks returns a new text of a chunk that failed twice, attempt 1');
@@ -290,6 +299,8 @@ select results_eq($$select content from matrice.claim_chunks('tiny', 1)$$, $$val
 select matrice.fail_chunks('tiny', tests.ids('rope'), 'once');
 select is_empty($$select * from matrice.failed_chunks(tests.id('cargo')) where chunk_id = tests.id('rope')$$, 'fail_chunks once is not for good');
 select is((select attempt from matrice.claim_chunks('tiny', 1) where content = 'rope'), 2, 'claim_chunks returns a chunk that failed once');
+select results_eq($$select model, waiting, leased, next_at > now() from matrice.waiting_chunks(tests.id('cargo'))$$, $$values ('tiny', 0::bigint, 1::bigint, true)$$,
+                  'waiting_chunks counts what a worker has, and no dead letters');
 select matrice.fail_chunks('tiny', tests.ids('rope'), 'twice');
 select results_eq($$select chunk_id, attempts, last_error from matrice.failed_chunks(tests.id('cargo')) where chunk_id = tests.id('rope')$$,
                   $$values (tests.id('rope'), 2, 'twice')$$, 'fail_chunks for the max_attempts-th time is for good');

@@ -41,6 +41,10 @@ $$;
 
 -- Claims -----------------------------------------------------------------------------------------------------------
 
+create function tests.waiting() returns text language sql as $$
+  select string_agg(format('%s waiting, %s leased', waiting, leased), '; ') from matrice.waiting_chunks(tests.id('atlas'))
+$$;
+
 select tests.as_user('edith');
 select tests.told('calm', 'Calm', 'The winds fall at dusk.');
 select results_eq(
@@ -96,6 +100,15 @@ select matrice.fail_chunks('tiny', tests.ids('short'), 'busy', tests.id('small')
 select is(tests.claims('again'), 'Short: A b c d.', 'After the first failure an insight can be claimed at once');
 select matrice.fail_chunks('tiny', tests.ids('short'), 'busy', tests.id('again'));
 select is(tests.claims('none'), null, 'After the second failure an insight waits');
+select is(tests.waiting(), '1 waiting, 1 leased', 'waiting_chunks counts it, and those that a worker has');
+select tests.as_user('victor');
+select is(tests.waiting(), '1 waiting, 1 leased', 'waiting_chunks counts them for a viewer');
+select tests.as_user('mallory');
+select is_empty($$select from matrice_private.leased_insights_of_member(null)$$, 'leased_insights_of_member tells outsiders nothing');
+select is_empty($$select from matrice_private.leased_insights_of_member(tests.id('atlas'))$$, 'leased_insights_of_member tells them nothing of a project');
+select tests.as_service();
+select is(tests.waiting(), '1 waiting, 1 leased', 'waiting_chunks counts them for a service');
+select tests.as_user('edith');
 select tests.expire('short');
 select is(attempt, 3, 'claim_chunks counts the attempts of an insight') from matrice.claim_chunks('tiny', project_id => tests.id('atlas'));
 select matrice.fail_chunks('tiny', tests.ids('short'), 'It is no text.', permanent => true);

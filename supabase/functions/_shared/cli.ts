@@ -7,12 +7,16 @@ import { type Database, DatabaseError, overHttp, overPostgres } from './rpc.ts'
 import { endpoint, SettingsError, variable, workerSettings } from './settings.ts'
 import { Worker, WorkerError } from './worker.ts'
 
-const USAGE = `usage: matrice-worker embed [--once] [--jobs N] [--project ID] [--model NAME]
+const USAGE = `usage: matrice-worker embed [--once [--wait SECONDS]] [--jobs N] [--project ID] [--model NAME]
        matrice-worker ingest --project ID [--prefix KEY] FILE …
+       matrice-worker sync --project ID [--prefix KEY] FOLDER
        matrice-worker convert FILE …
 
 embed    claims chunks, has them embedded and stores the embeddings, until SIGTERM; with --once until none is left.
+         Chunks that failed wait to be tried again. --once waits for them as long as --wait says (300), and then ends with 1.
 ingest   converts files and syncs them as sources; the key of a source is its prefix and the path as given.
+sync     does so for all files of a folder, and deletes the sources whose files are gone; the key is the prefix, by default the
+         folder's name and /, and the path in the folder.
 convert  prints a line of JSON for each file: text, format, spans, title, warnings; or error.
 
 environment
@@ -29,38 +33,63 @@ function database(connections: number): Database {
   return url ? overPostgres(url, connections) : overHttp(variable('SUPABASE_URL'), variable('SUPABASE_SERVICE_ROLE_KEY'))
 }
 
-async function embed(values: { once?: boolean; jobs?: string; project?: string; model?: string }): Promise<boolean> {
+async function embed(values: { once?: boolean; wait?: string; jobs?: string; project?: string; model?: string }): Promise<boolean> {
   const jobs = Number(values.jobs ?? 2)
   if (!Number.isInteger(jobs) || jobs < 1 || jobs > 64) throw new SettingsError('--jobs must be from 1 to 64')
+  const waitSeconds = Number(values.wait ?? 300)
+  if (!(waitSeconds >= 0 && waitSeconds <= 86_400)) throw new SettingsError('--wait must be from 0 to 86400')
   const connected = database(jobs + 1)
   const worker = new Worker(connected, endpoint(), {
-    ...workerSettings(), jobs, once: values.once ?? false, projectId: values.project, model: values.model, log: (line) => console.error(line),
+    ...workerSettings(), jobs, once: values.once ?? false, waitSeconds, projectId: values.project, model: values.model, log: (line) => console.error(line),
   })
   for (const signal of ['SIGTERM', 'SIGINT'] as const) Deno.addSignalListener(signal, () => worker.stop())
   try {
     const counts = await worker.run()
     console.log(JSON.stringify(counts))
-    return counts.failed === 0
+    return counts.failed === 0 && counts.left === 0
   } finally {
     await connected.close()
   }
 }
 
-async function ingestFiles(project: string | undefined, prefix: string, files: string[]): Promise<boolean> {
+async function ingestFiles(connected: Database, project: string, prefix: string, files: string[], folder = ''): Promise<boolean> {
+  let isFine = true
+  for (const path of files) {
+    try {
+      const file = { project_id: project, source_key: prefix + path, name: path, bytes: await Deno.readFile(folder + path) }
+      console.log(JSON.stringify({ file: path, ...await ingest(connected, file) }))
+    } catch (error) {
+      isFine = false
+      console.log(JSON.stringify({ file: path, error: describe(error) }))
+    }
+  }
+  return isFine
+}
+
+async function syncFolder(connected: Database, project: string, prefix: string | undefined, folder: string): Promise<boolean> {
+  const root = `${await Deno.realPath(folder)}/`
+  const start = prefix ?? `${root.split('/').at(-2)}/`
+  const files = (await Array.fromAsync(filesIn(root))).sort()
+  const isFine = await ingestFiles(connected, project, start, files, root)
+  const removed = await connected.rpc('sync_sources', { project_id: project, source_keys: files.map((path) => start + path), prefix: start })
+  for (const { source_key } of removed as { source_key: string }[]) console.log(JSON.stringify({ file: source_key.slice(start.length), action: 'removed' }))
+  return isFine
+}
+
+// Hidden files are those of programs. A link could lead out of the folder.
+async function* filesIn(root: string, below = ''): AsyncGenerator<string> {
+  for await (const { name, isFile, isDirectory } of Deno.readDir(root + below)) {
+    if (name.startsWith('.')) continue
+    if (isFile) yield below + name
+    if (isDirectory) yield* filesIn(root, `${below}${name}/`)
+  }
+}
+
+async function withDatabase(project: string | undefined, work: (connected: Database, project: string) => Promise<boolean>): Promise<boolean> {
   if (!project) throw new SettingsError('--project is missing')
   const connected = database(1)
-  let isFine = true
   try {
-    for (const path of files) {
-      try {
-        const file = { project_id: project, source_key: prefix + path, name: path, bytes: await Deno.readFile(path) }
-        console.log(JSON.stringify({ file: path, ...await ingest(connected, file) }))
-      } catch (error) {
-        isFine = false
-        console.log(JSON.stringify({ file: path, error: describe(error) }))
-      }
-    }
-    return isFine
+    return await work(connected, project)
   } finally {
     await connected.close()
   }
@@ -95,7 +124,12 @@ async function main(): Promise<number> {
   const { values, positionals: [command, ...files] } = parsed
   try {
     if (command === 'embed' && files.length === 0) return await embed(values) ? 0 : 1
-    if (command === 'ingest' && files.length > 0) return await ingestFiles(values.project, values.prefix ?? '', files) ? 0 : 1
+    if (command === 'ingest' && files.length > 0) {
+      return await withDatabase(values.project, (connected, project) => ingestFiles(connected, project, values.prefix ?? '', files)) ? 0 : 1
+    }
+    if (command === 'sync' && files.length === 1) {
+      return await withDatabase(values.project, (connected, project) => syncFolder(connected, project, values.prefix, files[0])) ? 0 : 1
+    }
     if (command === 'convert' && files.length > 0) return await convertFiles(files) ? 0 : 1
     console.error(USAGE)
     return 2
@@ -109,7 +143,7 @@ async function main(): Promise<number> {
 function parse() {
   return parseArgs({
     allowPositionals: true,
-    options: { once: { type: 'boolean' }, jobs: { type: 'string' }, project: { type: 'string' }, model: { type: 'string' }, prefix: { type: 'string' } },
+    options: { once: { type: 'boolean' }, wait: { type: 'string' }, jobs: { type: 'string' }, project: { type: 'string' }, model: { type: 'string' }, prefix: { type: 'string' } },
   })
 }
 

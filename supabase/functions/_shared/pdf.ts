@@ -4,6 +4,7 @@ import { getDocumentProxy } from 'unpdf'
 import type { Converted } from './convert.ts'
 import { type Budget, ConversionError } from './limits.ts'
 import { clean, Markdown } from './markdown.ts'
+import { largestStream } from './pdf-streams.ts'
 
 // pdf.js waits between its steps: several pages at once fill these times.
 const AT_ONCE = 8
@@ -27,7 +28,10 @@ export async function readPdf(bytes: Uint8Array, budget: Budget, part?: { first:
 
 async function readPages(bytes: Uint8Array, budget: Budget, part?: { first: number; seconds: number }): Promise<Converted> {
   const stops = performance.now() + (part ? part.seconds * 1000 : Infinity)
+  // Pages that are read at once are inflated at once.
+  const atOnce = Math.min(AT_ONCE, Math.max(Math.floor(budget.limits.inflatedBytes / await largestStream(bytes, budget)), 1))
   const document = await within(budget, open(bytes))
+  let isRead = false
   try {
     const { numPages } = document
     if (numPages > budget.limits.pages) {
@@ -36,8 +40,8 @@ async function readPages(bytes: Uint8Array, budget: Budget, part?: { first: numb
     const markdown = new Markdown(budget)
     let page = part?.first ?? 1
     while (page <= numPages) {
-      const numbers = Array.from({ length: Math.min(AT_ONCE, numPages - page + 1) }, (_, i) => page + i)
-      const texts = await within(budget, Promise.all(numbers.map((number) => textOf(document, number))))
+      const numbers = Array.from({ length: Math.min(atOnce, numPages - page + 1) }, (_, i) => page + i)
+      const texts = await within(budget, Promise.all(numbers.map((number) => textOf(document, number, budget))))
       for (const text of texts) {
         markdown.begin({ page: page++ })
         markdown.raw(text)
@@ -45,12 +49,16 @@ async function readPages(bytes: Uint8Array, budget: Budget, part?: { first: numb
       if (performance.now() > stops) break
     }
     const title = await titleOf(document)
+    isRead = true
     return {
       text: markdown.text(), format: 'text', spans: markdown.spans, ...title && { title }, warnings: [],
       ...page <= numPages && { next_page: page },
     }
   } finally {
-    await document.loadingTask.destroy()
+    // With pages that are read to their half, pdf.js never ends this.
+    const end = document.loadingTask.destroy()
+    if (isRead) await end
+    else end.catch(() => {})
   }
 }
 
@@ -65,12 +73,21 @@ async function open(bytes: Uint8Array): Promise<Document> {
   }
 }
 
-async function textOf(document: Document, number: number): Promise<string> {
+async function textOf(document: Document, number: number, budget: Budget): Promise<string> {
   try {
     const page = await document.getPage(number)
-    const { items } = await page.getTextContent()
-    return clean(items.map((item) => 'str' in item ? item.str + (item.hasEOL ? '\n' : '') : '').join('')).replaceAll('\uf0b7', '•').normalize('NFC')
+    const reader = page.streamTextContent().getReader()
+    let text = ''
+    for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
+      for (const item of piece.value.items) if ('str' in item) text += item.str + (item.hasEOL ? '\n' : '')
+      if (text.length > budget.limits.characters) {
+        throw new ConversionError('too_large', `page ${number} of the PDF has more than ${budget.limits.characters} characters`)
+      }
+      budget.left()
+    }
+    return clean(text).replaceAll('\uf0b7', '•').normalize('NFC')
   } catch (error) {
+    if (error instanceof ConversionError) throw error
     throw new ConversionError('damaged', `page ${number} of the PDF is damaged: ${(error as Error).message}`)
   }
 }

@@ -82,7 +82,7 @@ export function overPostgres(url: string, connections: number): Database {
   return {
     async rpc(name, args) {
       const list = Object.keys(args).map((argument, i) => `${quoted(argument)} => $${i + 1}`).join(', ')
-      const values = Object.entries(args).map(([argument, each]) => argument.endsWith('_ids') ? `{${(each as string[]).join(',')}}` : each)
+      const values = Object.entries(args).map(([argument, each]) => /_(ids|keys)$/.test(argument) ? arrayOf(each as string[]) : each)
       const rows = await query(`select * from matrice.${quoted(name)}(${list})`, values)
       const isValue = rows.columns.length === 1 && rows.columns[0].name === name
       return isValue ? rows[0]?.[name] ?? null : [...rows]
@@ -100,6 +100,10 @@ export function overPostgres(url: string, connections: number): Database {
     },
     close: () => sql.end({ timeout: 5 }),
   }
+}
+
+function arrayOf(texts: string[]): string {
+  return `{${texts.map((text) => `"${text.replace(/["\\]/g, '\\$&')}"`).join(',')}}`
 }
 
 function quoted(name: string): string {

@@ -18,8 +18,10 @@ export interface WorkerSettings {
   leaseSeconds: number
   /** How many batches are in flight at once. */
   jobs: number
-  /** Ends when nothing is left to claim. */
+  /** Ends when nothing is left to embed. */
   once: boolean
+  /** With `once`: seconds to wait for chunks that nobody can claim yet. */
+  waitSeconds: number
   /** Seconds to wait when nothing is left to claim. */
   idleSeconds: number
   /** Seconds after which no batch is begun, and batches in all: for edge functions. */
@@ -32,10 +34,11 @@ export interface WorkerSettings {
 
 /** What a provider takes at once (OpenAI: 300,000 tokens, 2,048 inputs, 8,192 tokens each), and what a claim hands out well. */
 export const DEFAULTS: WorkerSettings = {
-  maxInputs: 128, maxBatchTokens: 100_000, maxInputTokens: 8_191, leaseSeconds: 300, jobs: 2, once: false, idleSeconds: 5,
+  maxInputs: 128, maxBatchTokens: 100_000, maxInputTokens: 8_191, leaseSeconds: 300, jobs: 2, once: false, waitSeconds: 0, idleSeconds: 5,
 }
 
-export interface Counts { stored: number; failed: number; calls: number; tokens: number }
+/** `left`: with `once`, chunks that nobody could claim yet, because they failed and wait, or another worker has them. */
+export interface Counts { stored: number; failed: number; left: number; calls: number; tokens: number }
 
 interface Chunk {
   chunk_id: string
@@ -48,6 +51,8 @@ interface Chunk {
   embedding_text: string
   embedding_tokens: number
 }
+
+interface Waiting { waiting: number | string; leased: number | string; next_at: string | Date }
 
 interface Coverage { model: string; is_active: boolean; is_next: boolean }
 
@@ -78,7 +83,7 @@ const REFUSED_FOR = 3_600_000
 const FAILURES = 5
 
 export class Worker {
-  readonly counts: Counts = { stored: 0, failed: 0, calls: 0, tokens: 0 }
+  readonly counts: Counts = { stored: 0, failed: 0, left: 0, calls: 0, tokens: 0 }
   readonly #database: Database
   readonly #endpoint: Endpoint
   readonly #settings: WorkerSettings
@@ -106,13 +111,36 @@ export class Worker {
     this.#stop.abort()
   }
 
-  /** Works until stopped; with `once` until nothing is left to claim. */
+  /** Works until stopped; with `once` until nothing is left to embed, or what is left has to wait for too long. */
   async run(): Promise<Counts> {
-    const loops = await Promise.allSettled(Array.from({ length: this.#settings.jobs }, () => this.#loop()))
-    await this.#runs.finish()
-    const broken = loops.find((loop) => loop.status === 'rejected')
-    if (broken) throw broken.reason
+    const patience = performance.now() + this.#settings.waitSeconds * 1000
+    do {
+      const loops = await Promise.allSettled(Array.from({ length: this.#settings.jobs }, () => this.#loop()))
+      await this.#runs.finish()
+      const broken = loops.find((loop) => loop.status === 'rejected')
+      if (broken) throw broken.reason
+    } while (this.#settings.once && !this.#isOver && await this.#waits(patience))
     return this.counts
+  }
+
+  // Whether there is something to claim again after a pause. Other workers may store or give back theirs sooner than is known.
+  async #waits(patience: number): Promise<boolean> {
+    const { projectId, model, idleSeconds } = this.#settings
+    const rows = await this.#insist(() => this.#database.rpc('waiting_chunks', { project_id: projectId ?? null, model: model ?? null })) as Waiting[]
+    const sum = (column: 'waiting' | 'leased') => rows.reduce((total, row) => total + Number(row[column]), 0)
+    const [waiting, leased] = [sum('waiting'), sum('leased')]
+    const wasLeft = this.counts.left > 0
+    this.counts.left = waiting + leased
+    if (this.counts.left === 0) return false
+    const next = new Date(Math.min(...rows.map(({ next_at }) => new Date(next_at).getTime())))
+    const isLate = performance.now() >= patience
+    if (isLate || !wasLeft) {
+      this.#log(`${this.counts.left} chunks are left: ${waiting} failed and wait to be tried again, ${leased} are with other workers; `
+        + `the first can be claimed at ${next.toISOString()}${isLate ? '' : ', waiting'}`)
+    }
+    if (isLate) return false
+    await this.#sleep(Math.min(idleSeconds * 1000, patience - performance.now(), Math.max(next.getTime() - Date.now(), 100)))
+    return true
   }
 
   get #isOver(): boolean {
