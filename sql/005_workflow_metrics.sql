@@ -335,51 +335,6 @@ comment on column matrice.model_price_multipliers.kind is 'The key in usage: inf
 comment on column matrice.model_price_multipliers.value is 'The value of that key for which the surcharge applies.';
 comment on column matrice.model_price_multipliers.factor is 'The cost is multiplied by this.';
 
--- How names are read -------------------------------------------------------------------------------------------------
-
-create table matrice_private.provider_spellings (
-  spelling text    not null,
-  provider text    not null,
-  resells  boolean not null default false,
-  constraint provider_spellings_pkey primary key (spelling)
-);
-
-comment on table matrice_private.provider_spellings is
-  'How programs and the providers themselves write the providers of model_prices. 54_model_names.sql fills it.';
-comment on column matrice_private.provider_spellings.spelling is 'The spelling, as comparable_name writes it.';
-comment on column matrice_private.provider_spellings.provider is 'The provider in model_prices.';
-comment on column matrice_private.provider_spellings.resells is
-  'Whether it sells the models of others at the prices of their makers.';
-
-create table matrice_private.model_name_forms (
-  place    integer not null,
-  form     text    not null,
-  provider text    not null,
-  name     text    not null,
-  constraint model_name_forms_pkey primary key (place)
-);
-
-comment on table matrice_private.model_name_forms is
-  'Names of models that say their provider in another way than by a first segment. 54_model_names.sql fills it.';
-comment on column matrice_private.model_name_forms.place is 'Of several forms that fit, the first one counts.';
-comment on column matrice_private.model_name_forms.form is 'A regular expression of the names.';
-comment on column matrice_private.model_name_forms.provider is 'The provider; \1 stands for the first group.';
-comment on column matrice_private.model_name_forms.name is 'The model''s name at the provider; \1 stands for the first group.';
-
-create table matrice_private.model_makers (
-  place     integer not null,
-  beginning text    not null,
-  providers text[]  not null,
-  constraint model_makers_pkey primary key (place)
-);
-
-comment on table matrice_private.model_makers is
-  'Who makes the models whose names begin in a certain way, and sells them under this name. 54_model_names.sql fills it.';
-comment on column matrice_private.model_makers.place is 'Of several beginnings that fit, the first one counts.';
-comment on column matrice_private.model_makers.beginning is 'How the names begin, as comparable_name writes them.';
-comment on column matrice_private.model_makers.providers is
-  'The providers, the first choice first. Empty: open models that their maker does not sell.';
-
 -- Prices of a project ------------------------------------------------------------------------------------------------
 
 create table matrice.project_prices (
@@ -421,13 +376,7 @@ comment on column matrice.project_prices.sheets is 'The rates, prepared from pri
 alter table matrice_private.price_units enable row level security;
 alter table matrice_private.price_sheets enable row level security;
 alter table matrice_private.priced_names enable row level security;
-alter table matrice_private.provider_spellings enable row level security;
-alter table matrice_private.model_name_forms enable row level security;
-alter table matrice_private.model_makers enable row level security;
 
 create policy "nobody reads them" on matrice_private.price_units for select to authenticated using (false);
 create policy "nobody reads them" on matrice_private.price_sheets for select to authenticated using (false);
 create policy "nobody reads them" on matrice_private.priced_names for select to authenticated using (false);
-create policy "nobody reads them" on matrice_private.provider_spellings for select to authenticated using (false);
-create policy "nobody reads them" on matrice_private.model_name_forms for select to authenticated using (false);
-create policy "nobody reads them" on matrice_private.model_makers for select to authenticated using (false);

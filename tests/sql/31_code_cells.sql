@@ -17,6 +17,8 @@ create temp table made on commit drop as select n, tests.near(1 + n % 40) as emb
 insert into matrice.source_chunks (id, source_id, chunk_index, content, token_count, metadata)
 select md5('chunk ' || n)::uuid, tests.id('source'), n, 'Chunk ' || n, 2, jsonb_build_object('third', n % 3, 'tenth', n % 10) from made;
 insert into matrice.chunk_embeddings (chunk_id, embedding, model) select md5('chunk ' || n)::uuid, embedding, 'short' from made where n <= 3000;
+-- Without statistics, the plan of the true answers compares each chunk with each embedding, and takes minutes.
+analyze matrice.source_chunks, matrice.chunk_embeddings;
 create temp table questions on commit drop as select n, tests.near(1 + n % 40) as embedding from generate_series(1, 30) n;
 grant select on made, questions to public;
 
