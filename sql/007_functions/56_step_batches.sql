@@ -38,8 +38,8 @@ end
 $$;
 comment on function matrice_private.steps_of is
   'Returns the steps of record_steps as rows. whose: the project of those that do not name one. is_read: whether usage also has '
-  'what the response says of it. is_priced: whether plain is what plain_price returns, for steps that have ended and name no cost; '
-  'the prices of projects are not looked at. SECURITY DEFINER: only the owner may execute the function of the engine.';
+  'what the response says of it. is_priced: whether plain is what plain_price returns, for steps that have ended and name no '
+  'cost; the prices of projects are not looked at. SECURITY DEFINER: only the owner may execute the function of the engine.';
 
 create or replace function matrice_private.require_steps(steps jsonb) returns void
 language plpgsql stable
@@ -161,24 +161,25 @@ declare
 begin
   perform matrice_private.require_steps(steps);
   runs := matrice_private.runs_of_steps(steps, project_id);
-  -- Who is under no policies may say what a step costs. The triggers price what other callers record, and what has no plain price.
+  -- Who is under no policies may say what a step costs. The triggers price what other callers record, and what has no plain
+  -- price.
   is_priced := not row_security_active('matrice.workflow_steps')
                and not exists (select from matrice.workflow_runs r join matrice.project_prices p on p.project_id = r.project_id
                                 where r.id = any (runs));
   -- Of two steps with one key, the one that has ended counts, then the first one.
   with given as materialized (
-    select runs[s.place] as run_id, s.place, s.step_name, s.status, s.latency_ms, s.model, s.tokens_input, s.tokens_output, s.error,
-           s.step_key, s.attempt, coalesce(s.call_key, '') as call_key, s.cost_usd, s.executed_at, s.usage,
+    select runs[s.place] as run_id, s.place, s.step_name, s.status, s.latency_ms, s.model, s.tokens_input, s.tokens_output,
+           s.error, s.step_key, s.attempt, coalesce(s.call_key, '') as call_key, s.cost_usd, s.executed_at, s.usage,
            case when s.plain[1] < 99999999 then s.plain end as plain
       from matrice_private.steps_of(steps, project_id, true, is_priced) s
   ), added as (
     insert into matrice.workflow_steps as w (
-      run_id, project_id, step_name, status, latency_ms, model, tokens_input, tokens_output, cached_tokens, usage, error, step_key,
-      attempt, call_key, cost_usd, cost_source, executed_at)
+      run_id, project_id, step_name, status, latency_ms, model, tokens_input, tokens_output, cached_tokens, usage, error,
+      step_key, attempt, call_key, cost_usd, cost_source, executed_at)
     select g.run_id, r.project_id, g.step_name, g.status, round(g.latency_ms), g.model,
            coalesce(g.plain[2]::integer, g.tokens_input, 0), coalesce(g.plain[3]::integer, g.tokens_output, 0),
-           coalesce(g.plain[4]::integer, 0), g.usage, g.error, g.step_key, g.attempt, g.call_key, coalesce(g.cost_usd, g.plain[1]),
-           case when g.plain is not null then 'calculated' end, g.executed_at
+           coalesce(g.plain[4]::integer, 0), g.usage, g.error, g.step_key, g.attempt, g.call_key,
+           coalesce(g.cost_usd, g.plain[1]), case when g.plain is not null then 'calculated' end, g.executed_at
       from given g join matrice.workflow_runs r on r.id = g.run_id
      order by g.status = 'running', g.place
     on conflict on constraint workflow_steps_run_id_step_key_attempt_call_key_key do nothing

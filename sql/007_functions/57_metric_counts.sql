@@ -79,11 +79,13 @@ begin
   execute format($function$
     create or replace function matrice_private.note_steps() returns trigger
     language plpgsql security definer
-    set search_path = pg_catalog, pg_temp
+    set search_path = pg_catalog, pg_temp set jit = off
     as $body$
     declare
       -- From here on, it is faster to add up the steps at once than to note each of them.
       many     constant bigint := 500;
+      -- All that they mean must fit into an array.
+      most     constant bigint := 50000;
       noted    bigint;
       given    uuid;
       is_added boolean;
@@ -94,9 +96,9 @@ begin
              case when a.cost_source = 'correction' then null else a.id end,
              case when a.cost_source = 'correction' then a.run_id end
         from added a
-       where a.status <> 'running' and (select count(*) from added) < many;
+       where a.status <> 'running' and (select count(*) from added) not between many and most;
       get diagnostics noted = row_count;
-      if noted = 0 and (select count(*) from added) >= many then
+      if noted = 0 and (select count(*) from added) between many and most then
         noted := many;
         for given in select distinct a.project_id from added a order by 1 loop
           -- Before the runs are read: if one of them changes meanwhile, whoever counts it again must wait for this transaction.
@@ -139,7 +141,8 @@ begin
         select r.*
           from (select distinct a.run_id as id from added a where a.project_id = given) i
          cross join lateral (
-           select r.id, r.workflow_id, r.phase, r.user_key, r.created_by from matrice.workflow_runs r where r.id = i.id offset 0) r
+           select r.id, r.workflow_id, r.phase, r.user_key, r.created_by
+             from matrice.workflow_runs r where r.id = i.id offset 0) r
       ) r on r.id = s.run_id
       $sql$));
 end

@@ -47,8 +47,10 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if cardinality(project_ids) = 1 then
-    perform pg_advisory_xact_lock_shared(hashtext('matrice.budgets'), hashtext(project_ids[1]::text));
+  -- An expression: PERFORM would start a query for it.
+  if cardinality(project_ids) = 1
+     and pg_advisory_xact_lock_shared(hashtext('matrice.budgets'), hashtext(project_ids[1]::text)) is not null then
+    return;
   else
     perform pg_advisory_xact_lock_shared(hashtext('matrice.budgets'), hashtext(id::text))
        from (select distinct given as id from unnest(project_ids) given order by 1) given;

@@ -53,7 +53,10 @@ begin
                                                                     and num_nonnulls(b.phase, b.user_key) > 0) then
         perform from matrice.workflow_runs r where r.id in (select a.run_id from added a) order by r.id for key share;
       end if;
-      perform matrice_private.hold_budgets(projects);
+      -- An expression: PERFORM would start a query for it.
+      if matrice_private.hold_budgets(projects) is null then
+        null;
+      end if;
       if exists (select from matrice.budgets b where b.project_id = any (projects)) then
         if tg_op = 'INSERT' then
           with spent as (%s)

@@ -83,6 +83,59 @@ select is(matrice.calculate_cost('plain-model', 1000, 1000, '{}', now() - interv
 rollback to before;
 select is(matrice.calculate_cost('plain-model', 1000, 1000), 0.01, 'A price that was rolled back does not count');
 
+-- record_steps prices a batch where it reads it if a service records it, and leaves it to the triggers if a member does. What is
+-- stored is the same as by plain INSERTs.
+select tests.project('batches'), tests.project('own prices');
+select lives_ok($$select matrice.set_price(tests.id('own prices'), 'gpt-4o', '{"input": 1, "output": 1}', valid_from => '2020-01-01Z')$$, 'A price of its own');
+create temporary table ways as
+select w.way, matrice.start_run(tests.id(w.project), w.way, 'e') as run_id
+  from (values ('insert', 'batches'), ('service', 'batches'), ('member', 'batches'), ('own insert', 'own prices'), ('own service', 'own prices')) w (way, project);
+create temporary table sampled as
+select c.id, c.model, c.at, c.usage, c.tokens_input, c.tokens_output, case when id % 7 = 0 then 0.5 end as cost_usd,
+       (array['success', 'failed', 'skipped', 'running'])[1 + id % 4] as status
+  from (select *, row_number() over (order by md5(id::text)) as place from calls where coalesce(tokens_input, 0) <= 1000000000) c
+ where c.place <= 600 and octet_length(c.model) <= 200
+ union all
+select -1, 'gpt-4o', now(), '{}', 5, 5, null, 'success'
+ union all
+select -2, 'gpt-4o', now(), null, null, null, null, 'success';
+insert into matrice.workflow_steps (run_id, step_name, step_key, status, model, usage, tokens_input, tokens_output, cost_usd, executed_at)
+select w.run_id, s.id, s.id, s.status, s.model, coalesce(s.usage, '{}'), coalesce(s.tokens_input, 0), coalesce(s.tokens_output, 0), s.cost_usd, s.at
+  from sampled s cross join ways w where w.way like '%insert';
+create temporary table batches as
+select w.way, jsonb_agg(jsonb_build_object(
+         'run_id', w.run_id, 'step_name', s.id::text, 'step_key', s.id::text, 'status', s.status, 'model', s.model, 'usage', s.usage,
+         'tokens_input', s.tokens_input, 'tokens_output', s.tokens_output, 'cost_usd', s.cost_usd, 'executed_at', s.at)) as steps
+  from sampled s cross join ways w where w.way not like '%insert' group by 1;
+grant select on batches, ways to public;
+select tests.as_user('edith');
+select is(matrice.record_steps(steps), jsonb_array_length(steps)::bigint, 'A member records a batch') from batches where way = 'member';
+select tests.as_service();
+select is(matrice.record_steps(steps), jsonb_array_length(steps)::bigint, 'A service records a batch') from batches where way like '%service' order by way;
+select is(matrice.record_steps(steps), 0::bigint, 'Again, it changes nothing') from batches where way like '%service' order by way;
+select tests.as_owner();
+create temporary view stored as
+select w.way, s.step_key, s.status, s.model, s.usage, s.tokens_input, s.tokens_output, s.cached_tokens, s.cost_usd::text, s.cost_source,
+       s.cost_note, s.provider_cost_usd, s.executed_at
+  from matrice.workflow_steps s join ways w using (run_id);
+select cmp_ok(count(*), '>', 200::bigint, 'Most of them have a calculated cost') from stored where way = 'service' and cost_source = 'calculated';
+select is_empty(format($$select (to_jsonb(s) - 'way') from stored s where way = %L except select to_jsonb(s) - 'way' from stored s where way = %L$$, given, wanted),
+                given || ' stores what ' || wanted || ' does')
+  from (values ('service', 'insert'), ('member', 'insert'), ('own service', 'own insert')) v (given, wanted);
+select isnt((select jsonb_agg(cost_usd order by step_key) from stored where way = 'own service'),
+            (select jsonb_agg(cost_usd order by step_key) from stored where way = 'service'), 'A price of the project counts in batches');
+select is(s.cost_usd, 5 * 2.5 / 1000000 + 5 * 10 / 1000000.0, 'A batch takes the given tokens')
+  from matrice.workflow_steps s join ways w using (run_id) where w.way = 'service' and s.step_key = '-1';
+
+-- Only who is under no policies says where a cost comes from.
+select tests.as_user('edith');
+select lives_ok(format($$insert into matrice.workflow_steps (run_id, project_id, step_name, status, model, usage, cost_usd, cost_source, cached_tokens)
+                         select %L, tests.id('batches'), 'forged', 'success', 'gpt-4o', '{"prompt_tokens": 1000}', c.cost, 'calculated', 7
+                           from (values (null), (0.1)) c (cost)$$, (select run_id from ways where way = 'member')), 'A member names a source');
+select tests.as_owner();
+select results_eq($$select cost_usd, cost_source, cached_tokens from matrice.workflow_steps where step_name = 'forged' order by 1$$,
+                  $$values (0.0025, 'calculated', 0), (0.1, 'provided', 0)$$, 'The triggers say another one');
+
 -- Steps.
 select tests.project('plain'), tests.project('contract');
 create temporary table runs as

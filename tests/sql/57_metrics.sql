@@ -83,6 +83,8 @@ select tests.id('run ' || i), 's' || j, (array['success', 'failed', 'skipped'])[
        timestamptz '2026-03-26 00:00Z' + i * interval '33 minutes' + j * interval '47 minutes'
   from generate_series(1, 300) i cross join generate_series(1, 5) j;
 select tests.same_metrics('before they are added up');
+select is((select count(*) from matrice_private.metric_changes where project_id = tests.id('borea') and at is not null), 0::bigint,
+          'many steps of one statement are added up at once');
 
 select matrice_private.merge_metrics(tests.id('borea'), 1000);
 select tests.same_metrics('when some are added up');
