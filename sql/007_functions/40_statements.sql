@@ -274,11 +274,19 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
+  with near as materialized (
+    select i.project_id, i.id, n.candidate_id, n.found_by, n.likeness
+      from matrice.insights i
+     cross join lateral matrice_private.near_insights(i.project_id, i.id, 5) n
+     where i.id = link_candidates.insight_id
+  ), held as materialized (
+    -- Without those that somebody deletes at this moment.
+    select c.id from matrice.insights c
+     where c.id = any (array(select n.candidate_id from near n)) for key share skip locked
+  )
   insert into matrice.insight_candidates (project_id, insight_id, candidate_id, found_by, likeness)
-  select i.project_id, i.id, n.candidate_id, n.found_by, n.likeness
-    from matrice.insights i
-   cross join lateral matrice_private.near_insights(i.project_id, i.id, 5) n
-   where i.id = link_candidates.insight_id
+  select n.project_id, n.id, n.candidate_id, n.found_by, n.likeness
+    from near n join held h on h.id = n.candidate_id
   on conflict on constraint insight_candidates_pkey do nothing;
 end
 $$;
