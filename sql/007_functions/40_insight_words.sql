@@ -170,26 +170,29 @@ as $$
 begin
   return query
     with near as materialized (
-      select n.place::integer, i.id, i.content_hash
-        from unnest(ids[:depth]) with ordinality as n (id, place)
+      select i.id, i.content_hash, n.score, n.phrases
+        from unnest(ids[:depth], scores[:depth], phrases[:depth]) n (id, score, phrases)
        cross join lateral (select i.id, i.content_hash from matrice.insights i where i.id = n.id offset 0) i
     ), wanted as (
-      select n.place, n.id from near n
-      union
+      select n.id, n.score, n.phrases from near n
+      union all
       -- Clients that insert rows themselves may have repeated a text. The copies may rank behind depth.
-      select array_position(ids, i.id), i.id
-        from (select distinct n.content_hash from near n where not include_superseded and depth < cardinality(ids)) h
-       cross join lateral (
-         select i.id from matrice.insights i
-          where i.project_id = best_insights.project_id and i.content_hash = h.content_hash offset 0) i
-       where i.id not in (select n.id from near n)
+      select c.id, scores[c.place], phrases[c.place]
+        from (
+          select i.id, array_position(ids, i.id) as place
+            from (select distinct n.content_hash from near n where not include_superseded and depth < cardinality(ids)) h
+           cross join lateral (
+             select i.id from matrice.insights i
+              where i.project_id = best_insights.project_id and i.content_hash = h.content_hash offset 0) i
+           where i.id not in (select n.id from near n)
+        ) c
+       where c.place is not null
     ), matched as materialized (
-      select i.id, i.content_hash, i.created_at, scores[w.place] as score
+      select i.id, i.content_hash, i.created_at, w.score
         from wanted w
        cross join lateral (select i.* from matrice.insights i where i.id = w.id offset 0) i
-       where w.place is not null
-         and (include_superseded or matrice_private.holds(i.superseded_at, i.retracted_at, i.valid_from, i.valid_until, now()))
-         and (phrases[w.place] is null or i.fts @@ phrases[w.place])
+       where (include_superseded or matrice_private.holds(i.superseded_at, i.retracted_at, i.valid_from, i.valid_until, now()))
+         and (w.phrases is null or i.fts @@ w.phrases)
     ), judged as (
       select m.*, j.confidence, j.seen,
              row_number() over (partition by m.content_hash order by j.seen desc, m.created_at, m.id) as copy

@@ -100,42 +100,49 @@ declare
   chosen_model text;
   ranked       record;
   best         record;
-  depth        bigint := match_count::bigint * 8;
+  -- To sort and to keep all insights of a large project would take longer than to rank them.
+  most         bigint := greatest(match_count::bigint * 64, 1000);
+  depth        bigint;
   at           timestamptz := clock_timestamp();
 begin
   perform matrice_private.require_query(query_text);
   perform matrice_private.require_match_count(match_count);
   perform matrice_private.require_given('include_superseded', include_superseded);
   perform matrice_private.require_role(project_id, 'viewer');
-  if query_embedding is null then
-    select array_agg(r.id) as ids, array_agg(r.score) as shown, array_agg(r.score) as scores, array_agg(r.phrases) as phrases,
-           count(*) as count into ranked
-      from (select r.* from matrice_private.ranked_insights(query_text, search_insights.project_id) r
-             order by r.score desc, r.id) r;
-  else
+  if query_embedding is not null then
     chosen_model := matrice_private.embedding_model(search_insights.model, search_insights.project_id);
     query_embedding := matrice_private.query_vector(query_embedding, chosen_model);
-    select array_agg(r.id) as ids, array_agg(r.score) as shown, array_agg(matrice_private.positive(r.score)) as scores,
-           array_agg(r.phrases) as phrases, count(*) as count into ranked
-      from (select r.*
-              from matrice_private.fused_insights(query_text, query_embedding, search_insights.project_id, chosen_model) r
-             order by r.score desc, r.id) r;
-  end if;
-  if ranked.scores[1] = 0 then
-    -- The query only excludes. Then the confidence alone decides.
-    depth := ranked.count;
   end if;
   loop
-    select array_agg(b.insight_id order by b.score * b.confidence desc, b.insight_id) as ids,
-           array_agg(b.confidence order by b.score * b.confidence desc, b.insight_id) as confidences,
-           array_agg(b.seen order by b.score * b.confidence desc, b.insight_id) as seen,
-           min(b.score * b.confidence) as lowest, count(*) as count into best
-      from matrice_private.best_insights(
-             ranked.ids, ranked.scores, ranked.phrases, search_insights.project_id, least(depth, ranked.count)::integer,
-             match_count, include_superseded, at) b;
-    -- No confidence is above 1, so nothing that ranks behind depth can come before these.
-    exit when depth >= ranked.count or best.count = match_count and best.lowest > ranked.scores[depth + 1];
-    depth := depth * 8;
+    if query_embedding is null then
+      select array_agg(r.id) as ids, array_agg(r.score) as shown, array_agg(r.score) as scores, array_agg(r.phrases) as phrases,
+             count(*) as count into ranked
+        from (select r.* from matrice_private.ranked_insights(query_text, search_insights.project_id) r
+               order by r.score desc, r.id limit most) r;
+    else
+      select array_agg(r.id) as ids, array_agg(r.score) as shown, array_agg(matrice_private.positive(r.score)) as scores,
+             array_agg(r.phrases) as phrases, count(*) as count into ranked
+        from (select r.*
+                from matrice_private.fused_insights(query_text, query_embedding, search_insights.project_id, chosen_model) r
+               order by r.score desc, r.id limit most) r;
+    end if;
+    -- If the query only excludes, the confidence alone decides.
+    depth := case when ranked.scores[1] = 0 then ranked.count else match_count::bigint * 8 end;
+    loop
+      select array_agg(b.insight_id order by b.score * b.confidence desc, b.insight_id) as ids,
+             array_agg(b.confidence order by b.score * b.confidence desc, b.insight_id) as confidences,
+             array_agg(b.seen order by b.score * b.confidence desc, b.insight_id) as seen,
+             min(b.score * b.confidence) as lowest, count(*) as count into best
+        from matrice_private.best_insights(
+               ranked.ids, ranked.scores, ranked.phrases, search_insights.project_id, least(depth, ranked.count)::integer,
+               match_count, include_superseded, at) b;
+      -- No confidence is above 1, so nothing that ranks behind depth can come before these.
+      exit when depth >= ranked.count or best.count = match_count and best.lowest > ranked.scores[depth + 1];
+      depth := depth * 8;
+    end loop;
+    -- Nor can those that were left out. If they can, all of them are looked at.
+    exit when most is null or ranked.count < most or best.count = match_count and best.lowest > ranked.scores[ranked.count];
+    most := null;
   end loop;
   return query
     select i.id, i.source_id, i.type, i.title, i.content, b.confidence, i.tags, i.created_at, i.superseded_by,

@@ -113,8 +113,11 @@ begin
   return array_remove(array[
     case when witnesses_against > 0 or exists (
       select from matrice.insights i
-        join matrice.insights o on o.project_id = i.project_id and o.key_hash = i.key_hash and o.id <> i.id
-       where i.id = doubts.insight_id and matrice_private.normal_value(o.value) <> matrice_private.normal_value(i.value)
+       -- OFFSET 0 makes the planner look them up in the index.
+       cross join lateral (
+         select o.* from matrice.insights o where o.project_id = i.project_id and o.key_hash = i.key_hash offset 0) o
+       where i.id = doubts.insight_id and i.key_hash is not null
+         and matrice_private.normal_value(o.value) <> matrice_private.normal_value(i.value)
          and matrice_private.holds(o.superseded_at, o.retracted_at, o.valid_from, o.valid_until, now())) then 'contradicted' end,
     case when standing = 0 then 'unsupported' when is_weakened then 'source changed' end], null);
 end

@@ -21,7 +21,10 @@ begin
       -- No circle can close, so this ends.
       select i.id, i.is_merged, e.depth + 1
         from earlier e
-        join matrice.insights i on i.superseded_by = e.id and i.project_id = owner_project
+       -- OFFSET 0 makes the planner look them up in the index. It would read all insights of the project.
+       cross join lateral (
+         select i.id, i.is_merged from matrice.insights i
+          where i.project_id = owner_project and i.superseded_by = e.id offset 0) i
     ), later as (
       select i.id, i.superseded_by, i.is_merged from matrice.insights i where i.id = insight_lineage.insight_id
       union all
@@ -37,7 +40,8 @@ begin
     select r.relation, i.id, i.title, e.id, e.kind, e.is_for,
            matrice_private.evidence_state(e.changed_at, e.deleted_at, e.ended_at, clock_timestamp()),
            coalesce(e.source_id, case when e.id is null then i.source_id end), coalesce(s.name, e.source_name),
-           e.chunk_id, e.start_char, e.end_char, e.text_hash, e.run_id, w.workflow_id, e.step_id, t.step_name, e.user_id, e.url, e.note, e.created_at, e.created_by
+           e.chunk_id, e.start_char, e.end_char, e.text_hash, e.run_id, w.workflow_id, e.step_id, t.step_name, e.user_id, e.url,
+           e.note, e.created_at, e.created_by
       from related r
       join matrice.insights i on i.id = r.id
       left join matrice.insight_evidence e

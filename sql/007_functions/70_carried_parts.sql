@@ -101,15 +101,6 @@ comment on function matrice_private.project_parts is
   'Returns the parts of a project, and for each table that does not travel the reason. place: parts are written and read in '
   'this order; 0 if the table does not travel. A test names tables of projects that have no line.';
 
-create or replace function matrice_private.table_of_part(part text) returns text
-language sql immutable
-set search_path = pg_catalog, pg_temp
-begin atomic
-  select format('%I.%I', coalesce(p.options ->> 'home', 'matrice'), p.tab)
-    from matrice_private.project_parts() p where p.part = table_of_part.part;
-end;
-comment on function matrice_private.table_of_part is 'Returns the full name of the table of a part.';
-
 create or replace function matrice_private.columns_of_part(part text)
 returns table (name text, type text, written text, read text, is_id boolean)
 language sql stable
@@ -120,7 +111,7 @@ begin atomic
          coalesce(p.options -> 'read' ->> a.attname, format('t.%I', a.attname)),
          a.atttypid = 'uuid'::regtype
     from matrice_private.project_parts() p
-    join pg_class c on c.oid = to_regclass(matrice_private.table_of_part(p.part))
+    join pg_class c on c.relname = p.tab and c.relnamespace = coalesce(p.options ->> 'home', 'matrice')::regnamespace
     join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
    where p.part = columns_of_part.part and a.attname <> 'project_id'
      and not coalesce(p.options -> 'left_out' ? a.attname, false)
@@ -144,7 +135,9 @@ create or replace function matrice_private.rows_of_part(part text) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select format('%s t where t.%s = $1', coalesce(p.options ->> 'rows', matrice_private.table_of_part(p.part)), case p.tab when 'projects' then 'id' else 'project_id' end)
+  select format('%s t where t.%s = $1',
+                coalesce(p.options ->> 'rows', format('%I.%I', coalesce(p.options ->> 'home', 'matrice'), p.tab)),
+                case p.tab when 'projects' then 'id' else 'project_id' end)
          || coalesce(' and ' || (p.options ->> 'filter'), '')
     from matrice_private.project_parts() p where p.part = rows_of_part.part;
 end;

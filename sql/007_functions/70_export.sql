@@ -10,7 +10,7 @@ begin atomic
   select string_agg(format('($2 ->> %s)::%s', k.place - 1, format_type(a.atttypid, a.atttypmod)), ', ' order by k.place)
     from matrice_private.project_parts() p
    cross join lateral unnest(p.key) with ordinality as k (name, place)
-    join pg_class c on c.oid = to_regclass(matrice_private.table_of_part(p.part))
+    join pg_class c on c.relname = p.tab and c.relnamespace = coalesce(p.options ->> 'home', 'matrice')::regnamespace
     join pg_attribute a on a.attrelid = c.oid and a.attname = k.name
    where p.part = values_of_key.part;
 end;

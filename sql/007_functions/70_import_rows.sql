@@ -86,12 +86,12 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
   select case when p.options ? 'only' then format(
-      'update %s t set %s from wanted g where t.project_id = $2 and %s', matrice_private.table_of_part(p.part),
+      'update matrice.%I t set %s from wanted g where t.project_id = $2 and %s', p.tab,
       (select string_agg(format('%1$I = g.%1$I', c.name), ', ')
          from matrice_private.columns_of_part(p.part) c where c.name <> all (p.key)),
       (select string_agg(format('t.%1$I = g.%1$I', k.name), ' and ') from unnest(p.key) as k (name)))
     else format(
-      'insert into %s as t (%s) select %s from wanted t order by t.place %s', matrice_private.table_of_part(p.part),
+      'insert into %I.%I as t (%s) select %s from wanted t order by t.place %s', coalesce(p.options ->> 'home', 'matrice'), p.tab,
       concat_ws(', ', case p.tab when 'projects' then 'id' else 'project_id' end,
                 (select string_agg(quote_ident(c.name), ', ') from matrice_private.columns_of_part(p.part) c),
                 (select string_agg(quote_ident(c.key), ', ' order by c.key) from jsonb_each_text(p.options -> 'computed') c)),

@@ -100,6 +100,8 @@ create or replace function matrice_private.markdown_of_insights(project_id uuid,
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
+-- The newest come from an index in their order. Without statistics, the planner would sort all insights of the project.
+set enable_bitmapscan = off set enable_sort = off set jit = off
 as $$
 declare
   chosen uuid[] := array(

@@ -99,7 +99,7 @@ begin
       'refuse_step_of', 'runs_of_steps',
       'require_read_committed', 'require_dollars', 'require_budget', 'require_validity', 'estimated_cost', 'spending_forecast',
       'visible_figures',
-      'carried_witness', 'project_parts', 'table_of_part', 'columns_of_part', 'row_of_part', 'rows_of_part', 'key_of_part',
+      'carried_witness', 'project_parts', 'columns_of_part', 'row_of_part', 'rows_of_part', 'key_of_part',
       'values_of_key', 'status_without_counts', 'line_hash', 'lines_of_part', 'exported_parts', 'export_header', 'export_end', 'ranges_of_project', 'export_cursor',
       'under_heading', 'is_underlined', 'end_of_html', 'one_line', 'markdown_of_pillars', 'markdown_of_insights',
       'require_report', 'report_of_days', 'report_of_all', 'report_of_models', 'report_of_steps', 'report_of_budgets',

@@ -365,3 +365,14 @@ def test_a_direct_change_of_superseded_by_and_a_call_wait_for_each_other_without
     assert results == ["PT409" if "supersede" in call else "done"]
     assert project.rows("select tags, superseded_by from matrice.insights where id = %s", [a]) == [(["kept"], c)]
     direct.close()
+
+
+def test_an_insight_is_recorded_while_one_like_it_is_deleted(project):
+    with project.connect() as connection:
+        sign_in(connection, ALICE)
+        old = connection.execute("select matrice.record_insight(%s, 'learning', 'Calm', 'The wind falls at dusk over the bay')", [project.project]).fetchone()[0]
+    delete = (ALICE, "delete from matrice.insights where id = %s", [old])
+    record = (ALICE, "select matrice.record_insight(%s, 'learning', 'Calm', 'The wind falls at dusk over the wide bay')", [project.project])
+    assert both(project, delete, record) == "done"
+    assert project.rows("select content from matrice.insights") == [("The wind falls at dusk over the wide bay",)]
+    assert project.rows("select * from matrice.insight_candidates") == []

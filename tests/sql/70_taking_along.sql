@@ -9,13 +9,13 @@ select is((select string_agg(c.relname, ', ' order by c.relname) from pg_class c
               and (c.relname = 'projects' or exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'project_id'))
               and c.relname not in (select tab from matrice_private.project_parts())),
           null, 'Every table of projects travels, or project_parts says why it stays');
-select is((select string_agg(tab, ', ') from matrice_private.project_parts() where (place = 0) <> (options ? 'stays') or to_regclass(matrice_private.table_of_part(part)) is null),
+select is((select string_agg(tab, ', ') from matrice_private.project_parts() where (place = 0) <> (options ? 'stays') or to_regclass(concat(coalesce(options ->> 'home', 'matrice'), '.', tab)) is null),
           null, 'Every part of project_parts has a table, and those without a place say why');
 select is((select string_agg(distinct p.part || '.' || c.name, ', ') from matrice_private.project_parts() p cross join matrice_private.columns_of_part(p.part) c
             where p.place > 0 and c.type in ('uuid[]')),
           null, 'No part has lists of ids, which new_ids would not replace');
 select is((select string_agg(p.part || '.' || k, ', ') from matrice_private.project_parts() p, jsonb_each(p.options) o, jsonb_array_elements_text(case when o.key in ('left_out', 'only') then o.value else '[]' end) k
-            where not exists (select from pg_attribute a where a.attrelid = matrice_private.table_of_part(p.part)::regclass and a.attname = k)),
+            where not exists (select from pg_attribute a where a.attrelid = concat(coalesce(p.options ->> 'home', 'matrice'), '.', p.tab)::regclass and a.attname = k)),
           null, 'project_parts names columns that exist');
 select results_eq(
   $$select part, (select string_agg(name || case when is_id then '*' else '' end, ' ') from matrice_private.columns_of_part(part)) from matrice_private.exported_parts(true)$$,
