@@ -106,7 +106,7 @@ test('PDF: the text of each page, with a span for each that has text', () => {
 })
 
 test('PDF: every filter of a content stream is read', () => {
-  for (const name of ['flate', 'referred', 'hex', 'ascii85', 'lzw', 'runs']) assert.equal(get(`${name}.pdf`).text, 'Hello you', name)
+  for (const name of ['deflated', 'referred', 'hex', 'ascii85', 'lzw', 'runs']) assert.equal(get(`${name}.pdf`).text, 'Hello you', name)
 })
 
 test('HTML: its own charset, no scripts, tables with spanning cells, code, nested lists', () => {

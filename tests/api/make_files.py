@@ -160,7 +160,7 @@ def pdf_filters():
     """One text under each filter, and under several."""
     content = b"BT /F1 12 Tf 72 700 Td (Hello you) Tj ET"
     deflated = zlib.compress(content)
-    one_page("flate.pdf", b"/Filter/FlateDecode", deflated)
+    one_page("deflated.pdf", b"/Filter/FlateDecode", deflated)
     one_page("referred.pdf", b"/Filter 6 0 R", deflated)
     one_page("hex.pdf", b"/Filter[/ASCIIHexDecode/FlateDecode]", deflated.hex().encode() + b">")
     one_page("ascii85.pdf", b"/Filter[/A85 /Fl#61teDecode]", base64.a85encode(deflated) + b"~>")
