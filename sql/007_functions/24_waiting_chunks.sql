@@ -14,8 +14,8 @@ begin
 end
 $$;
 comment on function matrice_private.leased_insights is
-  'Returns the leases of insights that have not ended, of some projects or, if null, of all. SECURITY DEFINER: no client may read '
-  'leases of insights. Checks no roles: for services and leased_insights_of_member.';
+  'Returns the leases of insights that have not ended, of some projects or, if null, of all. SECURITY DEFINER: no client may '
+  'read leases of insights. Checks no roles: for services and leased_insights_of_member.';
 
 create or replace function matrice_private.leased_insights_of_member(project_id uuid)
 returns table (in_project uuid, model text, lease_id uuid, leased_until timestamptz)
@@ -31,8 +31,8 @@ begin
 end
 $$;
 comment on function matrice_private.leased_insights_of_member is
-  'Calls leased_insights for projects of the caller. project_id: null for all of them. SECURITY DEFINER: no client may read leases '
-  'of insights.';
+  'Calls leased_insights for projects of the caller. project_id: null for all of them. SECURITY DEFINER: no client may read '
+  'leases of insights.';
 
 create or replace function matrice_private.leased_insights_as_seen(project_id uuid)
 returns table (in_project uuid, model text, lease_id uuid, leased_until timestamptz)
@@ -98,6 +98,6 @@ begin atomic
 end;
 comment on function matrice.waiting_chunks is
   'Counts the chunks and insights that nobody can claim yet, for each model. waiting: they failed, and wait to be tried again. '
-  'leased: a worker has them. next_at: when the first of them can be claimed, unless its worker stores it. If claim_chunks returns '
-  'nothing and this function returns no row, every chunk has its embedding or failed for good (failed_chunks). project_id: if '
-  'null, all projects of the caller. model: if null, the models that the projects use or switch to.';
+  'leased: a worker has them. next_at: when the first of them can be claimed, unless its worker stores it. If claim_chunks '
+  'returns nothing and this function returns no row, every chunk has its embedding or failed for good (failed_chunks). '
+  'project_id: if null, all projects of the caller. model: if null, the models that the projects use or switch to.';

@@ -16,6 +16,9 @@ const WRONG = {
   'old.doc': 'unknown_format', 'other.zip': 'unknown_format', 'locked.xlsx': 'encrypted', 'locked.pdf': 'encrypted', 'scan.pdf': 'no_text',
   'large.txt': 'too_large', 'bomb.docx': 'too_large', 'parts.docx': 'too_large', 'deep.docx': 'damaged', 'deep.html': 'damaged', 'wide.xlsx': 'too_large',
   'shared.xlsx': 'too_large', 'columns.html': 'too_large', 'wide.html': 'too_large', 'rows.html': 'too_large',
+  'bomb.pdf': 'too_large', 'bomb-referred.pdf': 'too_large', 'bomb-hidden.pdf': 'too_large', 'bomb-cut.pdf': 'too_large',
+  'bomb-twice.pdf': 'too_large', 'bomb-hex.pdf': 'too_large', 'bomb-ascii85.pdf': 'too_large', 'bomb-runs.pdf': 'too_large',
+  'bomb-lzw.pdf': 'too_large', 'bomb-many.pdf': 'too_large', 'long-page.pdf': 'too_large',
   'cut-guide.docx': 'damaged', 'cut-budget.xlsx': 'damaged', 'cut-deck.pptx': 'damaged', 'cut-book.epub': 'damaged',
 }
 
@@ -100,6 +103,10 @@ test('PDF: the text of each page, with a span for each that has text', () => {
     const { page } = found.spans[i]
     assert.equal(text, Array.from({ length: 30 }, (_, line) => `Page ${page} line ${line}: the quick brown fox jumps over the lazy dog.`).join('\n'))
   })
+})
+
+test('PDF: every filter of a content stream is read', () => {
+  for (const name of ['deflated', 'referred', 'hex', 'ascii85', 'lzw', 'runs']) assert.equal(get(`${name}.pdf`).text, 'Hello you', name)
 })
 
 test('HTML: its own charset, no scripts, tables with spanning cells, code, nested lists', () => {

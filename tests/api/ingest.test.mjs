@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, request as httpRequest } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -61,7 +61,13 @@ async function forward(incoming, outgoing) {
 function serveFile({ url, headers }, outgoing) {
   const [bucket, ...path] = url.slice('/storage/v1/object/authenticated/'.length).split('/').map(decodeURIComponent)
   if (bucket !== 'documents' || headers.authorization !== `Bearer ${tokens[ALICE]}`) return outgoing.writeHead(400).end('{"error": "not found"}')
-  outgoing.writeHead(200).end(readFileSync(join(folder, path.join('/'))))
+  let bytes
+  try {
+    bytes = readFileSync(join(folder, path.join('/')))
+  } catch {
+    return outgoing.writeHead(404).end('{"error": "not found"}')
+  }
+  outgoing.writeHead(200).end(bytes)
 }
 
 async function post(body, { query = '', type = 'application/json', as = token } = {}) {
@@ -135,6 +141,48 @@ test('bad requests are refused with a reason', async () => {
     assert.match(answer.body.message, /\w/)
   }
   assert.equal(stack.snapshot(), before)
+})
+
+test('paths and names that are made to deceive are refused, or kept as text', async () => {
+  const before = stack.snapshot()
+  for (const [more, status] of [
+    [{ storage_path: 'documents/a\u0000b.md' }, 404], [{ storage_path: `documents/${'x'.repeat(4096)}.md` }, 404],
+    [{ storage_path: 'documents/..%2fsecret.md' }, 404], [{ storage_path: 'documents//guide.docx' }, 400], [{ storage_path: 'documents/./guide.docx' }, 400],
+    [{ storage_path: 'documents/guide.docx', name: 'n'.repeat(1_000_000) }, 413], [{ storage_path: 'documents/guide.docx', name: 'n'.repeat(4096) }, 400],
+    [{ storage_path: 'documents/guide.docx', source_key: 'k'.repeat(4096) }, 400], [{ storage_path: 'documents/guide.docx', name: 'a\u0000b' }, 400],
+    [{ storage_path: 'documents/guide.docx', source_key: 7 }, 400], [{ storage_path: 'documents/guide.docx', max_tokens: 'many' }, 400], [{ storage_path: 'documents/guide.docx', source_key: '\ud800' }, 400],
+  ]) {
+    const answer = await post({ project_id, ...more })
+    assert.equal(answer.status, status, JSON.stringify([more, answer]).slice(0, 300))
+    assert.match(answer.body.message, /\w/)
+  }
+  assert.equal(stack.snapshot(), before)
+  const reversed = '\u202etxt.exe\u202c.docx'
+  const { body } = await post({ project_id, storage_path: 'documents/guide.docx', source_key: reversed, name: reversed })
+  const [source] = await ok(alice.from('context_sources').select('name').eq('id', body.source_id))
+  assert.equal(source.name, reversed)
+})
+
+test('a body that is cut in the middle makes no source', async () => {
+  const bytes = readFileSync(join(folder, 'pages.pdf'))
+  const request = httpRequest(`http://127.0.0.1:${functions.port}/?project_id=${project_id}&name=cut.pdf`, {
+    method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/pdf', 'content-length': bytes.length },
+  })
+  request.on('error', () => {})
+  request.write(bytes.subarray(0, bytes.length / 2), () => request.destroy())
+  await new Promise((closed) => { request.on('close', closed) })
+  assert.equal((await stored('guide.docx', { source_key: 'after the cut' })).status, 200)
+  await alice.from('context_sources').delete().eq('source_key', 'after the cut')
+  assert.deepEqual(await ok(alice.from('context_sources').select('id').eq('name', 'cut.pdf')), [])
+})
+
+test('two calls for the same key at once make one source', async () => {
+  const answers = await Promise.all(Array.from({ length: 4 }, (_, i) => stored(i % 2 ? 'guide.docx' : 'deck.pptx', { source_key: 'twice' })))
+  for (const { status, body } of answers) assert.ok(status === 200 || status === 409, JSON.stringify(body))
+  const sources = await ok(alice.from('context_sources').select('id, source_chunks(content)').eq('source_key', 'twice'))
+  assert.equal(sources.length, 1)
+  const text = sources[0].source_chunks.map(({ content }) => content).join('')
+  assert.notEqual(text.includes('Slide title'), text.includes('Benefits guide'), 'the text of one of the two')
 })
 
 test('matrice-worker ingest does the same for files', async () => {

@@ -1,10 +1,12 @@
 """Files as other programs write them, and with --wrong also files that are wrong. usage: make_files.py FOLDER [--wrong]"""
 
+import base64
 import datetime
 import random
 import struct
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 from docx import Document
@@ -122,6 +124,72 @@ def pdfs():
     locked.save()
 
 
+def one_page(name, dictionary, content):
+    """A PDF whose only content stream has this dictionary and these bytes."""
+    objects = [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+               b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
+               b"<<%s/Length %d>>stream\n%s\nendstream" % (dictionary, len(content), content), b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+               b"/FlateDecode"]
+    whole, places = b"%PDF-1.4\n", []
+    for number, each in enumerate(objects, 1):
+        places.append(len(whole))
+        whole += b"%d 0 obj %s endobj\n" % (number, each)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    start = len(whole)
+    whole += b"xref\n0 %d\n0000000000 65535 f \n%strailer<</Size %d/Root 1 0 R>>startxref\n%d\n%%%%EOF" % (len(objects) + 1, table, len(objects) + 1, start)
+    (FOLDER / name).write_bytes(whole)
+
+
+def lzw(codes):
+    """LZW as PDF has it: codes of 9 to 12 bits, widened one code early."""
+    bits, count, known, width = 0, 0, 257, 9
+    packed = bytearray()
+    for code in codes:
+        bits, count = bits << width | code, count + width
+        while count >= 8:
+            count -= 8
+            packed.append(bits >> count)
+            bits &= (1 << count) - 1
+        known, width = (257, 9) if code == 256 else (min(known + 1, 4096), width)
+        if known + 1 >= 1 << width and width < 12:
+            width += 1
+    return bytes(packed) + bytes([bits << 8 - count & 255])
+
+
+def pdf_filters():
+    """One text under each filter, and under several."""
+    content = b"BT /F1 12 Tf 72 700 Td (Hello you) Tj ET"
+    deflated = zlib.compress(content)
+    one_page("deflated.pdf", b"/Filter/FlateDecode", deflated)
+    one_page("referred.pdf", b"/Filter 6 0 R", deflated)
+    one_page("hex.pdf", b"/Filter[/ASCIIHexDecode/FlateDecode]", deflated.hex().encode() + b">")
+    one_page("ascii85.pdf", b"/Filter[/A85 /Fl#61teDecode]", base64.a85encode(deflated) + b"~>")
+    one_page("lzw.pdf", b"/Filter/LZWDecode", lzw([256, *content, 257]))
+    one_page("runs.pdf", b"/Filter[/FlateDecode/RunLengthDecode]", zlib.compress(bytes([len(content) - 1]) + content + b"\x80"))
+
+
+def pdf_bombs():
+    """Small PDFs with a stream that becomes larger than 256 MB."""
+    spaces = zlib.compress(b" " * 300_000_000)
+    one_page("bomb.pdf", b"/Filter/FlateDecode", spaces)
+    one_page("bomb-referred.pdf", b"/Filter 6 0 R", spaces)
+    one_page("bomb-hidden.pdf", b"/X(endstream 9 0 obj)", spaces)
+    one_page("bomb-cut.pdf", b"/Filter/FlateDecode", spaces[:280_000] + b"\xff" * 1000)
+    one_page("bomb-twice.pdf", b"/Filter[/FlateDecode/FlateDecode]", zlib.compress(spaces))
+    one_page("bomb-hex.pdf", b"/Filter[/AHx/Fl]", spaces.hex().encode() + b">")
+    one_page("bomb-ascii85.pdf", b"/Filter[/ASCII85Decode/FlateDecode]", base64.a85encode(spaces) + b"~>")
+    one_page("bomb-runs.pdf", b"/Filter[/FlateDecode/RunLengthDecode]", zlib.compress(b"\x81 " * 2_400_000 + b"\x80"))
+    one_page("bomb-lzw.pdf", b"/Filter/LZWDecode", lzw([256, 32, *range(258, 4096), *[4095] * 80_000, 257]))
+    one_page("bomb-many.pdf", b"/Filter[" + b"/FlateDecode" * 20 + b"]", many_times(b"text", 20))
+    one_page("long-page.pdf", b"/Filter/FlateDecode", zlib.compress((b"BT /F1 4 Tf 10 700 Td (" + b"Hello you " * 12 + b") Tj ET\n") * 180_000))
+
+
+def many_times(content, times):
+    for _ in range(times):
+        content = zlib.compress(content)
+    return content
+
+
 def wrong():
     """Files that are broken, or made to use up memory."""
     (FOLDER / "empty.txt").write_bytes(b"")
@@ -173,7 +241,8 @@ def wrong():
     (FOLDER / "open.html").write_text("<" * 3_000_000 + "<!--" * 100_000)
 
 
-for make in (word, excel, powerpoint, book, bare_percent, pdfs):
+for make in (word, excel, powerpoint, book, bare_percent, pdfs, pdf_filters):
     make()
 if "--wrong" in sys.argv:
     wrong()
+    pdf_bombs()

@@ -315,6 +315,17 @@ for (const [provider, body] of Object.entries({
   })
 }
 
+for (const status of [301, 302, 307]) {
+  test(`a redirect (${status}) is not followed, and its address is told`, async () => {
+    const project_id = await projectOf(count(3))
+    endpoint.misbehave = () => ({ status, headers: { location: '/v2/embeddings' }, body: '' })
+    const { code, stderr } = await embedOnce(project_id, ['--jobs', '1'])
+    assert.equal(code, 1)
+    assert.match(stderr, new RegExp(`HTTP ${status}: it redirects to /v2/embeddings. Set EMBEDDINGS_URL`))
+    assert.equal(endpoint.requests.length, 1)
+  })
+}
+
 test('an empty account stops the worker at once', async () => {
   const project_id = await projectOf(count(3))
   endpoint.misbehave = () => ({ status: 429, body: { error: { type: 'insufficient_quota', code: 'insufficient_quota', message: 'You exceeded your current quota' } } })
@@ -513,6 +524,24 @@ test(`killed at ${KILLS} random points, workers embed every chunk exactly once`,
   child.kill('SIGTERM')
   assert.equal((await result).code, 0)
   await assertEmbedded(project_id)
+})
+
+test('of eight workers one is killed: each chunk is embedded once, and only what that one had is paid for again', async () => {
+  const project_id = await projectOf(count(1200))
+  const inFlight = 2 * 10
+  endpoint.misbehave = () => ({ delay: 20 + Math.random() * 30 })
+  const env = { ...environment, EMBEDDINGS_MAX_INPUTS: '10', MATRICE_LEASE_SECONDS: '10' }
+  const workers = Array.from({ length: 8 }, () => startWorker(['embed', '--once', '--project', project_id], env))
+  while (endpoint.requests.length < 30) await sleep(10)
+  workers[3].child.kill('SIGKILL')
+  const results = await Promise.all(workers.map(({ result }) => result))
+  for (const [place, { code, signal, stderr }] of results.entries()) {
+    if (place === 3) assert.equal(signal, 'SIGKILL')
+    else assert.equal(code, 0, stderr)
+  }
+  await assertEmbedded(project_id)
+  const again = [...endpoint.embedded.values()].filter((times) => times > 1)
+  assert.ok(again.length <= inFlight && again.every((times) => times === 2), `${again.length} texts were paid for again`)
 })
 
 test('a text that kills its worker becomes a dead letter, and no other text does', async () => {

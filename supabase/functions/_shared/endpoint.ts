@@ -59,6 +59,8 @@ export class Endpoint {
     try {
       answer = await fetch(url, {
         method: 'POST',
+        // A followed 302 becomes a GET, and the key must not go to another address.
+        redirect: 'manual',
         headers: { 'content-type': 'application/json', ...key && { authorization: `Bearer ${key}` } },
         body: JSON.stringify({ model, input: texts, ...this.#base64 && { encoding_format: 'base64' } }),
         signal: AbortSignal.timeout(timeoutSeconds * 1000),
@@ -87,6 +89,10 @@ async function readBody(answer: Response): Promise<string> {
 
 function failureOf(answer: Response, body: string): EndpointError {
   const { status } = answer
+  if (status >= 300 && status < 400) {
+    const location = clean(answer.headers.get('location') ?? 'nowhere').slice(0, 500)
+    return new EndpointError('misconfigured', `HTTP ${status}: it redirects to ${location}. Set EMBEDDINGS_URL to the address that answers.`)
+  }
   const message = `HTTP ${status}: ${messageOf(body)}`
   if (status === 429) {
     // Waiting does not fill an account. Mere mentions of billing say nothing: limits of a minute name it too, as what lifts them.
@@ -94,7 +100,7 @@ function failureOf(answer: Response, body: string): EndpointError {
     return new EndpointError('busy', message, waitOf(answer.headers))
   }
   if (status === 503 && answer.headers.has('retry-after')) return new EndpointError('busy', message, waitOf(answer.headers))
-  if (status >= 500 || status === 408 || status < 400) return new EndpointError('failed', message)
+  if (status >= 500 || status === 408) return new EndpointError('failed', message)
   if ([401, 402, 405].includes(status)) return new EndpointError('misconfigured', message)
   // 403: the account may not use this model. 404, 410: there is none, or not any more.
   if ([403, 404, 410].includes(status)) return new EndpointError('unserved', message)

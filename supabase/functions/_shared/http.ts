@@ -43,7 +43,8 @@ function statusOf(error: unknown): number {
   if (/^[45]\d\d$/.test(error.code)) return Number(error.code)
   if (error.code === '42501') return 403
   if (/^PGRST30/.test(error.code)) return 401
-  return /^(22|23)/.test(error.code) ? 400 : 502
+  // PGRST1: PostgREST could not read the request, such as half of a surrogate.
+  return /^(22|23|PGRST1)/.test(error.code) ? 400 : 502
 }
 
 export function bearer(request: Request): string {

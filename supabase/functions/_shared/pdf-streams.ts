@@ -49,7 +49,7 @@ function dictionaryIn(before: string): string {
 }
 
 function filtersOf(dictionary: string): Filter[] {
-  const [, names = ''] = /\/F(?:ilter)?\s*(\[[^\]]*\]|\/\w+)/.exec(dictionary) ?? []
+  const [, names = ''] = /\/(?:F|Filter)\s*(\[[^\]]*\]|\/\w+)/.exec(dictionary) ?? []
   const isLate = /\/EarlyChange\s+0/.test(dictionary)
   return [...names.matchAll(/\/(\w+)/g)].flatMap(([, name]) => isLate && name.startsWith('LZW') ? unpackLzw(0) : FILTERS[name] ?? [])
 }

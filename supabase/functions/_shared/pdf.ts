@@ -8,6 +8,8 @@ import { largestStream } from './pdf-streams.ts'
 
 // pdf.js waits between its steps: several pages at once fill these times.
 const AT_ONCE = 8
+/** After so many pages, pdf.js is told to forget their fonts. */
+const KEPT = 300
 
 // Of a damaged file, pdf.js rejects promises that nobody waits for, which would end the process. The damage itself is thrown.
 let reading = 0
@@ -39,12 +41,17 @@ async function readPages(bytes: Uint8Array, budget: Budget, part?: { first: numb
     }
     const markdown = new Markdown(budget)
     let page = part?.first ?? 1
+    let cleaned = page
     while (page <= numPages) {
       const numbers = Array.from({ length: Math.min(atOnce, numPages - page + 1) }, (_, i) => page + i)
       const texts = await within(budget, Promise.all(numbers.map((number) => textOf(document, number, budget))))
       for (const text of texts) {
         markdown.begin({ page: page++ })
         markdown.raw(text)
+      }
+      if (page - cleaned > KEPT) {
+        await document.cleanup()
+        cleaned = page
       }
       if (performance.now() > stops) break
     }
@@ -85,6 +92,7 @@ async function textOf(document: Document, number: number, budget: Budget): Promi
       }
       budget.left()
     }
+    page.cleanup()
     return clean(text).replaceAll('\uf0b7', '•').normalize('NFC')
   } catch (error) {
     if (error instanceof ConversionError) throw error

@@ -17,7 +17,7 @@ export interface Database {
 export class DatabaseError extends Error {
   override name = 'DatabaseError'
   constructor(readonly code: string, message: string, readonly detail?: string | null, readonly hint?: string | null) {
-    super([message, detail, hint].filter(Boolean).join(' '))
+    super([message, detail, hint].filter(Boolean).map((each, i) => i === 0 && (detail || hint) && /\w$/.test(each!) ? `${each}.` : each).join(' '))
   }
 
   /** Whether the same call may succeed later: connections, locks and resources, not arguments or rights. */

@@ -50,6 +50,8 @@ async function readJson(request: Request): Promise<Asked> {
   if (typeof storage_path !== 'string' || !/^[^/]+\/./.test(storage_path) || storage_path.split('/').some((step) => /^\.*$/.test(step))) {
     throw new HttpError(400, 'invalid', 'storage_path must be a bucket and a path in it', 'Or send the file itself, with ?project_id=…&name=….')
   }
+  const odd = ['name', 'source_key', 'format'].find((key) => given[key] !== undefined && typeof given[key] !== 'string')
+  if (odd) throw new HttpError(400, 'invalid', `${odd} must be a text`)
   const name = typeof given.name === 'string' ? given.name : storage_path.split('/').pop()!
   const { first_page: _, ...rest } = given
   return { source_key: storage_path, ...rest, name, storage_path } as unknown as Asked
