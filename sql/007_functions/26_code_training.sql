@@ -35,9 +35,10 @@ as $$
 #variable_conflict use_column
 declare
   dimensions constant integer := (select m.dimensions from matrice.embedding_models m where m.model = train_cells.model);
-  cells      constant integer := matrice_private.cell_count(total, dimensions);
+  share      constant double precision := matrice_private.code_share(project_id, model);
+  cells      constant integer := greatest(8, share * matrice_private.cell_count(total, dimensions));
   -- A writer does it: with so many, it takes a second or two.
-  wanted     constant integer := greatest(4 * cells, least(24 * cells, 1.3e8 / (dimensions * sqrt(cells))));
+  wanted     constant integer := share * greatest(4 * cells, least(24 * cells, 1.3e8 / (dimensions * sqrt(cells))));
   trained    record;
   made       integer;
 begin
@@ -81,7 +82,7 @@ begin
   end if;
   full_lists := array(
     select l.id from matrice_private.code_lists l
-     where l.project_id = begin_cells.project_id and l.model = begin_cells.model and l.code_count > batch / 8);
+     where l.project_id = begin_cells.project_id and l.model = begin_cells.model and l.code_count > matrice_private.small_list(batch));
   -- One writer alone can have locked all of them.
   return cardinality(full_lists) > 0
     and (
@@ -120,3 +121,22 @@ end
 $$;
 comment on function matrice_private.renew_cells is
   'Makes new cells for a project that has grown fourfold, or whose new vectors are far from its cells. Returns whether it did.';
+
+create or replace function matrice_private.renew_if_done(project_id uuid, model text) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  generation integer;
+  batch      integer;
+begin
+  select c.generation, matrice_private.code_batch(c.project_id, c.model, c.batch) into generation, batch
+    from matrice_private.code_clusterings c
+   where c.project_id = renew_if_done.project_id and c.model = renew_if_done.model;
+  return found and matrice_private.next_batch(project_id, model, generation, batch) = '{}'
+    and matrice_private.renew_cells(project_id, model);
+end
+$$;
+comment on function matrice_private.renew_if_done is
+  'Makes new cells for a project if it is time, once no code has to move to the present ones. Returns whether it did.';
