@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { once } from 'node:events'
 import { createServer, request as httpRequest } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -196,3 +196,30 @@ test('matrice-worker ingest does the same for files', async () => {
   assert.deepEqual(sources.map(({ source_key }) => source_key), files.map((file) => `disk:${file}`).sort())
   assert.match(sources.at(-1).error, /encrypted/)
 })
+
+for (const [way, env] of [['a connection', {}], ['PostgREST', { DATABASE_URL: '' }]]) {
+  test(`matrice-worker sync makes a folder the sources of a prefix, over ${way}`, async () => {
+    if (env.DATABASE_URL === '') Object.assign(env, { SUPABASE_URL: stack.url, SUPABASE_SERVICE_ROLE_KEY: await stack.token({ role: 'service_role' }) })
+    const project = await ok(alice.rpc('create_project', { name: way }))
+    const home = join(folder, `home ${way}`)
+    mkdirSync(join(home, 'deep'), { recursive: true })
+    const odd = 'deep/"a", {b}\\.md'
+    for (const [name, text] of [['one.md', '# One'], [odd, '# Two'], ['gone.txt', 'three'], ['.hidden', 'no'], ['empty.md', '']]) writeFileSync(join(home, name), text)
+    const sync = async (...args) => {
+      const { code, stdout, stderr } = await runWorker(['sync', '--project', project, ...args, home], { DATABASE_URL: `${stack.databaseUrl}?role=service_role`, ...env })
+      const lines = stdout.trim().split('\n').map((line) => JSON.parse(line))
+      return { code, stderr, actions: Object.fromEntries(lines.map(({ file, action, error }) => [file, action ?? error.code])) }
+    }
+    await ok(alice.rpc('sync_source', { project_id: project, source_key: 'elsewhere/one.md', content: 'stays' }))
+    const first = await sync()
+    assert.deepEqual([first.code, first.actions], [1, { 'one.md': 'added', [odd]: 'added', 'gone.txt': 'added', 'empty.md': 'empty' }], first.stderr)
+    rmSync(join(home, 'gone.txt'))
+    writeFileSync(join(home, 'empty.md'), 'Not empty any more')
+    const second = await sync()
+    assert.deepEqual([second.code, second.actions], [0, { 'one.md': 'unchanged', [odd]: 'unchanged', 'empty.md': 'updated', 'gone.txt': 'removed' }], second.stderr)
+    const sources = await ok(alice.from('context_sources').select('source_key, error').eq('project_id', project).order('source_key'))
+    const keys = ['elsewhere/one.md', ...['one.md', odd, 'empty.md'].map((name) => `home ${way}/${name}`)]
+    assert.deepEqual(sources.map(({ source_key }) => source_key).sort(), keys.sort())
+    assert.ok(sources.every(({ error }) => error === null))
+  })
+}
