@@ -110,12 +110,14 @@ begin
          -- Keeps a list small enough to be merged.
          select n.project_id, n.model, array_agg(n.chunk_id) as chunk_ids
            from (
-             select one.project_id, one.model, one.chunk_id,
-                    row_number() over (partition by one.project_id, one.model)
-                      / matrice_private.code_batch(one.project_id, one.model) as part
+             select one.project_id, one.model, one.chunk_id, row_number() over (partition by one.project_id, one.model) as number
                from added one
            ) n
-          group by n.project_id, n.model, n.part
+           join (
+             select t.project_id, t.model, matrice_private.code_batch(t.project_id, t.model) as codes
+               from (select distinct one.project_id, one.model from added one) t offset 0
+           ) batch on batch.project_id = n.project_id and batch.model = n.model
+          group by n.project_id, n.model, n.number / batch.codes
        ) a;
     for touched in select a.project_id, a.model, count(*) as codes from added a group by 1, 2 loop
       perform matrice_private.tend_codes(touched.project_id, touched.model, touched.codes);
@@ -178,12 +180,16 @@ begin
   for part in
     select n.project_id, n.model, array_agg(n.chunk_id) as chunk_ids
       from (
-        select e.project_id, e.model, e.chunk_id, row_number() over (partition by e.project_id, e.model)
-               / matrice_private.code_batch(e.project_id, e.model) as part
+        select e.project_id, e.model, e.chunk_id, row_number() over (partition by e.project_id, e.model) as number
           from matrice.chunk_embeddings e
          where rebuild_code_index.project_id is null or e.project_id = rebuild_code_index.project_id
       ) n
-     group by n.project_id, n.model, n.part
+      join (
+        select t.project_id, t.model, matrice_private.code_batch(t.project_id, t.model) as codes
+          from (select distinct e.project_id, e.model from matrice.chunk_embeddings e
+                 where rebuild_code_index.project_id is null or e.project_id = rebuild_code_index.project_id) t offset 0
+      ) batch on batch.project_id = n.project_id and batch.model = n.model
+     group by n.project_id, n.model, n.number / batch.codes
   loop
     perform matrice_private.add_codes(part.project_id, part.model, part.chunk_ids);
   end loop;

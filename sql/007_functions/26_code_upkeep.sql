@@ -1,4 +1,4 @@
--- Putting codes in order: who does it, how much at once, and what happens if it fails. sql/024_code_pace.sql describes the table.
+-- Putting codes in order: who does it, how much at once, and what happens if it fails. sql/027_code_pace.sql describes the table.
 
 create or replace function matrice_private.small_list(batch integer) returns integer
 language sql immutable
