@@ -34,7 +34,7 @@ def real():
     passages, questions = vector_sets.real()["E5"]
     mean = passages.mean(0)
     axes = numpy.linalg.svd(passages - mean, full_matrices=False)[2][:DIMENSIONS].T
-    if DIMENSIONS > axes.shape[1]:
+    if axes.shape[1] < DIMENSIONS:
         turned = numpy.linalg.qr(numpy.random.default_rng(2).standard_normal((DIMENSIONS, axes.shape[1])))[0]
         axes = (axes @ turned.T).astype(numpy.float32)
     passages, questions = (passages - mean) @ axes, (questions - mean) @ axes

@@ -26,7 +26,8 @@ select matrice_private.revoke_from_everybody('table', 'matrice_private.code_fail
 create policy "nobody reads them" on matrice_private.code_failures for select to authenticated using (false);
 
 comment on column matrice_private.code_clusterings.batch is
-  'How many codes are moved at once, at most. Whoever stores embeddings moves fewer if they have many dimensions, or after a failure.';
+  'How many codes are moved at once, at most. Whoever stores embeddings moves fewer if they have many dimensions, or after a '
+  'failure.';
 
 -- It takes the most codes to move now.
 drop function if exists matrice_private.move_codes;

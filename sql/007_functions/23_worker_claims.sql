@@ -137,8 +137,8 @@ create or replace function matrice_private.lease_chunks(
 )
 language plpgsql
 set search_path = pg_catalog, pg_temp
--- A session keeps its plans, and makes each once. A plan that was made for few chunks would read whole tables, even when there are
--- many chunks.
+-- A session keeps its plans, and makes each once. A plan that was made for few chunks would read whole tables, even when there
+-- are many chunks.
 set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
 set plan_cache_mode = force_generic_plan
 as $$

@@ -115,12 +115,12 @@ $$;
 comment on function matrice_private.merge_codes is
   'Merges lists of codes of a project if it has many small ones, or many codes of embeddings that were deleted or changed.';
 
-
 create or replace function matrice_private.has_time() returns boolean
 language sql volatile
 set search_path = pg_catalog, pg_temp
 begin atomic
-  select coalesce(clock_timestamp() < statement_timestamp() + nullif(current_setting('statement_timeout')::interval, '0') / 2, true);
+  select coalesce(
+    clock_timestamp() < statement_timestamp() + nullif(current_setting('statement_timeout')::interval, '0') / 2, true);
 end;
 comment on function matrice_private.has_time is 'Returns whether half of the time that the statement may take is left.';
 
@@ -132,7 +132,8 @@ begin atomic
   select code = '57014' and (message = 'canceling statement due to statement timeout' or not matrice_private.has_time());
 end;
 comment on function matrice_private.is_timeout is
-  'Returns whether an error says that the statement has taken the time that it may take. If not, somebody else may have cancelled it.';
+  'Returns whether an error says that the statement has taken the time that it may take. If not, somebody else may have '
+  'cancelled it.';
 
 create or replace function matrice_private.note_failure(project_id uuid, model text, code text, message text) returns void
 language plpgsql
@@ -149,7 +150,8 @@ begin
   values (note_failure.project_id, note_failure.model, note_failure.code, left(note_failure.message, 1000));
 end
 $$;
-comment on function matrice_private.note_failure is 'Records that a batch of codes failed. Forgets failures that are older than a day.';
+comment on function matrice_private.note_failure is
+  'Records that a batch of codes failed. Forgets failures that are older than a day.';
 
 create or replace function matrice_private.is_paused(project_id uuid, model text) returns boolean
 language plpgsql stable
@@ -188,8 +190,8 @@ exception when others or query_canceled then
 end
 $$;
 comment on function matrice_private.try_batch is
-  'Does some work on the codes of a project: merge, move or renew. Returns whether it did. If it fails, or the statement has taken '
-  'too long, the work is undone, but not the statement; it is then no longer bounded by statement_timeout.';
+  'Does some work on the codes of a project: merge, move or renew. Returns whether it did. If it fails, or the statement has '
+  'taken too long, the work is undone, but not the statement; it is then no longer bounded by statement_timeout.';
 
 create or replace function matrice_private.tend_codes(project_id uuid, model text, stored bigint default null) returns void
 language plpgsql
@@ -212,6 +214,6 @@ begin
 end
 $$;
 comment on function matrice_private.tend_codes is
-  'Puts the codes of a project in order, a little at a time: whoever stores or deletes embeddings calls it. stored: how many were '
-  'stored; with more, it moves more. Null: it moves none. It never fails because of the codes, and begins nothing when the statement '
-  'has taken half of its time. Default: stored null.';
+  'Puts the codes of a project in order, a little at a time: whoever stores or deletes embeddings calls it. stored: how many '
+  'were stored; with more, it moves more. Null: it moves none. It never fails because of the codes, and begins nothing when the '
+  'statement has taken half of its time. Default: stored null.';

@@ -84,7 +84,7 @@ rollback to before;
 select is(matrice.calculate_cost('plain-model', 1000, 1000), 0.01, 'A price that was rolled back does not count');
 
 -- record_steps prices a batch where it reads it if a service records it, and leaves it to the triggers if a member does. What is
--- stored is the same as by plain INSERTs.
+-- stored is the same as by a plain INSERT.
 select tests.project('batches'), tests.project('own prices');
 select lives_ok($$select matrice.set_price(tests.id('own prices'), 'gpt-4o', '{"input": 1, "output": 1}', valid_from => '2020-01-01Z')$$, 'A price of its own');
 create temporary table ways as
