@@ -152,7 +152,8 @@ comment on function matrice._plain_price(uuid, text, jsonb, bigint, bigint, time
   'looks further. Internal, for calculate_cost.';
 comment on function matrice._find_model(text, text, boolean) is
   'Returns the model of model_prices that a name means, and, if the price of another model is used, for what: snapshot or '
-  'region. Null if it means none. by_itself: a model of this very name comes first. Internal, for resolve_model and priced_model.';
+  'region. Null if it means none. by_itself: a model of this very name comes first. Internal, for resolve_model and '
+  'priced_model.';
 comment on function matrice._undated_name(text) is
   'Returns the name of a model without the date of its snapshot; null if it has none. Internal, for undated_name.';
 comment on function matrice._has_request_fee(text) is
