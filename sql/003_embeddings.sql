@@ -152,9 +152,10 @@ create table matrice.embedding_leases (
   template_hash integer,
   is_failed    boolean     not null default false,
   unanswered   integer     not null default 0,
-  constraint embedding_leases_pkey primary key (chunk_id, model),
-  constraint embedding_leases_chunk_fkey foreign key (project_id, chunk_id)
-    references matrice.source_chunks (project_id, id) on delete cascade,
+  -- A chunk has one project. With it, the key also finds the rows that the foreign key asks for.
+  constraint embedding_leases_pkey primary key (chunk_id, project_id, model),
+  constraint embedding_leases_chunk_fkey foreign key (chunk_id, project_id)
+    references matrice.source_chunks (id, project_id) on delete cascade,
   constraint embedding_leases_model_length check (octet_length(model) <= 200),
   constraint embedding_leases_attempt_check check (attempt between 1 and 1000000),
   constraint embedding_leases_unanswered_check check (unanswered between 0 and 1000000),
@@ -163,7 +164,7 @@ create table matrice.embedding_leases (
   constraint embedding_leases_text_hash_length check (octet_length(text_hash) = 32),
   constraint embedding_leases_leased_until_check check (leased_until between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
--- No other index has chunk_id or project_id. Leases come and go, and after a VACUUM of none PostgreSQL takes every index to be
+-- No index begins with project_id for all leases. Leases come and go, and after a VACUUM of none PostgreSQL takes every index to be
 -- empty. It would then look chunks up in any index that has their id, and read all of it for each.
 create index idx_leases_failed on matrice.embedding_leases (project_id) where is_failed;
 

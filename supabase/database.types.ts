@@ -254,10 +254,10 @@ isOneToOne: false
                   Relationships: [
                     {
       foreignKeyName: "embedding_leases_chunk_fkey"
-      columns: ["project_id","chunk_id"]
+      columns: ["chunk_id","project_id"]
 isOneToOne: false
       referencedRelation: "source_chunks"
-      referencedColumns: ["project_id","id"]
+      referencedColumns: ["id","project_id"]
     }
                   ]
                 },"embedding_models": {

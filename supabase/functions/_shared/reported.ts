@@ -7,7 +7,7 @@ const USAGE = [
 ]
 /** Objects that may have usage in them. */
 const AROUND = [
-  'meta', 'response', 'message', 'metadata', 'kwargs', 'raw', 'x_groq', 'response_metadata', 'llm_output', 'llmOutput', 'providerMetadata', 'provider_metadata',
+  'meta', 'response', 'body', 'message', 'metadata', 'kwargs', 'raw', 'x_groq', 'response_metadata', 'llm_output', 'llmOutput', 'providerMetadata', 'provider_metadata',
   'anthropic', 'openai', 'google', 'gateway', 'openrouter',
 ]
 /** Names, and what else a price may depend on. */
