@@ -46,7 +46,8 @@ begin
     from matrice._train_cells(
       train_cells.project_id, train_cells.model,
       matrice_private.sample_of_codes(train_cells.project_id, train_cells.model, total, wanted),
-      cells, least(total, 2147483647)::integer) t;
+      -- With more codes, fewer vectors are searched for among them.
+      cells, least(total / share, 2147483647)::integer) t;
   if not found then
     return false;
   end if;
