@@ -1,11 +1,10 @@
 """Searches of projects with so many embeddings that their codes are in cells.
 
 The vectors are made of E5's passages (tests/data/real_embeddings.npz), shortened to 64 dimensions by their principal components:
-each is between a passage and one of its neighbours, with noise. BENCH_DIMENSIONS sets other dimensions. E5 has 384: for more, what is
-made in these is turned, and all dimensions get noise. The questions are E5's, too: these are another kind of vector than the stored ones. For comparison there are the vectors of corpus.py, whose neighbourhoods are wide, and random ones, which have none.
+each is between a passage and one of its neighbours, with noise. The questions are E5's, too: these are another kind of vector
+than the stored ones. For comparison there are the vectors of corpus.py, whose neighbourhoods are wide, and random ones, which have none.
 """
 
-import os
 import time
 import uuid
 
@@ -16,8 +15,8 @@ import harness
 import vector_sets
 
 NAME = "bench_large"
-DIMENSIONS = int(os.environ.get("BENCH_DIMENSIONS", "64"))
-BATCH = min(50_000, 16_000_000 // DIMENSIONS)
+DIMENSIONS = 64
+BATCH = 50_000
 MODEL = f"of {DIMENSIONS} dimensions"
 ASKED = 60
 # One chunk of so many has a tag.
@@ -34,9 +33,6 @@ def real():
     passages, questions = vector_sets.real()["E5"]
     mean = passages.mean(0)
     axes = numpy.linalg.svd(passages - mean, full_matrices=False)[2][:DIMENSIONS].T
-    if axes.shape[1] < DIMENSIONS:
-        turned = numpy.linalg.qr(numpy.random.default_rng(2).standard_normal((DIMENSIONS, axes.shape[1])))[0]
-        axes = (axes @ turned.T).astype(numpy.float32)
     passages, questions = (passages - mean) @ axes, (questions - mean) @ axes
     deviations = passages.std(0)
     near = numpy.argsort(-(unit(passages) @ unit(passages).T), 1)[:, 1:30]
@@ -44,8 +40,8 @@ def real():
     def make(count, random):
         first = random.integers(0, len(passages), count)
         second = near[first, random.integers(0, near.shape[1], count)]
-        share = random.random((count, 1), numpy.float32) / 2
-        noise = deviations * random.standard_normal((count, DIMENSIONS), numpy.float32) / 2
+        share = random.random((count, 1)) / 2
+        noise = deviations * random.standard_normal((count, DIMENSIONS)) / 2
         return unit(passages[first] * (1 - share) + passages[second] * share + noise)
 
     return make, unit(questions)[:ASKED]

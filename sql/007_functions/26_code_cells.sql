@@ -62,7 +62,7 @@ begin
             -- Smaller lists are merged first.
             select l.id, l.code_count, l.built_at
               from matrice_private.code_lists l
-             where l.project_id = next_batch.project_id and l.model = next_batch.model and l.code_count > matrice_private.small_list(batch)
+             where l.project_id = next_batch.project_id and l.model = next_batch.model and l.code_count > batch / 8
             union all
             select c.id, c.code_count, c.built_at
               from matrice_private.code_cells c
@@ -75,61 +75,18 @@ $$;
 comment on function matrice_private.next_batch is
   'Returns the lists whose codes move to cells next: full ones, and cells of former generations.';
 
-create or replace function matrice_private.take_pages(
-  clustering matrice_private.code_clusterings, lists uuid[], most integer, out chunks uuid[], out taken integer
-)
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-begin
-  with counted as (
-    select p.list, p.page, cardinality(matrice._coded_chunks(p.codes)) as codes
-      from matrice_private.code_pages p
-     where p.project_id = clustering.project_id and p.model = clustering.model and p.list = any (lists)
-  ), chosen as (
-    select s.list, s.page
-      from (select c.list, c.page, sum(c.codes) over (order by c.list, c.page) - c.codes as before,
-                   exists (select from matrice_private.code_cells cell
-                            where cell.project_id = clustering.project_id and cell.model = clustering.model
-                              and cell.id = c.list and cell.generation = clustering.generation and cell.bound is not null) as is_cell
-              from counted c) s
-     where s.before < most or s.is_cell
-  ), removed as (
-    delete from matrice_private.code_pages p
-     using chosen c
-     where p.project_id = clustering.project_id and p.model = clustering.model and p.list = c.list and p.page = c.page
-    returning p.list, matrice._coded_chunks(p.codes) as ids
-  ), less as (
-    select r.list, sum(cardinality(r.ids)) as codes from removed r group by r.list
-  ), of_lists as (
-    update matrice_private.code_lists l set code_count = l.code_count - less.codes
-      from less
-     where l.project_id = clustering.project_id and l.model = clustering.model and l.id = less.list
-  ), of_cells as (
-    update matrice_private.code_cells c set code_count = c.code_count - less.codes, built_at = clock_timestamp()
-      from less
-     where c.project_id = clustering.project_id and c.model = clustering.model and c.id = less.list
-  )
-  select array_agg(distinct u.id), count(*) into chunks, taken from removed r cross join lateral unnest(r.ids) as u (id);
-end
-$$;
-comment on function matrice_private.take_pages is
-  'Removes pages of lists and cells that have about so many codes, and returns the chunks. most: a list that has more keeps its '
-  'other pages. A present cell loses all of its pages, unless it is the one for what is far from all.';
-
-create or replace function matrice_private.move_codes(project_id uuid, model text, lists uuid[], most integer default 2147483647)
-returns boolean
+create or replace function matrice_private.move_codes(project_id uuid, model text, lists uuid[]) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
   clustering matrice_private.code_clusterings;
-  held   uuid[];
-  cells  uuid[];
-  taken  record;
-  moved  integer;
+  held    uuid[];
+  cells   uuid[];
+  chunks  uuid[];
+  stored  integer;
+  moved   integer;
 begin
   -- Nobody waits: another writer may be moving codes, or merging the same lists.
   select * into clustering from matrice_private.code_clusterings c
@@ -149,26 +106,31 @@ begin
   if cardinality(lists) = 0 or not lists <@ (held || cells) then
     return false;
   end if;
-  select t.chunks, t.taken as codes into taken from matrice_private.take_pages(clustering, lists, most) t;
+  stored := (
+    select sum(p.code_count) from matrice_private.code_places(move_codes.project_id, move_codes.model) p where p.id = any (lists));
+  with removed as (
+    delete from matrice_private.code_pages p
+     where p.project_id = move_codes.project_id and p.model = move_codes.model and p.list = any (lists)
+    returning p.codes
+  )
+  select array_agg(distinct c.id) into chunks
+    from removed r cross join lateral unnest(matrice._coded_chunks(r.codes)) as c (id);
   delete from matrice_private.code_lists l
-   where l.project_id = move_codes.project_id and l.model = move_codes.model and l.id = any (held)
-     and not exists (select from matrice_private.code_pages p
-                      where p.project_id = l.project_id and p.model = l.model and p.list = l.id);
+   where l.project_id = move_codes.project_id and l.model = move_codes.model and l.id = any (held);
   delete from matrice_private.code_cells c
    where c.project_id = move_codes.project_id and c.model = move_codes.model and c.id = any (lists)
-     and c.generation < clustering.generation
-     and not exists (select from matrice_private.code_pages p
-                      where p.project_id = c.project_id and p.model = c.model and p.list = c.id);
-  moved := matrice_private.fill_cells(clustering, taken.chunks);
-  perform matrice_private.discount_deletions(move_codes.project_id, move_codes.model, taken.codes - moved);
+     and c.generation < clustering.generation;
+  update matrice_private.code_cells c set code_count = 0, built_at = clock_timestamp()
+   where c.project_id = move_codes.project_id and c.model = move_codes.model and c.id = any (lists);
+  moved := matrice_private.fill_cells(clustering, chunks);
+  perform matrice_private.discount_deletions(move_codes.project_id, move_codes.model, stored - moved);
   return true;
 end
 $$;
 comment on function matrice_private.move_codes is
   'Moves the codes of lists, and of former cells, to the cells of the project, without the codes of embeddings that were '
   'deleted. Those of its present cells are made again. Returns whether it did: it does nothing if another '
-  'transaction is at it, or has locked one of them. most: about so many codes at most; the others stay where they are. '
-  'Default: most 2147483647.';
+  'transaction is at it, or has locked one of them.';
 
 create or replace function matrice_private.fill_cells(clustering matrice_private.code_clusterings, chunks uuid[]) returns integer
 language plpgsql
@@ -224,7 +186,6 @@ as $$
 #variable_conflict use_column
 declare
   clustering matrice_private.code_clusterings;
-  most   integer;
   chosen uuid[];
   done   integer := 0;
 begin
@@ -236,25 +197,22 @@ begin
     select * into clustering from matrice_private.code_clusterings c
      where c.project_id = cluster_codes.project_id and c.model = cluster_codes.model;
     if not found then
-      -- To make cells takes the time of some batches, so it is a step of its own.
+      -- Making cells takes a writer the time of several batches, so the next one moves the first codes.
       exit when not matrice_private.begin_cells(project_id, model, minimum, cluster_codes.batch) or steps is not null;
       continue;
     end if;
-    most := case when steps is null then clustering.batch else matrice_private.code_batch(project_id, model, clustering.batch) end;
-    chosen := matrice_private.next_batch(project_id, model, clustering.generation, most);
-    if chosen = '{}' then
-      exit when steps is not null or not matrice_private.renew_cells(project_id, model);
-      continue;
-    end if;
-    exit when not matrice_private.move_codes(project_id, model, chosen, most);
+    chosen := matrice_private.next_batch(project_id, model, clustering.generation, clustering.batch);
+    exit when chosen = '{}' or not matrice_private.move_codes(project_id, model, chosen);
     done := done + 1;
+    if matrice_private.next_batch(project_id, model, clustering.generation, clustering.batch) = '{}' then
+      perform matrice_private.renew_cells(project_id, model);
+    end if;
   end loop;
   return done;
 end
 $$;
 comment on function matrice_private.cluster_codes is
   'Makes cells for a project that has very many codes, and moves codes from its full lists to its cells. Returns how many '
-  'batches it moved. steps: at most so many, each in some tenths of a second; a call that makes the first cells moves nothing. '
-  'null: all, and renews the cells if it is time. minimum: from how many codes on a project gets cells. batch: how many '
-  'codes move at once, at most; a project keeps the size that its first cells were made with. Defaults: steps 1, minimum 200000, '
-  'batch 32768.';
+  'batches it moved. steps: at most so many, and none in a call that makes the first cells; null: all. minimum: from how many codes on a project gets cells. batch: how many '
+  'codes move at once; a project keeps the size that its first cells were made with. Defaults: steps 1, minimum 200000, batch '
+  '32768.';

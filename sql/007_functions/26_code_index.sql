@@ -89,6 +89,75 @@ comment on function matrice_private.merge_lists is
   'Merges lists of codes to one, without the codes of embeddings that were deleted or changed. Returns whether it did: it does '
   'nothing if another transaction has locked one of them.';
 
+create or replace function matrice_private.merge_small_lists(project_id uuid, model text, most integer) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  size   numeric;
+  chosen uuid[];
+begin
+  for size in
+    select floor(log(8, l.code_count))
+      from matrice_private.code_lists l
+     where l.project_id = merge_small_lists.project_id and l.model = merge_small_lists.model and l.code_count <= most / 8
+     group by 1
+    having count(*) >= 8
+  loop
+    -- Other writers may be merging some of them.
+    chosen := array(
+      select l.id from matrice_private.code_lists l
+       where l.project_id = merge_small_lists.project_id and l.model = merge_small_lists.model and l.code_count <= most / 8
+         and floor(log(8, l.code_count)) = size
+       order by l.built_at
+       limit 8 for update skip locked);
+    if cardinality(chosen) = 8 and matrice_private.merge_lists(project_id, model, chosen) then
+      return true;
+    end if;
+  end loop;
+  return false;
+end
+$$;
+comment on function matrice_private.merge_small_lists is
+  'Merges eight lists of about one size to one, if a project has eight. Returns whether it did. most: the most codes of the new '
+  'list.';
+
+create or replace function matrice_private.merge_codes(project_id uuid, model text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  batch   constant integer := (select c.batch from matrice_private.code_clusterings c
+                                where c.project_id = merge_codes.project_id and c.model = merge_codes.model);
+  -- A merge of this many codes takes some tenths of a second.
+  most    constant integer := coalesce(batch, 32768);
+  deleted constant bigint := (select sum(d.code_count) from matrice_private.code_deletions d
+                               where d.project_id = merge_codes.project_id and d.model = merge_codes.model);
+  chosen  uuid[];
+begin
+  -- At other isolation levels, a row that another transaction has merged meanwhile is an error.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return;
+  end if;
+  -- Eight lists become one, so a code is made again once for each eightfold growth of its project.
+  while matrice_private.merge_small_lists(project_id, model, most) loop
+  end loop;
+  -- When a fifth of the codes are deleted ones, make the oldest lists again. Searches compare those codes too.
+  if deleted > 64 and deleted > matrice_private.code_total(project_id, model) / 5 then
+    chosen := matrice_private.oldest_lists(project_id, model, most);
+    if batch is null then
+      perform matrice_private.merge_lists(project_id, model, chosen);
+    else
+      perform matrice_private.move_codes(project_id, model, chosen);
+    end if;
+  end if;
+end
+$$;
+comment on function matrice_private.merge_codes is
+  'Merges lists of codes of a project if it has many small ones, or many codes of embeddings that were deleted or changed.';
+
 create or replace function matrice_private.index_codes() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -110,21 +179,19 @@ begin
          -- Keeps a list small enough to be merged.
          select n.project_id, n.model, array_agg(n.chunk_id) as chunk_ids
            from (
-             select one.project_id, one.model, one.chunk_id, row_number() over (partition by one.project_id, one.model) as number
+             select one.project_id, one.model, one.chunk_id,
+                    row_number() over (partition by one.project_id, one.model) / 32768 as part
                from added one
            ) n
-           join (
-             select t.project_id, t.model, matrice_private.code_batch(t.project_id, t.model) as codes
-               from (select distinct one.project_id, one.model from added one) t offset 0
-           ) batch on batch.project_id = n.project_id and batch.model = n.model
-          group by n.project_id, n.model, n.number / batch.codes
+          group by n.project_id, n.model, n.part
        ) a;
     for touched in select a.project_id, a.model, count(*) as codes from added a group by 1, 2 loop
-      perform matrice_private.tend_codes(touched.project_id, touched.model, touched.codes);
+      perform matrice_private.merge_codes(touched.project_id, touched.model);
+      perform matrice_private.cluster_codes(touched.project_id, touched.model, steps => 1 + touched.codes::integer / 16384);
     end loop;
   else
     for touched in select distinct r.project_id, r.model from removed r loop
-      perform matrice_private.tend_codes(touched.project_id, touched.model);
+      perform matrice_private.merge_codes(touched.project_id, touched.model);
     end loop;
   end if;
   return null;
@@ -148,14 +215,14 @@ begin
   if not exists (select from pg_trigger t where t.tgrelid = 'matrice.projects'::regclass and t.tgname = 'forget_codes') then
     create constraint trigger forget_codes after delete on matrice.projects deferrable initially deferred
     for each row execute function matrice_private.forget_rows(
-      'code_pages', 'code_lists', 'code_cells', 'code_clusterings', 'code_deletions', 'code_failures');
+      'code_pages', 'code_lists', 'code_cells', 'code_clusterings', 'code_deletions');
   end if;
 end
 $$;
 
 create or replace trigger forget_all_codes after truncate on matrice.chunk_embeddings
 for each statement execute function matrice_private.forget_rows(
-  'code_pages', 'code_lists', 'code_cells', 'code_clusterings', 'code_deletions', 'code_failures');
+  'code_pages', 'code_lists', 'code_cells', 'code_clusterings', 'code_deletions');
 
 create or replace function matrice_private.rebuild_code_index(project_id uuid default null) returns void
 language plpgsql
@@ -173,23 +240,16 @@ begin
    where rebuild_code_index.project_id is null or c.project_id = rebuild_code_index.project_id;
   delete from matrice_private.code_clusterings c
    where rebuild_code_index.project_id is null or c.project_id = rebuild_code_index.project_id;
-  delete from matrice_private.code_failures f
-   where rebuild_code_index.project_id is null or f.project_id = rebuild_code_index.project_id;
   delete from matrice_private.code_deletions d
    where rebuild_code_index.project_id is null or d.project_id = rebuild_code_index.project_id;
   for part in
     select n.project_id, n.model, array_agg(n.chunk_id) as chunk_ids
       from (
-        select e.project_id, e.model, e.chunk_id, row_number() over (partition by e.project_id, e.model) as number
+        select e.project_id, e.model, e.chunk_id, row_number() over (partition by e.project_id, e.model) / 32768 as part
           from matrice.chunk_embeddings e
          where rebuild_code_index.project_id is null or e.project_id = rebuild_code_index.project_id
       ) n
-      join (
-        select t.project_id, t.model, matrice_private.code_batch(t.project_id, t.model) as codes
-          from (select distinct e.project_id, e.model from matrice.chunk_embeddings e
-                 where rebuild_code_index.project_id is null or e.project_id = rebuild_code_index.project_id) t offset 0
-      ) batch on batch.project_id = n.project_id and batch.model = n.model
-     group by n.project_id, n.model, n.number / batch.codes
+     group by n.project_id, n.model, n.part
   loop
     perform matrice_private.add_codes(part.project_id, part.model, part.chunk_ids);
   end loop;

@@ -35,10 +35,9 @@ as $$
 #variable_conflict use_column
 declare
   dimensions constant integer := (select m.dimensions from matrice.embedding_models m where m.model = train_cells.model);
-  share      constant double precision := matrice_private.code_share(project_id, model);
-  cells      constant integer := greatest(8, share * matrice_private.cell_count(total, dimensions));
+  cells      constant integer := matrice_private.cell_count(total, dimensions);
   -- A writer does it: with so many, it takes a second or two.
-  wanted     constant integer := share * greatest(4 * cells, least(24 * cells, 1.3e8 / (dimensions * sqrt(cells))));
+  wanted     constant integer := greatest(4 * cells, least(24 * cells, 1.3e8 / (dimensions * sqrt(cells))));
   trained    record;
   made       integer;
 begin
@@ -46,8 +45,7 @@ begin
     from matrice._train_cells(
       train_cells.project_id, train_cells.model,
       matrice_private.sample_of_codes(train_cells.project_id, train_cells.model, total, wanted),
-      -- With more codes, fewer vectors are searched for among them.
-      cells, least(total / share, 2147483647)::integer) t;
+      cells, least(total, 2147483647)::integer) t;
   if not found then
     return false;
   end if;
@@ -83,7 +81,7 @@ begin
   end if;
   full_lists := array(
     select l.id from matrice_private.code_lists l
-     where l.project_id = begin_cells.project_id and l.model = begin_cells.model and l.code_count > matrice_private.small_list(batch));
+     where l.project_id = begin_cells.project_id and l.model = begin_cells.model and l.code_count > batch / 8);
   -- One writer alone can have locked all of them.
   return cardinality(full_lists) > 0
     and (
@@ -122,22 +120,3 @@ end
 $$;
 comment on function matrice_private.renew_cells is
   'Makes new cells for a project that has grown fourfold, or whose new vectors are far from its cells. Returns whether it did.';
-
-create or replace function matrice_private.renew_if_done(project_id uuid, model text) returns boolean
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-  generation integer;
-  batch      integer;
-begin
-  select c.generation, matrice_private.code_batch(c.project_id, c.model, c.batch) into generation, batch
-    from matrice_private.code_clusterings c
-   where c.project_id = renew_if_done.project_id and c.model = renew_if_done.model;
-  return found and matrice_private.next_batch(project_id, model, generation, batch) = '{}'
-    and matrice_private.renew_cells(project_id, model);
-end
-$$;
-comment on function matrice_private.renew_if_done is
-  'Makes new cells for a project if it is time, once no code has to move to the present ones. Returns whether it did.';

@@ -5,7 +5,7 @@ use crate::postgres::INTERRUPT;
 use crate::postgres::code_cells::{fill_cells, train_cells};
 use crate::postgres::embeddings::{List, Near, build_list, nearest};
 use crate::postgres::error::error;
-use matrice_core::codes::{CellWriter, Cells, Id, Page, id_set};
+use matrice_core::codes::{CellWriter, Cells, Id, Page};
 use pgrx::datum::{AnyElement, Array, Uuid};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -23,11 +23,7 @@ fn _nearest_chunks(
     let model = given("model", model)?;
     let query = given("query", query)?;
     let count = usize::try_from(given("match_count", match_count)?).unwrap_or(0);
-    let among = among.map(|chunk_ids| {
-        let mut among = id_set(chunk_ids.len());
-        among.extend(ids(&chunk_ids));
-        among
-    });
+    let among = among.map(|chunk_ids| ids(&chunk_ids).collect());
     let near = nearest(&project_ids, model, query, count, among.as_ref())?;
     let row = |near: Near| (Uuid::from_bytes(near.chunk_id), near.similarity);
     Ok(TableIterator::new(near.into_iter().map(row)))

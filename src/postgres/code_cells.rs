@@ -12,8 +12,8 @@ use std::collections::{BTreeSet, HashSet};
 
 /// How many stored vectors are searched for, to learn which cells hold the nearest of a vector: at least, and at most.
 const QUERIES: (usize, usize) = (8, 64);
-/// How many numbers that may compare, unless the least number of queries takes more: some tenths of a second.
-const COMPARISONS: usize = 12_800_000_000;
+/// How many comparisons that may take, unless the least number of queries takes more: a second.
+const COMPARISONS: usize = 100_000_000;
 /// Which of the nearest of each are looked at. A search may ask for one, or for hundreds, or for ten that are rare.
 const RANKS: [usize; 16] = [1, 2, 3, 4, 6, 8, 12, 16, 32, 64, 100, 160, 256, 400, 640, 1000];
 /// More numbers of a sample would take too much memory: 256 MB.
@@ -56,7 +56,8 @@ pub(crate) fn train_cells(
     };
     let mut rotator: Option<Rotator> = None;
     let (mut directions, mut queries) = (Vec::new(), Vec::new());
-    let (mut asked, mut every) = (0, 1);
+    let asked = (COMPARISONS / total.max(1)).clamp(QUERIES.0, QUERIES.1);
+    let every = (sample.len() / asked).max(1);
     for (number, chunk_id) in sample.iter().enumerate() {
         check_interrupts(number);
         let Some(numbers) = embeddings.numbers(*chunk_id) else {
@@ -64,8 +65,6 @@ pub(crate) fn train_cells(
         };
         if rotator.is_none() {
             rotator = Rotator::new(numbers.len());
-            asked = (COMPARISONS / (total.max(1) * numbers.len().max(128))).clamp(QUERIES.0, QUERIES.1);
-            every = (sample.len() / asked).max(1);
         }
         if let Some(direction) = rotator.as_ref().and_then(|rotator| rotator.direction(&numbers)) {
             if number.is_multiple_of(every) && queries.len() < asked {

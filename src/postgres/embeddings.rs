@@ -3,7 +3,7 @@
 use crate::postgres::INTERRUPT;
 use crate::postgres::error::error;
 use crate::postgres::rows::{Bytes, Form, Id, Key, Kind, ReadAhead, Scan, Table, is_of_pgvector};
-use matrice_core::codes::{Bound, Candidate, Candidates, Encoder, IdSet, ListQuery, Mean, Page, Query, Ranked};
+use matrice_core::codes::{Bound, Candidate, Candidates, Encoder, ListQuery, Mean, Page, Query, Ranked};
 use pgrx::datum::AnyElement;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -295,7 +295,7 @@ struct Tables {
 struct Search<'a> {
     tables: &'a Tables,
     model: &'a str,
-    among: Option<&'a IdSet>,
+    among: Option<&'a HashSet<Id>>,
     compared: Compared<'a>,
     nearest: Nearest,
     /// Several, each on the way to the embedding of another chunk.
@@ -328,7 +328,7 @@ pub(crate) fn nearest(
     model: &str,
     query: AnyElement,
     count: usize,
-    among: Option<&IdSet>,
+    among: Option<&HashSet<Id>>,
 ) -> Result<Vec<Near>, ErrorReport> {
     let tables = Tables {
         embedding_of_chunk: Table::open(&EMBEDDING_OF_CHUNK)?,
@@ -440,23 +440,26 @@ impl Search<'_> {
     fn cells_of(&mut self, project_id: Id) -> Option<Vec<Place>> {
         let mut places = Vec::new();
         let mut nearest = f32::NEG_INFINITY;
-        let mut bounds = Vec::new();
+        let mut bound = None;
         self.cells.find(&[Key::Uuid(project_id), Key::Text(self.model)]);
         while self.cells.advance() {
             let mean = self.compared.query.mean(&self.cells.bytes(CENTROID)?)?;
-            if let Some(bytes) = self.cells.bytes(BOUND) {
-                nearest = nearest.max(mean);
-                bounds.push((places.len(), Bound::parse(&bytes)?, mean));
-            }
+            let reach = match self.cells.bytes(BOUND) {
+                Some(bytes) => {
+                    nearest = nearest.max(mean);
+                    bound.insert(Bound::parse(&bytes)?).reach(mean)
+                }
+                None => f32::INFINITY,
+            };
             places.push(Place {
                 id: self.cells.uuid(LIST_ID)?,
                 code_count: count_in(&self.cells),
-                reach: f32::INFINITY,
+                reach,
                 query: None,
             });
         }
-        for (place, bound, mean) in bounds {
-            places[place].reach = bound.of_query(nearest).reach(mean);
+        if bound.is_some_and(|bound| !bound.covers(nearest)) {
+            places.iter_mut().for_each(|place| place.reach = f32::INFINITY);
         }
         places.sort_unstable_by(|left, right| right.reach.total_cmp(&left.reach));
         Some(places)

@@ -24,7 +24,7 @@ from vector_sets import near_one_of_few
 
 SECONDS = float(os.environ.get("CODES_SOAK_SECONDS", "15"))
 DIMENSIONS = 24
-TABLES = ["code_lists", "code_pages", "code_cells", "code_clusterings", "code_deletions", "code_failures"]
+TABLES = ["code_lists", "code_pages", "code_cells", "code_clusterings", "code_deletions"]
 CLUSTER = "select matrice_private.cluster_codes(%s, %s, steps => null, minimum => 300, batch => 512)"
 OF_NOBODY = " union all ".join(f"select '{table}', project_id from matrice_private.{table} w"
                                " where not exists (select from matrice.projects p where p.id = w.project_id)" for table in TABLES)

@@ -47,7 +47,7 @@ $$;
 select is(matrice_private.cluster_codes(tests.id('large'), 'short'), 0, 'cluster_codes leaves a project of 3,000 embeddings as it is');
 select is(matrice_private.cluster_codes(tests.id('large'), 'short', minimum => 3001), 0, 'cluster_codes(minimum) leaves a smaller project as it is');
 create temp table pages_before on commit drop as select tests.pages_read() as pages;
-select is(matrice_private.cluster_codes(tests.id('large'), 'short', null, minimum => 3000, batch => 1024), 3, 'cluster_codes moves all codes of a list to cells, in parts');
+select is(matrice_private.cluster_codes(tests.id('large'), 'short', null, minimum => 3000, batch => 1024), 1, 'cluster_codes moves all codes of a list to cells');
 select ok(c.in_lists = 0 and c.in_cells = 3000 and c.codes = 3000 and c.without_code = 0, format('cluster_codes: each embedding has one code, in a cell: %s', c)) from tests.codes() c;
 select is(count(*), matrice_private.cell_count(3000, 64) + 1::bigint, 'cluster_codes makes cells, and one for what is far from all') from matrice_private.code_cells;
 select ok(tests.pages_read() < 40, format('a search of 3,000 codes in cells reads some of their %s pages: %s', (select count(*) from matrice_private.code_pages), tests.pages_read()));
@@ -75,48 +75,6 @@ select ok(c.embeddings = 2400 and c.without_code = 0 and c.codes < 1.25 * 2400 +
 select ok(tests.recall(10) >= 0.99, 'after many deletions, match_chunks finds the true nearest');
 rollback to before;
 
--- A batch that fails, or that takes too long, is undone alone.
-savepoint before;
-update matrice_private.code_cells set centroid = '';
-select tests.as_user('edith');
-update matrice.chunk_embeddings set embedding = embedding where chunk_id in (select md5('chunk ' || n)::uuid from made where n <= 900);
-select tests.as_owner();
-select is(array_agg(code), '{22023}', 'who stores embeddings goes on though their codes cannot move') from matrice_private.code_failures;
-select ok(c.in_lists >= 900 and c.without_code = 0, format('then the codes stay in lists: %s', c)) from tests.codes() c;
-select ok(matrice_private.is_paused(tests.id('large'), 'short') and matrice_private.code_batch(tests.id('large'), 'short') = 16384, 'after a failure, the next batch waits, and is half as large');
-update matrice_private.code_failures set failed_at = clock_timestamp() - interval '11 seconds';
-select ok(not matrice_private.is_paused(tests.id('large'), 'short'), 'after one failure, the next batch waits for ten seconds');
-update matrice_private.code_failures set failed_at = clock_timestamp() - interval '25 hours';
-select is(matrice_private.code_share(tests.id('large'), 'short'), 1::double precision, 'a failure counts for a day');
-select matrice_private.rebuild_code_index(tests.id('large'));
-select is(count(*), 0::bigint, 'rebuild_code_index forgets failures') from matrice_private.code_failures;
-rollback to before;
-savepoint before;
-create function tests.be_slow() returns trigger language plpgsql as $$
-begin
-  if exists (select from matrice_private.code_cells c where c.id = new.list) then
-    perform pg_sleep(600);
-  end if;
-  return new;
-end
-$$;
-create trigger slow before insert on matrice_private.code_pages for each row execute function tests.be_slow();
-select tests.as_user('edith');
-set local statement_timeout = '6s';
-update matrice.chunk_embeddings set embedding = embedding where chunk_id in (select md5('chunk ' || n)::uuid from made where n <= 900);
-update matrice.chunk_embeddings set embedding = embedding where chunk_id = md5('chunk 1')::uuid;
-set local statement_timeout = 0;
-select tests.as_owner();
-select is(array_agg(code), '{57014}', 'who stores embeddings goes on though moving their codes takes longer than statement_timeout, and once only') from matrice_private.code_failures;
-select ok(c.in_lists >= 900 and c.in_cells = 3900 and c.without_code = 0, format('then the codes stay where they were: %s', c)) from tests.codes() c;
-select ok(tests.recall(10) >= 0.99, 'match_chunks finds the true nearest meanwhile');
-drop trigger slow on matrice_private.code_pages;
-update matrice_private.code_failures set failed_at = failed_at - interval '1 minute';
-update matrice.chunk_embeddings set embedding = embedding where chunk_id = md5('chunk 1')::uuid;
-select ok(c.in_lists between 200 and 600 and c.without_code = 0, format('a later store moves half as many, and a part of a list stays: %s', c)) from tests.codes() c;
-select ok(tests.recall(10) >= 0.99, 'match_chunks finds the true nearest while a list is in two places');
-rollback to before;
-
 -- Documents of another kind are far from all cells, until the project has new ones.
 savepoint before;
 insert into made select n, tests.near(41 + n % 20) from generate_series(4001, 6000) n;
@@ -141,7 +99,7 @@ rollback to before;
 -- The rest of the index's life.
 select matrice_private.rebuild_code_index(tests.id('large'));
 select ok(c.in_cells = 0 and c.in_lists = 4000 and c.without_code = 0, format('rebuild_code_index makes lists of a project with few embeddings: %s', c)) from tests.codes() c;
-select is(matrice_private.cluster_codes(tests.id('large'), 'short', null, minimum => 3000, batch => 1024), 4, 'cluster_codes after rebuild_code_index');
+select is(matrice_private.cluster_codes(tests.id('large'), 'short', null, minimum => 3000, batch => 1024), 1, 'cluster_codes after rebuild_code_index');
 savepoint before;
 truncate matrice.chunk_embeddings;
 select is(count(*), 0::bigint, 'truncate of the embeddings empties the cells') from matrice_private.code_cells;

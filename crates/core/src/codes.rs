@@ -24,7 +24,6 @@
 mod candidates;
 mod cells;
 mod encode;
-mod id_set;
 mod kernels;
 mod page;
 mod query;
@@ -35,7 +34,6 @@ mod tests;
 pub use candidates::{Candidate, Candidates, Ranked};
 pub use cells::{Added, Bound, CellWriter, Cells, Direction, Rotator};
 pub use encode::{Centroid, Encoder, List, Mean, build_list};
-pub use id_set::{IdSet, id_set};
 pub use page::{PAGE_BYTES, Page};
 pub use query::{Estimate, ListQuery, Query};
 

@@ -15,7 +15,7 @@
 //! wide deviation, so a search then reads nearly all cells.
 //!
 //! A vector that is far from all means would be where no query looks. Its code goes to the *rest*, which every search reads. And a
-//! query that is as far from all means is unlike those that were measured: the line is lowered for it, the more the farther it is.
+//! query that is as far from all means is unlike those that were measured: it reads all cells.
 
 use super::encode::{encode_rest, rotated_unit};
 use super::page::Writer;
@@ -30,9 +30,6 @@ const DEVIATIONS: f64 = 3.2;
 const LEAST_SLOPE: f64 = 0.02;
 /// Fewer pairs say nothing.
 const LEAST_PAIRS: usize = 100;
-/// By how much the line is lowered for a query that is farther from all means than nearly all stored vectors, as a multiple of how
-/// much farther it is.
-const FARTHER: f32 = 2.0;
 /// The share of a sample that is far from all cells.
 const FAR: f64 = 0.005;
 /// How often k-means moves the means.
@@ -102,13 +99,10 @@ impl Bound {
         }
     }
 
-    /// The bound for a query with this similarity with the mean nearest to it. If it is farther from all means than the vectors that
-    /// the bound was measured on, the bound excludes less.
-    pub fn of_query(self, nearest: f32) -> Bound {
-        Bound {
-            base: self.base - FARTHER * (self.least - nearest).max(0.0),
-            ..self
-        }
+    /// Whether a query may be one of the vectors that the bound was measured on, by its similarity with the mean nearest to it. If
+    /// not, the bound says nothing of it.
+    pub fn covers(self, nearest: f32) -> bool {
+        nearest >= self.least
     }
 
     /// The version, then three numbers, little-endian.
@@ -579,12 +573,9 @@ mod tests {
     fn found(cells: &Cells, pages: &[Vec<Vec<u8>>], query: &[f32], count: usize) -> (Vec<usize>, f64) {
         let query = Query::new(query).unwrap();
         let centroids: Vec<Vec<u8>> = cells.centroids().collect();
-        let means: Vec<f32> = centroids.iter().map(|one| query.mean(one).unwrap()).collect();
-        let (_, of_cells) = means.split_last().unwrap();
-        let bound = cells.bound().of_query(of_cells.iter().copied().fold(f32::NEG_INFINITY, f32::max));
         let reach = |place: usize| match place + 1 == cells.len() {
             true => f32::INFINITY,
-            false => bound.reach(means[place]),
+            false => cells.bound().reach(query.mean(&centroids[place]).unwrap()),
         };
         let mut order: Vec<(f32, usize)> = (0..cells.len()).map(|place| (reach(place), place)).collect();
         order.sort_by(|left, right| right.0.total_cmp(&left.0));
