@@ -213,6 +213,6 @@ end
 $$;
 comment on function matrice_private.cluster_codes is
   'Makes cells for a project that has very many codes, and moves codes from its full lists to its cells. Returns how many '
-  'batches it moved. steps: at most so many, and none in a call that makes the first cells; null: all. minimum: from how many codes on a project gets cells. batch: how many '
-  'codes move at once; a project keeps the size that its first cells were made with. Defaults: steps 1, minimum 200000, batch '
-  '32768.';
+  'batches it moved. steps: at most so many, and none in a call that makes the first cells; null: all. minimum: from how many '
+  'codes on a project gets cells. batch: how many codes move at once; a project keeps the size that its first cells were made '
+  'with. Defaults: steps 1, minimum 200000, batch 32768.';
