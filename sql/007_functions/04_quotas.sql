@@ -50,7 +50,6 @@ declare
   -- Of the statements that store little, only one in sixteen merges rows and looks at the user's other projects. A UUID decides,
   -- because a session can seed random().
   is_large boolean := bytes >= 8192 or sources > 0 or hashtext(gen_random_uuid()::text) & 15 = 0;
-  lowest   bigint;
 begin
   if bytes = 0 and sources = 0 then
     return;
@@ -61,14 +60,9 @@ begin
   if not found or bytes <= 0 and sources <= 0 and not is_large then
     return;
   end if;
-  select least(q.allowed, q.allowed_anonymous) into lowest from matrice.quotas q where q.quota = 'bytes_per_project';
-  -- Of a limit of 16 MB and more, what fifteen small statements store is less than a hundredth. In a transaction with thousands
-  -- of statements, each sum reads the rows that were merged, too: nothing removes them before it ends.
-  if not is_large and lowest >= 16777216 then
-    return;
-  end if;
   -- Below the lower limit, it does not matter who the caller is.
-  select sum(u.bytes)::bigint as bytes, sum(u.sources) as sources, count(*) as rows, lowest as allowed
+  select sum(u.bytes)::bigint as bytes, sum(u.sources) as sources, count(*) as rows,
+         (select least(q.allowed, q.allowed_anonymous) from matrice.quotas q where q.quota = 'bytes_per_project') as allowed
     into used from matrice.project_usage u where u.project_id = add_usage.project_id;
   -- Merges rows. SKIP LOCKED, so that nobody waits. Only in read committed: at other isolation levels, a row that another
   -- transaction has merged meanwhile is an error.
@@ -105,8 +99,7 @@ end
 $$;
 comment on function matrice_private.add_usage is
   'Adds what a statement stored or deleted to the usage of a project, and raises PT402 if that exceeds a quota. '
-  'Statements at the same moment do not see each other. Together they can exceed a quota by what each of them stores. Of small '
-  'statements, only some look, so these can exceed a large quota by a little.';
+  'Statements at the same moment do not see each other. Together they can exceed a quota by what each of them stores.';
 
 -- How many bytes and sources a row of each table counts as.
 do $$
