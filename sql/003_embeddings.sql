@@ -164,8 +164,8 @@ create table matrice.embedding_leases (
   constraint embedding_leases_text_hash_length check (octet_length(text_hash) = 32),
   constraint embedding_leases_leased_until_check check (leased_until between '1900-01-01 00:00Z' and '2200-01-01 00:00Z')
 );
--- Leases come and go, and after a VACUUM of none PostgreSQL takes every index to be empty. It would then look chunks up in any index
--- that has their id, and read all of it for each. So no index of all leases begins with project_id.
+-- Leases come and go, and after a VACUUM of none PostgreSQL takes every index to be empty. It would then look chunks up in any
+-- index that has their id, and read all of it for each. So no index of all leases begins with project_id.
 create index idx_leases_failed on matrice.embedding_leases (project_id) where is_failed;
 
 comment on table matrice.embedding_leases is
