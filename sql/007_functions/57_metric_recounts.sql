@@ -8,7 +8,7 @@ set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
 #variable_conflict use_column
 declare
-  kinds text[] := array['total', 'workflow', 'phase', 'user', 'model', 'step', 'all', 'runs', 'calls'];
+  kinds text[] := matrice_private.kinds_of_metrics();
   cells matrice_private.metrics[];
 begin
   -- One statement, so that all its parts see the same rows. A step that is counted here and is noted as new, too, would count

@@ -62,7 +62,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  kinds text[] := array['total', 'workflow', 'phase', 'user', 'model', 'step', 'all', 'runs', 'calls'];
+  kinds text[] := matrice_private.kinds_of_metrics();
 begin
   -- Here and not by counting everything again at the end: the last batch of a large project would take too long.
   perform matrice_private.add_cells(array(
