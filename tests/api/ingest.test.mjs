@@ -3,9 +3,8 @@
 
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { once } from 'node:events'
-import { createServer, request as httpRequest } from 'node:http'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { request as httpRequest } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -13,13 +12,14 @@ import { fileURLToPath } from 'node:url'
 import { runWorker, startFunction } from './deno.mjs'
 import { createClient } from '@supabase/supabase-js'
 import { ALICE, BOB, ok } from './fixtures.mjs'
+import { startGateway } from './gateway.mjs'
 import { example, run } from './readme.mjs'
 import { startStack } from './stack.mjs'
 
 const VENV = fileURLToPath(new URL('../../build/venv-api/bin/python', import.meta.url))
 const MAKE = fileURLToPath(new URL('make_files.py', import.meta.url))
 
-let stack, gateway, functions, alice, project_id, folder, token, calls = 0
+let stack, gateway, functions, alice, project_id, folder, token
 const tokens = {}
 
 before(async () => {
@@ -31,47 +31,29 @@ before(async () => {
   for (const id of [ALICE, BOB]) tokens[id] = await stack.token({ role: 'authenticated', sub: id })
   token = tokens[ALICE]
   project_id = await ok(alice.rpc('create_project', { name: 'Files' }))
-  gateway = createServer(forward).listen(0, '127.0.0.1')
-  await once(gateway, 'listening')
-  functions = await startFunction('ingest', { SUPABASE_URL: address(), SUPABASE_ANON_KEY: 'publishable-key', MATRICE_PART_SECONDS: '0.1' })
+  gateway = await startGateway(stack, 'ingest', () => functions.port, serveFile)
+  functions = await startFunction('ingest', { SUPABASE_URL: gateway.url, SUPABASE_ANON_KEY: 'publishable-key', MATRICE_PART_SECONDS: '0.1' })
 })
 after(async () => {
   await functions?.stop()
-  gateway?.closeAllConnections()
-  gateway?.close()
+  gateway?.stop()
   await stack?.stop()
   if (folder) rmSync(folder, { recursive: true })
 })
 
-const address = () => `http://127.0.0.1:${gateway.address().port}`
-
-async function forward(incoming, outgoing) {
-  const pieces = []
-  for await (const piece of incoming) pieces.push(piece)
-  if (incoming.url.startsWith('/storage/v1/object/authenticated/')) return serveFile(incoming, outgoing)
-  const isFunction = incoming.url.startsWith('/functions/v1/ingest')
-  if (isFunction) calls++
-  const target = isFunction ? `http://127.0.0.1:${functions.port}${incoming.url.slice('/functions/v1/ingest'.length) || '/'}` : stack.url + incoming.url
-  const { host, connection, 'content-length': _, ...headers } = incoming.headers
-  const answer = await fetch(target, { method: incoming.method, headers, ...pieces.length > 0 && { body: Buffer.concat(pieces) } })
-  outgoing.writeHead(answer.status, { 'content-type': answer.headers.get('content-type') ?? '' })
-  outgoing.end(Buffer.from(await answer.arrayBuffer()))
-}
-
 function serveFile({ url, headers }, outgoing) {
-  const [bucket, ...path] = url.slice('/storage/v1/object/authenticated/'.length).split('/').map(decodeURIComponent)
-  if (bucket !== 'documents' || headers.authorization !== `Bearer ${tokens[ALICE]}`) return outgoing.writeHead(400).end('{"error": "not found"}')
-  let bytes
-  try {
-    bytes = readFileSync(join(folder, path.join('/')))
-  } catch {
-    return outgoing.writeHead(404).end('{"error": "not found"}')
-  }
-  outgoing.writeHead(200).end(bytes)
+  const path = '/storage/v1/object/authenticated/'
+  if (!url.startsWith(path)) return false
+  const [bucket, ...steps] = url.slice(path.length).split('/').map(decodeURIComponent)
+  const file = join(folder, steps.join('/'))
+  if (bucket !== 'documents' || headers.authorization !== `Bearer ${tokens[ALICE]}`) outgoing.writeHead(400).end('{"error": "not found"}')
+  else if (!existsSync(file)) outgoing.writeHead(404).end('{"error": "not found"}')
+  else outgoing.writeHead(200).end(readFileSync(file))
+  return true
 }
 
 async function post(body, { query = '', type = 'application/json', as = token } = {}) {
-  const answer = await fetch(`${address()}/functions/v1/ingest${query}`, {
+  const answer = await fetch(`${gateway.url}/functions/v1/ingest${query}`, {
     method: 'POST', headers: { authorization: `Bearer ${as}`, 'content-type': type }, body: typeof body === 'object' && !Buffer.isBuffer(body) ? JSON.stringify(body) : body,
   })
   return { status: answer.status, body: await answer.json() }
@@ -91,17 +73,17 @@ test('a file of the storage becomes a source with its title and its chunks, once
 })
 
 test('a large PDF is read in several calls, and no page is lost', async () => {
-  calls = 0
+  gateway.calls = 0
   const { status, body } = await post(readFileSync(join(folder, 'pages.pdf')), { query: `?project_id=${project_id}&name=pages.pdf`, type: 'application/pdf' })
   assert.equal(status, 200, JSON.stringify(body) + functions.log.join(''))
-  assert.ok(calls > 2, `${calls} calls`)
+  assert.ok(gateway.calls > 2, `${gateway.calls} calls`)
   const chunks = await ok(alice.from('source_chunks').select('content').eq('source_id', body.source_id).limit(10000))
   const text = chunks.map(({ content }) => content).join('\n')
   for (let page = 1; page <= 300; page++) if (page !== 2) assert.ok(text.includes(`Page ${page} line 17:`), `page ${page}`)
 })
 
 test("README's example ingests a file of the storage", async () => {
-  const supabase = createClient(address(), 'publishable-key', { accessToken: async () => token, realtime: { transport: class {} } })
+  const supabase = createClient(gateway.url, 'publishable-key', { accessToken: async () => token, realtime: { transport: class {} } })
   const { ingested } = await run(await example('js', 'functions.invoke'), { supabase, project: project_id }, 'ingested')
   assert.deepEqual([ingested.action, ingested.title], ['added', 'Numbered pages'])
 })

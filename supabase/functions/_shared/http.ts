@@ -1,4 +1,4 @@
-// What both edge functions answer with.
+// What the edge functions read and answer with.
 
 import { ConversionError } from './limits.ts'
 import { DatabaseError } from './rpc.ts'
@@ -51,4 +51,28 @@ export function bearer(request: Request): string {
   const token = /^Bearer (.+)$/i.exec(request.headers.get('authorization') ?? '')?.[1]
   if (!token) throw new HttpError(401, 'unauthorized', 'the header Authorization is missing')
   return token
+}
+
+/** The JSON object of a request. */
+export async function readObject(request: Request): Promise<Record<string, unknown>> {
+  const text = new TextDecoder().decode(await readBytes(request.body, 'the request', 100_000))
+  let given: unknown
+  try {
+    given = JSON.parse(text)
+  } catch {
+    throw new HttpError(400, 'invalid', 'the request is no JSON')
+  }
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) throw new HttpError(400, 'invalid', 'the request is no JSON object')
+  return given as Record<string, unknown>
+}
+
+export async function readBytes(body: ReadableStream<Uint8Array<ArrayBuffer>> | null, what: string, most: number, hint?: string): Promise<Uint8Array> {
+  const pieces: Uint8Array<ArrayBuffer>[] = []
+  let size = 0
+  for await (const piece of body ?? []) {
+    size += piece.length
+    if (size > most) throw new HttpError(413, 'too_large', `${what} has more than ${most} bytes`, hint)
+    pieces.push(piece)
+  }
+  return new Uint8Array(await new Blob(pieces).arrayBuffer())
 }

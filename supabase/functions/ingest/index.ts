@@ -7,7 +7,7 @@
 // A large PDF is read in parts, each by a call of this function to itself, because a call has two seconds of a processor.
 
 import { ConversionError, convert, type Converted, noTextLayer } from '../_shared/convert.ts'
-import { answering, bearer, HttpError } from '../_shared/http.ts'
+import { answering, bearer, HttpError, readBytes, readObject } from '../_shared/http.ts'
 import { type File, ingest } from '../_shared/ingest.ts'
 import { EDGE_LIMITS } from '../_shared/limits.ts'
 import { countCharacters } from '../_shared/markdown.ts'
@@ -33,19 +33,13 @@ async function read(request: Request, database: Database, token: string): Promis
   const asked = isJson ? await readJson(request) : readQuery(request)
   if (typeof asked.project_id !== 'string') throw new HttpError(400, 'invalid', 'project_id is missing')
   if (!await database.find('projects', { id: asked.project_id })) throw new HttpError(404, 'PT404', 'project not found')
-  const bytes = isJson ? await readStored(asked.storage_path!, token) : await readBytes(request.body, 'the request')
+  const bytes = isJson ? await readStored(asked.storage_path!, token) : await readFile(request.body, 'the request')
   return { asked, bytes }
 }
 
 async function readJson(request: Request): Promise<Asked> {
-  const text = new TextDecoder().decode(await readBytes(request.body, 'the request', 100_000))
-  let given: Record<string, unknown>
-  try {
-    given = JSON.parse(text)
-  } catch {
-    throw new HttpError(400, 'invalid', 'the request is no JSON')
-  }
-  const { storage_path } = given ?? {}
+  const given = await readObject(request)
+  const { storage_path } = given
   // Steps such as '..' would lead out of the storage.
   if (typeof storage_path !== 'string' || !/^[^/]+\/./.test(storage_path) || storage_path.split('/').some((step) => /^\.*$/.test(step))) {
     throw new HttpError(400, 'invalid', 'storage_path must be a bucket and a path in it', 'Or send the file itself, with ?project_id=…&name=….')
@@ -72,22 +66,13 @@ function readQuery(request: Request): Asked {
 async function readStored(path: string, token: string): Promise<Uint8Array> {
   const url = `${variable('SUPABASE_URL')}/storage/v1/object/authenticated/${path.split('/').map(encodeURIComponent).join('/')}`
   const answer = await fetch(url, { headers: { authorization: `Bearer ${token}`, apikey: variable('SUPABASE_ANON_KEY') } })
-  if (answer.ok) return await readBytes(answer.body, 'the file')
+  if (answer.ok) return await readFile(answer.body, 'the file')
   await answer.body?.cancel()
   throw new HttpError(answer.status >= 500 ? 502 : 404, 'storage', `the file ${path} cannot be read (HTTP ${answer.status})`,
     'The caller needs a policy of Storage that lets them read it.')
 }
 
-async function readBytes(body: ReadableStream<Uint8Array<ArrayBuffer>> | null, what: string, most = EDGE_LIMITS.bytes): Promise<Uint8Array> {
-  const pieces: Uint8Array<ArrayBuffer>[] = []
-  let size = 0
-  for await (const piece of body ?? []) {
-    size += piece.length
-    if (size > most) throw new HttpError(413, 'too_large', `${what} has more than ${most} bytes`, 'Use matrice-worker ingest for larger files.')
-    pieces.push(piece)
-  }
-  return new Uint8Array(await new Blob(pieces).arrayBuffer())
-}
+const readFile = (body: Body['body'], what: string) => readBytes(body, what, EDGE_LIMITS.bytes, 'Use matrice-worker ingest for larger files.')
 
 const ofPart = (first: number) => ({ limits: EDGE_LIMITS, pages: { first, seconds: SECONDS_OF_A_PART } })
 
