@@ -1261,6 +1261,11 @@ isOneToOne: false
 "purge_steps":
 { Args: { "most"?: number,"older_than": string,"project_id": string }; Returns: number
                            },
+"query_model":
+{ Args: { "project_id": string }; Returns: {
+              "dimensions": number,"model": string,"request_model": string
+            }[]
+                           },
 "rate_answer":
 { Args: { "comment"?: string,"rating": number,"run_id": string }; Returns: undefined
                            },

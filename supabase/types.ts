@@ -338,6 +338,7 @@ type Functions = {
     row: { model: EmbeddingModel, source_id: string | null, source_name: string | null, chunk_index: number | null }
   }
   model_coverage: { row: { model: EmbeddingModel } }
+  query_model: { row: { model: EmbeddingModel, request_model: EmbeddingModel } }
   register_model: { args: { truncated_from: EmbeddingModel | null } }
   retry_failed: { args: { model: EmbeddingModel | null } }
   store_embeddings: {

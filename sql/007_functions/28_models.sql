@@ -74,6 +74,24 @@ comment on function matrice.register_model is
   'are accepted: they are truncated, and scaled to length 1, when they are stored and when they are searched for. Defaults: '
   'is_default false.';
 
+create or replace function matrice.query_model(project_id uuid) returns table (model text, request_model text, dimensions integer)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  perform matrice_private.require_role(query_model.project_id, 'viewer');
+  return query
+    select m.model, coalesce(m.truncated_from, m.model), m.dimensions
+      from matrice.embedding_models m
+     where m.model = matrice_private.embedding_model(null, query_model.project_id);
+end
+$$;
+comment on function matrice.query_model is
+  'Returns the model with which to embed a question to a project: the one that its searches use. request_model: the model to ask '
+  'for the vector, another one if model is truncated. dimensions: of the vectors that searches compare; a search also takes the '
+  'vector of request_model and truncates it.';
+
 create or replace function matrice.model_coverage(project_id uuid) returns table (
   model text, is_active boolean, is_next boolean, chunks bigint, embedded bigint, failed bigint
 )

@@ -22,7 +22,7 @@ begin
       'ingest_source', 'chunk_source', 'sync_source', 'sync_sources', 'set_source_error', 'source_progress',
       'source_text', 'source_history', 'restore_source', 'rechunk', 'ingest_chunks', 'replace_chunks',
       'claim_chunks', 'store_embeddings', 'fail_chunks', 'failed_chunks', 'retry_failed', 'waiting_chunks',
-      'register_model', 'model_coverage', 'switch_embedding_model', 'cancel_model_switch',
+      'register_model', 'query_model', 'model_coverage', 'switch_embedding_model', 'cancel_model_switch',
       'truncate_embeddings', 'drop_embeddings', 'reembed',
       'reindex_text',
       'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'match_documents',

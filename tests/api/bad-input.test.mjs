@@ -200,7 +200,7 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...each([null], 'analyze_text', 'language', '22004'),
   ...['set_phase', 'phase_history', 'save_pillar', 'pillar_catalog', 'diff_pillar', 'diff_pillar_text', 'as_of', 'label_pillar', 'unlabel_pillar', 'label_history', 'ingest_source', 'build_context', 'search_insights', 'insights_review', 'known_at', 'start_run', 'workflow_metrics', 'reindex_text',
     'sync_source', 'sync_sources', 'source_progress', 'failed_chunks', 'retry_failed', 'rechunk', 'ingest_chunks',
-    'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings', 'reembed', 'set_price', 'reprice',
+    'query_model', 'model_coverage', 'switch_embedding_model', 'cancel_model_switch', 'truncate_embeddings', 'drop_embeddings', 'reembed', 'set_price', 'reprice',
     'rebuild_metrics', 'purge_steps', 'top_runs', 'top_steps', 'step_errors',
     'set_budget', 'remove_budget', 'reserve_budget', 'budget_status',
     'export_project', 'export_lines', 'export_markdown', 'report', 'start_conversation', 'evaluation_set']

@@ -224,6 +224,7 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     retry_failed: { project_id, model: MODEL },
     // Models
     register_model: { model: 'mine', dimensions: 3, truncated_from: MODEL },
+    query_model: { project_id },
     model_coverage: { project_id },
     switch_embedding_model: { project_id, model: MODEL },
     cancel_model_switch: { project_id },

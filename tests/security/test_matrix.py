@@ -102,7 +102,7 @@ CALLS = {
     "ingest_source": f"('{A}', 'x', 'x')", "chunk_source": f"('{IDS['source']}', 'x')", "reindex_text": f"('{A}')", "claim_chunks": f"(project_id => '{A}')",
     "store_embeddings": f"('text-embedding-3-small', '{{{CHUNK}}}', jsonb_build_array(to_jsonb(array_fill(0.1, array[1536]))))",
     "fail_chunks": f"('gte-small', '{{{CHUNK}}}', 'x')", "failed_chunks": f"('{A}')", "waiting_chunks": f"('{A}')", "retry_failed": f"('{A}')",
-    "register_model": "('x', 3)", "model_coverage": f"('{A}')", "switch_embedding_model": f"('{A}', 'gte-small')",
+    "register_model": "('x', 3)", "query_model": f"('{A}')", "model_coverage": f"('{A}')", "switch_embedding_model": f"('{A}', 'gte-small')",
     "cancel_model_switch": f"('{A}')", "drop_embeddings": f"('{A}', 'gte-small')",
     "truncate_embeddings": f"('{A}', 'short')", "reembed": f"('{A}')",
     "sync_source": f"('{A}', 'x', 'x')", "sync_sources": f"('{A}', '{{x}}')", "set_source_error": f"('{IDS['source']}', 'x')",

@@ -67,6 +67,22 @@ select tests.as_user('edith');
 select results_eq($$select model from matrice.model_coverage(tests.id('empty'))$$, $$values ('wide')$$,
                   'model_coverage: a project that names no model uses the default');
 
+-- query_model ----------------------------------------------------------------------------------------------------------
+
+select results_eq($$select * from matrice.query_model(tests.id('atlas'))$$, $$values ('tiny', 'tiny', 3)$$,
+                  'query_model: the model that the project names');
+select results_eq($$select * from matrice.query_model(tests.id('empty'))$$, $$values ('wide', 'wide', 6)$$,
+                  'query_model: the default, where the project names none');
+select tests.as_owner();
+update matrice.projects set settings = settings || '{"embedding_model": "short"}' where id = tests.id('empty');
+select tests.as_user('edith');
+select results_eq($$select * from matrice.query_model(tests.id('empty'))$$, $$values ('short', 'tiny', 2)$$,
+                  'query_model: the whole model is asked, where vectors are truncated');
+select tests.as_owner();
+update matrice.projects set settings = settings - 'embedding_model' where id = tests.id('empty');
+select tests.as_user('mallory');
+select tests.refuses($$select * from matrice.query_model(tests.id('atlas'))$$, 'PT404', 'query_model of another''s project: not found', '%', '%');
+
 -- model_coverage -------------------------------------------------------------------------------------------------------
 
 select tests.as_user('edith');

@@ -88,6 +88,7 @@ insert into contract values
    'table', '{model text,waiting bigint,leased bigint,next_at timestamp with time zone}'),
 
   ('register_model', '{model text,dimensions integer,is_default boolean DEFAULT false,truncated_from text DEFAULT NULL}', 'void', null),
+  ('query_model', '{project_id uuid}', 'table', '{model text,request_model text,dimensions integer}'),
   ('model_coverage', '{project_id uuid}',
    'table', '{model text,is_active boolean,is_next boolean,chunks bigint,embedded bigint,failed bigint}'),
   ('switch_embedding_model', '{project_id uuid,model text}', 'boolean', null),
@@ -311,7 +312,7 @@ select volatility_is('matrice', function, 'stable', function || ' is stable')
   from unnest(array['analyze_text', '_text_vector', '_query_words', '_plain_price', '_find_model', '_rank_words', '_highlight', 'pillar_history', 'pillar_catalog', 'diff_pillar', 'diff_pillar_text',
                     'as_of', 'label_history', 'phase_history', 'match_chunks', 'search_chunks', 'hybrid_search', 'rerank_chunks', 'build_context', 'match_documents',
                     'evaluate_search', 'search_recall', 'search_insights', 'insights_review', 'insight_lineage', 'known_at', 'list_members', 'calculate_cost', 'price_of', 'workflow_metrics', 'top_runs', 'top_steps', 'step_errors', 'source_progress', 'failed_chunks', 'waiting_chunks', 'source_text',
-                    'source_history', 'model_coverage', 'budget_status', 'find_quote', 'export_project', 'export_lines', 'export_markdown', 'report', 'conversation_context', 'evaluation_set']::name[]) function;
+                    'source_history', 'query_model', 'model_coverage', 'budget_status', 'find_quote', 'export_project', 'export_lines', 'export_markdown', 'report', 'conversation_context', 'evaluation_set']::name[]) function;
 
 select * from finish();
 rollback;

@@ -2,15 +2,18 @@
 
 import { parseArgs } from 'node:util'
 import { ConversionError, convert } from './convert.ts'
+import { EndpointError } from './endpoint.ts'
 import { ingest } from './ingest.ts'
+import { contextFor, QuestionError } from './question.ts'
 import { type Database, DatabaseError, overHttp, overPostgres } from './rpc.ts'
-import { endpoint, SettingsError, variable, workerSettings } from './settings.ts'
+import { endpoint, queryPrefix, SettingsError, variable, workerSettings } from './settings.ts'
 import { Worker, WorkerError } from './worker.ts'
 
 const USAGE = `usage: matrice-worker embed [--once [--wait SECONDS]] [--jobs N] [--project ID] [--model NAME]
        matrice-worker ingest --project ID [--prefix KEY] FILE …
        matrice-worker sync --project ID [--prefix KEY] FOLDER
        matrice-worker convert FILE …
+       matrice-worker context --project ID [--tokens N] [--insights N] QUESTION
 
 embed    claims chunks, has them embedded and stores the embeddings, until SIGTERM; with --once until none is left.
          Chunks that failed wait to be tried again. --once waits for them as long as --wait says (300), and then ends with 1.
@@ -18,12 +21,14 @@ ingest   converts files and syncs them as sources; the key of a source is its pr
 sync     does so for all files of a folder, and deletes the sources whose files are gone; the key is the prefix, by default the
          folder's name and /, and the path in the folder.
 convert  prints a line of JSON for each file: text, format, spans, title, warnings; or error.
+context  prints the best passages for a question as JSON: context, token_count, citations.
 
 environment
   DATABASE_URL                             a connection string, or
   SUPABASE_URL, SUPABASE_SERVICE_ROLE_KEY  where PostgREST is, and a key
   EMBEDDINGS_URL, EMBEDDINGS_API_KEY       an OpenAI-compatible endpoint; by default OpenAI's, with OPENAI_API_KEY
   EMBEDDINGS_MAX_INPUTS, EMBEDDINGS_MAX_BATCH_TOKENS, EMBEDDINGS_MAX_INPUT_TOKENS   what it takes at once
+  EMBEDDINGS_QUERY_PREFIX                  what the model wants before a question, such as "query: "
   EMBEDDINGS_TIMEOUT                       seconds for one request (60)
   EMBEDDINGS_USD_PER_MILLION               the price of a million tokens, if the catalogue does not have it
   MATRICE_LEASE_SECONDS                    how long a claim holds (300)`
@@ -108,6 +113,20 @@ async function convertFiles(files: string[]): Promise<boolean> {
   return isFine
 }
 
+async function printContext(connected: Database, project_id: string, question: string, values: { tokens?: string; insights?: string }): Promise<boolean> {
+  const options = {
+    ...values.tokens !== undefined && { token_budget: whole('--tokens', values.tokens) },
+    ...values.insights !== undefined && { insights: whole('--insights', values.insights) },
+  }
+  console.log(JSON.stringify(await contextFor(connected, endpoint(), { project_id, question, options }, queryPrefix())))
+  return true
+}
+
+function whole(name: string, text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new SettingsError(`${name} must be a whole number`)
+  return Number(text)
+}
+
 function describe(error: unknown) {
   const { code, message, hint } = error as { code?: string; message: string; hint?: string }
   return { ...code && { code }, message, ...hint && { hint } }
@@ -130,11 +149,14 @@ async function main(): Promise<number> {
     if (command === 'sync' && files.length === 1) {
       return await withDatabase(values.project, (connected, project) => syncFolder(connected, project, values.prefix, files[0])) ? 0 : 1
     }
+    if (command === 'context' && files.length === 1) {
+      return await withDatabase(values.project, (connected, project) => printContext(connected, project, files[0], values)) ? 0 : 1
+    }
     if (command === 'convert' && files.length > 0) return await convertFiles(files) ? 0 : 1
     console.error(USAGE)
     return 2
   } catch (error) {
-    const isExpected = [SettingsError, WorkerError, DatabaseError, ConversionError].some((kind) => error instanceof kind)
+    const isExpected = [SettingsError, WorkerError, DatabaseError, ConversionError, EndpointError, QuestionError].some((kind) => error instanceof kind)
     console.error(isExpected ? `error: ${(error as Error).message}` : error)
     return error instanceof SettingsError ? 2 : 1
   }
@@ -143,7 +165,10 @@ async function main(): Promise<number> {
 function parse() {
   return parseArgs({
     allowPositionals: true,
-    options: { once: { type: 'boolean' }, wait: { type: 'string' }, jobs: { type: 'string' }, project: { type: 'string' }, model: { type: 'string' }, prefix: { type: 'string' } },
+    options: {
+      once: { type: 'boolean' }, wait: { type: 'string' }, jobs: { type: 'string' }, project: { type: 'string' }, model: { type: 'string' }, prefix: { type: 'string' },
+      tokens: { type: 'string' }, insights: { type: 'string' },
+    },
   })
 }
 

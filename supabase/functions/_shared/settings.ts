@@ -30,6 +30,11 @@ export function endpoint(): Endpoint {
   return new Endpoint({ url, key, timeoutSeconds: number('EMBEDDINGS_TIMEOUT') ?? 60 })
 }
 
+/** What the model wants before a question, such as "query: " for E5. */
+export function queryPrefix(): string {
+  return Deno.env.get('EMBEDDINGS_QUERY_PREFIX') ?? ''
+}
+
 /** What the endpoint takes at once, and what it costs. */
 export function workerSettings(): Partial<WorkerSettings> {
   return {
