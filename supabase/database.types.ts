@@ -1439,7 +1439,7 @@ isOneToOne: false
             }[]
                            },
 "sync_sources":
-{ Args: { "prefix"?: string,"project_id": string,"source_keys": (string)[] }; Returns: {
+{ Args: { "dry_run"?: boolean,"max_share"?: number,"prefix"?: string,"project_id": string,"source_keys": (string)[] }; Returns: {
               "name": string,"source_id": string,"source_key": string
             }[]
                            },

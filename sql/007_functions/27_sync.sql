@@ -102,16 +102,21 @@ comment on function matrice.sync_source is
   'document, such as its path or URL. name: if null, it stays, and a new source gets the key as its name. type, '
   'storage_path, metadata: if null, they stay. content, format, max_tokens, overlap_tokens, spans: as in chunk_source.';
 
-create or replace function matrice.sync_sources(project_id uuid, source_keys text[], prefix text default null)
-returns table (source_id uuid, source_key text, name text)
+create or replace function matrice.sync_sources(
+  project_id uuid, source_keys text[], prefix text default null, max_share double precision default 1,
+  dry_run boolean default false
+) returns table (source_id uuid, source_key text, name text)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  gone uuid[];
+  known bigint;
+  gone  uuid[];
 begin
   perform matrice_private.require_given('source_keys', source_keys);
+  perform matrice_private.require_given('max_share', max_share);
+  perform matrice_private.require_given('dry_run', dry_run);
   perform matrice_private.require_bytes('prefix', prefix, 2000);
   if array_ndims(source_keys) > 1 or cardinality(source_keys) > 100000 or array_position(source_keys, null) is not null then
     raise exception 'source_keys must be a plain list of at most 100000 keys, without null'
@@ -122,6 +127,10 @@ begin
       using errcode = '22023', detail = 'It would delete all sources that have a key.',
             hint = 'To delete them, delete rows of matrice.context_sources.';
   end if;
+  if max_share not between 0 and 1 then
+    raise exception 'max_share must be from 0 to 1, not %', max_share
+      using errcode = '22023', hint = 'At 0.5, at most half of the sources may be deleted.';
+  end if;
   perform matrice_private.require_role(sync_sources.project_id, 'editor');
   perform matrice_private.hold_project(sync_sources.project_id);
   gone := array(
@@ -131,6 +140,20 @@ begin
        and s.source_key not in (select k.key from unnest(source_keys) as k (key))
      order by s.id
        for update);
+  known := (
+    select count(*) from matrice.context_sources s
+     where s.project_id = sync_sources.project_id and s.source_key is not null
+       and starts_with(s.source_key, coalesce(prefix, '')));
+  if cardinality(gone) > max_share * known then
+    raise exception '% of % sources would be deleted', cardinality(gone), known
+      using errcode = 'PT409', detail = format('max_share allows %s of them.', floor(max_share * known)),
+            hint = 'Check that source_keys has all documents that still exist. If it has, pass a larger max_share '
+                   '(matrice-worker sync --allow-removals).';
+  end if;
+  if dry_run then
+    return query select s.id, s.source_key, s.name from matrice.context_sources s where s.id = any (gone);
+    return;
+  end if;
   return query
     delete from matrice.context_sources s where s.id = any (gone) returning s.id, s.source_key, s.name;
 end
@@ -138,4 +161,6 @@ $$;
 comment on function matrice.sync_sources is
   'Deletes the sources of a project whose documents are gone: those that have a key which is not among source_keys. Sources '
   'without a key stay. Returns what it deleted. source_keys: of all documents that still exist; an empty list is refused. '
-  'prefix: only keys that begin so.';
+  'prefix: only keys that begin so. max_share: if more than this part of the sources with the prefix would be deleted, none '
+  'is, and the call fails (PT409). dry_run: returns what would be deleted, and deletes nothing. Defaults: max_share 1, '
+  'dry_run false.';

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -205,3 +205,45 @@ for (const [way, env] of [['a connection', {}], ['PostgREST', { DATABASE_URL: ''
     assert.ok(sources.every(({ error }) => error === null))
   })
 }
+
+test('matrice-worker sync of a folder that is empty by mistake deletes nothing', async () => {
+  const project = await ok(alice.rpc('create_project', { name: 'Mistakes' }))
+  const home = join(folder, 'mistaken')
+  const names = ['one.md', 'two.md', 'three.md', 'four.md']
+  const fill = () => { for (const name of names) writeFileSync(join(home, name), `# ${name}`) }
+  const empty = () => { for (const name of readdirSync(home)) rmSync(join(home, name), { recursive: true }) }
+  const sync = (...args) => runWorker(['sync', '--project', project, '--prefix', 'home/', ...args], { DATABASE_URL: `${stack.databaseUrl}?role=service_role` })
+  const refused = async (message, ...args) => {
+    const before = stack.snapshot()
+    const { code, stdout, stderr } = await sync(...args)
+    assert.deepEqual([code, stdout], [1, ''], stderr)
+    assert.match(stderr, message)
+    assert.equal(stderr.trim().split('\n').length, 1, stderr)
+    assert.equal(stack.snapshot(), before)
+  }
+  mkdirSync(home)
+  fill()
+  assert.equal((await sync(home)).code, 0)
+  empty()
+  await refused(/mistaken has no files\. Nothing was changed\./, home)
+  await refused(/mistaken has no files/, '--allow-removals', home)
+  await refused(/no such place cannot be read\. Nothing was changed\./, join(folder, 'no such place'))
+  // What stands on the disk under a folder that is not mounted.
+  writeFileSync(join(home, 'NOT MOUNTED.txt'), 'Mount the disk here.')
+  await refused(/4 of 4 sources would be deleted\. max_share allows 2 of them\. .*--allow-removals/, home)
+  // Names are the same, but nothing can be converted: sources say so, and keep their texts.
+  empty()
+  for (const name of names) writeFileSync(join(home, name), '')
+  assert.equal((await sync(home)).code, 1)
+  const chunks = () => ok(alice.from('source_chunks').select('content').eq('project_id', project).order('content'))
+  assert.deepEqual((await chunks()).map(({ content }) => content), names.map((name) => `# ${name}`).sort())
+  // Half of them may go, and all if that is wanted.
+  fill()
+  for (const name of ['one.md', 'two.md']) rmSync(join(home, name))
+  assert.equal((await sync(home)).code, 0)
+  assert.deepEqual((await chunks()).map(({ content }) => content), ['# four.md', '# three.md'])
+  empty()
+  writeFileSync(join(home, 'new.md'), '# new')
+  assert.equal((await sync('--allow-removals', home)).code, 0)
+  assert.deepEqual((await chunks()).map(({ content }) => content), ['# new'])
+})

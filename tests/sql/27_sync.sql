@@ -47,7 +47,19 @@ select matrice.sync_source(tests.id('atlas'), key, 'text') from unnest(array['do
 select matrice.ingest_source(tests.id('atlas'), 'without a key', 'text');
 select tests.refuses($$select * from matrice.sync_sources(tests.id('atlas'), '{}')$$, '22023', 'sync_sources refuses an empty list', '%all sources%', '%');
 select tests.refuses($$select * from matrice.sync_sources(tests.id('atlas'), '{x,null}')$$, '22023', 'sync_sources refuses null in the list');
-select results_eq($$select source_key from matrice.sync_sources(tests.id('atlas'), '{docs/b}', 'docs/')$$, $$values ('docs/a')$$,
+select tests.remember_state();
+select results_eq($$select source_key from matrice.sync_sources(tests.id('atlas'), '{docs/b}', 'docs/', max_share => 0.5, dry_run => true)$$, $$values ('docs/a')$$,
+                  'sync_sources with dry_run returns what it would delete');
+select tests.refuses($$select * from matrice.sync_sources(tests.id('atlas'), '{docs/b}', max_share => 0.5)$$, 'PT409',
+                     'sync_sources refuses to delete more than max_share', '%allows 2 of them%', '%max_share%', '3 of 4 sources would be deleted');
+select tests.refuses($$select * from matrice.sync_sources(tests.id('atlas'), '{docs/b}', max_share => 0.5, dry_run => true)$$, 'PT409',
+                     'sync_sources with dry_run refuses what it would refuse without', '%', '%');
+select tests.refuses($$select * from matrice.sync_sources(tests.id('atlas'), '{docs/x}', 'docs/', 0.5)$$, 'PT409',
+                     'sync_sources counts the sources of the prefix alone', '%allows 1 of them%', '%', '2 of 2 sources would be deleted');
+select tests.refuses(format($$select * from matrice.sync_sources(tests.id('atlas'), '{docs/b}', max_share => %L)$$, share), '22023',
+                     'sync_sources refuses max_share ' || share, hint => '%half%') from unnest(array['-0.1', '1.1', 'NaN']) share;
+select tests.unchanged('sync_sources: a dry run and what is refused change no row');
+select results_eq($$select source_key from matrice.sync_sources(tests.id('atlas'), '{docs/b}', 'docs/', 0.5)$$, $$values ('docs/a')$$,
                   'sync_sources with a prefix deletes only keys that begin so');
 select set_eq($$select source_key from matrice.sync_sources(tests.id('atlas'), '{docs/b}')$$, $$values ('a.md'), ('wiki/a')$$,
               'sync_sources deletes the sources whose keys are not listed');

@@ -37,7 +37,7 @@ insert into valid values
   ('email', $$'erin@example.org'$$), ('role', $$'viewer'$$), ('valid_for', $$'7 days'$$), ('token', $$'a guess'$$),
   ('type', $$'x'$$), ('format', $$'text'$$), ('max_tokens', '512'), ('overlap_tokens', '64'), ('storage_path', $$'x'$$),
   ('model', $$'text-embedding-3-small'$$), ('batch_size', '1'), ('lease_id', 'gen_random_uuid()'), ('lease_seconds', '60'), ('error', $$'x'$$),
-  ('source_key', $$'x'$$), ('source_keys', $$'{x}'$$), ('prefix', $$'x'$$), ('spans', $$'[{"start_char": 0, "page": 1}]'$$),
+  ('source_key', $$'x'$$), ('source_keys', $$'{x}'$$), ('prefix', $$'x'$$), ('max_share', '1'), ('dry_run', 'true'), ('spans', $$'[{"start_char": 0, "page": 1}]'$$),
   ('chunks', $$'[{"content": "x"}]'$$), ('source_ids', $$array[tests.id('source')]$$),
   ('max_batch_tokens', '100'), ('max_inputs', '1'), ('max_input_tokens', '100'), ('permanent', 'false'),
   ('tokens', $$'{1}'$$),

@@ -59,7 +59,7 @@ insert into contract values
      max_tokens integer DEFAULT NULL,overlap_tokens integer DEFAULT NULL,storage_path text DEFAULT NULL,metadata jsonb DEFAULT NULL,
      spans jsonb DEFAULT NULL}',
    'table', '{source_id uuid,action text,total integer,added integer,kept integer,removed integer}'),
-  ('sync_sources', '{project_id uuid,source_keys text[],prefix text DEFAULT NULL}', 'table', '{source_id uuid,source_key text,name text}'),
+  ('sync_sources', '{project_id uuid,source_keys text[],prefix text DEFAULT NULL,max_share double precision DEFAULT 1,dry_run boolean DEFAULT false}', 'table', '{source_id uuid,source_key text,name text}'),
   ('set_source_error', '{source_id uuid,error text}', 'void', null),
   ('source_text', '{source_id uuid,version integer DEFAULT NULL}', 'text', null),
   ('source_history', '{source_id uuid}', 'table',

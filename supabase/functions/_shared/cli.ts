@@ -11,7 +11,7 @@ import { Worker, WorkerError } from './worker.ts'
 
 const USAGE = `usage: matrice-worker embed [--once [--wait SECONDS]] [--jobs N] [--project ID] [--model NAME]
        matrice-worker ingest --project ID [--prefix KEY] FILE …
-       matrice-worker sync --project ID [--prefix KEY] FOLDER
+       matrice-worker sync --project ID [--prefix KEY] [--allow-removals] FOLDER
        matrice-worker convert FILE …
        matrice-worker context --project ID [--tokens N] [--insights N] QUESTION
 
@@ -19,7 +19,8 @@ embed    claims chunks, has them embedded and stores the embeddings, until SIGTE
          Chunks that failed wait to be tried again. --once waits for them as long as --wait says (300), and then ends with 1.
 ingest   converts files and syncs them as sources; the key of a source is its prefix and the path as given.
 sync     does so for all files of a folder, and deletes the sources whose files are gone; the key is the prefix, by default the
-         folder's name and /, and the path in the folder.
+         folder's name and /, and the path in the folder. If more than half of these sources would be deleted, it changes nothing and
+         ends with 1, unless you --allow-removals.
 convert  prints a line of JSON for each file: text, format, spans, title, warnings; or error.
 context  prints the best passages for a question as JSON: context, token_count, citations.
 
@@ -33,12 +34,19 @@ environment
   EMBEDDINGS_USD_PER_MILLION               the price of a million tokens, if the catalogue does not have it
   MATRICE_LEASE_SECONDS                    how long a claim holds (300)`
 
+/** The part of a folder's sources that sync deletes unasked. More are gone where a disk is not mounted, or a path is wrong. */
+const MOST_REMOVED = 0.5
+
+class FolderError extends Error {}
+
+type Values = ReturnType<typeof parse>['values']
+
 function database(connections: number): Database {
   const url = Deno.env.get('DATABASE_URL')
   return url ? overPostgres(url, connections) : overHttp(variable('SUPABASE_URL'), variable('SUPABASE_SERVICE_ROLE_KEY'))
 }
 
-async function embed(values: { once?: boolean; wait?: string; jobs?: string; project?: string; model?: string }): Promise<boolean> {
+async function embed(values: Values): Promise<boolean> {
   const jobs = Number(values.jobs ?? 2)
   if (!Number.isInteger(jobs) || jobs < 1 || jobs > 64) throw new SettingsError('--jobs must be from 1 to 64')
   const waitSeconds = Number(values.wait ?? 300)
@@ -71,14 +79,29 @@ async function ingestFiles(connected: Database, project: string, prefix: string,
   return isFine
 }
 
-async function syncFolder(connected: Database, project: string, prefix: string | undefined, folder: string): Promise<boolean> {
-  const root = `${await Deno.realPath(folder)}/`
+async function syncFolder(connected: Database, project: string, folder: string, { prefix, 'allow-removals': isAllowed = false }: Values): Promise<boolean> {
+  const root = `${await reading(folder, Deno.realPath(folder))}/`
   const start = prefix ?? `${root.split('/').at(-2)}/`
-  const files = (await Array.fromAsync(filesIn(root))).sort()
+  const files = (await reading(folder, Array.fromAsync(filesIn(root)))).sort()
+  if (files.length === 0) throw new FolderError(`${folder} has no files. Nothing was changed. To delete its sources, delete rows of matrice.context_sources.`)
+  // A file that cannot be read or converted is not gone: its key is listed.
+  const remove = (dry_run: boolean) => connected.rpc('sync_sources', {
+    project_id: project, source_keys: files.map((path) => start + path), prefix: start, max_share: isAllowed ? 1 : MOST_REMOVED, dry_run,
+  }) as Promise<{ source_key: string }[]>
+  await remove(true)
+  // Sources are deleted last: a file that was moved takes the embeddings of its old source.
   const isFine = await ingestFiles(connected, project, start, files, root)
-  const removed = await connected.rpc('sync_sources', { project_id: project, source_keys: files.map((path) => start + path), prefix: start })
-  for (const { source_key } of removed as { source_key: string }[]) console.log(JSON.stringify({ file: source_key.slice(start.length), action: 'removed' }))
+  for (const { source_key } of await remove(false)) console.log(JSON.stringify({ file: source_key.slice(start.length), action: 'removed' }))
   return isFine
+}
+
+// A part of a folder that cannot be read must not look as if it were gone.
+async function reading<T>(folder: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    throw new FolderError(`${folder} cannot be read. Nothing was changed. ${(error as Error).message}`)
+  }
 }
 
 // Hidden files are those of programs. A link could lead out of the folder.
@@ -113,10 +136,10 @@ async function convertFiles(files: string[]): Promise<boolean> {
   return isFine
 }
 
-async function printContext(connected: Database, project_id: string, question: string, values: { tokens?: string; insights?: string }): Promise<boolean> {
+async function printContext(connected: Database, project_id: string, question: string, { tokens, insights }: Values): Promise<boolean> {
   const options = {
-    ...values.tokens !== undefined && { token_budget: whole('--tokens', values.tokens) },
-    ...values.insights !== undefined && { insights: whole('--insights', values.insights) },
+    ...tokens !== undefined && { token_budget: whole('--tokens', tokens) },
+    ...insights !== undefined && { insights: whole('--insights', insights) },
   }
   console.log(JSON.stringify(await contextFor(connected, endpoint(), { project_id, question, options }, queryPrefix())))
   return true
@@ -147,7 +170,7 @@ async function main(): Promise<number> {
       return await withDatabase(values.project, (connected, project) => ingestFiles(connected, project, values.prefix ?? '', files)) ? 0 : 1
     }
     if (command === 'sync' && files.length === 1) {
-      return await withDatabase(values.project, (connected, project) => syncFolder(connected, project, values.prefix, files[0])) ? 0 : 1
+      return await withDatabase(values.project, (connected, project) => syncFolder(connected, project, files[0], values)) ? 0 : 1
     }
     if (command === 'context' && files.length === 1) {
       return await withDatabase(values.project, (connected, project) => printContext(connected, project, files[0], values)) ? 0 : 1
@@ -156,7 +179,8 @@ async function main(): Promise<number> {
     console.error(USAGE)
     return 2
   } catch (error) {
-    const isExpected = [SettingsError, WorkerError, DatabaseError, ConversionError, EndpointError, QuestionError].some((kind) => error instanceof kind)
+    const kinds = [SettingsError, WorkerError, DatabaseError, ConversionError, EndpointError, QuestionError, FolderError]
+    const isExpected = kinds.some((kind) => error instanceof kind)
     console.error(isExpected ? `error: ${(error as Error).message}` : error)
     return error instanceof SettingsError ? 2 : 1
   }
@@ -166,7 +190,8 @@ function parse() {
   return parseArgs({
     allowPositionals: true,
     options: {
-      once: { type: 'boolean' }, wait: { type: 'string' }, jobs: { type: 'string' }, project: { type: 'string' }, model: { type: 'string' }, prefix: { type: 'string' },
+      once: { type: 'boolean' }, wait: { type: 'string' }, jobs: { type: 'string' }, model: { type: 'string' },
+      project: { type: 'string' }, prefix: { type: 'string' }, 'allow-removals': { type: 'boolean' },
       tokens: { type: 'string' }, insights: { type: 'string' },
     },
   })
