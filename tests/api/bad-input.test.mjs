@@ -29,14 +29,18 @@ function refusals(cases) {
   }
   test('refused requests change no row', () => assert.equal(stack.snapshot(), snapshot))
 }
+const asked = new Set()
 /** A valid call of a function, with something wrong in it. */
-const rpc = (name, wrong) => () => alice.rpc(name, { ...calls(world)[name], ...wrong })
+const rpc = (name, wrong) => {
+  asked.add(name)
+  return () => alice.rpc(name, { ...calls(world)[name], ...wrong })
+}
 const show = (value) => value === undefined ? 'nothing' : JSON.stringify(value).slice(0, 40)
 const each = (values, name, argument, code) =>
   values.map((value) => [`${name}: ${argument} ${show(value)}`, rpc(name, { [argument]: value }), 400, code])
 
 describe('functions refuse unknown names', () => refusals([
-  ...['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', 'claim_chunks', 'store_embeddings', 'fail_chunks', 'match_chunks',
+  ...['count_tokens', 'tokenize', 'detokenize', 'truncate_tokens', 'chunk_text', 'claim_chunks', 'waiting_chunks', 'store_embeddings', 'fail_chunks', 'match_chunks',
     'hybrid_search', 'build_context', 'conversation_context', 'record_answer', 'evaluation_set'].flatMap((name) => each(['gpt-none', ''], name, 'model', '22023')),
   ...each(['gpt-none', ''], 'build_context', 'target_model', '22023'),
   ...['chunk_text', 'ingest_source', 'chunk_source'].flatMap((name) => each(['wordperfect', ''], name, 'format', '22023')),
@@ -197,6 +201,7 @@ describe('functions refuse empty and blank texts', () => refusals([
     ...each(['', ' '], name, 'model', '22023'), ...each([null], name, 'model', '22004'),
   ]),
   ...each([null], 'store_embeddings', 'chunk_ids', '22004'),
+  ...each([-0.1, 1.1, 'NaN'], 'sync_sources', 'max_share', '22023'), ...each([null], 'sync_sources', 'max_share', '22004'),
   ...each([null], 'analyze_text', 'language', '22004'),
   ...['set_phase', 'phase_history', 'save_pillar', 'pillar_catalog', 'diff_pillar', 'diff_pillar_text', 'as_of', 'label_pillar', 'unlabel_pillar', 'label_history', 'ingest_source', 'build_context', 'search_insights', 'insights_review', 'known_at', 'start_run', 'workflow_metrics', 'reindex_text',
     'sync_source', 'sync_sources', 'source_progress', 'failed_chunks', 'retry_failed', 'rechunk', 'ingest_chunks',
@@ -311,3 +316,11 @@ function unsigned(claims) {
   const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url')
   return `${part({ alg: 'none', typ: 'JWT' })}.${part(claims)}.`
 }
+
+test('every function that takes arguments is asked here about a wrong one', () => {
+  const functions = stack.sql(`
+    select proname from pg_proc
+     where pronamespace = 'matrice'::regnamespace and pronargs > 0 and proargnames is not null and has_function_privilege('authenticated', oid, 'execute')`).trim().split('\n')
+  assert.ok(functions.length > 50, `${functions.length} functions`)
+  assert.deepEqual(functions.filter((name) => !asked.has(name)), [])
+})

@@ -190,6 +190,17 @@ select is_empty($$select function, name, left(value, 60), length(message), lengt
                    where length(message) > 250 or length(detail) > 300 or length(hint) > 1000$$,
                 'L8: no message is above 250 characters, no detail above 300, no hint above 1,000');
 
+-- Long texts are refused unless they are of a kind that is long: documents, or errors, of which the beginning is kept. A step's
+-- model, usage and response are cut to what is known of them.
+select set_eq($$select function, name from answers
+                 where code is null and value in ('repeat(''x'', 100000)', 'jsonb_build_object(''x'', repeat(''x'', 100000))')$$,
+              $$values ('add_turn', 'content'), ('analyze_text', 'content'), ('chunk_source', 'content'), ('chunk_text', 'content'),
+                       ('count_tokens', 'content'), ('ingest_source', 'content'), ('save_pillar', 'content'), ('sync_source', 'content'),
+                       ('tokenize', 'content'), ('truncate_tokens', 'content'), ('find_quote', 'quote'), ('fail_chunks', 'error'),
+                       ('set_source_error', 'error'), ('calculate_cost', 'model'), ('record_step', 'usage'), ('record_step', 'response'),
+                       ('start_run', 'input_data'), ('finish_run', 'output_data')$$,
+              'Only these arguments take 100,000 characters');
+
 -- Wrong values that are not to be taken for others ----------------------------------------------------------------------
 
 select is(a.code, '22023', format('%1$s refuses %3$s %2$s', function, value, name))
