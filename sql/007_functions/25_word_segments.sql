@@ -69,6 +69,24 @@ comment on function matrice_private.merge_some is
   'Merges segments of a project to one, and removes their deleted chunks. Returns whether it did: it does nothing if another '
   'transaction has locked one of them.';
 
+create or replace function matrice_private.time_to_merge(project_id uuid, segment uuid, chunks numeric) returns interval
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  return (
+    select 2e-4 * chunks * count(b.segment) / s.text_count * interval '1 second'
+      from matrice_private.word_segments s
+      left join matrice_private.word_blocks b on b.project_id = s.project_id and b.segment = s.id
+     where s.project_id = time_to_merge.project_id and s.id = time_to_merge.segment
+     group by s.project_id, s.id);
+end
+$$;
+comment on function matrice_private.time_to_merge is
+  'Returns how long it takes on a usual machine to merge segments with so many chunks, by the number of blocks of one of them: '
+  'a chunk may have a word or thousands.';
+
 create or replace function matrice_private.merge_small(project_id uuid, most integer) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -79,12 +97,13 @@ declare
   chosen uuid[];
 begin
   for size in
-    select s.analysis, floor(log(8, s.text_count)) as class
+    select s.analysis, floor(log(8, s.text_count)) as class, 8 * avg(s.text_count) as chunks, (array_agg(s.id))[1] as one
       from matrice_private.word_segments s
      where s.project_id = merge_small.project_id and s.text_count <= most / 8
      group by 1, 2
     having count(*) >= 8
   loop
+    continue when not matrice_private.has_time(matrice_private.time_to_merge(project_id, size.one, size.chunks));
     -- Other writers may be merging some of them.
     chosen := array(
       select s.id from matrice_private.word_segments s
@@ -100,8 +119,8 @@ begin
 end
 $$;
 comment on function matrice_private.merge_small is
-  'Merges eight segments of about one size to one, if a project has eight. Returns whether it did. most: the most chunks of the '
-  'new segment.';
+  'Merges eight segments of about one size to one, if a project has eight, and the time to merge them. Returns whether it did. '
+  'most: the most chunks of the new segment.';
 
 create or replace function matrice_private.merge_words(project_id uuid) returns void
 language plpgsql
@@ -109,9 +128,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  -- A merge of this many chunks takes some tenths of a second.
+  -- A merge of this many ordinary chunks takes about a second.
   most constant integer := 50000;
-  chosen uuid[];
+  chosen record;
 begin
   -- At other isolation levels, a row that another transaction has merged meanwhile is an error.
   if current_setting('transaction_isolation') <> 'read committed' then
@@ -123,9 +142,9 @@ begin
   -- When a fifth of the chunks are deleted ones, merge the oldest segments. Each search reads the list of deletions.
   if (select sum(octet_length(d.texts)) / 24 from matrice_private.word_deletions d where d.project_id = merge_words.project_id)
      > greatest(64, (select sum(s.text_count) / 5 from matrice_private.word_segments s where s.project_id = merge_words.project_id)) then
-    select array_agg(s.id) into chosen
+    select array_agg(s.id order by s.text_count desc) as ids, sum(s.text_count) as chunks into chosen
       from (
-        select s.id, s.analysis, s.built_at,
+        select s.id, s.analysis, s.built_at, s.text_count,
                sum(s.text_count) over (partition by s.analysis order by s.built_at, s.id) - s.text_count as before
           from matrice_private.word_segments s where s.project_id = merge_words.project_id
       ) s
@@ -133,11 +152,12 @@ begin
      group by s.analysis
      order by min(s.built_at)
      limit 1;
-    if chosen is not null then
-      perform matrice_private.merge_some(project_id, chosen);
+    if chosen.ids is not null
+       and matrice_private.has_time(matrice_private.time_to_merge(project_id, chosen.ids[1], chosen.chunks)) then
+      perform matrice_private.merge_some(project_id, chosen.ids);
     end if;
   end if;
 end
 $$;
 comment on function matrice_private.merge_words is
-  'Merges segments of a project if it has many small ones, or many deleted chunks.';
+  'Merges segments of a project if it has many small ones, or many deleted chunks, and as far as there is time.';

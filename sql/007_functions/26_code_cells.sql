@@ -178,7 +178,7 @@ comment on function matrice_private.fill_cells is
   'codes. The caller has locked the cells.';
 
 create or replace function matrice_private.cluster_codes(
-  project_id uuid, model text, steps integer default 1, minimum bigint default 200000, batch integer default 32768
+  project_id uuid, model text, steps integer default 1, minimum bigint default 200000, batch integer default null
 ) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -202,7 +202,9 @@ begin
       continue;
     end if;
     chosen := matrice_private.next_batch(project_id, model, clustering.generation, clustering.batch);
-    exit when chosen = '{}' or not matrice_private.move_codes(project_id, model, chosen);
+    exit when chosen = '{}'
+      or not matrice_private.has_time(matrice_private.time_to_code(model, clustering.batch))
+      or not matrice_private.move_codes(project_id, model, chosen);
     done := done + 1;
     if matrice_private.next_batch(project_id, model, clustering.generation, clustering.batch) = '{}' then
       perform matrice_private.renew_cells(project_id, model);
@@ -215,4 +217,4 @@ comment on function matrice_private.cluster_codes is
   'Makes cells for a project that has very many codes, and moves codes from its full lists to its cells. Returns how many '
   'batches it moved. steps: at most so many, and none in a call that makes the first cells; null: all. minimum: from how many '
   'codes on a project gets cells. batch: how many codes move at once; a project keeps the size that its first cells were made '
-  'with. Defaults: steps 1, minimum 200000, batch 32768.';
+  'with. A step that a timeout might cancel is not begun. Defaults: steps 1, minimum 200000, batch code_batch of the model.';

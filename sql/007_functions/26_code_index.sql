@@ -1,5 +1,29 @@
 -- The index of codes: how embeddings get into it, and how its lists are merged. sql/009_code_index.sql describes its tables.
 
+create or replace function matrice_private.time_to_code(model text, codes numeric default 1) returns interval
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select codes * (1e-5 + 5e-8 * m.dimensions) * interval '1 second'
+      from matrice.embedding_models m where m.model = time_to_code.model);
+end
+$$;
+comment on function matrice_private.time_to_code is
+  'Returns how long it takes on a usual machine to make so many codes again, for a list or for cells. Defaults: codes 1.';
+
+create or replace function matrice_private.code_batch(model text) returns integer
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return least(32768, 1.5 / extract(epoch from matrice_private.time_to_code(model, 1000)) * 1000);
+end
+$$;
+comment on function matrice_private.code_batch is
+  'Returns how many codes of a model are made again at once: as many as a client with a timeout of 8 seconds has the time for.';
+
 create or replace function matrice_private.add_codes(project_id uuid, model text, chunk_ids uuid[]) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -95,21 +119,23 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  size   numeric;
+  size   record;
   chosen uuid[];
 begin
   for size in
-    select floor(log(8, l.code_count))
+    select floor(log(8, l.code_count)) as class, 8 * avg(l.code_count) as codes
       from matrice_private.code_lists l
      where l.project_id = merge_small_lists.project_id and l.model = merge_small_lists.model and l.code_count <= most / 8
      group by 1
     having count(*) >= 8
+     order by 1
   loop
+    exit when not matrice_private.has_time(matrice_private.time_to_code(model, size.codes));
     -- Other writers may be merging some of them.
     chosen := array(
       select l.id from matrice_private.code_lists l
        where l.project_id = merge_small_lists.project_id and l.model = merge_small_lists.model and l.code_count <= most / 8
-         and floor(log(8, l.code_count)) = size
+         and floor(log(8, l.code_count)) = size.class
        order by l.built_at
        limit 8 for update skip locked);
     if cardinality(chosen) = 8 and matrice_private.merge_lists(project_id, model, chosen) then
@@ -120,8 +146,8 @@ begin
 end
 $$;
 comment on function matrice_private.merge_small_lists is
-  'Merges eight lists of about one size to one, if a project has eight. Returns whether it did. most: the most codes of the new '
-  'list.';
+  'Merges eight lists of about one size to one, if a project has eight, and the time to merge them. Returns whether it did. '
+  'most: the most codes of the new list.';
 
 create or replace function matrice_private.merge_codes(project_id uuid, model text) returns void
 language plpgsql
@@ -131,10 +157,10 @@ as $$
 declare
   batch   constant integer := (select c.batch from matrice_private.code_clusterings c
                                 where c.project_id = merge_codes.project_id and c.model = merge_codes.model);
-  -- A merge of this many codes takes some tenths of a second.
-  most    constant integer := coalesce(batch, 32768);
+  most    constant integer := coalesce(batch, matrice_private.code_batch(model));
   deleted constant bigint := (select sum(d.code_count) from matrice_private.code_deletions d
                                where d.project_id = merge_codes.project_id and d.model = merge_codes.model);
+  total   bigint;
   chosen  uuid[];
 begin
   -- At other isolation levels, a row that another transaction has merged meanwhile is an error.
@@ -145,7 +171,10 @@ begin
   while matrice_private.merge_small_lists(project_id, model, most) loop
   end loop;
   -- When a fifth of the codes are deleted ones, make the oldest lists again. Searches compare those codes too.
-  if deleted > 64 and deleted > matrice_private.code_total(project_id, model) / 5 then
+  if deleted > 64 then
+    total := matrice_private.code_total(project_id, model);
+  end if;
+  if deleted > 64 and deleted > total / 5 and matrice_private.has_time(matrice_private.time_to_code(model, least(total, most))) then
     chosen := matrice_private.oldest_lists(project_id, model, most);
     if batch is null then
       perform matrice_private.merge_lists(project_id, model, chosen);
@@ -156,13 +185,15 @@ begin
 end
 $$;
 comment on function matrice_private.merge_codes is
-  'Merges lists of codes of a project if it has many small ones, or many codes of embeddings that were deleted or changed.';
+  'Merges lists of codes of a project if it has many small ones, or many codes of embeddings that were deleted or changed, and '
+  'as far as there is time.';
 
 create or replace function matrice_private.index_codes() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  most    integer;
   touched record;
 begin
   if tg_op <> 'INSERT' then
@@ -174,20 +205,21 @@ begin
      group by 1, 2;
   end if;
   if tg_op <> 'DELETE' then
+    most := (select min(matrice_private.code_batch(m.model)) from (select distinct a.model from added a) m);
     perform matrice_private.add_codes(a.project_id, a.model, a.chunk_ids)
        from (
-         -- Keeps a list small enough to be merged.
+         -- Keeps a list small enough to be moved.
          select n.project_id, n.model, array_agg(n.chunk_id) as chunk_ids
            from (
              select one.project_id, one.model, one.chunk_id,
-                    row_number() over (partition by one.project_id, one.model) / 32768 as part
+                    row_number() over (partition by one.project_id, one.model) / most as part
                from added one
            ) n
           group by n.project_id, n.model, n.part
        ) a;
     for touched in select a.project_id, a.model, count(*) as codes from added a group by 1, 2 loop
       perform matrice_private.merge_codes(touched.project_id, touched.model);
-      perform matrice_private.cluster_codes(touched.project_id, touched.model, steps => 1 + touched.codes::integer / 16384);
+      perform matrice_private.cluster_codes(touched.project_id, touched.model, steps => 1 + touched.codes::integer / (most / 2));
     end loop;
   else
     for touched in select distinct r.project_id, r.model from removed r loop
@@ -245,8 +277,10 @@ begin
   for part in
     select n.project_id, n.model, array_agg(n.chunk_id) as chunk_ids
       from (
-        select e.project_id, e.model, e.chunk_id, row_number() over (partition by e.project_id, e.model) / 32768 as part
-          from matrice.chunk_embeddings e
+        select e.project_id, e.model, e.chunk_id, row_number() over (partition by e.project_id, e.model) / m.most as part
+          -- OFFSET 0: it is computed once for each model.
+          from (select one.model, matrice_private.code_batch(one.model) as most from matrice.embedding_models one offset 0) m
+          join matrice.chunk_embeddings e on e.model = m.model
          where rebuild_code_index.project_id is null or e.project_id = rebuild_code_index.project_id
       ) n
      group by n.project_id, n.model, n.part

@@ -66,6 +66,14 @@ comment on function matrice_private.train_cells is
   'Makes cells for a project. Its codes stay where they are, and move to the cells in batches. Returns whether it did: it does '
   'nothing if there are too few embeddings. The caller keeps others from making cells at the same moment.';
 
+create or replace function matrice_private.time_to_train() returns interval
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+  select interval '1.5 seconds';
+end;
+comment on function matrice_private.time_to_train is 'Returns how long train_cells takes on a usual machine.';
+
 create or replace function matrice_private.begin_cells(project_id uuid, model text, minimum bigint, batch integer) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -76,9 +84,10 @@ declare
                     where l.project_id = begin_cells.project_id and l.model = begin_cells.model);
   full_lists uuid[];
 begin
-  if total is null or total < greatest(minimum, 300) then
+  if total is null or total < greatest(minimum, 300) or not matrice_private.has_time(matrice_private.time_to_train()) then
     return false;
   end if;
+  batch := coalesce(batch, matrice_private.code_batch(model));
   full_lists := array(
     select l.id from matrice_private.code_lists l
      where l.project_id = begin_cells.project_id and l.model = begin_cells.model and l.code_count > batch / 8);
@@ -96,7 +105,7 @@ end
 $$;
 comment on function matrice_private.begin_cells is
   'Makes the first cells of a project that has so many codes. Returns whether it did: it does nothing if another transaction is '
-  'at it. minimum: from how many codes on; at least 300.';
+  'at it, or if a timeout might cancel it. minimum: from how many codes on; at least 300. batch: null is code_batch.';
 
 create or replace function matrice_private.renew_cells(project_id uuid, model text) returns boolean
 language plpgsql
@@ -115,8 +124,10 @@ begin
   return found
     and (total > 4 * clustering.trained_count::bigint
          or far > total / 10 and total > clustering.trained_count * 1.25)
+    and matrice_private.has_time(matrice_private.time_to_train())
     and matrice_private.train_cells(renew_cells.project_id, renew_cells.model, total, clustering.batch);
 end
 $$;
 comment on function matrice_private.renew_cells is
-  'Makes new cells for a project that has grown fourfold, or whose new vectors are far from its cells. Returns whether it did.';
+  'Makes new cells for a project that has grown fourfold, or whose new vectors are far from its cells. Returns whether it did: '
+  'it does nothing if a timeout might cancel it.';

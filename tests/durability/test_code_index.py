@@ -197,7 +197,7 @@ def test_match_chunks_of_a_dump_without_codes_equals_a_plain_scan(filled_databas
 def test_rebuild_code_index_is_for_the_owner_of_the_tables_alone(matrice_database):
     with matrice_database().connect() as connection:
         for role in ("authenticated", "service_role"):
-            for call in ("rebuild_code_index()", "verify_codes()", "merge_codes(null, null)", "cluster_codes(null, null)"):
+            for call in ("rebuild_code_index()", "verify_codes()", "catch_up()", "merge_codes(null, null)", "cluster_codes(null, null)"):
                 connection.execute(f"set role {role}")
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     connection.execute(f"select matrice_private.{call}")
