@@ -43,7 +43,7 @@ begin
 
     -- Helpers. The API, triggers, policies, defaults and check constraints call them as the caller, who needs EXECUTE.
     ('authenticated, service_role', 'matrice_private', array[
-      'is_trusted', 'has_trusted_identity', 'current_user_id', 'json_within', 'from_parent', 'from_project',
+      'is_trusted', 'has_trusted_identity', 'current_user_id', 'json_within', 'from_parent', 'from_project', 'refuse_row', 'is_bounded_step',
       'require_bytes', 'is_blank', 'require_json', 'require_time', 'require_given', 'require_text', 'require_query',
       'require_object', 'require_filter', 'require_one_of', 'require_match_count', 'require_key',
       'roles', 'role_rank', 'require_role', 'hold_project', 'searchable_projects', 'projects_of_member',

@@ -74,6 +74,57 @@ select tests.refuses($$update matrice.workflow_steps set step_key = 'k' where id
                      'workflow_steps refuses a step_key, attempt and call_key that the run has already');
 select lives_ok($$update matrice.workflow_steps set step_key = 'k', attempt = 1 where id = tests.id('bare step')$$,
                 'workflow_steps takes the same step_key with another attempt');
+-- Each bound by its name, as if it were a constraint of its own. The triggers would replace some of the values.
+select tests.as_owner();
+create function tests.nested(levels integer) returns jsonb language sql as $$ select (repeat('[', levels) || '1' || repeat(']', levels))::jsonb $$;
+create function tests.violated(change text) returns text language plpgsql as $$
+declare
+  told text;
+begin
+  execute 'update matrice.workflow_steps set ' || change || ' where id = tests.id(''step'')';
+  return 'nothing';
+exception when check_violation then
+  get stacked diagnostics told = constraint_name;
+  if sqlerrm = format('new row for relation "workflow_steps" violates check constraint "%s"', told) then
+    return told;
+  end if;
+  return sqlerrm;
+end
+$$;
+set local session_replication_role = replica;
+select is(tests.violated(change), 'workflow_steps_' || violated, format('workflow_steps: %s violates %s', left(change, 60), violated))
+  from (values
+    ('step_name = repeat(''x'', 201)', 'step_name_length'), ('latency_ms = -1', 'latency_ms_check'),
+    ('latency_ms = 1000000001', 'latency_ms_check'), ('status = ''x''', 'status_running_success_failed_skipped'),
+    ('tokens_input = -1', 'tokens_input_check'), ('tokens_input = 1000000001', 'tokens_input_check'),
+    ('tokens_output = -1', 'tokens_output_check'), ('tokens_output = 1000000001', 'tokens_output_check'),
+    ('cached_tokens = -1', 'cached_tokens_check'), ('cached_tokens = 1000000001', 'cached_tokens_check'),
+    ('cost_usd = -0.01', 'cost_usd_check'), ('cost_usd = ''NaN''', 'cost_usd_check'),
+    ('provider_cost_usd = -0.01', 'provider_cost_usd_check'), ('provider_cost_usd = ''NaN''', 'provider_cost_usd_check'),
+    ('cost_note = repeat(''x'', 4001)', 'cost_note_length'), ('error = tests.nested(65)', 'error_size'),
+    ('error = to_jsonb(repeat(''x'', 65535))', 'error_size'), ('executed_at = ''infinity''', 'executed_at_check'),
+    ('executed_at = ''1899-12-31Z''', 'executed_at_check'), ('model = repeat(''x'', 201)', 'model_length'),
+    ('usage = ''[]''', 'usage_is_object'), ('usage = jsonb_build_object(''a'', tests.nested(64))', 'usage_size'),
+    ('usage = ''{"a": 1e309}''', 'usage_size'), ('usage = jsonb_build_object(''a'', repeat(''x'', 16384))', 'usage_size'),
+    ('step_key = ''''', 'step_key_1_to_500_characters'), ('step_key = repeat(''x'', 501)', 'step_key_1_to_500_characters'),
+    ('attempt = -1', 'attempt_check'), ('attempt = 1000001', 'attempt_check'), ('call_key = repeat(''x'', 101)', 'call_key_100_characters'),
+    ('reason = repeat(''x'', 2001)', 'reason_length'), ('reason = ''x''', 'correction_has_reason'),
+    ('corrects = id', 'correction_has_reason'), ('corrects = id, reason = ''x''', 'correction_has_reason'),
+    ('cost_source = ''correction''', 'correction_has_reason'), ('cost_source = ''x''', 'cost_source_provided_calculated_correction'),
+    ('corrects = id, reason = ''x'', cost_source = ''correction'', tokens_input = -1000000001', 'tokens_input_check'),
+    ('corrects = id, reason = ''x'', cost_source = ''correction'', tokens_output = -1000000001', 'tokens_output_check'),
+    ('corrects = id, reason = ''x'', cost_source = ''correction'', cached_tokens = -1000000001', 'cached_tokens_check')
+  ) cases (change, violated);
+select is(tests.violated(change), 'nothing', format('workflow_steps takes %s', left(change, 60)))
+  from (values
+    ('step_name = repeat(''x'', 200), latency_ms = 1000000000, attempt = 1000000, model = repeat(''x'', 200)'),
+    ('latency_ms = null, error = null, model = null, cost_usd = null, cost_source = null, step_key = null'),
+    ('usage = jsonb_build_object(''a'', tests.nested(63)), error = tests.nested(64)'),
+    ('corrects = id, reason = ''x'', cost_source = ''correction'', tokens_input = -1000000000, cached_tokens = -5, cost_usd = -99999999')
+  ) cases (change);
+select results_eq($$select matrice_private.refuse_row('workflow_steps', null)$$, 'values (null::boolean)', 'refuse_row(null) refuses nothing');
+set local session_replication_role = origin;
+select tests.as_service();
 delete from matrice.workflow_runs where id = tests.id('run');
 select is(tests.rows_of($$select from matrice.workflow_steps$$), 0::bigint, 'workflow_runs: a delete deletes the steps');
 select tests.as_user('edith');
