@@ -1,4 +1,4 @@
--- The word index of chunks: which chunks of a project have which words.
+-- The word index of chunks: which chunks of a project have which words. 028_insight_segments.sql adds insights.
 --
 -- It consists of segments, in the manner of Lucene. Each statement that stores chunks adds a segment for each project, and never
 -- changes one. Each statement that deletes chunks, or changes their words, adds a row of deletions. Small segments are merged

@@ -1,13 +1,13 @@
--- The word index: how chunks get into it. sql/008_word_index.sql describes its tables.
+-- The word index: how chunks and insights get into it. sql/008_word_index.sql describes its tables.
 
 create or replace function matrice_private.index_words() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
--- Keeps only one part of the chunks in memory at a time.
+-- Keeps only one part of the texts in memory at a time.
 set enable_hashagg = off
 as $$
 declare
-  -- The chunks of an UPDATE whose words it did not change.
+  -- The texts of an UPDATE whose words it did not change.
   unchanged uuid[] := '{}';
   projects  uuid[] := '{}';
 begin
@@ -18,8 +18,8 @@ begin
   if tg_op <> 'INSERT' then
     projects := array(select distinct r.project_id from removed r);
     -- If the project is deleted, so is its index.
-    insert into matrice_private.word_deletions (project_id, texts)
-    select r.project_id, string_agg(matrice._deletion(r.id, r.fts), '')
+    insert into matrice_private.word_deletions (project_id, kind, texts)
+    select r.project_id, tg_argv[0], string_agg(matrice._deletion(r.id, r.fts), '')
       from removed r
      where r.fts is not null and not exists (select from unnest(unchanged) u (id) where u.id = r.id)
        and exists (select from matrice.projects p where p.id = r.project_id)
@@ -27,7 +27,7 @@ begin
   end if;
   if tg_op <> 'DELETE' then
     projects := array(select distinct a.project_id from added a);
-    perform matrice_private.add_segment(g.project_id, w.analysis, w.text_count, w.texts, w.first_words, w.blocks)
+    perform matrice_private.add_segment(g.project_id, tg_argv[0], w.analysis, w.text_count, w.texts, w.first_words, w.blocks)
        from (
          select n.project_id, array_agg(n.id) as ids, array_agg(n.fts) as vectors
            from (
@@ -46,16 +46,39 @@ begin
 end
 $$;
 comment on function matrice_private.index_words is
-  'Adds the chunks that a statement stored to the word index, and notes those that it deleted. SECURITY DEFINER: no client may '
-  'write the index.';
+  'Adds the texts that a statement stored to the word index, and notes those that it deleted. Its argument says whether they are '
+  'chunks or insights. SECURITY DEFINER: no client may write the index.';
 
-create or replace trigger index_added after insert on matrice.source_chunks referencing new table as added
-for each statement execute function matrice_private.index_words();
-create or replace trigger index_changed after update on matrice.source_chunks
-referencing old table as removed new table as added
-for each statement execute function matrice_private.index_words();
-create or replace trigger index_removed after delete on matrice.source_chunks referencing old table as removed
-for each statement execute function matrice_private.index_words();
+create or replace function matrice_private.forget_all_words() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform matrice_private.forget_segments(tg_argv[0]);
+  return null;
+end
+$$;
+comment on function matrice_private.forget_all_words is
+  'Empties the word index of chunks or of insights, as its argument says. SECURITY DEFINER: no client may write the index.';
+
+do $$
+declare
+  indexed record;
+begin
+  for indexed in select * from (values ('source_chunks', 'chunk'), ('insights', 'insight')) as listed (tab, kind) loop
+    execute format($triggers$
+      create or replace trigger index_added after insert on matrice.%1$I referencing new table as added
+      for each statement execute function matrice_private.index_words(%2$L);
+      create or replace trigger index_changed after update on matrice.%1$I referencing old table as removed new table as added
+      for each statement execute function matrice_private.index_words(%2$L);
+      create or replace trigger index_removed after delete on matrice.%1$I referencing old table as removed
+      for each statement execute function matrice_private.index_words(%2$L);
+      create or replace trigger forget_all_words after truncate on matrice.%1$I
+      for each statement execute function matrice_private.forget_all_words(%2$L);
+    $triggers$, indexed.tab, indexed.kind);
+  end loop;
+end
+$$;
 
 -- Deferred to the end of the transaction. Before that, deleting the chunks may wait for somebody who changes one of them, and who
 -- then adds to the index.
@@ -68,9 +91,6 @@ begin
 end
 $$;
 
-create or replace trigger forget_all_words after truncate on matrice.source_chunks
-for each statement execute function matrice_private.forget_rows('word_blocks', 'word_segments', 'word_deletions');
-
 create or replace function matrice_private.rebuild_word_index(project_id uuid default null) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -79,35 +99,35 @@ as $$
 declare
   project uuid;
 begin
-  -- Chunks that are stored meanwhile would be in the index twice, or not at all.
-  lock table matrice.source_chunks in share row exclusive mode;
-  delete from matrice_private.word_blocks b where rebuild_word_index.project_id is null or b.project_id = rebuild_word_index.project_id;
-  delete from matrice_private.word_segments s where rebuild_word_index.project_id is null or s.project_id = rebuild_word_index.project_id;
-  delete from matrice_private.word_deletions d where rebuild_word_index.project_id is null or d.project_id = rebuild_word_index.project_id;
+  -- Texts that are stored meanwhile would be in the index twice, or not at all.
+  lock table matrice.source_chunks, matrice.insights in share row exclusive mode;
+  perform matrice_private.forget_segments(kind, rebuild_word_index.project_id) from unnest(array['chunk', 'insight']) kind;
   for project in
     select p.id from matrice.projects p where rebuild_word_index.project_id is null or p.id = rebuild_word_index.project_id
   loop
-    perform matrice_private.add_segment(project, w.analysis, w.text_count, w.texts, w.first_words, w.blocks)
+    perform matrice_private.add_segment(project, g.kind, w.analysis, w.text_count, w.texts, w.first_words, w.blocks)
        from (
-         select array_agg(n.id) as ids, array_agg(n.fts) as vectors
+         select n.kind, array_agg(n.id) as ids, array_agg(n.fts) as vectors
            from (
-             select c.id, c.fts, row_number() over all_rows / 4096 as rows,
-                    sum(pg_column_size(c.fts)) over all_rows / 4194304 as bytes
-               from matrice.source_chunks c
-              where c.project_id = project
-             window all_rows as (rows unbounded preceding)
+             select t.kind, t.id, t.fts, row_number() over of_kind / 4096 as rows,
+                    sum(pg_column_size(t.fts)) over of_kind / 4194304 as bytes
+               from (
+                 select 'chunk' as kind, c.id, c.fts from matrice.source_chunks c where c.project_id = project
+                 union all
+                 select 'insight', i.id, i.fts from matrice.insights i where i.project_id = project
+               ) t
+             window of_kind as (partition by t.kind rows unbounded preceding)
            ) n
-          group by n.rows, n.bytes
+          group by n.kind, n.rows, n.bytes
        ) g
       cross join lateral matrice._index_words(g.ids, g.vectors) w;
     perform matrice_private.merge_words(project);
   end loop;
-  perform matrice_private.count_insights_again(project_id);
 end
 $$;
 comment on function matrice_private.rebuild_word_index is
-  'Builds the word index of a project again, and counts the words of its insights; without project_id, of all projects. '
-  'For the owner of the tables, after loading rows without triggers: data-only restores and replication.';
+  'Builds the word index of a project again; without project_id, of all projects. For the owner of the tables, after '
+  'loading rows without triggers: data-only restores and replication.';
 
 -- A project's language changes at once for new texts. Its old chunks are found as before, in the language in which they were
 -- analysed, until reindex_text has analysed them again.
@@ -119,9 +139,10 @@ as $$
 begin
   return matrice._live_texts(
     array(select s.texts from matrice_private.word_segments s
-           where s.project_id = outdated_chunks.project_id
+           where s.project_id = outdated_chunks.project_id and s.kind = 'chunk'
              and s.analysis <> matrice._analysis(matrice_private.text_language(outdated_chunks.project_id))),
-    array(select d.texts from matrice_private.word_deletions d where d.project_id = outdated_chunks.project_id), most);
+    array(select d.texts from matrice_private.word_deletions d
+           where d.project_id = outdated_chunks.project_id and d.kind = 'chunk'), most);
 end
 $$;
 comment on function matrice_private.outdated_chunks is

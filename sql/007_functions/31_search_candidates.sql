@@ -117,7 +117,8 @@ comment on function matrice_private.vector_candidates is
   'Finds the nearest of the chunks in the projects that the caller can see.';
 
 create or replace function matrice_private.matching_chunks(
-  query_text text, words text, project_ids uuid[], match_count integer, filter jsonb, also uuid[] default '{}'
+  query_text text, words text, project_ids uuid[], match_count integer, filter jsonb, also uuid[] default '{}',
+  kind text default 'chunk'
 ) returns table (
   chunk_id uuid, project_id uuid, score double precision, mean double precision, deviation double precision, matched text[],
   analysis text, phrases text
@@ -137,7 +138,7 @@ begin
       select s.project_id, s.id, s.analysis, s.texts,
              row_number() over (partition by s.project_id order by s.id)::integer as place
         from matrice_private.word_segments s
-       where s.project_id = any (project_ids)
+       where s.project_id = any (project_ids) and s.kind = matching_chunks.kind
     ), lookups as materialized (
       select a.analysis, w.word, w.is_prefix
         from (select distinct s.analysis from segments s) a
@@ -168,7 +169,8 @@ begin
        cross join lateral matrice._rank_words(
          query_text, matching_chunks.words, p.analyses, p.texts,
          coalesce(b.places, '{}'), coalesce(b.words, '{}'),
-         array(select d.texts from matrice_private.word_deletions d where d.project_id = p.project_id),
+         array(select d.texts from matrice_private.word_deletions d
+                where d.project_id = p.project_id and d.kind = matching_chunks.kind),
          among, also, match_count) r
     )
     select r.id, r.project_id, r.score, r.mean, r.deviation, r.matched, r.analysis, r.phrases
@@ -182,12 +184,13 @@ comment on function matrice_private.matching_chunks is
   'mean and deviation: of the scores of all chunks of the project. They also come in a row of their own, without a chunk_id, for '
   'each project. matched: the words of the query that the chunk has. Does not look at the order of words in phrases. Only the '
   'row without a chunk_id has phrases: what the words of a chunk that was analysed in this way must match because of them; null '
-  'if the query has none. also: chunks that are returned too, if they match. SECURITY DEFINER: the word index is read as the '
-  'owner of the tables. The function does not check membership of the projects. So only services, which see all rows, and '
-  'matching_of_member may execute it.';
+  'if the query has none. also: chunks that are returned too, if they match. kind: chunk; or insight, for insights in place of '
+  'chunks. SECURITY DEFINER: the word index is read as the owner of the tables. The function does not check membership of the '
+  'projects. So only services, which see all rows, and matching_of_member may execute it.';
 
 create or replace function matrice_private.matching_of_member(
-  query_text text, words text, project_ids uuid[], match_count integer, filter jsonb, also uuid[] default '{}'
+  query_text text, words text, project_ids uuid[], match_count integer, filter jsonb, also uuid[] default '{}',
+  kind text default 'chunk'
 ) returns table (
   chunk_id uuid, project_id uuid, score double precision, mean double precision, deviation double precision, matched text[],
   analysis text, phrases text
@@ -197,7 +200,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query select * from matrice_private.matching_chunks(
-    query_text, words, matrice_private.projects_of_member(project_ids), match_count, filter, also);
+    query_text, words, matrice_private.projects_of_member(project_ids), match_count, filter, also, kind);
 end
 $$;
 comment on function matrice_private.matching_of_member is
@@ -231,7 +234,7 @@ comment on function matrice_private.shown_places is
   'Returns the places of those chunks that the caller can see, with their sources, and that match a tsquery.';
 
 create or replace function matrice_private.matching_texts(
-  query_text text, words text, project_ids uuid[], match_count integer, filter jsonb, also uuid[]
+  query_text text, words text, project_ids uuid[], match_count integer, filter jsonb, also uuid[], kind text default 'chunk'
 ) returns table (
   chunk_id uuid, project_id uuid, score double precision, mean double precision, deviation double precision, matched text[],
   analysis text, phrases text
@@ -241,9 +244,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if row_security_active('matrice.source_chunks') then
-    return query select * from matrice_private.matching_of_member(query_text, words, project_ids, match_count, filter, also);
+    return query select * from matrice_private.matching_of_member(
+      query_text, words, project_ids, match_count, filter, also, kind);
   else
-    return query select * from matrice_private.matching_chunks(query_text, words, project_ids, match_count, filter, also);
+    return query select * from matrice_private.matching_chunks(query_text, words, project_ids, match_count, filter, also, kind);
   end if;
 end
 $$;

@@ -1,36 +1,4 @@
--- Insights by the words of a query: BM25 over those that have one of the words.
-
-create or replace function matrice_private.texts_without_ids(texts bigint, words bigint) returns bytea
-language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-begin atomic
-  -- Of each text 26 bytes, as in words_in. Lengths differ by one word at most.
-  select string_agg(
-           decode(repeat(repeat('00', 24) || lpad(to_hex(n.length % 256), 2, '0') || lpad(to_hex(n.length / 256), 2, '0'),
-                         n.texts::integer), 'hex'), '')
-    from (values (words / texts, texts - words % texts), (words / texts + 1, words % texts)) as n (length, texts);
-end;
-comment on function matrice_private.texts_without_ids is
-  'Returns the texts of a segment of words: so many texts, with so many words together. Their ids are zero.';
-
-create or replace function matrice_private.any_word(query_text text, analyses text[]) returns tsquery
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  words text[] := array(
-    select distinct '''' || replace(replace(w.word, chr(92), repeat(chr(92), 2)), '''', '''''') || ''''
-                    || case when w.is_prefix then ':*' else '' end
-      from unnest(analyses) a (analysis)
-     cross join lateral matrice._query_words(query_text, 'any', a.analysis) w);
-begin
-  -- PostgreSQL compares each text with each word of a tsquery, and reads a long one by recursion.
-  return case when cardinality(words) between 1 and 100 then array_to_string(words, ' | ')::tsquery end;
-end
-$$;
-comment on function matrice_private.any_word is
-  'Returns a tsquery that every text matches that has one of the words of a query, in one of its forms. Null if it has no '
-  'words, or more than a hundred.';
+-- Insights by the words of a query: BM25, from the same index as chunks.
 
 create or replace function matrice_private.ranked_without_index(query_text text, project_id uuid)
 returns table (id uuid, score double precision, phrases tsquery)
@@ -50,113 +18,36 @@ comment on function matrice_private.ranked_without_index is
   'Ranks the insights of a project that match a query as ranked_texts does, with the statistics of those that the caller can '
   'see. Reads all of them.';
 
-create or replace function matrice_private.matching_insights(query_text text, project_id uuid)
-returns table (id uuid, score double precision, phrases tsquery)
-language plpgsql stable strict security definer
-set search_path = pg_catalog, pg_temp
--- How many insights have a word is known when the query is.
-set enable_seqscan = off set jit = off set plan_cache_mode = force_custom_plan
-as $$
-#variable_conflict use_column
-declare
-  no_id    constant uuid := cast('00000000-0000-0000-0000-000000000000' as uuid);
-  totals   jsonb;
-  asked    tsquery;
-  matched  record;
-  segments record;
-  ranked   record;
-begin
-  select jsonb_object_agg(t.analysis, jsonb_build_array(t.insights, t.words)) into totals
-    from (select t.analysis, sum(t.insights) as insights, sum(t.words) as words
-            from matrice_private.insight_totals t where t.project_id = matching_insights.project_id group by t.analysis) t;
-  asked := matrice_private.any_word(query_text, array(select jsonb_object_keys(totals)));
-  if asked is null then
-    return query select r.* from matrice_private.ranked_without_index(query_text, project_id) r;
-    return;
-  end if;
-  select coalesce(array_agg(i.id), '{}') as ids, coalesce(array_agg(i.fts), '{}') as vectors into matched
-    from matrice.insights i where i.project_id = matching_insights.project_id and i.fts @@ asked;
-  -- The others count with their number and their lengths.
-  with found as materialized (
-    select w.analysis, w.texts, w.blocks, w.text_count, matrice_private.words_in(w.texts) as words
-      from matrice._index_words(matched.ids, matched.vectors) w
-  ), others as (
-    select t.analysis, (t.total ->> 0)::bigint - coalesce(f.text_count, 0) as insights,
-           (t.total ->> 1)::bigint - coalesce(f.words, 0) as words
-      from jsonb_each(totals) t (analysis, total) left join found f on f.analysis = t.analysis
-  ), both_ as (
-    select f.analysis, f.texts, f.blocks from found f
-    union all
-    select o.analysis, matrice_private.texts_without_ids(o.insights, o.words), '{}' from others o where o.insights > 0
-  ), numbered as materialized (
-    select b.*, row_number() over (order by cardinality(b.blocks) desc, b.analysis)::integer as place from both_ b
-  )
-  select array_agg(n.analysis order by n.place) as analyses, array_agg(n.texts order by n.place) as texts,
-         array(select n.place from numbered n cross join lateral unnest(n.blocks) b (words)) as places,
-         array(select b.words from numbered n cross join lateral unnest(n.blocks) b (words)) as blocks,
-         -- Rows were loaded without triggers.
-         exists (select from others o where o.insights < 0 or o.words < 0 or o.insights = 0 and o.words <> 0)
-         or exists (select from found f where not totals ? f.analysis) as is_wrong
-    into segments from numbered n;
-  if segments.analyses is null then
-    return;
-  end if;
-  select array_agg(r.id) filter (where r.id is not null) as ids, array_agg(r.score) filter (where r.id is not null) as scores,
-         array_agg(r.analysis) filter (where r.id is not null) as analyses,
-         jsonb_object_agg(r.analysis, r.phrases) filter (where r.id is null) as phrases
-    into ranked
-    from matrice._rank_words(query_text, 'any', segments.analyses, segments.texts, segments.places, segments.blocks,
-                             '{}', null, null, 2147483647) r;
-  if segments.is_wrong or no_id = any (ranked.ids) then
-    -- Insights match that have none of the words: the query only excludes.
-    return query select r.* from matrice_private.ranked_without_index(query_text, project_id) r;
-    return;
-  end if;
-  return query
-    select r.id, r.score, (ranked.phrases ->> r.analysis)::tsquery
-      from unnest(ranked.ids, ranked.scores, ranked.analyses) r (id, score, analysis);
-end
-$$;
-comment on function matrice_private.matching_insights is
-  'Ranks the insights of a project that match a query by BM25, best first, as ranked_texts does, with the statistics of all '
-  'insights, superseded ones included. It reads only those that have one of the words. phrases: as in ranked_texts. It does '
-  'not check the caller: it is for services and matching_insights_of_member. SECURITY DEFINER: policies would keep the words '
-  'from using their index.';
-
-create or replace function matrice_private.matching_insights_of_member(query_text text, project_id uuid)
-returns table (id uuid, score double precision, phrases tsquery)
-language plpgsql stable strict security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return query
-    select m.* from unnest(matrice_private.projects_of_member(array[project_id])) p (id)
-     cross join lateral matrice_private.matching_insights(query_text, p.id) m;
-end
-$$;
-comment on function matrice_private.matching_insights_of_member is
-  'Calls matching_insights if the caller is a member of the project. SECURITY DEFINER: policies would keep the words from '
-  'using their index.';
-
-create or replace function matrice_private.ranked_insights(query_text text, project_id uuid)
+create or replace function matrice_private.ranked_insights(query_text text, project_id uuid, match_count bigint default null)
 returns table (id uuid, score double precision, phrases tsquery)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-  if not row_security_active('matrice.insights') then
-    return query select m.* from matrice_private.matching_insights(query_text, project_id) m;
-  elsif not matrice_private.has_other_policies('{matrice.insights}') then
-    return query select m.* from matrice_private.matching_insights_of_member(query_text, project_id) m;
-  else
+  if row_security_active('matrice.insights') and matrice_private.has_other_policies('{matrice.insights}') then
     -- The statistics are those of the insights that the caller can see.
-    return query select r.* from matrice_private.ranked_without_index(query_text, project_id) r;
+    return query
+      select r.* from matrice_private.ranked_without_index(query_text, project_id) r
+       order by r.score desc, r.id limit match_count;
+    return;
   end if;
+  return query
+    with found as materialized (
+      select m.*
+        from matrice_private.matching_texts(
+               query_text, 'any', array[project_id], least(match_count, 2147483647)::integer, '{}', '{}', kind => 'insight') m
+    ), asked as materialized (
+      select f.analysis, f.phrases::tsquery as phrases from found f where f.chunk_id is null
+    )
+    select f.chunk_id, f.score, a.phrases from found f join asked a on a.analysis = f.analysis
+     where f.chunk_id is not null
+     order by f.score desc, f.chunk_id;
 end
 $$;
 comment on function matrice_private.ranked_insights is
-  'Ranks the insights of a project that match a query by BM25, best first, as the caller may see them. phrases: as in '
+  'Ranks the insights of a project that match a query by BM25, best first, ties by id, as the caller may see them, with the '
+  'statistics of all of these, superseded ones included. match_count: how many at most; null for all. phrases: as in '
   'ranked_texts.';
 
 create or replace function matrice_private.best_insights(

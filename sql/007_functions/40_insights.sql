@@ -100,9 +100,10 @@ declare
   chosen_model text;
   ranked       record;
   best         record;
-  -- To sort and to keep all insights of a large project would take longer than to rank them.
+  is_settled   boolean;
+  -- To keep and to judge all insights of a large project would take longer than to rank them.
   most         bigint := greatest(match_count::bigint * 64, 1000);
-  depth        bigint;
+  depth        bigint := match_count::bigint * 8;
   at           timestamptz := clock_timestamp();
 begin
   perform matrice_private.require_query(query_text);
@@ -117,17 +118,14 @@ begin
     if query_embedding is null then
       select array_agg(r.id) as ids, array_agg(r.score) as shown, array_agg(r.score) as scores, array_agg(r.phrases) as phrases,
              count(*) as count into ranked
-        from (select r.* from matrice_private.ranked_insights(query_text, search_insights.project_id) r
-               order by r.score desc, r.id limit most) r;
+        from matrice_private.ranked_insights(query_text, search_insights.project_id, most) r;
     else
-      select array_agg(r.id) as ids, array_agg(r.score) as shown, array_agg(matrice_private.positive(r.score)) as scores,
-             array_agg(r.phrases) as phrases, count(*) as count into ranked
-        from (select r.*
+      select array_agg(r.id) as ids, array_agg(r.score) as shown, array_agg(r.weight) as scores, array_agg(r.phrases) as phrases,
+             count(*) as count into ranked
+        from (select r.*, matrice_private.positive(r.score) as weight
                 from matrice_private.fused_insights(query_text, query_embedding, search_insights.project_id, chosen_model) r
-               order by r.score desc, r.id limit most) r;
+               order by weight desc, r.id limit most) r;
     end if;
-    -- If the query only excludes, the confidence alone decides.
-    depth := case when ranked.scores[1] = 0 then ranked.count else match_count::bigint * 8 end;
     loop
       select array_agg(b.insight_id order by b.score * b.confidence desc, b.insight_id) as ids,
              array_agg(b.confidence order by b.score * b.confidence desc, b.insight_id) as confidences,
@@ -136,13 +134,16 @@ begin
         from matrice_private.best_insights(
                ranked.ids, ranked.scores, ranked.phrases, search_insights.project_id, least(depth, ranked.count)::integer,
                match_count, include_superseded, at) b;
-      -- No confidence is above 1, so nothing that ranks behind depth can come before these.
-      exit when depth >= ranked.count or best.count = match_count and best.lowest > ranked.scores[depth + 1];
+      -- No confidence is above 1, so nothing that ranks behind depth can come before these. Of like ones, the lower id comes first.
+      depth := least(depth, ranked.count);
+      is_settled := best.count = match_count
+                    and (best.lowest, ranked.ids[depth]) >= (ranked.scores[depth], best.ids[match_count]);
+      exit when is_settled or depth = ranked.count;
       depth := depth * 8;
     end loop;
-    -- Nor can those that were left out. If they can, all of them are looked at.
-    exit when most is null or ranked.count < most or best.count = match_count and best.lowest > ranked.scores[ranked.count];
-    most := null;
+    exit when is_settled or ranked.count < most;
+    most := most * 8;
+    depth := depth * 8;
   end loop;
   return query
     select i.id, i.source_id, i.type, i.title, i.content, b.confidence, i.tags, i.created_at, i.superseded_by,

@@ -166,7 +166,7 @@ begin
       'add_evidence_of_member', 'take_over_evidence_of_member', 'link_candidates_of_member',
       -- Under row-level security, filters cannot use their index, and no client may read the word index. These search only the
       -- caller's projects.
-      'nearest_to_member', 'matching_of_member', 'matching_insights_of_member', 'outdated_of_member', 'member_has_chunks',
+      'nearest_to_member', 'matching_of_member', 'outdated_of_member', 'member_has_chunks',
       -- Under row-level security, they could not use the index of texts either. They find chunks in projects that the caller may
       -- edit. The embeddings are read and written as the caller.
       'embedded_twins_of_member', 'waiting_twins_of_member',
@@ -177,14 +177,14 @@ begin
     ]),
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
-    -- matching_insights, outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text,
+    -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text,
     -- embedded_twins, waiting_twins, forget_model, flip_models, free_failed, lease_insights, store_insights, return_insights,
     -- failed_insights, leased_insights, write_price, write_label, end_steps and write_correction are SECURITY DEFINER, because only the owner
     -- of the tables may read codes, the word index and the index of waiting chunks, execute the engine's functions, and write
     -- the texts of sources. So are those of budgets, of the evidence of insights, and of metrics: metrics_of, rebuild_sums
     -- and purge_some.
     ('service_role', 'matrice_private', array[
-      'nearest_chunks', 'matching_chunks', 'matching_insights', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts',
+      'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts',
       'complete_chunks', 'keep_text', 'embedded_twins', 'waiting_twins',
       'take_leases', 'is_last_attempt', 'own_leases', 'end_leases', 'return_leases', 'free_failed', 'forget_model', 'flip_models',
       'lease_insights', 'store_insights', 'return_insights', 'failed_insights', 'leased_insights',
@@ -202,8 +202,7 @@ begin
       'has_version', 'leaves_room', 'restore_evidence', 'is_restorable', 'is_carried',
       'renewed_id', 'refuse_lines', 'read_lines', 'require_columns', 'import_write', 'import_statement', 'import_rows',
       'require_header', 'begin_import', 'end_import', 'require_place', 'import_groups', 'require_batch',
-      'rebuild_word_index', 'count_insights_again', 'add_insight_totals', 'note_insight_words', 'words_in', 'texts_without_ids',
-      'any_word', 'add_segment', 'merge_some', 'merge_small', 'merge_words', 'time_to_merge',
+      'rebuild_word_index', 'add_segment', 'forget_segments', 'merge_some', 'merge_small', 'merge_words', 'time_to_merge',
       'rebuild_code_index', 'verify_codes', 'add_codes', 'merge_lists', 'merge_small_lists', 'merge_codes', 'discount_deletions',
       'code_places', 'oldest_lists', 'cell_count', 'code_total', 'sample_of_codes', 'train_cells', 'next_batch', 'move_codes', 'fill_cells',
       'begin_cells', 'renew_cells', 'cluster_codes', 'time_left', 'has_time', 'catch_up', 'time_to_code', 'time_to_train', 'code_batch',
@@ -236,7 +235,7 @@ begin
       'count_added_chunks', 'count_removed_chunks', 'count_moved_chunk', 'count_embeddings', 'count_lost_embedding',
       'count_failure', 'add_up_added', 'recount_sources', 'recount_all', 'tell_progress',
       'tell_context_sources', 'tell_pillars', 'tell_insights', 'tell_workflow_runs',
-      'index_words', 'count_insight_words', 'index_codes', 'prices_changed',
+      'index_words', 'forget_all_words', 'index_codes', 'prices_changed',
       'take_project_id', 'void_invitations', 'spend_on_budgets', 'move_spending', 'forget_budget',
       'weaken_by_chunks', 'weaken_by_chunk', 'weaken_by_sources', 'weaken_by_texts', 'weaken_by_source', 'weaken_by_words',
       'restore_by_chunks', 'restore_by_chunk', 'restore_by_source',

@@ -114,7 +114,7 @@ def test_functions_of_the_engine_for_the_word_index_are_closed_to_clients(databa
         "       unnest(%s::text[] || array(select p.oid::regprocedure::text from pg_proc p where p.oid::regproc::text = any (%s))) f"
         " where has_function_privilege(r, f, 'execute')", [engine, internal])
     assert open_to == []
-    assert database.rows("select 1 where has_function_privilege('authenticated', 'matrice_private.matching_chunks(text, text, uuid[], integer, jsonb, uuid[])', 'execute')"
+    assert database.rows("select 1 where has_function_privilege('authenticated', 'matrice_private.matching_chunks(text, text, uuid[], integer, jsonb, uuid[], text)', 'execute')"
                          "  or has_function_privilege('authenticated', 'matrice_private.outdated_chunks(uuid, integer)', 'execute')") == []
 
 

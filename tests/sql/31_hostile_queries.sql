@@ -97,7 +97,7 @@ select tests.refuses(format('select * from matrice_private.%I', tab), '42501', f
 select tests.refuses(format('select * from matrice_private.%s', call), '42501', 'C1: a member may not execute ' || call)
   from unnest(array[$$matching_chunks('refund', 'any', array[tests.id('theirs')], 10, '{}')$$, $$outdated_chunks(tests.id('theirs'), 10)$$,
                     $$rebuild_word_index(tests.id('theirs'))$$, $$merge_words(tests.id('theirs'))$$, $$merge_some(tests.id('theirs'), '{}')$$, $$merge_small(tests.id('theirs'), 1)$$,
-                    $$add_segment(tests.id('theirs'), 'x', 1, '', '{}', '{}')$$]) call;
+                    $$add_segment(tests.id('theirs'), 'insight', 'x', 1, '', '{}', '{}')$$, $$forget_segments('insight')$$]) call;
 select is_empty(format('select from matrice_private.%s', call), format('C1: %s: no rows', call))
   from unnest(array[$$matching_of_member('refund', 'any', array[tests.id('theirs')], 10, '{}')$$, $$word_candidates('refund', 'any', array[tests.id('theirs')], 10, '{}')$$,
                     $$outdated_of_member(tests.id('theirs'), 10) o where o <> '{}'$$, $$matching_of_member('refund', 'any', null, 10, '{}')$$]) call;

@@ -140,10 +140,6 @@ select results_eq($$select title from matrice.search_insights('wind', tests.id('
 
 select tests.as_owner();
 -- It must find what ranking all texts one by one finds, with the same scores, after everything that changes insights.
-create function tests.totals(project uuid) returns setof record language sql as $$
-  select t.analysis, sum(t.insights), sum(t.words) from matrice_private.insight_totals t where t.project_id = project group by 1
-  having sum(t.insights) <> 0
-$$;
 create function tests.ranks_alike(description text) returns setof text language plpgsql as $$
 begin
   return next results_eq(
@@ -171,14 +167,30 @@ select tests.ranks_alike('… after changes, deletions and another language');
 do $$ begin for i in 1..70 loop
   insert into matrice.insights (project_id, type, title, content) values (tests.id('atlas'), 'pattern', 'Flut ' || i, repeat('Tide ', i));
 end loop; end $$;
-select cmp_ok((select count(*) from matrice_private.insight_totals t where t.project_id = tests.id('atlas')), '<', 70::bigint,
-              'One statement in 64 adds up the totals of the others');
+select cmp_ok((select count(*) from matrice_private.word_segments s where s.project_id = tests.id('atlas')), '<', 30::bigint,
+              'Many statements leave few segments of insights, because small ones are merged');
 select tests.ranks_alike('… after that');
-select set_eq($$select * from tests.totals(tests.id('atlas')) t (analysis text, insights numeric, words numeric)$$,
-              $$select w.analysis, w.text_count::numeric, matrice_private.words_in(w.texts)::numeric
-                  from (select array_agg(i.id) as ids, array_agg(i.fts) as vectors from matrice.insights i where i.project_id = tests.id('atlas')) i
-                 cross join lateral matrice._index_words(i.ids, i.vectors) w$$, 'The totals are exact');
+delete from matrice.insights where project_id = tests.id('atlas') and title ~ '^Flut [1-6]';
+select tests.ranks_alike('… after a merge without those that were deleted');
+select is_empty($$select from matrice_private.word_segments s where s.project_id = tests.id('atlas') and s.kind <> 'insight'$$,
+                'A project without chunks has segments of insights only');
+
+-- How many insights are read, not how long it takes.
+insert into matrice.insights (project_id, type, title, content) select tests.id('atlas'), 'pattern', 'Note ' || i, 'The sea.' from generate_series(1, 3000) i;
+create function tests.read_by(query text) returns bigint language plpgsql security definer as $$
+declare
+  before bigint := pg_stat_get_xact_tuples_fetched('matrice.insights'::regclass) + pg_stat_get_xact_tuples_returned('matrice.insights'::regclass);
+begin
+  perform from matrice.search_insights(query, tests.id('atlas'));
+  return pg_stat_get_xact_tuples_fetched('matrice.insights'::regclass) + pg_stat_get_xact_tuples_returned('matrice.insights'::regclass) - before;
+end
+$$;
+select cmp_ok(tests.read_by('wind'), '<', 1500::bigint, 'search_insights reads few of the insights that have a word');
+select cmp_ok(tests.read_by('-wind'), '<', 1500::bigint, 'search_insights reads few of the insights if the query only excludes');
 select tests.as_user('edith');
+select results_eq($$select insight_id from matrice.search_insights('-wind', tests.id('atlas'), 20)$$,
+                  $$select id from matrice.insights where project_id = tests.id('atlas') and superseded_at is null and not fts @@ 'wind' order by id limit 20$$,
+                  'search_insights of a query that only excludes returns the first that do not have the word, as search_chunks does');
 select set_eq($$select insight_id, rank from matrice.search_insights('wind tide', tests.id('atlas'), 3)$$,
               $$select insight_id, rank from matrice.search_insights('wind tide', tests.id('atlas'), 10000) limit 3$$,
               'search_insights returns the first of all, however few it is asked for');
@@ -189,13 +201,19 @@ select is_empty($$select from matrice.search_insights('tide', tests.id('atlas'),
                 'search_insights shows nothing that a policy hides');
 select tests.as_owner();
 drop policy "no tides" on matrice.insights;
-delete from matrice_private.insight_totals;
-select tests.ranks_alike('Without totals, all insights are ranked');
-select matrice_private.rebuild_word_index();
-select tests.ranks_alike('rebuild_word_index counts insights again');
+alter table matrice.insights disable trigger user;
+delete from matrice.insights where project_id = tests.id('atlas') and title = 'Wind' and confidence > 0.6;
+alter table matrice.insights enable trigger user;
+select matrice_private.rebuild_word_index(tests.id('atlas'));
+select tests.ranks_alike('rebuild_word_index indexes the insights of a project again');
+truncate matrice.source_chunks cascade;
+select tests.ranks_alike('To truncate chunks leaves the words of insights');
 delete from matrice.projects where id = tests.id('atlas');
 set constraints all immediate;
-select is_empty($$select project_id from matrice_private.insight_totals where project_id = tests.id('atlas')$$, 'A deleted project leaves no totals');
+select is_empty($$select from matrice_private.word_segments where project_id = tests.id('atlas')$$, 'A deleted project leaves no segments');
+truncate matrice.insights cascade;
+select is_empty($$select from matrice_private.word_segments where kind = 'insight' union all select from matrice_private.word_deletions where kind = 'insight'$$,
+                'To truncate insights empties their index');
 
 select * from finish();
 rollback;

@@ -1,0 +1,46 @@
+-- The words of insights are in the word index, beside those of chunks. Each segment has either.
+
+alter table matrice_private.word_segments
+  add column kind text not null default 'chunk',
+  add constraint word_segments_kind_chunk_insight check (kind in ('chunk', 'insight')),
+  drop constraint word_segments_pkey,
+  add constraint word_segments_pkey primary key (project_id, kind, id);
+alter table matrice_private.word_deletions
+  add column kind text not null default 'chunk',
+  add constraint word_deletions_kind_chunk_insight check (kind in ('chunk', 'insight')),
+  drop constraint word_deletions_pkey,
+  add constraint word_deletions_pkey primary key (project_id, kind, id);
+alter table matrice_private.word_segments alter column kind drop default;
+alter table matrice_private.word_deletions alter column kind drop default;
+comment on column matrice_private.word_segments.kind is 'Whether the texts are chunks or insights.';
+comment on column matrice_private.word_deletions.kind is 'Whether the texts were chunks or insights.';
+
+-- Before, insights had an index of their own. The statements do nothing in a new database.
+drop trigger if exists count_words_added on matrice.insights;
+drop trigger if exists count_words_changed on matrice.insights;
+drop trigger if exists count_words_removed on matrice.insights;
+drop trigger if exists forget_insight_totals on matrice.insights;
+drop trigger if exists forget_insight_totals on matrice.projects;
+drop table if exists matrice_private.insight_totals;
+drop index if exists matrice.idx_insights_fts;
+with built as (
+  select i.project_id, gen_random_uuid() as id, w.*
+    from (
+      select i.project_id, array_agg(i.id) as ids, array_agg(i.fts) as vectors
+        from matrice.insights i where i.fts is not null group by i.project_id
+    ) i
+   cross join lateral matrice._index_words(i.ids, i.vectors) w
+), added as (
+  insert into matrice_private.word_segments (project_id, kind, id, analysis, text_count, texts)
+  select b.project_id, 'insight', b.id, b.analysis, b.text_count, b.texts from built b
+)
+insert into matrice_private.word_blocks (project_id, segment, first_word, words)
+select b.project_id, b.id, w.first_word, w.words
+  from built b cross join lateral unnest(b.first_words, b.blocks) as w (first_word, words);
+
+-- Their arguments changed, or nothing calls them any more.
+drop function if exists matrice_private.add_segment, matrice_private.matching_chunks, matrice_private.matching_of_member,
+  matrice_private.matching_texts, matrice_private.ranked_insights, matrice_private.matching_insights,
+  matrice_private.matching_insights_of_member, matrice_private.any_word, matrice_private.texts_without_ids,
+  matrice_private.words_in, matrice_private.add_insight_totals, matrice_private.count_insight_words,
+  matrice_private.note_insight_words, matrice_private.count_insights_again;
