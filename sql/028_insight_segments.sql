@@ -38,9 +38,14 @@ insert into matrice_private.word_blocks (project_id, segment, first_word, words)
 select b.project_id, b.id, w.first_word, w.words
   from built b cross join lateral unnest(b.first_words, b.blocks) as w (first_word, words);
 
--- Their arguments changed, or nothing calls them any more.
+-- known_at -----------------------------------------------------------------------------------------------------------
+
+-- The order of its pages.
+create index idx_insights_recorded on matrice.insights (project_id, recorded_at, id);
+
+-- Their arguments or results changed, or nothing calls them any more.
 drop function if exists matrice_private.add_segment, matrice_private.matching_chunks, matrice_private.matching_of_member,
   matrice_private.matching_texts, matrice_private.ranked_insights, matrice_private.matching_insights,
   matrice_private.matching_insights_of_member, matrice_private.any_word, matrice_private.texts_without_ids,
   matrice_private.words_in, matrice_private.add_insight_totals, matrice_private.count_insight_words,
-  matrice_private.note_insight_words, matrice_private.count_insights_again;
+  matrice_private.note_insight_words, matrice_private.count_insights_again, matrice_private.insights_as_of, matrice.known_at;

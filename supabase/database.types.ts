@@ -1197,8 +1197,8 @@ isOneToOne: false
 { Args: { "email": string,"project_id": string,"role"?: string,"valid_for"?: string }; Returns: string
                            },
 "known_at":
-{ Args: { "at"?: string,"project_id": string }; Returns: {
-              "chain_sha256": string,"confidence": number,"content": string,"evidence": Json,"insight_id": string,"place": number,"record": string,"record_sha256": string,"seen": number,"title": string,"type": string
+{ Args: { "after"?: string,"at"?: string,"match_count"?: number,"project_id": string }; Returns: {
+              "chain_sha256": string,"confidence": number,"content": string,"evidence": Json,"insight_id": string,"next_after": string,"place": number,"record": string,"record_sha256": string,"seen": number,"title": string,"type": string
             }[]
                            },
 "label_history":

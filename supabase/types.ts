@@ -429,7 +429,10 @@ type Functions = {
       title: string | null, other_id: string | null, other_title: string | null, detail: string | null, confidence: number | null
     }
   }
-  known_at: { row: { type: InsightType, evidence: KnownEvidence[] } }
+  known_at: {
+    args: { after: string | null, match_count: number | null }
+    row: { type: InsightType, evidence: KnownEvidence[], next_after: string | null }
+  }
   record_insight: {
     args: InsightEvidence & {
       type: InsightType, tags: Json[], evidence: Json, subject: string | null, attribute: string | null, value: string | null,

@@ -60,7 +60,7 @@ begin
       'weighed_insights', 'judged_statements', 'judged_insights',
       'hold_insights', 'lock_insights', 'project_of_insight', 'require_insight_in', 'require_no_circle', 'end_insight',
       'insights_due', 'doubts', 'with_evidence', 'require_no_contradiction', 'quoted', 'evidence_state',
-      'insights_as_of', 'evidence_as_of',
+      'insights_as_of', 'evidence_as_of', 'known_cursor', 'known_page',
       'require_metadata_room', 'cut_is_bounded', 'chunk_is_bounded', 'completed_chunks', 'require_spans',
       'names_between', 'places_of', 'content_hash', 'add_source', 'cut_source', 'lay_chunks', 'laid_metadata', 'require_room',
       'keyed_source', 'is_count_of_failures',

@@ -195,7 +195,7 @@ describe('functions refuse empty and blank texts', () => refusals([
   ...['settle_budget', 'release_budget'].flatMap((name) => each([null], name, 'reservation_id', '22004')),
   ...each([null], 'settle_budget', 'cost_usd', '22004'),
   ...each([null], 'import_project', 'lines', '22004'), ...each([[], [''], ['{}'], ['null'], ['[]', 'x']], 'import_project', 'lines', '22023'),
-  ...each(['', ' ', '{}'], 'export_project', 'after', '22023'),
+  ...['export_project', 'known_at'].flatMap((name) => each(['', ' ', '{}'], name, 'after', '22023')),
   ...['since', 'until', 'time_zone', 'language'].flatMap((argument) => each([null], 'report', argument, '22004')),
   ...['register_model', 'switch_embedding_model', 'truncate_embeddings', 'drop_embeddings'].flatMap((name) => [
     ...each(['', ' '], name, 'model', '22023'), ...each([null], name, 'model', '22004'),

@@ -148,7 +148,7 @@ export function calls({ project_id, source_id, chunk_id, old_id, new_id, run_id,
     retract_insight: { insight_id: new_id, reason: 'not so' },
     insights_review: { project_id },
     insight_lineage: { insight_id: new_id },
-    known_at: { project_id },
+    known_at: { project_id, after: null, match_count: null },
     search_insights: { query_text: 'large', project_id, query_embedding, model: MODEL },
     supersede_insight: { old_id, new_id, reason: 'measured again' },
     // Workflows and cost

@@ -89,6 +89,26 @@ reset extra_float_digits;
 select is_empty($$select from matrice.known_at(tests.id('atlas'), clock_timestamp())$$, 'known_at now: what was retracted is not known any more');
 select is_empty($$select from matrice.known_at(tests.id('atlas'), '2000-01-01')$$, 'known_at before the project: nothing');
 select is(record_sha256, encode(sha256(convert_to(record, 'UTF8')), 'hex'), 'known_at: record_sha256 is the hash of record') from before;
+select tests.as_owner();
+create function tests.known_by_pages(size integer) returns setof before language plpgsql as $$
+declare
+  cursor text;
+  one    before;
+begin
+  loop
+    for one in select * from matrice.known_at(tests.id('atlas'), current_setting('tests.second')::timestamptz, cursor, size) k loop
+      cursor := one.next_after;
+      one.next_after := null;
+      return next one;
+    end loop;
+    -- A full page that is the last one has a next_after, too.
+    exit when not found or cursor is null;
+  end loop;
+end
+$$;
+select tests.as_user('victor');
+select results_eq(format('select * from tests.known_by_pages(%s)', size), 'select * from before',
+                  format('known_at by pages of %s is what it is at once, to the last hash', size)) from unnest(array[1, 2, 3, 1000]) size;
 select is(chain_sha256, encode(sha256(convert_to(coalesce((select p.chain_sha256 from before p where p.place = b.place - 1), '') || record_sha256, 'UTF8')), 'hex'),
           'known_at: chain_sha256 is the hash of the chain before and of the record') from before b;
 select is(record::jsonb #>> '{evidence,0,text_sha256}', encode(sha256('The wind fell at dusk on that day.'), 'hex'), 'known_at: text_sha256 is the hash of the text of the chunk')
@@ -112,7 +132,18 @@ select ok(recorded_at > '2021-01-01', 'A service cannot write recorded_at either
 delete from matrice.insights where id = tests.id('forged');
 select tests.as_user('victor');
 select tests.refuses(format('select * from matrice.known_at(%s)', arguments), code, 'known_at refuses ' || arguments)
-  from (values ('null', '22004'), ($$tests.id('atlas'), null$$, '22004'), ($$tests.id('atlas'), 'infinity'$$, '22023'), ($$tests.id('nowhere')$$, 'PT404')) r (arguments, code);
+  from (values ('null', '22004'), ($$tests.id('atlas'), null$$, '22004'), ($$tests.id('atlas'), 'infinity'$$, '22023'), ($$tests.id('nowhere')$$, 'PT404'),
+               ($$tests.id('atlas'), match_count => 0$$, '22023'), ($$tests.id('atlas'), match_count => 10001$$, '22023'),
+               ($$tests.id('atlas'), after => ''$$, '22023'), ($$tests.id('atlas'), after => 'null'$$, '22023'), ($$tests.id('atlas'), after => '[]'$$, '22023'),
+               ($$tests.id('atlas'), after => '{"at": "infinity", "place": 1e400}'$$, '22023'),
+               ($$tests.id('atlas'), after => repeat('[', 20000)$$, '22023'), ($$tests.id('atlas'), after => repeat('[', 9000)$$, '22023')) r (arguments, code);
+select tests.refuses(format($q$select * from matrice.known_at(tests.id('atlas'), '2199-01-01 00:00Z', %L)$q$, k.next_after), '22023',
+                     'known_at refuses the next_after of another time', '%next_after%', '%same at%')
+  from matrice.known_at(tests.id('atlas'), '2198-01-01 00:00Z', match_count => 1) k;
+select tests.refuses(format($q$select * from matrice.known_at(tests.id('atlas'), '2198-01-01 00:00Z', %L)$q$, k.next_after::jsonb || changed), '22023',
+                     'known_at refuses a next_after with ' || changed::text)
+  from matrice.known_at(tests.id('atlas'), '2198-01-01 00:00Z', match_count => 1) k,
+       unnest(array['{"place": 0}', '{"place": -1}', '{"chain": "x"}', '{"insight_id": null}', '{"recorded_at": "infinity"}', '{"place": "many"}']::jsonb[]) changed;
 select tests.as_user('alice');
 select tests.refuses(statement, '42501', 'Refused: ' || statement)
   from unnest(array['update matrice.insight_versions set title = ''x''', 'delete from matrice.insight_versions']) statement;

@@ -162,9 +162,9 @@ insert into contract values
    '{relation text,related_id uuid,related_title text,evidence_id uuid,kind text,is_for boolean,state text,source_id uuid,
      source_name text,chunk_id uuid,start_char integer,end_char integer,text_hash bytea,run_id uuid,workflow_id text,step_id uuid,
      step_name text,user_id uuid,url text,note text,recorded_at timestamp with time zone,recorded_by uuid}'),
-  ('known_at', '{project_id uuid,at timestamp with time zone DEFAULT now()}', 'table',
+  ('known_at', '{project_id uuid,at timestamp with time zone DEFAULT now(),after text DEFAULT NULL,match_count integer DEFAULT NULL}', 'table',
    '{place bigint,insight_id uuid,type text,title text,content text,confidence double precision,seen integer,evidence jsonb,
-     record text,record_sha256 text,chain_sha256 text}'),
+     record text,record_sha256 text,chain_sha256 text,next_after text}'),
   -- Relationships of PostgREST. Their argument has no name, so that they cannot be called themselves.
   ('evidence_source', '{NULL}', 'matrice.context_sources', null), ('evidence_chunk', '{NULL}', 'matrice.source_chunks', null),
   ('evidence_run', '{NULL}', 'matrice.workflow_runs', null), ('evidence_step', '{NULL}', 'matrice.workflow_steps', null),
