@@ -139,6 +139,9 @@ comment on function matrice._read_embeddings(jsonb) is
   'the number of the vector in the array, from 1. Internal, for store_embeddings.';
 comment on function matrice._little_endian(real[]) is
   'Returns numbers as little-endian 32-bit floats, one after the other. Internal, for export_project.';
+comment on function matrice._norm(anyelement, integer) is
+  'Returns the Euclidean norm of a vector of pgvector; null for other values, and for a vector with another number of '
+  'dimensions. Internal, for match_chunks and store_embeddings.';
 comment on function matrice._read_usage(jsonb, bigint, bigint) is
   'Reads what a call of a model used, in the shapes in which APIs and libraries report it, and compares it with the tokens '
   'that the caller counted. Returns tokens_input, tokens_output, counts by the unit of a price, the options that a price '
@@ -248,6 +251,7 @@ begin
     'matrice._sketch(tsvector, uuid)',
     'matrice._read_embeddings(jsonb)',
     'matrice._little_endian(real[])',
+    'matrice._norm(anyelement, integer)',
     'matrice._read_usage(jsonb, bigint, bigint)',
     'matrice._known_usage(jsonb)',
     'matrice._plain_price(uuid, text, jsonb, bigint, bigint, timestamptz)',

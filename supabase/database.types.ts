@@ -953,6 +953,9 @@ isOneToOne: false
 "_negate_latencies":
 { Args: { "sketch": string }; Returns: string
                            },
+"_norm":
+{ Args: { "dimensions": number,"embedding": unknown }; Returns: number
+                           },
 "_normal_text":
 { Args: { "content": string }; Returns: string
                            },

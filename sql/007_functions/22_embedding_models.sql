@@ -23,14 +23,17 @@ comment on function matrice_private.norm_of is
   'Returns the Euclidean norm of a vector. Bound at creation, like dimensions_of.';
 
 create or replace function matrice_private.norm_of_dimensions(embedding vector, dimensions integer) returns double precision
-language sql immutable strict parallel safe
+language plpgsql immutable strict parallel safe security definer
 set search_path = pg_catalog, pg_temp
-begin atomic
-  select case when vector_dims(embedding) = dimensions then vector_norm(embedding) end;
-end;
+as $$
+begin
+  return matrice._norm(embedding, dimensions);
+end
+$$;
 comment on function matrice_private.norm_of_dimensions is
-  'Returns the Euclidean norm of a vector, or null if it has another number of dimensions. Bound at creation, like '
-  'dimensions_of.';
+  'Returns the Euclidean norm of a vector, or null if it has another number of dimensions. SECURITY DEFINER: only the owner may '
+  'execute the engine''s functions. The result depends on the arguments alone. By pgvector''s functions it would be SQL, which '
+  'is planned again in each statement.';
 
 create or replace function matrice_private.read_embeddings(embeddings jsonb) returns table (place integer, embedding real[])
 language plpgsql immutable strict security definer
@@ -74,7 +77,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  dimensions integer := matrice_private.dimensions_of(embedding);
+  dimensions integer;
   declared   integer;
   whole      integer;
   norm       double precision;
@@ -82,6 +85,11 @@ begin
   select m.dimensions, w.dimensions into declared, whole
     from matrice.embedding_models m left join matrice.embedding_models w on w.model = m.truncated_from
    where m.model = comparable.model;
+  norm := matrice_private.norm_of_dimensions(embedding, declared);
+  if norm between 1e-18 and 1e18 then
+    return embedding;
+  end if;
+  dimensions := matrice_private.dimensions_of(embedding);
   if dimensions = whole then
     embedding := matrice_private.truncated(embedding, declared);
   elsif dimensions <> declared then

@@ -67,7 +67,7 @@ begin
       'keeps_texts', 'kept_versions', 'remember_text', 'project_of_source', 'hold_source', 'current_version', 'require_version',
       'require_sources', 'wrong_chunk', 'require_client_chunks', 'lay_client_chunks',
       'is_embedded_alike', 'take_embeddings', 'share_embeddings',
-      'dimensions_of', 'norm_of', 'norm_of_dimensions', 'truncated', 'require_model', 'comparable', 'embedding_model',
+      'dimensions_of', 'norm_of', 'truncated', 'require_model', 'comparable', 'embedding_model',
       'require_unused_model', 'require_batch_size', 'is_covered', 'flip_model', 'flip_whole', 'held_settings',
       'text_hash', 'headings_of', 'header_of', 'embedding_text', 'template_hash', 'wanted_template', 'hold_claimable',
       'lease_of_parts', 'lease_of_project', 'projects_to_claim', 'has_claimable', 'models_to_claim', 'fill_batch', 'batch_of',
@@ -137,7 +137,7 @@ begin
       -- No client may read or write the index of waiting chunks. These use it for projects that the caller may edit.
       'waiting_projects_of_member', 'next_parts_of_member', 'settle_parts_of_member',
       -- Only the owner may execute the internal functions of the engine. These wrappers use nothing but their arguments.
-      'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'quote_places', 'read_embeddings', 'is_sealed',
+      'text_vector', 'analysis', 'highlighted', 'ranked_texts', 'whole_sentences', 'quote_places', 'read_embeddings', 'norm_of_dimensions', 'is_sealed',
       'read_usage', 'known_usage', 'plain_price', 'steps_of', 'undated_name', 'base64_of', 'diff_lines', 'unified_diff', 'normal_text',
       'sketch', 'rendered_report',
       -- No client may write histories, texts of sources, costs and budgets. It writes rows of the project that the caller's own

@@ -129,6 +129,16 @@ impl<'a> Vector<'a> {
     }
 }
 
+/// The Euclidean norm of a vector of so many dimensions. `None` if the value is another one, or no vector.
+pub(crate) fn norm(value: AnyElement, dimensions: usize) -> Option<f64> {
+    if !is_of_pgvector(pg_sys::TypeRelationId, value.oid()) {
+        return None;
+    }
+    // SAFETY: the value is of pgvector's type.
+    let numbers = Vector(unsafe { Bytes::of(value.datum()) }).numbers()?;
+    (numbers.len() == dimensions).then(|| matrice_core::codes::norm(&numbers))
+}
+
 /// A query, and pgvector's function that compares vectors with it.
 struct Compared<'a> {
     query: Query,

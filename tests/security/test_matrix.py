@@ -86,7 +86,7 @@ CALLS = {
     "_cell_codes": f"('{A}', 'text-embedding-3-small', '{{}}', '{{}}', '', '{{}}')",
     "_coded_chunks": "('')",
     "_diff_lines": "('x', 'y', 3)", "_unified_diff": "('x', 'y', 3, 'a', 'b')",
-    "_read_embeddings": "('[]')", "_little_endian": "('{1}')", "_read_usage": "('{}', 1, 1)", "_known_usage": "('{}')", "_plain_price": f"('{A}', 'gpt-4o', '{{}}', 1, 1, now())",
+    "_read_embeddings": "('[]')", "_little_endian": "('{1}')", "_norm": "('x'::text, 1)", "_read_usage": "('{}', 1, 1)", "_known_usage": "('{}')", "_plain_price": f"('{A}', 'gpt-4o', '{{}}', 1, 1, now())",
     "_find_model": "('gpt-4o', null, true)", "_undated_name": "('x')", "_has_request_fee": "('x')",
     "_report": "('{}', 'en')",
     "_sketch_latencies": "('{1}')", "_negate_latencies": "('')", "_merge_latencies": "('{}')", "_latency_percentiles": "('{}', '{0.5}')",

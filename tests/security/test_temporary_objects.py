@@ -166,7 +166,7 @@ def test_every_function_that_resolves_names_has_a_search_path(attacker):
                                                                      "matrice._analysis", "matrice._index_words", "matrice._deletion", "matrice._find_quote", "matrice._negate_latencies",
                                                                      "matrice._merge_words", "matrice._live_texts", "matrice._whole_sentences",
                                                                      "matrice._normal_text", "matrice._likeness", "matrice._sketch",
-                                                                     "matrice._read_embeddings", "matrice._little_endian", "matrice._read_usage", "matrice._known_usage", "matrice._plain_price",
+                                                                     "matrice._read_embeddings", "matrice._little_endian", "matrice._norm", "matrice._read_usage", "matrice._known_usage", "matrice._plain_price",
                                                                      "matrice._find_model", "matrice._undated_name", "matrice._has_request_fee", "matrice._report",
                                                                      "matrice._sketch_latencies", "matrice._merge_latencies", "matrice._latency_percentiles",
                                                                      "matrice._seal", "matrice._is_sealed", "matrice._diff_lines",

@@ -222,6 +222,12 @@ select is_empty(
      where cut.length is null$$,
   'chunk_text cuts text of a thousand openings in every format');
 
+select tests.as_owner();
+select is(matrice._norm('[3,4]'::vector, 2), 5.0::double precision, '_norm returns the Euclidean norm');
+select is(matrice._norm('[3,4]'::vector, dimensions), null, format('_norm with dimensions %s of a vector of two: null', dimensions))
+  from unnest(array[1, 3, 0, -1]) dimensions;
+select is(matrice._norm(value, 1), null, format('_norm of the text %s, which is no vector: null', value)) from unnest(array['[3]', '']) value;
+
 select tests.as_anon();
 select tests.refuses($$select matrice.count_tokens('x')$$, '42501', 'count_tokens refuses anon');
 

@@ -77,7 +77,7 @@ select is_empty($$select signature from functions where pronamespace = 'matrice'
                 'No function of schema matrice is SECURITY DEFINER');
 select set_eq(format($$select proname from functions where pronamespace = 'matrice'::regnamespace and not has_function_privilege(%L, oid, 'execute')$$, role),
               '{migrate,_price_catalogue,_nearest_chunks,_build_codes,_train_cells,_cell_codes,_coded_chunks,_whole_sentences,_find_quote,_normal_text,_likeness,_sketch,_text_vector,_analysis,_query_words,_highlight,
-                _index_words,_deletion,_diff_lines,_unified_diff,_read_embeddings,_little_endian,_read_usage,_known_usage,_plain_price,_find_model,_undated_name,_has_request_fee,_sketch_latencies,_merge_latencies,_negate_latencies,_latency_percentiles,_report,_seal,_is_sealed,_merge_words,_live_texts,_rank_words}'::name[],
+                _index_words,_deletion,_diff_lines,_unified_diff,_read_embeddings,_little_endian,_norm,_read_usage,_known_usage,_plain_price,_find_model,_undated_name,_has_request_fee,_sketch_latencies,_merge_latencies,_negate_latencies,_latency_percentiles,_report,_seal,_is_sealed,_merge_words,_live_texts,_rank_words}'::name[],
               format('%s may execute every function of schema matrice but migrate and those with an underscore', role))
   from unnest(array['authenticated', 'service_role']) role;
 select is_empty(

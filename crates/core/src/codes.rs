@@ -116,7 +116,7 @@ fn code_bytes(dimensions: usize, bits: u32) -> usize {
 
 /// A vector of norm 1 with zeros behind it, or `None` unless its numbers are finite and some number is not zero.
 fn unit(numbers: &[f32]) -> Option<Vec<f32>> {
-    let norm = dot(numbers, numbers).sqrt();
+    let norm = norm(numbers);
     if !(norm.is_finite() && norm > 0.0 && numbers.len() <= MAX_DIMENSIONS) {
         return None;
     }
@@ -125,6 +125,11 @@ fn unit(numbers: &[f32]) -> Option<Vec<f32>> {
         *unit = (f64::from(number) / norm) as f32;
     }
     Some(unit)
+}
+
+/// The Euclidean norm.
+pub fn norm(numbers: &[f32]) -> f64 {
+    dot(numbers, numbers).sqrt()
 }
 
 /// The inner product in double precision.
