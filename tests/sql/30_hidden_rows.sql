@@ -84,8 +84,21 @@ select tests.as_user('victor');
 select results_eq($$select chunk_id from matrice.match_chunks('[1,0,0.02]', tests.id('first'), 7)$$,
                   $$select id from truth where project_id = tests.id('first') order by similarity desc, id limit 7$$,
                   'match_chunks under a restrictive policy that hides nothing returns the nearest seven');
+rollback to before;
+create policy hidden on matrice.projects as restrictive for select to authenticated using (name <> 'first');
+select tests.as_user('victor');
+select tests.refuses($$select from matrice.match_chunks('[1,0,0.02]', tests.id('first'))$$, 'PT404',
+                     'match_chunks of a project that a restrictive policy hides: not found', '%', '%');
+rollback to before;
+create policy hidden on matrice.embedding_models as restrictive for select to authenticated using (model <> 'tiny');
+select tests.as_user('victor');
+select tests.refuses($$select from matrice.match_chunks('[1,0,0.02]', tests.id('first'))$$, '22023',
+                     'match_chunks with a model that a restrictive policy hides: unknown', hint => '%');
 -- What searches as the caller is no way into other projects.
+rollback to before;
 select tests.as_user('mallory');
+select is_empty($$select from matrice_private.nearest_in_project_of_member('[1,0,0.02]', tests.id('first'), null, 10, '{}')$$,
+                'nearest_in_project_of_member of another''s project: no rows');
 select is_empty($$select from matrice_private.nearest_visible('[1,0,0.02]', array[tests.id('first')], 'tiny', 10, '{}')$$,
                 'nearest_visible of another''s project: no rows');
 select is(matrice_private.are_visible(array[md5('chunk 1')::uuid], 'tiny'), false, 'are_visible by an outsider returns false');
