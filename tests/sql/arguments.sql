@@ -5,7 +5,7 @@ select no_plan();
 -- What every function of the API answers to arguments that are null or wrong: never a raw error, never nothing.
 -- Functions, arguments and defaults are read from the catalogue, so a new function fails here until it has its values.
 
-set local statement_timeout = '60s';
+set local statement_timeout = '10min';
 select tests.project('atlas');
 select matrice.register_model('short', 3, truncated_from => 'text-embedding-3-small');
 select tests.as_user('alice');
