@@ -1,6 +1,6 @@
 -- Upkeep: what a writer does for those who come later, such as merging what many statements have stored. Nothing is wrong
--- without it. A statement that a timeout cancels stores nothing, and the next one would fail in the same place. So a writer begins
--- a step only if it has the time. Otherwise it leaves the step to one that has more, or to catch_up.
+-- without it. A statement that a timeout cancels stores nothing, and the next one would fail in the same place. So a writer
+-- begins a step only if it has the time. Otherwise it leaves the step to one that has more, or to catch_up.
 
 create or replace function matrice_private.time_left() returns interval
 language plpgsql
@@ -43,6 +43,8 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+  given uuid;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'upkeep is only done at the isolation level read committed'
@@ -54,8 +56,16 @@ begin
   perform matrice_private.merge_codes(l.project_id, l.model), matrice_private.cluster_codes(l.project_id, l.model, steps => null)
      from (select distinct one.project_id, one.model from matrice_private.code_lists one
             where catch_up.project_id is null or one.project_id = catch_up.project_id) l;
+  for given in
+    select distinct c.project_id from matrice_private.metric_changes c
+     where catch_up.project_id is null or c.project_id = catch_up.project_id
+  loop
+    while matrice_private.has_time('3 seconds') and matrice_private.merge_metrics(given, 50000) loop
+    end loop;
+  end loop;
 end
 $$;
 comment on function matrice_private.catch_up is
-  'Does the upkeep of a project that writers have left, because they had no time: it merges the indexes of words and of codes; '
-  'without project_id, of all projects. For the owner of the tables, where all clients have short timeouts. Nobody waits for it.';
+  'Does the upkeep of a project that writers have left, because they had no time: merges the indexes of words and of codes, and '
+  'adds up metrics; without project_id, of all projects. For the owner of the tables, where all clients have short timeouts. '
+  'Nobody waits for it.';

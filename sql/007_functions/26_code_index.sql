@@ -174,7 +174,8 @@ begin
   if deleted > 64 then
     total := matrice_private.code_total(project_id, model);
   end if;
-  if deleted > 64 and deleted > total / 5 and matrice_private.has_time(matrice_private.time_to_code(model, least(total, most))) then
+  if deleted > 64 and deleted > total / 5
+     and matrice_private.has_time(matrice_private.time_to_code(model, least(total, most))) then
     chosen := matrice_private.oldest_lists(project_id, model, most);
     if batch is null then
       perform matrice_private.merge_lists(project_id, model, chosen);

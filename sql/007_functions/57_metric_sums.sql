@@ -95,20 +95,25 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  -- On a usual machine.
+  usual   constant interval := '50 microseconds';
   given   uuid;
   waiting bigint;
 begin
   foreach given in array project_ids loop
     select count(*) into waiting
       from (select from matrice_private.metric_changes c where c.project_id = given limit 2001) c;
-    if waiting > 2000 then
+    if waiting > 2000 and matrice_private.has_time(50000 * usual) then
       perform matrice_private.merge_metrics(given, 50000);
+    elsif waiting > 2000 and matrice_private.has_time(2000 * usual) then
+      perform matrice_private.merge_metrics(given, 2000);
     end if;
   end loop;
 end
 $$;
 comment on function matrice_private.merge_waiting is
-  'Adds up what many statements have left in metric_changes. One statement in 256 does it for the others.';
+  'Adds up what many statements have left in metric_changes, as far as there is time. One statement in 256 does it for the '
+  'others.';
 
 -- Purging -----------------------------------------------------------------------------------------------------------
 

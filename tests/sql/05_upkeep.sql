@@ -125,5 +125,27 @@ select is(tests.segments(), 1::bigint, 'catch_up merges the segments of words of
 select is(count(*), 1::bigint, 'search_chunks finds words after catch_up')
   from matrice.search_chunks(md5('7 64 100'), tests.id('wordy'));
 
+-- Metrics -------------------------------------------------------------------------------------------------------------
+
+insert into matrice.workflow_runs (project_id, workflow_id) select tests.id('wordy'), 'work' from generate_series(1, 6200);
+create function tests.waiting() returns bigint language sql as $$
+  select count(*) from matrice_private.metric_changes c where c.project_id = tests.id('wordy')
+$$;
+select is(tests.waiting(), 6200::bigint, 'runs wait to be added up');
+set local statement_timeout = '390ms';
+select matrice_private.merge_waiting(array[tests.id('wordy')]);
+select is(tests.waiting(), 6200::bigint, 'merge_waiting with 0.4 seconds for what takes 0.1 adds up nothing');
+set local statement_timeout = '9s';
+select matrice_private.merge_waiting(array[tests.id('wordy')]);
+set local statement_timeout = 0;
+select is(tests.waiting(), 4200::bigint, 'merge_waiting with 9 seconds adds up a part');
+select matrice_private.merge_waiting(array[tests.id('wordy')]);
+select is(tests.waiting(), 0::bigint, 'merge_waiting without a timeout adds up all');
+insert into matrice.workflow_runs (project_id, workflow_id) select tests.id('wordy'), 'work' from generate_series(1, 10);
+select matrice_private.catch_up(tests.id('wordy'));
+select is(tests.waiting(), 0::bigint, 'catch_up adds up what waits');
+select is(sum(runs)::bigint, 6210::bigint, 'then each run is counted once')
+  from matrice.workflow_metrics(tests.id('wordy'), now() - interval '1 hour', now() + interval '1 hour');
+
 select * from finish();
 rollback;
