@@ -124,12 +124,15 @@ def pdfs():
     locked.save()
 
 
-def one_page(name, dictionary, content):
-    """A PDF whose only content stream has this dictionary and these bytes."""
+def stream(dictionary, content):
+    return b"<<%s/Length %d>>stream\n%s\nendstream" % (dictionary, len(content), content)
+
+
+def one_page(name, dictionary, content, contents=b"4 0 R", font=b"", others=()):
+    """A PDF whose only content stream has this dictionary and these bytes. The others are objects from number 7 on."""
     objects = [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-               b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
-               b"<<%s/Length %d>>stream\n%s\nendstream" % (dictionary, len(content), content), b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
-               b"/FlateDecode"]
+               b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents %s/Resources<</Font<</F1 5 0 R>>>>>>" % contents,
+               stream(dictionary, content), b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica%s>>" % font, b"/FlateDecode", *others]
     whole, places = b"%PDF-1.4\n", []
     for number, each in enumerate(objects, 1):
         places.append(len(whole))
@@ -182,6 +185,46 @@ def pdf_bombs():
     one_page("bomb-lzw.pdf", b"/Filter/LZWDecode", lzw([256, 32, *range(258, 4096), *[4095] * 80_000, 257]))
     one_page("bomb-many.pdf", b"/Filter[" + b"/FlateDecode" * 20 + b"]", many_times(b"text", 20))
     one_page("long-page.pdf", b"/Filter/FlateDecode", zlib.compress((b"BT /F1 4 Tf 10 700 Td (" + b"Hello you " * 12 + b") Tj ET\n") * 180_000))
+
+
+def hard_pdfs():
+    """Small PDFs that would keep a library busy."""
+    marks = b"1 begincodespacerange <00> <FF> endcodespacerange 2 beginbfchar <41> <0301> <42> <0327> endbfchar"
+    text = zlib.compress(b"BT /F1 12 Tf 72 700 Td (" + b"AB" * 500_000 + b") Tj ET")
+    one_page("marks.pdf", b"/Filter/FlateDecode", text, font=b"/ToUnicode 7 0 R", others=[stream(b"", b"begincmap " + marks + b" endcmap")])
+
+
+def zipped(name, parts):
+    with zipfile.ZipFile(FOLDER / name, "w", zipfile.ZIP_DEFLATED) as archive:
+        for part, text in parts.items():
+            archive.writestr(part, text)
+
+
+def sheet(name, text, more=None):
+    related = '<Relationship Id="r1" Type="x/worksheet" Target="s.xml"/><Relationship Id="r2" Type="x/styles" Target="f.xml"/>'
+    zipped(name, {"xl/workbook.xml": '<workbook><sheets><sheet name="S" r:id="r1"/></sheets></workbook>', "xl/s.xml": f"<worksheet>{text}",
+                  "xl/_rels/workbook.xml.rels": f"<Relationships>{related}</Relationships>", **(more or {})})
+
+
+def hard_office():
+    """Small files that would take hours, or gigabytes, if they were read plainly."""
+    cell = '<row r="1"><c r="A1"><v>1</v></c></row>'
+    sheet("merges.xlsx", cell + '<mergeCell ref="A1:A100000"/>' * 1_000_000)
+    sheet("far.xlsx", '<dimension ref="A1:XFD1048576"/>' + cell + '<row r="1048576"><c r="XFD1048576"><v>9</v></c></row>')
+    sheet("format.xlsx", cell, {"xl/f.xml": '<styleSheet><numFmt numFmtId="200" formatCode="' + "[" * 2_000_000 + '"/>'})
+    zipped("spans.docx", {"word/document.xml": "<d><w:tbl><w:tr>" + '<w:tc><w:gridSpan w:val="64"/></w:tc>' * 4_000_000})
+    nested = '<w:tbl><w:tr><w:tc><w:gridSpan w:val="64"/>' * 60 + "<w:p><w:t>text</w:t></w:p>" + "</w:tc></w:tr></w:tbl>" * 60
+    zipped("nested.docx", {"word/document.xml": f"<d>{nested}"})
+    entities = '<!DOCTYPE d [<!ENTITY a "ha">' + "".join(f'<!ENTITY {after} "{f"&{each};" * 10}">' for each, after in zip("abcdefghi", "bcdefghij")) + "]>"
+    zipped("entities.docx", {"word/document.xml": entities + "<d><w:p><w:t>&j; text</w:t></w:p></d>"})
+    # Fonts may be obscured where chapters are not.
+    items = "".join(f'<item id="{i}" href="{i}.xhtml" media-type="text/html"/><itemref idref="{i}"/>' for i in (1, 11))
+    for name, locked in [("fonts.epub", "e/1.ttf"), ("locked.epub", "e/1.xhtml")]:
+        zipped(name, {"META-INF/container.xml": '<c><rootfile full-path="e/c.opf"/></c>', "e/c.opf": f"<p>{items}", "e/1.xhtml": "<p>One", "e/11.xhtml": "<p>Two",
+                      "META-INF/encryption.xml": f'<e><x:CipherReference URI="{locked}"/><x:CipherReference URI="e/e/11.xhtml"/></e>'})
+    (FOLDER / "nested.html").write_text("<table><tr><td colspan=1000>" * 50 + "text" + "</table>" * 50)
+    (FOLDER / "spaces.html").write_text("<pre>a" + " " * 2_000_000 + "b</pre>")
+    (FOLDER / "ticks.html").write_text("<pre>" + "` x" * 1_000_000 + "</pre>")
 
 
 def many_times(content, times):
@@ -246,3 +289,5 @@ for make in (word, excel, powerpoint, book, bare_percent, pdfs, pdf_filters):
 if "--wrong" in sys.argv:
     wrong()
     pdf_bombs()
+    hard_pdfs()
+    hard_office()

@@ -44,12 +44,23 @@ export async function convert(bytes: Uint8Array, name: string, contentType = '',
   const budget = new Budget(limits)
   const archive = isZip(bytes) ? new Archive(bytes, budget) : undefined
   const kind = kindOf(bytes, name, contentType, archive)
-  const converted = kind === 'pdf' ? await readPdf(bytes, budget, options.pages) : read(kind, bytes, name, contentType, archive, budget)
+  const converted = kind === 'pdf' ? await readPdf(bytes, budget, options.pages)
+    : bounded(() => read(kind, bytes, name, contentType, archive, budget))
   // A part of a PDF may be without text where the whole is not.
   if (converted.text.trim() === '' && !(kind === 'pdf' && options.pages)) {
     throw kind === 'pdf' ? noTextLayer() : new ConversionError('no_text', 'the file has no text')
   }
   return converted
+}
+
+// A string, a list or a stack that would be larger than JavaScript allows.
+function bounded<T>(work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    if (error instanceof RangeError) throw new ConversionError('too_large', `the file takes more memory than there may be: ${error.message}`, 'Split it.')
+    throw error
+  }
 }
 
 function read(kind: Kind, bytes: Uint8Array, name: string, contentType: string, archive: Archive | undefined, budget: Budget): Converted {

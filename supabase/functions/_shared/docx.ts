@@ -1,6 +1,6 @@
 // Word: headings and lists by their styles, tables, footnotes. Deleted text of tracked changes is left out.
 
-import type { Budget } from './limits.ts'
+import { type Budget, ConversionError } from './limits.ts'
 import type { Markdown } from './markdown.ts'
 import { firstText, readXml, relationships, value } from './markup.ts'
 import type { Archive } from './zip.ts'
@@ -8,27 +8,28 @@ import type { Archive } from './zip.ts'
 interface Style { heading?: number; list?: string; level?: number; base?: string }
 interface Paragraph { text: string; style?: string; heading?: number; list?: string; level?: number }
 interface Cell { text: string; width: number; continues: boolean }
+interface Table { rows: Cell[][]; cells: number }
 
 const DOCUMENT = 'word/document.xml'
 const LARGEST_SPAN = 64
+const MOST_CELLS = 4_000_000
 
 /** Writes a document. Returns its title. */
 export function readDocx(archive: Archive, markdown: Markdown, budget: Budget): string | undefined {
   const source = archive.required(DOCUMENT)
   const styles = readStyles(archive.text('word/styles.xml') ?? '', budget)
   const ordered = readNumbering(archive.text('word/numbering.xml') ?? '', budget)
-  const write = (paragraph: Paragraph) => writeParagraph(markdown, paragraph, styles, ordered)
-  readBody(source, budget, write, (rows) => markdown.table(rows))
-  for (const { type, target } of relationships(archive, DOCUMENT, budget)) {
-    if (type !== 'footnotes' && type !== 'endnotes') continue
-    readNotes(archive.text(target) ?? '', budget, (id, text) => markdown.paragraph(`[^${id}]: ${text}`))
+  readBody(source, budget, markdown, (paragraph) => writeParagraph(markdown, paragraph, styles, ordered))
+  const notes = relationships(archive, DOCUMENT, budget).filter(({ type }) => type === 'footnotes' || type === 'endnotes')
+  for (const part of new Set(notes.map(({ target }) => target))) {
+    readNotes(archive.text(part) ?? '', budget, (id, text) => markdown.paragraph(`[^${id}]: ${text}`))
   }
   return firstText(archive.text('docProps/core.xml'), 'title', budget)
 }
 
-function readBody(source: string, budget: Budget, write: (paragraph: Paragraph) => void, writeTable: (rows: string[][]) => void) {
+function readBody(source: string, budget: Budget, markdown: Markdown, write: (paragraph: Paragraph) => void) {
   const paragraphs: Paragraph[] = []
-  const tables: { rows: Cell[][] }[] = []
+  const tables: Table[] = []
   let inText = false
   let inProperties = 0
   let skipped = 0
@@ -47,10 +48,15 @@ function readBody(source: string, budget: Budget, write: (paragraph: Paragraph) 
       else if (name === 'br' || name === 'cr') add('\n')
       else if (name === 'noBreakHyphen') add('-')
       else if (name === 'footnoteReference' || name === 'endnoteReference') add(`[^${value(attributes, 'id')}]`)
-      else if (name === 'tbl') tables.push({ rows: [] })
+      else if (name === 'tbl') tables.push({ rows: [], cells: 0 })
       else if (name === 'tr') tables.at(-1)?.rows.push([])
-      else if (name === 'tc') cells?.push({ text: '', width: 1, continues: false })
-      else if (name === 'gridSpan' && cells?.length) cells.at(-1)!.width = Math.min(Number(value(attributes, 'val')) || 1, LARGEST_SPAN)
+      else if (name === 'tc' && cells) {
+        cells.push({ text: '', width: 1, continues: false })
+        count(tables.at(-1)!, 1)
+      } else if (name === 'gridSpan' && cells?.length) {
+        cells.at(-1)!.width = Math.min(Number(value(attributes, 'val')) || 1, LARGEST_SPAN)
+        count(tables.at(-1)!, cells.at(-1)!.width)
+      }
       else if (name === 'vMerge' && cells?.length) cells.at(-1)!.continues = value(attributes, 'val') !== 'restart'
       else if (paragraph && inProperties > 0) readProperty(paragraph, name, value(attributes, 'val'))
     },
@@ -70,8 +76,8 @@ function readBody(source: string, budget: Budget, write: (paragraph: Paragraph) 
       } else if (name === 'tbl') {
         const rows = filledRows(tables.pop()?.rows ?? [])
         const cell = tables.at(-1)?.rows.at(-1)?.at(-1)
-        if (cell) cell.text += ` ${rows.map((row) => row.join(' ')).join(' ')}`
-        else writeTable(rows)
+        if (cell) cell.text += ` ${markdown.flat(rows)}`
+        else markdown.table(rows)
       }
     },
   })
@@ -87,6 +93,11 @@ function readProperty(paragraph: Paragraph, name: string, value?: string) {
 function headingOfOutline(value?: string): number | undefined {
   const level = Number(value)
   return level >= 0 && level < 9 ? level + 1 : undefined
+}
+
+function count(table: Table, cells: number) {
+  table.cells += cells
+  if (table.cells > MOST_CELLS) throw new ConversionError('too_large', `a table has more than ${MOST_CELLS} cells`, 'Split it.')
 }
 
 // Merged cells stand in each row and column that they cover.

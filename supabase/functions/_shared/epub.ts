@@ -23,12 +23,15 @@ export function readEpub(archive: Archive, markdown: Markdown, budget: Budget): 
       } else if (tag === 'itemref') chapters.push(attributes.idref ?? '')
     },
   })
-  const encrypted = archive.text('META-INF/encryption.xml') ?? ''
+  const encrypted = new Set<string>()
+  readXml(archive.text('META-INF/encryption.xml') ?? '', budget, {
+    open: (tag, attributes) => { if (tag === 'CipherReference') encrypted.add(decoded(attributes.URI ?? '')) },
+  })
   for (const id of new Set(chapters)) {
     const href = parts.get(id)
     if (href === undefined) continue
     const part = resolve(root, href)
-    if (encrypted.includes(part)) throw new ConversionError('encrypted', 'the book is encrypted', 'Convert a copy without protection.')
+    if (encrypted.has(part)) throw new ConversionError('encrypted', 'the book is encrypted', 'Convert a copy without protection.')
     readHtml(archive.text(part) ?? '', markdown, budget)
   }
   return firstText(book, 'title', budget)

@@ -153,7 +153,7 @@ class Page {
       if (!outer) {
         this.#flush()
         this.#markdown.table(table.rows)
-      } else if (outer.cell !== undefined) outer.cell += ` ${table.rows.map((row) => row.join(' ')).join(' ')}`
+      } else if (outer.cell !== undefined) outer.cell += ` ${this.#markdown.flat(table.rows)}`
     } else if (table.cell !== undefined && (BREAKING.has(name) || name === 'li')) table.cell += ' '
   }
 }

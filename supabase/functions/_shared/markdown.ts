@@ -56,15 +56,17 @@ export class Markdown {
   }
 
   code(text: string) {
-    const content = clean(text).replace(/^\n+|\s+$/g, '')
+    const content = clean(text).replace(/^\n+/, '').trimEnd()
     if (!content) return
-    const fence = '`'.repeat(Math.max(3, ...[...content.matchAll(/`+/g)].map(([run]) => run.length + 1)))
+    let longest = 2
+    for (const [run] of content.matchAll(/`+/g)) longest = Math.max(longest, run.length)
+    const fence = '`'.repeat(longest + 1)
     this.#block(`${fence}\n${content}\n${fence}`)
   }
 
   /** As it is, as one block. */
   raw(text: string) {
-    if (text.trim()) this.#block(clean(text).replace(/\s+$/, ''))
+    if (text.trim()) this.#block(clean(text).trimEnd())
   }
 
   /** The first row is the header. */
@@ -99,6 +101,12 @@ export class Markdown {
       size += text.length + 1
     }
     this.#block(lines.join('\n'))
+  }
+
+  /** The text of a table in a cell of another one. */
+  flat(rows: string[][]): string {
+    this.#requireRoom(rows, 1)
+    return rows.map((row) => row.join(' ')).join(' ')
   }
 
   // A small file can make a large table: a cell that spans a thousand columns stands in each of them, and one row that is wide

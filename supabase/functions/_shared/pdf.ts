@@ -10,6 +10,8 @@ import { largestStream } from './pdf-streams.ts'
 const AT_ONCE = 8
 /** After so many pages, pdf.js is told to forget their fonts. */
 const KEPT = 300
+/** No letter has more than 30 marks (UAX #15). To put millions of them in order would take hours. */
+const MARKS = /(\p{M}{30})\p{M}+/gu
 
 // Of a damaged file, pdf.js rejects promises that nobody waits for, which would end the process. The damage itself is thrown.
 let reading = 0
@@ -93,7 +95,7 @@ async function textOf(document: Document, number: number, budget: Budget): Promi
       budget.left()
     }
     page.cleanup()
-    return clean(text).replaceAll('\uf0b7', '•').normalize('NFC')
+    return clean(text).replaceAll('\uf0b7', '•').replace(MARKS, '$1').normalize('NFC')
   } catch (error) {
     if (error instanceof ConversionError) throw error
     throw new ConversionError('damaged', `page ${number} of the PDF is damaged: ${(error as Error).message}`)

@@ -11,15 +11,18 @@ interface Book { strings: string[]; dates: boolean[]; from1904: boolean }
 const WORKBOOK = 'xl/workbook.xml'
 const MOST_CELLS = 4_000_000
 const COLUMNS = 16_384
+/** As in Excel. */
+const LONGEST_FORMAT = 255
 
 /** Writes all sheets. Returns the title. */
 export function readXlsx(archive: Archive, markdown: Markdown, budget: Budget): string | undefined {
   const { sheets, from1904 } = readWorkbook(archive.required(WORKBOOK), budget)
   const related = relationships(archive, WORKBOOK, budget)
+  const targets = new Map(related.map(({ id, target }) => [id, target]))
   const part = (type: string) => archive.text(related.find((other) => other.type === type)?.target ?? '') ?? ''
   const book = { strings: readStrings(part('sharedStrings'), budget), dates: readDates(part('styles'), budget), from1904 }
   for (const { name, id } of sheets) {
-    const source = archive.text(related.find((other) => other.id === id)?.target ?? '')
+    const source = archive.text(targets.get(id) ?? '')
     const rows = source === undefined ? [] : readSheet(source, book, budget)
     if (rows.length === 0) continue
     markdown.begin({ sheet: name })
@@ -68,7 +71,7 @@ function readDates(source: string, budget: Budget): boolean[] {
   readXml(source, budget, {
     open(tag, attributes) {
       if (tag === 'numFmt') {
-        const format = (attributes.formatCode ?? '').replace(/"[^"]*"|\\.|\[(?!h|m|s)[^\]]*\]/gi, '')
+        const format = (attributes.formatCode ?? '').slice(0, LONGEST_FORMAT).replace(/"[^"]*"|\\.|\[(?!h|m|s)[^\]]*\]/gi, '')
         own.set(Number(attributes.numFmtId), /[dmyhs]/i.test(format))
       } else if (tag === 'cellXfs') inCells = true
       else if (tag === 'xf' && inCells) {
@@ -152,6 +155,7 @@ function fillMerged(rows: Map<number, Row>, references: string[]) {
     const text = rows.get(first.row)?.get(first.column)
     if (!text || !(last.row - first.row <= 100_000)) continue
     for (let row = first.row; row <= last.row; row++) {
+      if (++filled > MOST_CELLS) throw tooManyCells()
       const cells = rows.get(row)
       for (let column = first.column; cells && column <= Math.min(last.column, COLUMNS); column++) {
         if (++filled > MOST_CELLS) throw tooManyCells()
