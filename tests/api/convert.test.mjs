@@ -18,7 +18,7 @@ const WRONG = {
   'shared.xlsx': 'too_large', 'columns.html': 'too_large', 'wide.html': 'too_large', 'rows.html': 'too_large',
   'bomb.pdf': 'too_large', 'bomb-referred.pdf': 'too_large', 'bomb-hidden.pdf': 'too_large', 'bomb-cut.pdf': 'too_large',
   'bomb-twice.pdf': 'too_large', 'bomb-hex.pdf': 'too_large', 'bomb-ascii85.pdf': 'too_large', 'bomb-runs.pdf': 'too_large',
-  'merges.xlsx': 'too_large', 'spans.docx': 'too_large', 'nested.docx': 'too_large', 'nested.html': 'too_large',
+  'merges.xlsx': 'too_large', 'spans.docx': 'too_large', 'nested.docx': 'too_large', 'nested.html': 'too_large', 'long-string.pdf': 'too_large',
   'bomb-lzw.pdf': 'too_large', 'bomb-many.pdf': 'too_large', 'long-page.pdf': 'too_large',
   'cut-guide.docx': 'damaged', 'cut-budget.xlsx': 'damaged', 'cut-deck.pptx': 'damaged', 'cut-book.epub': 'damaged',
 }
@@ -139,6 +139,12 @@ test('files that are hard to read plainly are read', () => {
   assert.equal(get('spaces.html').text, `\`\`\`\na${' '.repeat(2_000_000)}b\n\`\`\``)
   assert.equal(get('ticks.html').text, `\`\`\`\n${'` x'.repeat(1_000_000)}\n\`\`\``)
   assert.equal(get('marks.pdf').text, '\u0327'.repeat(15) + '\u0301'.repeat(15))
+})
+
+test('a file that keeps a library busy for ever ends with its time, and the next one is read', async () => {
+  const found = await convert(['endless.pdf', 'table.html'], { MATRICE_CONVERSION_SECONDS: '5' })
+  assert.equal(found['endless.pdf'].error?.code, 'too_slow')
+  assert.equal(found['table.html'].text, get('table.html').text)
 })
 
 test('a file with changed bytes is converted, or refused with a reason', () => {

@@ -1,12 +1,13 @@
 // matrice-worker: the worker as a command, for plain PostgreSQL or over PostgREST.
 
 import { parseArgs } from 'node:util'
-import { ConversionError, convert } from './convert.ts'
+import { Converter } from './converter.ts'
 import { EndpointError } from './endpoint.ts'
 import { ingest } from './ingest.ts'
+import { ConversionError, LIMITS } from './limits.ts'
 import { contextFor, QuestionError } from './question.ts'
 import { type Database, DatabaseError, overHttp, overPostgres } from './rpc.ts'
-import { endpoint, queryPrefix, SettingsError, variable, workerSettings } from './settings.ts'
+import { endpoint, number, queryPrefix, SettingsError, variable, workerSettings } from './settings.ts'
 import { Worker, WorkerError } from './worker.ts'
 
 const USAGE = `usage: matrice-worker embed [--once [--wait SECONDS]] [--jobs N] [--project ID] [--model NAME]
@@ -32,7 +33,8 @@ environment
   EMBEDDINGS_QUERY_PREFIX                  what the model wants before a question, such as "query: "
   EMBEDDINGS_TIMEOUT                       seconds for one request (60)
   EMBEDDINGS_USD_PER_MILLION               the price of a million tokens, if the catalogue does not have it
-  MATRICE_LEASE_SECONDS                    how long a claim holds (300)`
+  MATRICE_LEASE_SECONDS                    how long a claim holds (300)
+  MATRICE_CONVERSION_SECONDS               how long the conversion of a file may take (300)`
 
 /** The part of a folder's sources that sync deletes unasked. More are gone where a disk is not mounted, or a path is wrong. */
 const MOST_REMOVED = 0.5
@@ -66,16 +68,26 @@ async function embed(values: Values): Promise<boolean> {
 }
 
 async function ingestFiles(connected: Database, project: string, prefix: string, files: string[], folder = ''): Promise<boolean> {
+  return await eachFile(files, async (path, converter) => {
+    const bytes = await Deno.readFile(folder + path)
+    const file = { project_id: project, source_key: prefix + path, name: path, bytes }
+    return await ingest(connected, file, {}, () => converter.convert(bytes, path))
+  })
+}
+
+// A line for each file. Returns whether all of them went well.
+async function eachFile(files: string[], work: (path: string, converter: Converter) => Promise<object>): Promise<boolean> {
+  const converter = new Converter({ seconds: number('MATRICE_CONVERSION_SECONDS') ?? LIMITS.seconds })
   let isFine = true
   for (const path of files) {
     try {
-      const file = { project_id: project, source_key: prefix + path, name: path, bytes: await Deno.readFile(folder + path) }
-      console.log(JSON.stringify({ file: path, ...await ingest(connected, file) }))
+      console.log(JSON.stringify({ file: path, ...await work(path, converter) }))
     } catch (error) {
       isFine = false
       console.log(JSON.stringify({ file: path, error: describe(error) }))
     }
   }
+  converter.close()
   return isFine
 }
 
@@ -124,16 +136,7 @@ async function withDatabase(project: string | undefined, work: (connected: Datab
 }
 
 async function convertFiles(files: string[]): Promise<boolean> {
-  let isFine = true
-  for (const path of files) {
-    try {
-      console.log(JSON.stringify({ file: path, ...await convert(await Deno.readFile(path), path) }))
-    } catch (error) {
-      isFine = false
-      console.log(JSON.stringify({ file: path, error: describe(error) }))
-    }
-  }
-  return isFine
+  return await eachFile(files, async (path, converter) => await converter.convert(await Deno.readFile(path), path))
 }
 
 async function printContext(connected: Database, project_id: string, question: string, { tokens, insights }: Values): Promise<boolean> {
