@@ -204,8 +204,9 @@ begin
   elsif row_security_active('matrice.workflow_steps') then
     perform matrice_private.require_recorder(run.project_id, run.created_by);
   end if;
-  usage := matrice_private.with_response(usage, response);
-  call_key := coalesce(call_key, '');
+  if response is not null then
+    usage := matrice_private.with_response(usage, response);
+  end if;
   -- A trigger reads the usage, and calculates the cost if it is null.
   insert into matrice.workflow_steps as s (
     run_id, project_id, step_name, status, latency_ms, model, tokens_input, tokens_output, usage, error, step_key,
@@ -213,12 +214,13 @@ begin
   values (
     record_step.run_id, run.project_id, record_step.step_name, record_step.status, round(record_step.latency_ms),
     record_step.model,
-    coalesce(record_step.tokens_input, 0), coalesce(record_step.tokens_output, 0), record_step.usage, record_step.error,
-    record_step.step_key, record_step.attempt, record_step.call_key, record_step.cost_usd, record_step.executed_at,
-    record_step.reservation_id)
+    coalesce(record_step.tokens_input, 0), coalesce(record_step.tokens_output, 0), coalesce(record_step.usage, '{}'),
+    record_step.error, record_step.step_key, record_step.attempt, coalesce(record_step.call_key, ''), record_step.cost_usd,
+    record_step.executed_at, record_step.reservation_id)
   on conflict on constraint workflow_steps_run_id_step_key_attempt_call_key_key do nothing
   returning s.id into step;
   if step is null then
+    call_key := coalesce(call_key, '');
     step := matrice_private.recorded_step(run_id, step_name, status, step_key, attempt, call_key, jsonb_build_array(
       jsonb_build_object('run_id', run_id, 'step_name', step_name, 'status', status, 'latency_ms', latency_ms, 'model', model,
         'tokens_input', tokens_input, 'tokens_output', tokens_output, 'usage', usage, 'error', error, 'step_key', step_key,

@@ -87,6 +87,7 @@ begin
       -- All that they mean must fit into an array.
       most     constant bigint := 50000;
       noted    bigint;
+      is_many  boolean;
       given    uuid;
       is_added boolean;
     begin
@@ -98,7 +99,11 @@ begin
         from added a
        where a.status <> 'running' and (select count(*) from added) not between many and most;
       get diagnostics noted = row_count;
-      if noted = 0 and (select count(*) from added) between many and most then
+      -- Apart, because PL/pgSQL starts a query for a condition with a subquery.
+      if noted = 0 then
+        is_many := (select count(*) from added) between many and most;
+      end if;
+      if is_many then
         noted := many;
         for given in select distinct a.project_id from added a order by 1 loop
           -- Before the runs are read: if one of them changes meanwhile, whoever counts it again must wait for this transaction.
