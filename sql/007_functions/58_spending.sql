@@ -51,7 +51,8 @@ begin
       -- The foreign key holds the runs of new steps. See move_spending.
       if tg_op = 'UPDATE' then
         -- Apart, because PL/pgSQL starts a query for a condition with a subquery.
-        if exists (select from matrice.budgets b where b.project_id = any (projects) and num_nonnulls(b.phase, b.user_key) > 0) then
+        if exists (select from matrice.budgets b
+                    where b.project_id = any (projects) and num_nonnulls(b.phase, b.user_key) > 0) then
           perform from matrice.workflow_runs r where r.id in (select a.run_id from added a) order by r.id for key share;
         end if;
       end if;
