@@ -14,7 +14,7 @@ const MAKE = fileURLToPath(new URL('make_files.py', import.meta.url))
 const WRONG = {
   'empty.txt': 'empty', 'spaces.md': 'no_text', 'binary.txt': 'not_text', 'text.pdf': 'damaged', 'text.docx': 'damaged',
   'old.doc': 'unknown_format', 'other.zip': 'unknown_format', 'locked.xlsx': 'encrypted', 'locked.epub': 'encrypted', 'locked.pdf': 'encrypted', 'scan.pdf': 'no_text',
-  'large.txt': 'too_large', 'bomb.docx': 'too_large', 'parts.docx': 'too_large', 'deep.docx': 'damaged', 'deep.html': 'damaged', 'wide.xlsx': 'too_large',
+  'large.txt': 'too_large', 'long.txt': 'too_large', 'bomb.docx': 'too_large', 'parts.docx': 'too_large', 'deep.docx': 'damaged', 'deep.html': 'damaged', 'wide.xlsx': 'too_large',
   'shared.xlsx': 'too_large', 'columns.html': 'too_large', 'wide.html': 'too_large', 'rows.html': 'too_large',
   'bomb.pdf': 'too_large', 'bomb-referred.pdf': 'too_large', 'bomb-hidden.pdf': 'too_large', 'bomb-cut.pdf': 'too_large',
   'bomb-twice.pdf': 'too_large', 'bomb-hex.pdf': 'too_large', 'bomb-ascii85.pdf': 'too_large', 'bomb-runs.pdf': 'too_large',
@@ -31,6 +31,7 @@ before(async () => {
   execFileSync(VENV, [MAKE, folder, '--wrong'])
   writeFileSync(join(folder, 'latin.html'), Buffer.from('<meta charset="iso-8859-1"><title>Été</title><h2>\xe9t\xe9</h2><script>no()</script><p>a<br>b</p>', 'latin1'))
   writeFileSync(join(folder, 'table.html'), '<table><tr><th>a<th>b<tr><td rowspan=2>1<td>2<tr><td>3</table><pre>x\n  y</pre><ul><li>one<ul><li>two</ul></ul>')
+  writeFileSync(join(folder, 'long.txt'), 'word '.repeat(13_500_000))
   writeFileSync(join(folder, 'large.txt'), 'text')
   truncateSync(join(folder, 'large.txt'), 100_000_001)
   Object.assign(converted, await convert(readdirSync(folder).filter((name) => name !== 'endless.pdf')))

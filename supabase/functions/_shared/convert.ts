@@ -1,6 +1,7 @@
 // A file becomes text: markdown where the file has headings and tables. Pages, sheets and slides become spans, which say
 // where in the text each of them begins.
 
+import { Buffer } from 'node:buffer'
 import { readDocx } from './docx.ts'
 import { readEpub } from './epub.ts'
 import { readHtml } from './html.ts'
@@ -31,6 +32,9 @@ export interface Options {
   /** Of a PDF: the first page to read, and for how long to go on. The part may be without text. */
   pages?: { first: number; seconds: number }
 }
+
+/** In UTF-8, as sync_source takes it. What is converted is shorter by the limit of characters. */
+const LONGEST_TEXT = 67_108_864
 
 type Kind = 'pdf' | 'docx' | 'xlsx' | 'pptx' | 'epub' | 'html' | 'text'
 
@@ -66,6 +70,7 @@ function bounded<T>(work: () => T): T {
 function read(kind: Kind, bytes: Uint8Array, name: string, contentType: string, archive: Archive | undefined, budget: Budget): Converted {
   if (kind === 'text') {
     const { text, warnings } = decode(bytes, contentType)
+    if (Buffer.byteLength(text) > LONGEST_TEXT) throw new ConversionError('too_large', `the text has more than ${LONGEST_TEXT} bytes`, 'Split it.')
     return { text, format: formatOfName(name, contentType), spans: [], warnings }
   }
   const markdown = new Markdown(budget)
