@@ -48,4 +48,5 @@ drop function if exists matrice_private.add_segment, matrice_private.matching_ch
   matrice_private.matching_texts, matrice_private.ranked_insights, matrice_private.matching_insights,
   matrice_private.matching_insights_of_member, matrice_private.any_word, matrice_private.texts_without_ids,
   matrice_private.words_in, matrice_private.add_insight_totals, matrice_private.count_insight_words,
-  matrice_private.note_insight_words, matrice_private.count_insights_again, matrice_private.insights_as_of, matrice.known_at;
+  matrice_private.note_insight_words, matrice_private.count_insights_again, matrice_private.insights_as_of, matrice.known_at,
+  matrice_private.fused_insights;

@@ -123,8 +123,9 @@ begin
       select array_agg(r.id) as ids, array_agg(r.score) as shown, array_agg(r.weight) as scores, array_agg(r.phrases) as phrases,
              count(*) as count into ranked
         from (select r.*, matrice_private.positive(r.score) as weight
-                from matrice_private.fused_insights(query_text, query_embedding, search_insights.project_id, chosen_model) r
-               order by weight desc, r.id limit most) r;
+                from matrice_private.fused_insights(
+                       query_text, query_embedding, search_insights.project_id, chosen_model, most) r
+               order by weight desc, r.id) r;
     end if;
     loop
       select array_agg(b.insight_id order by b.score * b.confidence desc, b.insight_id) as ids,

@@ -55,7 +55,8 @@ begin
       'labels_at', 'require_label', 'set_label', 'require_codes', 'pack_pillars', 'require_exit_criteria_settings', 'missing_for_exit', 'phase_at',
       'text_language',
       'statement_hash', 'normal_value', 'require_statement', 'require_fact', 'known_insight', 'kept_insight', 'holds',
-      'ranked_without_index', 'ranked_insights', 'best_insights', 'insight_similarities', 'fused_insights', 'positive',
+      'ranked_without_index', 'ranked_insights', 'best_insights', 'insight_similarities', 'fused_insights', 'fused_without_index',
+      'positive',
       'require_evidence', 'require_origin', 'remember_evidence', 'judge',
       'weighed_insights', 'judged_statements', 'judged_insights',
       'hold_insights', 'lock_insights', 'project_of_insight', 'require_insight_in', 'require_no_circle', 'end_insight',
@@ -166,7 +167,8 @@ begin
       'add_evidence_of_member', 'take_over_evidence_of_member', 'link_candidates_of_member',
       -- Under row-level security, filters cannot use their index, and no client may read the word index. These search only the
       -- caller's projects.
-      'nearest_to_member', 'nearest_in_project_of_member', 'matching_of_member', 'outdated_of_member', 'member_has_chunks',
+      'nearest_to_member', 'nearest_in_project_of_member', 'matching_of_member', 'fuse_insights_of_member', 'outdated_of_member',
+      'member_has_chunks',
       -- Under row-level security, they could not use the index of texts either. They find chunks in projects that the caller may
       -- edit. The embeddings are read and written as the caller.
       'embedded_twins_of_member', 'waiting_twins_of_member',
@@ -177,14 +179,14 @@ begin
     ]),
 
     -- For services: these do not check whether the caller is a member of the projects. nearest_chunks, matching_chunks,
-    -- outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text,
+    -- fuse_insights, outdated_chunks, waiting_projects, next_parts, settle_parts, end_leases, complete_chunks, keep_text,
     -- embedded_twins, waiting_twins, forget_model, flip_models, free_failed, lease_insights, store_insights, return_insights,
     -- failed_insights, leased_insights, write_price, write_label, end_steps and write_correction are SECURITY DEFINER, because only the owner
     -- of the tables may read codes, the word index and the index of waiting chunks, execute the engine's functions, and write
     -- the texts of sources. So are those of budgets, of the evidence of insights, and of metrics: metrics_of, rebuild_sums
     -- and purge_some.
     ('service_role', 'matrice_private', array[
-      'nearest_chunks', 'matching_chunks', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts',
+      'nearest_chunks', 'matching_chunks', 'fuse_insights', 'outdated_chunks', 'waiting_projects', 'next_parts', 'settle_parts',
       'complete_chunks', 'keep_text', 'embedded_twins', 'waiting_twins',
       'take_leases', 'is_last_attempt', 'own_leases', 'end_leases', 'return_leases', 'free_failed', 'forget_model', 'flip_models',
       'lease_insights', 'store_insights', 'return_insights', 'failed_insights', 'leased_insights',

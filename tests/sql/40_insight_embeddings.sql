@@ -260,6 +260,22 @@ select is((array_agg(title))[1], 'Flat sea', 'unless include_superseded is true'
 select tests.as_user('mallory');
 select tests.refuses($$select * from matrice.search_insights('calm', tests.id('borea'), query_embedding => '[1,0,0]')$$, 'PT404', 'search_insights of another tenant''s project: not found', '%', '%');
 
+-- What is read from the word index is what ranking the insights one by one finds; a policy that somebody adds still hides.
+select tests.as_owner();
+create table tests.questions as
+select q, v::vector from unnest(array['calm evening', 'the', 'ropes "cook in May"', '-calm', '+lantern dusk', 'zzz', 'wa*']) q, unnest(array['[1,0,0]', '[0.5,0.5,0.5]']) v;
+select cmp_ok(count(*), '>=', 40::bigint, 'There is something to compare') from tests.questions, matrice_private.fused_insights(q, v, tests.id('borea'), 'tiny', null);
+select results_eq(
+  $$select q, v::text, r.id, round(r.score::numeric, 9), r.phrases::text from tests.questions, (values (null), (2)) m (most), matrice_private.fused_insights(q, v, tests.id('borea'), 'tiny', most) r order by 1, 2, m.most, 4 desc, 3$$,
+  $$select q, v::text, r.id, round(r.score::numeric, 9), r.phrases::text from tests.questions, (values (null), (2)) m (most), matrice_private.fused_without_index(q, v, tests.id('borea'), 'tiny', most) r order by 1, 2, m.most, 4 desc, 3$$,
+  'By words and meaning, the index finds what comparing all insights finds');
+create policy "no dusk" on matrice.insights as restrictive for select to authenticated using (title !~* 'dusk' and content !~* 'dusk');
+select tests.as_user('victor');
+select is_empty($$select from matrice.search_insights('dusk', tests.id('borea'), 100, query_embedding => '[1,0,0]') where content ~* 'dusk'$$,
+                'search_insights by meaning shows nothing that a policy hides');
+select tests.as_owner();
+drop policy "no dusk" on matrice.insights;
+
 -- Contexts ----------------------------------------------------------------------------------------------------------
 
 select tests.as_user('edith');
