@@ -84,6 +84,7 @@ def insights(owner, member):
     took |= harness.medians_ms({
         "insights_review": (member, "select * from matrice.insights_review(%s)", [project]),
         "known_at": (member, "select count(*) from matrice.known_at(%s, now())", [project]),
+        "known_at, 1,000 rows": (member, "select * from matrice.known_at(%s, now(), match_count => 1000)", [project]),
     }, runs=3, warm_up=1)
     harness.table([f"among {INSIGHTS:,} insights", "ms"], [[name, ms] for name, ms in took.items()])
 
