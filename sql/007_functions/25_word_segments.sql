@@ -87,14 +87,14 @@ comment on function matrice_private.merge_some is
   'Merges segments of a project, all of chunks or all of insights, to one, and removes their deleted texts. Returns whether it '
   'did: it does nothing if another transaction has locked one of them.';
 
-create or replace function matrice_private.time_to_merge(project_id uuid, segment uuid, texts numeric) returns interval
+create or replace function matrice_private.time_to_merge(project_id uuid, segment uuid, total numeric) returns interval
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
   return (
-    select 2e-4 * texts * count(b.segment) / s.text_count * interval '1 second'
+    select 2e-4 * total * count(b.segment) / s.text_count * interval '1 second'
       from matrice_private.word_segments s
       left join matrice_private.word_blocks b on b.project_id = s.project_id and b.segment = s.id
      where s.project_id = time_to_merge.project_id and s.id = time_to_merge.segment
@@ -102,8 +102,8 @@ begin
 end
 $$;
 comment on function matrice_private.time_to_merge is
-  'Returns how long it takes on a usual machine to merge segments with so many texts, by the number of blocks of one of them: '
-  'a text may have a word or thousands.';
+  'Returns how long it takes on a usual machine to merge segments with a total of so many texts, by the number of blocks of one '
+  'of them: a text may have a word or thousands.';
 
 create or replace function matrice_private.merge_small(project_id uuid, most integer) returns boolean
 language plpgsql
