@@ -67,7 +67,8 @@ begin
     execute format('select %s($1, $2, $3, true)', sender::oid::regproc)
       using event, event ->> 'event', channel;
   end if;
-exception when others then
+-- "others" has no failed ASSERT.
+exception when others or assert_failure then
   raise warning 'an event was not sent: %', sqlerrm
     using errcode = sqlstate, detail = format('The event %s of project %s.', event ->> 'event', project_id),
           hint = 'What it tells is stored nevertheless. matrice_private.realtime_health() says what is missing.';

@@ -65,7 +65,7 @@ begin
     return query
       select 'delivery', matrice_private.can_deliver(), 'A trial was sent, and taken back.',
              'See the warnings of this call. Realtime makes the partition of the day when it runs.';
-  exception when others then
+  exception when others or assert_failure then
     return query
       select 'delivery', false, format('A trial failed: %s', sqlerrm), 'The owner of matrice must be able to send and to read messages.';
   end;
@@ -87,6 +87,13 @@ begin
       using errcode = '0A000',
             detail = 'There is no function realtime.send(jsonb, text, text, boolean) in a schema of a superuser or of the owner of matrice.',
             hint = 'NOTIFY needs nothing: clients of the database listen to the channel matrice:<project_id>.';
+  elsif (select count(*) from pg_attribute a
+          where a.attrelid = to_regclass('realtime.messages') and a.attname in ('topic', 'extension') and not a.attisdropped) < 2
+        or to_regprocedure('realtime.topic()') is null then
+    raise exception 'this Supabase Realtime cannot broadcast events'
+      using errcode = '0A000',
+            detail = 'It lacks the table realtime.messages with the columns topic and extension, or the function realtime.topic().',
+            hint = 'Start Realtime once, so that it creates them, or upgrade it. Until then, events are told by NOTIFY.';
   end if;
   if not exists (select from pg_policy p where p.polrelid = to_regclass('realtime.messages')
                     and p.polname = 'members listen to their projects of matrice') then

@@ -242,6 +242,8 @@ def test_only_members_may_join_the_channel_of_a_project(project):
     " language plpgsql as $$ begin raise exception 'broken'; end $$",
     "create or replace function realtime.send(payload jsonb, event text, topic text, private boolean default true) returns void"
     " language plpgsql as $$ begin raise division_by_zero; end $$",
+    "create or replace function realtime.send(payload jsonb, event text, topic text, private boolean default true) returns void"
+    " language plpgsql as $$ begin assert false, 'broken'; end $$",
     "drop table realtime.messages",
     "drop table realtime.messages_now",
     "alter table realtime.messages rename column payload to body",
@@ -261,6 +263,28 @@ def test_what_is_broken_in_realtime_never_fails_a_write(project, breakage):
     assert len(warnings) == 2
     assert not health(database)["delivery"]
     list(listener.notifies(timeout=0.5))
+
+
+@pytest.mark.parametrize("lack", [
+    "drop table realtime.messages", "alter table realtime.messages rename column extension to kind",
+    "alter table realtime.messages rename column topic to channel", "drop function realtime.topic",
+])
+def test_enable_realtime_says_what_realtime_lacks(matrice_database, lack):
+    database = matrice_database()
+    database.psql(REALTIME)
+    database.rows(lack)
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match="this Supabase Realtime cannot broadcast events"):
+        database.rows("select * from matrice_private.enable_realtime()")
+    assert not health(database)["policy"]
+
+
+def test_a_flood_of_changes_in_a_transaction_is_stored_whatever_becomes_of_its_events(project):
+    _database, connection, listener, project = project
+    with connection.transaction():
+        connection.execute("select matrice.start_run(%s, 'w', 'e', n::text) from generate_series(1, 3000) n", [project])
+    assert connection.execute("select count(*) from matrice.workflow_runs").fetchone() == (3000,)
+    told = list(listener.notifies(timeout=2))
+    assert len(told) == 3000 and all(len(event.payload) < 300 for event in told)
 
 
 def test_a_locked_table_of_messages_holds_a_write_for_a_moment_only(project):
