@@ -34,9 +34,7 @@ as $$
 begin
   return exists (
     select from pg_policy p
-     where p.polrelid = any (tables) and p.polcmd in ('r', '*')
-       and p.polname <> case p.polrelid when 'matrice.projects'::regclass then 'members read their projects'
-                                        when 'matrice.embedding_models'::regclass then 'users read' else 'viewers read' end
+     where p.polrelid = any (tables) and p.polcmd in ('r', '*') and p.polname <> 'viewers read'
        and exists (select from unnest(p.polroles) as r (id) where r.id = 0 or pg_has_role(r.id, 'usage')));
 end
 $$;
@@ -117,71 +115,6 @@ end
 $$;
 comment on function matrice_private.vector_candidates is
   'Finds the nearest of the chunks in the projects that the caller can see.';
-
-create or replace function matrice_private.nearest_in_project_of_member(
-  query_embedding vector, project_id uuid, model text, match_count integer, filter jsonb
-) returns table (chunk_id uuid, similarity double precision)
-language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-  caller uuid := matrice_private.current_user_id();
-begin
-  return query
-    select n.chunk_id, n.similarity
-      from (
-        select u.project_id, m.model
-          from matrice.user_projects u
-          join matrice.projects p on p.id = u.project_id
-          join matrice.embedding_models m
-            on m.model = coalesce(nearest_in_project_of_member.model, p.settings ->> 'embedding_model',
-                                  (select d.model from matrice.embedding_models d where d.is_default))
-         where u.user_id = caller and u.project_id = nearest_in_project_of_member.project_id
-           -- As query_vector checks it.
-           and matrice._norm(query_embedding, m.dimensions) between 1e-18 and 1e18
-        -- OFFSET 0: nothing else happens before this is known.
-        offset 0
-      ) scope
-     cross join lateral matrice._nearest_chunks(
-       array[scope.project_id], scope.model, query_embedding, match_count,
-       case when filter <> '{}' then matrice_private.chunks_having(array[scope.project_id], filter) end) n;
-end
-$$;
-comment on function matrice_private.nearest_in_project_of_member is
-  'Finds what nearest_to_member finds in one project, and chooses the model as embedding_model does. Returns nothing where that '
-  'raises an error, and for a vector that query_vector changes or refuses. SECURITY DEFINER: as nearest_to_member. One query is '
-  'enough here, because the owner of the tables has no policies.';
-
-create or replace function matrice_private.matches(
-  query_embedding vector, project_id uuid, model text, match_count integer, filter jsonb
-) returns table (chunk_id uuid, similarity double precision)
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-  scope record;
-begin
-  -- The ordinary search of a member.
-  if project_id is not null and row_security_active('matrice.source_chunks') and not matrice_private.has_other_policies(
-       '{matrice.projects,matrice.embedding_models,matrice.chunk_embeddings,matrice.source_chunks,matrice.context_sources}') then
-    return query select * from matrice_private.nearest_in_project_of_member(
-      query_embedding, matches.project_id, matches.model, match_count, filter);
-    if found then
-      return;
-    end if;
-  end if;
-  -- All others, and what is wrong with one of these.
-  scope := matrice_private.search_scope(matches.project_id, matches.model);
-  query_embedding := matrice_private.query_vector(query_embedding, scope.embedding_model);
-  return query select * from matrice_private.vector_candidates(
-    query_embedding, scope.project_ids, scope.embedding_model, match_count, filter);
-end
-$$;
-comment on function matrice_private.matches is
-  'Finds the nearest of the chunks that the caller can see: in a project, or, without one, in all projects of the caller. Raises '
-  'what search_scope and query_vector raise.';
 
 create or replace function matrice_private.matching_chunks(
   query_text text, words text, project_ids uuid[], match_count integer, filter jsonb, also uuid[] default '{}',

@@ -20,6 +20,7 @@ as $$
 declare
   is_plain boolean := diversity = 0 and max_per_source is null and expand = 0;
   scope    record;
+  norm     double precision;
 begin
   -- Without a filter, these conditions are all that the function checks.
   if (is_plain and match_count between 1 and 10000 and filter = '{}') is not true then
@@ -29,20 +30,23 @@ begin
     raise exception 'match_threshold must be between -1 and 1, not %', match_threshold
       using errcode = '22023', hint = 'It is the lowest cosine similarity of a result, such as 0.75. Leave it out for no limit.';
   end if;
+  scope := matrice_private.search_scope(match_chunks.project_id, match_chunks.model);
+  norm := matrice_private.norm_of_dimensions(query_embedding, scope.dimensions);
+  -- A vector of the model needs no more checks.
+  if (norm between 1e-18 and 1e18) is not true then
+    query_embedding := matrice_private.query_vector(query_embedding, scope.embedding_model);
+  end if;
   if is_plain then
     return query
       -- OFFSET 0 makes the planner look up each row by its key. It knows little about a table that was just filled.
       select c.id, c.source_id, s.name, c.chunk_index, c.content, c.token_count, c.metadata, n.similarity,
              s.type, s.storage_path, c.start_char, c.end_char
-        from matrice_private.matches(
-               query_embedding, match_chunks.project_id, match_chunks.model, match_count, filter) n
+        from matrice_private.vector_candidates(query_embedding, scope.project_ids, scope.embedding_model, match_count, filter) n
        cross join lateral (select k.* from matrice.source_chunks k where k.id = n.chunk_id offset 0) c
        cross join lateral (select o.* from matrice.context_sources o where o.id = c.source_id offset 0) s
        where match_threshold is null or n.similarity >= match_threshold
        order by n.similarity desc, n.chunk_id;
   else
-    scope := matrice_private.search_scope(match_chunks.project_id, match_chunks.model);
-    query_embedding := matrice_private.query_vector(query_embedding, scope.embedding_model);
     return query
       with hits as materialized (
         select h.* from matrice_private.ranked_chunks(
@@ -55,8 +59,8 @@ begin
         join hits h on h.chunk_id = p.chunk_id
        order by p.place;
   end if;
-  if not found and filter <> '{}' then
-    perform matrice_private.tell_unmatched(filter, matrice_private.searchable_projects(match_chunks.project_id));
+  if not found then
+    perform matrice_private.tell_unmatched(filter, scope.project_ids);
   end if;
 end
 $$;

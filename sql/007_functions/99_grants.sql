@@ -75,7 +75,7 @@ begin
       'require_limit', 'require_claim', 'lease_chunks', 'claimable_after', 'give_back', 'not_chunks', 'require_chunks',
       'hold_chunks',
       'insight_text', 'insights_for_batch', 'failed_insights_as_seen', 'leased_insights_as_seen', 'count_waiting',
-      'similarities_to', 'chunks_having', 'has_other_policies', 'are_visible', 'nearest_visible', 'vector_candidates', 'matches',
+      'similarities_to', 'chunks_having', 'has_other_policies', 'are_visible', 'nearest_visible', 'vector_candidates',
       'shown_places', 'matching_texts', 'word_candidates', 'reindex_some',
       'similarity_spread', 'fused_candidates', 'candidates', 'similarities', 'on_one_scale', 'diverse_chunks', 'select_chunks', 'ranked_chunks',
       'chunk_ranges', 'continuation', 'pages_of', 'with_pages', 'expanded_passages', 'passages', 'passage_title',
@@ -167,8 +167,7 @@ begin
       'add_evidence_of_member', 'take_over_evidence_of_member', 'link_candidates_of_member',
       -- Under row-level security, filters cannot use their index, and no client may read the word index. These search only the
       -- caller's projects.
-      'nearest_to_member', 'nearest_in_project_of_member', 'matching_of_member', 'fuse_insights_of_member', 'outdated_of_member',
-      'member_has_chunks',
+      'nearest_to_member', 'matching_of_member', 'fuse_insights_of_member', 'outdated_of_member', 'member_has_chunks',
       -- Under row-level security, they could not use the index of texts either. They find chunks in projects that the caller may
       -- edit. The embeddings are read and written as the caller.
       'embedded_twins_of_member', 'waiting_twins_of_member',

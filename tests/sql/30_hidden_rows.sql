@@ -97,8 +97,6 @@ select tests.refuses($$select from matrice.match_chunks('[1,0,0.02]', tests.id('
 -- What searches as the caller is no way into other projects.
 rollback to before;
 select tests.as_user('mallory');
-select is_empty($$select from matrice_private.nearest_in_project_of_member('[1,0,0.02]', tests.id('first'), null, 10, '{}')$$,
-                'nearest_in_project_of_member of another''s project: no rows');
 select is_empty($$select from matrice_private.nearest_visible('[1,0,0.02]', array[tests.id('first')], 'tiny', 10, '{}')$$,
                 'nearest_visible of another''s project: no rows');
 select is(matrice_private.are_visible(array[md5('chunk 1')::uuid], 'tiny'), false, 'are_visible by an outsider returns false');
