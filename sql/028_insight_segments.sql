@@ -26,8 +26,16 @@ drop index if exists matrice.idx_insights_fts;
 with built as (
   select i.project_id, gen_random_uuid() as id, w.*
     from (
-      select i.project_id, array_agg(i.id) as ids, array_agg(i.fts) as vectors
-        from matrice.insights i where i.fts is not null group by i.project_id
+      -- In parts, as matrice_private.index_words adds them.
+      select n.project_id, array_agg(n.id) as ids, array_agg(n.fts) as vectors
+        from (
+          select o.project_id, o.id, o.fts, row_number() over by_project / 4096 as rows,
+                 sum(pg_column_size(o.fts)) over by_project / 4194304 as bytes
+            from matrice.insights o
+           where o.fts is not null
+          window by_project as (partition by o.project_id rows unbounded preceding)
+        ) n
+       group by n.project_id, n.rows, n.bytes
     ) i
    cross join lateral matrice._index_words(i.ids, i.vectors) w
 ), added as (

@@ -44,23 +44,22 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  given uuid;
+  project uuid;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'upkeep is only done at the isolation level read committed'
       using errcode = '25001', hint = 'Call this in a transaction of its own.';
   end if;
-  perform matrice_private.merge_words(s.project_id)
-     from (select distinct one.project_id from matrice_private.word_segments one
-            where catch_up.project_id is null or one.project_id = catch_up.project_id) s;
-  perform matrice_private.merge_codes(l.project_id, l.model), matrice_private.cluster_codes(l.project_id, l.model, steps => null)
-     from (select distinct one.project_id, one.model from matrice_private.code_lists one
-            where catch_up.project_id is null or one.project_id = catch_up.project_id) l;
-  for given in
-    select distinct c.project_id from matrice_private.metric_changes c
-     where catch_up.project_id is null or c.project_id = catch_up.project_id
+  -- As writers hold them: rebuilding an index, and deleting a project, must not meet a merge.
+  lock table matrice.source_chunks, matrice.insights, matrice.chunk_embeddings in row exclusive mode;
+  for project in
+    select p.id from matrice.projects p where catch_up.project_id is null or p.id = catch_up.project_id
+     order by p.id for key share skip locked
   loop
-    while matrice_private.has_time('3 seconds') and matrice_private.merge_metrics(given, 50000) loop
+    perform matrice_private.merge_words(project);
+    perform matrice_private.merge_codes(project, l.model), matrice_private.cluster_codes(project, l.model, steps => null)
+       from (select distinct one.model from matrice_private.code_lists one where one.project_id = project) l;
+    while matrice_private.has_time('3 seconds') and matrice_private.merge_metrics(project, 50000) loop
     end loop;
   end loop;
 end
@@ -68,4 +67,4 @@ $$;
 comment on function matrice_private.catch_up is
   'Does the upkeep of a project that writers have left, because they had no time: merges the indexes of words and of codes, and '
   'adds up metrics; without project_id, of all projects. For the owner of the tables, where all clients have short timeouts. '
-  'Nobody waits for it.';
+  'Readers and writers do not wait for it; who deletes a project or rebuilds an index does.';

@@ -16,7 +16,8 @@ begin
       select a.id from added a join removed r on (r.id, r.project_id, r.fts) = (a.id, a.project_id, a.fts));
   end if;
   if tg_op <> 'INSERT' then
-    projects := array(select distinct r.project_id from removed r);
+    projects := array(
+      select distinct r.project_id from removed r where not exists (select from unnest(unchanged) u (id) where u.id = r.id));
     -- If the project is deleted, so is its index.
     insert into matrice_private.word_deletions (project_id, kind, texts)
     select r.project_id, tg_argv[0], string_agg(matrice._deletion(r.id, r.fts), '')
@@ -26,7 +27,8 @@ begin
      group by r.project_id;
   end if;
   if tg_op <> 'DELETE' then
-    projects := array(select distinct a.project_id from added a);
+    projects := array(
+      select distinct a.project_id from added a where not exists (select from unnest(unchanged) u (id) where u.id = a.id));
     perform matrice_private.add_segment(g.project_id, tg_argv[0], w.analysis, w.text_count, w.texts, w.first_words, w.blocks)
        from (
          select n.project_id, array_agg(n.id) as ids, array_agg(n.fts) as vectors

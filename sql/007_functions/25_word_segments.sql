@@ -26,6 +26,8 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- A writer of texts of the other kind may be merging these: it must not bring them back.
+  lock table matrice_private.word_segments in share row exclusive mode;
   with forgotten as (
     delete from matrice_private.word_segments s
      where s.kind = forget_segments.kind and (forget_segments.project_id is null or s.project_id = forget_segments.project_id)
@@ -98,7 +100,7 @@ begin
       from matrice_private.word_segments s
       left join matrice_private.word_blocks b on b.project_id = s.project_id and b.segment = s.id
      where s.project_id = time_to_merge.project_id and s.id = time_to_merge.segment
-     group by s.project_id, s.id);
+     group by s.text_count);
 end
 $$;
 comment on function matrice_private.time_to_merge is
