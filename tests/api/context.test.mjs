@@ -74,6 +74,9 @@ test('a conversation brings its turns', async () => {
   assert.equal(status, 200, JSON.stringify(body))
   assert.deepEqual(body.turns.map(({ role, content }) => [role, content]), [['user', QUESTION]])
   assert.match(body.context, /white whale/)
+  const other = await ok(alice.rpc('create_project', { name: 'Other' }))
+  const mixed = await ask({ project_id: other, conversation_id })
+  assert.deepEqual([mixed.status, mixed.body.code], [404, 'PT404'], 'not by the name of another project')
 })
 
 test('a project whose model is truncated asks for the whole one', async () => {

@@ -77,7 +77,9 @@ async function ingestFiles(connected: Database, project: string, prefix: string,
 
 // A line for each file. Returns whether all of them went well.
 async function eachFile(files: string[], work: (path: string, converter: Converter) => Promise<object>): Promise<boolean> {
-  const converter = new Converter({ seconds: number('MATRICE_CONVERSION_SECONDS') ?? LIMITS.seconds })
+  const seconds = number('MATRICE_CONVERSION_SECONDS') ?? LIMITS.seconds
+  if (seconds === 0) throw new SettingsError('MATRICE_CONVERSION_SECONDS must be above 0')
+  const converter = new Converter({ seconds })
   let isFine = true
   for (const path of files) {
     try {

@@ -2,7 +2,7 @@
 // build_context or conversation_context packs the passages.
 
 import { type Endpoint, EndpointError } from './endpoint.ts'
-import type { Database } from './rpc.ts'
+import { type Database, DatabaseError } from './rpc.ts'
 
 /** `conversation_id`: also the latest turns of this conversation of the project. The others are arguments of build_context. */
 export interface Question {
@@ -33,6 +33,9 @@ export async function contextFor(database: Database, endpoint: Endpoint, asked: 
   const { project_id, question, conversation_id, options } = asked
   // Whoever may not read the project, and what no search takes, costs no request.
   const [model] = await database.rpc('query_model', { project_id }) as { request_model: string }[]
+  if (conversation_id !== undefined && !await database.find('conversations', { id: conversation_id, project_id })) {
+    throw new DatabaseError('PT404', 'conversation not found in this project')
+  }
   if (!question.trim()) throw new QuestionError('the question is empty')
   if ([...question].length > LONGEST) throw new QuestionError(`the question has more than ${LONGEST} characters`)
   const query_embedding = await embedded(endpoint, model.request_model, prefix + question)
