@@ -39,6 +39,8 @@ const PROBES: usize = 4;
 /// Every vector of the sample with a number divisible by this is not trained on. They show how near vectors are to means that they
 /// are no part of.
 const HELD_OUT: usize = 8;
+/// So many vectors are looked at together, so that a mean is fetched from memory once for all of them.
+const TOGETHER: usize = 256;
 const NUMBER_BYTES: usize = size_of::<f32>();
 
 /// What the similarity of a query with a cell's mean says of the vectors of the cell.
@@ -210,20 +212,20 @@ impl Means {
     /// Each becomes the mean of the vectors that are nearest to it.
     fn moved<'a>(
         &self,
-        vectors: impl Iterator<Item = &'a [f32]>,
-        nearest: impl Fn(&[f32]) -> usize,
+        vectors: &[&'a [f32]],
+        nearest: impl Fn(&[&[f32]]) -> Vec<usize>,
         interrupt: Interrupt,
     ) -> Means {
         let mut sums = vec![0.0; self.numbers.len()];
         let mut counts = vec![0u32; self.len()];
         let mut strays: Vec<&[f32]> = Vec::new();
-        for (number, vector) in vectors.enumerate() {
-            if number.is_multiple_of(64) {
-                interrupt.check();
-            }
-            let place = nearest(vector);
+        let places = vectors.chunks(TOGETHER).flat_map(|some| {
+            interrupt.check();
+            nearest(some)
+        });
+        for ((number, vector), place) in vectors.iter().enumerate().zip(places) {
             counts[place] += 1;
-            for (sum, number) in sums[place * self.length..][..self.length].iter_mut().zip(vector) {
+            for (sum, number) in sums[place * self.length..][..self.length].iter_mut().zip(*vector) {
                 *sum += number;
             }
             // Any vector is better than a mean without vectors.
@@ -253,18 +255,23 @@ struct Grouped {
 
 impl Grouped {
     fn new(means: Means, interrupt: Interrupt) -> Grouped {
-        let each = |place| means.of(place);
+        let each: Vec<&[f32]> = (0..means.len()).map(|place| means.of(place)).collect();
         let count = means.len().isqrt().max(1);
         let mut groups = Means::new(
             means.length,
-            spread(means.len(), count).flat_map(each).copied().collect(),
+            spread(means.len(), count)
+                .flat_map(|place| each[place])
+                .copied()
+                .collect(),
         );
+        let nearest =
+            |groups: &Means, means: &[&[f32]]| means.iter().map(|mean| groups.nearest(mean)).collect();
         for _ in 0..ROUNDS / 2 {
-            groups = groups.moved((0..means.len()).map(each), |mean| groups.nearest(mean), interrupt);
+            groups = groups.moved(&each, |means| nearest(&groups, means), interrupt);
         }
         let mut members = vec![Vec::new(); groups.len()];
-        for place in 0..means.len() {
-            members[groups.nearest(means.of(place))].push(place);
+        for (place, mean) in each.iter().enumerate() {
+            members[groups.nearest(mean)].push(place);
         }
         Grouped {
             means,
@@ -273,7 +280,8 @@ impl Grouped {
         }
     }
 
-    fn nearest(&self, vector: &[f32]) -> usize {
+    /// The groups that are nearest to a vector.
+    fn probed(&self, vector: &[f32]) -> impl Iterator<Item = usize> {
         let mut groups: Vec<(f32, usize)> = (0..self.groups.len())
             .filter(|&group| !self.members[group].is_empty())
             .map(|group| (self.groups.nearness(group, vector), group))
@@ -282,10 +290,27 @@ impl Grouped {
             groups.select_nth_unstable_by(PROBES - 1, |left, right| right.0.total_cmp(&left.0));
             groups.truncate(PROBES);
         }
-        let places = groups
-            .iter()
-            .flat_map(|&(_, group)| self.members[group].iter().copied());
-        nearest_of(places, |place| self.means.nearness(place, vector))
+        groups.into_iter().map(|(_, group)| group)
+    }
+
+    /// The nearest mean of each vector.
+    fn nearest_of_each(&self, vectors: &[&[f32]]) -> Vec<usize> {
+        let mut probing = vec![Vec::new(); self.groups.len()];
+        for (number, vector) in vectors.iter().enumerate() {
+            self.probed(vector).for_each(|group| probing[group].push(number));
+        }
+        let mut nearest = vec![(f32::NEG_INFINITY, 0); vectors.len()];
+        for (probing, members) in probing.iter().zip(&self.members) {
+            for &place in members {
+                for &number in probing {
+                    let nearness = self.means.nearness(place, vectors[number]);
+                    if nearness > nearest[number].0 {
+                        nearest[number] = (nearness, place);
+                    }
+                }
+            }
+        }
+        nearest.into_iter().map(|(_, place)| place).collect()
     }
 }
 
@@ -334,7 +359,7 @@ impl Cells {
         for _ in 0..ROUNDS {
             let moved = means
                 .means
-                .moved(trained.iter().copied(), |vector| means.nearest(vector), interrupt);
+                .moved(&trained, |vectors| means.nearest_of_each(vectors), interrupt);
             means = Grouped::new(moved, interrupt);
         }
         let resolution = Resolution::of(rotator.dimensions, total);
@@ -348,12 +373,14 @@ impl Cells {
             .collect();
         let one = Means::new(length, vec![0.0; length]);
         centroids.push(centroid(
-            one.moved(trained.iter().copied(), |_| 0, interrupt).numbers,
+            one.moved(&trained, |vectors| vec![0; vectors.len()], interrupt)
+                .numbers,
         ));
         let held_out = every(sample, |number| number.is_multiple_of(HELD_OUT));
         let mut fits: Vec<f32> = held_out
             .iter()
-            .map(|vector| product(means.means.of(means.nearest(vector)), vector))
+            .zip(means.nearest_of_each(&held_out))
+            .map(|(vector, place)| product(means.means.of(place), vector))
             .collect();
         fits.sort_unstable_by(f32::total_cmp);
         let least = fits[(fits.len() as f64 * FAR) as usize];
@@ -406,15 +433,17 @@ impl Cells {
         self.bound
     }
 
-    /// The cell that a vector belongs to, and its similarity with the mean. `None` if that is the rest.
-    fn cell_of(&self, vector: &[f32]) -> Option<usize> {
-        let place = self.means.nearest(vector);
-        (product(self.means.means.of(place), vector) >= self.bound.least).then_some(place)
+    /// The cell that each vector belongs to. `None` if that is the rest.
+    fn cell_of_each(&self, vectors: &[&[f32]]) -> impl Iterator<Item = Option<usize>> {
+        let places = self.means.nearest_of_each(vectors).into_iter().zip(vectors);
+        places.map(|(place, vector)| {
+            (product(self.means.means.of(place), vector) >= self.bound.least).then_some(place)
+        })
     }
 
     /// The similarities of a query with a near vector, and with the mean of its cell. `None` for the rest.
     pub fn pair(&self, query: &Direction, near: &Direction) -> Option<(f64, f64)> {
-        let mean = self.means.means.of(self.cell_of(&near.0)?);
+        let mean = self.means.means.of(self.cell_of_each(&[&near.0]).next()??);
         Some((query.similarity(near), f64::from(product(mean, &query.0))))
     }
 
@@ -438,6 +467,8 @@ fn every(sample: &[Direction], wanted: fn(usize) -> bool) -> Vec<&[f32]> {
 pub struct CellWriter<'a> {
     cells: &'a Cells,
     rotator: Rotator,
+    /// Not encoded yet.
+    waiting: Vec<(Id, Vec<f32>)>,
     writers: Vec<Option<Writer>>,
     counts: Vec<usize>,
 }
@@ -473,28 +504,42 @@ impl<'a> CellWriter<'a> {
         (writers.len() == cells.len()).then_some(CellWriter {
             cells,
             rotator: Rotator::new(cells.dimensions())?,
+            waiting: Vec::new(),
             counts: vec![0; writers.len()],
             writers,
         })
     }
 
-    /// Returns whether the vector was encoded. It is not if it has other dimensions, a number that is not finite, or only zeros.
+    /// Returns whether the vector is encoded. It is not if it has other dimensions, a number that is not finite, or only zeros.
     pub fn push(&mut self, id: Id, vector: &[f32]) -> bool {
         let Some(Direction(direction)) = self.rotator.direction(vector) else {
             return false;
         };
-        let place = self.cells.cell_of(&direction).unwrap_or(self.cells.len() - 1);
-        let centroid = &self.cells.centroids[place];
-        let writer = self.writers[place]
-            .get_or_insert_with(|| Writer::new(centroid.dimensions, centroid.resolution.bits));
-        let (code, factors) = encode_rest(direction, centroid);
-        writer.push(id, &code, factors);
-        self.counts[place] += 1;
+        self.waiting.push((id, direction));
+        if self.waiting.len() == TOGETHER {
+            self.encode();
+        }
         true
     }
 
+    fn encode(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let vectors: Vec<&[f32]> = waiting.iter().map(|(_, vector)| vector.as_slice()).collect();
+        let places: Vec<_> = self.cells.cell_of_each(&vectors).collect();
+        for ((id, vector), place) in waiting.into_iter().zip(places) {
+            let place = place.unwrap_or(self.cells.len() - 1);
+            let centroid = &self.cells.centroids[place];
+            let writer = self.writers[place]
+                .get_or_insert_with(|| Writer::new(centroid.dimensions, centroid.resolution.bits));
+            let (code, factors) = encode_rest(vector, centroid);
+            writer.push(id, &code, factors);
+            self.counts[place] += 1;
+        }
+    }
+
     /// What was added, by cell.
-    pub fn finish(self) -> impl Iterator<Item = Added> {
+    pub fn finish(mut self) -> impl Iterator<Item = Added> {
+        self.encode();
         let cells = self.writers.into_iter().zip(self.counts).enumerate();
         cells
             .filter(|(_, (_, count))| *count > 0)
