@@ -142,6 +142,41 @@ def test_segments_are_merged_while_a_transaction_that_merged_some_is_open(world)
     assert_right(world, world.projects)
 
 
+def unmerged_segments(world, project):
+    """Eight of one size. Writers at other isolation levels than read committed leave the merging to others."""
+    with session(world, EDITORS[0]) as editor:
+        source = add_source(editor, project)
+        for number in range(8):
+            with editor.transaction():
+                editor.execute("set transaction isolation level repeatable read")
+                editor.execute("insert into matrice.source_chunks (source_id, chunk_index, content) values (%s, %s, 'amber')", [source, number])
+    assert world.value("select count(*) from matrice_private.word_segments") == 8
+
+
+@pytest.mark.parametrize("change", ["select matrice_private.rebuild_word_index()", "delete from matrice.projects where id = '{}'",
+                                    "truncate matrice.source_chunks cascade"])
+def test_catch_up_lets_a_rebuild_and_a_deletion_wait(world, change):
+    """They would not see the segment that it has merged, and leave it."""
+    project = world.projects[0]
+    unmerged_segments(world, project)
+    with psycopg.connect(dbname=world.name, user="postgres") as owner:
+        owner.execute("select matrice_private.catch_up()")
+        assert owner.execute("select count(*) from matrice_private.word_segments").fetchone() == (1,)
+        when_waiting(world, lambda: world.rows(change.format(project)), owner.commit)
+    assert world.rows(OF_NOBODY) == []
+    chunks = world.value("select count(*) from matrice.source_chunks")
+    assert world.value("select coalesce(sum(text_count), 0) from matrice_private.word_segments") == chunks == (8 if "rebuild" in change else 0)
+
+
+def test_truncate_waits_for_a_writer_of_insights_that_merges_words_of_chunks(world):
+    project = world.projects[0]
+    unmerged_segments(world, project)
+    with session(world, EDITORS[1], autocommit=False) as editor:
+        editor.execute("select matrice.record_insight(%s, 'learning', 'Amber', 'It floats.')", [project])
+        when_waiting(world, lambda: world.rows("truncate matrice.source_chunks cascade"), editor.commit)
+    assert world.rows("select kind, sum(text_count) from matrice_private.word_segments group by 1") == [("insight", 1)]
+
+
 # Many at once -------------------------------------------------------------------------------------------------------------
 
 
