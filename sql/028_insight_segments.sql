@@ -38,10 +38,13 @@ with built as (
        group by n.project_id, n.rows, n.bytes
     ) i
    cross join lateral matrice._index_words(i.ids, i.vectors) w
-), added as (
+),
+
+added as (
   insert into matrice_private.word_segments (project_id, kind, id, analysis, text_count, texts)
   select b.project_id, 'insight', b.id, b.analysis, b.text_count, b.texts from built b
 )
+
 insert into matrice_private.word_blocks (project_id, segment, first_word, words)
 select b.project_id, b.id, w.first_word, w.words
   from built b cross join lateral unnest(b.first_words, b.blocks) as w (first_word, words);

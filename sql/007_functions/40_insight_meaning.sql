@@ -149,8 +149,8 @@ end
 $$;
 comment on function matrice_private.fused_insights is
   'Ranks insights of a project by meaning and by words, as fused_candidates does chunks: those that have an embedding, and those '
-  'that have words of the query. Returns the best match_count, ties by id. phrases: as in ranked_texts; null for insights without a '
-  'word of the query.';
+  'that have words of the query. Returns the best match_count, ties by id. phrases: as in ranked_texts; null for insights that '
+  'have no word of the query.';
 
 create or replace function matrice_private.positive(score double precision) returns double precision
 language sql immutable parallel safe

@@ -210,9 +210,9 @@ impl Means {
     }
 
     /// Each becomes the mean of the vectors that are nearest to it.
-    fn moved<'a>(
+    fn moved(
         &self,
-        vectors: &[&'a [f32]],
+        vectors: &[&[f32]],
         nearest: impl Fn(&[&[f32]]) -> Vec<usize>,
         interrupt: Interrupt,
     ) -> Means {
