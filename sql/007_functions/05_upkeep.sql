@@ -7,9 +7,9 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  of_statement   constant interval := nullif(current_setting('statement_timeout'), '0');
+  of_statement   constant interval := nullif(current_setting('statement_timeout'), '0')::interval;
   -- From PostgreSQL 17 on.
-  of_transaction constant interval := nullif(current_setting('transaction_timeout', true), '0');
+  of_transaction constant interval := nullif(current_setting('transaction_timeout', true), '0')::interval;
 begin
   return least(of_statement - (clock_timestamp() - statement_timestamp()),
                of_transaction - (clock_timestamp() - transaction_timestamp()));

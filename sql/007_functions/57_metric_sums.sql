@@ -96,7 +96,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   -- On a usual machine.
-  usual   constant interval := '50 microseconds';
+  usual   constant interval := interval '50 microseconds';
   given   uuid;
   waiting bigint;
 begin
