@@ -1,6 +1,6 @@
 // Word: headings and lists by their styles, tables, footnotes. Deleted text of tracked changes is left out.
 
-import { type Budget, ConversionError } from './limits.ts'
+import { type Budget, requireCells } from './limits.ts'
 import type { Markdown } from './markdown.ts'
 import { firstText, readXml, relationships, value } from './markup.ts'
 import type { Archive } from './zip.ts'
@@ -12,7 +12,6 @@ interface Table { rows: Cell[][]; cells: number }
 
 const DOCUMENT = 'word/document.xml'
 const LARGEST_SPAN = 64
-const MOST_CELLS = 4_000_000
 
 /** Writes a document. Returns its title. */
 export function readDocx(archive: Archive, markdown: Markdown, budget: Budget): string | undefined {
@@ -97,7 +96,7 @@ function headingOfOutline(value?: string): number | undefined {
 
 function count(table: Table, cells: number) {
   table.cells += cells
-  if (table.cells > MOST_CELLS) throw new ConversionError('too_large', `a table has more than ${MOST_CELLS} cells`, 'Split it.')
+  requireCells(table.cells, 'table')
 }
 
 // Merged cells stand in each row and column that they cover.

@@ -1,6 +1,6 @@
 // HTML to markdown: headings, paragraphs, lists, tables, code. Links keep their text, not their address.
 
-import { type Budget, ConversionError } from './limits.ts'
+import { type Budget, requireCells } from './limits.ts'
 import { type Markdown, oneLine } from './markdown.ts'
 import { readTags } from './markup.ts'
 
@@ -8,7 +8,6 @@ const HIDDEN = new Set(['script', 'style', 'noscript', 'template', 'svg', 'math'
 const BREAKING = new Set(['address', 'article', 'aside', 'body', 'center', 'dd', 'details', 'div', 'dl', 'dt', 'fieldset', 'figcaption',
   'figure', 'footer', 'form', 'header', 'hr', 'html', 'legend', 'main', 'p', 'section', 'summary', 'caption'])
 const LARGEST_SPAN = 1000
-const MOST_CELLS = 4_000_000
 
 interface Table { rows: string[][]; cells: number; row: string[]; cell?: string; width: number; filled: Map<number, { text: string; rows: number }> }
 
@@ -192,7 +191,7 @@ function endRow(table: Table) {
   fillFromAbove(table)
   // Cells that span rows and columns multiply.
   table.cells += table.row.length
-  if (table.cells > MOST_CELLS) throw new ConversionError('too_large', `a table has more than ${MOST_CELLS} cells`, 'Split it.')
+  requireCells(table.cells, 'table')
   table.rows.push(table.row)
   table.row = []
   for (const [column, below] of table.filled) if (--below.rows <= 0) table.filled.delete(column)

@@ -32,6 +32,13 @@ export class ConversionError extends Error {
   }
 }
 
+const MOST_CELLS = 4_000_000
+
+/** Cells count where a merged one covers them, too: a few bytes can claim millions. */
+export function requireCells(cells: number, what: 'sheet' | 'table') {
+  if (cells > MOST_CELLS) throw new ConversionError('too_large', `a ${what} has more than ${MOST_CELLS} cells`, 'Split it.')
+}
+
 /** The limits of one conversion, and the time that is left of it. */
 export class Budget {
   readonly #ends: number

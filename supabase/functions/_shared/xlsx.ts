@@ -1,6 +1,6 @@
 // Excel: a heading and a table for each sheet. Formulas have the value that was saved with them.
 
-import { type Budget, ConversionError } from './limits.ts'
+import { type Budget, requireCells } from './limits.ts'
 import type { Markdown } from './markdown.ts'
 import { firstText, readXml, relationships, value } from './markup.ts'
 import type { Archive } from './zip.ts'
@@ -9,7 +9,6 @@ type Row = Map<number, string>
 interface Book { strings: string[]; dates: boolean[]; from1904: boolean }
 
 const WORKBOOK = 'xl/workbook.xml'
-const MOST_CELLS = 4_000_000
 const COLUMNS = 16_384
 /** As in Excel. */
 const LONGEST_FORMAT = 255
@@ -105,7 +104,7 @@ function readSheet(source: string, book: Book, budget: Budget): string[][] {
     close(tag) {
       if (tag === 'v' || tag === 't') inValue = false
       if (tag !== 'c' || content === '' || column < 0 || column >= COLUMNS) return
-      if (++cells > MOST_CELLS) throw tooManyCells()
+      requireCells(++cells, 'sheet')
       if (!rows.has(row)) rows.set(row, new Map())
       rows.get(row)!.set(column, shown(content, type, book.dates[style] ?? false, book))
     },
@@ -155,10 +154,10 @@ function fillMerged(rows: Map<number, Row>, references: string[]) {
     const text = rows.get(first.row)?.get(first.column)
     if (!text || !(last.row - first.row <= 100_000)) continue
     for (let row = first.row; row <= last.row; row++) {
-      if (++filled > MOST_CELLS) throw tooManyCells()
+      requireCells(++filled, 'sheet')
       const cells = rows.get(row)
       for (let column = first.column; cells && column <= Math.min(last.column, COLUMNS); column++) {
-        if (++filled > MOST_CELLS) throw tooManyCells()
+        requireCells(++filled, 'sheet')
         if (!cells.has(column)) cells.set(column, text)
       }
     }
@@ -168,10 +167,6 @@ function fillMerged(rows: Map<number, Row>, references: string[]) {
 // Without the columns that are empty everywhere.
 function asTable(rows: Map<number, Row>): string[][] {
   const used = [...new Set([...rows.values()].flatMap((row) => [...row.keys()]))].sort((a, b) => a - b)
-  if (used.length * rows.size > MOST_CELLS) throw tooManyCells()
+  requireCells(used.length * rows.size, 'sheet')
   return [...rows.keys()].sort((a, b) => a - b).map((number) => used.map((column) => rows.get(number)!.get(column) ?? ''))
-}
-
-function tooManyCells(): ConversionError {
-  return new ConversionError('too_large', `a sheet has more than ${MOST_CELLS} cells`, 'Split it.')
 }
